@@ -1,0 +1,135 @@
+//! The public face: blocks and weights in, numbers or command buffers out.
+
+use wgpu::Buffer;
+
+use crate::error::Result;
+use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
+use crate::kernel::Capabilities;
+use crate::network::{self, Bottleneck};
+use crate::op::StepParams;
+use crate::plan::{self, KernelChoice, PlanKind, Recording};
+use crate::reference::{self, ExactBound};
+use crate::tensor::{Element, HostTensor, Shape, Tolerance};
+use crate::weights::Block;
+
+/// How blocks are loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// Fused (the default) or every operation its own step.
+    pub plan: PlanKind,
+    /// How kernels are chosen.
+    pub kernels: KernelChoice,
+    /// How memory is laid out.
+    pub executor: ExecutorOptions,
+}
+
+/// Records a chain of blocks for a device with these capabilities, without a device and without weights: what would be run.
+///
+/// # Errors
+/// A [`SpecError`](crate::error::SpecError) or [`ShapeError`](crate::error::ShapeError) when blocks and input do not fit
+/// together, a [`GpuError`](crate::error::GpuError) when the device could not run them.
+pub fn record(
+    blocks: &[Bottleneck],
+    input: Shape,
+    capabilities: &Capabilities,
+    options: &LoadOptions,
+) -> Result<Recording> {
+    plan::schedule(network::plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels)
+}
+
+/// A chain of blocks on a device, for one input shape.
+///
+/// ```no_run
+/// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
+///
+/// let weights = StateDict::open("block.safetensors")?;
+/// let block = Block::from_state_dict(&weights, "", &BlockOptions::default())?;
+/// let input = StateDict::open("input.safetensors")?.image("input")?;
+/// let mut model = Model::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
+/// let output = model.run(&input)?;
+/// println!("{}: {:?} ...", output.shape(), &output.data()[..4]);
+/// # Ok::<(), wgpu_bottleneck::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    executor: Executor,
+    params: Vec<StepParams>,
+}
+
+impl Model {
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input.
+    ///
+    /// # Errors
+    /// As [`record`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
+    pub fn load(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
+        let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
+        let recording = record(&specs, input, gpu.capabilities(), options)?;
+        let params = Block::params(blocks, &recording.plan)?;
+        let executor = Executor::new(gpu, recording, &params, options.executor)?;
+        Ok(Self { executor, params })
+    }
+
+    /// What is run: the plan, its kernels, its memory.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        self.executor.recording()
+    }
+
+    /// Runs on host tensors (NCHW, f32): upload, one command buffer per block and one submit, download.
+    ///
+    /// # Errors
+    /// See [`Executor::run`].
+    pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        self.executor.run(input)
+    }
+
+    /// [`Model::run`] for async callers.
+    ///
+    /// # Errors
+    /// See [`Executor::run`].
+    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        self.executor.run_async(input).await
+    }
+
+    /// Binds buffers of the caller's: see [`Executor::bind`] for their layout, [`Bound`] for recording.
+    ///
+    /// # Errors
+    /// See [`Executor::bind`].
+    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound<'_>> {
+        self.executor.bind(input, output)
+    }
+
+    /// The GPU side, for self tests and benchmarks.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// The GPU side, mutably.
+    #[must_use]
+    pub fn executor_mut(&mut self) -> &mut Executor {
+        &mut self.executor
+    }
+
+    /// What the [reference](crate::reference) says for the same steps and parameters, on the CPU in f64.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
+    pub fn reference(&self, input: &HostTensor) -> Result<HostTensor> {
+        Ok(reference::run(self.recording(), &self.params, input)?)
+    }
+
+    /// As [`Model::reference`], and whether f32 is exact for this input and these weights.
+    ///
+    /// # Errors
+    /// As [`Model::reference`].
+    pub fn reference_with_bound(&self, input: &HostTensor) -> Result<(HostTensor, ExactBound)> {
+        Ok(reference::run_with_bound(self.recording(), &self.params, input)?)
+    }
+
+    /// How far [`Model::run`] may be from [`Model::reference`]: by the element type and the longest sum of the plan.
+    #[must_use]
+    pub fn tolerance(&self) -> Tolerance {
+        Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
+    }
+}

@@ -1,0 +1,190 @@
+//! Adapters: which there are, which one is meant, and what a device of it must be asked for.
+
+use std::fmt;
+
+use wgpu::{
+    Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, InstanceDescriptor, Limits, PowerPreference,
+};
+
+use crate::error::GpuError;
+
+/// Which adapter to use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AdapterChoice {
+    /// As wgpu's environment variables say (`WGPU_BACKEND`, `WGPU_ADAPTER_NAME`, `WGPU_POWER_PREF`), else the best: hardware
+    /// before software, discrete before integrated, the platform's own API before OpenGL.
+    #[default]
+    Best,
+    /// The first whose name, driver or backend contains this text, whatever its case.
+    Named(String),
+    /// By its place in [`adapters`].
+    Index(usize),
+}
+
+impl AdapterChoice {
+    /// A number is an index, anything else part of a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Named(text.to_owned()), Self::Index)
+    }
+}
+
+impl fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Best => f.write_str("any adapter"),
+            Self::Named(name) => write!(f, "adapter \"{name}\""),
+            Self::Index(index) => write!(f, "adapter index {index}"),
+        }
+    }
+}
+
+/// Every adapter of the backends that `WGPU_BACKEND` allows, best first.
+///
+/// # Errors
+/// [`GpuError::Environment`] when one of wgpu's variables cannot be understood.
+pub async fn adapters() -> Result<Vec<Adapter>, GpuError> {
+    let backends = backends_from_env()?;
+    let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
+    let mut adapters = Instance::new(descriptor).enumerate_adapters(backends).await;
+    let low_power = power_from_env()? == PowerPreference::LowPower;
+    // Stable: adapters of one rank stay in the order in which the system lists them.
+    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+    Ok(adapters)
+}
+
+/// The adapter that is meant.
+///
+/// # Errors
+/// [`GpuError::NoAdapter`] with what is there; [`GpuError::Environment`].
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
+    let adapters = adapters().await?;
+    let present = adapters.iter().map(|adapter| describe(&adapter.get_info())).collect();
+    // A variable that is set but empty counts as not set, as for wgpu itself.
+    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
+    let wanted = match (choice, from_env) {
+        (AdapterChoice::Best, Some(name)) => AdapterChoice::Named(name),
+        _ => choice.clone(),
+    };
+    let mut adapters = adapters.into_iter();
+    let found = match &wanted {
+        AdapterChoice::Best => adapters.next(),
+        AdapterChoice::Index(index) => adapters.nth(*index),
+        AdapterChoice::Named(name) => {
+            let name = name.to_lowercase();
+            adapters.find(|adapter| describe(&adapter.get_info()).to_lowercase().contains(&name))
+        }
+    };
+    found.ok_or_else(|| GpuError::NoAdapter { wanted: wanted.to_string(), present })
+}
+
+/// One line for people: name, backend, kind, driver.
+#[must_use]
+pub fn describe(info: &AdapterInfo) -> String {
+    let kind = match info.device_type {
+        _ if is_software(info) => "software",
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "GPU",
+    };
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    let driver = if driver.trim().is_empty() { String::new() } else { format!(", {}", driver.trim()) };
+    format!("{} ({}, {kind}{driver})", info.name, info.backend)
+}
+
+/// Whether the adapter is a driver that computes on the CPU. GL drivers call themselves "other", so names count too.
+#[must_use]
+pub fn is_software(info: &AdapterInfo) -> bool {
+    let name = info.name.to_lowercase();
+    info.device_type == DeviceType::Cpu
+        || ["llvmpipe", "softpipe", "swiftshader", "basic render"].iter().any(|known| name.contains(known))
+}
+
+/// What a device must be created with to run this crate's kernels well: no features, and the adapter's own limits for
+/// buffers and compute, WebGPU's downlevel defaults (or the adapter's, if lower) for all else.
+///
+/// For apps that create their device themselves; merge it with what the app needs.
+#[must_use]
+pub fn required(adapter: &Adapter) -> (Features, Limits) {
+    let own = adapter.limits();
+    let limits = Limits {
+        max_buffer_size: own.max_buffer_size,
+        max_storage_buffer_binding_size: own.max_storage_buffer_binding_size,
+        max_storage_buffers_per_shader_stage: own.max_storage_buffers_per_shader_stage,
+        max_compute_workgroup_storage_size: own.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: own.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: own.max_compute_workgroup_size_x,
+        max_compute_workgroup_size_y: own.max_compute_workgroup_size_y,
+        max_compute_workgroup_size_z: own.max_compute_workgroup_size_z,
+        max_compute_workgroups_per_dimension: own.max_compute_workgroups_per_dimension,
+        ..Limits::downlevel_defaults().or_worse_values_from(&own)
+    };
+    (Features::empty(), limits)
+}
+
+/// Smaller is better: software last, then by kind, then by API.
+fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8) {
+    let kind = match info.device_type {
+        DeviceType::DiscreteGpu => u8::from(low_power),
+        DeviceType::IntegratedGpu => u8::from(!low_power),
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    };
+    let api = match info.backend {
+        wgpu::Backend::Vulkan | wgpu::Backend::Metal => 0,
+        wgpu::Backend::Dx12 => 1,
+        wgpu::Backend::BrowserWebGpu => 2,
+        wgpu::Backend::Gl => 3,
+        wgpu::Backend::Noop => 4,
+    };
+    (is_software(info), kind, api)
+}
+
+/// `WGPU_BACKEND`: names joined by commas. wgpu skips names it does not know; we do not, so that a typo is not another API.
+fn backends_from_env() -> Result<Backends, GpuError> {
+    let Some(value) = std::env::var("WGPU_BACKEND").ok().filter(|value| !value.is_empty()) else {
+        return Ok(Backends::all());
+    };
+    value.split(',').try_fold(Backends::empty(), |backends, name| match Backends::from_comma_list(name.trim()) {
+        found if !found.is_empty() => Ok(backends | found),
+        _ => Err(GpuError::Environment {
+            variable: "WGPU_BACKEND",
+            value: value.clone(),
+            expected: "vulkan, metal, dx12 or gl, joined by commas",
+        }),
+    })
+}
+
+/// `WGPU_POWER_PREF`: `low`, `high` or `none`.
+fn power_from_env() -> Result<PowerPreference, GpuError> {
+    let variable = "WGPU_POWER_PREF";
+    match std::env::var(variable).unwrap_or_default().to_lowercase().as_str() {
+        "low" => Ok(PowerPreference::LowPower),
+        "high" => Ok(PowerPreference::HighPerformance),
+        "" | "none" => Ok(PowerPreference::None),
+        other => Err(GpuError::Environment { variable, value: other.to_owned(), expected: "low, high or none" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_comes_before_software() {
+        let info = |name: &str, kind, backend| AdapterInfo { name: name.to_owned(), ..AdapterInfo::new(kind, backend) };
+        let cpu = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Vulkan);
+        let gl = info("llvmpipe (LLVM 15)", DeviceType::Other, wgpu::Backend::Gl);
+        let discrete = info("A", DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+        let integrated = info("B", DeviceType::IntegratedGpu, wgpu::Backend::Vulkan);
+        assert!(rank(&discrete, false) < rank(&integrated, false));
+        assert!(rank(&integrated, true) < rank(&discrete, true));
+        assert!(rank(&integrated, false) < rank(&cpu, false));
+        assert!(is_software(&gl) && rank(&discrete, false) < rank(&gl, false));
+        assert_eq!(AdapterChoice::parse("1"), AdapterChoice::Index(1));
+        assert_eq!(AdapterChoice::parse("llvm"), AdapterChoice::Named("llvm".to_owned()));
+    }
+}

@@ -1,0 +1,174 @@
+//! A device and what belongs to it for its whole life: the monitor and the compiled pipelines.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wgpu::{AdapterInfo, Device, DeviceDescriptor, Features, Limits, Queue};
+
+use super::adapter::{self, AdapterChoice};
+use super::monitor::Monitor;
+use super::pipeline::Pipeline;
+use crate::error::{GpuError, Result};
+use crate::kernel::{Capabilities, Kernel};
+
+/// Which limits a device is created with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LimitsChoice {
+    /// As [`required`](super::required) says: the adapter's own for buffers and compute.
+    #[default]
+    Adapter,
+    /// WebGPU's core limits, the least that every WebGPU device has: for tests.
+    Core,
+}
+
+/// How a device is made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// Which limits.
+    pub limits: LimitsChoice,
+    /// Whether shaders are compiled with wgpu's bounds checks and loop guards. Off by default: the kernels clamp every index
+    /// themselves, and the buffers bound to them are checked to be large enough.
+    pub runtime_checks: bool,
+}
+
+/// A GPU: device, queue and compiled kernels. Cloning is cheap and shares all of it.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub device: Device,
+    pub queue: Queue,
+    pub monitor: Monitor,
+    info: AdapterInfo,
+    capabilities: Capabilities,
+    runtime_checks: bool,
+    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+}
+
+impl Gpu {
+    /// The best adapter, as [`AdapterChoice::Best`] describes it. Says so in the log when it is software.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`].
+    pub fn new() -> Result<Self> {
+        Self::with_options(&GpuOptions::default())
+    }
+
+    /// The adapter, limits and checks of one's choice. Nothing falls back to another adapter.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub fn with_options(options: &GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::with_options_async(options))
+    }
+
+    /// [`Gpu::with_options`] for async callers.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn with_options_async(options: &GpuOptions) -> Result<Self> {
+        let adapter = adapter::choose(&options.adapter).await?;
+        let info = adapter.get_info();
+        if adapter::is_software(&info) {
+            tracing::warn!("{} computes on the CPU: right numbers, slowly", info.name);
+        }
+        let (required_features, required_limits) = match options.limits {
+            LimitsChoice::Adapter => adapter::required(&adapter),
+            LimitsChoice::Core => (Features::empty(), Limits::default()),
+        };
+        let descriptor = DeviceDescriptor {
+            label: Some("wgpu-bottleneck"),
+            required_features,
+            required_limits,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() })?;
+        let monitor = Monitor::install(&device);
+        Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks))
+    }
+
+    /// For an app that owns its device. Its error handler and lost callback are left as they are; create the device with at
+    /// least what [`required`](super::required) returns to get all of the adapter's buffer sizes.
+    #[must_use]
+    pub fn from_wgpu(device: Device, queue: Queue) -> Self {
+        let info = device.adapter_info();
+        Self::assemble(device, queue, info, Monitor::default(), false)
+    }
+
+    fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {
+        let capabilities = capabilities(&device.limits(), &info);
+        let pipelines = Mutex::default();
+        Self { inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, pipelines }) }
+    }
+
+    /// wgpu's device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// wgpu's queue.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    /// What the driver says of itself.
+    #[must_use]
+    pub fn info(&self) -> &AdapterInfo {
+        &self.inner.info
+    }
+
+    /// One line for people: name, backend, kind, driver.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        adapter::describe(&self.inner.info)
+    }
+
+    /// What the choice of kernels goes by.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    /// Waits until all work submitted to the device is done.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or what the device reported.
+    pub fn wait(&self) -> Result<()> {
+        Ok(self.inner.monitor.wait(&self.inner.device)?)
+    }
+
+    /// The compiled kernel; compiled on first use, then kept.
+    pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(&kernel) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(Pipeline::compile(self, kernel, self.inner.runtime_checks)?);
+        pipelines.insert(kernel, pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+/// The part of limits and adapter info that kernels depend on.
+fn capabilities(limits: &Limits, info: &AdapterInfo) -> Capabilities {
+    Capabilities {
+        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroup_x: limits.max_compute_workgroup_size_x,
+        max_workgroup_y: limits.max_compute_workgroup_size_y,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        software: adapter::is_software(info),
+    }
+}

@@ -1,0 +1,389 @@
+//! Executing recordings: buffers and bind groups once, command buffers for every run.
+
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferBinding, BufferUsages, CommandBuffer, CommandEncoder,
+};
+
+use super::Gpu;
+use super::memory::{POISON, poison};
+use super::pipeline::Pipeline;
+use super::readback::Readback;
+use crate::error::{GpuError, Result, ShapeError};
+use crate::kernel::{Binding, Problem};
+use crate::op::StepParams;
+use crate::plan::{Dispatch, Placement, Recording, Step, TensorId};
+use crate::tensor::HostTensor;
+use std::sync::Arc;
+
+/// How an executor lays out its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExecutorOptions {
+    /// Bytes behind each tensor, inside its binding, that no kernel may touch: for self tests. A multiple of 4.
+    pub guard_bytes: u64,
+}
+
+/// A recording on a device: compiled, with its weights and workspace uploaded, ready to run any number of times.
+#[derive(Debug)]
+pub struct Executor {
+    gpu: Gpu,
+    recording: Recording,
+    options: ExecutorOptions,
+    /// One per dispatch, in order.
+    launches: Vec<Launch>,
+    uniforms: Buffer,
+    /// One per workspace slot.
+    slots: Vec<Buffer>,
+    /// Input, output and staging of [`Executor::run`], made on its first call.
+    own: Option<OwnBuffers>,
+}
+
+/// What one dispatch needs beside the tensors.
+#[derive(Debug)]
+struct Launch {
+    pipeline: Arc<Pipeline>,
+    uniform_offset: u64,
+    uniform_bytes: u64,
+    weights: Option<Buffer>,
+}
+
+#[derive(Debug)]
+struct OwnBuffers {
+    input: Buffer,
+    output: Buffer,
+    staging: Buffer,
+    groups: Vec<BindGroup>,
+}
+
+/// An executor bound to an input and an output buffer: bind groups made, ready to record again and again.
+#[derive(Debug)]
+pub struct Bound<'a> {
+    executor: &'a Executor,
+    groups: Vec<BindGroup>,
+}
+
+impl Executor {
+    /// Compiles the kernels and uploads the packed parameters. `params` are those of the recording's steps, in order.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`], [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the device reported.
+    pub fn new(gpu: &Gpu, recording: Recording, params: &[StepParams], options: ExecutorOptions) -> Result<Self> {
+        let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let (mut launches, mut uniforms) = (Vec::with_capacity(recording.dispatch_count()), Vec::new());
+        for (recorded, params) in recording.steps().zip(params) {
+            let problem = problem(&recording, &recorded.step);
+            for dispatch in &recorded.dispatches {
+                let packed = dispatch.kernel.pack(&problem, params);
+                let name = format!("{} weights", recorded.step);
+                let weights = match packed.is_empty() {
+                    true => None,
+                    false => Some(gpu.buffer_with(&name, bytemuck::cast_slice(&packed), BufferUsages::STORAGE)?),
+                };
+                uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
+                let uniform_offset = uniforms.len() as u64;
+                uniforms.extend_from_slice(&dispatch.params);
+                let pipeline = gpu.pipeline(dispatch.kernel)?;
+                launches.push(Launch {
+                    pipeline,
+                    uniform_offset,
+                    uniform_bytes: dispatch.params.len() as u64,
+                    weights,
+                });
+            }
+        }
+        let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let slot = |(index, slot): (usize, &crate::plan::Slot)| {
+            gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
+        };
+        let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
+        Ok(Self { gpu: gpu.clone(), recording, options, launches, uniforms, slots, own: None })
+    }
+
+    /// What is executed.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// The device it is executed on.
+    #[must_use]
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, f32, padding zero.
+    #[must_use]
+    pub fn input_bytes(&self) -> u64 {
+        self.tensor_bytes(self.recording.plan.input)
+    }
+
+    /// Bytes that the output buffer must have: NHWC, channels padded to a multiple of 4, f32; padding is written as zero.
+    #[must_use]
+    pub fn output_bytes(&self) -> u64 {
+        self.tensor_bytes(self.recording.plan.output)
+    }
+
+    fn tensor_bytes(&self, id: TensorId) -> u64 {
+        self.recording.plan.tensor(id).bytes() as u64
+    }
+
+    /// Binds the caller's buffers: NHWC as [`input_bytes`](Self::input_bytes) says, with usage `STORAGE`.
+    ///
+    /// # Errors
+    /// [`GpuError::SameBuffer`], [`GpuError::Buffer`] for one that is too small or lacks the usage.
+    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound<'_>> {
+        Ok(Bound { executor: self, groups: self.bind_groups(input, output)? })
+    }
+
+    fn bind_groups(&self, input: &Buffer, output: &Buffer) -> Result<Vec<BindGroup>, GpuError> {
+        if input == output {
+            return Err(GpuError::SameBuffer);
+        }
+        let guard = self.options.guard_bytes;
+        check_buffer("input", input, self.input_bytes() + guard)?;
+        check_buffer("output", output, self.output_bytes() + guard)?;
+        let inner = &self.gpu.inner;
+        inner.monitor.guarded(&inner.device, "binding buffers", || {
+            let dispatches = self
+                .recording
+                .steps()
+                .flat_map(|recorded| recorded.dispatches.iter().map(move |dispatch| (&recorded.step, dispatch)));
+            let pairs = dispatches.zip(&self.launches);
+            pairs.map(|((step, dispatch), launch)| self.bind_group(step, dispatch, launch, input, output)).collect()
+        })
+    }
+
+    fn bind_group(
+        &self,
+        step: &Step,
+        dispatch: &Dispatch,
+        launch: &Launch,
+        input: &Buffer,
+        output: &Buffer,
+    ) -> BindGroup {
+        let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
+        let tensor = |id: TensorId| {
+            let buffer = match self.recording.places[id.0] {
+                Placement::Input => input,
+                Placement::Output => output,
+                Placement::Slot(slot) => &self.slots[slot],
+            };
+            // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
+            let size = std::num::NonZeroU64::new(self.tensor_bytes(id) + self.options.guard_bytes);
+            BufferBinding { buffer, offset: 0, size }
+        };
+        let resource = |binding: Binding| match binding {
+            Binding::Params => BufferBinding {
+                buffer: &self.uniforms,
+                offset: launch.uniform_offset,
+                size: std::num::NonZeroU64::new(launch.uniform_bytes),
+            },
+            Binding::Input(index) => tensor(step.inputs[index]),
+            Binding::Output => tensor(step.output),
+            Binding::Weights => whole(launch.weights.as_ref().unwrap_or(&self.uniforms)),
+        };
+        let entries: Vec<BindGroupEntry<'_>> = (0..)
+            .zip(dispatch.kernel.bindings())
+            .map(|(binding, role)| BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(resource(role)) })
+            .collect();
+        let label = step.to_string();
+        self.gpu.inner.device.create_bind_group(&BindGroupDescriptor {
+            label: Some(&label),
+            layout: &launch.pipeline.layout,
+            entries: &entries,
+        })
+    }
+
+    /// Encodes one segment as one compute pass. `first` is the index of its first dispatch.
+    fn encode(&self, segment: usize, first: usize, groups: &[BindGroup], encoder: &mut CommandEncoder) -> usize {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let dispatches = self.recording.segments[segment].steps.iter().flat_map(|step| &step.dispatches);
+        let mut at = first;
+        for dispatch in dispatches {
+            let [x, y, z] = dispatch.workgroups;
+            pass.set_pipeline(&self.launches[at].pipeline.pipeline);
+            pass.set_bind_group(0, &groups[at], &[]);
+            pass.dispatch_workgroups(x, y, z);
+            at += 1;
+        }
+        at
+    }
+
+    /// One command buffer per segment.
+    fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
+        let mut first = 0;
+        let record = |segment: usize| {
+            let label = format!("block{}", self.recording.segments[segment].block);
+            let descriptor = wgpu::CommandEncoderDescriptor { label: Some(&label) };
+            let mut encoder = self.gpu.inner.device.create_command_encoder(&descriptor);
+            first = self.encode(segment, first, groups, &mut encoder);
+            encoder.finish()
+        };
+        (0..self.recording.segments.len()).map(record).collect()
+    }
+
+    /// Runs on host tensors: upload, one submit of all blocks, download.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for an input of another shape; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or what the
+    /// device reported. A result is never taken from a device that reported an error.
+    pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let bytes = self.start(input)?.wait()?;
+        self.unpack(&bytes)
+    }
+
+    /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let bytes = self.start(input)?.wait_async().await?;
+        self.unpack(&bytes)
+    }
+
+    fn start(&mut self, input: &HostTensor) -> Result<Readback> {
+        let plan = &self.recording.plan;
+        let expected = plan.tensor(plan.input);
+        if input.shape() != expected.shape {
+            let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
+        }
+        let packed = input.to_nhwc(expected.layout)?;
+        let output_bytes = self.output_bytes();
+        if self.own.is_none() {
+            self.own = Some(self.own_buffers()?);
+        }
+        let Some(own) = &self.own else { unreachable!("made above") };
+        let inner = &self.gpu.inner;
+        inner.monitor.guarded(&inner.device, "running", || {
+            inner.queue.write_buffer(&own.input, 0, bytemuck::cast_slice(&packed));
+            let mut commands = self.command_buffers(&own.groups);
+            let mut copy =
+                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
+            commands.push(copy.finish());
+            inner.queue.submit(commands);
+        })?;
+        Ok(Readback::start(&self.gpu, &own.staging)?)
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
+        let plan = &self.recording.plan;
+        let info = plan.tensor(plan.output);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
+
+    fn own_buffers(&self) -> Result<OwnBuffers, GpuError> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let guard = self.options.guard_bytes;
+        let input = self.gpu.buffer("input", self.input_bytes() + guard, usage)?;
+        let output = self.gpu.buffer("output", self.output_bytes() + guard, usage)?;
+        let staging =
+            self.gpu.buffer("staging", self.output_bytes(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let groups = self.bind_groups(&input, &output)?;
+        Ok(OwnBuffers { input, output, staging, groups })
+    }
+
+    /// Fills input, output and workspace, guard bands included, with NaN: for self tests, before [`Executor::run`].
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn poison(&mut self) -> Result<()> {
+        if self.own.is_none() {
+            self.own = Some(self.own_buffers()?);
+        }
+        let inner = &self.gpu.inner;
+        let buffers: Vec<&Buffer> = self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
+        inner.monitor.guarded(&inner.device, "poisoning", || {
+            buffers.iter().for_each(|buffer| inner.queue.write_buffer(buffer, 0, &poison(buffer.size())));
+        })?;
+        Ok(())
+    }
+
+    /// The names of the tensors whose guard band is no longer as [`Executor::poison`] left it: for self tests.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn broken_guards(&self) -> Result<Vec<String>> {
+        let mut broken = Vec::new();
+        for (name, buffer) in self.tensor_buffers() {
+            let bytes = self.gpu.download(buffer)?;
+            let guard = &bytes[bytes.len() - self.options.guard_bytes as usize..];
+            if guard.chunks_exact(4).any(|word| word != POISON.to_le_bytes()) {
+                broken.push(name);
+            }
+        }
+        Ok(broken)
+    }
+
+    /// The buffers that hold tensors, by name.
+    fn tensor_buffers(&self) -> Vec<(String, &Buffer)> {
+        let slots = self.slots.iter().enumerate().map(|(index, slot)| (format!("workspace slot {index}"), slot));
+        let own = self.own.iter().flat_map(|own| [("input", &own.input), ("output", &own.output)]);
+        slots.chain(own.map(|(name, buffer)| (name.to_owned(), buffer))).collect()
+    }
+}
+
+impl Bound<'_> {
+    /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or what the device reported.
+    pub fn record(&self) -> Result<Vec<CommandBuffer>> {
+        let inner = &self.executor.gpu.inner;
+        Ok(inner.monitor.guarded(&inner.device, "recording", || self.executor.command_buffers(&self.groups))?)
+    }
+
+    /// Records every block, a compute pass each, into the caller's encoder; the command buffer is then the caller's.
+    ///
+    /// # Errors
+    /// As [`Bound::record`].
+    pub fn record_into(&self, encoder: &mut CommandEncoder) -> Result<()> {
+        let (executor, mut first) = (self.executor, 0);
+        let inner = &executor.gpu.inner;
+        inner.monitor.guarded(&inner.device, "recording", || {
+            for segment in 0..executor.recording.segments.len() {
+                first = executor.encode(segment, first, &self.groups, encoder);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Gpu {
+    /// The bytes of a buffer with usage `COPY_SRC`.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
+        let staging = self.buffer("staging", buffer.size(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let inner = &self.inner;
+        inner.monitor.guarded(&inner.device, "downloading", || {
+            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+            inner.queue.submit([copy.finish()]);
+        })?;
+        Ok(Readback::start(self, &staging)?.wait()?)
+    }
+}
+
+/// What the packing of a step's parameters needs to know.
+fn problem(recording: &Recording, step: &Step) -> Problem {
+    let tensor = |id: TensorId| {
+        let info = recording.plan.tensor(id);
+        (info.shape, info.layout)
+    };
+    Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
+}
+
+fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {
+    let refuse = |reason| Err(GpuError::Buffer { buffer: which, reason });
+    if buffer.size() < bytes {
+        return refuse(format!("expected at least {bytes} bytes, found {}", buffer.size()));
+    }
+    if !buffer.usage().contains(BufferUsages::STORAGE) {
+        return refuse(format!("expected usage STORAGE, found {:?}", buffer.usage()));
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The GPU executor: adapters and devices, pipelines, buffers and bind groups, and the running of recordings.
+
+mod adapter;
+mod device;
+mod executor;
+mod memory;
+mod monitor;
+mod pipeline;
+mod readback;
+
+pub use adapter::{AdapterChoice, adapters, describe, is_software, required};
+pub use device::{Gpu, GpuOptions, LimitsChoice};
+pub use executor::{Bound, Executor, ExecutorOptions};

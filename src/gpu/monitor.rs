@@ -1,0 +1,117 @@
+//! Everything a device may say against us: errors, loss, and panics of wgpu when it waits on a lost device.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wgpu::{Device, ErrorFilter, PollType};
+
+use crate::error::GpuError;
+
+/// The first thing that went wrong with a device outside of any error scope.
+type Trouble = Arc<Mutex<Option<GpuError>>>;
+
+/// Watches a device. A device of ours reports every error and its loss here. A borrowed device's handlers belong to its
+/// app and are left alone; there, error scopes and the outcome of waits have to do.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Monitor {
+    trouble: Trouble,
+}
+
+impl Monitor {
+    /// Installs the handlers on a device of ours.
+    pub fn install(device: &Device) -> Self {
+        let monitor = Self::default();
+        let trouble = monitor.trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            tracing::error!(%error, "uncaptured wgpu error");
+            remember(&trouble, convert(&error, "working"));
+        }));
+        let trouble = monitor.trouble.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let message = if message.is_empty() { format!("{reason:?}") } else { message };
+            remember(&trouble, GpuError::Lost { reason: first_line(&message) });
+        });
+        monitor
+    }
+
+    /// An error when the device is lost or reported one.
+    pub fn check(&self) -> Result<(), GpuError> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*trouble {
+            None => Ok(()),
+            // A lost device stays lost; any other error is reported once.
+            Some(lost @ GpuError::Lost { .. }) => Err(lost.clone()),
+            Some(_) => Err(trouble.take().unwrap_or(GpuError::Lost { reason: String::new() })),
+        }
+    }
+
+    /// Runs synchronous work on the device inside error scopes of this thread.
+    pub fn guarded<T>(&self, device: &Device, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+        self.check()?;
+        let filters = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
+        let scopes = filters.map(|filter| device.push_error_scope(filter));
+        let value = contain(doing, work);
+        // Scopes pop in reverse order; on native backends the futures are ready at once.
+        let errors: Vec<wgpu::Error> =
+            scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+        self.check()?;
+        match errors.first() {
+            None => value,
+            Some(error) => Err(convert(error, doing)),
+        }
+    }
+
+    /// Waits until all submitted work is done.
+    pub fn wait(&self, device: &Device) -> Result<(), GpuError> {
+        let polled = contain("waiting", || device.poll(PollType::wait_indefinitely()))?;
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
+    }
+
+    /// Lets the device make progress without waiting.
+    pub fn poll(&self, device: &Device) -> Result<(), GpuError> {
+        let polled = contain("polling", || device.poll(PollType::Poll))?;
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
+    }
+}
+
+fn remember(trouble: &Trouble, error: GpuError) {
+    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    // Loss outranks whatever came before it.
+    if trouble.is_none() || matches!(error, GpuError::Lost { .. }) {
+        *trouble = Some(error);
+    }
+}
+
+/// Turns a panic of wgpu (waiting on a lost device is one) into an error.
+fn contain<T>(doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        GpuError::Lost { reason: format!("wgpu panicked while {doing}: {}", first_line(&text.unwrap_or_default())) }
+    })
+}
+
+fn convert(error: &wgpu::Error, doing: &'static str) -> GpuError {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { doing },
+        other => {
+            let text = other.to_string();
+            if text.to_lowercase().contains("device is lost") || text.to_lowercase().contains("device lost") {
+                GpuError::Lost { reason: first_line(&text) }
+            } else {
+                GpuError::Device { doing, reason: one_line(&text) }
+            }
+        }
+    }
+}
+
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// wgpu's messages have their cause in the later lines: all of them, shortened.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}

@@ -1,0 +1,119 @@
+//! From a kernel to a compute pipeline.
+
+use std::borrow::Cow;
+
+use wgpu::{
+    BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
+    ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages,
+};
+
+use super::Gpu;
+use crate::error::GpuError;
+use crate::kernel::{Capabilities, Kernel};
+use crate::shader::{self, ENTRY_POINT, Reflection};
+
+/// A compiled kernel and the layout of its one bind group.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub pipeline: ComputePipeline,
+    pub layout: BindGroupLayout,
+}
+
+impl Pipeline {
+    pub fn compile(gpu: &Gpu, kernel: Kernel, runtime_checks: bool) -> Result<Self, GpuError> {
+        let name = kernel.name();
+        let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
+        let source = kernel.source().map_err(|error| refused(error.to_string()))?;
+        let (shader, reflection) = shader::inspect(&source).map_err(refused)?;
+        check_limits(&name, &reflection, gpu.capabilities())?;
+        let inner = &gpu.inner;
+        inner.monitor.guarded(&inner.device, "compiling a kernel", || {
+            let descriptor =
+                ShaderModuleDescriptor { label: Some(&name), source: ShaderSource::Naga(Cow::Owned(shader.module)) };
+            let module = if runtime_checks {
+                inner.device.create_shader_module(descriptor)
+            } else {
+                unchecked(&inner.device, descriptor)
+            };
+            let entries = layout_entries(&reflection);
+            let layout = inner
+                .device
+                .create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+            let pipeline_layout = inner.device.create_pipeline_layout(&PipelineLayoutDescriptor {
+                label: Some(&name),
+                bind_group_layouts: &[Some(&layout)],
+                ..Default::default()
+            });
+            let pipeline = inner.device.create_compute_pipeline(&ComputePipelineDescriptor {
+                label: Some(&name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some(ENTRY_POINT),
+                compilation_options: PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            Self { pipeline, layout }
+        })
+    }
+}
+
+/// A module without injected bounds checks, loop guards and division guards.
+fn unchecked(device: &wgpu::Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
+    // SAFETY: only kernels of this crate come here. They clamp or mask every index to tensors whose sizes `Params` carries,
+    // the executor binds buffers of at least those sizes, every loop counts up to a bound that does not change, and every
+    // divisor is a size of at least one. The guard-band tests run every kernel with the checks on and off.
+    unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
+}
+
+/// wgpu does not hold workgroup memory against the limit, and storage buffers only on some backends: we do.
+fn check_limits(kernel: &str, reflection: &Reflection, capabilities: &Capabilities) -> Result<(), GpuError> {
+    let [x, y, z] = reflection.workgroup_size;
+    let needs = [
+        ("bytes of workgroup memory", reflection.workgroup_bytes, capabilities.max_workgroup_bytes),
+        ("storage buffers", reflection.storage.len() as u32, capabilities.max_storage_buffers),
+        ("invocations per workgroup", x * y * z, capabilities.max_invocations),
+    ];
+    match needs.into_iter().find(|&(_, needs, limit)| needs > limit) {
+        None => Ok(()),
+        Some((resource, needs, limit)) => {
+            Err(GpuError::KernelLimit { kernel: kernel.to_owned(), resource, needs: needs.into(), limit: limit.into() })
+        }
+    }
+}
+
+fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
+    let entry = |binding, ty| BindGroupLayoutEntry {
+        binding,
+        visibility: ShaderStages::COMPUTE,
+        ty: BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let uniform = reflection.uniform.map(|binding| entry(binding, BufferBindingType::Uniform));
+    let storage = reflection
+        .storage
+        .iter()
+        .map(|&(binding, written)| entry(binding, BufferBindingType::Storage { read_only: !written }));
+    uniform.into_iter().chain(storage).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workgroup_memory_beyond_the_limit_is_refused() -> Result<(), String> {
+        let source = "var<workgroup> tile: array<f32, 4352>;
+            @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { tile[i] = 0.0; }";
+        let (_, reflection) = shader::inspect(source)?;
+        assert_eq!(reflection.workgroup_bytes, 17 << 10);
+        let error = check_limits("test", &reflection, &Capabilities::CORE);
+        let (needs, limit) = (17 << 10, 16 << 10);
+        let resource = "bytes of workgroup memory";
+        assert_eq!(error, Err(GpuError::KernelLimit { kernel: "test".to_owned(), resource, needs, limit }));
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! Getting numbers back, and never from a device that reported an error.
+
+use std::future::poll_fn;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::task::Poll;
+
+use wgpu::{Buffer, BufferAsyncError, MapMode};
+
+use super::Gpu;
+use crate::error::GpuError;
+
+/// A map on its way.
+pub(super) struct Readback {
+    gpu: Gpu,
+    staging: Buffer,
+    mapped: Receiver<Result<(), BufferAsyncError>>,
+}
+
+impl Readback {
+    /// Asks for the whole of a staging buffer, after everything submitted so far.
+    pub fn start(gpu: &Gpu, staging: &Buffer) -> Result<Self, GpuError> {
+        let (sender, mapped) = channel();
+        let inner = &gpu.inner;
+        inner.monitor.guarded(&inner.device, "mapping", || {
+            // The receiver is gone only when nobody waits for the answer any more.
+            staging.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
+        })?;
+        Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
+    }
+
+    /// Blocks until the bytes are there.
+    pub fn wait(self) -> Result<Vec<u8>, GpuError> {
+        self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
+        let answer = self.mapped.try_recv();
+        self.finish(answer.ok())
+    }
+
+    /// The bytes, once they are there; polls the device each time it is polled.
+    pub async fn wait_async(self) -> Result<Vec<u8>, GpuError> {
+        let answer = poll_fn(|context| {
+            if let Err(error) = self.gpu.inner.monitor.poll(&self.gpu.inner.device) {
+                return Poll::Ready(Err(error));
+            }
+            match self.mapped.try_recv() {
+                Ok(answer) => Poll::Ready(Ok(Some(answer))),
+                Err(TryRecvError::Disconnected) => Poll::Ready(Ok(None)),
+                Err(TryRecvError::Empty) => {
+                    // wgpu wakes nobody on native backends: ask again when the executor has time.
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        })
+        .await?;
+        self.finish(answer)
+    }
+
+    fn finish(self, answer: Option<Result<(), BufferAsyncError>>) -> Result<Vec<u8>, GpuError> {
+        self.gpu.inner.monitor.check()?;
+        match answer {
+            Some(Ok(())) => {}
+            _ => return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() }),
+        }
+        let bytes = self
+            .staging
+            .get_mapped_range(..)
+            .map(|view| view.to_vec())
+            .map_err(|error| GpuError::Device { doing: "reading the result back", reason: error.to_string() });
+        self.staging.unmap();
+        bytes
+    }
+}

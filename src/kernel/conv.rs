@@ -1,0 +1,62 @@
+//! The host's side of the convolution kernels: `Params` and grid.
+
+use super::host::host_struct;
+use super::{Capabilities, Kernel, Problem, Tile, check_grid};
+use crate::error::GpuError;
+use crate::op::Op;
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/shared/conv_params.wgsl`.
+    ConvParams {
+        images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation,
+        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, bias_at,
+    }
+}
+
+/// `Params` and workgroups of a convolution. All numbers fit in 32 bits: they count parts of tensors that fit in a binding,
+/// and strides and dilations are bounded when a block is specified.
+pub(super) fn dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (output, out_layout) = problem.output;
+    let (_, src_layout) = problem.inputs[0];
+    // The strided image: the second input of a joined kernel, the first of every other.
+    let (stride, dilation, groups, taps, (image, shortcut_layout)) = match problem.op {
+        Op::Conv { conv, .. } => (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0]),
+        Op::JoinedConv { shortcut, .. } => (shortcut.stride, 1, 1, 1, problem.inputs[1]),
+        Op::BatchNorm { .. } | Op::Add { .. } => unreachable!("elementwise operations have their own dispatch"),
+    };
+    let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
+    let Tile { lanes, slices, rows, cols } = kernel.tile;
+    let columns = out_layout.vec4_per_pixel() as u64;
+    let row_tiles = (output.pixels() as u64).div_ceil(u64::from(rows * slices));
+    let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
+    let workgroups = [columns.div_ceil(u64::from(lanes * cols)), row_groups, row_tiles.div_ceil(row_groups)];
+    let k = src_layout.vec4_per_pixel() / groups * taps + shortcut_vec4;
+    // A dense convolution may write a tensor whose groups are padded apart; a grouped one has those groups itself.
+    let (group_out_vec4, group_out_channels) = match groups {
+        1 => (out_layout.vec4_per_group(), out_layout.per_group),
+        _ => (out_layout.vec4_per_pixel() / groups, output.c / groups),
+    };
+    let params = ConvParams {
+        images: output.n as u32,
+        rows: output.pixels() as u32,
+        row_groups: row_groups as u32,
+        in_height: image.h as u32,
+        in_width: image.w as u32,
+        in_vec4: src_layout.vec4_per_pixel() as u32,
+        out_height: output.h as u32,
+        out_width: output.w as u32,
+        out_vec4: columns as u32,
+        stride: stride as u32,
+        dilation: dilation as u32,
+        group_in_vec4: (src_layout.vec4_per_pixel() / groups) as u32,
+        group_out_vec4: group_out_vec4 as u32,
+        group_out_channels: group_out_channels as u32,
+        shortcut_vec4: shortcut_vec4 as u32,
+        bias_at: (k * out_layout.vec4_per_pixel() * 4) as u32,
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), check_grid(kernel, workgroups, capabilities)?))
+}

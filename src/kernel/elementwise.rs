@@ -1,0 +1,31 @@
+//! The host's side of the elementwise kernels: `Params` and grid.
+
+use super::host::host_struct;
+use super::{Capabilities, Kernel, Problem, check_grid};
+use crate::error::GpuError;
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/shared/elementwise.wgsl`.
+    ElementwiseParams { vec4s, vec4_per_pixel, row_groups, shift_at }
+}
+
+/// `Params` and workgroups of an elementwise operation: one `vec4` per invocation, counted along x, then y.
+pub(super) fn dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (shape, layout) = problem.output;
+    let vec4s = (shape.pixels() * layout.vec4_per_pixel()) as u64;
+    let groups = vec4s.div_ceil(u64::from(kernel.tile.lanes));
+    let row_groups = groups.min(u64::from(capabilities.max_workgroups));
+    let workgroups = check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)?;
+    let vec4_per_pixel = layout.vec4_per_pixel() as u32;
+    let params = ElementwiseParams {
+        vec4s: vec4s as u32,
+        vec4_per_pixel,
+        row_groups: row_groups as u32,
+        shift_at: vec4_per_pixel,
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}

@@ -1,0 +1,88 @@
+//! The families: one per WGSL file and use, and the tile that cuts their work.
+
+use crate::op::{Conv, KernelSize, Op};
+
+/// A kernel family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// `conv1x1.wgsl`.
+    Conv1x1,
+    /// `conv3x3.wgsl`, dense.
+    Conv3x3,
+    /// `conv3x3.wgsl`, grouped.
+    Conv3x3Grouped,
+    /// `conv1x1_joined.wgsl`.
+    Conv1x1Joined,
+    /// `batchnorm_relu.wgsl`.
+    BatchNormRelu,
+    /// `residual_add.wgsl`.
+    ResidualAdd,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 6] = [
+        Self::Conv1x1,
+        Self::Conv3x3,
+        Self::Conv3x3Grouped,
+        Self::Conv1x1Joined,
+        Self::BatchNormRelu,
+        Self::ResidualAdd,
+    ];
+
+    /// The family that carries out an operation.
+    #[must_use]
+    pub fn of(op: &Op) -> Self {
+        match op {
+            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => Self::Conv1x1,
+            Op::Conv { conv: Conv { groups: 1, .. }, .. } => Self::Conv3x3,
+            Op::Conv { .. } => Self::Conv3x3Grouped,
+            Op::JoinedConv { .. } => Self::Conv1x1Joined,
+            Op::BatchNorm { .. } => Self::BatchNormRelu,
+            Op::Add { .. } => Self::ResidualAdd,
+        }
+    }
+
+    /// The family's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conv1x1 => "conv1x1",
+            Self::Conv3x3 => "conv3x3",
+            Self::Conv3x3Grouped => "conv3x3_grouped",
+            Self::Conv1x1Joined => "conv1x1_joined",
+            Self::BatchNormRelu => "batchnorm_relu",
+            Self::ResidualAdd => "residual_add",
+        }
+    }
+
+    /// Its file below `shaders/`, without `.wgsl`.
+    #[must_use]
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Conv3x3Grouped => "conv3x3",
+            other => other.name(),
+        }
+    }
+}
+
+/// How a kernel's work is cut. Elementwise kernels use `lanes` alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Invocations of a workgroup along the output channels.
+    pub lanes: u32,
+    /// Row tiles of a workgroup, one above the other.
+    pub slices: u32,
+    /// Output pixels of one invocation.
+    pub rows: u32,
+    /// `vec4`s of output channels of one invocation.
+    pub cols: u32,
+}
+
+impl Tile {
+    /// A tile from its four numbers.
+    #[must_use]
+    pub const fn new(lanes: u32, slices: u32, rows: u32, cols: u32) -> Self {
+        Self { lanes, slices, rows, cols }
+    }
+}

@@ -1,0 +1,80 @@
+//! Packing: from OIHW weights to the order in which the kernels read them.
+//!
+//! A matrix of K rows (taps, then input channels) and N columns (output channels) becomes `[K / 4][N / 4][4][4]`: for four
+//! input channels and four output channels one 4x4 matrix, which a lane reads as a `mat4x4<f32>`. Padding is zero. The bias
+//! follows, so that weights and bias take one binding.
+
+use super::Problem;
+use crate::op::{Conv, Op, StepParams};
+use crate::tensor::ChannelLayout;
+
+pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
+    let (_, out) = problem.output;
+    match (problem.op, params) {
+        (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) => {
+            let mut packed = matrix(conv, weight, problem.inputs[0].1, out);
+            packed.extend(per_channel(bias, out));
+            packed
+        }
+        (Op::JoinedConv { main, shortcut, .. }, StepParams::JoinedConv { main: w3, shortcut: wds, bias }) => {
+            let mut packed = matrix(main, w3, problem.inputs[0].1, out);
+            packed.extend(matrix(shortcut, wds, problem.inputs[1].1, out));
+            packed.extend(per_channel(bias, out));
+            packed
+        }
+        (Op::BatchNorm { .. }, StepParams::Affine { scale, shift }) => {
+            let mut packed = per_channel(scale, out);
+            packed.extend(per_channel(shift, out));
+            packed
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// One value per output channel at its padded position; empty for no values.
+fn per_channel(values: &[f32], layout: ChannelLayout) -> Vec<f32> {
+    let padded = if values.is_empty() { 0 } else { layout.vec4_per_pixel() * 4 };
+    (0..padded).map(|position| layout.channel_at(position).map_or(0.0, |channel| values[channel])).collect()
+}
+
+fn matrix(conv: Conv, weight: &[f32], input: ChannelLayout, output: ChannelLayout) -> Vec<f32> {
+    let columns = output.vec4_per_pixel();
+    // Padded input channels that one output channel sees, per tap.
+    let group_in = input.vec4_per_pixel() * 4 / conv.groups;
+    let (taps, in_per_group, out_per_group) = (conv.taps(), conv.in_per_group(), conv.out_per_group());
+    let mut packed = vec![0.0; group_in * taps * columns * 4];
+    let quads = group_in / 4;
+    for column in 0..columns {
+        for lane in 0..4 {
+            let Some(out_channel) = output.channel_at(column * 4 + lane) else { continue };
+            let group = out_channel / out_per_group;
+            for within in 0..group_in {
+                let Some(channel) = input.channel_at(group * group_in + within) else { continue };
+                let source = (out_channel * in_per_group + channel - group * in_per_group) * taps;
+                for tap in 0..taps {
+                    let k4 = tap * quads + within / 4;
+                    packed[((k4 * columns + column) * 4 + within % 4) * 4 + lane] = weight[source + tap];
+                }
+            }
+        }
+    }
+    packed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_padded_apart() {
+        // Two groups of two channels, 1x1 for a short picture: [out 4, in 2].
+        let conv = Conv { groups: 2, ..Conv::conv1x1(4, 4, 1) };
+        let layout = ChannelLayout::grouped(4, 2);
+        let weight: Vec<f32> = (1..=8).map(|v| v as f32).collect();
+        let packed = matrix(conv, &weight, layout, layout);
+        // One K quad, two columns; column 0 holds group 0: row k = (out 0, out 1, pad, pad).
+        assert_eq!(packed[..8], [1.0, 3.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]);
+        assert_eq!(packed[16..24], [5.0, 7.0, 0.0, 0.0, 6.0, 8.0, 0.0, 0.0]);
+        assert_eq!(per_channel(&[1.0, 2.0, 3.0, 4.0], layout), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,36 @@
+//! ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL compute shaders on wgpu, PyTorch's
+//! numbers, one command buffer per block.
+//!
+//! From a state dict to numbers in four calls: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`],
+//! [`Model::run`]. An app that owns its device uses [`Gpu::from_wgpu`], and [`Model::bind`] to run on buffers of its own in
+//! command buffers or encoders of its own. [`record`] says what would be run, as data, without a GPU.
+//!
+//! Tensors on the host are NCHW f32, as PyTorch's; on the device they are NHWC with the channels padded to a multiple of
+//! four (see [`tensor::ChannelLayout`]). Times are in the names that carry them, sizes are in bytes unless said otherwise.
+//! Errors are typed ([`Error`]); no call panics on bad input.
+
+#![warn(missing_docs)]
+#![warn(rustdoc::broken_intra_doc_links)]
+
+pub mod engine;
+pub mod error;
+pub mod gpu;
+pub mod kernel;
+pub mod network;
+pub mod op;
+pub mod plan;
+pub mod reference;
+pub mod shader;
+pub mod tensor;
+pub mod weights;
+
+pub use engine::{LoadOptions, Model, record};
+pub use error::{Error, Result};
+pub use gpu::{Gpu, GpuOptions};
+pub use network::{Bottleneck, Norm};
+pub use plan::PlanKind;
+pub use tensor::{HostTensor, Shape};
+pub use weights::{Block, BlockOptions, StateDict};
+
+/// The very wgpu that this crate uses, so that an app's device and ours are of one version.
+pub use wgpu;

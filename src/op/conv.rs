@@ -1,0 +1,114 @@
+//! Two-dimensional convolutions of a Bottleneck: 1x1 without padding, and 3x3 with padding = dilation.
+
+use crate::error::ShapeError;
+use crate::tensor::Shape;
+
+/// The size of the square kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KernelSize {
+    /// 1x1, padding 0.
+    One,
+    /// 3x3, padding = dilation.
+    Three,
+}
+
+/// A convolution without bias. Weights are OIHW, as PyTorch's Conv2d holds them: `[out, in / groups, k, k]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// Channels read.
+    pub in_channels: usize,
+    /// Channels written.
+    pub out_channels: usize,
+    /// Kernel size.
+    pub kernel: KernelSize,
+    /// Step between output pixels, at least 1.
+    pub stride: usize,
+    /// Step between taps, at least 1; the padding of a 3x3 kernel is the same number.
+    pub dilation: usize,
+    /// Groups, dividing both channel counts.
+    pub groups: usize,
+}
+
+impl Conv {
+    /// A dense 1x1 convolution.
+    #[must_use]
+    pub const fn conv1x1(in_channels: usize, out_channels: usize, stride: usize) -> Self {
+        Self { in_channels, out_channels, kernel: KernelSize::One, stride, dilation: 1, groups: 1 }
+    }
+
+    /// A 3x3 convolution with padding = dilation.
+    #[must_use]
+    pub const fn conv3x3(
+        in_channels: usize,
+        out_channels: usize,
+        stride: usize,
+        dilation: usize,
+        groups: usize,
+    ) -> Self {
+        Self { in_channels, out_channels, kernel: KernelSize::Three, stride, dilation, groups }
+    }
+
+    /// The name of the operation.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self.kernel {
+            KernelSize::One => "conv1x1",
+            KernelSize::Three => "conv3x3",
+        }
+    }
+
+    /// Taps of the kernel: 1 or 9.
+    #[must_use]
+    pub const fn taps(&self) -> usize {
+        match self.kernel {
+            KernelSize::One => 1,
+            KernelSize::Three => 9,
+        }
+    }
+
+    /// The shape of the output. Both kernels give `(size - 1) / stride + 1` per direction, which is PyTorch's
+    /// `(size + 2 * padding - dilation * (k - 1) - 1) / stride + 1` with padding = dilation * (k - 1) / 2.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] when the image has another number of channels; [`ShapeError::Overflow`] when the output
+    /// would not fit in memory.
+    pub fn output_shape(&self, image: Shape) -> Result<Shape, ShapeError> {
+        if image.c != self.in_channels {
+            let expected = Shape { c: self.in_channels, ..image };
+            let (expected, found) = (expected.dims().to_vec(), image.dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: format!("input of {}", self.name()), expected, found });
+        }
+        let size = |input: usize| (input - 1) / self.stride + 1;
+        Shape::new(image.n, self.out_channels, size(image.h), size(image.w))
+    }
+
+    /// Input channels that one output channel sees.
+    #[must_use]
+    pub const fn in_per_group(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of one group.
+    #[must_use]
+    pub const fn out_per_group(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Terms in the sum of one output value.
+    #[must_use]
+    pub const fn reduction_length(&self) -> usize {
+        self.in_per_group() * self.taps()
+    }
+
+    /// Values in the weight tensor.
+    #[must_use]
+    pub const fn weights(&self) -> usize {
+        self.out_channels * self.reduction_length()
+    }
+
+    /// Multiply-adds for an output of this shape; taps that fall on padding are counted, as is usual.
+    #[must_use]
+    pub const fn macs(&self, output: Shape) -> u64 {
+        output.pixels() as u64 * self.weights() as u64
+    }
+}

@@ -1,0 +1,191 @@
+//! The operations: what they compute, on which shapes, with how much arithmetic and memory traffic. Pure data; the
+//! [reference](crate::reference) says what the numbers are and the kernels say how a GPU gets them.
+
+mod conv;
+mod params;
+
+use crate::error::ShapeError;
+use crate::tensor::{Element, Shape};
+
+pub use conv::{Conv, KernelSize};
+pub use params::StepParams;
+
+/// What a convolution does with its sums before it writes them, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Epilogue {
+    /// Adds one value per output channel (what a folded norm leaves).
+    pub bias: bool,
+    /// Adds a second input of the output's shape (an identity shortcut).
+    pub residual: bool,
+    /// `max(x, 0)`, NaN kept.
+    pub relu: bool,
+}
+
+/// One operation. Its inputs are listed with each variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// Convolution with an epilogue. Inputs: image, and the residual if the epilogue has one.
+    Conv {
+        /// The convolution.
+        conv: Conv,
+        /// What follows the sums.
+        epilogue: Epilogue,
+    },
+    /// Two convolutions added, then bias and ReLU: a block's third convolution and its downsample as **one** sum over the
+    /// channels of two inputs. Inputs: the main branch's image, the shortcut's image.
+    JoinedConv {
+        /// The main branch's 1x1 convolution, stride 1.
+        main: Conv,
+        /// The shortcut's 1x1 convolution, any stride.
+        shortcut: Conv,
+        /// Whether ReLU follows.
+        relu: bool,
+    },
+    /// BatchNorm2d in eval mode as one multiply and add per channel, then ReLU or not. Input: image.
+    BatchNorm {
+        /// Channels.
+        channels: usize,
+        /// Whether ReLU follows.
+        relu: bool,
+    },
+    /// The residual addition, then ReLU or not. Inputs: two images of one shape.
+    Add {
+        /// Channels.
+        channels: usize,
+        /// Whether ReLU follows.
+        relu: bool,
+    },
+}
+
+impl Op {
+    /// The operation's name in the field's words, which is also its shader's.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Conv { conv, .. } => conv.name(),
+            Op::JoinedConv { .. } => "conv1x1_joined",
+            Op::BatchNorm { .. } => "batchnorm_relu",
+            Op::Add { .. } => "residual_add",
+        }
+    }
+
+    /// The shape of the output.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] when the number of inputs, their channels or their sizes do not fit the operation.
+    pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        match (*self, inputs) {
+            (Op::Conv { conv, epilogue: Epilogue { residual: false, .. } }, &[image]) => conv.output_shape(image),
+            (Op::Conv { conv, epilogue: Epilogue { residual: true, .. } }, &[image, residual]) => {
+                same("residual", conv.output_shape(image)?, residual)
+            }
+            (Op::JoinedConv { main, shortcut, .. }, &[image, x]) => {
+                same("shortcut", main.output_shape(image)?, shortcut.output_shape(x)?)
+            }
+            (Op::BatchNorm { channels, .. }, &[image]) => same("input", Shape { c: channels, ..image }, image),
+            (Op::Add { channels, .. }, &[left, right]) => {
+                same("input", Shape { c: channels, ..left }, left)?;
+                same("shortcut", left, right)
+            }
+            _ => Err(ShapeError::Mismatch {
+                tensor: format!("inputs of {}", self.name()),
+                expected: vec![self.input_count()],
+                found: vec![inputs.len()],
+            }),
+        }
+    }
+
+    /// How many inputs the operation reads.
+    #[must_use]
+    pub fn input_count(&self) -> usize {
+        match self {
+            Op::Conv { epilogue, .. } => 1 + usize::from(epilogue.residual),
+            Op::JoinedConv { .. } | Op::Add { .. } => 2,
+            Op::BatchNorm { .. } => 1,
+        }
+    }
+
+    /// Floating-point operations for an output of this shape. A multiply-add of a convolution counts two, a norm two per
+    /// value, an addition one; the bias, residual and ReLU of an epilogue are not counted, as is usual.
+    #[must_use]
+    pub fn flops(&self, output: Shape) -> u64 {
+        let values = output.len() as u64;
+        match self {
+            Op::Conv { conv, .. } => 2 * conv.macs(output),
+            Op::JoinedConv { main, shortcut, .. } => 2 * (main.macs(output) + shortcut.macs(output)),
+            Op::BatchNorm { .. } => 2 * values,
+            Op::Add { .. } => values,
+        }
+    }
+
+    /// The least memory traffic in bytes: every input value that is used read once, every parameter read once, every
+    /// output value written once, without channel padding.
+    #[must_use]
+    pub fn min_bytes(&self, inputs: &[Shape], output: Shape, element: Element) -> u64 {
+        let read: usize = match self {
+            Op::JoinedConv { shortcut, .. } => {
+                // A strided 1x1 convolution reads only the pixels it steps on.
+                let used = output.pixels() * shortcut.in_channels;
+                inputs.first().map_or(0, |s| s.len()) + used
+            }
+            Op::Conv { conv, epilogue } if conv.kernel == KernelSize::One => {
+                output.pixels() * conv.in_channels + if epilogue.residual { output.len() } else { 0 }
+            }
+            _ => inputs.iter().map(|s| s.len()).sum(),
+        };
+        ((read + output.len() + self.parameters()) * element.bytes()) as u64
+    }
+
+    /// Values in the operation's parameters.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        match self {
+            Op::Conv { conv, epilogue } => conv.weights() + if epilogue.bias { conv.out_channels } else { 0 },
+            Op::JoinedConv { main, shortcut, .. } => main.weights() + shortcut.weights() + main.out_channels,
+            Op::BatchNorm { channels, .. } => 2 * channels,
+            Op::Add { .. } => 0,
+        }
+    }
+
+    /// Terms in the longest sum that makes one output value.
+    #[must_use]
+    pub fn reduction_length(&self) -> usize {
+        match self {
+            Op::Conv { conv, .. } => conv.reduction_length(),
+            Op::JoinedConv { main, shortcut, .. } => main.reduction_length() + shortcut.reduction_length(),
+            Op::BatchNorm { .. } | Op::Add { .. } => 2,
+        }
+    }
+}
+
+/// `found` must be `expected`.
+fn same(tensor: &str, expected: Shape, found: Shape) -> Result<Shape, ShapeError> {
+    if expected == found {
+        return Ok(found);
+    }
+    let (expected, found) = (expected.dims().to_vec(), found.dims().to_vec());
+    Err(ShapeError::Mismatch { tensor: tensor.to_owned(), expected, found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_and_costs() -> Result<(), ShapeError> {
+        let image = Shape::new(1, 256, 56, 56)?;
+        let conv1 = Op::Conv { conv: Conv::conv1x1(256, 64, 1), epilogue: Epilogue::default() };
+        let out = conv1.output_shape(&[image])?;
+        assert_eq!(out.dims(), [1, 64, 56, 56]);
+        assert_eq!(conv1.flops(out), 2 * 256 * 64 * 56 * 56);
+        assert_eq!(conv1.min_bytes(&[image], out, Element::F32), 4 * (256 * 3136 + 64 * 3136 + 256 * 64));
+        let strided = Op::Conv { conv: Conv::conv1x1(256, 64, 2), epilogue: Epilogue::default() };
+        let out = strided.output_shape(&[image])?;
+        assert_eq!(strided.min_bytes(&[image], out, Element::F32), 4 * (256 * 784 + 64 * 784 + 256 * 64));
+        assert!(conv1.output_shape(&[Shape::new(1, 255, 2, 2)?]).is_err());
+        assert!(conv1.output_shape(&[image, image]).is_err());
+        assert!(Op::Add { channels: 256, relu: true }.output_shape(&[image, Shape::new(1, 256, 1, 1)?]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! From operations to work for an executor.
+//!
+//! A [`Plan`] says **what**: steps on tensors. A [`Recording`] says **how**: one segment per block, the dispatches of each
+//! step, and which workspace slot holds which tensor. Both are plain data that can be compared and printed, so what they
+//! promise (one command buffer per block, three steps per fused block, no slot shared by two live tensors) is tested
+//! without a GPU.
+
+mod lifetime;
+mod recording;
+mod scheduler;
+mod step;
+
+pub use lifetime::{Placement, Slot, assign};
+pub use recording::{Dispatch, RecordedStep, Recording, Segment};
+pub use scheduler::{KernelChoice, schedule};
+pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};

@@ -1,0 +1,159 @@
+//! Plans: steps on tensors, without a word about kernels or memory.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::op::Op;
+use crate::tensor::{ChannelLayout, Element, Shape};
+
+/// Index of a tensor in [`Plan::tensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// A tensor that a plan reads or writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    /// Where it comes from, e.g. `block0.conv2`.
+    pub name: String,
+    /// Its shape, without padding.
+    pub shape: Shape,
+    /// How its channels lie on the device.
+    pub layout: ChannelLayout,
+}
+
+impl TensorInfo {
+    /// Bytes on the device, padding included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.layout.bytes(self.shape, Element::F32)
+    }
+}
+
+/// Which part of a block a step is: how its parameters are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// First 1x1 convolution (folded with bn1 where the op has a bias).
+    Conv1,
+    /// First norm.
+    Bn1,
+    /// 3x3 convolution (folded with bn2 where the op has a bias).
+    Conv2,
+    /// Second norm.
+    Bn2,
+    /// Last 1x1 convolution (folded with bn3 where the op has a bias; joined with the downsample where the op says so).
+    Conv3,
+    /// Third norm.
+    Bn3,
+    /// The shortcut's convolution.
+    Downsample,
+    /// The shortcut's norm.
+    DownsampleBn,
+    /// The residual addition.
+    Add,
+}
+
+impl Role {
+    /// The part's name as PyTorch's modules are called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Conv1 => "conv1",
+            Role::Bn1 => "bn1",
+            Role::Conv2 => "conv2",
+            Role::Bn2 => "bn2",
+            Role::Conv3 => "conv3",
+            Role::Bn3 => "bn3",
+            Role::Downsample => "downsample.0",
+            Role::DownsampleBn => "downsample.1",
+            Role::Add => "add",
+        }
+    }
+}
+
+/// One operation on tensors of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Index of the block it belongs to.
+    pub block: usize,
+    /// Its part in that block.
+    pub role: Role,
+    /// What is computed.
+    pub op: Op,
+    /// What is read, in the op's order.
+    pub inputs: Vec<TensorId>,
+    /// What is written: each tensor by exactly one step, and never one of the inputs.
+    pub output: TensorId,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block{}.{}", self.block, self.role.name())
+    }
+}
+
+/// The two ways to run a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PlanKind {
+    /// Norms folded, ReLU and the shortcut in the convolutions' epilogues: three steps a block.
+    #[default]
+    Fused,
+    /// Every operation its own step: the base for training mode, and a second opinion.
+    Unfused,
+}
+
+/// What to compute: steps in order, the tensors they work on, and where each block begins and ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Fused or unfused.
+    pub kind: PlanKind,
+    /// Every tensor.
+    pub tensors: Vec<TensorInfo>,
+    /// Every step, in an order in which each reads only what was written before (or the plan's input).
+    pub steps: Vec<Step>,
+    /// The steps of each block.
+    pub blocks: Vec<Range<usize>>,
+    /// The tensor that the caller gives. No step writes it.
+    pub input: TensorId,
+    /// The tensor that the caller gets. No step reads it.
+    pub output: TensorId,
+}
+
+impl Plan {
+    /// The tensor behind an id of this plan.
+    #[must_use]
+    pub fn tensor(&self, id: TensorId) -> &TensorInfo {
+        &self.tensors[id.0]
+    }
+
+    /// The shapes that a step of this plan reads.
+    #[must_use]
+    pub fn input_shapes(&self, step: &Step) -> Vec<Shape> {
+        step.inputs.iter().map(|&id| self.tensor(id).shape).collect()
+    }
+
+    /// Floating-point operations of one step, as [`Op::flops`] counts them.
+    #[must_use]
+    pub fn step_flops(&self, step: &Step) -> u64 {
+        step.op.flops(self.tensor(step.output).shape)
+    }
+
+    /// The least memory traffic of one step, as [`Op::min_bytes`] counts it.
+    #[must_use]
+    pub fn step_min_bytes(&self, step: &Step) -> u64 {
+        step.op.min_bytes(&self.input_shapes(step), self.tensor(step.output).shape, Element::F32)
+    }
+
+    /// Floating-point operations of the convolutions alone, the same for both kinds of plan: what GFLOP/s are counted in.
+    #[must_use]
+    pub fn conv_flops(&self) -> u64 {
+        let conv = |step: &&Step| matches!(step.op, Op::Conv { .. } | Op::JoinedConv { .. });
+        self.steps.iter().filter(conv).map(|step| self.step_flops(step)).sum()
+    }
+
+    /// Terms in the longest sum of the plan.
+    #[must_use]
+    pub fn longest_reduction(&self) -> usize {
+        self.steps.iter().map(|step| step.op.reduction_length()).max().unwrap_or(1)
+    }
+}

@@ -1,0 +1,109 @@
+//! When is f32 arithmetic exact? If every term of a sum is a multiple of a unit u (a power of two) and the terms' absolute
+//! values add up to less than 2^24 u, then every partial sum in every order is a multiple of u below 2^24 u, which f32 holds
+//! exactly: no rounding happens, fused multiply-add or not. This file measures that for a run of the reference.
+
+use super::{Tensor64, ops};
+use crate::op::{Op, StepParams};
+use crate::tensor::Shape;
+
+/// The worst sum of a run, in units.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ExactBound {
+    /// The largest sum of absolute terms, as a multiple of that sum's unit.
+    pub worst: f64,
+}
+
+impl ExactBound {
+    /// Whether f32 gives the same bits in any order of summation.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.worst < f64::from(1u32 << 24)
+    }
+
+    /// Takes the sums of one step into account.
+    pub(super) fn widen(&mut self, op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) {
+        let mut unit = f64::INFINITY;
+        for (values, weights) in products(params, inputs) {
+            unit = unit.min(unit_of(values.data.iter().copied()) * unit_of(weights.iter().copied().map(f64::from)));
+        }
+        for added in addends(params) {
+            unit = unit.min(unit_of(added.iter().copied().map(f64::from)));
+        }
+        if matches!(op, Op::Add { .. }) || matches!(op, Op::Conv { epilogue, .. } if epilogue.residual) {
+            inputs.iter().for_each(|tensor| unit = unit.min(unit_of(tensor.data.iter().copied())));
+        }
+        let sums = absolute(op, params, inputs, output);
+        // A sum of nothing but zeros has no unit and is exact.
+        let worst = sums.into_iter().fold(0.0, f64::max);
+        if worst > 0.0 {
+            self.worst = self.worst.max(worst / unit);
+        }
+    }
+}
+
+/// The pairs of tensors that a step multiplies.
+fn products<'a>(params: &'a StepParams, inputs: &[&'a Tensor64]) -> Vec<(&'a Tensor64, &'a [f32])> {
+    match params {
+        StepParams::Conv { weight, .. } => vec![(inputs[0], weight)],
+        StepParams::JoinedConv { main, shortcut, .. } => vec![(inputs[0], main), (inputs[1], shortcut)],
+        StepParams::Affine { scale, .. } => vec![(inputs[0], scale)],
+        StepParams::None => Vec::new(),
+    }
+}
+
+/// The parameters that a step adds.
+fn addends(params: &StepParams) -> Vec<&[f32]> {
+    match params {
+        StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => vec![bias],
+        StepParams::Affine { shift, .. } => vec![shift],
+        StepParams::None => Vec::new(),
+    }
+}
+
+/// The step applied to absolute values: the sum of its terms' absolute values.
+fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) -> Vec<f64> {
+    let positive = |values: &[f32]| values.iter().map(|value| value.abs()).collect::<Vec<f32>>();
+    let params = match params {
+        StepParams::Conv { weight, bias } => StepParams::Conv { weight: positive(weight), bias: positive(bias) },
+        StepParams::JoinedConv { main, shortcut, bias } => {
+            StepParams::JoinedConv { main: positive(main), shortcut: positive(shortcut), bias: positive(bias) }
+        }
+        StepParams::Affine { scale, shift } => StepParams::Affine { scale: positive(scale), shift: positive(shift) },
+        StepParams::None => StepParams::None,
+    };
+    let inputs: Vec<Tensor64> = inputs
+        .iter()
+        .map(|tensor| Tensor64 { shape: tensor.shape, data: tensor.data.iter().map(|value| value.abs()).collect() })
+        .collect();
+    ops::apply(op, &params, &inputs.iter().collect::<Vec<_>>(), output)
+}
+
+/// The largest power of two of which all values are multiples; infinite when all are zero.
+fn unit_of(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(unit).fold(f64::INFINITY, f64::min)
+}
+
+/// The largest power of two that divides a value.
+fn unit(value: f64) -> f64 {
+    if value == 0.0 {
+        return f64::INFINITY;
+    }
+    let bits = value.to_bits();
+    let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
+    let trailing = (fraction | 1 << 52).trailing_zeros() as i32;
+    f64::powi(2.0, exponent - 1075 + trailing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_the_lowest_set_bits() {
+        assert_eq!(unit(1.0), 1.0);
+        assert_eq!(unit(-6.0), 2.0);
+        assert_eq!(unit(0.375), 0.125);
+        assert_eq!(unit_of([4.0, 0.0, 0.5].into_iter()), 0.5);
+        assert_eq!(unit_of([0.0].into_iter()), f64::INFINITY);
+    }
+}

@@ -1,0 +1,69 @@
+//! The second executor: every operation naively, on the CPU, in f64. It reads only the steps of a recording and shares no
+//! code with the kernels, so the two can only agree by being right.
+
+mod bound;
+mod ops;
+
+use crate::error::ShapeError;
+use crate::op::StepParams;
+use crate::plan::{Recording, TensorId};
+use crate::tensor::{HostTensor, Shape};
+
+pub use bound::ExactBound;
+
+/// A tensor of the reference: NCHW, f64.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor64 {
+    /// The shape.
+    pub shape: Shape,
+    /// The values in NCHW order.
+    pub data: Vec<f64>,
+}
+
+/// Runs a recording's steps. `params` are the parameters of its steps, in order. Returns the plan's output.
+///
+/// # Errors
+/// [`ShapeError::Mismatch`] when the input is not the one that was planned for.
+pub fn run(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
+    let every = tensors(recording, params, input)?;
+    let output = &every[recording.plan.output.0];
+    HostTensor::new(output.shape, output.data.iter().map(|&value| value as f32).collect())
+}
+
+/// Like [`run`], and also how near the sums came to where f32 stops being exact.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_bound(
+    recording: &Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+) -> Result<(HostTensor, ExactBound), ShapeError> {
+    let every = tensors(recording, params, input)?;
+    let mut bound = ExactBound::default();
+    for (step, params) in recording.steps().map(|recorded| &recorded.step).zip(params) {
+        let inputs: Vec<&Tensor64> = step.inputs.iter().map(|id| &every[id.0]).collect();
+        bound.widen(&step.op, params, &inputs, every[step.output.0].shape);
+    }
+    let output = &every[recording.plan.output.0];
+    let values = output.data.iter().map(|&value| value as f32).collect();
+    Ok((HostTensor::new(output.shape, values)?, bound))
+}
+
+/// Every tensor of the plan, by its index.
+fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<Vec<Tensor64>, ShapeError> {
+    let plan = &recording.plan;
+    let expected = plan.tensor(plan.input).shape;
+    if input.shape() != expected {
+        let (expected, found) = (expected.dims().to_vec(), input.shape().dims().to_vec());
+        return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found });
+    }
+    let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
+    let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
+    every[plan.input.0].data = input.data().iter().copied().map(f64::from).collect();
+    for (step, params) in recording.steps().map(|recorded| &recorded.step).zip(params) {
+        let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
+        every[step.output.0].data = ops::apply(&step.op, params, &inputs, plan.tensor(step.output).shape);
+    }
+    Ok(every)
+}

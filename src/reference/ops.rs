@@ -1,0 +1,108 @@
+//! The operations, one loop nest each, in the order in which a textbook writes them.
+
+use rayon::prelude::*;
+
+use super::Tensor64;
+use crate::op::{Conv, KernelSize, Op, StepParams};
+use crate::tensor::Shape;
+
+/// Applies an operation. `output` is its output's shape; parameters of the wrong kind count as none.
+pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) -> Vec<f64> {
+    match (*op, params) {
+        (Op::Conv { conv, epilogue }, StepParams::Conv { weight, bias }) => {
+            let mut sums = convolve(conv, weight, inputs[0], output);
+            if epilogue.bias {
+                per_channel(&mut sums, output, |value, channel| value + f64::from(bias[channel]));
+            }
+            if epilogue.residual {
+                add(&mut sums, &inputs[1].data);
+            }
+            finish(sums, epilogue.relu)
+        }
+        (Op::JoinedConv { main, shortcut, relu }, StepParams::JoinedConv { main: w3, shortcut: wds, bias }) => {
+            let mut sums = convolve(main, w3, inputs[0], output);
+            add(&mut sums, &convolve(shortcut, wds, inputs[1], output));
+            per_channel(&mut sums, output, |value, channel| value + f64::from(bias[channel]));
+            finish(sums, relu)
+        }
+        (Op::BatchNorm { relu, .. }, StepParams::Affine { scale, shift }) => {
+            let mut values = inputs[0].data.clone();
+            per_channel(&mut values, output, |value, channel| {
+                value * f64::from(scale[channel]) + f64::from(shift[channel])
+            });
+            finish(values, relu)
+        }
+        (Op::Add { relu, .. }, _) => {
+            let mut values = inputs[0].data.clone();
+            add(&mut values, &inputs[1].data);
+            finish(values, relu)
+        }
+        (op, params) => unreachable!("{} with parameters {params:?}: weights::bind makes both", op.name()),
+    }
+}
+
+/// ReLU as PyTorch has it: NaN stays.
+fn finish(mut values: Vec<f64>, relu: bool) -> Vec<f64> {
+    if relu {
+        values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value });
+    }
+    values
+}
+
+fn add(values: &mut [f64], other: &[f64]) {
+    values.iter_mut().zip(other).for_each(|(value, other)| *value += other);
+}
+
+fn per_channel(values: &mut [f64], shape: Shape, change: impl Fn(f64, usize) -> f64) {
+    for (plane, values) in values.chunks_exact_mut(shape.h * shape.w).enumerate() {
+        values.iter_mut().for_each(|value| *value = change(*value, plane % shape.c));
+    }
+}
+
+/// The plain sums of a convolution, an output plane at a time, planes side by side on the CPU's cores.
+pub(super) fn convolve(conv: Conv, weight: &[f32], image: &Tensor64, output: Shape) -> Vec<f64> {
+    let mut sums = vec![0.0; output.len()];
+    sums.par_chunks_exact_mut(output.h * output.w).enumerate().for_each(|(plane, sums)| {
+        let (n, out_channel) = (plane / output.c, plane % output.c);
+        convolve_plane(conv, weight, image, n, out_channel, output, sums);
+    });
+    sums
+}
+
+fn convolve_plane(
+    conv: Conv,
+    weight: &[f32],
+    image: &Tensor64,
+    n: usize,
+    out_channel: usize,
+    output: Shape,
+    sums: &mut [f64],
+) {
+    let Shape { c, h, w, .. } = image.shape;
+    let (side, padding) = match conv.kernel {
+        KernelSize::One => (1, 0),
+        KernelSize::Three => (3, conv.dilation),
+    };
+    let first_channel = out_channel / conv.out_per_group() * conv.in_per_group();
+    // The input coordinate of an output coordinate and a tap, if it is inside the image.
+    let input_at = |out: usize, tap: usize, size: usize| {
+        (out * conv.stride + tap * conv.dilation).checked_sub(padding).filter(|&at| at < size)
+    };
+    for channel in 0..conv.in_per_group() {
+        let plane = &image.data[(n * c + first_channel + channel) * h * w..][..h * w];
+        for tap_y in 0..side {
+            for tap_x in 0..side {
+                let at = ((out_channel * conv.in_per_group() + channel) * side + tap_y) * side + tap_x;
+                let weight = f64::from(weight[at]);
+                for y in 0..output.h {
+                    let Some(in_y) = input_at(y, tap_y, h) else { continue };
+                    for x in 0..output.w {
+                        if let Some(in_x) = input_at(x, tap_x, w) {
+                            sums[y * output.w + x] += plane[in_y * w + in_x] * weight;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

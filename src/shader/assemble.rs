@@ -1,0 +1,165 @@
+//! Assembly: from a file of `shaders/` and some values to the WGSL of one specialisation.
+//!
+//! Register tiles cannot be sized by WGSL's `override`s and naga passes no unroll hint on, so the inner loops are unrolled
+//! in the text. Everything else that is fixed per specialisation (workgroup size, which epilogue) takes the same road:
+//! one text is one specialisation, and every one of them can be validated. Directives are comments to a WGSL editor:
+//!
+//! ```text
+//! //#include shared/relu       another file of the catalogue, assembled with the same values
+//! //#repeat r ROWS             the lines up to the matching //#end, with r = 0 .. ROWS-1
+//! //#if RELU                   kept where the value is not zero; //#else; //#end
+//! ${r}                         a value, in decimal
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::catalogue;
+
+/// Named numbers that an assembly reads; flags are 0 or 1.
+pub type Values = BTreeMap<&'static str, u32>;
+
+/// What is wrong with a template. Only a bug of this crate can cause one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}, line {line}: {problem}")]
+pub struct AssembleError {
+    /// The file below `shaders/`.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+/// Assembles a file of the catalogue.
+///
+/// # Errors
+/// [`AssembleError`] for an unknown file or value, or directives that do not match.
+pub fn assemble(name: &str, values: &Values) -> Result<String, AssembleError> {
+    let mut output = String::new();
+    file(name, values, &mut output)?;
+    Ok(output)
+}
+
+fn file(name: &str, values: &Values, output: &mut String) -> Result<(), AssembleError> {
+    let error = |line, problem: &str| AssembleError { file: name.to_owned(), line, problem: problem.to_owned() };
+    let text = catalogue::text(name).ok_or_else(|| error(0, "no such file"))?;
+    let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
+    let scope: Vec<(&str, u32)> = values.iter().map(|(&name, &value)| (name, value)).collect();
+    block(&lines, &scope, values, output).map_err(|(line, problem)| error(line, &problem))
+}
+
+/// A line of a file and its number.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+}
+
+type Problem = (usize, String);
+
+/// Writes lines with their directives carried out. `scope` is the values and the counters of the repeats around.
+fn block(mut lines: &[Line<'_>], scope: &[(&str, u32)], values: &Values, output: &mut String) -> Result<(), Problem> {
+    while let [line, rest @ ..] = lines {
+        lines = rest;
+        let number = line.number;
+        let Some(directive) = line.text.trim_start().strip_prefix("//#") else {
+            substitute(*line, scope, output)?;
+            continue;
+        };
+        match directive.split_whitespace().collect::<Vec<_>>()[..] {
+            ["include", name] => file(name, values, output).map_err(|error| (number, error.to_string()))?,
+            ["repeat", counter, count] => {
+                let Body { yes, after, .. } = body(number, rest)?;
+                for index in 0..value(number, scope, count)? {
+                    block(yes, &[scope, &[(counter, index)]].concat(), values, output)?;
+                }
+                lines = after;
+            }
+            ["if", condition] => {
+                let Body { yes, no, after } = body(number, rest)?;
+                let kept = if value(number, scope, condition)? != 0 { yes } else { no };
+                block(kept, scope, values, output)?;
+                lines = after;
+            }
+            _ => return Err((number, format!("unknown directive {directive}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a directive that spans lines.
+struct Body<'l, 't> {
+    /// Up to `//#else` or `//#end`.
+    yes: &'l [Line<'t>],
+    /// Between `//#else` and `//#end`.
+    no: &'l [Line<'t>],
+    /// Behind `//#end`.
+    after: &'l [Line<'t>],
+}
+
+/// Splits what follows a directive.
+fn body<'l, 't>(opened: usize, lines: &'l [Line<'t>]) -> Result<Body<'l, 't>, Problem> {
+    let (mut depth, mut middle) = (0, None);
+    for (at, line) in lines.iter().enumerate() {
+        match line.text.trim_start() {
+            text if text.starts_with("//#repeat") || text.starts_with("//#if") => depth += 1,
+            "//#else" if depth == 0 => middle = Some(at),
+            "//#end" if depth == 0 => {
+                let no = middle.map_or(&lines[at..at], |middle| &lines[middle + 1..at]);
+                return Ok(Body { yes: &lines[..middle.unwrap_or(at)], no, after: &lines[at + 1..] });
+            }
+            "//#end" => depth -= 1,
+            _ => {}
+        }
+    }
+    Err((opened, "no matching //#end".to_owned()))
+}
+
+/// A number, or the value of that name; inner counters hide outer ones.
+fn value(line: usize, scope: &[(&str, u32)], name: &str) -> Result<u32, Problem> {
+    let named = || scope.iter().rev().find(|(known, _)| *known == name).map(|&(_, value)| value);
+    name.parse().ok().or_else(named).ok_or_else(|| (line, format!("unknown value {name}")))
+}
+
+/// Writes one line with its `${name}`s replaced.
+fn substitute(line: Line<'_>, scope: &[(&str, u32)], output: &mut String) -> Result<(), Problem> {
+    let mut rest = line.text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after.split_once('}').ok_or_else(|| (line.number, "unclosed ${".to_owned()))?;
+        let value = value(line.number, scope, name)?;
+        // Writing to a String cannot fail.
+        let _ = write!(output, "{before}{value}");
+        rest = after;
+    }
+    output.push_str(rest);
+    output.push('\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(text: &str, values: &[(&'static str, u32)]) -> Result<String, Problem> {
+        let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
+        let mut output = String::new();
+        block(&lines, values, &Values::new(), &mut output)?;
+        Ok(output)
+    }
+
+    #[test]
+    fn repeats_nest_and_conditions_choose() {
+        let text = "//#repeat r ROWS\n//#repeat c 2\na${r}_${c}\n//#end\n//#if r\nx\n//#else\ny\n//#end\n//#end\nz";
+        assert_eq!(run(text, &[("ROWS", 2)]), Ok("a0_0\na0_1\ny\na1_0\na1_1\nx\nz\n".to_owned()));
+    }
+
+    #[test]
+    fn mistakes_name_their_line() {
+        for (text, line) in
+            [("a\n//#repeat r 2\n", 2), ("${x}", 1), ("//#if X\n//#end", 1), ("\n//#what", 2), ("${", 1)]
+        {
+            assert_eq!(run(text, &[]).map_err(|(line, _)| line), Err(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The WGSL files, embedded so that an installed program runs from any folder.
+
+/// The entry point of every kernel.
+pub const ENTRY_POINT: &str = "main";
+
+/// Includes a file of `shaders/` under its path there.
+macro_rules! catalogue {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),+]
+    };
+}
+
+/// Path below `shaders/` without `.wgsl`, and text.
+static FILES: &[(&str, &str)] = catalogue![
+    "batchnorm_relu",
+    "conv1x1",
+    "conv1x1_joined",
+    "conv3x3",
+    "residual_add",
+    "shared/conv_params",
+    "shared/elementwise",
+    "shared/epilogue",
+    "shared/load_weights",
+    "shared/pixels",
+    "shared/relu",
+    "shared/tile",
+];
+
+/// The text of a file, before assembly.
+#[must_use]
+pub fn text(name: &str) -> Option<&'static str> {
+    FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The kernels, without the shared parts.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("shared/"))
+}

@@ -1,0 +1,89 @@
+//! What naga says of a shader: whether it is valid, and what it binds and holds.
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, TypeInner};
+
+/// A parsed and validated shader.
+#[derive(Debug, Clone)]
+pub struct Validated {
+    /// naga's module.
+    pub module: Module,
+    /// naga's analysis of it.
+    pub info: ModuleInfo,
+}
+
+/// A member of the uniform `Params` of a shader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its offset in bytes.
+    pub offset: u32,
+}
+
+/// What a pipeline layout and the limits need to know of a shader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reflection {
+    /// Invocations per workgroup and dimension.
+    pub workgroup_size: [u32; 3],
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Storage bindings as (binding, whether it is written), in order.
+    pub storage: Vec<(u32, bool)>,
+    /// The binding of the uniform `Params`, if there is one.
+    pub uniform: Option<u32>,
+    /// The members of `Params`.
+    pub members: Vec<Member>,
+    /// Bytes of `Params`.
+    pub params_bytes: u32,
+}
+
+/// Parses and validates a text, with no capability beyond plain WGSL.
+///
+/// # Errors
+/// naga's message, one line.
+pub fn inspect(source: &str) -> Result<(Validated, Reflection), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|error| one_line(&error.emit_to_string(source)))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| one_line(&error.emit_to_string(source)))?;
+    let reflection = reflect(&module);
+    Ok((Validated { module, info }, reflection))
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn reflect(module: &Module) -> Reflection {
+    let mut reflection = Reflection {
+        workgroup_size: module.entry_points.first().map_or([0; 3], |entry| entry.workgroup_size),
+        workgroup_bytes: 0,
+        storage: Vec::new(),
+        uniform: None,
+        members: Vec::new(),
+        params_bytes: 0,
+    };
+    for (_, variable) in module.global_variables.iter() {
+        let inner = &module.types[variable.ty].inner;
+        let binding = variable.binding.as_ref().map(|binding| binding.binding);
+        match (variable.space, binding) {
+            (AddressSpace::WorkGroup, _) => reflection.workgroup_bytes += inner.size(module.to_ctx()),
+            (AddressSpace::Storage { access }, Some(binding)) => {
+                reflection.storage.push((binding, access.contains(naga::StorageAccess::STORE)));
+            }
+            (AddressSpace::Uniform, Some(binding)) => {
+                reflection.uniform = Some(binding);
+                if let TypeInner::Struct { members, span } = inner {
+                    let member =
+                        |m: &naga::StructMember| Member { name: m.name.clone().unwrap_or_default(), offset: m.offset };
+                    reflection.members = members.iter().map(member).collect();
+                    reflection.params_bytes = *span;
+                }
+            }
+            _ => {}
+        }
+    }
+    reflection.storage.sort_unstable();
+    reflection
+}

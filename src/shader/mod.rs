@@ -1,0 +1,11 @@
+//! WGSL: the catalogue of embedded files, their assembly into one text per specialisation, and what naga says of it.
+
+mod assemble;
+mod catalogue;
+mod inspect;
+mod write;
+
+pub use assemble::{AssembleError, Values, assemble};
+pub use catalogue::{ENTRY_POINT, names, text};
+pub use inspect::{Member, Reflection, Validated, inspect};
+pub use write::{Target, write};

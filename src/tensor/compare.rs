@@ -1,0 +1,139 @@
+//! Comparing a result with what it should be: one rule for every test and for `--verify`.
+
+use std::fmt;
+
+use super::{Element, HostTensor};
+
+/// How far a result may be off, as a share of the largest expected value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// The largest accepted |found - expected| / max |expected|.
+    pub relative: f64,
+}
+
+impl Tolerance {
+    /// Equal to the bit, but that -0 equals 0.
+    pub const EXACT: Self = Self { relative: 0.0 };
+
+    /// A fixed share.
+    #[must_use]
+    pub const fn relative(relative: f64) -> Self {
+        Self { relative }
+    }
+
+    /// For a chain of sums whose longest has `length` terms, accumulated in f32 from values of type `element`.
+    ///
+    /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and Stability of Numerical
+    /// Algorithms", 2002, section 2.8: the rule of thumb beside the worst case's `length`); the factor 8 covers the three
+    /// sums of a block and the spread between seeds.
+    #[must_use]
+    pub fn for_sum(element: Element, length: usize) -> Self {
+        Self { relative: 8.0 * element.unit_roundoff() * (length as f64).sqrt() }
+    }
+}
+
+/// The first place where two tensors disagree beyond tolerance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mismatch {
+    /// Image, channel, row and column.
+    pub at: [usize; 4],
+    /// The value that should be there.
+    pub expected: f32,
+    /// The value that is there.
+    pub found: f32,
+}
+
+/// What [`compare`] saw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// The largest |found - expected| over finite values.
+    pub max_abs_error: f64,
+    /// The largest finite |expected|.
+    pub largest_expected: f64,
+    /// The tolerance that was applied.
+    pub tolerance: Tolerance,
+    /// The first mismatch, or `None` when all is well.
+    pub mismatch: Option<Mismatch>,
+}
+
+impl Comparison {
+    /// Whether every value is within tolerance.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.mismatch.is_none()
+    }
+
+    /// The largest error as a share of the largest expected value.
+    #[must_use]
+    pub fn relative_error(&self) -> f64 {
+        if self.max_abs_error == 0.0 { 0.0 } else { self.max_abs_error / self.largest_expected }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "largest error {:.1e} of the largest value {:.3}", self.relative_error(), self.largest_expected)?;
+        if let Some(Mismatch { at, expected, found }) = self.mismatch {
+            let limit = self.tolerance.relative;
+            write!(f, "; first beyond {limit:.1e} at {at:?}: expected {expected}, found {found}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares `found` with `expected`. NaNs and infinities must stand at the same positions, infinities with the same sign.
+/// Tensors of different shapes mismatch at the origin.
+#[must_use]
+pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) -> Comparison {
+    let finite = |values: &[f32]| {
+        values.iter().filter(|v| v.is_finite()).fold(0.0f64, |largest, &v| largest.max(f64::from(v).abs()))
+    };
+    let largest_expected = finite(expected.data());
+    let mut result = Comparison { max_abs_error: 0.0, largest_expected, tolerance, mismatch: None };
+    if expected.shape() != found.shape() {
+        let (expected, found) = (expected.data()[0], found.data()[0]);
+        result.mismatch = Some(Mismatch { at: [0; 4], expected, found });
+        return result;
+    }
+    let bound = tolerance.relative * largest_expected;
+    for (index, (&e, &f)) in expected.data().iter().zip(found.data()).enumerate() {
+        let good = if e.is_finite() && f.is_finite() {
+            let error = (f64::from(f) - f64::from(e)).abs();
+            result.max_abs_error = result.max_abs_error.max(error);
+            error <= bound
+        } else {
+            e == f || (e.is_nan() && f.is_nan())
+        };
+        if !good && result.mismatch.is_none() {
+            let shape = expected.shape();
+            let (w, h, c) = (shape.w, shape.h, shape.c);
+            let at = [index / (w * h * c), index / (w * h) % c, index / w % h, index % w];
+            result.mismatch = Some(Mismatch { at, expected: e, found: f });
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Shape;
+    use super::*;
+
+    fn tensor(values: &[f32]) -> Result<HostTensor, crate::error::ShapeError> {
+        HostTensor::new(Shape::new(1, 1, 1, values.len())?, values.to_vec())
+    }
+
+    #[test]
+    fn nan_and_infinity_need_their_places() -> Result<(), crate::error::ShapeError> {
+        let expected = tensor(&[1.0, f32::NAN, f32::INFINITY, -0.0])?;
+        assert!(compare(&expected, &tensor(&[1.0, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::EXACT).passed());
+        for wrong in
+            [[1.0, 0.0, f32::INFINITY, 0.0], [1.0, f32::NAN, f32::NEG_INFINITY, 0.0], [1.0, f32::NAN, 9.0, 0.0]]
+        {
+            assert!(!compare(&expected, &tensor(&wrong)?, Tolerance::relative(1e9)).passed());
+        }
+        let off = compare(&expected, &tensor(&[1.5, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::relative(0.1));
+        assert_eq!(off.mismatch.map(|m| m.at), Some([0, 0, 0, 0]));
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Tensors in host memory.
+
+use super::{ChannelLayout, Shape};
+use crate::error::ShapeError;
+
+/// An f32 tensor in host memory, NCHW, contiguous.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostTensor {
+    shape: Shape,
+    data: Vec<f32>,
+}
+
+impl HostTensor {
+    /// A tensor from its values in NCHW order.
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] when there are not `shape.len()` values.
+    pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self, ShapeError> {
+        if data.len() != shape.len() {
+            return Err(ShapeError::Length {
+                tensor: format!("tensor {shape}"),
+                expected: shape.len(),
+                found: data.len(),
+            });
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// A tensor whose value at flat NCHW index `i` is `value(i)`.
+    pub fn from_fn(shape: Shape, value: impl FnMut(usize) -> f32) -> Self {
+        Self { shape, data: (0..shape.len()).map(value).collect() }
+    }
+
+    /// The shape.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The values in NCHW order.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values in NCHW order, without the shape.
+    #[must_use]
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// The values as the device wants them: NHWC, channels in `layout`, padding zero.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] when `layout` is for another number of channels.
+    pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
+        check_channels(self.shape, layout)?;
+        let (plane, padded) = (self.shape.h * self.shape.w, layout.vec4_per_pixel() * 4);
+        let mut packed = vec![0.0; self.shape.pixels() * padded];
+        for position in 0..padded {
+            let Some(channel) = layout.channel_at(position) else { continue };
+            for image in 0..self.shape.n {
+                let source = &self.data[(image * self.shape.c + channel) * plane..][..plane];
+                let target = packed[image * plane * padded..][..plane * padded].chunks_exact_mut(padded);
+                for (pixel, &value) in target.zip(source) {
+                    pixel[position] = value;
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// The inverse of [`HostTensor::to_nhwc`]: drops the padding and returns to NCHW.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] when `layout` is for another number of channels, [`ShapeError::Length`] when `packed` is
+    /// not a tensor of this shape and layout.
+    pub fn from_nhwc(shape: Shape, layout: ChannelLayout, packed: &[f32]) -> Result<Self, ShapeError> {
+        check_channels(shape, layout)?;
+        let (plane, padded) = (shape.h * shape.w, layout.vec4_per_pixel() * 4);
+        if packed.len() != shape.pixels() * padded {
+            let expected = shape.pixels() * padded;
+            return Err(ShapeError::Length { tensor: format!("NHWC tensor {shape}"), expected, found: packed.len() });
+        }
+        let mut data = vec![0.0; shape.len()];
+        for position in 0..padded {
+            let Some(channel) = layout.channel_at(position) else { continue };
+            for image in 0..shape.n {
+                let source = packed[image * plane * padded..][..plane * padded].chunks_exact(padded);
+                let target = &mut data[(image * shape.c + channel) * plane..][..plane];
+                for (value, pixel) in target.iter_mut().zip(source) {
+                    *value = pixel[position];
+                }
+            }
+        }
+        Ok(Self { shape, data })
+    }
+}
+
+/// The layout must be one of a tensor with this many channels.
+fn check_channels(shape: Shape, layout: ChannelLayout) -> Result<(), ShapeError> {
+    if shape.c == layout.channels() {
+        return Ok(());
+    }
+    let expected = Shape { c: layout.channels(), ..shape };
+    Err(ShapeError::Mismatch {
+        tensor: "tensor".to_owned(),
+        expected: expected.dims().to_vec(),
+        found: shape.dims().to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nhwc_and_back() -> Result<(), ShapeError> {
+        let tensor = HostTensor::from_fn(Shape::new(2, 6, 3, 2)?, |i| i as f32);
+        for layout in [ChannelLayout::dense(6), ChannelLayout::grouped(6, 2)] {
+            let packed = tensor.to_nhwc(layout)?;
+            assert_eq!(packed.len(), 2 * 3 * 2 * 8);
+            assert_eq!(HostTensor::from_nhwc(tensor.shape(), layout, &packed)?, tensor);
+        }
+        assert!(tensor.to_nhwc(ChannelLayout::dense(5)).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! What the test files share: the devices to test on, golden files, seeded data.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
+use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, HostTensor, Norm, StateDict};
+
+pub type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// A device of the test matrix.
+pub struct Target {
+    pub name: &'static str,
+    pub gpu: Gpu,
+}
+
+/// The devices that every suite runs on: the best one, the same with core limits and with runtime checks, and OpenGL.
+/// One that is missing is skipped loudly, or an error where `BOTTLENECK_REQUIRE_GPUS` says that none may be.
+pub fn targets() -> Vec<Target> {
+    let wanted = [
+        ("default", AdapterChoice::Best, LimitsChoice::Adapter, false),
+        ("core limits, checked", AdapterChoice::Best, LimitsChoice::Core, true),
+        ("OpenGL", AdapterChoice::Named("(gl,".to_owned()), LimitsChoice::Adapter, false),
+    ];
+    let mut targets = Vec::new();
+    for (name, adapter, limits, runtime_checks) in wanted {
+        match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks }) {
+            Ok(gpu) => targets.push(Target { name, gpu }),
+            Err(error) if std::env::var_os("BOTTLENECK_REQUIRE_GPUS").is_some() => panic!("{name}: {error}"),
+            Err(error) => eprintln!("SKIPPED: no device \"{name}\": {error}"),
+        }
+    }
+    assert!(!targets.is_empty(), "no GPU at all: run the tests through scripts/with-gpu");
+    targets
+}
+
+/// The first device of the matrix.
+pub fn any_gpu() -> Gpu {
+    Gpu::new().unwrap_or_else(|error| panic!("{error}; run the tests through scripts/with-gpu"))
+}
+
+/// A golden block: what PyTorch was given and what it answered.
+pub struct Golden {
+    pub name: String,
+    pub dict: StateDict,
+    pub options: BlockOptions,
+    pub input: HostTensor,
+    pub output: HostTensor,
+}
+
+impl Golden {
+    pub fn open(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let dict = StateDict::open(path)?;
+        let text = |key: &str| dict.metadata(key).ok_or_else(|| format!("{}: no metadata {key}", path.display()));
+        let number = |key: &str| -> Result<usize, Box<dyn std::error::Error>> { Ok(text(key)?.parse()?) };
+        let eps: f64 = text("eps")?.parse()?;
+        let norm = match text("norm")?.as_str() {
+            "batch" => Norm::BatchNorm2d { eps },
+            "frozen" => Norm::FrozenBatchNorm2d { eps },
+            "identity" => Norm::Identity,
+            other => return Err(format!("unknown norm {other}").into()),
+        };
+        let options = BlockOptions {
+            stride: number("stride")?,
+            dilation: number("dilation")?,
+            groups: Some(number("groups")?),
+            base_width: Some(number("base_width")?),
+            norm,
+        };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (input, output) = (dict.image("input")?, dict.image("out")?);
+        Ok(Self { name, dict, options, input, output })
+    }
+
+    pub fn block(&self) -> Result<Block, wgpu_bottleneck::Error> {
+        Block::from_state_dict(&self.dict, "", &self.options)
+    }
+}
+
+pub fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Every golden block, by name.
+pub fn goldens() -> Result<Vec<Golden>, Box<dyn std::error::Error>> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(golden_dir())?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.sort();
+    paths.iter().map(|path| Golden::open(path)).collect()
+}

@@ -1,0 +1,73 @@
+//! PyTorch's numbers: every golden block, fused and unfused, with every candidate kernel, on every device, and in the
+//! reference.
+
+mod common;
+
+use common::{Outcome, goldens, targets};
+use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{LoadOptions, Model, kernel};
+
+/// The largest error accepted, as a share of the largest value that PyTorch gives.
+const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
+
+/// The largest number of candidates that any step has.
+fn most_candidates() -> usize {
+    let all = kernel::all_specialisations();
+    let tiles = |family| {
+        let mut tiles: Vec<_> = all.iter().filter(|kernel| kernel.family == family).map(|kernel| kernel.tile).collect();
+        tiles.dedup();
+        tiles.len()
+    };
+    kernel::Family::ALL.into_iter().map(tiles).max().unwrap_or(0)
+}
+
+#[test]
+fn every_candidate_matches_pytorch() -> Outcome {
+    let goldens = goldens()?;
+    assert!(goldens.len() >= 30, "only {} goldens", goldens.len());
+    let (mut failures, mut runs) = (Vec::new(), 0);
+    for target in targets() {
+        for golden in &goldens {
+            for plan in [PlanKind::Fused, PlanKind::Unfused] {
+                for candidate in 0..most_candidates() {
+                    let options = LoadOptions { plan, kernels: KernelChoice::Nth(candidate), ..Default::default() };
+                    let mut model = Model::load(&target.gpu, &[golden.block()?], golden.input.shape(), &options)?;
+                    let found = model.run(&golden.input)?;
+                    let comparison = compare(&golden.output, &found, TOLERANCE);
+                    runs += 1;
+                    if !comparison.passed() {
+                        let kernels: Vec<String> =
+                            model.recording().steps().flat_map(|s| &s.dispatches).map(|d| d.kernel.name()).collect();
+                        failures.push(format!(
+                            "{} on {}: {comparison} ({})",
+                            golden.name,
+                            target.name,
+                            kernels.join(", ")
+                        ));
+                    }
+                }
+            }
+        }
+        println!("{}: {runs} runs so far", target.name);
+    }
+    assert!(failures.is_empty(), "{} of {runs} runs failed:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn reference_matches_pytorch() -> Outcome {
+    let capabilities = kernel::Capabilities::CORE;
+    for golden in goldens()? {
+        for plan in [PlanKind::Fused, PlanKind::Unfused] {
+            let block = golden.block()?;
+            let options = LoadOptions { plan, ..Default::default() };
+            let recording = wgpu_bottleneck::record(&[*block.spec()], golden.input.shape(), &capabilities, &options)?;
+            let params = wgpu_bottleneck::Block::params(&[block], &recording.plan)?;
+            let found = wgpu_bottleneck::reference::run(&recording, &params, &golden.input)?;
+            let comparison = compare(&golden.output, &found, TOLERANCE);
+            assert!(comparison.passed(), "{} {plan:?}: {comparison}", golden.name);
+        }
+    }
+    Ok(())
+}
