@@ -5,6 +5,7 @@
 // loads feeds ROWS x COLS x 16 multiply-adds from registers.
 // Loses when: the GPU has matrix units, or so many lanes that staging tiles in workgroup memory saves bandwidth.
 //#include shared/conv_params
+//#include shared/mac
 //#if RESIDUAL
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 //#end
@@ -35,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#repeat r ROWS
         let x${r} = src[a${r} + k];
 //#repeat c COLS
-        acc${r}_${c} += m${c} * x${r};
+        acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end
 //#end
     }

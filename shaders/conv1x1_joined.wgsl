@@ -3,6 +3,7 @@
 //
 // For, fast because, loses when: as conv1x1, whose tile this is.
 //#include shared/conv_params
+//#include shared/mac
 @group(0) @binding(4) var<storage, read> shortcut: array<vec4<f32>>;
 //#if RELU
 //#include shared/relu
@@ -20,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#repeat r ROWS
         let x${r} = src[a${r} + k];
 //#repeat c COLS
-        acc${r}_${c} += m${c} * x${r};
+        acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end
 //#end
     }
@@ -35,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#repeat r ROWS
         let x${r} = shortcut[b${r} + k];
 //#repeat c COLS
-        acc${r}_${c} += m${c} * x${r};
+        acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end
 //#end
     }

@@ -5,6 +5,7 @@
 // Fast because: as conv1x1; a tap's row offsets are computed once and serve all channels.
 // Loses when: as conv1x1; and GROUPED, where lanes of different groups read different inputs and no load is shared.
 //#include shared/conv_params
+//#include shared/mac
 //#if RESIDUAL
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 //#end
@@ -48,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#repeat r ROWS
                 let v${r} = select(vec4<f32>(0.0), src[a${r} + k], mask${r});
 //#repeat c COLS
-                acc${r}_${c} += m${c} * v${r};
+                acc${r}_${c} = mac(m${c}, v${r}, acc${r}_${c});
 //#end
 //#end
             }

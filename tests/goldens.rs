@@ -3,24 +3,13 @@
 
 mod common;
 
-use common::{Outcome, goldens, targets};
+use common::{Outcome, goldens, most_candidates, targets};
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{LoadOptions, Model, kernel};
+use wgpu_bottleneck::{LoadOptions, Model, kernel, network};
 
 /// The largest error accepted, as a share of the largest value that PyTorch gives.
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
-
-/// The largest number of candidates that any step has.
-fn most_candidates() -> usize {
-    let all = kernel::all_specialisations();
-    let tiles = |family| {
-        let mut tiles: Vec<_> = all.iter().filter(|kernel| kernel.family == family).map(|kernel| kernel.tile).collect();
-        tiles.dedup();
-        tiles.len()
-    };
-    kernel::Family::ALL.into_iter().map(tiles).max().unwrap_or(0)
-}
 
 #[test]
 fn every_candidate_matches_pytorch() -> Outcome {
@@ -30,7 +19,9 @@ fn every_candidate_matches_pytorch() -> Outcome {
     for target in targets() {
         for golden in &goldens {
             for plan in [PlanKind::Fused, PlanKind::Unfused] {
-                for candidate in 0..most_candidates() {
+                let spec = *golden.block()?.spec();
+                let steps = network::plan_block(&spec, golden.input.shape(), plan)?;
+                for candidate in 0..most_candidates(&steps, target.gpu.capabilities()) {
                     let options = LoadOptions { plan, kernels: KernelChoice::Nth(candidate), ..Default::default() };
                     let mut model = Model::load(&target.gpu, &[golden.block()?], golden.input.shape(), &options)?;
                     let found = model.run(&golden.input)?;

@@ -102,8 +102,9 @@ pub fn is_software(info: &AdapterInfo) -> bool {
         || ["llvmpipe", "softpipe", "swiftshader", "basic render"].iter().any(|known| name.contains(known))
 }
 
-/// What a device must be created with to run this crate's kernels well: no features, and the adapter's own limits for
-/// buffers and compute, WebGPU's downlevel defaults (or the adapter's, if lower) for all else.
+/// What a device must be created with to run this crate's kernels well: subgroup operations where the adapter has them, the
+/// adapter's own limits for buffers and compute, and WebGPU's downlevel defaults (or the adapter's, if lower) for all else.
+/// Less works too, down to no features and WebGPU's core limits.
 ///
 /// For apps that create their device themselves; merge it with what the app needs.
 #[must_use]
@@ -121,7 +122,7 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
         max_compute_workgroups_per_dimension: own.max_compute_workgroups_per_dimension,
         ..Limits::downlevel_defaults().or_worse_values_from(&own)
     };
-    (Features::empty(), limits)
+    (adapter.features() & Features::SUBGROUP, limits)
 }
 
 /// Smaller is better: software last, then by kind, then by API.

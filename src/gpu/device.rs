@@ -104,7 +104,7 @@ impl Gpu {
     }
 
     fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {
-        let capabilities = capabilities(&device.limits(), &info);
+        let capabilities = capabilities(&device.limits(), device.features(), &info);
         let pipelines = Mutex::default();
         Self { inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, pipelines }) }
     }
@@ -160,7 +160,8 @@ impl Gpu {
 }
 
 /// The part of limits and adapter info that kernels depend on.
-fn capabilities(limits: &Limits, info: &AdapterInfo) -> Capabilities {
+fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
+    let one_size = features.contains(Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     Capabilities {
         max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
@@ -169,6 +170,7 @@ fn capabilities(limits: &Limits, info: &AdapterInfo) -> Capabilities {
         max_workgroup_y: limits.max_compute_workgroup_size_y,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        subgroup_size: one_size.then_some(info.subgroup_min_size),
         software: adapter::is_software(info),
     }
 }

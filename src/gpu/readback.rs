@@ -3,11 +3,15 @@
 use std::future::poll_fn;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::Poll;
+use std::time::Duration;
 
 use wgpu::{Buffer, BufferAsyncError, MapMode};
 
 use super::Gpu;
 use crate::error::GpuError;
+
+/// How long an answer may take after its work is done: another thread that waits on the same device may have it in hand.
+const DELIVERY: Duration = Duration::from_secs(10);
 
 /// A map on its way.
 pub(super) struct Readback {
@@ -31,7 +35,7 @@ impl Readback {
     /// Blocks until the bytes are there.
     pub fn wait(self) -> Result<Vec<u8>, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
-        let answer = self.mapped.try_recv();
+        let answer = self.mapped.recv_timeout(DELIVERY);
         self.finish(answer.ok())
     }
 

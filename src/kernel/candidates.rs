@@ -20,6 +20,9 @@ const CONV_TILES: [Tile; 8] = [
 const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
+/// Subgroup tiles: rows are a multiple of the lanes, lanes the size of the device's subgroups.
+const SUBGROUP_TILES: [Tile; 3] = [Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 2), Tile::new(8, 1, 8, 1)];
+
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
@@ -27,6 +30,7 @@ fn tiles(family: Family) -> &'static [Tile] {
     match family {
         Family::Conv1x1 | Family::Conv3x3 | Family::Conv1x1Joined => &CONV_TILES,
         Family::Conv3x3Grouped => &GROUPED_TILES,
+        Family::Conv1x1Subgroup | Family::Conv3x3Subgroup | Family::Conv1x1JoinedSubgroup => &SUBGROUP_TILES,
         Family::BatchNormRelu | Family::ResidualAdd => &ELEMENTWISE_TILES,
     }
 }
@@ -39,13 +43,17 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
     };
-    let family = Family::of(&problem.op);
-    let fits = |tile: &&Tile| {
-        tile.lanes <= capabilities.max_workgroup_x
+    let fits = |family: Family, tile: &Tile| {
+        (!family.uses_subgroups() || capabilities.subgroup_size == Some(tile.lanes))
+            && tile.lanes <= capabilities.max_workgroup_x
             && tile.slices <= capabilities.max_workgroup_y
             && tile.lanes * tile.slices <= capabilities.max_invocations
     };
-    tiles(family).iter().filter(fits).map(|&tile| Kernel { family, tile, epilogue, strided }).collect()
+    let of_family = |&family: &Family| {
+        let fitting = tiles(family).iter().filter(move |tile| fits(family, tile));
+        fitting.map(move |&tile| Kernel { family, tile, epilogue, strided })
+    };
+    Family::of(&problem.op).iter().flat_map(of_family).collect()
 }
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
@@ -80,7 +88,8 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     let (r, c) = (f64::from(rows), f64::from(cols));
     // Arithmetic and loads of one K quad, in vec4s, per row and column: 4 multiply-adds, and the tile's loads shared out.
     // A load costs about as much as four multiply-adds of a vec4 on both kinds of device (an estimate, as above).
-    let per_output = 4.0 + 4.0 * (r + 4.0 * c) / (r * c);
+    let row_loads = if kernel.family.uses_subgroups() { r / f64::from(lanes) } else { r };
+    let per_output = 4.0 + 4.0 * (row_loads + 4.0 * c) / (r * c);
     let invocations = rows_done / r * (columns_done / c);
     let idle = if capabilities.software { 1.0 } else { (ENOUGH_INVOCATIONS / invocations).max(1.0) };
     rows_done * columns_done * per_output * idle
@@ -97,9 +106,9 @@ pub fn all_specialisations() -> Vec<Kernel> {
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
                 let possible = match family {
-                    Family::Conv1x1 => true,
-                    Family::Conv3x3 | Family::Conv3x3Grouped => !strided,
-                    Family::Conv1x1Joined => !strided && bias && !residual,
+                    Family::Conv1x1 | Family::Conv1x1Subgroup => true,
+                    Family::Conv3x3 | Family::Conv3x3Grouped | Family::Conv3x3Subgroup => !strided,
+                    Family::Conv1x1Joined | Family::Conv1x1JoinedSubgroup => !strided && bias && !residual,
                     Family::BatchNormRelu | Family::ResidualAdd => !strided && !bias && !residual,
                 };
                 if possible {

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub max_workgroup_bytes: u32,
     /// Storage buffers of one kernel.
     pub max_storage_buffers: u32,
+    /// The size of every subgroup, where subgroup operations are on and there is but one size.
+    pub subgroup_size: Option<u32>,
     /// Whether the device is a software driver on the CPU.
     pub software: bool,
 }
@@ -31,6 +33,7 @@ impl Capabilities {
         max_workgroup_y: 256,
         max_workgroup_bytes: 16 << 10,
         max_storage_buffers: 8,
+        subgroup_size: None,
         software: false,
     };
 }

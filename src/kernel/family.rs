@@ -13,6 +13,12 @@ pub enum Family {
     Conv3x3Grouped,
     /// `conv1x1_joined.wgsl`.
     Conv1x1Joined,
+    /// `conv1x1_subgroup.wgsl`.
+    Conv1x1Subgroup,
+    /// `conv3x3_subgroup.wgsl`, dense.
+    Conv3x3Subgroup,
+    /// `conv1x1_joined_subgroup.wgsl`.
+    Conv1x1JoinedSubgroup,
     /// `batchnorm_relu.wgsl`.
     BatchNormRelu,
     /// `residual_add.wgsl`.
@@ -21,26 +27,35 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Conv1x1,
         Self::Conv3x3,
         Self::Conv3x3Grouped,
         Self::Conv1x1Joined,
+        Self::Conv1x1Subgroup,
+        Self::Conv3x3Subgroup,
+        Self::Conv1x1JoinedSubgroup,
         Self::BatchNormRelu,
         Self::ResidualAdd,
     ];
 
-    /// The family that carries out an operation.
+    /// The families that can carry out an operation.
     #[must_use]
-    pub fn of(op: &Op) -> Self {
+    pub fn of(op: &Op) -> &'static [Self] {
         match op {
-            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => Self::Conv1x1,
-            Op::Conv { conv: Conv { groups: 1, .. }, .. } => Self::Conv3x3,
-            Op::Conv { .. } => Self::Conv3x3Grouped,
-            Op::JoinedConv { .. } => Self::Conv1x1Joined,
-            Op::BatchNorm { .. } => Self::BatchNormRelu,
-            Op::Add { .. } => Self::ResidualAdd,
+            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[Self::Conv1x1, Self::Conv1x1Subgroup],
+            Op::Conv { conv: Conv { groups: 1, .. }, .. } => &[Self::Conv3x3, Self::Conv3x3Subgroup],
+            Op::Conv { .. } => &[Self::Conv3x3Grouped],
+            Op::JoinedConv { .. } => &[Self::Conv1x1Joined, Self::Conv1x1JoinedSubgroup],
+            Op::BatchNorm { .. } => &[Self::BatchNormRelu],
+            Op::Add { .. } => &[Self::ResidualAdd],
         }
+    }
+
+    /// Whether the family broadcasts within subgroups, of which each must be as wide as its tile.
+    #[must_use]
+    pub const fn uses_subgroups(self) -> bool {
+        matches!(self, Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv1x1JoinedSubgroup)
     }
 
     /// The family's name.
@@ -51,6 +66,9 @@ impl Family {
             Self::Conv3x3 => "conv3x3",
             Self::Conv3x3Grouped => "conv3x3_grouped",
             Self::Conv1x1Joined => "conv1x1_joined",
+            Self::Conv1x1Subgroup => "conv1x1_subgroup",
+            Self::Conv3x3Subgroup => "conv3x3_subgroup",
+            Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",
             Self::BatchNormRelu => "batchnorm_relu",
             Self::ResidualAdd => "residual_add",
         }

@@ -84,6 +84,8 @@ impl Kernel {
             ("SLICES", slices),
             ("ROWS", rows),
             ("COLS", cols),
+            // Rows that each lane of a subgroup kernel loads.
+            ("HANDS", rows / lanes),
             ("BIAS", bias.into()),
             ("RESIDUAL", residual.into()),
             ("RELU", relu.into()),
@@ -100,8 +102,8 @@ impl Kernel {
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
-            Family::Conv1x1Joined => vec![Params, Input(0), Weights, Output, Input(1)],
-            Family::Conv1x1 | Family::Conv3x3 | Family::Conv3x3Grouped => {
+            Family::Conv1x1Joined | Family::Conv1x1JoinedSubgroup => vec![Params, Input(0), Weights, Output, Input(1)],
+            _ => {
                 let mut bindings = vec![Params, Input(0), Weights, Output];
                 bindings.extend(self.epilogue.residual.then_some(Input(1)));
                 bindings

@@ -8,7 +8,7 @@
 //! //#include shared/relu       another file of the catalogue, assembled with the same values
 //! //#repeat r ROWS             the lines up to the matching //#end, with r = 0 .. ROWS-1
 //! //#if RELU                   kept where the value is not zero; //#else; //#end
-//! ${r}                         a value, in decimal
+//! ${r}, ${r/N}, ${r%N}         a value, in decimal; the quotient or the remainder of two
 //! ```
 
 use std::collections::BTreeMap;
@@ -122,12 +122,25 @@ fn value(line: usize, scope: &[(&str, u32)], name: &str) -> Result<u32, Problem>
     name.parse().ok().or_else(named).ok_or_else(|| (line, format!("unknown value {name}")))
 }
 
+/// A value, or the quotient or remainder of two.
+fn expression(line: usize, scope: &[(&str, u32)], text: &str) -> Result<u32, Problem> {
+    let operands = |(left, right)| Ok((value(line, scope, left)?, value(line, scope, right)?));
+    let by_zero = || (line, format!("{text} divides by zero"));
+    if let Some((left, right)) = text.split_once('/').map(operands).transpose()? {
+        return left.checked_div(right).ok_or_else(by_zero);
+    }
+    if let Some((left, right)) = text.split_once('%').map(operands).transpose()? {
+        return left.checked_rem(right).ok_or_else(by_zero);
+    }
+    value(line, scope, text)
+}
+
 /// Writes one line with its `${name}`s replaced.
 fn substitute(line: Line<'_>, scope: &[(&str, u32)], output: &mut String) -> Result<(), Problem> {
     let mut rest = line.text;
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after.split_once('}').ok_or_else(|| (line.number, "unclosed ${".to_owned()))?;
-        let value = value(line.number, scope, name)?;
+        let value = expression(line.number, scope, name)?;
         // Writing to a String cannot fail.
         let _ = write!(output, "{before}{value}");
         rest = after;
@@ -152,6 +165,11 @@ mod tests {
     fn repeats_nest_and_conditions_choose() {
         let text = "//#repeat r ROWS\n//#repeat c 2\na${r}_${c}\n//#end\n//#if r\nx\n//#else\ny\n//#end\n//#end\nz";
         assert_eq!(run(text, &[("ROWS", 2)]), Ok("a0_0\na0_1\ny\na1_0\na1_1\nx\nz\n".to_owned()));
+    }
+
+    #[test]
+    fn quotients_and_remainders() {
+        assert_eq!(run("${r/8} ${r%8} ${r}", &[("r", 13)]), Ok("1 5 13\n".to_owned()));
     }
 
     #[test]

@@ -38,13 +38,14 @@ pub struct Reflection {
     pub params_bytes: u32,
 }
 
-/// Parses and validates a text, with no capability beyond plain WGSL.
+/// Parses and validates a text, with no capability beyond plain WGSL but, where `subgroups` says so, subgroup operations.
 ///
 /// # Errors
 /// naga's message, one line.
-pub fn inspect(source: &str) -> Result<(Validated, Reflection), String> {
+pub fn inspect(source: &str, subgroups: bool) -> Result<(Validated, Reflection), String> {
+    let capabilities = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let module = naga::front::wgsl::parse_str(source).map_err(|error| one_line(&error.emit_to_string(source)))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| one_line(&error.emit_to_string(source)))?;
     let reflection = reflect(&module);
