@@ -26,7 +26,7 @@ pub mod weights;
 
 pub use engine::{LoadOptions, Model, record};
 pub use error::{Error, Result};
-pub use gpu::{Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions, required};
 pub use network::{Bottleneck, Norm};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};

@@ -43,7 +43,15 @@ impl fmt::Display for AdapterChoice {
 ///
 /// # Errors
 /// [`GpuError::Environment`] when one of wgpu's variables cannot be understood.
-pub async fn adapters() -> Result<Vec<Adapter>, GpuError> {
+pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
+    pollster::block_on(adapters_async())
+}
+
+/// [`adapters`] for async callers.
+///
+/// # Errors
+/// As [`adapters`].
+pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
     let backends = backends_from_env()?;
     let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
     let mut adapters = Instance::new(descriptor).enumerate_adapters(backends).await;
@@ -58,7 +66,7 @@ pub async fn adapters() -> Result<Vec<Adapter>, GpuError> {
 /// # Errors
 /// [`GpuError::NoAdapter`] with what is there; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
-    let adapters = adapters().await?;
+    let adapters = adapters_async().await?;
     let present = adapters.iter().map(|adapter| describe(&adapter.get_info())).collect();
     // A variable that is set but empty counts as not set, as for wgpu itself.
     let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());

@@ -159,11 +159,14 @@ impl Gpu {
     }
 }
 
+/// The largest binding used, whatever a device allows: shaders count in 32 bits, and drivers turn that into byte offsets.
+const MAX_BINDING_BYTES: u64 = 1 << 31;
+
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
     let one_size = features.contains(Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
     Capabilities {
-        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MAX_BINDING_BYTES),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         max_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_x: limits.max_compute_workgroup_size_x,

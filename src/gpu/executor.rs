@@ -5,11 +5,10 @@ use wgpu::{
 };
 
 use super::Gpu;
-use super::memory::{POISON, poison};
 use super::pipeline::Pipeline;
 use super::readback::Readback;
 use crate::error::{GpuError, Result, ShapeError};
-use crate::kernel::{Binding, Problem};
+use crate::kernel::Binding;
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Placement, Recording, Step, TensorId};
 use crate::tensor::HostTensor;
@@ -25,16 +24,16 @@ pub struct ExecutorOptions {
 /// A recording on a device: compiled, with its weights and workspace uploaded, ready to run any number of times.
 #[derive(Debug)]
 pub struct Executor {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     recording: Recording,
-    options: ExecutorOptions,
+    pub(super) options: ExecutorOptions,
     /// One per dispatch, in order.
     launches: Vec<Launch>,
     uniforms: Buffer,
     /// One per workspace slot.
-    slots: Vec<Buffer>,
+    pub(super) slots: Vec<Buffer>,
     /// Input, output and staging of [`Executor::run`], made on its first call.
-    own: Option<OwnBuffers>,
+    pub(super) own: Option<OwnBuffers>,
 }
 
 /// What one dispatch needs beside the tensors.
@@ -47,9 +46,9 @@ struct Launch {
 }
 
 #[derive(Debug)]
-struct OwnBuffers {
-    input: Buffer,
-    output: Buffer,
+pub(super) struct OwnBuffers {
+    pub(super) input: Buffer,
+    pub(super) output: Buffer,
     staging: Buffer,
     groups: Vec<BindGroup>,
 }
@@ -70,7 +69,7 @@ impl Executor {
         let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut launches, mut uniforms) = (Vec::with_capacity(recording.dispatch_count()), Vec::new());
         for (recorded, params) in recording.steps().zip(params) {
-            let problem = problem(&recording, &recorded.step);
+            let problem = recording.plan.problem(&recorded.step);
             for dispatch in &recorded.dispatches {
                 let packed = dispatch.kernel.pack(&problem, params);
                 let name = format!("{} weights", recorded.step);
@@ -250,9 +249,7 @@ impl Executor {
         }
         let packed = input.to_nhwc(expected.layout)?;
         let output_bytes = self.output_bytes();
-        if self.own.is_none() {
-            self.own = Some(self.own_buffers()?);
-        }
+        self.make_own_buffers()?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "running", || {
@@ -274,7 +271,11 @@ impl Executor {
         Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
     }
 
-    fn own_buffers(&self) -> Result<OwnBuffers, GpuError> {
+    /// Makes the buffers of [`Executor::run`] unless they are there.
+    pub(super) fn make_own_buffers(&mut self) -> Result<(), GpuError> {
+        if self.own.is_some() {
+            return Ok(());
+        }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let guard = self.options.guard_bytes;
         let input = self.gpu.buffer("input", self.input_bytes() + guard, usage)?;
@@ -282,46 +283,8 @@ impl Executor {
         let staging =
             self.gpu.buffer("staging", self.output_bytes(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let groups = self.bind_groups(&input, &output)?;
-        Ok(OwnBuffers { input, output, staging, groups })
-    }
-
-    /// Fills input, output and workspace, guard bands included, with NaN: for self tests, before [`Executor::run`].
-    ///
-    /// # Errors
-    /// As [`Executor::run`].
-    pub fn poison(&mut self) -> Result<()> {
-        if self.own.is_none() {
-            self.own = Some(self.own_buffers()?);
-        }
-        let inner = &self.gpu.inner;
-        let buffers: Vec<&Buffer> = self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
-        inner.monitor.guarded(&inner.device, "poisoning", || {
-            buffers.iter().for_each(|buffer| inner.queue.write_buffer(buffer, 0, &poison(buffer.size())));
-        })?;
+        self.own = Some(OwnBuffers { input, output, staging, groups });
         Ok(())
-    }
-
-    /// The names of the tensors whose guard band is no longer as [`Executor::poison`] left it: for self tests.
-    ///
-    /// # Errors
-    /// As [`Executor::run`].
-    pub fn broken_guards(&self) -> Result<Vec<String>> {
-        let mut broken = Vec::new();
-        for (name, buffer) in self.tensor_buffers() {
-            let bytes = self.gpu.download(buffer)?;
-            let guard = &bytes[bytes.len() - self.options.guard_bytes as usize..];
-            if guard.chunks_exact(4).any(|word| word != POISON.to_le_bytes()) {
-                broken.push(name);
-            }
-        }
-        Ok(broken)
-    }
-
-    /// The buffers that hold tensors, by name.
-    fn tensor_buffers(&self) -> Vec<(String, &Buffer)> {
-        let slots = self.slots.iter().enumerate().map(|(index, slot)| (format!("workspace slot {index}"), slot));
-        let own = self.own.iter().flat_map(|own| [("input", &own.input), ("output", &own.output)]);
-        slots.chain(own.map(|(name, buffer)| (name.to_owned(), buffer))).collect()
     }
 }
 
@@ -349,32 +312,6 @@ impl Bound<'_> {
         })?;
         Ok(())
     }
-}
-
-impl Gpu {
-    /// The bytes of a buffer with usage `COPY_SRC`.
-    ///
-    /// # Errors
-    /// As [`Executor::run`].
-    pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        let staging = self.buffer("staging", buffer.size(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
-        let inner = &self.inner;
-        inner.monitor.guarded(&inner.device, "downloading", || {
-            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-            inner.queue.submit([copy.finish()]);
-        })?;
-        Ok(Readback::start(self, &staging)?.wait()?)
-    }
-}
-
-/// What the packing of a step's parameters needs to know.
-fn problem(recording: &Recording, step: &Step) -> Problem {
-    let tensor = |id: TensorId| {
-        let info = recording.plan.tensor(id);
-        (info.shape, info.layout)
-    };
-    Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
 }
 
 fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {

@@ -3,11 +3,12 @@
 mod adapter;
 mod device;
 mod executor;
+mod guard;
 mod memory;
 mod monitor;
 mod pipeline;
 mod readback;
 
-pub use adapter::{AdapterChoice, adapters, describe, is_software, required};
+pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Bound, Executor, ExecutorOptions};

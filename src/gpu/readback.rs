@@ -5,13 +5,30 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::Poll;
 use std::time::Duration;
 
-use wgpu::{Buffer, BufferAsyncError, MapMode};
+use wgpu::{Buffer, BufferAsyncError, BufferUsages, MapMode};
 
 use super::Gpu;
-use crate::error::GpuError;
+use crate::error::{GpuError, Result};
 
 /// How long an answer may take after its work is done: another thread that waits on the same device may have it in hand.
 const DELIVERY: Duration = Duration::from_secs(10);
+
+impl Gpu {
+    /// The bytes of a buffer with usage `COPY_SRC`.
+    ///
+    /// # Errors
+    /// As [`Executor::run`](super::Executor::run).
+    pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
+        let staging = self.buffer("staging", buffer.size(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let inner = &self.inner;
+        inner.monitor.guarded(&inner.device, "downloading", || {
+            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+            inner.queue.submit([copy.finish()]);
+        })?;
+        Ok(Readback::start(self, &staging)?.wait()?)
+    }
+}
 
 /// A map on its way.
 pub(super) struct Readback {

@@ -51,7 +51,7 @@ pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) 
     for (block, range) in plan.blocks.iter().enumerate() {
         let mut steps = Vec::with_capacity(range.len());
         for step in &plan.steps[range.clone()] {
-            let problem = problem(&plan, step);
+            let problem = plan.problem(step);
             let picked = pick(&problem, capabilities, choice)?;
             named |= picked.named;
             let (params, workgroups) = picked.kernel.dispatch(&problem, capabilities)?;
@@ -62,7 +62,7 @@ pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) 
     }
     match choice {
         KernelChoice::Named(name) if !named => {
-            let all = plan.steps.iter().flat_map(|step| kernel::candidates(&problem(&plan, step), capabilities));
+            let all = plan.steps.iter().flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
             let mut candidates: Vec<String> = all.map(|kernel| kernel.name()).collect();
             candidates.sort();
             candidates.dedup();
@@ -72,13 +72,16 @@ pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) 
     }
 }
 
-/// What a kernel needs to know of a step.
-fn problem(plan: &Plan, step: &Step) -> Problem {
-    let tensor = |id| {
-        let info = plan.tensor(id);
-        (info.shape, info.layout)
-    };
-    Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
+impl Plan {
+    /// What a kernel needs to know of a step of this plan.
+    #[must_use]
+    pub fn problem(&self, step: &Step) -> Problem {
+        let tensor = |id| {
+            let info = self.tensor(id);
+            (info.shape, info.layout)
+        };
+        Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
+    }
 }
 
 /// A kernel, why it was taken, and whether it was taken by name.

@@ -2,6 +2,7 @@
 
 mod block;
 mod fold;
+mod reader;
 mod state_dict;
 
 pub use block::{Block, BlockOptions};

@@ -1,0 +1,208 @@
+//! Reading one block out of a state dict: what its shapes say of it, what is missing, and what does not belong.
+
+use super::StateDict;
+use super::block::{BlockOptions, Layer};
+use super::fold::Affine;
+use crate::error::{Result, SpecError, WeightsError};
+use crate::network::{Bottleneck, EXPANSION, Norm};
+use crate::op::Conv;
+
+/// Reads one block's tensors.
+pub(super) struct Reader<'a> {
+    dict: &'a StateDict,
+    prefix: String,
+    norm: Norm,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(dict: &'a StateDict, prefix: &str, norm: Norm) -> Self {
+        let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+        Self { dict, prefix: format!("{prefix}{dot}"), norm }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.dict.dims(&self.key(name)).is_some()
+    }
+
+    /// The dimensions of a convolution's weight, which must be four and not zero, with a kernel of this side.
+    fn conv_dims(&self, name: &str, side: usize) -> Result<[usize; 4], WeightsError> {
+        let tensor = self.key(name);
+        let missing = || WeightsError::Missing { tensor: tensor.clone(), hint: self.prefix_hint() };
+        let found = self.dict.dims(&tensor).ok_or_else(missing)?;
+        match found[..] {
+            [o, i, h, w] if o != 0 && i != 0 && [h, w] == [side, side] => Ok([o, i, h, w]),
+            _ => {
+                let expected = format!("[out, in, {side}, {side}] without zeros");
+                Err(WeightsError::Shape { tensor, expected, found })
+            }
+        }
+    }
+
+    /// Where else a block begins in this file, for a user who forgot the prefix.
+    fn prefix_hint(&self) -> String {
+        let keys = self.dict.keys().unwrap_or_default();
+        let mut prefixes: Vec<&str> = keys.iter().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
+        prefixes.sort_unstable();
+        match prefixes[..] {
+            [] => " (no key of this file ends in conv3.weight)".to_owned(),
+            [""] => " (the file holds one block without a prefix)".to_owned(),
+            _ => {
+                let some = prefixes.iter().take(4).copied().collect::<Vec<_>>().join(", ");
+                format!(" (prefixes of blocks in this file: {some}{})", if prefixes.len() > 4 { ", ..." } else { "" })
+            }
+        }
+    }
+
+    /// The specification that the shapes and the options give together.
+    pub fn spec(&self, options: &BlockOptions) -> Result<Bottleneck> {
+        let [width, inplanes, ..] = self.conv_dims("conv1.weight", 1)?;
+        let [_, in_per_group, ..] = self.conv_dims("conv2.weight", 3)?;
+        let [outplanes, ..] = self.conv_dims("conv3.weight", 1)?;
+        let planes = outplanes / EXPANSION;
+        if planes * EXPANSION != outplanes {
+            let expected = "[4 * planes, width, 1, 1]".to_owned();
+            let found = self.dict.dims(&self.key("conv3.weight")).unwrap_or_default();
+            return Err(WeightsError::Shape { tensor: self.key("conv3.weight"), expected, found }.into());
+        }
+        let tensor = self.key("conv2.weight");
+        let contradicts =
+            |parameter, given, found| SpecError::Contradicts { parameter, given, tensor: tensor.clone(), found };
+        if width % in_per_group != 0 {
+            let expected = format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
+            let found = self.dict.dims(&tensor).unwrap_or_default();
+            return Err(WeightsError::Shape { tensor, expected, found }.into());
+        }
+        let groups = width / in_per_group;
+        if let Some(given) = options.groups.filter(|&given| given != groups) {
+            if given == 0 {
+                return Err(SpecError::Zero { parameter: "groups" }.into());
+            }
+            if width % given != 0 {
+                return Err(SpecError::GroupsDoNotDivide { what: "width", channels: width, groups: given }.into());
+            }
+            return Err(contradicts("groups", given, format!("groups {groups} ({in_per_group} channels each)")).into());
+        }
+        // int(planes * base_width / 64) = channels per group has several solutions; any gives the same block.
+        let base_width = match options.base_width {
+            Some(base_width) => base_width,
+            None => (in_per_group * 64).div_ceil(planes),
+        };
+        self.check_shortcut()?;
+        let spec = Bottleneck::torchvision(inplanes, planes)
+            .stride(options.stride)
+            .downsample(self.has("downsample.0.weight"))
+            .groups(groups)
+            .base_width(base_width)
+            .dilation(options.dilation)
+            .norm_layer(options.norm)
+            .build()?;
+        if spec.width() != width {
+            let found = format!("width {width}, which that gives {} of", spec.width());
+            return Err(contradicts("base_width", base_width, found).into());
+        }
+        Ok(spec)
+    }
+
+    /// Refuses shortcuts that are not one strided 1x1 convolution and its norm.
+    fn check_shortcut(&self) -> Result<(), WeightsError> {
+        let refuse = |name: &str, what| Err(WeightsError::Shortcut { tensor: self.key(name), what });
+        match self.dict.dims(&self.key("downsample.1.weight")) {
+            Some(dims) if dims.len() == 4 => {
+                return refuse("downsample.1.weight", "a pooled (ResNet-D) shortcut: AvgPool2d before the convolution");
+            }
+            _ => {}
+        }
+        for name in ["downsample.2.weight", "downsample.2.running_mean"] {
+            if self.has(name) {
+                return refuse(name, "a shortcut of more than two layers");
+            }
+        }
+        match self.dict.dims(&self.key("downsample.0.weight")) {
+            Some(dims) if dims.len() == 4 && dims[2..] != [1, 1] => {
+                refuse("downsample.0.weight", "a shortcut whose convolution is not 1x1")
+            }
+            Some(_) => Ok(()),
+            // Keys of the norm without the convolution: half a downsample.
+            None if ["weight", "bias", "running_mean", "running_var"]
+                .iter()
+                .any(|k| self.has(&format!("downsample.1.{k}"))) =>
+            {
+                Err(WeightsError::Missing { tensor: self.key("downsample.0.weight"), hint: String::new() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn norm_keys(spec: &Bottleneck) -> &'static [&'static str] {
+        if spec.has_downsample() { &["bn1", "bn2", "bn3", "downsample.1"] } else { &["bn1", "bn2", "bn3"] }
+    }
+
+    /// Identity has no keys; batch statistics (no running statistics anywhere) are named as what they are.
+    pub fn check_norm_keys(&self, spec: &Bottleneck) -> Result<()> {
+        let norms = Self::norm_keys(spec);
+        if self.norm == Norm::Identity {
+            for norm in norms {
+                for part in ["weight", "bias", "running_mean", "running_var"] {
+                    let name = format!("{norm}.{part}");
+                    if self.has(&name) {
+                        let why = "norm Identity has no tensors: is the block's norm another one?";
+                        return Err(WeightsError::Unexpected { tensor: self.key(&name), why }.into());
+                    }
+                }
+            }
+            return Ok(());
+        }
+        let without = |part: &str| norms.iter().all(|norm| !self.has(&format!("{norm}.{part}")));
+        if without("running_mean") && without("running_var") && !without("weight") {
+            return Err(SpecError::BatchStatistics { norm: self.norm.name().to_owned() }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the norms have gamma and beta: all of them or none, and FrozenBatchNorm2d always.
+    pub fn has_affine(&self, spec: &Bottleneck) -> Result<bool, WeightsError> {
+        let parts =
+            || Self::norm_keys(spec).iter().flat_map(|norm| ["weight", "bias"].map(|part| format!("{norm}.{part}")));
+        let none = parts().all(|name| !self.has(&name));
+        Ok(!(none && matches!(self.norm, Norm::BatchNorm2d { .. })))
+    }
+
+    pub fn layer(&self, conv: Conv, conv_name: &str, norm_name: &str, affine: bool) -> Result<Layer, WeightsError> {
+        let side = if conv.taps() == 9 { 3 } else { 1 };
+        let conv_key = self.key(&format!("{conv_name}.weight"));
+        let weight = self.dict.weight(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
+        let bias = format!("{conv_name}.bias");
+        if self.has(&bias) {
+            let why = "the convolutions of a Bottleneck have no bias";
+            return Err(WeightsError::Unexpected { tensor: self.key(&bias), why });
+        }
+        let norm = self.affine(norm_name, conv.out_channels, affine)?;
+        Ok(Layer { conv_key, norm_key: self.key(norm_name), weight, norm })
+    }
+
+    /// A norm's scale and shift in f64.
+    fn affine(&self, norm: &str, channels: usize, affine: bool) -> Result<Affine, WeightsError> {
+        let Some(eps) = self.norm.eps() else { return Ok(Affine::identity(channels)) };
+        let part = |part: &str| self.dict.weight(&self.key(&format!("{norm}.{part}")), &[channels]);
+        let (mean, variance) = (part("running_mean")?, part("running_var")?);
+        let bad = |value: f32| value < 0.0 || f64::from(value) + eps <= 0.0;
+        if let Some(index) = variance.iter().position(|&value| bad(value)) {
+            let tensor = self.key(&format!("{norm}.running_var"));
+            return Err(WeightsError::Variance { tensor, index, value: variance[index], eps });
+        }
+        let ones = || Ok(vec![1.0; channels]);
+        let (gamma, beta) = if affine { (part("weight")?, part("bias")?) } else { (ones()?, vec![0.0; channels]) };
+        let scale: Vec<f64> = gamma
+            .iter()
+            .zip(&variance)
+            .map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + eps).sqrt())
+            .collect();
+        let terms = beta.iter().zip(&mean).zip(&scale);
+        let shift = terms.map(|((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale).collect();
+        Ok(Affine { scale, shift })
+    }
+}
