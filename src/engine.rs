@@ -63,7 +63,10 @@ impl Model {
     /// As [`record`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
     pub fn load(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
-        let recording = record(&specs, input, gpu.capabilities(), options)?;
+        let mut recording = record(&specs, input, gpu.capabilities(), options)?;
+        if options.executor.guard_bytes > 0 {
+            recording.unshare_slots();
+        }
         let params = Block::params(blocks, &recording.plan)?;
         let executor = Executor::new(gpu, recording, &params, options.executor)?;
         Ok(Self { executor, params })

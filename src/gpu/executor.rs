@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// How an executor lays out its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExecutorOptions {
-    /// Bytes behind each tensor, inside its binding, that no kernel may touch: for self tests. A multiple of 4.
+    /// Bytes behind each tensor, inside its binding, that no kernel may touch: for self tests. A multiple of 4. Where it is
+    /// not zero, [`Model`](crate::Model) gives every tensor a slot of its own.
     pub guard_bytes: u64,
 }
 
