@@ -21,7 +21,8 @@ const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
 /// Subgroup tiles: rows are a multiple of the lanes, lanes the size of the device's subgroups.
-const SUBGROUP_TILES: [Tile; 3] = [Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 2), Tile::new(8, 1, 8, 1)];
+const SUBGROUP_TILES: [Tile; 4] =
+    [Tile::new(8, 1, 24, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 2), Tile::new(8, 1, 8, 1)];
 
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
@@ -86,10 +87,12 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     let rows_done = round_up(output.pixels(), rows * slices) as f64;
     let columns_done = round_up(layout.vec4_per_pixel(), lanes * cols) as f64;
     let (r, c) = (f64::from(rows), f64::from(cols));
-    // Arithmetic and loads of one K quad, in vec4s, per row and column: 4 multiply-adds, and the tile's loads shared out.
-    // A load costs about as much as four multiply-adds of a vec4 on both kinds of device (an estimate, as above).
+    // Arithmetic and loads of one K quad, in multiply-adds of a vec4, per row and column: 4, and the tile's loads shared out.
+    // In multiply-adds, a load costs about 12 on a software driver (fitted to the tiles' rates on lavapipe of Mesa 22.3) and
+    // about 4 on hardware (an estimate, until the benchmark harness has measured it).
+    let load = if capabilities.software { 12.0 } else { 4.0 };
     let row_loads = if kernel.family.uses_subgroups() { r / f64::from(lanes) } else { r };
-    let per_output = 4.0 + 4.0 * (row_loads + 4.0 * c) / (r * c);
+    let per_output = 4.0 + load * (row_loads + 4.0 * c) / (r * c);
     let invocations = rows_done / r * (columns_done / c);
     let idle = if capabilities.software { 1.0 } else { (ENOUGH_INVOCATIONS / invocations).max(1.0) };
     rows_done * columns_done * per_output * idle
