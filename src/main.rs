@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! The `bottleneck` program: see `bottleneck --help`. Everything it does is a call of the library; see [`cli`].
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

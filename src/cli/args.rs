@@ -1,0 +1,210 @@
+//! The arguments of every command, and what a block's arguments mean to the library.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use wgpu_bottleneck::error::SpecError;
+use wgpu_bottleneck::gpu::AdapterChoice;
+use wgpu_bottleneck::plan::KernelChoice;
+use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
+
+use super::error::CliError;
+
+/// ResNet Bottleneck blocks on any GPU: PyTorch's numbers, one command buffer per block.
+///
+/// Without a command: runs blocks that PyTorch wrote and blocks of ResNet-50's size, checks every number, and reports how
+/// fast they were.
+#[derive(Debug, Parser)]
+#[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 4 the GPU failed.\n\
+    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured.")]
+pub struct Cli {
+    /// What to do; nothing means the demonstration.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The demonstration's arguments.
+    #[command(flatten)]
+    pub demo: AdapterArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the adapters, their limits and their features.
+    Devices(DevicesArgs),
+    /// Run one block on one input.
+    Block(BlockArgs),
+    /// Show what would be run for a block: steps, dispatches, command buffers, memory.
+    Plan(PlanArgs),
+}
+
+/// Which adapter.
+#[derive(Debug, Clone, Args)]
+pub struct AdapterArgs {
+    /// The adapter: part of its name, driver or backend, or its index in `bottleneck devices`.
+    #[arg(long, value_name = "A", value_parser = NonEmptyStringValueParser::new())]
+    pub adapter: Option<String>,
+}
+
+impl AdapterArgs {
+    /// The device that is asked for; the best one where none is.
+    pub fn gpu(&self) -> Result<Gpu, CliError> {
+        let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
+        Ok(Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?)
+    }
+}
+
+/// `bottleneck devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Fused or unfused.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PlanArg {
+    /// Three steps: norms folded, ReLU and the shortcut inside the convolutions.
+    Fused,
+    /// Every operation its own step.
+    Unfused,
+}
+
+/// Which block, and how it is to be run.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// The weights, with PyTorch's keys (conv1.weight, bn1.running_mean, ..., downsample.1.bias).
+    #[arg(long, value_name = "W.safetensors")]
+    pub weights: PathBuf,
+    /// Take the block whose keys begin so, e.g. `layer2.0.`
+    #[arg(long, value_name = "P", default_value = "")]
+    pub prefix: String,
+    /// Stride of the 3x3 convolution and the downsample.
+    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true)]
+    pub stride: usize,
+    /// Groups of the 3x3 convolution; unset: as the weights' shapes say.
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub groups: Option<usize>,
+    /// Width per group and 64 planes; unset: as the weights' shapes say.
+    #[arg(long, value_name = "B", allow_negative_numbers = true)]
+    pub base_width: Option<usize>,
+    /// Dilation and padding of the 3x3 convolution [default: 1]
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub dilation: Option<usize>,
+    /// DeepLab's form: dilation and padding of the 3x3 convolution, with groups 1 and base width 64.
+    #[arg(long, value_name = "R", allow_negative_numbers = true, conflicts_with = "dilation")]
+    pub rate: Option<usize>,
+    /// Added to the variance by the norms.
+    #[arg(long, value_name = "E", default_value_t = 1e-5, allow_hyphen_values = true)]
+    pub eps: f64,
+    /// The norm layer: batch, frozen or identity.
+    #[arg(long, value_name = "NORM", default_value = "batch")]
+    pub norm: String,
+    /// Which plan to run.
+    #[arg(long, value_enum, default_value_t = PlanArg::Fused)]
+    pub plan: PlanArg,
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+}
+
+/// `bottleneck block`.
+#[derive(Debug, Args)]
+pub struct BlockArgs {
+    /// The block.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// A file with a tensor `input` (NCHW); other tensors in it are ignored.
+    #[arg(long, value_name = "IN.safetensors")]
+    pub input: PathBuf,
+    /// The file to write, with a tensor `out` (NCHW, f32). It appears whole or not at all.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub output: PathBuf,
+    /// Also run the reference on the CPU, and fail where the result is beyond tolerance.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `bottleneck plan`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("size").required(true).args(["input", "shape"])))]
+pub struct PlanArgs {
+    /// The block.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// A file with a tensor `input` (NCHW), of which only the shape matters.
+    #[arg(long, value_name = "IN.safetensors")]
+    pub input: Option<PathBuf>,
+    /// The shape of the input, instead of a file.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', num_args = 1)]
+    pub shape: Vec<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Ignored, so that `block` can become `plan` in a command line: nothing is written.
+    #[arg(long, hide = true)]
+    pub output: Option<PathBuf>,
+    /// Ignored, as `--output`: nothing is run.
+    #[arg(long, hide = true)]
+    pub verify: bool,
+}
+
+impl SpecArgs {
+    /// The block, out of its file.
+    pub fn block(&self) -> Result<Block, CliError> {
+        let options = self.options()?;
+        let dict = StateDict::open(&self.weights)?;
+        Block::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
+    }
+
+    /// What the file does not say of the block.
+    fn options(&self) -> Result<BlockOptions, CliError> {
+        let (mut groups, mut base_width) = (self.groups, self.base_width);
+        if let Some(rate) = self.rate {
+            if rate == 0 {
+                return Err(wgpu_bottleneck::Error::from(SpecError::Zero { parameter: "rate" }).into());
+            }
+            // DeepLab's Bottleneck has neither parameter: whoever gives them means another block.
+            for (name, given, fixed) in [("--groups", groups, 1), ("--base-width", base_width, 64)] {
+                if let Some(given) = given.filter(|&given| given != fixed) {
+                    let why = format!("--rate is DeepLab's form, whose {} is always {fixed}", &name[2..]);
+                    return Err(CliError::Usage(format!("{name} {given}: {why}; use --dilation")));
+                }
+            }
+            (groups, base_width) = (Some(1), Some(64));
+        }
+        let dilation = self.rate.or(self.dilation).unwrap_or(1);
+        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm: self.norm()? })
+    }
+
+    /// The norm layer by its short name, or by PyTorch's.
+    fn norm(&self) -> Result<Norm, CliError> {
+        let name = match self.norm.as_str() {
+            "batch" => "BatchNorm2d",
+            "frozen" => "FrozenBatchNorm2d",
+            "identity" => "Identity",
+            other => other,
+        };
+        Ok(Norm::from_name(name, self.eps).map_err(wgpu_bottleneck::Error::from)?)
+    }
+
+    /// How the block is loaded.
+    pub fn load_options(&self) -> LoadOptions {
+        let plan = match self.plan {
+            PlanArg::Fused => PlanKind::Fused,
+            PlanArg::Unfused => PlanKind::Unfused,
+        };
+        let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
+        LoadOptions { plan, kernels, ..Default::default() }
+    }
+}
+
+/// The tensor `input` of a file.
+pub fn read_input(path: &Path) -> Result<wgpu_bottleneck::HostTensor, CliError> {
+    StateDict::open(path)?.image("input").map_err(CliError::in_file(path))
+}

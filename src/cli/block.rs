@@ -1,0 +1,46 @@
+//! `bottleneck block`: one block, one input, one output file.
+
+use wgpu_bottleneck::tensor::{Comparison, compare};
+use wgpu_bottleneck::{HostTensor, Model, network};
+
+use super::args::{BlockArgs, read_input};
+use super::error::CliError;
+use super::files::OutputFile;
+use super::output::{self, count};
+
+/// Runs the command.
+pub fn run(args: &BlockArgs) -> Result<(), CliError> {
+    let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
+    let block = args.spec.block()?;
+    let input = read_input(&args.input)?;
+    let options = args.spec.load_options();
+    // What is wrong with the files is said before, and whether or not, there is a GPU.
+    network::plan_block(block.spec(), input.shape(), options.plan).map_err(CliError::in_file(&args.input))?;
+    let gpu = args.spec.adapter.gpu()?;
+    let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
+    let out = model.run(&input)?;
+    let checked = if args.verify { Some(verify(&model, &input, &out)?) } else { None };
+    output.write(&out)?;
+    output::progress(&summary(&gpu.describe(), &model, &input, &out, checked.as_ref()));
+    Ok(())
+}
+
+/// Holds the result against the reference.
+fn verify(model: &Model, input: &HostTensor, out: &HostTensor) -> Result<Comparison, CliError> {
+    let comparison = compare(&model.reference(input)?, out, model.tolerance());
+    if comparison.passed() { Ok(comparison) } else { Err(CliError::Wrong(comparison.to_string())) }
+}
+
+/// One line that says what was run.
+fn summary(adapter: &str, model: &Model, input: &HostTensor, out: &HostTensor, checked: Option<&Comparison>) -> String {
+    let recording = model.recording();
+    let steps = count(recording.plan.steps.len(), "step", "steps");
+    let dispatches = count(recording.dispatch_count(), "dispatch", "dispatches");
+    let buffers = count(recording.segments.len(), "command buffer", "command buffers");
+    let verdict = match checked {
+        Some(comparison) => format!("; verified: {comparison}, tolerance {:.1e}", comparison.tolerance.relative),
+        None => String::new(),
+    };
+    let (input, out) = (input.shape(), out.shape());
+    format!("{adapter}: {input} -> {out} in {steps}, {dispatches}, {buffers}{verdict}")
+}

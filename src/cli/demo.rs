@@ -1,0 +1,214 @@
+//! `bottleneck` without a command: the main job on built-in data.
+//!
+//! Three parts: blocks that PyTorch ran, against PyTorch's output; blocks of ResNet-50's size with seeded weights, fused
+//! and unfused, against the reference, and timed; a chain of sixteen blocks. One wrong number makes the program fail.
+
+use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
+use wgpu_bottleneck::{
+    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, LoadOptions, Model, Norm, PlanKind, Shape, StateDict,
+};
+
+use super::args::AdapterArgs;
+use super::devices::kind;
+use super::error::CliError;
+use super::output::{self, Cell, Table};
+use super::timing::{Buffers, interleaved, median};
+use super::{chain, seeded};
+
+/// What PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the header.
+const PYTORCH: [(&str, &[u8]); 3] = [
+    ("torchvision", include_bytes!("demo/torchvision.safetensors")),
+    ("ResNeXt", include_bytes!("demo/resnext.safetensors")),
+    ("DeepLab", include_bytes!("demo/deeplab.safetensors")),
+];
+
+/// The largest error accepted against PyTorch, as a share of the largest value: PyTorch computed in f64.
+const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
+
+/// Runs the demonstration.
+pub fn run(args: &AdapterArgs) -> Result<(), CliError> {
+    let gpu = args.gpu()?;
+    adapter(&gpu)?;
+    let mut wrong = pytorch(&gpu)?;
+    wrong += resnet(&gpu)?;
+    wrong += usize::from(!chain::run(&gpu)?);
+    match wrong {
+        0 => output::print("\nAll numbers are right.\n"),
+        wrong => Err(CliError::Wrong(format!("{} beyond tolerance", output::count(wrong, "result is", "results are")))),
+    }
+}
+
+/// Says what everything below runs on.
+fn adapter(gpu: &Gpu) -> Result<(), CliError> {
+    let info = gpu.info();
+    let (backend, driver) = (info.backend.to_str(), super::devices::driver(info));
+    for (what, text) in
+        [("adapter", info.name.as_str()), ("backend", backend), ("kind", kind(info)), ("driver", &driver)]
+    {
+        output::print(&format!("{what:<8} {text}\n"))?;
+    }
+    Ok(())
+}
+
+/// The first part. Returns how many blocks came out wrong.
+fn pytorch(gpu: &Gpu) -> Result<usize, CliError> {
+    output::heading("PyTorch's blocks: bundled weights and input, compared with PyTorch's output")?;
+    let mut table =
+        Table::new(&["block", "input", "output", ">steps", ">dispatches", ">command buffers", ">largest error", ""]);
+    let mut wrong = 0;
+    for (name, file) in PYTORCH {
+        output::progress(&format!("PyTorch's {name} block ..."));
+        let dict = StateDict::from_bytes(file.to_vec())?;
+        let block = Block::from_state_dict(&dict, "", &bundled_options(&dict)?)?;
+        let (input, expected) = (dict.image("input")?, dict.image("out")?);
+        let label = format!("{name}, {}", describe(block.spec()));
+        let mut model = Model::load(gpu, &[block], input.shape(), &LoadOptions::default())?;
+        let comparison = compare(&expected, &model.run(&input)?, TOLERANCE);
+        wrong += usize::from(!comparison.passed());
+        let start = [label.into(), input.shape().into(), expected.shape().into()];
+        table.row(start.into_iter().chain(counts(&model)).chain(errors(&comparison)));
+    }
+    output::print(&table.render())?;
+    output::print(&format!(
+        "  (largest error as a share of the largest value; {:.0e} is accepted)\n",
+        TOLERANCE.relative
+    ))?;
+    Ok(wrong)
+}
+
+/// The block's parameters out of a bundled file's header.
+fn bundled_options(dict: &StateDict) -> Result<BlockOptions, CliError> {
+    let damaged = |key: &str| CliError::Usage(format!("a bundled file has no usable metadata {key}"));
+    let text = |key: &str| dict.metadata(key).ok_or_else(|| damaged(key));
+    let number = |key: &str| text(key)?.parse::<usize>().map_err(|_| damaged(key));
+    let eps: f64 = text("eps")?.parse().map_err(|_| damaged("eps"))?;
+    Ok(BlockOptions {
+        stride: number("stride")?,
+        dilation: number("dilation")?,
+        groups: Some(number("groups")?),
+        base_width: Some(number("base_width")?),
+        norm: Norm::BatchNorm2d { eps },
+    })
+}
+
+/// A block of the second part.
+struct Sized {
+    name: &'static str,
+    spec: Bottleneck,
+    input: Shape,
+}
+
+/// The blocks of the second part.
+fn sized() -> Result<[Sized; 4], Error> {
+    let sized = |name, builder: wgpu_bottleneck::network::BottleneckBuilder, side| -> Result<Sized, Error> {
+        let spec = builder.build()?;
+        Ok(Sized { name, spec, input: Shape::new(1, spec.inplanes(), side, side)? })
+    };
+    let block = Bottleneck::torchvision;
+    Ok([
+        sized("ResNet-50 layer1.1", block(256, 64), 56)?,
+        sized("ResNet-50 layer2.0", block(256, 128).stride(2).downsample(true), 56)?,
+        sized("ResNeXt-50 32x4d layer2.1", block(512, 128).groups(32).base_width(4), 28)?,
+        sized("DeepLab layer4, rate 2", Bottleneck::deeplab(2048, 512, 2), 28)?,
+    ])
+}
+
+/// The second part. Returns how many results were wrong.
+fn resnet(gpu: &Gpu) -> Result<usize, CliError> {
+    output::heading("ResNet-50's size: seeded weights, compared with the reference (f64 on the CPU), timed")?;
+    let mut table = Table::new(&[
+        "block",
+        "plan",
+        ">steps",
+        ">dispatches",
+        ">command buffers",
+        ">largest error",
+        "",
+        ">ms",
+        ">GFLOP/s",
+        ">speedup",
+    ]);
+    let mut wrong = 0;
+    for (seed, sized) in (1..).zip(sized()?) {
+        output::progress(&format!("{} ...", sized.name));
+        wrong += compare_plans(gpu, &sized, seed, &mut table)?;
+    }
+    output::print(&table.render())?;
+    output::print(
+        "  (input and output on the device, submit to end of wait, the two plans in turn, median; speedup of fused over\n  \
+         unfused: median of the pairs; GFLOP/s count the convolutions only, the same for both plans)\n",
+    )?;
+    Ok(wrong)
+}
+
+/// A block on the device as one kind of plan.
+struct Loaded {
+    model: Model,
+    buffers: Buffers,
+}
+
+impl Loaded {
+    fn new(gpu: &Gpu, block: &Block, input: &HostTensor, plan: PlanKind) -> Result<Self, CliError> {
+        let options = LoadOptions { plan, ..Default::default() };
+        let model = Model::load(gpu, std::slice::from_ref(block), input.shape(), &options)?;
+        let buffers = Buffers::new(gpu, &model, input)?;
+        Ok(Self { model, buffers })
+    }
+}
+
+/// Times both plans of a block side by side, and checks what the timed runs wrote. Appends a row for each plan.
+fn compare_plans(gpu: &Gpu, sized: &Sized, seed: u64, table: &mut Table) -> Result<usize, CliError> {
+    let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
+    let fused = Loaded::new(gpu, &block, &input, PlanKind::Fused)?;
+    let unfused = Loaded::new(gpu, &block, &input, PlanKind::Unfused)?;
+    let bound = [fused.buffers.bind(&fused.model)?, unfused.buffers.bind(&unfused.model)?];
+    let runs = interleaved(gpu, &[&bound[0], &bound[1]])?;
+    let speedup =
+        median(runs[0].iter().zip(&runs[1]).map(|(a, b)| b.complete.as_secs_f64() / a.complete.as_secs_f64()));
+    // The unfused plan's reference is nearest to PyTorch: no norm is folded there.
+    let expected = unfused.model.reference(&input)?;
+    let shapes = format!("  {} -> {}", input.shape(), expected.shape());
+    let rows = [
+        (&fused, "fused", sized.name.to_owned(), format!("{speedup:.2} x")),
+        (&unfused, "unfused", shapes, String::new()),
+    ];
+    let mut wrong = 0;
+    for ((loaded, plan, label, speedup), runs) in rows.into_iter().zip(&runs) {
+        let Loaded { model, buffers } = loaded;
+        let comparison = compare(&expected, &buffers.download(gpu, model)?, model.tolerance());
+        wrong += usize::from(!comparison.passed());
+        let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
+        let flops = model.recording().plan.conv_flops() as f64;
+        let speed = [format!("{:.2}", seconds * 1e3), format!("{:.1}", flops / seconds / 1e9), speedup].map(Cell::from);
+        let start = [label.into(), plan.into()];
+        table.row(start.into_iter().chain(counts(model)).chain(errors(&comparison)).chain(speed));
+    }
+    Ok(wrong)
+}
+
+/// Steps, dispatches and command buffers of a model.
+fn counts(model: &Model) -> [Cell; 3] {
+    let recording = model.recording();
+    [recording.plan.steps.len(), recording.dispatch_count(), recording.segments.len()].map(Cell::from)
+}
+
+/// The largest error and whether it is small enough.
+fn errors(comparison: &Comparison) -> [Cell; 2] {
+    [format!("{:.1e}", comparison.relative_error()).into(), Cell::verdict(comparison)]
+}
+
+/// What sets a block apart, in a few words.
+fn describe(block: &Bottleneck) -> String {
+    let mut words = vec![format!("planes {}", block.planes())];
+    for (name, value, usual) in
+        [("stride", block.stride(), 1), ("groups", block.groups(), 1), ("dilation", block.dilation(), 1)]
+    {
+        if value != usual {
+            words.push(format!("{name} {value}"));
+        }
+    }
+    if block.has_downsample() {
+        words.push("downsample".to_owned());
+    }
+    words.join(", ")
+}

@@ -1,0 +1,85 @@
+//! What a command can end with, and the exit code of each.
+
+use std::path::{Path, PathBuf};
+
+use wgpu_bottleneck::Error;
+use wgpu_bottleneck::error::{ErrorKind, GpuError};
+
+/// A check found wrong numbers.
+const EXIT_WRONG: u8 = 1;
+/// Bad usage or bad input.
+pub const EXIT_USAGE: u8 = 2;
+
+/// What a command can end with.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The library's error.
+    #[error("{source}{}", advice(source))]
+    Library {
+        /// What the library says.
+        #[from]
+        source: Error,
+    },
+    /// The library's error about what is in a file.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its contents.
+        source: Error,
+    },
+    /// Arguments that clap cannot see are wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// A result is beyond tolerance.
+    #[error("verification failed: {0}")]
+    Wrong(String),
+    /// Nobody reads our output any more.
+    #[error("stdout is closed")]
+    OutputClosed,
+}
+
+impl CliError {
+    /// An error of the system about a file.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Error::Io { path: path.as_ref().to_owned(), source }.into()
+    }
+
+    /// Names the file that an error is about.
+    pub fn in_file(path: &Path) -> impl FnOnce(Error) -> Self {
+        move |source| Self::InFile { path: path.to_owned(), source }
+    }
+
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Wrong(_) => EXIT_WRONG,
+            Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {
+                _ if no_driver(error) => super::EXIT_GPU,
+                ErrorKind::Gpu => super::EXIT_GPU,
+                ErrorKind::Input => EXIT_USAGE,
+            },
+            Self::Usage(_) | Self::OutputClosed => EXIT_USAGE,
+        }
+    }
+}
+
+impl From<GpuError> for CliError {
+    fn from(error: GpuError) -> Self {
+        Self::Library { source: error.into() }
+    }
+}
+
+/// Whether the machine has no adapter at all, which no argument can mend.
+fn no_driver(error: &Error) -> bool {
+    matches!(error, Error::Gpu(GpuError::NoAdapter { present, .. }) if present.is_empty())
+}
+
+/// What to do where there is no adapter at all.
+fn advice(error: &Error) -> &'static str {
+    if no_driver(error) {
+        "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or run through scripts/with-gpu"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,115 @@
+//! The command line: dispatch to a file per command, exit codes, and the promise that whatever happens ends in one or two
+//! lines on stderr.
+//!
+//! Data goes to stdout, progress and errors to stderr. Nothing here knows how a block is computed: every command is made
+//! of calls that a user of the library could make.
+
+mod args;
+mod block;
+mod chain;
+mod demo;
+mod devices;
+mod error;
+mod files;
+mod output;
+mod plan;
+mod seeded;
+mod timing;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use error::CliError;
+
+/// A GPU failure, or a bug of ours: nothing that other arguments would mend.
+const EXIT_GPU: u8 = 4;
+
+/// What is logged unless `RUST_LOG` says otherwise: our warnings (a software adapter is one), the errors of everyone else.
+const DEFAULT_LOG: &str = "error,wgpu_bottleneck=warn";
+
+/// Where and why the last panic happened, for the one line that is printed of it.
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    remember_panics();
+    let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let panic = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        output::error(&format!("internal error: {panic}"));
+        EXIT_GPU
+    });
+    ExitCode::from(code)
+}
+
+/// Parses, runs, reports. Returns the exit code.
+fn run() -> u8 {
+    start_logging();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match cli.command {
+        None => demo::run(&cli.demo),
+        Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Block(args)) => block::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
+    };
+    match outcome {
+        Ok(()) => 0,
+        // Whoever read our output has seen enough of it.
+        Err(CliError::OutputClosed) => 0,
+        Err(error) => {
+            output::error(&error.to_string());
+            error.exit_code()
+        }
+    }
+}
+
+/// Help and version as clap prints them; mistakes in two lines: what is wrong, and where to read on.
+fn usage(error: &clap::Error) -> u8 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed stdout is no mistake of the user's.
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" "));
+    let what = paragraphs.next().unwrap_or_default();
+    output::error(what.strip_prefix("error: ").unwrap_or(&what));
+    let tip = paragraphs.find(|paragraph| paragraph.starts_with("tip:"));
+    output::progress(&tip.unwrap_or_else(|| "for more information, try '--help'".to_owned()));
+    u8::try_from(error.exit_code()).unwrap_or(error::EXIT_USAGE)
+}
+
+/// Panics are kept, not printed: the library turns those of a lost device into errors, and [`main`] prints the others.
+fn remember_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload_as_str().unwrap_or("panic").lines().next().unwrap_or_default();
+        let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
+        tracing::debug!("panic: {text}{place}");
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{text}{place}"));
+    }));
+}
+
+/// The log goes to stderr, as `RUST_LOG` says.
+fn start_logging() {
+    let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
+    let (filter, refused) = match wanted.as_deref().map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(DEFAULT_LOG), Some(error)),
+        None => (EnvFilter::new(DEFAULT_LOG), None),
+    };
+    let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    // Errors while logging would be printed to the very stream that failed.
+    let _ = log.without_time().with_target(false).log_internal_errors(false).try_init();
+    if let Some(error) = refused {
+        output::progress(&format!("warning: RUST_LOG is not understood and ignored: {error}"));
+    }
+}

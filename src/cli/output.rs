@@ -1,0 +1,151 @@
+//! What is printed: tables and lines on stdout, progress and errors on stderr. Colours only on a terminal, and not where
+//! `NO_COLOR` is set (anstream sees to both).
+
+use std::io::{ErrorKind, Write};
+
+use anstyle::{AnsiColor, Style};
+use wgpu_bottleneck::tensor::Comparison;
+
+use super::error::CliError;
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const HEADING: Style = Style::new().bold();
+
+/// Writes text to stdout as it is.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => CliError::OutputClosed,
+        _ => CliError::io("standard output", error),
+    })
+}
+
+/// A heading, with an empty line above.
+pub fn heading(text: &str) -> Result<(), CliError> {
+    print(&format!("\n{HEADING}{text}{HEADING:#}\n"))
+}
+
+/// A value as JSON.
+pub fn json(value: &serde_json::Value) -> Result<(), CliError> {
+    print(&format!("{value:#}\n"))
+}
+
+/// A line on stderr. That it cannot be written is no reason to stop.
+pub fn progress(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// `error: ...` on stderr.
+pub fn error(text: &str) {
+    progress(&format!("{BAD}error:{BAD:#} {text}"));
+}
+
+/// `1 dispatch`, `3 dispatches`.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A field of a table.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl<T: ToString> From<T> for Cell {
+    fn from(value: T) -> Self {
+        Self { text: value.to_string(), style: Style::new() }
+    }
+}
+
+impl Cell {
+    fn styled(&self) -> String {
+        let Self { text, style } = self;
+        format!("{style}{text}{style:#}")
+    }
+
+    /// How a check ended.
+    pub fn verdict(comparison: &Comparison) -> Self {
+        match comparison.passed() {
+            true => Self { text: "ok".to_owned(), style: GOOD },
+            false => Self { text: "WRONG".to_owned(), style: BAD },
+        }
+    }
+}
+
+/// Where the text of a column stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table with a heading per column.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without rows. A heading that begins with `>` makes a column of numbers.
+    pub fn new(headings: &[&'static str]) -> Self {
+        let column = |heading: &&'static str| match heading.strip_prefix('>') {
+            Some(heading) => (heading, Align::Right),
+            None => (*heading, Align::Left),
+        };
+        Self { columns: headings.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    /// Appends a row, one cell per column.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The whole table as text, indented by two.
+    pub fn render(&self) -> String {
+        let headings = self.columns.iter().map(|(heading, _)| Cell { text: (*heading).to_owned(), style: HEADING });
+        let headings: Vec<Cell> = headings.collect();
+        let rows = || std::iter::once(&headings).chain(&self.rows);
+        let width =
+            |column: usize| rows().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max();
+        let widths: Vec<usize> = (0..self.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let mut text = String::new();
+        for row in rows() {
+            let mut line = String::new();
+            // Spaces are owed, not written, so that no line ends in any.
+            let mut owed = 0;
+            for ((cell, (_, align)), &width) in row.iter().zip(&self.columns).zip(&widths) {
+                let padding = width.saturating_sub(cell.text.chars().count());
+                let (before, after) = if *align == Align::Right { (padding, 0) } else { (0, padding) };
+                owed += 2 + before;
+                if !cell.text.is_empty() {
+                    line.push_str(&" ".repeat(std::mem::take(&mut owed)));
+                    line.push_str(&cell.styled());
+                }
+                owed += after;
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_headings() {
+        let mut table = Table::new(&["block", ">ms"]);
+        table.row(["layer1.1".into(), 7.into()]);
+        table.row(["".into(), 10.into()]);
+        table.row(["x".into(), "".into()]);
+        let plain = anstream::adapter::strip_str(&table.render()).to_string();
+        assert_eq!(plain, "  block     ms\n  layer1.1   7\n            10\n  x\n");
+    }
+}

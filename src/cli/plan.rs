@@ -1,0 +1,223 @@
+//! `bottleneck plan`: what would be run, as text or JSON, without running it.
+
+use serde_json::{Value, json};
+use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::plan::{Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
+use wgpu_bottleneck::{Bottleneck, Shape, record};
+
+use super::args::{PlanArgs, read_input};
+use super::error::CliError;
+use super::output::{self, Table, count};
+
+/// What the plan is for where no adapter is named.
+const CORE: &str = "WebGPU's core limits (no --adapter given)";
+
+/// Runs the command.
+pub fn run(args: &PlanArgs) -> Result<(), CliError> {
+    let block = args.spec.block()?;
+    let input = match &args.input {
+        Some(path) => read_input(path)?.shape(),
+        None => Shape::named("--shape", &args.shape).map_err(wgpu_bottleneck::Error::from)?,
+    };
+    let (device, capabilities) = match args.spec.adapter.adapter {
+        Some(_) => {
+            let gpu = args.spec.adapter.gpu()?;
+            (gpu.describe(), *gpu.capabilities())
+        }
+        None => (CORE.to_owned(), Capabilities::CORE),
+    };
+    let recording = record(&[*block.spec()], input, &capabilities, &args.spec.load_options())?;
+    let shown = Shown { block: block.spec(), recording: &recording, device: &device };
+    if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }
+}
+
+/// A recording to be shown.
+struct Shown<'a> {
+    block: &'a Bottleneck,
+    recording: &'a Recording,
+    /// The device that it is for.
+    device: &'a str,
+}
+
+impl Shown<'_> {
+    fn kind(&self) -> &'static str {
+        match self.recording.plan.kind {
+            PlanKind::Fused => "fused",
+            PlanKind::Unfused => "unfused",
+        }
+    }
+
+    fn shape(&self, id: TensorId) -> Shape {
+        self.recording.plan.tensor(id).shape
+    }
+
+    fn name(&self, id: TensorId) -> &str {
+        &self.recording.plan.tensor(id).name
+    }
+
+    /// `input [1, 256, 56, 56]`.
+    fn tensor(&self, id: TensorId) -> String {
+        format!("{} {}", self.name(id), self.shape(id))
+    }
+
+    fn sum(&self, of: impl Fn(&Step) -> u64) -> u64 {
+        self.recording.plan.steps.iter().map(of).sum()
+    }
+
+    fn flops(&self) -> u64 {
+        self.sum(|step| self.recording.plan.step_flops(step))
+    }
+
+    fn min_bytes(&self) -> u64 {
+        self.sum(|step| self.recording.plan.step_min_bytes(step))
+    }
+
+    /// The tensors that share each slot, by index.
+    fn sharers(&self, slot: usize) -> Vec<&str> {
+        let places = self.recording.places.iter().enumerate();
+        let here = places.filter(|(_, place)| **place == Placement::Slot(slot));
+        here.map(|(index, _)| self.name(TensorId(index))).collect()
+    }
+
+    fn text(&self) -> String {
+        let (plan, recording) = (&self.recording.plan, self.recording);
+        let mut text = format!("{} plan for {}\n{}\n", self.kind(), self.device, describe(self.block));
+        text.push_str(&format!("{} -> {}\n", self.tensor(plan.input), self.tensor(plan.output)));
+        text.push_str(&format!("\n{}", self.steps_table().render()));
+        text.push_str(&format!("\n{}", self.dispatches_table().render()));
+        text.push_str(&format!("\n{}", self.slots_table().render()));
+        let steps = count(plan.steps.len(), "step", "steps");
+        let dispatches = count(recording.dispatch_count(), "dispatch", "dispatches");
+        let buffers = count(recording.segments.len(), "command buffer", "command buffers");
+        text.push_str(&format!("\n{steps}, {dispatches}, {buffers}\n"));
+        text.push_str(&format!("{} FLOPs, {} of them in convolutions\n", self.flops(), plan.conv_flops()));
+        let workspace = recording.workspace_bytes();
+        text.push_str(&format!("{} bytes of memory traffic at least, {workspace} of workspace\n", self.min_bytes()));
+        text
+    }
+
+    fn steps_table(&self) -> Table {
+        let mut table = Table::new(&["step", "operation", "reads", "writes", ">FLOPs", ">least bytes"]);
+        for step in &self.recording.plan.steps {
+            let reads: Vec<String> = step.inputs.iter().map(|&id| self.tensor(id)).collect();
+            table.row([
+                step.into(),
+                step.op.name().into(),
+                reads.join(" + ").into(),
+                self.tensor(step.output).into(),
+                self.recording.plan.step_flops(step).into(),
+                self.recording.plan.step_min_bytes(step).into(),
+            ]);
+        }
+        table
+    }
+
+    fn dispatches_table(&self) -> Table {
+        let mut table = Table::new(&["dispatch of", "kernel", "workgroups", "command buffer", "why this kernel"]);
+        for segment in &self.recording.segments {
+            for recorded in &segment.steps {
+                for dispatch in &recorded.dispatches {
+                    let [x, y, z] = dispatch.workgroups;
+                    table.row([
+                        (&recorded.step).into(),
+                        dispatch.kernel.name().into(),
+                        format!("{x} x {y} x {z}").into(),
+                        segment.block.into(),
+                        recorded.reason.into(),
+                    ]);
+                }
+            }
+        }
+        table
+    }
+
+    fn slots_table(&self) -> Table {
+        let mut table = Table::new(&["slot", ">bytes", "holds, one after the other"]);
+        for (index, slot) in self.recording.slots.iter().enumerate() {
+            table.row([index.into(), slot.bytes.into(), self.sharers(index).join(", ").into()]);
+        }
+        table
+    }
+
+    fn json(&self) -> Value {
+        let (plan, recording) = (&self.recording.plan, self.recording);
+        let slots = recording.slots.iter().enumerate();
+        json!({
+            "plan": self.kind(),
+            "device": self.device,
+            "block": block_json(self.block),
+            "input": self.shape(plan.input).dims(),
+            "output": self.shape(plan.output).dims(),
+            "steps": recording.steps().map(|step| self.step_json(step)).collect::<Value>(),
+            "dispatches": recording.dispatch_count(),
+            "command_buffers": recording.segments.len(),
+            "slots": slots
+                .map(|(index, slot)| json!({ "bytes": slot.bytes, "tensors": self.sharers(index) }))
+                .collect::<Value>(),
+            "workspace_bytes": recording.workspace_bytes(),
+            "min_bytes": self.min_bytes(),
+            "flops": self.flops(),
+            "conv_flops": plan.conv_flops(),
+        })
+    }
+
+    fn step_json(&self, recorded: &RecordedStep) -> Value {
+        let step = &recorded.step;
+        let tensor = |id: TensorId| {
+            let place = match self.recording.places[id.0] {
+                Placement::Input => "input".to_owned(),
+                Placement::Output => "output".to_owned(),
+                Placement::Slot(slot) => format!("slot {slot}"),
+            };
+            let bytes = self.recording.plan.tensor(id).bytes();
+            json!({ "tensor": self.name(id), "shape": self.shape(id).dims(), "place": place, "bytes": bytes })
+        };
+        let dispatches = recorded.dispatches.iter().map(|dispatch| {
+            let (kernel, why) = (dispatch.kernel.name(), recorded.reason);
+            json!({ "kernel": kernel, "workgroups": dispatch.workgroups, "why": why })
+        });
+        json!({
+            "name": step.to_string(),
+            "command_buffer": step.block,
+            "op": step.op.name(),
+            "reads": step.inputs.iter().map(|&id| tensor(id)).collect::<Value>(),
+            "writes": tensor(step.output),
+            "flops": self.recording.plan.step_flops(step),
+            "min_bytes": self.recording.plan.step_min_bytes(step),
+            "dispatches": dispatches.collect::<Value>(),
+        })
+    }
+}
+
+/// The block in one line, in PyTorch's words.
+fn describe(block: &Bottleneck) -> String {
+    let eps = block.norm().eps().map_or(String::new(), |eps| format!(" eps {eps:e}"));
+    format!(
+        "Bottleneck: inplanes {}, planes {}, width {}, stride {}, groups {}, base_width {}, dilation {}, {}{eps}, {}",
+        block.inplanes(),
+        block.planes(),
+        block.width(),
+        block.stride(),
+        block.groups(),
+        block.base_width(),
+        block.dilation(),
+        block.norm().name(),
+        if block.has_downsample() { "downsample" } else { "no downsample" }
+    )
+}
+
+fn block_json(block: &Bottleneck) -> Value {
+    json!({
+        "inplanes": block.inplanes(),
+        "planes": block.planes(),
+        "width": block.width(),
+        "outplanes": block.outplanes(),
+        "stride": block.stride(),
+        "groups": block.groups(),
+        "base_width": block.base_width(),
+        "dilation": block.dilation(),
+        "downsample": block.has_downsample(),
+        "norm": block.norm().name(),
+        "eps": block.norm().eps(),
+    })
+}

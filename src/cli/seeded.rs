@@ -1,0 +1,118 @@
+//! Blocks and inputs without a checkpoint: the same numbers everywhere, from a seed.
+//!
+//! The weights go the way of a user's: a safetensors file in memory, read as a state dict.
+
+use safetensors::{Dtype, tensor::TensorView};
+use wgpu_bottleneck::error::WeightsError;
+use wgpu_bottleneck::op::Conv;
+use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Error, HostTensor, Shape, StateDict};
+
+/// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): small, and good enough for
+/// weights.
+#[derive(Debug, Clone)]
+pub struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// A generator; the same seed gives the same numbers on every machine.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `low..high`, of 24 random bits: as many as f32 holds.
+    pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
+        let unit = (self.next() >> 40) as f32 / (1u32 << 24) as f32;
+        low + unit * (high - low)
+    }
+}
+
+/// An input with values in -1..1.
+pub fn input(shape: Shape, seed: u64) -> HostTensor {
+    let mut random = SplitMix64::new(seed);
+    HostTensor::from_fn(shape, |_| random.uniform(-1.0, 1.0))
+}
+
+/// A block with seeded weights: convolutions as He et al. initialise them (variance 2 / fan-in, uniform here), norms with
+/// statistics and affine parameters off their defaults, of both signs where that is possible.
+pub fn block(spec: &Bottleneck, seed: u64) -> Result<Block, Error> {
+    let options = BlockOptions {
+        stride: spec.stride(),
+        dilation: spec.dilation(),
+        groups: Some(spec.groups()),
+        base_width: Some(spec.base_width()),
+        norm: spec.norm(),
+    };
+    Block::from_state_dict(&StateDict::from_bytes(file(spec, seed)?)?, "", &options)
+}
+
+/// The bytes of a safetensors file with the block's state dict.
+pub fn file(spec: &Bottleneck, seed: u64) -> Result<Vec<u8>, Error> {
+    let mut tensors = Tensors { random: SplitMix64::new(seed), list: Vec::new() };
+    let convs = [("conv1", "bn1", spec.conv1()), ("conv2", "bn2", spec.conv2()), ("conv3", "bn3", spec.conv3())];
+    let shortcut = spec.downsample_conv().map(|conv| ("downsample.0", "downsample.1", conv));
+    for (conv_name, norm_name, conv) in convs.into_iter().chain(shortcut) {
+        tensors.conv(conv_name, &conv);
+        if spec.norm().eps().is_some() {
+            tensors.norm(norm_name, conv.out_channels);
+        }
+    }
+    let format = |error: safetensors::SafeTensorError| WeightsError::Format {
+        source_name: "seeded weights".to_owned(),
+        reason: error.to_string(),
+    };
+    let view = |(name, dims, bytes)| TensorView::new(Dtype::F32, dims, bytes).map(|view| (name, view));
+    let list = tensors.list.iter().map(|(name, dims, bytes)| view((name, dims.clone(), bytes.as_slice())));
+    let views: Vec<(&String, TensorView<'_>)> = list.collect::<Result<_, _>>().map_err(format)?;
+    Ok(safetensors::serialize(views, None).map_err(format)?)
+}
+
+/// Key, dimensions and little-endian f32 of each tensor.
+struct Tensors {
+    random: SplitMix64,
+    list: Vec<(String, Vec<usize>, Vec<u8>)>,
+}
+
+impl Tensors {
+    /// A tensor with values in `low..high`.
+    fn push(&mut self, key: String, dims: Vec<usize>, low: f32, high: f32) {
+        let count: usize = dims.iter().product();
+        let bytes = (0..count).flat_map(|_| self.random.uniform(low, high).to_le_bytes()).collect();
+        self.list.push((key, dims, bytes));
+    }
+
+    fn conv(&mut self, name: &str, conv: &Conv) {
+        let side = if conv.taps() == 9 { 3 } else { 1 };
+        // A uniform distribution of variance v reaches to sqrt(3 v).
+        let bound = (6.0 / conv.reduction_length() as f32).sqrt();
+        self.push(format!("{name}.weight"), vec![conv.out_channels, conv.in_per_group(), side, side], -bound, bound);
+    }
+
+    fn norm(&mut self, name: &str, channels: usize) {
+        for (part, low, high) in
+            [("weight", -0.5, 1.0), ("bias", -0.2, 0.2), ("running_mean", -0.2, 0.2), ("running_var", 0.5, 1.5)]
+        {
+            self.push(format!("{name}.{part}"), vec![channels], low, high);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_promise() -> Result<(), Error> {
+        // The first output of splitmix64 for seed 0, from its reference implementation.
+        assert_eq!(SplitMix64::new(0).next(), 0xe220_a839_7b1d_cdaf);
+        let spec = Bottleneck::torchvision(8, 4).stride(2).groups(2).downsample(true).build()?;
+        assert_eq!(block(&spec, 7)?, block(&spec, 7)?);
+        assert_ne!(block(&spec, 7)?, block(&spec, 8)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Models on buffers of our own, as an app would run them, and how long that takes.
+
+use std::time::{Duration, Instant};
+
+use wgpu_bottleneck::gpu::Bound;
+use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
+use wgpu_bottleneck::{Error, Gpu, HostTensor, Model};
+
+/// Runs that are not counted: the first ones pay for the driver's compiling and for memory that is touched first.
+const WARM_UP: usize = 2;
+/// Counted runs: no more than this many,
+const MOST_RUNS: usize = 30;
+/// and no more once they took this long, all models together,
+const BUDGET: Duration = Duration::from_millis(1400);
+/// but never fewer than this, below which a median means little.
+const FEWEST_RUNS: usize = 5;
+
+/// An input and an output buffer on the device: NHWC, channels padded to a multiple of four.
+pub struct Buffers {
+    input: Buffer,
+    output: Buffer,
+}
+
+impl Buffers {
+    /// Buffers for a model, with the input uploaded.
+    pub fn new(gpu: &Gpu, model: &Model, input: &HostTensor) -> Result<Self, Error> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let buffer = |label, size| {
+            let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+            gpu.device().create_buffer(&descriptor)
+        };
+        let executor = model.executor();
+        let buffers = Self {
+            input: buffer("demo input", executor.input_bytes()),
+            output: buffer("demo output", executor.output_bytes()),
+        };
+        let plan = &model.recording().plan;
+        let packed = input.to_nhwc(plan.tensor(plan.input).layout)?;
+        gpu.queue().write_buffer(&buffers.input, 0, bytemuck::cast_slice(&packed));
+        Ok(buffers)
+    }
+
+    /// The model, ready to be recorded on these buffers.
+    pub fn bind<'a>(&self, model: &'a Model) -> Result<Bound<'a>, Error> {
+        model.bind(&self.input, &self.output)
+    }
+
+    /// What the last run wrote.
+    pub fn download(&self, gpu: &Gpu, model: &Model) -> Result<HostTensor, Error> {
+        let plan = &model.recording().plan;
+        let info = plan.tensor(plan.output);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&self.output)?);
+        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
+}
+
+/// One run's times.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// Recording the command buffers, on the CPU.
+    pub record: Duration,
+    /// Handing them to the queue, on the CPU.
+    pub submit: Duration,
+    /// From just before the submit to the end of the wait for its work.
+    pub complete: Duration,
+}
+
+/// Records, submits, waits.
+pub fn run(gpu: &Gpu, bound: &Bound<'_>) -> Result<Run, Error> {
+    let start = Instant::now();
+    let commands = bound.record()?;
+    let recorded = Instant::now();
+    gpu.queue().submit(commands);
+    let submitted = Instant::now();
+    gpu.wait()?;
+    Ok(Run { record: recorded - start, submit: submitted - recorded, complete: recorded.elapsed() })
+}
+
+/// Runs each model in turn, and in the opposite order every other time, so that what else the machine does hits them
+/// alike. Returns each one's runs.
+pub fn interleaved(gpu: &Gpu, models: &[&Bound<'_>]) -> Result<Vec<Vec<Run>>, Error> {
+    for bound in models {
+        for _ in 0..WARM_UP {
+            run(gpu, bound)?;
+        }
+    }
+    let mut runs = vec![Vec::new(); models.len()];
+    let start = Instant::now();
+    for round in 0..MOST_RUNS {
+        if round >= FEWEST_RUNS && start.elapsed() > BUDGET {
+            break;
+        }
+        for turn in 0..models.len() {
+            let index = if round % 2 == 0 { turn } else { models.len() - 1 - turn };
+            runs[index].push(run(gpu, models[index])?);
+        }
+    }
+    Ok(runs)
+}
+
+/// The median; zero of nothing.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
