@@ -109,6 +109,12 @@ impl Gpu {
         Self { inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, pipelines }) }
     }
 
+    /// Whether the device belongs to an app ([`Gpu::from_wgpu`]).
+    #[must_use]
+    pub fn is_borrowed(&self) -> bool {
+        self.inner.monitor.is_passive()
+    }
+
     /// wgpu's device.
     #[must_use]
     pub fn device(&self) -> &Device {

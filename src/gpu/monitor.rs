@@ -15,12 +15,14 @@ type Trouble = Arc<Mutex<Option<GpuError>>>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Monitor {
     trouble: Trouble,
+    /// Whether the handlers are installed.
+    installed: bool,
 }
 
 impl Monitor {
     /// Installs the handlers on a device of ours.
     pub fn install(device: &Device) -> Self {
-        let monitor = Self::default();
+        let monitor = Self { trouble: Trouble::default(), installed: true };
         let trouble = monitor.trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             tracing::error!(%error, "uncaptured wgpu error");
@@ -32,6 +34,11 @@ impl Monitor {
             remember(&trouble, GpuError::Lost { reason: first_line(&message) });
         });
         monitor
+    }
+
+    /// Whether the device's handlers are its app's, so that its loss shows only in the outcome of our calls.
+    pub fn is_passive(&self) -> bool {
+        !self.installed
     }
 
     /// An error when the device is lost or reported one.

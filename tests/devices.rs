@@ -1,0 +1,186 @@
+//! Devices: an app's own, a lost one, one that is not there, several users of one; and never a result from a device in
+//! trouble.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Golden, Outcome, any_gpu, golden_dir};
+use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
+use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice, adapters};
+use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
+use wgpu_bottleneck::wgpu::{self, BufferUsages};
+use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
+
+fn golden(name: &str) -> Result<Golden, Box<dyn std::error::Error>> {
+    Golden::open(&golden_dir().join(format!("{name}.safetensors")))
+}
+
+fn model(gpu: &Gpu, golden: &Golden) -> Result<Model, Error> {
+    Model::load(gpu, &[golden.block()?], golden.input.shape(), &LoadOptions::default())
+}
+
+fn matches(golden: &Golden, found: &HostTensor) -> bool {
+    compare(&golden.output, found, Tolerance::relative(1e-5)).passed()
+}
+
+/// A device as an app makes it, with a handler that counts the errors that reach it.
+fn app_device() -> Result<(wgpu::Device, wgpu::Queue, Arc<AtomicUsize>), Box<dyn std::error::Error>> {
+    let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
+    let (required_features, required_limits) = required(&adapter);
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
+    let errors = Arc::new(AtomicUsize::new(0));
+    let seen = errors.clone();
+    device.on_uncaptured_error(Arc::new(move |_error: wgpu::Error| {
+        seen.fetch_add(1, Ordering::SeqCst);
+    }));
+    Ok((device, queue, errors))
+}
+
+fn buffer(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+}
+
+#[test]
+fn an_app_keeps_its_device_and_its_handler() -> Outcome {
+    let (device, queue, errors) = app_device()?;
+    let gpu = Gpu::from_wgpu(device.clone(), queue.clone());
+    let golden = golden("s2_odd_downsample")?;
+    let mut model = model(&gpu, &golden)?;
+    assert!(matches(&golden, &model.run(&golden.input)?));
+
+    // Errors of our calls come back as values and do not reach the app's handler.
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
+    let input = buffer(&device, model.executor().input_bytes(), usage);
+    assert!(matches!(model.bind(&input, &input), Err(Error::Gpu(GpuError::SameBuffer))));
+    assert_eq!(errors.load(Ordering::SeqCst), 0);
+
+    // Errors of the app's own calls still do.
+    let _bad = buffer(&device, 16, BufferUsages::MAP_READ | BufferUsages::MAP_WRITE | BufferUsages::STORAGE);
+    assert_eq!(errors.load(Ordering::SeqCst), 1);
+    assert!(matches(&golden, &model.run(&golden.input)?));
+    Ok(())
+}
+
+#[test]
+fn an_app_records_into_its_own_encoder() -> Outcome {
+    let (device, queue, errors) = app_device()?;
+    let gpu = Gpu::from_wgpu(device.clone(), queue.clone());
+    let golden = golden("groups8_5_per_group")?;
+    let model = model(&gpu, &golden)?;
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    // Larger than needed, as an app's buffers may be.
+    let input = buffer(&device, model.executor().input_bytes() + 4096, usage);
+    let output = buffer(&device, model.executor().output_bytes() + 4096, usage);
+    let packed = golden.input.to_nhwc(ChannelLayout::dense(golden.input.shape().c))?;
+    let mut upload = Vec::new();
+    packed.iter().for_each(|value| upload.extend(value.to_le_bytes()));
+    queue.write_buffer(&input, 0, &upload);
+    let bound = model.bind(&input, &output)?;
+    for _ in 0..2 {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(&output, 0, None);
+        bound.record_into(&mut encoder)?;
+        queue.submit([encoder.finish()]);
+        let bytes = gpu.download(&output)?;
+        let values: Vec<f32> = bytes[..model.executor().output_bytes() as usize]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        let shape = golden.output.shape();
+        assert!(matches(&golden, &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?));
+    }
+    assert_eq!(errors.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
+/// Every call on a destroyed device is an error: no panic, no zeros, no numbers of an earlier run.
+fn lost_device_answers_with_errors(gpu: &Gpu) -> Outcome {
+    let golden = golden("plain")?;
+    let mut model = model(gpu, &golden)?;
+    assert!(matches(&golden, &model.run(&golden.input)?));
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
+    let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
+    let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
+    gpu.device().destroy();
+    for attempt in 0..2 {
+        let error = model.run(&golden.input).err().ok_or(format!("attempt {attempt}: run gave a result"))?;
+        assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
+        let error = pollster::block_on(model.run_async(&golden.input)).err().ok_or("run_async gave a result")?;
+        assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
+    }
+    // Recording computes nothing. A device of ours says that it is lost; wgpu tells a borrowed one's app alone.
+    let recorded = model.bind(&input, &output).and_then(|bound| bound.record());
+    assert!(recorded.is_err() || gpu.is_borrowed(), "recording on a lost device");
+    Ok(())
+}
+
+#[test]
+fn a_lost_device_of_ours_is_an_error_value() -> Outcome {
+    lost_device_answers_with_errors(&any_gpu())
+}
+
+#[test]
+fn a_lost_borrowed_device_is_an_error_value() -> Outcome {
+    let (device, queue, _errors) = app_device()?;
+    lost_device_answers_with_errors(&Gpu::from_wgpu(device, queue))
+}
+
+#[test]
+fn what_is_not_there_is_an_error_that_lists_what_is() {
+    for adapter in [AdapterChoice::Index(99), AdapterChoice::Named("no such adapter".to_owned())] {
+        let options = GpuOptions { adapter: adapter.clone(), ..Default::default() };
+        match Gpu::with_options(&options) {
+            Err(Error::Gpu(GpuError::NoAdapter { wanted, present })) => {
+                assert_eq!(wanted, adapter.to_string());
+                assert!(!present.is_empty());
+            }
+            other => panic!("{adapter}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn core_limits_are_enough() -> Outcome {
+    let gpu = Gpu::with_options(&GpuOptions { limits: LimitsChoice::Core, ..Default::default() })?;
+    assert_eq!(gpu.device().limits().max_compute_workgroup_storage_size, 16 << 10);
+    assert!(gpu.device().features().is_empty());
+    let golden = golden("width26_groups2")?;
+    assert!(matches(&golden, &model(&gpu, &golden)?.run(&golden.input)?));
+    Ok(())
+}
+
+#[test]
+fn the_async_twin_gives_the_same_bits() -> Outcome {
+    let gpu = pollster::block_on(Gpu::with_options_async(&GpuOptions::default()))?;
+    let golden = golden("odd_13x9_batch3")?;
+    let mut model = model(&gpu, &golden)?;
+    let blocking = model.run(&golden.input)?;
+    assert_eq!(pollster::block_on(model.run_async(&golden.input))?, blocking);
+    Ok(())
+}
+
+#[test]
+fn two_threads_share_a_device() -> Outcome {
+    let gpu = any_gpu();
+    let goldens = [golden("plain")?, golden("s2_even_downsample")?];
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = goldens
+            .iter()
+            .map(|golden| {
+                let gpu = gpu.clone();
+                scope.spawn(move || -> Result<bool, Error> {
+                    let mut model = model(&gpu, golden)?;
+                    (0..20).try_fold(true, |good, _| Ok(good && matches(golden, &model.run(&golden.input)?)))
+                })
+            })
+            .collect();
+        for (thread, golden) in threads.into_iter().zip(&goldens) {
+            let good = thread.join().map_err(|_| format!("{}: the thread panicked", golden.name))??;
+            assert!(good, "{}: wrong numbers", golden.name);
+        }
+        Ok(())
+    })
+}
