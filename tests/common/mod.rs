@@ -1,9 +1,16 @@
-//! What the test files share: the devices to test on, golden files, seeded data.
+//! What the test files share: the devices to test on, golden files, seeded data, exact blocks.
 #![allow(dead_code)]
 
+pub mod dict;
+pub mod exact;
+pub mod seeded;
+
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
+use wgpu_bottleneck::kernel::{self, Capabilities, Problem};
+use wgpu_bottleneck::plan::{Plan, Step};
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, HostTensor, Norm, StateDict};
 
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -14,12 +21,19 @@ pub struct Target {
     pub gpu: Gpu,
 }
 
-/// The devices that every suite runs on: the best one, the same with core limits and with runtime checks, and OpenGL.
-/// One that is missing is skipped loudly, or an error where `BOTTLENECK_REQUIRE_GPUS` says that none may be.
-pub fn targets() -> Vec<Target> {
+/// The devices that every suite runs on: the best one, the same with runtime checks, with core limits, and OpenGL.
+/// One that is missing is skipped loudly, or an error where `BOTTLENECK_REQUIRE_GPUS` says that none may be. Made once per test
+/// file, so that every kernel is compiled once.
+pub fn targets() -> &'static [Target] {
+    static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
+    TARGETS.get_or_init(make_targets)
+}
+
+fn make_targets() -> Vec<Target> {
     let wanted = [
         ("default", AdapterChoice::Best, LimitsChoice::Adapter, false),
-        ("core limits, checked", AdapterChoice::Best, LimitsChoice::Core, true),
+        ("runtime checks", AdapterChoice::Best, LimitsChoice::Adapter, true),
+        ("core limits", AdapterChoice::Best, LimitsChoice::Core, false),
         ("OpenGL", AdapterChoice::Named("(gl,".to_owned()), LimitsChoice::Adapter, false),
     ];
     let mut targets = Vec::new();
@@ -37,6 +51,21 @@ pub fn targets() -> Vec<Target> {
 /// The first device of the matrix.
 pub fn any_gpu() -> Gpu {
     Gpu::new().unwrap_or_else(|error| panic!("{error}; run the tests through scripts/with-gpu"))
+}
+
+/// What a kernel needs to know of a step of a plan.
+pub fn problem(plan: &Plan, step: &Step) -> Problem {
+    let tensor = |id| {
+        let info = plan.tensor(id);
+        (info.shape, info.layout)
+    };
+    Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
+}
+
+/// The largest number of candidates that any step of a plan has.
+pub fn most_candidates(plan: &Plan, capabilities: &Capabilities) -> usize {
+    let count = |step| kernel::candidates(&problem(plan, step), capabilities).len();
+    plan.steps.iter().map(count).max().unwrap_or(0)
 }
 
 /// A golden block: what PyTorch was given and what it answered.

@@ -1,0 +1,226 @@
+//! Blocks whose arithmetic is exact in f32: small integers for the convolutions, norms that fold to powers of two. And the
+//! check that every candidate kernel then gives the reference's bits, within its memory, twice.
+
+use std::sync::{Mutex, PoisonError};
+
+use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
+use wgpu_bottleneck::op::{Conv, StepParams};
+use wgpu_bottleneck::plan::{self, KernelChoice, Plan, PlanKind, Recording};
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, HostTensor, LoadOptions, Norm, StateDict, network, reference};
+
+use super::dict::DictBuilder;
+use super::seeded::Seeded;
+use super::{Target, most_candidates};
+
+pub type Check = Result<(), String>;
+
+/// Behind each tensor, inside its binding.
+pub const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
+
+/// How large the sums of a block may grow: what keeps them below 2^24 units.
+#[derive(Debug, Clone, Copy)]
+pub struct Growth {
+    /// Non-zero weights of one output channel.
+    pub terms: usize,
+    /// Whether norms may halve as well, which halves the unit.
+    pub halves: bool,
+}
+
+impl Growth {
+    /// For chains of this many blocks.
+    pub fn for_chain(blocks: usize) -> Self {
+        match blocks {
+            1 => Self { terms: 48, halves: true },
+            2 => Self { terms: 10, halves: false },
+            _ => Self { terms: 4, halves: false },
+        }
+    }
+}
+
+/// OIHW weights of 1, -1, 2 and -2 at random places, zero elsewhere.
+pub fn sparse_integers(conv: &Conv, terms: usize, random: &mut Seeded) -> Vec<f32> {
+    let length = conv.reduction_length();
+    let mut weights = vec![0.0; conv.weights()];
+    for channel in weights.chunks_exact_mut(length) {
+        for term in 0..terms.min(length) {
+            let at = if terms >= length { term } else { random.below(length) };
+            channel[at] = random.pick(&[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 2.0, -2.0]);
+        }
+    }
+    weights
+}
+
+/// The state dict of a block, with numbers that make it exact.
+pub fn exact_dict(spec: &Bottleneck, affine: bool, growth: Growth, seed: u64) -> DictBuilder {
+    let mut random = Seeded::new(seed);
+    let mut dict = DictBuilder::default();
+    let layers = [
+        ("conv1", "bn1", Some(spec.conv1())),
+        ("conv2", "bn2", Some(spec.conv2())),
+        ("conv3", "bn3", Some(spec.conv3())),
+        ("downsample.0", "downsample.1", spec.downsample_conv()),
+    ];
+    for (conv_key, norm_key, conv) in layers {
+        let Some(conv) = conv else { continue };
+        let side = if conv.taps() == 9 { 3 } else { 1 };
+        let dims = [conv.out_channels, conv.in_per_group(), side, side];
+        dict.f32(&format!("{conv_key}.weight"), &dims, &sparse_integers(&conv, growth.terms, &mut random));
+        if let Some(eps) = spec.norm().eps() {
+            exact_norm(&mut dict, norm_key, conv.out_channels, affine.then_some(growth), eps as f32, &mut random);
+        }
+    }
+    dict
+}
+
+/// gamma / sqrt(var + eps) is a power of two (up to its sign), and all else has few bits. Without `affine` gamma is 1.
+fn exact_norm(
+    dict: &mut DictBuilder,
+    key: &str,
+    channels: usize,
+    affine: Option<Growth>,
+    eps: f32,
+    random: &mut Seeded,
+) {
+    let roots: Vec<f32> = (0..channels)
+        .map(|_| match affine {
+            Some(_) => random.pick(&[0.5, 1.0, 2.0]),
+            None => 1.0,
+        })
+        .collect();
+    let mut part = |name: &str, value: &mut dyn FnMut(usize) -> f32| {
+        let values: Vec<f32> = (0..channels).map(value).collect();
+        dict.f32(&format!("{key}.{name}"), &[channels], &values);
+    };
+    part("running_var", &mut |channel| roots[channel] * roots[channel] - eps);
+    part("running_mean", &mut |_| random.below(9) as f32 / 2.0 - 2.0);
+    if let Some(Growth { halves, .. }) = affine {
+        let scales: &[f32] = if halves { &[1.0, 0.5] } else { &[1.0] };
+        part("weight", &mut |channel| random.sign() * random.pick(scales) * roots[channel]);
+        part("bias", &mut |_| random.below(17) as f32 / 4.0 - 2.0);
+    }
+}
+
+/// The norms that [`exact_dict`] can make exact: eps is dyadic, so that var + eps is a power of four.
+pub const EXACT_NORMS: [Norm; 4] = [
+    Norm::BatchNorm2d { eps: 1.0 / 1024.0 },
+    Norm::BatchNorm2d { eps: 1.0 / 16.0 },
+    Norm::FrozenBatchNorm2d { eps: 1.0 / 4096.0 },
+    Norm::Identity,
+];
+
+/// What a specification says beyond the state dict.
+pub fn options_of(spec: &Bottleneck) -> BlockOptions {
+    BlockOptions {
+        stride: spec.stride(),
+        dilation: spec.dilation(),
+        groups: Some(spec.groups()),
+        base_width: Some(spec.base_width()),
+        norm: spec.norm(),
+    }
+}
+
+/// A block with numbers that make it exact. `affine` counts for BatchNorm2d alone.
+pub fn exact_block(spec: &Bottleneck, affine: bool, growth: Growth, seed: u64) -> wgpu_bottleneck::Result<Block> {
+    let affine = affine || !matches!(spec.norm(), Norm::BatchNorm2d { .. });
+    let dict = StateDict::from_bytes(exact_dict(spec, affine, growth, seed).bytes())?;
+    Block::from_state_dict(&dict, "", &options_of(spec))
+}
+
+/// Which kernels a check runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// The one that the ranking rule takes.
+    Ranked,
+    /// That one and every candidate.
+    Every,
+}
+
+/// Every kernel, fused and unfused, on every target, gives the reference's bits.
+pub fn check_blocks(blocks: &[Block], input: &HostTensor, targets: &[Target]) -> Check {
+    for kind in [PlanKind::Fused, PlanKind::Unfused] {
+        check_kind(blocks, input, kind, Kernels::Every, targets)?;
+    }
+    Ok(())
+}
+
+/// One kind of plan of blocks.
+pub fn check_kind(blocks: &[Block], input: &HostTensor, kind: PlanKind, kernels: Kernels, targets: &[Target]) -> Check {
+    let text = |error: wgpu_bottleneck::Error| error.to_string();
+    let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
+    let plan = network::plan_chain(&specs, input.shape(), kind).map_err(text)?;
+    let params = Block::params(blocks, &plan).map_err(|error| error.to_string())?;
+    check_plan(&plan, &params, input, kernels, targets)
+}
+
+/// One check at a time: a device uses every core anyway, and wgpu panics where OpenGL's context is held for seconds.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Every candidate of a plan on every target equals the reference.
+pub fn check_plan(
+    plan: &Plan,
+    params: &[StepParams],
+    input: &HostTensor,
+    kernels: Kernels,
+    targets: &[Target],
+) -> Check {
+    let text = |error: wgpu_bottleneck::Error| error.to_string();
+    let record = |target: &Target, choice: &KernelChoice| -> Result<Recording, String> {
+        plan::schedule(plan.clone(), target.gpu.capabilities(), choice).map_err(text)
+    };
+    let first = record(&targets[0], &KernelChoice::Ranked)?;
+    let (expected, bound) = reference::run_with_bound(&first, params, input).map_err(|error| error.to_string())?;
+    if !bound.is_exact() {
+        return Err(format!("not exact: the worst sum has {} units, 2^24 is the bound", bound.worst));
+    }
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for target in targets {
+        let every = match kernels {
+            Kernels::Ranked => 0,
+            Kernels::Every => most_candidates(plan, target.gpu.capabilities()),
+        };
+        for choice in std::iter::once(KernelChoice::Ranked).chain((0..every).map(KernelChoice::Nth)) {
+            let recording = record(target, &choice)?;
+            let kernels: Vec<String> =
+                recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
+            let mut executor = Executor::new(&target.gpu, recording, params, GUARD).map_err(text)?;
+            check_runs(&mut executor, input, &expected)
+                .map_err(|error| format!("{error}; {choice:?} on {}: {}", target.name, kernels.join(", ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Two runs from poisoned memory: each exact, within its memory, and the same bits.
+pub fn check_runs(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Check {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let run = poisoned_run(executor, input).map_err(|error| error.to_string())?;
+        let comparison = compare(expected, &run.output, Tolerance::EXACT);
+        if !comparison.passed() {
+            return Err(comparison.to_string());
+        }
+        if !run.broken.is_empty() {
+            return Err(format!("written behind the end of {}", run.broken.join(", ")));
+        }
+        runs.push(run.output.into_data());
+    }
+    let same = runs[0].iter().zip(&runs[1]).all(|(a, b)| a.to_bits() == b.to_bits());
+    if same { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
+}
+
+struct Run {
+    output: HostTensor,
+    broken: Vec<String>,
+}
+
+fn poisoned_run(executor: &mut Executor, input: &HostTensor) -> wgpu_bottleneck::Result<Run> {
+    executor.poison()?;
+    let output = executor.run(input)?;
+    Ok(Run { output, broken: executor.broken_guards()? })
+}
+
+/// The default way to load, for tests that go through [`wgpu_bottleneck::Model`].
+pub fn guarded(plan: PlanKind) -> LoadOptions {
+    LoadOptions { plan, executor: GUARD, ..Default::default() }
+}
