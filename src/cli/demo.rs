@@ -179,7 +179,7 @@ fn compare_plans(gpu: &Gpu, sized: &Sized, seed: u64, table: &mut Table) -> Resu
         wrong += usize::from(!comparison.passed());
         let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
         let flops = model.recording().plan.conv_flops() as f64;
-        let speed = [format!("{:.2}", seconds * 1e3), format!("{:.1}", flops / seconds / 1e9), speedup].map(Cell::from);
+        let speed = [format!("{:.3}", seconds * 1e3), format!("{:.1}", flops / seconds / 1e9), speedup].map(Cell::from);
         let start = [label.into(), plan.into()];
         table.row(start.into_iter().chain(counts(model)).chain(errors(&comparison)).chain(speed));
     }

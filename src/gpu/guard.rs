@@ -4,7 +4,7 @@
 use wgpu::Buffer;
 
 use super::Executor;
-use super::memory::{POISON, poison};
+use super::memory::{poison, poison_word};
 use crate::error::Result;
 
 impl Executor {
@@ -17,7 +17,9 @@ impl Executor {
         let inner = &self.gpu.inner;
         let buffers: Vec<&Buffer> = self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
         inner.monitor.guarded(&inner.device, "poisoning", || {
-            buffers.iter().for_each(|buffer| inner.queue.write_buffer(buffer, 0, &poison(buffer.size())));
+            for (tensor, buffer) in buffers.iter().enumerate() {
+                inner.queue.write_buffer(buffer, 0, &poison(tensor, buffer.size()));
+            }
         })?;
         Ok(())
     }
@@ -28,10 +30,10 @@ impl Executor {
     /// As [`Executor::run`].
     pub fn broken_guards(&self) -> Result<Vec<String>> {
         let mut broken = Vec::new();
-        for (name, buffer) in self.tensor_buffers() {
+        for (tensor, (name, buffer)) in self.tensor_buffers().into_iter().enumerate() {
             let bytes = self.gpu.download(buffer)?;
             let guard = &bytes[bytes.len() - self.options.guard_bytes as usize..];
-            if guard.chunks_exact(4).any(|word| word != POISON.to_le_bytes()) {
+            if guard.chunks_exact(4).any(|word| word != poison_word(tensor).to_le_bytes()) {
                 broken.push(name);
             }
         }

@@ -5,8 +5,11 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use super::Gpu;
 use crate::error::GpuError;
 
-/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel makes.
-pub(super) const POISON: u32 = 0x7fc0_dead;
+/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel makes. Each tensor has its own, because sums keep
+/// the payload of a NaN: what a kernel reads behind one tensor and writes behind another must not look untouched.
+pub(super) const fn poison_word(tensor: usize) -> u32 {
+    0x7fc0_dead ^ ((tensor as u32 & 0xff) << 8)
+}
 
 impl Gpu {
     /// A buffer of at least `bytes`, zeroed.
@@ -38,7 +41,7 @@ impl Gpu {
     }
 }
 
-/// `bytes` bytes of poison.
-pub(super) fn poison(bytes: u64) -> Vec<u8> {
-    POISON.to_le_bytes().repeat((bytes / 4) as usize)
+/// `bytes` bytes of a tensor's poison.
+pub(super) fn poison(tensor: usize, bytes: u64) -> Vec<u8> {
+    poison_word(tensor).to_le_bytes().repeat((bytes / 4) as usize)
 }

@@ -61,7 +61,7 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
 ///
 /// The rule: a tile's cost is what it computes, rows and columns behind the end included, times the loads that each of its
 /// multiply-adds costs (a tile of R rows and C columns loads R + 4 C vec4s for 4 R C multiply-adds of vec4s); on hardware, a
-/// tile that leaves the device fewer than [`ENOUGH_INVOCATIONS`] pays for the idle share. The first of equals wins.
+/// tile that leaves the device fewer than `ENOUGH_INVOCATIONS` pays for the idle share. The first of equals wins.
 #[must_use]
 pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
     let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == capabilities.software;
