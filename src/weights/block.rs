@@ -55,7 +55,7 @@ impl Block {
     /// are. A BatchNorm without affine parameters is one where no norm of the block has `weight` or `bias`.
     ///
     /// # Errors
-    /// A [`WeightsError`] that names the tensor, or a [`SpecError`] that names the parameter.
+    /// A [`WeightsError`] that names the tensor, or a [`SpecError`](crate::error::SpecError) that names the parameter.
     pub fn from_state_dict(dict: &StateDict, prefix: &str, options: &BlockOptions) -> Result<Self> {
         let reader = Reader::new(dict, prefix, options.norm);
         let spec = reader.spec(options)?;

@@ -7,7 +7,7 @@ use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::op::{Conv, StepParams};
 use wgpu_bottleneck::plan::{self, KernelChoice, Plan, PlanKind, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, HostTensor, LoadOptions, Norm, StateDict, network, reference};
+use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, StateDict, network, reference};
 
 use super::dict::DictBuilder;
 use super::seeded::Seeded;
@@ -25,27 +25,32 @@ pub struct Growth {
     pub terms: usize,
     /// Whether norms may halve as well, which halves the unit.
     pub halves: bool,
+    /// Whether weights may be 2 and -2.
+    pub doubles: bool,
 }
 
 impl Growth {
     /// For chains of this many blocks.
     pub fn for_chain(blocks: usize) -> Self {
         match blocks {
-            1 => Self { terms: 48, halves: true },
-            2 => Self { terms: 10, halves: false },
-            _ => Self { terms: 4, halves: false },
+            1 => Self { terms: 48, halves: true, doubles: true },
+            2 => Self { terms: 10, halves: false, doubles: true },
+            3 => Self { terms: 4, halves: false, doubles: true },
+            // A block then doubles its values at most, give or take its shifts: enough for 16 of them.
+            _ => Self { terms: 1, halves: false, doubles: false },
         }
     }
 }
 
-/// OIHW weights of 1, -1, 2 and -2 at random places, zero elsewhere.
-pub fn sparse_integers(conv: &Conv, terms: usize, random: &mut Seeded) -> Vec<f32> {
+/// OIHW weights of 1, -1 and perhaps 2 and -2 at random places, zero elsewhere.
+pub fn sparse_integers(conv: &Conv, growth: Growth, random: &mut Seeded) -> Vec<f32> {
     let length = conv.reduction_length();
     let mut weights = vec![0.0; conv.weights()];
     for channel in weights.chunks_exact_mut(length) {
-        for term in 0..terms.min(length) {
-            let at = if terms >= length { term } else { random.below(length) };
-            channel[at] = random.pick(&[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 2.0, -2.0]);
+        for term in 0..growth.terms.min(length) {
+            let at = if growth.terms >= length { term } else { random.below(length) };
+            let double = growth.doubles && random.below(4) == 0;
+            channel[at] = random.sign() * if double { 2.0 } else { 1.0 };
         }
     }
     weights
@@ -65,7 +70,7 @@ pub fn exact_dict(spec: &Bottleneck, affine: bool, growth: Growth, seed: u64) ->
         let Some(conv) = conv else { continue };
         let side = if conv.taps() == 9 { 3 } else { 1 };
         let dims = [conv.out_channels, conv.in_per_group(), side, side];
-        dict.f32(&format!("{conv_key}.weight"), &dims, &sparse_integers(&conv, growth.terms, &mut random));
+        dict.f32(&format!("{conv_key}.weight"), &dims, &sparse_integers(&conv, growth, &mut random));
         if let Some(eps) = spec.norm().eps() {
             exact_norm(&mut dict, norm_key, conv.out_channels, affine.then_some(growth), eps as f32, &mut random);
         }
@@ -183,30 +188,44 @@ pub fn check_plan(
             let recording = record(target, &choice)?;
             let kernels: Vec<String> =
                 recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
-            let mut executor = Executor::new(&target.gpu, recording, params, GUARD).map_err(text)?;
-            check_runs(&mut executor, input, &expected)
+            check_recording(&target.gpu, recording, params, input, &expected)
                 .map_err(|error| format!("{error}; {choice:?} on {}: {}", target.name, kernels.join(", ")))?;
         }
     }
     Ok(())
 }
 
-/// Two runs from poisoned memory: each exact, within its memory, and the same bits.
-pub fn check_runs(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Check {
+/// Runs with a guard band right behind every tensor, and with the slots shared as they are: exact, and the same bits.
+pub fn check_recording(
+    gpu: &Gpu,
+    recording: Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+    expected: &HostTensor,
+) -> Check {
+    let mut unshared = recording.clone();
+    unshared.unshare_slots();
     let mut runs = Vec::new();
-    for _ in 0..2 {
-        let run = poisoned_run(executor, input).map_err(|error| error.to_string())?;
-        let comparison = compare(expected, &run.output, Tolerance::EXACT);
-        if !comparison.passed() {
-            return Err(comparison.to_string());
+    for (recording, times) in [(unshared, 1), (recording, 2)] {
+        let executor = Executor::new(gpu, recording, params, GUARD);
+        let mut executor = executor.map_err(|error| error.to_string())?;
+        for _ in 0..times {
+            runs.push(check_run(&mut executor, input, expected)?);
         }
-        if !run.broken.is_empty() {
-            return Err(format!("written behind the end of {}", run.broken.join(", ")));
-        }
-        runs.push(run.output.into_data());
     }
-    let same = runs[0].iter().zip(&runs[1]).all(|(a, b)| a.to_bits() == b.to_bits());
-    if same { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
+    let bits = |run: &HostTensor| run.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let first = bits(&runs[0]);
+    if runs.iter().all(|run| bits(run) == first) { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
+}
+
+/// A run from poisoned memory: exact, and within its memory.
+fn check_run(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Result<HostTensor, String> {
+    let run = poisoned_run(executor, input).map_err(|error| error.to_string())?;
+    let comparison = compare(expected, &run.output, Tolerance::EXACT);
+    if !run.broken.is_empty() {
+        return Err(format!("written behind the end of {}; {comparison}", run.broken.join(", ")));
+    }
+    if comparison.passed() { Ok(run.output) } else { Err(comparison.to_string()) }
 }
 
 struct Run {
@@ -218,9 +237,4 @@ fn poisoned_run(executor: &mut Executor, input: &HostTensor) -> wgpu_bottleneck:
     executor.poison()?;
     let output = executor.run(input)?;
     Ok(Run { output, broken: executor.broken_guards()? })
-}
-
-/// The default way to load, for tests that go through [`wgpu_bottleneck::Model`].
-pub fn guarded(plan: PlanKind) -> LoadOptions {
-    LoadOptions { plan, executor: GUARD, ..Default::default() }
 }

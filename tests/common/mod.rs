@@ -4,12 +4,13 @@
 pub mod dict;
 pub mod exact;
 pub mod seeded;
+pub mod specs;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
-use wgpu_bottleneck::kernel::{self, Capabilities, Problem};
+use wgpu_bottleneck::kernel::{self, Capabilities};
 use wgpu_bottleneck::plan::{Plan, Step};
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, HostTensor, Norm, StateDict};
 
@@ -53,18 +54,9 @@ pub fn any_gpu() -> Gpu {
     Gpu::new().unwrap_or_else(|error| panic!("{error}; run the tests through scripts/with-gpu"))
 }
 
-/// What a kernel needs to know of a step of a plan.
-pub fn problem(plan: &Plan, step: &Step) -> Problem {
-    let tensor = |id| {
-        let info = plan.tensor(id);
-        (info.shape, info.layout)
-    };
-    Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
-}
-
 /// The largest number of candidates that any step of a plan has.
 pub fn most_candidates(plan: &Plan, capabilities: &Capabilities) -> usize {
-    let count = |step| kernel::candidates(&problem(plan, step), capabilities).len();
+    let count = |step: &Step| kernel::candidates(&plan.problem(step), capabilities).len();
     plan.steps.iter().map(count).max().unwrap_or(0)
 }
 
