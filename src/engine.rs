@@ -98,7 +98,7 @@ impl Model {
     ///
     /// # Errors
     /// See [`Executor::bind`].
-    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound<'_>> {
+    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
         self.executor.bind(input, output)
     }
 

@@ -90,6 +90,24 @@ pub enum ShapeError {
         /// The number of values passed.
         found: usize,
     },
+    /// A convolution with a stride or dilation of zero, or groups that do not divide its channels.
+    #[error(
+        "{name}: stride {stride}, dilation {dilation}, groups {groups} with {in_channels} to {out_channels} channels cannot be"
+    )]
+    ImpossibleConv {
+        /// The operation.
+        name: &'static str,
+        /// Channels read.
+        in_channels: usize,
+        /// Channels written.
+        out_channels: usize,
+        /// Its stride.
+        stride: usize,
+        /// Its dilation.
+        dilation: usize,
+        /// Its groups.
+        groups: usize,
+    },
     /// A tensor does not have four dimensions.
     #[error("{tensor}: expected 4 dimensions (N, C, H, W), found shape {dims:?}")]
     Rank {
@@ -362,6 +380,14 @@ pub enum GpuError {
         /// What there is.
         candidates: Vec<String>,
     },
+    /// A recording made or changed by hand does not hold together, and is not run.
+    #[error("recording, {step}: {reason}")]
+    Recording {
+        /// The step, or what else is wrong.
+        step: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// naga refused a shader (a bug of this crate).
     #[error("{kernel}: shader refused: {reason}")]
     Shader {
@@ -415,6 +441,7 @@ impl GpuError {
                 | GpuError::NoSuchKernel { .. }
                 | GpuError::Buffer { .. }
                 | GpuError::SameBuffer
+                | GpuError::Recording { .. }
         )
     }
 }

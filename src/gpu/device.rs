@@ -99,8 +99,14 @@ impl Gpu {
     /// least what [`required`](super::required) returns to get all of the adapter's buffer sizes.
     #[must_use]
     pub fn from_wgpu(device: Device, queue: Queue) -> Self {
+        Self::from_wgpu_with(device, queue, false)
+    }
+
+    /// [`Gpu::from_wgpu`] with [`GpuOptions::runtime_checks`] of one's choice.
+    #[must_use]
+    pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
-        Self::assemble(device, queue, info, Monitor::default(), false)
+        Self::assemble(device, queue, info, Monitor::default(), runtime_checks)
     }
 
     fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {

@@ -25,6 +25,14 @@ pub struct ExecutorOptions {
 /// A recording on a device: compiled, with its weights and workspace uploaded, ready to run any number of times.
 #[derive(Debug)]
 pub struct Executor {
+    pub(super) ready: Arc<Ready>,
+    /// Input, output and staging of [`Executor::run`], made on its first call.
+    pub(super) own: Option<OwnBuffers>,
+}
+
+/// What stays the same from run to run.
+#[derive(Debug)]
+pub(super) struct Ready {
     pub(super) gpu: Gpu,
     recording: Recording,
     pub(super) options: ExecutorOptions,
@@ -33,8 +41,6 @@ pub struct Executor {
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
-    /// Input, output and staging of [`Executor::run`], made on its first call.
-    pub(super) own: Option<OwnBuffers>,
 }
 
 /// What one dispatch needs beside the tensors.
@@ -54,10 +60,11 @@ pub(super) struct OwnBuffers {
     groups: Vec<BindGroup>,
 }
 
-/// An executor bound to an input and an output buffer: bind groups made, ready to record again and again.
+/// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
+/// executor's weights and workspace, and may outlive it.
 #[derive(Debug)]
-pub struct Bound<'a> {
-    executor: &'a Executor,
+pub struct Bound {
+    ready: Arc<Ready>,
     groups: Vec<BindGroup>,
 }
 
@@ -65,8 +72,27 @@ impl Executor {
     /// Compiles the kernels and uploads the packed parameters. `params` are those of the recording's steps, in order.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`], [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the device reported.
+    /// What [`Recording::check`] says; [`GpuError::TooLarge`], [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the
+    /// device reported.
     pub fn new(gpu: &Gpu, recording: Recording, params: &[StepParams], options: ExecutorOptions) -> Result<Self> {
+        recording.check(params, gpu.capabilities())?;
+        // SAFETY: just checked.
+        unsafe { Self::new_unchecked(gpu, recording, params, options) }
+    }
+
+    /// [`Executor::new`] without [`Recording::check`]: for tests of what the check prevents.
+    ///
+    /// # Safety
+    /// Kernels may run without bounds checks: with dispatches that do not fit the tensors they read and write other memory.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub unsafe fn new_unchecked(
+        gpu: &Gpu,
+        recording: Recording,
+        params: &[StepParams],
+        options: ExecutorOptions,
+    ) -> Result<Self> {
         let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut launches, mut uniforms) = (Vec::with_capacity(recording.dispatch_count()), Vec::new());
         for (recorded, params) in recording.steps().zip(params) {
@@ -96,43 +122,112 @@ impl Executor {
             gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
         };
         let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
-        Ok(Self { gpu: gpu.clone(), recording, options, launches, uniforms, slots, own: None })
+        let ready = Arc::new(Ready { gpu: gpu.clone(), recording, options, launches, uniforms, slots });
+        Ok(Self { ready, own: None })
     }
 
     /// What is executed.
     #[must_use]
     pub fn recording(&self) -> &Recording {
-        &self.recording
+        &self.ready.recording
     }
 
     /// The device it is executed on.
     #[must_use]
     pub fn gpu(&self) -> &Gpu {
-        &self.gpu
+        &self.ready.gpu
     }
 
     /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, f32, padding zero.
     #[must_use]
     pub fn input_bytes(&self) -> u64 {
-        self.tensor_bytes(self.recording.plan.input)
+        self.ready.tensor_bytes(self.ready.recording.plan.input)
     }
 
     /// Bytes that the output buffer must have: NHWC, channels padded to a multiple of 4, f32; padding is written as zero.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
-        self.tensor_bytes(self.recording.plan.output)
-    }
-
-    fn tensor_bytes(&self, id: TensorId) -> u64 {
-        self.recording.plan.tensor(id).bytes() as u64
+        self.ready.tensor_bytes(self.ready.recording.plan.output)
     }
 
     /// Binds the caller's buffers: NHWC as [`input_bytes`](Self::input_bytes) says, with usage `STORAGE`.
     ///
     /// # Errors
     /// [`GpuError::SameBuffer`], [`GpuError::Buffer`] for one that is too small or lacks the usage.
-    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound<'_>> {
-        Ok(Bound { executor: self, groups: self.bind_groups(input, output)? })
+    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
+        Ok(Bound { ready: self.ready.clone(), groups: self.ready.bind_groups(input, output)? })
+    }
+
+    /// Runs on host tensors: upload, one submit of all blocks, download.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for an input of another shape; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or what the
+    /// device reported. A result is never taken from a device that reported an error.
+    pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let bytes = self.start(input)?.wait()?;
+        self.unpack(&bytes)
+    }
+
+    /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let bytes = self.start(input)?.wait_async().await?;
+        self.unpack(&bytes)
+    }
+
+    fn start(&mut self, input: &HostTensor) -> Result<Readback> {
+        let plan = &self.ready.recording.plan;
+        let expected = plan.tensor(plan.input);
+        if input.shape() != expected.shape {
+            let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
+        }
+        let packed = input.to_nhwc(expected.layout)?;
+        let output_bytes = self.output_bytes();
+        self.make_own_buffers()?;
+        let Some(own) = &self.own else { unreachable!("made above") };
+        let inner = &self.ready.gpu.inner;
+        inner.monitor.guarded(&inner.device, "running", || {
+            inner.queue.write_buffer(&own.input, 0, bytemuck::cast_slice(&packed));
+            let mut commands = self.ready.command_buffers(&own.groups);
+            let mut copy =
+                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
+            commands.push(copy.finish());
+            inner.queue.submit(commands);
+        })?;
+        Ok(Readback::start(&self.ready.gpu, &own.staging)?)
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
+        let plan = &self.ready.recording.plan;
+        let info = plan.tensor(plan.output);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
+
+    /// Makes the buffers of [`Executor::run`] unless they are there.
+    pub(super) fn make_own_buffers(&mut self) -> Result<(), GpuError> {
+        if self.own.is_some() {
+            return Ok(());
+        }
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let guard = self.ready.options.guard_bytes;
+        let input = self.ready.gpu.buffer("input", self.input_bytes() + guard, usage)?;
+        let output = self.ready.gpu.buffer("output", self.output_bytes() + guard, usage)?;
+        let staging =
+            self.ready.gpu.buffer("staging", self.output_bytes(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let groups = self.ready.bind_groups(&input, &output)?;
+        self.own = Some(OwnBuffers { input, output, staging, groups });
+        Ok(())
+    }
+}
+
+impl Ready {
+    fn tensor_bytes(&self, id: TensorId) -> u64 {
+        self.recording.plan.tensor(id).bytes() as u64
     }
 
     fn bind_groups(&self, input: &Buffer, output: &Buffer) -> Result<Vec<BindGroup>, GpuError> {
@@ -140,8 +235,8 @@ impl Executor {
             return Err(GpuError::SameBuffer);
         }
         let guard = self.options.guard_bytes;
-        check_buffer("input", input, self.input_bytes() + guard)?;
-        check_buffer("output", output, self.output_bytes() + guard)?;
+        check_buffer("input", input, self.tensor_bytes(self.recording.plan.input) + guard)?;
+        check_buffer("output", output, self.tensor_bytes(self.recording.plan.output) + guard)?;
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "binding buffers", || {
             let dispatches = self
@@ -221,83 +316,17 @@ impl Executor {
         };
         (0..self.recording.segments.len()).map(record).collect()
     }
-
-    /// Runs on host tensors: upload, one submit of all blocks, download.
-    ///
-    /// # Errors
-    /// [`ShapeError::Mismatch`] for an input of another shape; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or what the
-    /// device reported. A result is never taken from a device that reported an error.
-    pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let bytes = self.start(input)?.wait()?;
-        self.unpack(&bytes)
-    }
-
-    /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
-    ///
-    /// # Errors
-    /// As [`Executor::run`].
-    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let bytes = self.start(input)?.wait_async().await?;
-        self.unpack(&bytes)
-    }
-
-    fn start(&mut self, input: &HostTensor) -> Result<Readback> {
-        let plan = &self.recording.plan;
-        let expected = plan.tensor(plan.input);
-        if input.shape() != expected.shape {
-            let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
-        }
-        let packed = input.to_nhwc(expected.layout)?;
-        let output_bytes = self.output_bytes();
-        self.make_own_buffers()?;
-        let Some(own) = &self.own else { unreachable!("made above") };
-        let inner = &self.gpu.inner;
-        inner.monitor.guarded(&inner.device, "running", || {
-            inner.queue.write_buffer(&own.input, 0, bytemuck::cast_slice(&packed));
-            let mut commands = self.command_buffers(&own.groups);
-            let mut copy =
-                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
-            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
-            commands.push(copy.finish());
-            inner.queue.submit(commands);
-        })?;
-        Ok(Readback::start(&self.gpu, &own.staging)?)
-    }
-
-    fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
-        let plan = &self.recording.plan;
-        let info = plan.tensor(plan.output);
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
-    }
-
-    /// Makes the buffers of [`Executor::run`] unless they are there.
-    pub(super) fn make_own_buffers(&mut self) -> Result<(), GpuError> {
-        if self.own.is_some() {
-            return Ok(());
-        }
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let guard = self.options.guard_bytes;
-        let input = self.gpu.buffer("input", self.input_bytes() + guard, usage)?;
-        let output = self.gpu.buffer("output", self.output_bytes() + guard, usage)?;
-        let staging =
-            self.gpu.buffer("staging", self.output_bytes(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
-        let groups = self.bind_groups(&input, &output)?;
-        self.own = Some(OwnBuffers { input, output, staging, groups });
-        Ok(())
-    }
 }
 
-impl Bound<'_> {
+impl Bound {
     /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or what the device reported. The loss of a borrowed device is told to its app alone: there,
     /// wgpu drops what is recorded and submitted without a word, until something is read back.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
-        let inner = &self.executor.gpu.inner;
-        Ok(inner.monitor.guarded(&inner.device, "recording", || self.executor.command_buffers(&self.groups))?)
+        let inner = &self.ready.gpu.inner;
+        Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
     }
 
     /// Records every block, a compute pass each, into the caller's encoder; the command buffer is then the caller's.
@@ -305,11 +334,11 @@ impl Bound<'_> {
     /// # Errors
     /// As [`Bound::record`].
     pub fn record_into(&self, encoder: &mut CommandEncoder) -> Result<()> {
-        let (executor, mut first) = (self.executor, 0);
-        let inner = &executor.gpu.inner;
+        let (ready, mut first) = (&self.ready, 0);
+        let inner = &ready.gpu.inner;
         inner.monitor.guarded(&inner.device, "recording", || {
-            for segment in 0..executor.recording.segments.len() {
-                first = executor.encode(segment, first, &self.groups, encoder);
+            for segment in 0..ready.recording.segments.len() {
+                first = ready.encode(segment, first, &self.groups, encoder);
             }
         })?;
         Ok(())

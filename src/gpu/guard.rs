@@ -14,7 +14,7 @@ impl Executor {
     /// As [`Executor::run`].
     pub fn poison(&mut self) -> Result<()> {
         self.make_own_buffers()?;
-        let inner = &self.gpu.inner;
+        let inner = &self.ready.gpu.inner;
         let buffers: Vec<&Buffer> = self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
         inner.monitor.guarded(&inner.device, "poisoning", || {
             for (tensor, buffer) in buffers.iter().enumerate() {
@@ -31,8 +31,8 @@ impl Executor {
     pub fn broken_guards(&self) -> Result<Vec<String>> {
         let mut broken = Vec::new();
         for (tensor, (name, buffer)) in self.tensor_buffers().into_iter().enumerate() {
-            let bytes = self.gpu.download(buffer)?;
-            let guard = &bytes[bytes.len() - self.options.guard_bytes as usize..];
+            let bytes = self.ready.gpu.download(buffer)?;
+            let guard = &bytes[bytes.len() - self.ready.options.guard_bytes as usize..];
             if guard.chunks_exact(4).any(|word| word != poison_word(tensor).to_le_bytes()) {
                 broken.push(name);
             }
@@ -42,7 +42,7 @@ impl Executor {
 
     /// The buffers that hold tensors, by name.
     fn tensor_buffers(&self) -> Vec<(String, &Buffer)> {
-        let slots = self.slots.iter().enumerate().map(|(index, slot)| (format!("workspace slot {index}"), slot));
+        let slots = self.ready.slots.iter().enumerate().map(|(index, slot)| (format!("workspace slot {index}"), slot));
         let own = self.own.iter().flat_map(|own| [("input", &own.input), ("output", &own.output)]);
         slots.chain(own.map(|(name, buffer)| (name.to_owned(), buffer))).collect()
     }

@@ -19,6 +19,18 @@ impl Gpu {
     /// # Errors
     /// As [`Executor::run`](super::Executor::run).
     pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
+        Ok(self.start_download(buffer)?.wait()?)
+    }
+
+    /// [`Gpu::download`] for async callers. On native backends the future polls the device whenever it is polled itself.
+    ///
+    /// # Errors
+    /// As [`Gpu::download`].
+    pub async fn download_async(&self, buffer: &Buffer) -> Result<Vec<u8>> {
+        Ok(self.start_download(buffer)?.wait_async().await?)
+    }
+
+    fn start_download(&self, buffer: &Buffer) -> Result<Readback, GpuError> {
         let staging = self.buffer("staging", buffer.size(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "downloading", || {
@@ -26,7 +38,7 @@ impl Gpu {
             copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
             inner.queue.submit([copy.finish()]);
         })?;
-        Ok(Readback::start(self, &staging)?.wait()?)
+        Readback::start(self, &staging)
     }
 }
 
@@ -82,12 +94,15 @@ impl Readback {
             Some(Ok(())) => {}
             _ => return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() }),
         }
-        let bytes = self
-            .staging
-            .get_mapped_range(..)
-            .map(|view| view.to_vec())
-            .map_err(|error| GpuError::Device { doing: "reading the result back", reason: error.to_string() });
+        let view = self.staging.get_mapped_range(..);
+        view.map(|view| view.to_vec())
+            .map_err(|error| GpuError::Device { doing: "reading the result back", reason: error.to_string() })
+    }
+}
+
+impl Drop for Readback {
+    /// However it ends, by an answer, an error or a future that nobody waits for any more: the buffer can be used again.
+    fn drop(&mut self) {
         self.staging.unmap();
-        bytes
     }
 }

@@ -39,14 +39,20 @@ impl Family {
         Self::ResidualAdd,
     ];
 
-    /// The families that can carry out an operation.
+    /// The families that can carry out an operation; none for a grouped 1x1 convolution, or joined ones of another kind than
+    /// a Bottleneck has.
     #[must_use]
     pub fn of(op: &Op) -> &'static [Self] {
+        let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
         match op {
-            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[Self::Conv1x1, Self::Conv1x1Subgroup],
+            Op::Conv { conv, .. } if dense1x1(conv) => &[Self::Conv1x1, Self::Conv1x1Subgroup],
+            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[],
             Op::Conv { conv: Conv { groups: 1, .. }, .. } => &[Self::Conv3x3, Self::Conv3x3Subgroup],
             Op::Conv { .. } => &[Self::Conv3x3Grouped],
-            Op::JoinedConv { .. } => &[Self::Conv1x1Joined, Self::Conv1x1JoinedSubgroup],
+            Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => {
+                &[Self::Conv1x1Joined, Self::Conv1x1JoinedSubgroup]
+            }
+            Op::JoinedConv { .. } => &[],
             Op::BatchNorm { .. } => &[Self::BatchNormRelu],
             Op::Add { .. } => &[Self::ResidualAdd],
         }

@@ -128,6 +128,12 @@ impl Kernel {
         pack::pack(problem, params)
     }
 
+    /// Values that [`Kernel::pack`] gives, without packing anything.
+    #[must_use]
+    pub fn packed_values(&self, problem: &Problem) -> usize {
+        pack::packed_values(problem)
+    }
+
     /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.
     #[must_use]
     pub fn host_params(&self) -> (&'static [(&'static str, usize)], usize) {

@@ -31,6 +31,21 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
     }
 }
 
+/// Values that [`pack`] gives.
+pub(super) fn packed_values(problem: &Problem) -> usize {
+    let per_channel = problem.output.1.vec4_per_pixel() * 4;
+    let matrix =
+        |conv: Conv, input: ChannelLayout| input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * per_channel;
+    match problem.op {
+        Op::Conv { conv, epilogue } => matrix(conv, problem.inputs[0].1) + if epilogue.bias { per_channel } else { 0 },
+        Op::JoinedConv { main, shortcut, .. } => {
+            matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
+        }
+        Op::BatchNorm { .. } => 2 * per_channel,
+        Op::Add { .. } => 0,
+    }
+}
+
 /// One value per output channel at its padded position; empty for no values.
 fn per_channel(values: &[f32], layout: ChannelLayout) -> Vec<f32> {
     let padded = if values.is_empty() { 0 } else { layout.vec4_per_pixel() * 4 };

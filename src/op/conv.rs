@@ -71,8 +71,21 @@ impl Conv {
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] when the image has another number of channels; [`ShapeError::Overflow`] when the output
-    /// would not fit in memory.
+    /// would not fit in memory; [`ShapeError::ImpossibleConv`] for a stride, dilation or number of groups that cannot be.
     pub fn output_shape(&self, image: Shape) -> Result<Shape, ShapeError> {
+        let image = Shape::named("image", &image.dims())?;
+        let Self { in_channels, out_channels, stride, dilation, groups, .. } = *self;
+        let divides = groups != 0 && in_channels % groups == 0 && out_channels % groups == 0;
+        if stride == 0 || dilation == 0 || !divides {
+            return Err(ShapeError::ImpossibleConv {
+                name: self.name(),
+                in_channels,
+                out_channels,
+                stride,
+                dilation,
+                groups,
+            });
+        }
         if image.c != self.in_channels {
             let expected = Shape { c: self.in_channels, ..image };
             let (expected, found) = (expected.dims().to_vec(), image.dims().to_vec());

@@ -1,5 +1,7 @@
 //! The parameters of one step, on the host, as every executor reads them.
 
+use super::Op;
+
 /// Parameters of a step, in f32 (folding happened in f64 before). Weights are OIHW.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
@@ -30,4 +32,24 @@ pub enum StepParams {
         /// `[channels]`.
         shift: Vec<f32>,
     },
+}
+
+impl StepParams {
+    /// Whether these are parameters of such an operation, each of the right length.
+    #[must_use]
+    pub fn fit(&self, op: &Op) -> bool {
+        match (op, self) {
+            (Op::Conv { conv, epilogue }, Self::Conv { weight, bias }) => {
+                weight.len() == conv.weights() && bias.len() == if epilogue.bias { conv.out_channels } else { 0 }
+            }
+            (Op::JoinedConv { main, shortcut, .. }, Self::JoinedConv { main: w3, shortcut: wds, bias }) => {
+                w3.len() == main.weights() && wds.len() == shortcut.weights() && bias.len() == main.out_channels
+            }
+            (Op::BatchNorm { channels, .. }, Self::Affine { scale, shift }) => {
+                scale.len() == *channels && shift.len() == *channels
+            }
+            (Op::Add { .. }, Self::None) => true,
+            _ => false,
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! promise (one command buffer per block, three steps per fused block, no slot shared by two live tensors) is tested
 //! without a GPU.
 
+mod check;
 mod lifetime;
 mod recording;
 mod scheduler;

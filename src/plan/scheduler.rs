@@ -18,6 +18,7 @@
 use super::{Dispatch, Plan, RecordedStep, Recording, Segment, Step, lifetime};
 use crate::error::{GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
+use crate::tensor::Element;
 
 /// How the kernel of each step is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +35,7 @@ pub enum KernelChoice {
 /// Records a plan for a device with these capabilities.
 ///
 /// # Errors
-/// [`GpuError::TooLarge`] when a tensor is beyond the device's binding limit, [`GpuError::TooManyWorkgroups`],
+/// [`GpuError::TooLarge`] when a tensor or the weights of a step are beyond the device's binding limit, [`GpuError::TooManyWorkgroups`],
 /// [`GpuError::NoSuchKernel`] when a kernel was named that no step has.
 pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) -> Result<Recording> {
     for tensor in &plan.tensors {
@@ -54,6 +55,11 @@ pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) 
             let problem = plan.problem(step);
             let picked = pick(&problem, capabilities, choice)?;
             named |= picked.named;
+            let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
+            if bytes > capabilities.max_binding_bytes {
+                let limit = capabilities.max_binding_bytes;
+                return Err(GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into());
+            }
             let (params, workgroups) = picked.kernel.dispatch(&problem, capabilities)?;
             let dispatch = Dispatch { kernel: picked.kernel, params, workgroups };
             steps.push(RecordedStep { step: step.clone(), reason: picked.reason, dispatches: vec![dispatch] });

@@ -6,7 +6,7 @@ mod ops;
 
 use crate::error::ShapeError;
 use crate::op::StepParams;
-use crate::plan::{Recording, TensorId};
+use crate::plan::{Recording, Step, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
 pub use bound::ExactBound;
@@ -23,7 +23,8 @@ pub struct Tensor64 {
 /// Runs a recording's steps. `params` are the parameters of its steps, in order. Returns the plan's output.
 ///
 /// # Errors
-/// [`ShapeError::Mismatch`] when the input is not the one that was planned for.
+/// [`ShapeError::Mismatch`] when the input is not the one that was planned for, [`ShapeError::Length`] when the parameters are
+/// not those of the steps.
 pub fn run(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
     let every = tensors(recording, params, input)?;
     let output = &every[recording.plan.output.0];
@@ -58,10 +59,19 @@ fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> 
         let (expected, found) = (expected.dims().to_vec(), input.shape().dims().to_vec());
         return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found });
     }
+    let steps: Vec<&Step> = recording.steps().map(|recorded| &recorded.step).collect();
+    if params.len() != steps.len() {
+        let tensor = "parameters of the steps".to_owned();
+        return Err(ShapeError::Length { tensor, expected: steps.len(), found: params.len() });
+    }
+    if let Some((step, _)) = steps.iter().zip(params).find(|(step, params)| !params.fit(&step.op)) {
+        let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
+        return Err(ShapeError::Length { tensor, expected, found: 0 });
+    }
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
     every[plan.input.0].data = input.data().iter().copied().map(f64::from).collect();
-    for (step, params) in recording.steps().map(|recorded| &recorded.step).zip(params) {
+    for (step, params) in steps.into_iter().zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
         every[step.output.0].data = ops::apply(&step.op, params, &inputs, plan.tensor(step.output).shape);
     }

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use crate::error::{Result, WeightsError};
 use crate::network::{Bottleneck, Norm};
 use crate::op::{Conv, Op, StepParams};
-use crate::plan::{Plan, Role};
+use crate::plan::{Plan, Role, Step};
 
 /// What a state dict does not say of its block. `None` means: take it from the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,9 +81,13 @@ impl Block {
     /// The parameters of every step of a plan of these blocks, in order.
     ///
     /// # Errors
-    /// [`WeightsError::FoldOverflow`].
+    /// [`WeightsError::FoldOverflow`]; [`WeightsError::Missing`] when the plan is of more blocks.
     pub fn params(blocks: &[Self], plan: &Plan) -> Result<Vec<StepParams>, WeightsError> {
-        plan.steps.iter().map(|step| blocks[step.block].step_params(step.role, &step.op)).collect()
+        let of_step = |step: &Step| {
+            let missing = || WeightsError::Missing { tensor: step.to_string(), hint: " (too few blocks)".to_owned() };
+            blocks.get(step.block).ok_or_else(missing)?.step_params(step.role, &step.op)
+        };
+        plan.steps.iter().map(of_step).collect()
     }
 
     fn step_params(&self, role: Role, op: &Op) -> Result<StepParams, WeightsError> {

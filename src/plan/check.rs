@@ -1,0 +1,102 @@
+//! Whether a recording holds together. All of its fields are public, so it may have been made or changed by hand; kernels
+//! run without bounds checks, so an executor must not take its word.
+
+use super::{Placement, RecordedStep, Recording, Step, TensorId};
+use crate::error::{Error, GpuError};
+use crate::kernel::{self, Capabilities};
+use crate::op::{Conv, Op, StepParams};
+use crate::tensor::ChannelLayout;
+
+impl Recording {
+    /// Checks every step: shapes, layouts, places, parameters, and that each dispatch is what the kernel itself would say.
+    ///
+    /// # Errors
+    /// [`GpuError::Recording`] with the step and what is wrong; a [`ShapeError`](crate::error::ShapeError) for shapes that do
+    /// not fit the step's operation.
+    pub fn check(&self, params: &[StepParams], capabilities: &Capabilities) -> Result<(), Error> {
+        let whole = |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
+        if params.len() != self.steps().count() {
+            return whole("there must be parameters for every step");
+        }
+        if self.places.len() != self.plan.tensors.len() {
+            return whole("there must be a place for every tensor");
+        }
+        if self.plan.input.0 >= self.places.len() || self.plan.output.0 >= self.places.len() {
+            return whole("input or output is not in the plan");
+        }
+        if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
+            return whole("a tensor's layout is for another number of channels");
+        }
+        for (recorded, params) in self.steps().zip(params) {
+            let wrong = |reason| GpuError::Recording { step: recorded.step.to_string(), reason };
+            self.check_step(recorded, params, capabilities)?.map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// The outer error is of the shapes, the inner one says what else is wrong.
+    fn check_step(
+        &self,
+        recorded: &RecordedStep,
+        params: &StepParams,
+        capabilities: &Capabilities,
+    ) -> Result<Result<(), &'static str>, Error> {
+        let step = &recorded.step;
+        let known = |id: &TensorId| id.0 < self.places.len();
+        if !step.inputs.iter().chain([&step.output]).all(known) {
+            return Ok(Err("a tensor that is not in the plan"));
+        }
+        if step.op.output_shape(&self.plan.input_shapes(step))? != self.plan.tensor(step.output).shape {
+            return Ok(Err("the output has another shape"));
+        }
+        if !self.layouts_fit(step) {
+            return Ok(Err("layouts that the kernels do not read"));
+        }
+        if !step.inputs.iter().chain([&step.output]).all(|&id| self.place_fits(id)) {
+            return Ok(Err("a tensor in a slot that is missing or too small"));
+        }
+        let output = self.places[step.output.0];
+        if output == Placement::Input || step.inputs.iter().any(|id| self.places[id.0] == output) {
+            return Ok(Err("the output lies where an input lies"));
+        }
+        if !params.fit(&step.op) {
+            return Ok(Err("parameters of another operation or size"));
+        }
+        let problem = self.plan.problem(step);
+        let [dispatch] = &recorded.dispatches[..] else { return Ok(Err("there must be one dispatch")) };
+        if !kernel::candidates(&problem, capabilities).contains(&dispatch.kernel) {
+            return Ok(Err("a kernel that is no candidate"));
+        }
+        if dispatch.kernel.dispatch(&problem, capabilities)? != (dispatch.params.clone(), dispatch.workgroups) {
+            return Ok(Err("a dispatch that is not what its kernel asks for"));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Grouped convolutions need their groups padded apart; what is added value by value needs one layout.
+    fn layouts_fit(&self, step: &Step) -> bool {
+        let layout = |id: TensorId| self.plan.tensor(id).layout;
+        let output = layout(step.output);
+        let (image, second) = (layout(step.inputs[0]), step.inputs.get(1).map(|&id| layout(id)));
+        let grouped = |conv: Conv, layout: ChannelLayout| {
+            conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
+        };
+        match step.op {
+            Op::Conv { conv, .. } => {
+                grouped(conv, image) && grouped(conv, output) && second.is_none_or(|residual| residual == output)
+            }
+            Op::JoinedConv { .. } => true,
+            Op::BatchNorm { .. } | Op::Add { .. } => image == output && second.is_none_or(|second| second == output),
+        }
+    }
+
+    fn place_fits(&self, id: TensorId) -> bool {
+        match self.places[id.0] {
+            Placement::Input => self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes(),
+            Placement::Output => self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.output).bytes(),
+            Placement::Slot(slot) => {
+                self.slots.get(slot).is_some_and(|slot| slot.bytes >= self.plan.tensor(id).bytes())
+            }
+        }
+    }
+}
