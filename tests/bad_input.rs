@@ -57,22 +57,24 @@ fn broken_headers_are_format_errors() -> Outcome {
     let mut lying = good.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     let cases = [
-        ("empty", Vec::new()),
-        ("text", b"these are not the weights you are looking for".to_vec()),
-        ("truncated header", good[..20].to_vec()),
-        ("truncated data", good[..good.len() - 1].to_vec()),
-        ("trailing data", [good.clone(), vec![0; 3]].concat()),
-        ("lying header length", lying),
-        ("overlap", with_header(&overlap, 12)),
-        ("beyond", with_header(beyond, 8)),
-        ("huge", with_header(huge, 8)),
-        ("unequal", with_header(unequal, 8)),
-        ("backwards", with_header(backwards, 8)),
-        ("no json", with_header("{", 0)),
+        ("empty", Vec::new(), "too few"),
+        ("text", b"these are not the weights you are looking for".to_vec(), "claims"),
+        ("truncated header", good[..20].to_vec(), "claims"),
+        ("truncated data", good[..good.len() - 1].to_vec(), "data"),
+        ("trailing data", [good.clone(), vec![0; 3]].concat(), ""),
+        ("lying header length", lying, "claims"),
+        ("overlap", with_header(&overlap, 12), "tensor b"),
+        ("beyond", with_header(beyond, 8), "tensor a"),
+        ("huge", with_header(huge, 8), "tensor a"),
+        ("unequal", with_header(unequal, 8), "tensor a"),
+        ("backwards", with_header(backwards, 8), "tensor a"),
+        ("no json", with_header("{", 0), ""),
     ];
-    for (name, bytes) in cases {
+    for (name, bytes, said) in cases {
         match StateDict::from_bytes(bytes) {
-            Err(Error::Weights(WeightsError::Format { .. })) => {}
+            Err(Error::Weights(WeightsError::Format { reason, .. })) => {
+                assert!(reason.contains(said), "{name}: {reason}");
+            }
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -194,6 +196,8 @@ fn contradicting_options_are_named() -> Outcome {
     }
     let identity = refused_options(BlockOptions { norm: Norm::Identity, ..fine })?;
     assert!(matches!(identity, Error::Weights(WeightsError::Unexpected { .. })), "{identity:?}");
+    let squeeze = refused(|d| d.f32("se.fc1.weight", &[1, 16, 1, 1], &[0.0; 16]))?;
+    assert!(squeeze.to_string().contains("se.fc1.weight"), "{squeeze}");
     Ok(())
 }
 
@@ -318,8 +322,8 @@ fn buffers_and_inputs_must_fit() -> Outcome {
 /// Reads everything that a file may hold: must not panic, whatever comes of it.
 fn read_all(bytes: Vec<u8>) {
     let Ok(dict) = StateDict::from_bytes(bytes) else { return };
-    for key in dict.keys().unwrap_or_default() {
-        let _ = (dict.tensor(&key), dict.image(&key), dict.dims(&key));
+    for key in dict.keys() {
+        let _ = (dict.tensor(key), dict.image(key), dict.dims(key));
     }
     let options = [
         BlockOptions { stride: 2, ..Default::default() },

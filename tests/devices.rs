@@ -163,6 +163,21 @@ fn the_async_twin_gives_the_same_bits() -> Outcome {
 }
 
 #[test]
+fn a_future_that_is_dropped_does_no_harm() -> Outcome {
+    let golden = golden("plain")?;
+    let mut model = model(&any_gpu(), &golden)?;
+    for _ in 0..3 {
+        let mut future = Box::pin(model.run_async(&golden.input));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        // Polled once, whatever it says, and dropped.
+        let _ = std::future::Future::poll(future.as_mut(), &mut context);
+        drop(future);
+        assert!(matches(&golden, &model.run(&golden.input)?));
+    }
+    Ok(())
+}
+
+#[test]
 fn two_threads_share_a_device() -> Outcome {
     let gpu = any_gpu();
     let goldens = [golden("plain")?, golden("s2_even_downsample")?];

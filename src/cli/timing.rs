@@ -41,7 +41,7 @@ impl Buffers {
     }
 
     /// The model, ready to be recorded on these buffers.
-    pub fn bind<'a>(&self, model: &'a Model) -> Result<Bound<'a>, Error> {
+    pub fn bind(&self, model: &Model) -> Result<Bound, Error> {
         model.bind(&self.input, &self.output)
     }
 
@@ -66,7 +66,7 @@ pub struct Run {
 }
 
 /// Records, submits, waits.
-pub fn run(gpu: &Gpu, bound: &Bound<'_>) -> Result<Run, Error> {
+pub fn run(gpu: &Gpu, bound: &Bound) -> Result<Run, Error> {
     let start = Instant::now();
     let commands = bound.record()?;
     let recorded = Instant::now();
@@ -78,7 +78,7 @@ pub fn run(gpu: &Gpu, bound: &Bound<'_>) -> Result<Run, Error> {
 
 /// Runs each model in turn, and in the opposite order every other time, so that what else the machine does hits them
 /// alike. Returns each one's runs.
-pub fn interleaved(gpu: &Gpu, models: &[&Bound<'_>]) -> Result<Vec<Vec<Run>>, Error> {
+pub fn interleaved(gpu: &Gpu, models: &[&Bound]) -> Result<Vec<Vec<Run>>, Error> {
     for bound in models {
         for _ in 0..WARM_UP {
             run(gpu, bound)?;

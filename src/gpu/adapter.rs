@@ -83,7 +83,9 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
             adapters.find(|adapter| describe(&adapter.get_info()).to_lowercase().contains(&name))
         }
     };
-    found.ok_or_else(|| GpuError::NoAdapter { wanted: wanted.to_string(), present })
+    let of = std::env::var("WGPU_BACKEND").ok().filter(|backend| !backend.is_empty());
+    let of = of.map_or_else(String::new, |backend| format!(" of WGPU_BACKEND={backend}"));
+    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{wanted}{of}"), present })
 }
 
 /// One line for people: name, backend, kind, driver.

@@ -59,6 +59,7 @@ impl Block {
     pub fn from_state_dict(dict: &StateDict, prefix: &str, options: &BlockOptions) -> Result<Self> {
         let reader = Reader::new(dict, prefix, options.norm);
         let spec = reader.spec(options)?;
+        reader.check_no_other_parts()?;
         reader.check_norm_keys(&spec)?;
         let affine = reader.has_affine(&spec)?;
         let layer = |conv: Conv, conv_key: &str, norm_key: &str| reader.layer(conv, conv_key, norm_key, affine);

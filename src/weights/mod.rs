@@ -2,6 +2,7 @@
 
 mod block;
 mod fold;
+mod header;
 mod reader;
 mod state_dict;
 

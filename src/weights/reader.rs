@@ -28,25 +28,28 @@ impl<'a> Reader<'a> {
         self.dict.dims(&self.key(name)).is_some()
     }
 
+    /// The dimensions of a tensor as found; empty if it is not there.
+    fn found(&self, name: &str) -> Vec<usize> {
+        self.dict.dims(&self.key(name)).unwrap_or_default().to_vec()
+    }
+
     /// The dimensions of a convolution's weight, which must be four and not zero, with a kernel of this side.
     fn conv_dims(&self, name: &str, side: usize) -> Result<[usize; 4], WeightsError> {
         let tensor = self.key(name);
         let missing = || WeightsError::Missing { tensor: tensor.clone(), hint: self.prefix_hint() };
         let found = self.dict.dims(&tensor).ok_or_else(missing)?;
-        match found[..] {
+        match *found {
             [o, i, h, w] if o != 0 && i != 0 && [h, w] == [side, side] => Ok([o, i, h, w]),
             _ => {
                 let expected = format!("[out, in, {side}, {side}] without zeros");
-                Err(WeightsError::Shape { tensor, expected, found })
+                Err(WeightsError::Shape { tensor, expected, found: found.to_vec() })
             }
         }
     }
 
     /// Where else a block begins in this file, for a user who forgot the prefix.
     fn prefix_hint(&self) -> String {
-        let keys = self.dict.keys().unwrap_or_default();
-        let mut prefixes: Vec<&str> = keys.iter().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
-        prefixes.sort_unstable();
+        let prefixes: Vec<&str> = self.dict.keys().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
         match prefixes[..] {
             [] => " (no key of this file ends in conv3.weight)".to_owned(),
             [""] => " (the file holds one block without a prefix)".to_owned(),
@@ -65,7 +68,7 @@ impl<'a> Reader<'a> {
         let planes = outplanes / EXPANSION;
         if planes * EXPANSION != outplanes {
             let expected = "[4 * planes, width, 1, 1]".to_owned();
-            let found = self.dict.dims(&self.key("conv3.weight")).unwrap_or_default();
+            let found = self.found("conv3.weight");
             return Err(WeightsError::Shape { tensor: self.key("conv3.weight"), expected, found }.into());
         }
         let tensor = self.key("conv2.weight");
@@ -73,8 +76,7 @@ impl<'a> Reader<'a> {
             |parameter, given, found| SpecError::Contradicts { parameter, given, tensor: tensor.clone(), found };
         if width % in_per_group != 0 {
             let expected = format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
-            let found = self.dict.dims(&tensor).unwrap_or_default();
-            return Err(WeightsError::Shape { tensor, expected, found }.into());
+            return Err(WeightsError::Shape { tensor, expected, found: self.found("conv2.weight") }.into());
         }
         let groups = width / in_per_group;
         if let Some(given) = options.groups.filter(|&given| given != groups) {
@@ -86,11 +88,13 @@ impl<'a> Reader<'a> {
             }
             return Err(contradicts("groups", given, format!("groups {groups} ({in_per_group} channels each)")).into());
         }
-        // int(planes * base_width / 64) = channels per group has several solutions; any gives the same block.
-        let base_width = match options.base_width {
-            Some(base_width) => base_width,
-            None => (in_per_group * 64).div_ceil(planes),
-        };
+        // int(planes * base_width / 64) = channels per group has several solutions, of which any gives the same block, or,
+        // beyond 64 planes, none.
+        let base_width = options.base_width.unwrap_or_else(|| (in_per_group * 64).div_ceil(planes));
+        if options.base_width.is_none() && planes * base_width / 64 != in_per_group {
+            let expected = format!("a width that int({planes} * base_width / 64) * groups can be");
+            return Err(WeightsError::Shape { tensor, expected, found: self.found("conv2.weight") }.into());
+        }
         self.check_shortcut()?;
         let spec = Bottleneck::torchvision(inplanes, planes)
             .stride(options.stride)
@@ -139,6 +143,28 @@ impl<'a> Reader<'a> {
 
     fn norm_keys(spec: &Bottleneck) -> &'static [&'static str] {
         if spec.has_downsample() { &["bn1", "bn2", "bn3", "downsample.1"] } else { &["bn1", "bn2", "bn3"] }
+    }
+
+    /// Refuses tensors of parts that a Bottleneck does not have, such as a squeeze-and-excitation layer: without them the
+    /// numbers would be another block's. Keys without a dot (an `input` in the same file) are no module's.
+    pub fn check_no_other_parts(&self) -> Result<(), WeightsError> {
+        let of_conv = |part: &str| matches!(part, "weight" | "bias");
+        let of_norm =
+            |part: &str| of_conv(part) || matches!(part, "running_mean" | "running_var" | "num_batches_tracked");
+        let known = |name: &str| match name.rsplit_once('.') {
+            None => true,
+            Some(("conv1" | "conv2" | "conv3" | "downsample.0", part)) => of_conv(part),
+            Some(("bn1" | "bn2" | "bn3" | "downsample.1", part)) => of_norm(part),
+            Some(_) => false,
+        };
+        let ours = self.dict.keys().filter_map(|key| key.strip_prefix(&self.prefix));
+        match ours.into_iter().find(|name| !known(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let why = "a Bottleneck has no such part";
+                Err(WeightsError::Unexpected { tensor: self.key(name), why })
+            }
+        }
     }
 
     /// Identity has no keys; batch statistics (no running statistics anywhere) are named as what they are.

@@ -30,15 +30,15 @@ impl Folder {
 
     /// `bottleneck block` on `w` and `in` into `out`, with more arguments.
     pub fn block(&self, args: &[&str]) -> Result<Output> {
+        run(&mut self.block_command(args))
+    }
+
+    /// The same, not started yet.
+    pub fn block_command(&self, args: &[&str]) -> Command {
         let [w, input, out] = ["w", "in", "out"].map(|name| self.path(name));
-        run(bottleneck()
-            .args(["block", "--weights"])
-            .arg(w)
-            .arg("--input")
-            .arg(input)
-            .arg("--output")
-            .arg(out)
-            .args(args))
+        let mut command = bottleneck();
+        command.args(["block", "--weights"]).arg(w).arg("--input").arg(input).arg("--output").arg(out).args(args);
+        command
     }
 
     /// The tensor `out` of the output file.

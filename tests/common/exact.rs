@@ -195,7 +195,8 @@ pub fn check_plan(
     Ok(())
 }
 
-/// Runs with a guard band right behind every tensor, and with the slots shared as they are: exact, and the same bits.
+/// Runs with a guard band right behind every tensor, and with the slots shared as they are, each from poisoned memory:
+/// exact, within its memory, and the same bits.
 pub fn check_recording(
     gpu: &Gpu,
     recording: Recording,
@@ -206,35 +207,23 @@ pub fn check_recording(
     let mut unshared = recording.clone();
     unshared.unshare_slots();
     let mut runs = Vec::new();
-    for (recording, times) in [(unshared, 1), (recording, 2)] {
-        let executor = Executor::new(gpu, recording, params, GUARD);
-        let mut executor = executor.map_err(|error| error.to_string())?;
-        for _ in 0..times {
-            runs.push(check_run(&mut executor, input, expected)?);
-        }
+    for (recording, options) in [(unshared, GUARD), (recording, ExecutorOptions::default())] {
+        let executor = Executor::new(gpu, recording, params, options);
+        runs.push(check_run(&mut executor.map_err(|error| error.to_string())?, input, expected)?.into_data());
     }
-    let bits = |run: &HostTensor| run.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    let first = bits(&runs[0]);
-    if runs.iter().all(|run| bits(run) == first) { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
+    let same = runs[0].iter().zip(&runs[1]).all(|(a, b)| a.to_bits() == b.to_bits());
+    if same { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
 }
 
 /// A run from poisoned memory: exact, and within its memory.
-fn check_run(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Result<HostTensor, String> {
-    let run = poisoned_run(executor, input).map_err(|error| error.to_string())?;
-    let comparison = compare(expected, &run.output, Tolerance::EXACT);
-    if !run.broken.is_empty() {
-        return Err(format!("written behind the end of {}; {comparison}", run.broken.join(", ")));
+pub fn check_run(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Result<HostTensor, String> {
+    let text = |error: wgpu_bottleneck::Error| error.to_string();
+    executor.poison().map_err(text)?;
+    let output = executor.run(input).map_err(text)?;
+    let comparison = compare(expected, &output, Tolerance::EXACT);
+    let broken = executor.broken_guards().map_err(text)?;
+    if !broken.is_empty() {
+        return Err(format!("written behind the end of {}; {comparison}", broken.join(", ")));
     }
-    if comparison.passed() { Ok(run.output) } else { Err(comparison.to_string()) }
-}
-
-struct Run {
-    output: HostTensor,
-    broken: Vec<String>,
-}
-
-fn poisoned_run(executor: &mut Executor, input: &HostTensor) -> wgpu_bottleneck::Result<Run> {
-    executor.poison()?;
-    let output = executor.run(input)?;
-    Ok(Run { output, broken: executor.broken_guards()? })
+    if comparison.passed() { Ok(output) } else { Err(comparison.to_string()) }
 }

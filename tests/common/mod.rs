@@ -75,7 +75,7 @@ impl Golden {
         let text = |key: &str| dict.metadata(key).ok_or_else(|| format!("{}: no metadata {key}", path.display()));
         let number = |key: &str| -> Result<usize, Box<dyn std::error::Error>> { Ok(text(key)?.parse()?) };
         let eps: f64 = text("eps")?.parse()?;
-        let norm = match text("norm")?.as_str() {
+        let norm = match text("norm")? {
             "batch" => Norm::BatchNorm2d { eps },
             "frozen" => Norm::FrozenBatchNorm2d { eps },
             "identity" => Norm::Identity,
