@@ -7,7 +7,8 @@
 //!
 //! Tensors on the host are NCHW f32, as PyTorch's; on the device they are NHWC with the channels padded to a multiple of
 //! four (see [`tensor::ChannelLayout`]). Times are in the names that carry them, sizes are in bytes unless said otherwise.
-//! Errors are typed ([`Error`]); no call panics on bad input.
+//! Errors are typed ([`Error`]); bad files, specifications,
+//! shapes and buffers never panic.
 
 #![warn(missing_docs)]
 #![warn(rustdoc::broken_intra_doc_links)]

@@ -1,0 +1,223 @@
+//! Every candidate kernel on every layer shape of ResNet-50 and ResNeXt-50 32x4d, batch 1, side by side, the ranking rule's
+//! pick marked. Prints a Markdown table. What is measured and what is not: benches/README.md.
+//!
+//! `cargo bench --bench candidates -- [PART]` takes the layers whose name contains PART; under `cargo test` a few run once.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Random, Result, image};
+use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
+use wgpu_bottleneck::kernel::{self, Kernel};
+use wgpu_bottleneck::op::{Op, StepParams};
+use wgpu_bottleneck::plan::{KernelChoice, Placement, Plan, PlanKind, Slot, TensorId, schedule};
+use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
+use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
+use wgpu_bottleneck::{Bottleneck, Gpu, HostTensor, Shape, network, reference};
+
+/// Timed runs of each candidate, in turn with all others of its layer.
+const ROUNDS: usize = 12;
+
+/// One convolution of a network: a plan of a single step.
+struct Layer {
+    name: String,
+    plan: Plan,
+}
+
+/// The distinct convolutions of the fused blocks of a network whose layer1 runs at 56x56.
+fn layers(network: &str, groups: usize, base_width: usize) -> Result<Vec<Layer>> {
+    let mut layers: Vec<Layer> = Vec::new();
+    let (mut inplanes, mut side) = (64, 56);
+    for (stage, planes) in [64, 128, 256, 512].into_iter().enumerate() {
+        for index in 0..2 {
+            let stride = if index == 0 && stage > 0 { 2 } else { 1 };
+            let spec = Bottleneck::torchvision(inplanes, planes)
+                .groups(groups)
+                .base_width(base_width)
+                .stride(stride)
+                .downsample(index == 0)
+                .build()?;
+            let plan = network::plan_block(&spec, Shape::new(1, inplanes, side, side)?, PlanKind::Fused)?;
+            for at in 0..plan.steps.len() {
+                let name = format!("{network} layer{}.{index} {}", stage + 1, plan.steps[at].role.name());
+                layers.push(Layer { name, plan: single_step(&plan, at) });
+            }
+            (inplanes, side) = (planes * 4, side / stride);
+        }
+    }
+    Ok(layers)
+}
+
+/// A plan of one step of another plan. A second input is a tensor that nothing writes: only the first is the caller's.
+fn single_step(plan: &Plan, at: usize) -> Plan {
+    let step = &plan.steps[at];
+    let ids = step.inputs.iter().copied().chain([step.output]);
+    let tensors: Vec<_> = ids.map(|id| plan.tensor(id).clone()).collect();
+    let output = TensorId(tensors.len() - 1);
+    let mut step = step.clone();
+    step.inputs = (0..output.0).map(TensorId).collect();
+    step.output = output;
+    Plan {
+        kind: plan.kind,
+        tensors,
+        steps: vec![step],
+        blocks: std::iter::once(0..1).collect(),
+        input: TensorId(0),
+        output,
+    }
+}
+
+/// Seeded parameters of a step.
+fn params(op: &Op, random: &mut Random) -> StepParams {
+    let bound = (3.0 / op.reduction_length() as f32).sqrt();
+    let mut values = |count| (0..count).map(|_| random.uniform(-bound, bound)).collect::<Vec<f32>>();
+    match op {
+        Op::Conv { conv, .. } => StepParams::Conv { weight: values(conv.weights()), bias: values(conv.out_channels) },
+        Op::JoinedConv { main, shortcut, .. } => StepParams::JoinedConv {
+            main: values(main.weights()),
+            shortcut: values(shortcut.weights()),
+            bias: values(main.out_channels),
+        },
+        _ => StepParams::None,
+    }
+}
+
+/// A candidate, ready to run.
+struct Contestant {
+    kernel: Kernel,
+    executor: Executor,
+    input: Buffer,
+    output: Buffer,
+    times: Vec<Duration>,
+}
+
+impl Contestant {
+    fn new(gpu: &Gpu, layer: &Layer, index: usize, params: &StepParams, image: &HostTensor) -> Result<Self> {
+        let mut recording = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(index))?;
+        // The second input is the image too where it has its shape, zeros of its own shape otherwise.
+        if let [_, second] = recording.plan.steps[0].inputs[..] {
+            recording.places[second.0] = Placement::Slot(0);
+            recording.slots = vec![Slot { bytes: recording.plan.tensor(second).bytes() }];
+        }
+        let kernel = recording.segments[0].steps[0].dispatches[0].kernel;
+        let executor = Executor::new(gpu, recording, std::slice::from_ref(params), ExecutorOptions::default())?;
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let buffer = |size| {
+            gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        };
+        let (input, output) = (buffer(executor.input_bytes()), buffer(executor.output_bytes()));
+        let packed = image.to_nhwc(layer.plan.tensor(layer.plan.input).layout)?;
+        gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
+        Ok(Self { kernel, executor, input, output, times: Vec::new() })
+    }
+
+    fn run(&mut self, gpu: &Gpu) -> Result<()> {
+        let commands = self.executor.bind(&self.input, &self.output)?.record()?;
+        let start = Instant::now();
+        gpu.queue().submit(commands);
+        gpu.wait()?;
+        self.times.push(start.elapsed());
+        Ok(())
+    }
+
+    fn result(&self, gpu: &Gpu) -> Result<HostTensor> {
+        let info = self.executor.recording().plan.tensor(self.executor.recording().plan.output);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&self.output)?);
+        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
+
+    /// The fastest round: whatever else the machine does can only slow a round down.
+    fn best(&self) -> f64 {
+        self.times.iter().map(Duration::as_secs_f64).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// What the reference says of the step, a second input being zeros.
+fn expected(layer: &Layer, params: &StepParams, image: &HostTensor) -> Result<HostTensor> {
+    let mut recording = schedule(layer.plan.clone(), &kernel::Capabilities::CORE, &KernelChoice::Ranked)?;
+    let step = &mut recording.segments[0].steps[0].step;
+    let mut params = params.clone();
+    match (&mut step.op, &mut params) {
+        (Op::Conv { epilogue, .. }, _) => epilogue.residual = false,
+        (Op::JoinedConv { main, .. }, StepParams::JoinedConv { main: weight, bias, .. }) => {
+            let (conv, weight, bias) = (*main, std::mem::take(weight), std::mem::take(bias));
+            let epilogue = wgpu_bottleneck::op::Epilogue { bias: true, residual: false, relu: true };
+            step.op = Op::Conv { conv, epilogue };
+            params = StepParams::Conv { weight, bias };
+        }
+        _ => {}
+    }
+    step.inputs.truncate(1);
+    Ok(reference::run(&recording, &[params], image)?)
+}
+
+/// Checks and times every candidate of a layer and prints its row. Returns the pick's time over the best's.
+fn contest(gpu: &Gpu, layer: &Layer, rounds: usize) -> Result<f64> {
+    let mut random = Random(1);
+    let step = &layer.plan.steps[0];
+    let (params, image) = (params(&step.op, &mut random), image(layer.plan.tensor(TensorId(0)).shape, &mut random));
+    let expected = expected(layer, &params, &image)?;
+    let tolerance = Tolerance::for_sum(Element::F32, step.op.reduction_length());
+    let count = kernel::candidates(&layer.plan.problem(step), gpu.capabilities()).len();
+    let contestant = |index| Contestant::new(gpu, layer, index, &params, &image);
+    let mut contestants = (0..count).map(contestant).collect::<Result<Vec<_>>>()?;
+    for contestant in &mut contestants {
+        contestant.run(gpu)?;
+        contestant.times.clear();
+        let comparison = compare(&expected, &contestant.result(gpu)?, tolerance);
+        if !comparison.passed() {
+            return Err(format!("{} {}: {comparison}", layer.name, contestant.kernel.name()).into());
+        }
+    }
+    for _ in 0..rounds {
+        contestants.iter_mut().try_for_each(|contestant| contestant.run(gpu))?;
+    }
+    let picked = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Ranked)?;
+    let picked = picked.segments[0].steps[0].dispatches[0].kernel;
+    let best = contestants.iter().map(Contestant::best).fold(f64::INFINITY, f64::min);
+    let flops = layer.plan.conv_flops() as f64;
+    contestants.sort_by(|a, b| a.best().total_cmp(&b.best()));
+    let mut ratio = 1.0;
+    let cells: Vec<String> = contestants
+        .iter()
+        .map(|contestant| {
+            let tile = contestant.kernel.tile;
+            let family = if contestant.kernel.family.uses_subgroups() { "subgroup " } else { "" };
+            let text = format!("{family}l{}s{}r{}c{}", tile.lanes, tile.slices, tile.rows, tile.cols);
+            let rate = format!("{:.1}", flops / contestant.best() / 1e9);
+            if contestant.kernel == picked {
+                ratio = contestant.best() / best;
+                format!("**{text} {rate}**")
+            } else {
+                format!("{text} {rate}")
+            }
+        })
+        .collect();
+    println!("| {} | {:.2} | {} |", layer.name, ratio, cells.join(", "));
+    Ok(ratio)
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` passes --bench, `cargo test` passes nothing.
+    let rounds = if arguments.iter().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
+    let part = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let gpu = Gpu::new()?;
+    println!("{}\n", gpu.describe());
+    println!("| layer | pick / best | candidates, best first, GFLOP/s, the pick in bold |\n| --- | --- | --- |");
+    let mut worst = (1.0, String::new());
+    for layer in layers("resnet50", 1, 64)?.into_iter().chain(layers("resnext50_32x4d", 32, 4)?) {
+        if part.is_some_and(|part| !layer.name.contains(part.as_str()))
+            || (rounds == 1 && !layer.name.contains("layer3.1"))
+        {
+            continue;
+        }
+        let ratio = contest(&gpu, &layer, rounds)?;
+        if ratio > worst.0 {
+            worst = (ratio, layer.name);
+        }
+    }
+    println!("\nThe pick is within {:.0} % of the best everywhere ({}).", (worst.0 - 1.0) * 100.0, worst.1);
+    Ok(())
+}

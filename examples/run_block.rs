@@ -1,0 +1,39 @@
+//! Runs one block of a checkpoint on the best GPU.
+//!
+//!     scripts/with-gpu cargo run --release --example run_block [FILE.safetensors]
+//!
+//! FILE holds the block's state dict as PyTorch names it, an NCHW tensor `input` and, if the numbers are to be checked
+//! against PyTorch, its output `out`. Without FILE it is a small ResNeXt block that PyTorch wrote.
+
+use std::error::Error;
+
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
+
+const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo/resnext.safetensors");
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).unwrap_or_else(|| DEFAULT.to_owned());
+    let file = StateDict::open(&path)?;
+
+    // What no tensor's shape says is given here: stride, dilation and norm (with its eps). The prefix is empty because the
+    // file holds one block; a whole network's file would want e.g. "layer2.0.".
+    let block = Block::from_state_dict(&file, "", &BlockOptions::default())?;
+    let input = file.image("input")?;
+
+    let gpu = Gpu::new()?;
+    println!("{}", gpu.describe());
+
+    // Planned, compiled and uploaded once for this input shape; run as often as you like.
+    let mut model = Model::load(&gpu, &[block], input.shape(), &LoadOptions::default())?;
+    let output = model.run(&input)?;
+
+    // Without PyTorch's output at hand, the f64 reference on the CPU says what is right.
+    let (expected, tolerance) = match file.image("out") {
+        Ok(expected) => (expected, Tolerance::relative(1e-5)),
+        Err(_) => (model.reference(&input)?, model.tolerance()),
+    };
+    let comparison = compare(&expected, &output, tolerance);
+    println!("{} -> {}: {comparison}", input.shape(), output.shape());
+    if comparison.passed() { Ok(()) } else { Err("the numbers are wrong".into()) }
+}
