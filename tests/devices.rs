@@ -199,3 +199,113 @@ fn two_threads_share_a_device() -> Outcome {
         Ok(())
     })
 }
+
+#[test]
+fn a_lost_device_of_ours_refuses_every_call() -> Outcome {
+    let gpu = any_gpu();
+    let golden = golden("plain")?;
+    let mut model = model(&gpu, &golden)?;
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
+    let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
+    let bound = model.bind(&input, &output)?;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    gpu.device().destroy();
+    let answers = [
+        ("load", self::model(&gpu, &golden).err()),
+        ("run", model.run(&golden.input).err()),
+        ("bind", model.bind(&input, &output).err()),
+        ("record", bound.record().err()),
+        ("record_into", bound.record_into(&mut encoder).err()),
+        ("download", gpu.download(&output).err()),
+        ("poison", model.executor_mut().poison().err()),
+        ("wait", gpu.wait().err()),
+    ];
+    for (call, answer) in answers {
+        assert!(matches!(answer, Some(Error::Gpu(GpuError::Lost { .. }))), "{call}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lost_borrowed_device_gives_no_result_that_was_not_computed() -> Outcome {
+    let (device, queue, _errors) = app_device()?;
+    let gpu = Gpu::from_wgpu(device.clone(), queue);
+    let golden = golden("plain")?;
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let output = buffer(&device, 64, usage);
+    device.destroy();
+    // A model loaded after the loss, and one that never ran: neither has anything stale to give.
+    let answer = model(&gpu, &golden).and_then(|mut model| model.run(&golden.input));
+    assert!(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gpu), "{answer:?}");
+    let bytes = gpu.download(&output);
+    assert!(bytes.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gpu), "{bytes:?}");
+    Ok(())
+}
+
+#[test]
+fn models_that_share_a_device_take_turns() -> Outcome {
+    let gpu = any_gpu();
+    let goldens = [golden("plain")?, golden("groups8_5_per_group")?, golden("s2_even_downsample")?];
+    let mut models = goldens.iter().map(|golden| model(&gpu, golden)).collect::<Result<Vec<_>, _>>()?;
+    for _ in 0..3 {
+        for (golden, model) in goldens.iter().zip(&mut models) {
+            assert!(matches(golden, &model.run(&golden.input)?), "{}", golden.name);
+        }
+    }
+    // Recorded in turns, submitted together, in the other order.
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let (mut commands, mut outputs) = (Vec::new(), Vec::new());
+    for (golden, model) in goldens.iter().zip(&models) {
+        let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
+        let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
+        let packed = golden.input.to_nhwc(ChannelLayout::dense(golden.input.shape().c))?;
+        let bytes: Vec<u8> = packed.iter().flat_map(|value| value.to_le_bytes()).collect();
+        gpu.queue().write_buffer(&input, 0, &bytes);
+        commands.push(model.bind(&input, &output)?.record()?);
+        outputs.push(output);
+    }
+    gpu.queue().submit(commands.into_iter().rev().flatten());
+    for (golden, output) in goldens.iter().zip(&outputs) {
+        let bytes = gpu.download(output)?;
+        let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let shape = golden.output.shape();
+        let found = HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?;
+        assert!(matches(golden, &found), "{}", golden.name);
+    }
+    Ok(())
+}
+
+/// Errors of one thread's calls stay with that thread: scopes are per thread, and no other result suffers.
+fn one_thread_fails_and_one_does_not(gpu: &Gpu) -> Outcome {
+    let golden = golden("plain")?;
+    let foreign = any_gpu();
+    let (mut good, bad) = (model(gpu, &golden)?, model(gpu, &golden)?);
+    let (bytes_in, bytes_out) = (bad.executor().input_bytes(), bad.executor().output_bytes());
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(move || {
+            let input = buffer(foreign.device(), bytes_in, BufferUsages::STORAGE);
+            let output = buffer(foreign.device(), bytes_out, BufferUsages::STORAGE);
+            // Buffers of another device: wgpu refuses them within our error scopes.
+            (0..30).filter(|_| matches!(bad.bind(&input, &output), Err(Error::Gpu(GpuError::Device { .. })))).count()
+        });
+        for _ in 0..30 {
+            assert!(matches(&golden, &good.run(&golden.input)?));
+        }
+        assert_eq!(failing.join().map_err(|_| "the failing thread panicked")?, 30);
+        Ok(())
+    })
+}
+
+#[test]
+fn errors_stay_with_the_thread_that_made_them() -> Outcome {
+    one_thread_fails_and_one_does_not(&any_gpu())
+}
+
+#[test]
+fn errors_of_our_calls_never_reach_the_app() -> Outcome {
+    let (device, queue, errors) = app_device()?;
+    one_thread_fails_and_one_does_not(&Gpu::from_wgpu(device, queue))?;
+    assert_eq!(errors.load(Ordering::SeqCst), 0);
+    Ok(())
+}

@@ -24,6 +24,7 @@ fn every_candidate_matches_pytorch() -> Outcome {
                 for candidate in 0..most_candidates(&steps, target.gpu.capabilities()) {
                     let options = LoadOptions { plan, kernels: KernelChoice::Nth(candidate), ..Default::default() };
                     let mut model = Model::load(&target.gpu, &[golden.block()?], golden.input.shape(), &options)?;
+                    model.executor_mut().poison()?;
                     let found = model.run(&golden.input)?;
                     let comparison = compare(&golden.output, &found, TOLERANCE);
                     runs += 1;

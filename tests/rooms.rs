@@ -25,12 +25,15 @@ const MAY_NAME_WGPU: &[&str] = &["gpu", "engine", "lib", "cli", "main"];
 fn code(text: &str) -> String {
     let (mut output, mut rest) = (String::new(), text);
     while let Some(first) = rest.chars().next() {
+        let in_word = output.ends_with(|c: char| c.is_alphanumeric() || c == '_');
         let skipped = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("'\"'") {
-            3
+            block_comment_length(rest)
+        } else if let Some(quote) = ["'\"'", "'\\\"'"].into_iter().find(|quote| rest.starts_with(quote)) {
+            quote.len()
+        } else if let Some(length) = raw_string_length(rest).filter(|_| !in_word) {
+            length
         } else if first == '"' {
             string_length(rest)
         } else {
@@ -40,6 +43,30 @@ fn code(text: &str) -> String {
         rest = &rest[skipped..];
     }
     output
+}
+
+/// Bytes of the block comment at the start of the text; they nest.
+fn block_comment_length(text: &str) -> usize {
+    let (bytes, mut depth, mut at) = (text.as_bytes(), 0, 0);
+    while at < bytes.len() {
+        match bytes[at..] {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] if depth == 1 => return at + 2,
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// Bytes of the raw string literal at the start of the text, if there is one: `r"..."`, `r#"..."#`, `br"..."`.
+fn raw_string_length(text: &str) -> Option<usize> {
+    let body = text.strip_prefix('b').unwrap_or(text).strip_prefix('r')?;
+    let hashes = body.len() - body.trim_start_matches('#').len();
+    let inner = body[hashes..].strip_prefix('"')?;
+    let end = format!("\"{}", "#".repeat(hashes));
+    let length = inner.find(&end).map_or(inner.len(), |at| at + end.len());
+    Some(text.len() - inner.len() + length)
 }
 
 /// Bytes of the string literal at the start of the text.
@@ -56,17 +83,47 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// The first path segments behind every `crate::`, groups in braces included.
-fn imported_rooms(code: &str) -> Vec<String> {
+/// The first path segments behind every `crate::`, and behind every chain of `super::` that ends at the crate's root; groups
+/// in braces included. `depth` is how many modules the file lies below the root.
+fn imported_rooms(code: &str, depth: usize) -> Vec<String> {
     let mut rooms = Vec::new();
     for (at, found) in code.match_indices("crate::") {
-        let word_before = code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
         // `$crate::` of a macro is a path like any other; `my_crate::` is not ours.
-        if !word_before {
+        if !word_before(code, at) {
             rooms.extend(first_segments(code[at + found.len()..].trim_start()));
         }
     }
+    for (at, _) in code.match_indices("super::") {
+        if word_before(code, at) || code[..at].ends_with("super::") {
+            continue;
+        }
+        let behind = code[at..].trim_start_matches("super::");
+        let climbed = (code.len() - at - behind.len()) / "super::".len();
+        if climbed >= depth + inline_modules(&code[..at]) {
+            rooms.extend(first_segments(behind));
+        } else if behind.starts_with('{') && first_segments(behind).iter().any(|name| name == "super") {
+            rooms.push("super within braces".to_owned());
+        }
+    }
     rooms
+}
+
+fn word_before(code: &str, at: usize) -> bool {
+    code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+/// How many `mod name {` are open at the end of the text.
+fn inline_modules(code: &str) -> usize {
+    let mut open = Vec::new();
+    for (at, brace) in code.match_indices(['{', '}']) {
+        if brace == "}" {
+            open.pop();
+        } else {
+            let mut words = code[..at].split_whitespace().rev();
+            open.push(words.nth(1) == Some("mod"));
+        }
+    }
+    open.into_iter().filter(|module| *module).count()
 }
 
 /// `a::b` gives a; `{a::{b, c}, d}` gives a and d.
@@ -90,35 +147,50 @@ fn first_segments(path: &str) -> Vec<String> {
     segments
 }
 
-/// Every Rust file below `src/` with its room.
-fn files(folder: &Path, room: Option<&str>, found: &mut Vec<(String, PathBuf)>) -> std::io::Result<()> {
+/// A file of `src/`, the room that it stands in, and how many modules it lies below the crate's root.
+struct Source {
+    path: PathBuf,
+    room: String,
+    depth: usize,
+}
+
+/// Every Rust file of a folder; `inside` is the room and depth of the folder itself.
+fn files(folder: &Path, inside: Option<(&str, usize)>, found: &mut Vec<Source>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let room = room.unwrap_or(&name).to_owned();
+        let (room, above) = inside.map_or((name.as_str(), 0), |(room, depth)| (room, depth));
         if path.is_dir() {
-            files(&path, Some(&room), found)?;
+            files(&path, Some((room, above + 1)), found)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push((room, path));
+            let depth = above + usize::from(!["mod", "lib", "main"].contains(&name.as_str()));
+            found.push(Source { room: room.to_owned(), depth, path });
         }
     }
     Ok(())
 }
 
 /// What is wrong with a file of a room.
-fn violations(room: &str, text: &str) -> Vec<String> {
+fn violations(room: &str, depth: usize, text: &str) -> Vec<String> {
     let code = code(text);
     let allowed = MAY_IMPORT.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed);
     let known = |name: &str| MAY_IMPORT.iter().any(|(known, _)| *known == name);
     let mut wrong: Vec<String> = match allowed {
-        Some(allowed) => imported_rooms(&code)
+        Some(allowed) => imported_rooms(&code, depth)
             .into_iter()
             .filter(|name| name != room && !allowed.contains(&name.as_str()))
             .map(|name| if known(&name) { format!("imports {name}") } else { format!("imports {name} past its room") })
             .collect(),
         None => Vec::new(),
     };
-    if code.contains("wgpu::") && !MAY_NAME_WGPU.contains(&room) {
+    if code.contains("wgpu_bottleneck") && allowed.is_some() {
+        wrong.push("names its own crate".to_owned());
+    }
+    let names_wgpu = code.match_indices("wgpu").any(|(at, word)| {
+        let word_behind = code[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        !word_before(&code, at) && !word_behind
+    });
+    if names_wgpu && !MAY_NAME_WGPU.contains(&room) {
         wrong.push("names wgpu".to_owned());
     }
     wrong
@@ -130,11 +202,14 @@ fn no_room_imports_upward() -> std::io::Result<()> {
     let mut found = Vec::new();
     files(&src, None, &mut found)?;
     let mut wrong = Vec::new();
-    for (room, path) in &found {
+    for Source { path, room, depth } in &found {
         let known = ["lib", "main", "cli"].contains(&room.as_str()) || MAY_IMPORT.iter().any(|(name, _)| name == room);
         assert!(known, "{} is in no room of the table", path.display());
         let text = std::fs::read_to_string(path)?;
-        wrong.extend(violations(room, &text).into_iter().map(|what| format!("{}: {what}", path.display())));
+        wrong.extend(violations(room, *depth, &text).into_iter().map(|what| format!("{}: {what}", path.display())));
+    }
+    for (room, _) in MAY_IMPORT {
+        assert!(found.iter().any(|source| source.room == *room), "room {room} of the table is not in src/");
     }
     assert!(found.len() > 30, "found only {} files", found.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -153,15 +228,43 @@ fn the_table_has_no_circles() {
 
 #[test]
 fn violations_are_seen() {
-    assert_eq!(violations("reference", "use crate::kernel::Kernel;"), ["imports kernel"]);
+    let one = |room: &str, text: &str| violations(room, 2, text);
+    assert_eq!(one("reference", "use crate::kernel::Kernel;"), ["imports kernel"]);
+    assert_eq!(one("op", "use crate::{\n    tensor::{Shape, Element},\n    plan::{self, Plan},\n};"), ["imports plan"]);
+    assert_eq!(one("plan", "fn f() { let x = crate::gpu::Gpu::new(); }"), ["imports gpu"]);
+    assert_eq!(one("tensor", "use crate::Bottleneck;"), ["imports Bottleneck past its room"]);
+    assert_eq!(one("tensor", "macro_rules! m { () => { $crate::kernel::f() } }"), ["imports kernel"]);
+    assert_eq!(one("kernel", "fn f(b: wgpu::Buffer) {}"), ["names wgpu"]);
+    assert_eq!(one("kernel", "use wgpu as w;"), ["names wgpu"]);
+    assert_eq!(one("network", "use wgpu_bottleneck::Gpu;"), ["names its own crate"]);
+}
+
+#[test]
+fn climbing_to_the_root_is_seen() {
+    assert_eq!(violations("plan", 2, "use super::super::gpu::Gpu;"), ["imports gpu"]);
+    assert_eq!(violations("plan", 1, "use super::{engine, op};"), ["imports engine"]);
     assert_eq!(
-        violations("op", "use crate::{\n    tensor::{Shape, Element},\n    plan::{self, Plan},\n};"),
-        ["imports plan"]
+        violations("plan", 2, "use super::{Plan, super::gpu::Gpu};"),
+        ["imports super within braces past its room"]
     );
-    assert_eq!(violations("plan", "fn f() { let x = crate::gpu::Gpu::new(); }"), ["imports gpu"]);
-    assert_eq!(violations("kernel", "fn f(b: wgpu::Buffer) {}"), ["names wgpu"]);
-    assert_eq!(violations("tensor", "use crate::Bottleneck;"), ["imports Bottleneck past its room"]);
-    let fine =
-        "// crate::gpu\n/// [`crate::gpu::Gpu`]\nconst A: &str = \"crate::gpu \\\" wgpu::\";\nuse crate::op::Op;";
-    assert_eq!(violations("plan", fine), [""; 0]);
+    let tests = "#[cfg(test)]\nmod tests { use super::super::Shape; fn f() { super::super::super::gpu::f() } }";
+    assert_eq!(violations("tensor", 2, tests), ["imports gpu"]);
+    assert_eq!(violations("plan", 2, "use super::{Plan, Step};\nmod tests { use super::*; }"), [""; 0]);
+    assert_eq!(violations("plan", 2, "pub(super) fn f() {}\npub(in crate::plan) fn g() {}"), [""; 0]);
+}
+
+#[test]
+fn comments_and_strings_are_not_code() {
+    let fine = [
+        "// crate::gpu\n/// [`crate::gpu::Gpu`]\nuse crate::op::Op;",
+        "const A: &str = \"crate::gpu \\\" wgpu::\";",
+        "const A: &str = r#\"crate::gpu \" wgpu::\"#; const B: &[u8] = br\"wgpu\";",
+        "/* wgpu /* nested */ crate::gpu */ use crate::op::Op;",
+        "const A: [char; 2] = ['\"', '\\\"']; // wgpu \"",
+    ];
+    for text in fine {
+        assert_eq!(violations("plan", 2, text), [""; 0], "{text}");
+    }
+    let behind = "const A: char = '\"'; /* a /* b */ c */ const B: &str = r\"x\\\"; use crate::gpu::Gpu; // \"";
+    assert_eq!(violations("plan", 2, behind), ["imports gpu"]);
 }

@@ -64,7 +64,11 @@ impl Monitor {
         self.check()?;
         match errors.first() {
             None => value,
-            Some(error) => Err(convert(error, doing)),
+            Some(error) => {
+                // wgpu tells of a loss when it is polled; until then it calls what is lost invalid.
+                self.poll(device)?;
+                Err(convert(error, doing))
+            }
         }
     }
 
