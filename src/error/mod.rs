@@ -1,0 +1,64 @@
+//! Every error of the crate: typed, with the numbers in it, and one line of text that names the tensor or the parameter.
+
+mod gpu;
+mod shape;
+mod spec;
+mod weights;
+
+use std::path::PathBuf;
+
+pub use gpu::GpuError;
+pub use shape::ShapeError;
+pub use spec::SpecError;
+pub use weights::WeightsError;
+
+/// What any call of this crate can fail with.
+///
+/// [`Error::kind`] sorts the variants into the two groups that a program reacts to differently.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A shape or size is impossible, or does not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A block specification is impossible.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A state dict does not hold what the block needs.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The GPU, its driver or its limits refused.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The two groups of errors, by who can do something about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What was asked for or passed in is wrong; the same call fails again.
+    Input,
+    /// The GPU failed, is lost or ran out of memory; another device or a later try may succeed.
+    Gpu,
+}
+
+impl Error {
+    /// Which group the error belongs to.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Gpu(error) if !error.is_input() => ErrorKind::Gpu,
+            _ => ErrorKind::Input,
+        }
+    }
+}
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,69 @@
+//! Errors of shapes and sizes.
+
+/// An impossible or unfitting shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// A dimension is zero.
+    #[error("{tensor}: shape {dims:?} has a dimension of size zero")]
+    ZeroDim {
+        /// The tensor.
+        tensor: String,
+        /// Its dimensions as found.
+        dims: Vec<usize>,
+    },
+    /// The product of the dimensions does not fit in memory addresses.
+    #[error("{tensor}: the size of shape {dims:?} overflows")]
+    Overflow {
+        /// The tensor.
+        tensor: String,
+        /// Its dimensions as found.
+        dims: Vec<usize>,
+    },
+    /// A tensor has another shape than is needed here.
+    #[error("{tensor}: expected shape {expected:?}, found {found:?}")]
+    Mismatch {
+        /// The tensor.
+        tensor: String,
+        /// The dimensions that are needed.
+        expected: Vec<usize>,
+        /// The dimensions as found.
+        found: Vec<usize>,
+    },
+    /// The number of values is not the product of the dimensions.
+    #[error("{tensor}: expected {expected} values, found {found}")]
+    Length {
+        /// The tensor.
+        tensor: String,
+        /// The product of the dimensions.
+        expected: usize,
+        /// The number of values passed.
+        found: usize,
+    },
+    /// A convolution with a stride or dilation of zero, or groups that do not divide its channels.
+    #[error(
+        "{name}: stride {stride}, dilation {dilation}, groups {groups} with {in_channels} to {out_channels} channels cannot be"
+    )]
+    ImpossibleConv {
+        /// The operation.
+        name: &'static str,
+        /// Channels read.
+        in_channels: usize,
+        /// Channels written.
+        out_channels: usize,
+        /// Its stride.
+        stride: usize,
+        /// Its dilation.
+        dilation: usize,
+        /// Its groups.
+        groups: usize,
+    },
+    /// A tensor does not have four dimensions.
+    #[error("{tensor}: expected 4 dimensions (N, C, H, W), found shape {dims:?}")]
+    Rank {
+        /// The tensor.
+        tensor: String,
+        /// Its dimensions as found.
+        dims: Vec<usize>,
+    },
+}

@@ -1,0 +1,101 @@
+//! Errors of block specifications.
+
+/// An impossible block specification.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A parameter that must be at least one is zero.
+    #[error("{parameter} must be at least 1, found 0")]
+    Zero {
+        /// The parameter, in PyTorch's words.
+        parameter: &'static str,
+    },
+    /// `int(planes * base_width / 64) * groups` is zero.
+    #[error("width = int({planes} * {base_width} / 64) * {groups} = 0: base_width is too small")]
+    ZeroWidth {
+        /// The block's planes.
+        planes: usize,
+        /// The block's base width.
+        base_width: usize,
+        /// The block's groups.
+        groups: usize,
+    },
+    /// A number of channels is no multiple of the groups.
+    #[error("{what}: {channels} channels cannot be divided into {groups} groups")]
+    GroupsDoNotDivide {
+        /// Which channels.
+        what: &'static str,
+        /// How many.
+        channels: usize,
+        /// The groups asked for.
+        groups: usize,
+    },
+    /// A parameter is beyond what 32-bit GPU arithmetic holds.
+    #[error("{parameter} = {value} is too large (at most {limit})")]
+    TooLarge {
+        /// The parameter, in PyTorch's words.
+        parameter: &'static str,
+        /// Its value.
+        value: usize,
+        /// The largest value accepted.
+        limit: usize,
+    },
+    /// The shortcut needs a downsample and none was given.
+    #[error(
+        "a downsample is required: stride {stride}, inplanes {inplanes}, 4 * planes = {outplanes} (without one the shortcut \
+         would only fit by broadcasting, or not at all)"
+    )]
+    DownsampleRequired {
+        /// The block's stride.
+        stride: usize,
+        /// The block's input channels.
+        inplanes: usize,
+        /// The block's output channels.
+        outplanes: usize,
+    },
+    /// The norm layer is none of those this crate knows.
+    #[error("norm_layer {name} is not supported: use BatchNorm2d, FrozenBatchNorm2d or Identity")]
+    UnsupportedNorm {
+        /// The name as given.
+        name: String,
+    },
+    /// `track_running_stats=False`: batch statistics even in eval mode.
+    #[error(
+        "{norm}: track_running_stats=False takes batch statistics in eval mode too; that needs training mode, which does not exist yet"
+    )]
+    BatchStatistics {
+        /// The norm layer.
+        norm: String,
+    },
+    /// eps is negative, NaN or infinite.
+    #[error("eps must be finite and not negative, found {eps}")]
+    Eps {
+        /// The value given.
+        eps: f64,
+    },
+    /// Two blocks of a chain do not fit together.
+    #[error("block {block}: inplanes {found} does not match the {expected} channels that the block before it writes")]
+    Chain {
+        /// The index of the block in the chain.
+        block: usize,
+        /// Channels written by the block before.
+        expected: usize,
+        /// Its inplanes.
+        found: usize,
+    },
+    /// A chain of no blocks.
+    #[error("a chain needs at least one block")]
+    EmptyChain,
+    /// Two given parameters contradict what the checkpoint's shapes say.
+    #[error("{parameter} = {given} contradicts {tensor}: its shape says {found}")]
+    Contradicts {
+        /// The parameter, in PyTorch's words.
+        parameter: &'static str,
+        /// The value given.
+        given: usize,
+        /// The tensor that contradicts it.
+        tensor: String,
+        /// What its shape says.
+        found: String,
+    },
+}

@@ -1,0 +1,91 @@
+//! Errors of state dicts.
+
+/// A state dict that does not hold what the block needs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The file is not safetensors, or damaged.
+    #[error("{source_name}: not a readable safetensors file: {reason}")]
+    Format {
+        /// The file's name, or "safetensors" for bytes.
+        source_name: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A tensor is missing.
+    #[error("tensor {tensor} is missing{hint}")]
+    Missing {
+        /// The full key.
+        tensor: String,
+        /// Empty, or what its absence may mean.
+        hint: String,
+    },
+    /// A tensor has the wrong shape.
+    #[error("tensor {tensor}: expected shape {expected}, found {found:?}")]
+    Shape {
+        /// The full key.
+        tensor: String,
+        /// The shape that is needed, in words.
+        expected: String,
+        /// The shape as found.
+        found: Vec<usize>,
+    },
+    /// A tensor has an element type that is not read.
+    #[error("tensor {tensor}: element type {found} is not supported, expected F32, F16 or BF16")]
+    ElementType {
+        /// The full key.
+        tensor: String,
+        /// Its element type.
+        found: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("tensor {tensor}: value {value} at index {index}: weights must be finite")]
+    NonFinite {
+        /// The full key.
+        tensor: String,
+        /// Its flat index.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A running variance is negative, or zero together with eps.
+    #[error(
+        "tensor {tensor}: variance {value} at index {index} with eps {eps}: the sum must be positive and the variance not negative"
+    )]
+    Variance {
+        /// The full key.
+        tensor: String,
+        /// The channel.
+        index: usize,
+        /// The variance.
+        value: f32,
+        /// The eps it is used with.
+        eps: f64,
+    },
+    /// Folding a norm into its convolution leaves the range of f32.
+    #[error("tensor {tensor}: folding its norm gives {value:e} at index {index}, beyond the range of f32")]
+    FoldOverflow {
+        /// The convolution's key.
+        tensor: String,
+        /// Flat index of the folded value.
+        index: usize,
+        /// The folded value.
+        value: f64,
+    },
+    /// A shortcut that is known but not supported.
+    #[error("tensor {tensor}: {what} is not supported; a downsample is one strided 1x1 convolution and its norm")]
+    Shortcut {
+        /// The key that gives it away.
+        tensor: String,
+        /// What kind of shortcut it is.
+        what: &'static str,
+    },
+    /// A tensor that belongs to the block is there although the specification has no place for it.
+    #[error("tensor {tensor} is present but {why}")]
+    Unexpected {
+        /// The full key.
+        tensor: String,
+        /// Why it has no place.
+        why: &'static str,
+    },
+}
