@@ -29,6 +29,9 @@ pub struct Growth {
     pub doubles: bool,
 }
 
+/// All weights set: for few channels.
+pub const DENSE: Growth = Growth { terms: usize::MAX, halves: true, doubles: true };
+
 impl Growth {
     /// For chains of this many blocks.
     pub fn for_chain(blocks: usize) -> Self {
