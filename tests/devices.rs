@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Golden, Outcome, any_gpu, golden_dir};
+use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice, adapters};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
@@ -177,26 +177,29 @@ fn a_future_that_is_dropped_does_no_harm() -> Outcome {
     Ok(())
 }
 
-#[test]
-fn two_threads_share_a_device() -> Outcome {
-    let gpu = any_gpu();
-    let goldens = [golden("plain")?, golden("s2_even_downsample")?];
+/// Each golden on a thread of its own, twenty times.
+fn run_side_by_side(gpu: &Gpu, goldens: &[Golden]) -> Outcome {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = goldens
-            .iter()
-            .map(|golden| {
-                let gpu = gpu.clone();
-                scope.spawn(move || -> Result<bool, Error> {
-                    let mut model = model(&gpu, golden)?;
-                    (0..20).try_fold(true, |good, _| Ok(good && matches(golden, &model.run(&golden.input)?)))
-                })
+        let start = |golden| {
+            scope.spawn(move || -> Result<bool, Error> {
+                let mut model = model(gpu, golden)?;
+                (0..20).try_fold(true, |good, _| Ok(good && matches(golden, &model.run(&golden.input)?)))
             })
-            .collect();
-        for (thread, golden) in threads.into_iter().zip(&goldens) {
+        };
+        let threads: Vec<_> = goldens.iter().map(start).collect();
+        for (thread, golden) in threads.into_iter().zip(goldens) {
             let good = thread.join().map_err(|_| format!("{}: the thread panicked", golden.name))??;
             assert!(good, "{}: wrong numbers", golden.name);
         }
         Ok(())
+    })
+}
+
+#[test]
+fn two_threads_share_a_device() -> Outcome {
+    let goldens = [golden("plain")?, golden("s2_even_downsample")?];
+    targets().iter().try_for_each(|target| {
+        run_side_by_side(&target.gpu, &goldens).map_err(|error| format!("{}: {error}", target.name).into())
     })
 }
 

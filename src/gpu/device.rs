@@ -91,7 +91,7 @@ impl Gpu {
             .request_device(&descriptor)
             .await
             .map_err(|error| GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() })?;
-        let monitor = Monitor::install(&device);
+        let monitor = Monitor::install(&device, info.backend);
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks))
     }
 
@@ -106,7 +106,8 @@ impl Gpu {
     #[must_use]
     pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
-        Self::assemble(device, queue, info, Monitor::default(), runtime_checks)
+        let monitor = Monitor::borrowed(info.backend);
+        Self::assemble(device, queue, info, monitor, runtime_checks)
     }
 
     fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {

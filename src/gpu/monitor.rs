@@ -1,9 +1,9 @@
 //! Everything a device may say against us: errors, loss, and panics of wgpu when it waits on a lost device.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wgpu::{Device, ErrorFilter, PollType};
+use wgpu::{Backend, Device, ErrorFilter, PollType};
 
 use crate::error::GpuError;
 
@@ -12,17 +12,26 @@ type Trouble = Arc<Mutex<Option<GpuError>>>;
 
 /// Watches a device. A device of ours reports every error and its loss here. A borrowed device's handlers belong to its
 /// app and are left alone; there, error scopes and the outcome of waits have to do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,
     /// Whether the handlers are installed.
     installed: bool,
+    /// Held while wgpu works, where it must not be called by two threads at once: its GL backend panics when a thread waits
+    /// for a second for the context that another one holds.
+    turns: Option<Arc<Mutex<()>>>,
 }
 
 impl Monitor {
+    /// Watches a borrowed device, from its calls alone.
+    pub fn borrowed(backend: Backend) -> Self {
+        let turns = (backend == Backend::Gl).then(Arc::default);
+        Self { trouble: Trouble::default(), installed: false, turns }
+    }
+
     /// Installs the handlers on a device of ours.
-    pub fn install(device: &Device) -> Self {
-        let monitor = Self { trouble: Trouble::default(), installed: true };
+    pub fn install(device: &Device, backend: Backend) -> Self {
+        let monitor = Self { installed: true, ..Self::borrowed(backend) };
         let trouble = monitor.trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             tracing::error!(%error, "uncaptured wgpu error");
@@ -52,12 +61,20 @@ impl Monitor {
         }
     }
 
+    /// This thread's turn, where threads take turns.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        self.turns.as_ref().map(|turns| turns.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Runs synchronous work on the device inside error scopes of this thread.
     pub fn guarded<T>(&self, device: &Device, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
         self.check()?;
         let filters = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
         let scopes = filters.map(|filter| device.push_error_scope(filter));
-        let value = contain(doing, work);
+        let value = {
+            let _turn = self.turn();
+            contain(doing, work)
+        };
         // Scopes pop in reverse order; on native backends the futures are ready at once.
         let errors: Vec<wgpu::Error> =
             scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
@@ -74,14 +91,20 @@ impl Monitor {
 
     /// Waits until all submitted work is done.
     pub fn wait(&self, device: &Device) -> Result<(), GpuError> {
-        let polled = contain("waiting", || device.poll(PollType::wait_indefinitely()))?;
+        let polled = {
+            let _turn = self.turn();
+            contain("waiting", || device.poll(PollType::wait_indefinitely()))?
+        };
         self.check()?;
         polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
     }
 
     /// Lets the device make progress without waiting.
     pub fn poll(&self, device: &Device) -> Result<(), GpuError> {
-        let polled = contain("polling", || device.poll(PollType::Poll))?;
+        let polled = {
+            let _turn = self.turn();
+            contain("polling", || device.poll(PollType::Poll))?
+        };
         self.check()?;
         polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
     }
