@@ -114,7 +114,7 @@ impl Model {
         &mut self.executor
     }
 
-    /// What the [reference] says for the same steps and parameters, on the CPU in f64.
+    /// What the [reference](mod@crate::reference) says for the same steps and parameters, on the CPU in f64.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
