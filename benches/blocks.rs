@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use support::{Random, Result, block, buffers, download, image};
 use wgpu_bottleneck::tensor::compare;
 use wgpu_bottleneck::{Bottleneck, Gpu, LoadOptions, Model, PlanKind, Shape};
@@ -44,7 +44,9 @@ fn run(criterion: &mut Criterion) -> Result<()> {
         let [n, c, h, w] = case.input;
         let image = image(Shape::new(n, c, h, w)?, &mut random);
         let mut group = criterion.benchmark_group(case.name);
-        group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
+        // Flat: every sample is as many runs, which a block of tens of milliseconds on a software driver needs.
+        group.sampling_mode(SamplingMode::Flat).sample_size(20);
+        group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
         for (name, plan) in [("fused", PlanKind::Fused), ("unfused", PlanKind::Unfused)] {
             let options = LoadOptions { plan, ..LoadOptions::default() };
             let model = Model::load(&gpu, std::slice::from_ref(&block), image.shape(), &options)?;

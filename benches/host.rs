@@ -6,7 +6,7 @@ mod support;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use support::{Random, Result, block, buffers, image, resnet50};
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::op::StepParams;
@@ -78,7 +78,7 @@ fn running(criterion: &mut Criterion) -> Result<()> {
     assert_eq!(bound.record()?.len(), 16, "one command buffer per block");
 
     let mut group = criterion.benchmark_group("chain_of_16_blocks");
-    group.sample_size(20).warm_up_time(Duration::from_secs(1));
+    group.sampling_mode(SamplingMode::Flat).sample_size(20).warm_up_time(Duration::from_secs(1));
     group.bench_function("bind", |bencher| bencher.iter(|| model.bind(&input, &output)));
     let record_and_submit = || -> Result<(Duration, Duration)> {
         let start = Instant::now();

@@ -13,7 +13,7 @@ const MOST_RUNS: usize = 30;
 /// and no more once they took this long, all models together,
 const BUDGET: Duration = Duration::from_millis(1400);
 /// but never fewer than this, below which a median means little.
-const FEWEST_RUNS: usize = 5;
+const FEWEST_RUNS: usize = 11;
 
 /// An input and an output buffer on the device: NHWC, channels padded to a multiple of four.
 pub struct Buffers {
