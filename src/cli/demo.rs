@@ -99,7 +99,7 @@ struct Sized {
 }
 
 /// The blocks of the second part.
-fn sized() -> Result<[Sized; 4], Error> {
+fn sized() -> Result<[Sized; 5], Error> {
     let sized = |name, builder: wgpu_bottleneck::network::BottleneckBuilder, side| -> Result<Sized, Error> {
         let spec = builder.build()?;
         Ok(Sized { name, spec, input: Shape::new(1, spec.inplanes(), side, side)? })
@@ -109,6 +109,7 @@ fn sized() -> Result<[Sized; 4], Error> {
         sized("ResNet-50 layer1.1", block(256, 64), 56)?,
         sized("ResNet-50 layer2.0", block(256, 128).stride(2).downsample(true), 56)?,
         sized("ResNeXt-50 32x4d layer2.1", block(512, 128).groups(32).base_width(4), 28)?,
+        sized("DeepLab layer3, rate 2", Bottleneck::deeplab(1024, 256, 2), 28)?,
         sized("DeepLab layer4, rate 2", Bottleneck::deeplab(2048, 512, 2), 28)?,
     ])
 }
