@@ -109,7 +109,7 @@ fn every_backend_gets_its_text() -> Outcome {
     each(|one| {
         for target in Target::ALL {
             let written = write(&one.shader, target).map_err(|error| format!("{target:?}: {error}"))?;
-            expect(!written.is_empty(), || format!("{target:?}: nothing written"))?;
+            expect(!written.bytes.is_empty(), || format!("{target:?}: nothing written"))?;
         }
         Ok(())
     })
@@ -145,7 +145,7 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
     assert!(broken.is_err(), "spirv-val accepts anything");
     each(|one| {
         let module = write(&one.shader, Target::SpirV)?;
-        spirv_val(folder.path(), &one.kernel.name(), &module)
+        spirv_val(folder.path(), &one.kernel.name(), &module.bytes)
     })
 }
 
@@ -240,7 +240,7 @@ fn swallows_nan(fun: MathFunction) -> bool {
 
 /// The floating-point calls of a shader that swallow NaN, as (function, call), outside the function `relu`.
 fn swallowed(shader: &Validated) -> Vec<(String, MathFunction)> {
-    let Validated { module, info } = shader;
+    let Validated { module, info, .. } = shader;
     let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
     let entries = module.entry_points.iter().enumerate().map(|(at, e)| (&e.function, info.get_entry_point(at)));
     let mut found = Vec::new();

@@ -3,9 +3,15 @@
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, TypeInner};
 
+use super::{Reader, prelude};
+
 /// A parsed and validated shader.
 #[derive(Debug, Clone)]
 pub struct Validated {
+    /// The text, without any prelude.
+    pub source: String,
+    /// Whether it may use subgroup operations.
+    pub subgroups: bool,
     /// naga's module.
     pub module: Module,
     /// naga's analysis of it.
@@ -44,12 +50,13 @@ pub struct Reflection {
 /// naga's message, one line.
 pub fn inspect(source: &str, subgroups: bool) -> Result<(Validated, Reflection), String> {
     let capabilities = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
-    let module = naga::front::wgsl::parse_str(source).map_err(|error| one_line(&error.emit_to_string(source)))?;
+    let text = format!("{}{source}", prelude(Reader::Naga, subgroups));
+    let module = naga::front::wgsl::parse_str(&text).map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
-        .map_err(|error| one_line(&error.emit_to_string(source)))?;
+        .map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let reflection = reflect(&module);
-    Ok((Validated { module, info }, reflection))
+    Ok((Validated { source: source.to_owned(), subgroups, module, info }, reflection))
 }
 
 fn one_line(message: &str) -> String {

@@ -3,9 +3,12 @@
 mod assemble;
 mod catalogue;
 mod inspect;
+mod slots;
+mod target;
 mod write;
 
 pub use assemble::{AssembleError, Values, assemble};
 pub use catalogue::{ENTRY_POINT, names, text};
 pub use inspect::{Member, Reflection, Validated, inspect};
-pub use write::{Target, write};
+pub use target::{Reader, Target, prelude};
+pub use write::{Written, write};

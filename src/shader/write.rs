@@ -1,68 +1,127 @@
 //! Writing a validated shader in the languages that the backends compile.
 
 use naga::back::{glsl, hlsl, msl, spv};
-use naga::proc::BoundsCheckPolicies;
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 
-use super::{ENTRY_POINT, Validated};
+use super::slots::Slots;
+use super::{ENTRY_POINT, Reader, Target, Validated, prelude};
 
-/// A language that a shader can be written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Target {
-    /// SPIR-V 1.3, for Vulkan; little-endian words.
-    SpirV,
-    /// Metal Shading Language 2.0.
-    Msl,
-    /// HLSL, shader model 6.0, for DX12.
-    Hlsl,
-    /// GLSL ES 3.10, for OpenGL.
-    Glsl,
+/// A shader in one language, and what a launch must know that differs from the WGSL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The text, or for SPIR-V the words.
+    pub bytes: Vec<u8>,
+    /// The entry point as the language has it: `main` is no function of a kernel's name in MSL.
+    pub entry_point: String,
+    /// The bindings in order, and how the language writes the place of each: `[[buffer(1)]]`, `register(t1)`.
+    pub slots: Vec<(u32, String)>,
+    /// MSL: the place of one more buffer, of a `u32` per storage buffer with its size in bytes. naga declares it wherever
+    /// there are arrays without a size, for `arrayLength` and bounds checks; the kernels of this crate never read it.
+    pub buffer_sizes: Option<String>,
 }
 
-impl Target {
-    /// Every target.
-    pub const ALL: [Self; 4] = [Self::SpirV, Self::Msl, Self::Hlsl, Self::Glsl];
-}
-
-/// Writes a shader.
+/// Writes a shader, as the engine lets it be compiled: without bounds checks, loop guards and zeroed workgroup memory. Divisions
+/// keep naga's guard where its writers cannot leave it out (HLSL).
 ///
 /// # Errors
-/// What naga's writer says.
-pub fn write(shader: &Validated, target: Target) -> Result<Vec<u8>, String> {
-    let Validated { module, info } = shader;
-    match target {
-        Target::SpirV => {
-            let options = spv::Options { lang_version: (1, 3), ..Default::default() };
-            let words = spv::write_vec(module, info, &options, None).map_err(|error| error.to_string())?;
-            Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+/// What naga's writer says; WGSL cannot fail.
+pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
+    let slots = Slots::of(&shader.module);
+    let (bytes, entry_point) = match target {
+        Target::Wgsl => {
+            let text = format!("{}{}", prelude(Reader::Browser, shader.subgroups), shader.source);
+            (text.into_bytes(), ENTRY_POINT.to_owned())
         }
-        Target::Msl => {
-            let options = msl::Options { lang_version: (2, 0), fake_missing_bindings: true, ..Default::default() };
-            let (text, _) = msl::write_string(module, info, &options, &msl::PipelineOptions::default())
-                .map_err(|error| error.to_string())?;
-            Ok(text.into_bytes())
-        }
-        Target::Hlsl => {
-            let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
-            let pipeline = hlsl::PipelineOptions::default();
-            let mut text = String::new();
-            hlsl::Writer::new(&mut text, &options, &pipeline)
-                .write(module, info, None)
-                .map_err(|error| error.to_string())?;
-            Ok(text.into_bytes())
-        }
-        Target::Glsl => {
-            let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
-            let pipeline = glsl::PipelineOptions {
-                shader_stage: naga::ShaderStage::Compute,
-                entry_point: ENTRY_POINT.to_owned(),
-                multiview: None,
-            };
-            let mut text = String::new();
-            glsl::Writer::new(&mut text, module, info, &options, &pipeline, BoundsCheckPolicies::default())
-                .and_then(|mut writer| writer.write())
-                .map_err(|error| error.to_string())?;
-            Ok(text.into_bytes())
-        }
-    }
+        Target::SpirV => (spirv(shader)?, ENTRY_POINT.to_owned()),
+        Target::Msl => metal(shader, &slots)?,
+        Target::Hlsl => direct3d(shader, &slots)?,
+        // GLSL knows no other name.
+        Target::Glsl => (opengl(shader, &slots)?, "main".to_owned()),
+    };
+    let declared = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("_mslBufferSizes");
+    let buffer_sizes =
+        (target == Target::Msl && declared(&bytes)).then(|| format!("[[buffer({})]]", slots.buffer_sizes()));
+    Ok(Written { bytes, entry_point, slots: slots.named(target), buffer_sizes })
+}
+
+/// No bounds checks: the kernels clamp or mask every index.
+const UNCHECKED: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Unchecked,
+    buffer: BoundsCheckPolicy::Unchecked,
+    image_load: BoundsCheckPolicy::Unchecked,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+fn spirv(shader: &Validated) -> Result<Vec<u8>, String> {
+    let options = spv::Options {
+        lang_version: (1, 3),
+        // Names, for whoever disassembles it.
+        flags: spv::WriterFlags::DEBUG,
+        bounds_check_policies: UNCHECKED,
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        force_loop_bounding: false,
+        emit_int_div_checks: false,
+        ..Default::default()
+    };
+    let words = spv::write_vec(&shader.module, &shader.info, &options, None).map_err(|error| error.to_string())?;
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+}
+
+fn metal(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String> {
+    let options = msl::Options {
+        lang_version: (2, 0),
+        per_entry_point_map: slots.msl(),
+        fake_missing_bindings: false,
+        bounds_check_policies: UNCHECKED,
+        zero_initialize_workgroup_memory: false,
+        force_loop_bounding: false,
+        emit_int_div_checks: false,
+        ..Default::default()
+    };
+    let (text, info) = msl::write_string(&shader.module, &shader.info, &options, &msl::PipelineOptions::default())
+        .map_err(|error| error.to_string())?;
+    Ok((text.into_bytes(), entry_point(info.entry_point_names)?))
+}
+
+fn direct3d(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String> {
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        binding_map: slots.hlsl(),
+        fake_missing_bindings: false,
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: false,
+        force_loop_bounding: false,
+        ..Default::default()
+    };
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    let info = hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(&shader.module, &shader.info, None)
+        .map_err(|error| error.to_string())?;
+    Ok((text.into_bytes(), entry_point(info.entry_point_names)?))
+}
+
+fn opengl(shader: &Validated, slots: &Slots) -> Result<Vec<u8>, String> {
+    let options = glsl::Options {
+        version: glsl::Version::new_gles(310),
+        binding_map: slots.glsl(),
+        zero_initialize_workgroup_memory: false,
+        ..Default::default()
+    };
+    let pipeline = glsl::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: ENTRY_POINT.to_owned(),
+        multiview: None,
+    };
+    let mut text = String::new();
+    glsl::Writer::new(&mut text, &shader.module, &shader.info, &options, &pipeline, UNCHECKED)
+        .and_then(|mut writer| writer.write())
+        .map_err(|error| error.to_string())?;
+    Ok(text.into_bytes())
+}
+
+/// The name that a writer gave the one entry point. Some writers leave one out whose bindings they lack, and say so only here.
+fn entry_point<E: ToString>(names: Vec<Result<String, E>>) -> Result<String, String> {
+    let first = names.into_iter().next().ok_or("no entry point")?;
+    first.map_err(|error| error.to_string())
 }

@@ -1,0 +1,78 @@
+//! Where a shader's bindings are in each language. Every language gets the numbers of the WGSL, so that one table serves all;
+//! naga's defaults would number MSL's buffers and GLSL's blocks by nothing at all.
+
+use naga::back::{glsl, hlsl, msl};
+use naga::{AddressSpace, Module, ResourceBinding, StorageAccess};
+
+use super::{ENTRY_POINT, Target};
+
+/// What kind of buffer is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Uniform,
+    ReadOnly,
+    ReadWrite,
+}
+
+/// The bindings of a shader, in order.
+#[derive(Debug)]
+pub(super) struct Slots(Vec<(ResourceBinding, Kind)>);
+
+impl Slots {
+    /// Those that a module declares.
+    pub(super) fn of(module: &Module) -> Self {
+        let kind = |space| match space {
+            AddressSpace::Uniform => Some(Kind::Uniform),
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Some(Kind::ReadWrite),
+            AddressSpace::Storage { .. } => Some(Kind::ReadOnly),
+            _ => None,
+        };
+        let globals = module.global_variables.iter();
+        let mut slots: Vec<_> = globals.filter_map(|(_, v)| Some((v.binding?, kind(v.space)?))).collect();
+        slots.sort_unstable_by_key(|(at, _)| (at.group, at.binding));
+        Self(slots)
+    }
+
+    /// Each binding and how the language writes its place.
+    pub(super) fn named(&self, target: Target) -> Vec<(u32, String)> {
+        let name = |&(ResourceBinding { group, binding }, kind): &(ResourceBinding, Kind)| {
+            let text = match (target, kind) {
+                (Target::Wgsl, _) => format!("@group({group}) @binding({binding})"),
+                (Target::SpirV, _) => format!("DescriptorSet {group} Binding {binding}"),
+                (Target::Msl, _) => format!("[[buffer({binding})]]"),
+                (Target::Hlsl, Kind::Uniform) => format!("register(b{binding})"),
+                (Target::Hlsl, Kind::ReadOnly) => format!("register(t{binding})"),
+                (Target::Hlsl, Kind::ReadWrite) => format!("register(u{binding})"),
+                (Target::Glsl, Kind::Uniform) => format!("layout(std140, binding = {binding}) uniform"),
+                (Target::Glsl, _) => format!("layout(std430, binding = {binding}) buffer"),
+            };
+            (binding, text)
+        };
+        self.0.iter().map(name).collect()
+    }
+
+    /// Metal's argument behind the bindings, for which naga's MSL asks: see [`super::Written::buffer_sizes`].
+    pub(super) fn buffer_sizes(&self) -> u8 {
+        self.0.last().map_or(0, |(at, _)| at.binding as u8 + 1)
+    }
+
+    pub(super) fn msl(&self) -> msl::EntryPointResourceMap {
+        let target = |binding: u32, kind| msl::BindTarget {
+            buffer: Some(binding as u8),
+            mutable: kind == Kind::ReadWrite,
+            ..Default::default()
+        };
+        let resources = self.0.iter().map(|&(at, kind)| (at, target(at.binding, kind))).collect();
+        let all = msl::EntryPointResources { resources, sizes_buffer: Some(self.buffer_sizes()), ..Default::default() };
+        [(ENTRY_POINT.to_owned(), all)].into()
+    }
+
+    pub(super) fn hlsl(&self) -> hlsl::BindingMap {
+        let target = |at: ResourceBinding| hlsl::BindTarget { register: at.binding, ..Default::default() };
+        self.0.iter().map(|&(at, _)| (at, target(at))).collect()
+    }
+
+    pub(super) fn glsl(&self) -> glsl::BindingMap {
+        self.0.iter().map(|&(at, _)| (at, at.binding as u8)).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! The languages that a shader is written in, and what readers of WGSL disagree on.
+
+/// A language that a shader can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// WGSL for browsers: the assembled text with its comments, after the prelude that browsers ask for.
+    Wgsl,
+    /// SPIR-V 1.3, for Vulkan; little-endian words.
+    SpirV,
+    /// Metal Shading Language 2.0.
+    Msl,
+    /// HLSL, shader model 6.0, for DX12.
+    Hlsl,
+    /// GLSL ES 3.10, for OpenGL.
+    Glsl,
+}
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Self; 5] = [Self::Wgsl, Self::SpirV, Self::Msl, Self::Hlsl, Self::Glsl];
+
+    /// The short name: `wgsl`, `spirv`, `msl`, `hlsl`, `glsl`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wgsl => "wgsl",
+            Self::SpirV => "spirv",
+            Self::Msl => "msl",
+            Self::Hlsl => "hlsl",
+            Self::Glsl => "glsl",
+        }
+    }
+
+    /// The language and its version, in words.
+    #[must_use]
+    pub const fn language(self) -> &'static str {
+        match self {
+            Self::Wgsl => "WGSL",
+            Self::SpirV => "SPIR-V 1.3",
+            Self::Msl => "Metal Shading Language 2.0",
+            Self::Hlsl => "HLSL, shader model 6.0",
+            Self::Glsl => "GLSL ES 3.10",
+        }
+    }
+
+    /// What the names of its files end in, as the compilers of the language expect them.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Wgsl => "wgsl",
+            Self::SpirV => "spv",
+            Self::Msl => "metal",
+            Self::Hlsl => "hlsl",
+            Self::Glsl => "comp",
+        }
+    }
+}
+
+/// Who reads a WGSL text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// naga 30, and with it wgpu on every native backend.
+    Naga,
+    /// A browser.
+    Browser,
+}
+
+/// What must stand before a kernel's text: the extensions that it uses, as far as the reader wants them named.
+///
+/// The files of `shaders/` have none, because no one text suits both: browsers refuse a subgroup operation without
+/// `enable subgroups;`, and naga 30 refuses that very line, and takes the operations for granted where the validator's
+/// capabilities allow them.
+#[must_use]
+pub const fn prelude(reader: Reader, subgroups: bool) -> &'static str {
+    match (reader, subgroups) {
+        (Reader::Browser, true) => "enable subgroups;\n",
+        (Reader::Browser, false) | (Reader::Naga, _) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When this fails, naga has learnt the line: one prelude will do for both readers.
+    #[test]
+    fn naga_still_refuses_what_browsers_demand() {
+        let text = "@compute @workgroup_size(8) fn main(@builtin(subgroup_size) size: u32) { }";
+        let parsed = |reader| naga::front::wgsl::parse_str(&format!("{}{text}", prelude(reader, true))).is_ok();
+        assert_eq!((parsed(Reader::Naga), parsed(Reader::Browser)), (true, false));
+    }
+}
