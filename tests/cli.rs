@@ -7,6 +7,8 @@ mod program;
 mod refused_files;
 #[path = "cli/refused_weights.rs"]
 mod refused_weights;
+#[path = "cli/shaders.rs"]
+mod shaders;
 
 use std::io::Write;
 use std::path::Path;

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
 use wgpu_bottleneck::plan::KernelChoice;
+use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
 use super::error::CliError;
@@ -37,6 +38,8 @@ pub enum Command {
     Block(BlockArgs),
     /// Show what would be run for a block: steps, dispatches, command buffers, memory.
     Plan(PlanArgs),
+    /// Write every kernel in another language, for whoever ports or audits them.
+    Shaders(ShadersArgs),
 }
 
 /// Which adapter.
@@ -152,6 +155,55 @@ pub struct PlanArgs {
     /// Ignored, as `--output`: nothing is run.
     #[arg(long, hide = true)]
     pub verify: bool,
+}
+
+/// A language to write kernels in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum TargetArg {
+    /// WGSL for browsers, comments kept: NAME.wgsl
+    Wgsl,
+    /// SPIR-V 1.3, for Vulkan: NAME.spv
+    Spirv,
+    /// Metal Shading Language 2.0: NAME.metal
+    Msl,
+    /// HLSL, shader model 6.0: NAME.hlsl
+    Hlsl,
+    /// GLSL ES 3.10: NAME.comp
+    Glsl,
+}
+
+impl From<TargetArg> for Target {
+    fn from(target: TargetArg) -> Self {
+        match target {
+            TargetArg::Wgsl => Self::Wgsl,
+            TargetArg::Spirv => Self::SpirV,
+            TargetArg::Msl => Self::Msl,
+            TargetArg::Hlsl => Self::Hlsl,
+            TargetArg::Glsl => Self::Glsl,
+        }
+    }
+}
+
+/// `bottleneck shaders`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Beside the kernels stands index-TARGET.json, which says of each what a launch needs: entry point, \
+    workgroup, bindings and their places, members of Params. It lists the kernels of this call; its `skipped` are those that \
+    the language cannot express, which are also named on stderr.\n\
+    Every kernel has been validated by naga. They are written as the engine compiles them: without bounds checks and loop \
+    guards, so Params and buffers must be right."
+)]
+pub struct ShadersArgs {
+    /// The language.
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub target: TargetArg,
+    /// The folder to write into, created if its parent is there. Files of the same names are overwritten, others left alone;
+    /// each appears whole or not at all, and none before all are written.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write only the kernels whose name contains this.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
 }
 
 impl SpecArgs {

@@ -31,6 +31,28 @@ pub enum CliError {
     /// Arguments that clap cannot see are wrong.
     #[error("{0}")]
     Usage(String),
+    /// No kernel's name contains what was asked for.
+    #[error("no kernel's name contains {name:?}; some of the {all}: {}", some.join(", "))]
+    NoKernel {
+        /// What was asked for.
+        name: String,
+        /// One name per family.
+        some: Vec<String>,
+        /// How many kernels there are.
+        all: usize,
+    },
+    /// A language can express none of the kernels that were asked for.
+    #[error("{kernel}{} cannot be written as {target}: {reason}", others(*more))]
+    NotExpressible {
+        /// The first of them.
+        kernel: String,
+        /// How many there are besides.
+        more: usize,
+        /// The language.
+        target: &'static str,
+        /// What the writer says of the first.
+        reason: String,
+    },
     /// A result is beyond tolerance.
     #[error("verification failed: {0}")]
     Wrong(String),
@@ -59,7 +81,7 @@ impl CliError {
                 ErrorKind::Gpu => super::EXIT_GPU,
                 ErrorKind::Input => EXIT_USAGE,
             },
-            Self::Usage(_) | Self::OutputClosed => EXIT_USAGE,
+            Self::Usage(_) | Self::NoKernel { .. } | Self::NotExpressible { .. } | Self::OutputClosed => EXIT_USAGE,
         }
     }
 }
@@ -82,4 +104,9 @@ fn advice(error: &Error) -> &'static str {
     } else {
         ""
     }
+}
+
+/// ` and 3 more`, or nothing.
+fn others(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }

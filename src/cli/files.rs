@@ -1,10 +1,11 @@
-//! Writing the output file: whole or not at all, and never over an input.
+//! Writing output files: whole or not at all, and never over an input.
 
 use std::fs::{self, Metadata};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
+use tempfile::TempPath;
 use wgpu_bottleneck::HostTensor;
 
 use super::error::CliError;
@@ -50,8 +51,13 @@ impl OutputFile {
 
     /// Writes a safetensors file with the tensor `out` beside its place, then moves it there in one step.
     pub fn write(&self, out: &HostTensor) -> Result<(), CliError> {
+        let bytes = serialize(out).map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
+        self.stage(&bytes)?.persist()
+    }
+
+    /// Writes a file beside its place, under another name.
+    fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
         let io = |source| CliError::io(&self.path, source);
-        let bytes = serialize(out).map_err(|error| io(std::io::Error::other(error)))?;
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -59,10 +65,69 @@ impl OutputFile {
         if let Some(present) = &self.present {
             file.as_file().set_permissions(present.permissions()).map_err(io)?;
         }
-        file.write_all(&bytes).map_err(io)?;
+        file.write_all(bytes).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
-        file.persist(&self.path).map_err(|error| io(error.error))?;
-        Ok(())
+        // Closed, because there may be more of them than a process may have open.
+        Ok(Staged { file: file.into_temp_path(), path: &self.path })
+    }
+}
+
+/// A file that is whole, and not in its place yet. Dropped, it leaves nothing.
+struct Staged<'a> {
+    file: TempPath,
+    path: &'a Path,
+}
+
+impl Staged<'_> {
+    /// Moves the file to its place in one step.
+    fn persist(self) -> Result<(), CliError> {
+        self.file.persist(self.path).map_err(|error| CliError::io(self.path, error.error))
+    }
+}
+
+/// A folder for many output files, checked before any work is done.
+#[derive(Debug)]
+pub struct OutputFolder {
+    path: PathBuf,
+    /// Whether it has to be created.
+    missing: bool,
+}
+
+impl OutputFolder {
+    /// Checks that the folder is there or can be created in one that is.
+    pub fn check(path: &Path) -> Result<Self, CliError> {
+        let missing = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => false,
+            Ok(_) => return Err(CliError::Usage(format!("{}: not a folder", path.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(source) => return Err(CliError::io(path, source)),
+        };
+        if missing {
+            let parent = parent(path);
+            fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
+        }
+        Ok(Self { path: path.to_owned(), missing })
+    }
+
+    /// Writes files by name and contents. All are whole before the first takes its place, so that what fails for want of
+    /// room or rights leaves the folder as it was; they take their places in order.
+    pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
+        if self.missing {
+            fs::create_dir(&self.path).map_err(|source| CliError::io(&self.path, source))?;
+        }
+        let written = self.write_into(files);
+        if written.is_err() && self.missing {
+            // Only where it is empty: what took its place stays.
+            let _ = fs::remove_dir(&self.path);
+        }
+        written
+    }
+
+    fn write_into(&self, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
+        let places = files.iter().map(|(name, _)| OutputFile::check(&self.path.join(name), &[]));
+        let places = places.collect::<Result<Vec<_>, _>>()?;
+        let staged = places.iter().zip(files).map(|(place, (_, bytes))| place.stage(bytes));
+        staged.collect::<Result<Vec<_>, _>>()?.into_iter().try_for_each(Staged::persist)
     }
 }
 

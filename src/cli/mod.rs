@@ -14,6 +14,7 @@ mod files;
 mod output;
 mod plan;
 mod seeded;
+mod shaders;
 mod timing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,6 +60,7 @@ fn run() -> u8 {
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Block(args)) => block::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::Shaders(args)) => shaders::run(&args),
     };
     match outcome {
         Ok(()) => 0,

@@ -1,0 +1,170 @@
+//! `bottleneck shaders`: every kernel as a file of another language, and an index that says how to launch each.
+
+use serde_json::{Value, json};
+use wgpu_bottleneck::error::GpuError;
+use wgpu_bottleneck::kernel::{Binding, Kernel, all_specialisations};
+use wgpu_bottleneck::shader::{Reflection, Target, Written, inspect, write};
+
+use super::args::ShadersArgs;
+use super::error::CliError;
+use super::files::OutputFolder;
+use super::output::{self, count};
+
+/// Runs the command.
+pub fn run(args: &ShadersArgs) -> Result<(), CliError> {
+    let folder = OutputFolder::check(&args.out)?;
+    let target = Target::from(args.target);
+    let mut export = Export::new(target);
+    for kernel in chosen(args.kernel.as_deref())? {
+        export.add(kernel)?;
+    }
+    for (kernel, reason) in &export.skipped {
+        output::progress(&format!("warning: {kernel} cannot be written as {}: {reason}", target.language()));
+    }
+    folder.write(&export.files()?)?;
+    output::print(&format!("{} in {}\n", export.summary(), args.out.display()))
+}
+
+/// The kernels whose name contains this; all where nothing is asked for.
+fn chosen(part: Option<&str>) -> Result<Vec<Kernel>, CliError> {
+    let mut all = all_specialisations();
+    let Some(part) = part else { return Ok(all) };
+    let matches: Vec<Kernel> = all.iter().copied().filter(|kernel| kernel.name().contains(part)).collect();
+    if !matches.is_empty() {
+        return Ok(matches);
+    }
+    let count = all.len();
+    // Specialisations come family by family.
+    all.dedup_by_key(|kernel| kernel.family);
+    Err(CliError::NoKernel { name: part.to_owned(), some: all.iter().map(Kernel::name).collect(), all: count })
+}
+
+/// The kernels in one language.
+struct Export {
+    target: Target,
+    /// Names and contents.
+    kernels: Vec<(String, Vec<u8>)>,
+    /// What the index says of each.
+    entries: Vec<Value>,
+    /// Kernels that the language cannot express, and why.
+    skipped: Vec<(String, String)>,
+}
+
+impl Export {
+    fn new(target: Target) -> Self {
+        Self { target, kernels: Vec::new(), entries: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Writes a kernel. A text that naga refuses is a bug of ours; what a writer refuses is noted.
+    fn add(&mut self, kernel: Kernel) -> Result<(), CliError> {
+        let name = kernel.name();
+        let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
+        let source = kernel.source().map_err(|error| refused(error.to_string()))?;
+        let (shader, reflection) = inspect(&source, kernel.family.uses_subgroups()).map_err(refused)?;
+        match write(&shader, self.target) {
+            Ok(written) => {
+                let file = format!("{name}.{}", self.target.extension());
+                self.entries.push(entry(&kernel, &file, &reflection, &written));
+                self.kernels.push((file, written.bytes));
+            }
+            Err(reason) => self.skipped.push((name, reason)),
+        }
+        Ok(())
+    }
+
+    /// One index per language, so that languages can share a folder.
+    fn index_name(&self) -> String {
+        format!("index-{}.json", self.target.name())
+    }
+
+    /// The kernels, then the index, so that what the index names is there.
+    fn files(&self) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+        if let ([], [(kernel, reason), rest @ ..]) = (&self.kernels[..], &self.skipped[..]) {
+            let (kernel, reason) = (kernel.clone(), reason.clone());
+            return Err(CliError::NotExpressible { kernel, more: rest.len(), target: self.target.language(), reason });
+        }
+        let index = (self.index_name(), format!("{:#}\n", self.index()).into_bytes());
+        Ok(self.kernels.iter().cloned().chain([index]).collect())
+    }
+
+    fn index(&self) -> Value {
+        let skipped = self.skipped.iter().map(|(name, reason)| json!({ "name": name, "reason": reason }));
+        json!({
+            "generator": concat!("wgpu-bottleneck ", env!("CARGO_PKG_VERSION")),
+            "target": self.target.name(),
+            "language": self.target.language(),
+            "kernels": self.entries,
+            "skipped": skipped.collect::<Value>(),
+        })
+    }
+
+    fn summary(&self) -> String {
+        let kernels = count(self.kernels.len(), "kernel", "kernels");
+        let skipped = match self.skipped.len() {
+            0 => String::new(),
+            skipped => format!(" ({skipped} skipped, which it cannot express)"),
+        };
+        format!("{kernels} as {}{skipped} and {}", self.target.language(), self.index_name())
+    }
+}
+
+/// What a launch of a kernel needs.
+fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written) -> Value {
+    let (tile, epilogue) = (kernel.tile, kernel.epilogue);
+    // Every member is a u32, as the host's struct is; a test holds the two against each other.
+    let members = reflection.members.iter().map(|m| json!({ "name": m.name, "type": "u32", "offset": m.offset }));
+    json!({
+        "name": kernel.name(),
+        "file": file,
+        "family": kernel.family.name(),
+        "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
+        "strided": kernel.strided,
+        "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
+        "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),
+        "entry_point": written.entry_point,
+        "workgroup_size": reflection.workgroup_size,
+        "workgroup_bytes": reflection.workgroup_bytes,
+        "bindings": bindings(kernel, written),
+        // Metal's alone: declared, never read.
+        "buffer_sizes": written.buffer_sizes,
+        "params": { "bytes": reflection.params_bytes, "members": members.collect::<Value>() },
+    })
+}
+
+/// The bindings: number, role and place in the language.
+fn bindings(kernel: &Kernel, written: &Written) -> Value {
+    let slot = |number: u32| written.slots.iter().find(|(binding, _)| *binding == number).map(|(_, slot)| slot);
+    let binding = |(number, binding): (u32, Binding)| {
+        let (role, kind, input) = match binding {
+            Binding::Params => ("params", "uniform", None),
+            Binding::Input(index) => ("input", "read-only storage", Some(index)),
+            Binding::Weights => ("weights", "read-only storage", None),
+            Binding::Output => ("output", "storage", None),
+        };
+        let mut value = json!({ "binding": number, "role": role, "kind": kind, "slot": slot(number) });
+        if let Some(index) = input {
+            value["input"] = index.into();
+        }
+        value
+    };
+    (0..).zip(kernel.bindings()).map(binding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kernel can be written today, so what is skipped is made up.
+    #[test]
+    fn what_cannot_be_written_is_never_silent() -> Result<(), CliError> {
+        let mut export = Export::new(Target::Glsl);
+        export.skipped.push(("coop".to_owned(), "no matrices".to_owned()));
+        let error = export.files().map_err(|error| (error.exit_code(), error.to_string()));
+        assert_eq!(error, Err((2, "coop cannot be written as GLSL ES 3.10: no matrices".to_owned())));
+        export.add(all_specialisations()[0])?;
+        assert_eq!(export.index()["skipped"], json!([{ "name": "coop", "reason": "no matrices" }]));
+        assert!(export.summary().contains("1 kernel as GLSL ES 3.10 (1 skipped"), "{}", export.summary());
+        assert_eq!(export.files()?.len(), 2);
+        Ok(())
+    }
+}
