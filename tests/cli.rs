@@ -228,6 +228,9 @@ fn plans_are_shown() -> Outcome {
     let count = |plan: &Value| plan["steps"].as_array().map(Vec::len);
     assert_eq!((count(&from_shape), &from_shape["command_buffers"]), (Some(3), &1.into()));
     assert_eq!((&from_shape["dispatches"], &from_shape["output"]), (&3.into(), &vec![2, 16, 3, 4].into()));
+    // The second convolution is the strided one: 7 columns in, 4 out.
+    let params = &from_shape["steps"][1]["dispatches"][0]["params"];
+    assert_eq!([&params["in_width"], &params["out_width"], &params["stride"]], [7, 4, 2], "{params}");
     let unfused = json(&[&base[..], &["--shape", "2,8,5,7", "--plan", "unfused", "--json"]].concat())?;
     assert_eq!((count(&unfused), &unfused["command_buffers"]), (Some(9), &1.into()));
     assert_eq!(from_shape["conv_flops"], unfused["conv_flops"]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::kernel::Capabilities;
-use wgpu_bottleneck::plan::{Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
+use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
 use wgpu_bottleneck::{Bottleneck, Shape, record};
 
 use super::args::{PlanArgs, read_input};
@@ -174,7 +174,7 @@ impl Shown<'_> {
         };
         let dispatches = recorded.dispatches.iter().map(|dispatch| {
             let (kernel, why) = (dispatch.kernel.name(), recorded.reason);
-            json!({ "kernel": kernel, "workgroups": dispatch.workgroups, "why": why })
+            json!({ "kernel": kernel, "workgroups": dispatch.workgroups, "params": params(dispatch), "why": why })
         });
         json!({
             "name": step.to_string(),
@@ -187,6 +187,14 @@ impl Shown<'_> {
             "dispatches": dispatches.collect::<Value>(),
         })
     }
+}
+
+/// The values of a dispatch's `Params` by name: with the file that `bottleneck shaders` writes, what a launch needs.
+fn params(dispatch: &Dispatch) -> Value {
+    let (members, _) = dispatch.kernel.host_params();
+    let word = |offset| dispatch.params[offset..].first_chunk().map(|&bytes| u32::from_ne_bytes(bytes));
+    let values = members.iter().map(|&(name, offset)| (name.to_owned(), word(offset).into()));
+    values.collect::<serde_json::Map<_, _>>().into()
 }
 
 /// The block in one line, in PyTorch's words.
