@@ -8,7 +8,7 @@
 //! //#include shared/relu       another file of the catalogue, assembled with the same values
 //! //#repeat r ROWS             the lines up to the matching //#end, with r = 0 .. ROWS-1
 //! //#if RELU                   kept where the value is not zero; //#else; //#end
-//! ${r}, ${r/N}, ${r%N}         a value, in decimal; the quotient or the remainder of two
+//! ${r}, ${r/N}, ${r*S+t}       a value, in decimal; sums, products, quotients and remainders (%) of values
 //! ```
 
 use std::collections::BTreeMap;
@@ -122,17 +122,21 @@ fn value(line: usize, scope: &[(&str, u32)], name: &str) -> Result<u32, Problem>
     name.parse().ok().or_else(named).ok_or_else(|| (line, format!("unknown value {name}")))
 }
 
-/// A value, or the quotient or remainder of two.
+/// A value, or an expression of values: `+` binds least, then `*`, `/` and `%` from left to right.
 fn expression(line: usize, scope: &[(&str, u32)], text: &str) -> Result<u32, Problem> {
-    let operands = |(left, right)| Ok((value(line, scope, left)?, value(line, scope, right)?));
-    let by_zero = || (line, format!("{text} divides by zero"));
-    if let Some((left, right)) = text.split_once('/').map(operands).transpose()? {
-        return left.checked_div(right).ok_or_else(by_zero);
+    let wrong = || (line, format!("{text} has no value"));
+    if let Some((left, right)) = text.split_once('+') {
+        let (left, right) = (expression(line, scope, left)?, expression(line, scope, right)?);
+        return left.checked_add(right).ok_or_else(wrong);
     }
-    if let Some((left, right)) = text.split_once('%').map(operands).transpose()? {
-        return left.checked_rem(right).ok_or_else(by_zero);
-    }
-    value(line, scope, text)
+    let Some(at) = text.rfind(['*', '/', '%']) else { return value(line, scope, text) };
+    let (left, right) = (expression(line, scope, &text[..at])?, value(line, scope, &text[at + 1..])?);
+    let result = match text.as_bytes()[at] {
+        b'*' => left.checked_mul(right),
+        b'/' => left.checked_div(right),
+        _ => left.checked_rem(right),
+    };
+    result.ok_or_else(wrong)
 }
 
 /// Writes one line with its `${name}`s replaced.
@@ -168,8 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn quotients_and_remainders() {
+    fn expressions() {
         assert_eq!(run("${r/8} ${r%8} ${r}", &[("r", 13)]), Ok("1 5 13\n".to_owned()));
+        assert_eq!(run("${1+r*2+8%3} ${r*8/4%5}", &[("r", 13)]), Ok("29 1\n".to_owned()));
+        assert!(run("${r/0}", &[("r", 13)]).is_err() && run("${r+}", &[("r", 13)]).is_err());
     }
 
     #[test]
