@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::{Random, Result, image};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
-use wgpu_bottleneck::kernel::{self, Kernel};
+use wgpu_bottleneck::kernel::{self, Kernel, Method};
 use wgpu_bottleneck::op::{Op, StepParams};
 use wgpu_bottleneck::plan::{KernelChoice, Placement, Plan, PlanKind, Slot, TensorId, schedule};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
@@ -183,7 +183,14 @@ fn contest(gpu: &Gpu, layer: &Layer, rounds: usize) -> Result<f64> {
         .iter()
         .map(|contestant| {
             let tile = contestant.kernel.tile;
-            let family = if contestant.kernel.family.uses_subgroups() { "subgroup " } else { "" };
+            let family = match (contestant.kernel.family.method(), contestant.kernel.wide) {
+                (Method::Subgroup, true) => "wide subgroup ",
+                (Method::Subgroup, false) => "subgroup ",
+                (Method::Window, true) => "wide window ",
+                (Method::Window, false) => "window ",
+                (Method::Staged | Method::StagedGroups, _) => "staged ",
+                _ => "",
+            };
             let text = format!("{family}l{}s{}r{}c{}", tile.lanes, tile.slices, tile.rows, tile.cols);
             let rate = format!("{:.1}", flops / contestant.best() / 1e9);
             if contestant.kernel == picked {

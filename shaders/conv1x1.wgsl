@@ -7,7 +7,7 @@
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Word>;
 //#end
 //#if RELU
 //#include shared/relu
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var k = 0u; k < params.in_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat r ROWS
-        let x${r} = src[a${r} + k];
+        let x${r} = unpack(src[a${r} + k]);
 //#repeat c COLS
         acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end

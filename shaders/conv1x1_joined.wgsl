@@ -4,7 +4,7 @@
 // For, fast because, loses when: as conv1x1, whose tile this is.
 //#include shared/conv_params
 //#include shared/mac
-@group(0) @binding(4) var<storage, read> shortcut: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> shortcut: array<Word>;
 //#if RELU
 //#include shared/relu
 //#end
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var k = 0u; k < params.in_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat r ROWS
-        let x${r} = src[a${r} + k];
+        let x${r} = unpack(src[a${r} + k]);
 //#repeat c COLS
         acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var k = 0u; k < params.shortcut_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat r ROWS
-        let x${r} = shortcut[b${r} + k];
+        let x${r} = unpack(shortcut[b${r} + k]);
 //#repeat c COLS
         acc${r}_${c} = mac(m${c}, x${r}, acc${r}_${c});
 //#end

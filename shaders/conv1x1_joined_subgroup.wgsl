@@ -3,7 +3,7 @@
 // For, fast because, loses when: as conv1x1_subgroup.
 //#include shared/conv_params
 //#include shared/mac
-@group(0) @binding(4) var<storage, read> shortcut: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> shortcut: array<Word>;
 //#if RELU
 //#include shared/relu
 //#end
@@ -18,23 +18,23 @@ fn main(
 //#include shared/tile
     // This lane loads the rows first_row + h * LANES + lane.
 //#repeat h HANDS
-    let row${h} = min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u);
-    let pixel${h} = pixel_at(row${h});
+    let own${h} = min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u);
+    let pixel${h} = pixel_at(own${h});
     let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
-    let a${h} = row${h} * params.in_vec4;
+    let a${h} = own${h} * params.in_vec4;
     let b${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.shortcut_vec4;
 //#end
     for (var k = 0u; k < params.in_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat h HANDS
-        let v${h} = src[a${h} + k];
+        let v${h} = unpack(src[a${h} + k]);
 //#end
 //#include shared/broadcast_rows
     }
     for (var k = 0u; k < params.shortcut_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat h HANDS
-        let v${h} = shortcut[b${h} + k];
+        let v${h} = unpack(shortcut[b${h} + k]);
 //#end
 //#include shared/broadcast_rows
     }

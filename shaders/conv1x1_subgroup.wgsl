@@ -7,7 +7,7 @@
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Word>;
 //#end
 //#if RELU
 //#include shared/relu
@@ -25,19 +25,19 @@ fn main(
 //#include shared/tile
     // This lane loads the rows first_row + h * LANES + lane.
 //#repeat h HANDS
-    let row${h} = min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u);
+    let own${h} = min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u);
 //#if STRIDED
-    let pixel${h} = pixel_at(row${h});
+    let pixel${h} = pixel_at(own${h});
     let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
     let a${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.in_vec4;
 //#else
-    let a${h} = row${h} * params.in_vec4;
+    let a${h} = own${h} * params.in_vec4;
 //#end
 //#end
     for (var k = 0u; k < params.in_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat h HANDS
-        let v${h} = src[a${h} + k];
+        let v${h} = unpack(src[a${h} + k]);
 //#end
 //#include shared/broadcast_rows
     }

@@ -4,7 +4,7 @@
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Word>;
 //#end
 //#if RELU
 //#include shared/relu
@@ -40,7 +40,7 @@ fn main(
             for (var k = 0u; k < params.in_vec4; k += 1u) {
 //#include shared/load_weights
 //#repeat h HANDS
-                let v${h} = select(vec4<f32>(0.0), src[a${h} + k], mask${h});
+                let v${h} = select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h});
 //#end
 //#include shared/broadcast_rows
             }

@@ -18,9 +18,10 @@ struct Params {
     bias_at: u32,            // where the bias begins in the weights, in vec4s
 }
 
+//#include shared/words
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> src: array<Word>;
 // [k / 4][column][4]: for each four input channels and each vec4 of output channels four vec4s, one per input channel.
 // Then the bias, a vec4 per column.
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Word>;
+@group(0) @binding(3) var<storage, read_write> dst: array<Word>;

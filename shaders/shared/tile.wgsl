@@ -3,10 +3,8 @@
     // so that no branch stands around the loop.
     let tile = (group.z * params.row_groups + group.y) * ${SLICES}u + local.y;
     let first_row = min(tile, params.rows) * ${ROWS}u;
-//#repeat c COLS
-    let column${c} = group.x * ${LANES}u * ${COLS}u + ${c}u * ${LANES}u + local.x;
-    var w${c} = min(column${c}, params.out_vec4 - 1u) * 4u;
+    let row_end = params.rows;
 //#repeat r ROWS
-    var acc${r}_${c} = vec4<f32>(0.0);
+    let row${r} = first_row + ${r}u;
 //#end
-//#end
+//#include shared/columns

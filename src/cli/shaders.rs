@@ -1,5 +1,7 @@
 //! `bottleneck shaders`: every kernel as a file of another language, and an index that says how to launch each.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::GpuError;
 use wgpu_bottleneck::kernel::{Binding, Kernel, all_specialisations};
@@ -18,10 +20,10 @@ pub fn run(args: &ShadersArgs) -> Result<(), CliError> {
     for kernel in chosen(args.kernel.as_deref())? {
         export.add(kernel)?;
     }
-    for (kernel, reason) in &export.skipped {
-        output::progress(&format!("warning: {kernel} cannot be written as {}: {reason}", target.language()));
-    }
     folder.write(&export.files()?)?;
+    for (reason, kernels) in export.skipped_by_reason() {
+        output::progress(&format!("skipped for {} ({reason}): {}", target.language(), kernels.join(", ")));
+    }
     output::print(&format!("{} in {}\n", export.summary(), args.out.display()))
 }
 
@@ -60,7 +62,7 @@ impl Export {
         let name = kernel.name();
         let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
         let source = kernel.source().map_err(|error| refused(error.to_string()))?;
-        let (shader, reflection) = inspect(&source, kernel.family.uses_subgroups()).map_err(refused)?;
+        let (shader, reflection) = inspect(&source, kernel.extensions()).map_err(refused)?;
         match write(&shader, self.target) {
             Ok(written) => {
                 let file = format!("{name}.{}", self.target.extension());
@@ -98,6 +100,15 @@ impl Export {
         })
     }
 
+    /// The names of the skipped kernels, by the reason: one line says it for all that share it.
+    fn skipped_by_reason(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (kernel, reason) in &self.skipped {
+            reasons.entry(reason).or_default().push(kernel);
+        }
+        reasons
+    }
+
     fn summary(&self) -> String {
         let kernels = count(self.kernels.len(), "kernel", "kernels");
         let skipped = match self.skipped.len() {
@@ -119,6 +130,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "family": kernel.family.name(),
         "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
         "strided": kernel.strided,
+        "wide": kernel.wide,
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
         "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),
         "entry_point": written.entry_point,
@@ -154,7 +166,7 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
 mod tests {
     use super::*;
 
-    /// Every kernel can be written today, so what is skipped is made up.
+    /// With made up names, so that no language must fail for it.
     #[test]
     fn what_cannot_be_written_is_never_silent() -> Result<(), CliError> {
         let mut export = Export::new(Target::Glsl);

@@ -25,7 +25,7 @@ impl Pipeline {
         let name = kernel.name();
         let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
         let source = kernel.source().map_err(|error| refused(error.to_string()))?;
-        let (shader, reflection) = shader::inspect(&source, kernel.family.uses_subgroups()).map_err(refused)?;
+        let (shader, reflection) = shader::inspect(&source, kernel.extensions()).map_err(refused)?;
         check_limits(&name, &reflection, gpu.capabilities())?;
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "compiling a kernel", || {
@@ -108,7 +108,7 @@ mod tests {
     fn workgroup_memory_beyond_the_limit_is_refused() -> Result<(), String> {
         let source = "var<workgroup> tile: array<f32, 4352>;
             @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { tile[i] = 0.0; }";
-        let (_, reflection) = shader::inspect(source, false)?;
+        let (_, reflection) = shader::inspect(source, shader::Extensions::default())?;
         assert_eq!(reflection.workgroup_bytes, 17 << 10);
         let error = check_limits("test", &reflection, &Capabilities::CORE);
         let (needs, limit) = (17 << 10, 16 << 10);

@@ -1,11 +1,11 @@
-//! Which kernels can carry out a step, and which one to take without measuring.
+//! Which kernels can carry out a step.
 
-use super::{Capabilities, Family, Kernel, Problem, Tile};
+use super::{Capabilities, Family, Kernel, Method, Problem, Tile};
 use crate::op::{Epilogue, Op};
 
 /// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
 /// loads are what costs (large tiles); several slices fill a GPU's subgroups (smaller tiles, more of them in flight).
-const CONV_TILES: [Tile; 8] = [
+const REGISTER_TILES: [Tile; 8] = [
     Tile::new(8, 1, 16, 2),
     Tile::new(8, 1, 16, 1),
     Tile::new(8, 1, 8, 2),
@@ -16,7 +16,7 @@ const CONV_TILES: [Tile; 8] = [
     Tile::new(16, 4, 1, 1),
 ];
 
-/// Grouped tiles have one column, because two columns of a lane may belong to different groups.
+/// Grouped register tiles have one column, because two columns of a lane may belong to different groups.
 const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
@@ -24,78 +24,102 @@ const GROUPED_TILES: [Tile; 4] =
 const SUBGROUP_TILES: [Tile; 4] =
     [Tile::new(8, 1, 24, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 2), Tile::new(8, 1, 8, 1)];
 
+/// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
+const STAGED_TILES: [Tile; 4] =
+    [Tile::new(8, 8, 8, 2), Tile::new(16, 16, 4, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 4, 1)];
+
+/// Window tiles: rows are pixels of one output line, as wide as the lines of ResNeXt's maps or a part of them.
+const WINDOW_TILES: [Tile; 6] = [
+    Tile::new(8, 1, 28, 2),
+    Tile::new(8, 1, 14, 2),
+    Tile::new(8, 1, 14, 1),
+    Tile::new(8, 1, 7, 1),
+    Tile::new(16, 4, 4, 2),
+    Tile::new(16, 4, 4, 1),
+];
+
+/// Staged tiles of whole groups: slices are lines, rows pixels side by side, lanes columns.
+const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
+
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
 fn tiles(family: Family) -> &'static [Tile] {
-    match family {
-        Family::Conv1x1 | Family::Conv3x3 | Family::Conv1x1Joined => &CONV_TILES,
-        Family::Conv3x3Grouped => &GROUPED_TILES,
-        Family::Conv1x1Subgroup | Family::Conv3x3Subgroup | Family::Conv1x1JoinedSubgroup => &SUBGROUP_TILES,
-        Family::BatchNormRelu | Family::ResidualAdd => &ELEMENTWISE_TILES,
+    match family.method() {
+        Method::Registers if family == Family::Conv3x3Grouped => &GROUPED_TILES,
+        Method::Registers => &REGISTER_TILES,
+        Method::Subgroup => &SUBGROUP_TILES,
+        Method::Staged => &STAGED_TILES,
+        Method::Window => &WINDOW_TILES,
+        Method::StagedGroups => &STAGED_GROUPS_TILES,
+        Method::Elementwise => &ELEMENTWISE_TILES,
     }
+}
+
+/// The tiles of a family, each with and without wide words where the family has both.
+fn variants(family: Family) -> impl Iterator<Item = (Tile, bool)> {
+    let words: &[bool] = if family.has_wide_form() { &[false, true] } else { &[false] };
+    words.iter().flat_map(move |&wide| tiles(family).iter().map(move |&tile| (tile, wide)))
 }
 
 /// Every kernel that can carry out the problem on a device with these capabilities.
 #[must_use]
 pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel> {
     let (epilogue, strided) = match problem.op {
-        Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1 && conv.taps() == 1),
+        Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1),
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
     };
-    let fits = |family: Family, tile: &Tile| {
-        (!family.uses_subgroups() || capabilities.subgroup_size == Some(tile.lanes))
-            && tile.lanes <= capabilities.max_workgroup_x
-            && tile.slices <= capabilities.max_workgroup_y
-            && tile.lanes * tile.slices <= capabilities.max_invocations
-    };
     let of_family = |&family: &Family| {
-        let fitting = tiles(family).iter().filter(move |tile| fits(family, tile));
-        fitting.map(move |&tile| Kernel { family, tile, epilogue, strided })
+        let strided = strided && family.has_strided_form();
+        variants(family).map(move |(tile, wide)| Kernel { family, tile, epilogue, strided, wide })
     };
-    Family::of(&problem.op).iter().flat_map(of_family).collect()
+    let every = Family::of(&problem.op).iter().flat_map(of_family);
+    every.filter(|kernel| kernel.suits(problem) && kernel.runs_on(capabilities).is_ok()).collect()
 }
 
-/// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
-///
-/// The rule: a tile's cost is what it computes, rows and columns behind the end included, times the loads that each of its
-/// multiply-adds costs (a tile of R rows and C columns loads R + 4 C vec4s for 4 R C multiply-adds of vec4s); on hardware, a
-/// tile that leaves the device fewer than `ENOUGH_INVOCATIONS` pays for the idle share. The first of equals wins.
-#[must_use]
-pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
-    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == capabilities.software;
-    let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
-    let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
-    let reason = match pool[..] {
-        [] | [_] => "the only one",
-        _ if capabilities.software => "software driver: the tile with the fewest loads, tails counted",
-        _ => "hardware: the tile with the fewest loads that still fills the device, tails counted",
-    };
-    let cost = |kernel: &&Kernel| estimated_cost(problem, kernel, capabilities);
-    pool.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).map(|&kernel| (kernel, reason))
-}
+impl Kernel {
+    /// Whether a device with these capabilities can run the kernel and has a use for it.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn runs_on(&self, capabilities: &Capabilities) -> Result<(), &'static str> {
+        let Tile { lanes, slices, .. } = self.tile;
+        let demands = [
+            (
+                !self.family.uses_subgroups() || capabilities.subgroup_size == Some(lanes),
+                "not every subgroup has as many lanes as its tile",
+            ),
+            (!self.wide || capabilities.int64, "no 64-bit integers"),
+            (!self.wide || capabilities.software, "words of 64 bits are for software drivers"),
+            (
+                lanes <= capabilities.max_workgroup_x
+                    && slices <= capabilities.max_workgroup_y
+                    && lanes * slices <= capabilities.max_invocations,
+                "the workgroup is too large",
+            ),
+            (self.workgroup_bytes() <= capabilities.max_workgroup_bytes, "too little workgroup memory"),
+        ];
+        demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))
+    }
 
-/// Invocations in flight below which a large GPU idles: 2048 resident on each of some 100 multiprocessors, and a little less
-/// than half of that hides latency well enough (an estimate; the benchmark harness will measure it).
-const ENOUGH_INVOCATIONS: f64 = 65_536.0;
-
-fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
-    let (output, layout) = problem.output;
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let round_up = |count: usize, step: u32| (count as u64).div_ceil(u64::from(step)) * u64::from(step);
-    let rows_done = round_up(output.pixels(), rows * slices) as f64;
-    let columns_done = round_up(layout.vec4_per_pixel(), lanes * cols) as f64;
-    let (r, c) = (f64::from(rows), f64::from(cols));
-    // Arithmetic and loads of one K quad, in multiply-adds of a vec4, per row and column: 4, and the tile's loads shared out.
-    // In multiply-adds, a load costs about 12 on a software driver (fitted to the tiles' rates on lavapipe of Mesa 22.3) and
-    // about 4 on hardware (an estimate, until the benchmark harness has measured it).
-    let load = if capabilities.software { 12.0 } else { 4.0 };
-    let row_loads = if kernel.family.uses_subgroups() { r / f64::from(lanes) } else { r };
-    let per_output = 4.0 + load * (row_loads + 4.0 * c) / (r * c);
-    let invocations = rows_done / r * (columns_done / c);
-    let idle = if capabilities.software { 1.0 } else { (ENOUGH_INVOCATIONS / invocations).max(1.0) };
-    rows_done * columns_done * per_output * idle
+    /// Whether the problem is of the form that the kernel is written for, beyond its operation.
+    fn suits(&self, problem: &Problem) -> bool {
+        let Op::Conv { conv, .. } = problem.op else { return true };
+        let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
+        let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
+        let short_steps = conv.dilation == 1 && conv.stride <= 2;
+        match self.family.method() {
+            // All columns of a lane lie in one group.
+            Method::Window => short_steps && group_columns.is_multiple_of(cols),
+            // A workgroup's columns are whole groups, and its input columns the same.
+            Method::StagedGroups => {
+                let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
+                short_steps && in_columns == group_columns && lanes.is_multiple_of(group_columns)
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Every specialisation that can ever be built: what tests validate.
@@ -104,18 +128,19 @@ pub fn all_specialisations() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
     for family in Family::ALL {
-        for &tile in tiles(family) {
+        for (tile, wide) in variants(family) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
                 let possible = match family {
-                    Family::Conv1x1 | Family::Conv1x1Subgroup => true,
-                    Family::Conv3x3 | Family::Conv3x3Grouped | Family::Conv3x3Subgroup => !strided,
-                    Family::Conv1x1Joined | Family::Conv1x1JoinedSubgroup => !strided && bias && !residual,
-                    Family::BatchNormRelu | Family::ResidualAdd => !strided && !bias && !residual,
+                    Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
+                        bias && !residual
+                    }
+                    Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
+                    _ => true,
                 };
-                if possible {
-                    all.push(Kernel { family, tile, epilogue: Epilogue { bias, residual, relu }, strided });
+                if possible && (!strided || family.has_strided_form()) {
+                    all.push(Kernel { family, tile, epilogue: Epilogue { bias, residual, relu }, strided, wide });
                 }
             }
         }

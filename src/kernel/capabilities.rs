@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub max_storage_buffers: u32,
     /// The size of every subgroup, where subgroup operations are on and there is but one size.
     pub subgroup_size: Option<u32>,
+    /// Whether shaders may use 64-bit integers.
+    pub int64: bool,
     /// Whether the device is a software driver on the CPU.
     pub software: bool,
 }
@@ -34,6 +36,7 @@ impl Capabilities {
         max_workgroup_bytes: 16 << 10,
         max_storage_buffers: 8,
         subgroup_size: None,
+        int64: false,
         software: false,
     };
 }

@@ -29,9 +29,9 @@ pub(super) fn dispatch(
         Op::BatchNorm { .. } | Op::Add { .. } => unreachable!("elementwise operations have their own dispatch"),
     };
     let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
+    let Tile { lanes, cols, .. } = kernel.tile;
     let columns = out_layout.vec4_per_pixel() as u64;
-    let row_tiles = (output.pixels() as u64).div_ceil(u64::from(rows * slices));
+    let row_tiles = kernel.row_tiles(output);
     let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
     let workgroups = [columns.div_ceil(u64::from(lanes * cols)), row_groups, row_tiles.div_ceil(row_groups)];
     let k = src_layout.vec4_per_pixel() / groups * taps + shortcut_vec4;

@@ -1,4 +1,4 @@
-//! The families: one per WGSL file and use, and the tile that cuts their work.
+//! The families: one per WGSL file and use, how each works, and the tile that cuts its work.
 
 use crate::op::{Conv, KernelSize, Op};
 
@@ -7,16 +7,26 @@ use crate::op::{Conv, KernelSize, Op};
 pub enum Family {
     /// `conv1x1.wgsl`.
     Conv1x1,
-    /// `conv3x3.wgsl`, dense.
-    Conv3x3,
-    /// `conv3x3.wgsl`, grouped.
-    Conv3x3Grouped,
-    /// `conv1x1_joined.wgsl`.
-    Conv1x1Joined,
+    /// `conv1x1_staged.wgsl`.
+    Conv1x1Staged,
     /// `conv1x1_subgroup.wgsl`.
     Conv1x1Subgroup,
+    /// `conv3x3.wgsl`, dense.
+    Conv3x3,
+    /// `conv3x3_staged.wgsl`.
+    Conv3x3Staged,
     /// `conv3x3_subgroup.wgsl`, dense.
     Conv3x3Subgroup,
+    /// `conv3x3.wgsl`, grouped.
+    Conv3x3Grouped,
+    /// `conv3x3_grouped_staged.wgsl`.
+    Conv3x3GroupedStaged,
+    /// `conv3x3_grouped_window.wgsl`.
+    Conv3x3GroupedWindow,
+    /// `conv1x1_joined.wgsl`.
+    Conv1x1Joined,
+    /// `conv1x1_joined_staged.wgsl`.
+    Conv1x1JoinedStaged,
     /// `conv1x1_joined_subgroup.wgsl`.
     Conv1x1JoinedSubgroup,
     /// `batchnorm_relu.wgsl`.
@@ -25,15 +35,37 @@ pub enum Family {
     ResidualAdd,
 }
 
+/// How a family's kernels come by their operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Each value is used once.
+    Elementwise,
+    /// Each lane loads rows and weights of its own.
+    Registers,
+    /// Each lane loads some of the rows, and subgroup broadcasts hand them round.
+    Subgroup,
+    /// Tiles of rows and weights in workgroup memory, in stages.
+    Staged,
+    /// Each lane keeps a window of input pixels and slides along a line.
+    Window,
+    /// The input pixels of whole groups in workgroup memory, once; then windows.
+    StagedGroups,
+}
+
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Conv1x1,
-        Self::Conv3x3,
-        Self::Conv3x3Grouped,
-        Self::Conv1x1Joined,
+        Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
+        Self::Conv3x3,
+        Self::Conv3x3Staged,
         Self::Conv3x3Subgroup,
+        Self::Conv3x3Grouped,
+        Self::Conv3x3GroupedStaged,
+        Self::Conv3x3GroupedWindow,
+        Self::Conv1x1Joined,
+        Self::Conv1x1JoinedStaged,
         Self::Conv1x1JoinedSubgroup,
         Self::BatchNormRelu,
         Self::ResidualAdd,
@@ -45,12 +77,14 @@ impl Family {
     pub fn of(op: &Op) -> &'static [Self] {
         let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
         match op {
-            Op::Conv { conv, .. } if dense1x1(conv) => &[Self::Conv1x1, Self::Conv1x1Subgroup],
+            Op::Conv { conv, .. } if dense1x1(conv) => &[Self::Conv1x1, Self::Conv1x1Staged, Self::Conv1x1Subgroup],
             Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[],
-            Op::Conv { conv: Conv { groups: 1, .. }, .. } => &[Self::Conv3x3, Self::Conv3x3Subgroup],
-            Op::Conv { .. } => &[Self::Conv3x3Grouped],
+            Op::Conv { conv: Conv { groups: 1, .. }, .. } => {
+                &[Self::Conv3x3, Self::Conv3x3Staged, Self::Conv3x3Subgroup]
+            }
+            Op::Conv { .. } => &[Self::Conv3x3Grouped, Self::Conv3x3GroupedStaged, Self::Conv3x3GroupedWindow],
             Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => {
-                &[Self::Conv1x1Joined, Self::Conv1x1JoinedSubgroup]
+                &[Self::Conv1x1Joined, Self::Conv1x1JoinedStaged, Self::Conv1x1JoinedSubgroup]
             }
             Op::JoinedConv { .. } => &[],
             Op::BatchNorm { .. } => &[Self::BatchNormRelu],
@@ -58,10 +92,36 @@ impl Family {
         }
     }
 
+    /// How its kernels come by their operands.
+    #[must_use]
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Conv1x1 | Self::Conv3x3 | Self::Conv3x3Grouped | Self::Conv1x1Joined => Method::Registers,
+            Self::Conv1x1Staged | Self::Conv3x3Staged | Self::Conv1x1JoinedStaged => Method::Staged,
+            Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv1x1JoinedSubgroup => Method::Subgroup,
+            Self::Conv3x3GroupedStaged => Method::StagedGroups,
+            Self::Conv3x3GroupedWindow => Method::Window,
+            Self::BatchNormRelu | Self::ResidualAdd => Method::Elementwise,
+        }
+    }
+
     /// Whether the family broadcasts within subgroups, of which each must be as wide as its tile.
     #[must_use]
     pub const fn uses_subgroups(self) -> bool {
-        matches!(self, Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv1x1JoinedSubgroup)
+        matches!(self.method(), Method::Subgroup)
+    }
+
+    /// Whether the family has a form of its own for strides other than 1.
+    #[must_use]
+    pub const fn has_strided_form(self) -> bool {
+        matches!(self, Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup)
+            || matches!(self.method(), Method::Window | Method::StagedGroups)
+    }
+
+    /// Whether the family has a form that reads and writes words of 64 bits.
+    #[must_use]
+    pub const fn has_wide_form(self) -> bool {
+        matches!(self.method(), Method::Subgroup | Method::Window)
     }
 
     /// The family's name.
@@ -69,11 +129,16 @@ impl Family {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Conv1x1 => "conv1x1",
-            Self::Conv3x3 => "conv3x3",
-            Self::Conv3x3Grouped => "conv3x3_grouped",
-            Self::Conv1x1Joined => "conv1x1_joined",
+            Self::Conv1x1Staged => "conv1x1_staged",
             Self::Conv1x1Subgroup => "conv1x1_subgroup",
+            Self::Conv3x3 => "conv3x3",
+            Self::Conv3x3Staged => "conv3x3_staged",
             Self::Conv3x3Subgroup => "conv3x3_subgroup",
+            Self::Conv3x3Grouped => "conv3x3_grouped",
+            Self::Conv3x3GroupedStaged => "conv3x3_grouped_staged",
+            Self::Conv3x3GroupedWindow => "conv3x3_grouped_window",
+            Self::Conv1x1Joined => "conv1x1_joined",
+            Self::Conv1x1JoinedStaged => "conv1x1_joined_staged",
             Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",
             Self::BatchNormRelu => "batchnorm_relu",
             Self::ResidualAdd => "residual_add",

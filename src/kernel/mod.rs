@@ -11,16 +11,21 @@ mod elementwise;
 mod family;
 mod host;
 mod pack;
+mod select;
 
 use crate::error::{GpuError, Result};
 use crate::op::{Epilogue, Op, StepParams};
-use crate::shader::{self, AssembleError, Values};
+use crate::shader::{self, AssembleError, Extensions, Values};
 use crate::tensor::{ChannelLayout, Shape};
 
-pub use candidates::{all_specialisations, candidates, select};
+pub use candidates::{all_specialisations, candidates};
 pub use capabilities::Capabilities;
-pub use family::{Family, Tile};
+pub use family::{Family, Method, Tile};
 pub use host::HostStruct;
+pub use select::select;
+
+/// Quads of K in one stage of a staged kernel: 16 channels.
+const STAGE_QUADS: u32 = 4;
 
 /// What a kernel needs to know of a step: the operation, and the shapes and layouts of what it reads and writes.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +47,10 @@ pub struct Kernel {
     pub tile: Tile,
     /// What follows the sums.
     pub epilogue: Epilogue,
-    /// Whether the rows of a 1x1 convolution step over input pixels.
+    /// Whether the rows of a 1x1 convolution step over input pixels; whether a window moves by two pixels, not one.
     pub strided: bool,
+    /// Whether memory is read and written in words of 64 bits.
+    pub wide: bool,
 }
 
 /// What stands behind a binding of a kernel.
@@ -66,7 +73,13 @@ impl Kernel {
         let Tile { lanes, slices, rows, cols } = self.tile;
         let mut name = format!("{}_l{lanes}s{slices}r{rows}c{cols}", self.family.name());
         let Epilogue { bias, residual, relu } = self.epilogue;
-        for (flag, text) in [(self.strided, "_strided"), (bias, "_bias"), (residual, "_residual"), (relu, "_relu")] {
+        for (flag, text) in [
+            (self.wide, "_wide"),
+            (self.strided, "_strided"),
+            (bias, "_bias"),
+            (residual, "_residual"),
+            (relu, "_relu"),
+        ] {
             name.push_str(if flag { text } else { "" });
         }
         name
@@ -90,7 +103,18 @@ impl Kernel {
             ("RESIDUAL", residual.into()),
             ("RELU", relu.into()),
             ("STRIDED", self.strided.into()),
+            ("WIDE", self.wide.into()),
             ("GROUPED", (self.family == Family::Conv3x3Grouped).into()),
+            ("ADJACENT", (self.family == Family::Conv3x3GroupedWindow).into()),
+            // Of a window: its stride, and the input pixels of one kernel line that ROWS output pixels see. N lines of output
+            // see N * STRIDE + BORDER of input.
+            ("STRIDE", self.window_stride()),
+            ("BORDER", 3 - self.window_stride()),
+            ("WINDOW", self.window()),
+            // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
+            ("DEPTH", STAGE_QUADS),
+            ("ROW_LOADS", STAGE_QUADS * rows / lanes),
+            ("WEIGHT_LOADS", 4 * STAGE_QUADS * cols / slices),
         ]);
         shader::assemble(self.family.file(), &values)
     }
@@ -102,7 +126,9 @@ impl Kernel {
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
-            Family::Conv1x1Joined | Family::Conv1x1JoinedSubgroup => vec![Params, Input(0), Weights, Output, Input(1)],
+            Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
+                vec![Params, Input(0), Weights, Output, Input(1)]
+            }
             _ => {
                 let mut bindings = vec![Params, Input(0), Weights, Output];
                 bindings.extend(self.epilogue.residual.then_some(Input(1)));
@@ -132,6 +158,46 @@ impl Kernel {
     #[must_use]
     pub fn packed_values(&self, problem: &Problem) -> usize {
         pack::packed_values(problem)
+    }
+
+    /// How far a window moves from one output pixel to the next.
+    const fn window_stride(&self) -> u32 {
+        if self.strided { 2 } else { 1 }
+    }
+
+    /// Input pixels of one line that a lane of a window kernel sees.
+    const fn window(&self) -> u32 {
+        (self.tile.rows - 1) * self.window_stride() + 3
+    }
+
+    /// Bytes of workgroup memory.
+    #[must_use]
+    pub const fn workgroup_bytes(&self) -> u32 {
+        let Tile { lanes, slices, rows, cols } = self.tile;
+        let vec4s = match self.family.method() {
+            Method::Staged => 2 * STAGE_QUADS * (slices * rows + 4 * lanes * cols),
+            Method::StagedGroups => ((slices - 1) * self.window_stride() + 3) * self.window() * lanes,
+            _ => 0,
+        };
+        vec4s * 16
+    }
+
+    /// Workgroups that cover the rows of an output.
+    fn row_tiles(&self, output: Shape) -> u64 {
+        let Tile { slices, rows, .. } = self.tile;
+        let tiles = |count: usize, step: u32| (count as u64).div_ceil(u64::from(step));
+        let (images, strips) = (output.n as u64, tiles(output.w, rows));
+        match self.family.method() {
+            Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(slices)),
+            Method::StagedGroups => images * tiles(output.h, slices) * strips,
+            _ => tiles(output.pixels(), slices * rows),
+        }
+    }
+
+    /// What the text asks of a device beyond plain WGSL.
+    #[must_use]
+    pub fn extensions(&self) -> Extensions {
+        Extensions { subgroups: self.family.uses_subgroups(), int64: self.wide }
     }
 
     /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.

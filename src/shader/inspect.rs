@@ -10,8 +10,8 @@ use super::{Reader, prelude};
 pub struct Validated {
     /// The text, without any prelude.
     pub source: String,
-    /// Whether it may use subgroup operations.
-    pub subgroups: bool,
+    /// What it may use beyond plain WGSL.
+    pub extensions: Extensions,
     /// naga's module.
     pub module: Module,
     /// naga's analysis of it.
@@ -44,19 +44,30 @@ pub struct Reflection {
     pub params_bytes: u32,
 }
 
-/// Parses and validates a text, with no capability beyond plain WGSL but, where `subgroups` says so, subgroup operations.
+/// What a text may use beyond plain WGSL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extensions {
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// 64-bit integers.
+    pub int64: bool,
+}
+
+/// Parses and validates a text, with no capability beyond plain WGSL but the extensions.
 ///
 /// # Errors
 /// naga's message, one line.
-pub fn inspect(source: &str, subgroups: bool) -> Result<(Validated, Reflection), String> {
-    let capabilities = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
-    let text = format!("{}{source}", prelude(Reader::Naga, subgroups));
+pub fn inspect(source: &str, extensions: Extensions) -> Result<(Validated, Reflection), String> {
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, extensions.subgroups);
+    capabilities.set(Capabilities::SHADER_INT64, extensions.int64);
+    let text = format!("{}{source}", prelude(Reader::Naga, extensions));
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let reflection = reflect(&module);
-    Ok((Validated { source: source.to_owned(), subgroups, module, info }, reflection))
+    Ok((Validated { source: source.to_owned(), extensions, module, info }, reflection))
 }
 
 fn one_line(message: &str) -> String {

@@ -9,6 +9,6 @@ mod write;
 
 pub use assemble::{AssembleError, Values, assemble};
 pub use catalogue::{ENTRY_POINT, names, text};
-pub use inspect::{Member, Reflection, Validated, inspect};
+pub use inspect::{Extensions, Member, Reflection, Validated, inspect};
 pub use target::{Reader, Target, prelude};
 pub use write::{Written, write};

@@ -1,5 +1,7 @@
 //! The languages that a shader is written in, and what readers of WGSL disagree on.
 
+use super::Extensions;
+
 /// A language that a shader can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -44,6 +46,13 @@ impl Target {
         }
     }
 
+    /// Whether the language has everything that a text with these extensions may use: 64-bit integers are in naga's dialect
+    /// of WGSL, but neither in the browsers' nor in GLSL ES.
+    #[must_use]
+    pub const fn expresses(self, extensions: Extensions) -> bool {
+        !(extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl))
+    }
+
     /// What the names of its files end in, as the compilers of the language expect them.
     #[must_use]
     pub const fn extension(self) -> &'static str {
@@ -72,8 +81,8 @@ pub enum Reader {
 /// `enable subgroups;`, and naga 30 refuses that very line, and takes the operations for granted where the validator's
 /// capabilities allow them.
 #[must_use]
-pub const fn prelude(reader: Reader, subgroups: bool) -> &'static str {
-    match (reader, subgroups) {
+pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
+    match (reader, extensions.subgroups) {
         (Reader::Browser, true) => "enable subgroups;\n",
         (Reader::Browser, false) | (Reader::Naga, _) => "",
     }
@@ -87,7 +96,8 @@ mod tests {
     #[test]
     fn naga_still_refuses_what_browsers_demand() {
         let text = "@compute @workgroup_size(8) fn main(@builtin(subgroup_size) size: u32) { }";
-        let parsed = |reader| naga::front::wgsl::parse_str(&format!("{}{text}", prelude(reader, true))).is_ok();
+        let extensions = Extensions { subgroups: true, ..Extensions::default() };
+        let parsed = |reader| naga::front::wgsl::parse_str(&format!("{}{text}", prelude(reader, extensions))).is_ok();
         assert_eq!((parsed(Reader::Naga), parsed(Reader::Browser)), (true, false));
     }
 }

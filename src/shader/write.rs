@@ -24,12 +24,15 @@ pub struct Written {
 /// keep naga's guard where its writers cannot leave it out (HLSL).
 ///
 /// # Errors
-/// What naga's writer says; WGSL cannot fail.
+/// What naga's writer says, or that the language lacks what the shader uses ([`Target::expresses`]).
 pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
+    if !target.expresses(shader.extensions) {
+        return Err("the language has no 64-bit integers".to_owned());
+    }
     let slots = Slots::of(&shader.module);
     let (bytes, entry_point) = match target {
         Target::Wgsl => {
-            let text = format!("{}{}", prelude(Reader::Browser, shader.subgroups), shader.source);
+            let text = format!("{}{}", prelude(Reader::Browser, shader.extensions), shader.source);
             (text.into_bytes(), ENTRY_POINT.to_owned())
         }
         Target::SpirV => (spirv(shader)?, ENTRY_POINT.to_owned()),

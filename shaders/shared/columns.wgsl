@@ -1,0 +1,12 @@
+    // The columns of this lane, clamped to valid weights, and its sums.
+//#repeat c COLS
+//#if ADJACENT
+    let column${c} = (group.x * ${LANES}u + local.x) * ${COLS}u + ${c}u;
+//#else
+    let column${c} = group.x * ${LANES*COLS}u + ${c*LANES}u + local.x;
+//#end
+    var w${c} = min(column${c}, params.out_vec4 - 1u) * 4u;
+//#repeat r ROWS
+    var acc${r}_${c} = vec4<f32>(0.0);
+//#end
+//#end

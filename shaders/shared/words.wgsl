@@ -1,0 +1,26 @@
+// How a vec4 lies in memory. WIDE: as two 64-bit words, for software drivers that run one loop over the lanes for each scalar
+// that they load or store; two words are half as many loops as four. The bits are the same.
+//#if WIDE
+alias Word = vec2<u64>;
+
+fn unpack(word: Word) -> vec4<f32> {
+    let low = vec2<u32>(word);
+    let high = vec2<u32>(word >> vec2<u32>(32u));
+    return vec4<f32>(bitcast<f32>(low.x), bitcast<f32>(high.x), bitcast<f32>(low.y), bitcast<f32>(high.y));
+}
+
+fn pack(value: vec4<f32>) -> Word {
+    let bits = bitcast<vec4<u32>>(value);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2<u32>(32u));
+}
+//#else
+alias Word = vec4<f32>;
+
+fn unpack(word: Word) -> vec4<f32> {
+    return word;
+}
+
+fn pack(value: vec4<f32>) -> Word {
+    return value;
+}
+//#end
