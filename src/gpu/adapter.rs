@@ -136,8 +136,9 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
     (adapter.features() & (Features::SUBGROUP | Features::SHADER_INT64), limits)
 }
 
-/// Smaller is better: software last, then by kind, then by API.
-fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8) {
+/// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other software of its API: it is
+/// there to be tested against, has narrower subgroups, and the Vulkan loader lists added drivers first.
+fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
     let kind = match info.device_type {
         DeviceType::DiscreteGpu => u8::from(low_power),
         DeviceType::IntegratedGpu => u8::from(!low_power),
@@ -152,7 +153,7 @@ fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8) {
         wgpu::Backend::Gl => 3,
         wgpu::Backend::Noop => 4,
     };
-    (is_software(info), kind, api)
+    (is_software(info), kind, api, info.name.to_lowercase().contains("swiftshader"))
 }
 
 /// `WGPU_BACKEND`: names joined by commas. wgpu skips names it does not know; we do not, so that a typo is not another API.
@@ -196,6 +197,9 @@ mod tests {
         assert!(rank(&integrated, true) < rank(&discrete, true));
         assert!(rank(&integrated, false) < rank(&cpu, false));
         assert!(is_software(&gl) && rank(&discrete, false) < rank(&gl, false));
+        let swift = info("SwiftShader Device (Subzero)", DeviceType::Cpu, wgpu::Backend::Vulkan);
+        let cpu_gl = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Gl);
+        assert!(rank(&cpu, false) < rank(&swift, false) && rank(&swift, false) < rank(&cpu_gl, false));
         assert_eq!(AdapterChoice::parse("1"), AdapterChoice::Index(1));
         assert_eq!(AdapterChoice::parse("llvm"), AdapterChoice::Named("llvm".to_owned()));
     }
