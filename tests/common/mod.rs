@@ -22,9 +22,11 @@ pub struct Target {
     pub gpu: Gpu,
 }
 
-/// The devices that every suite runs on: the best one, the same with runtime checks, with core limits, and OpenGL.
-/// One that is missing is skipped loudly, or an error where `BOTTLENECK_REQUIRE_GPUS` says that none may be. Made once per test
-/// file, so that every kernel is compiled once.
+const SWIFTSHADER: &str = "SwiftShader";
+
+/// The devices that every suite runs on: the best one, the same with runtime checks, with core limits, OpenGL, and SwiftShader,
+/// a second Vulkan driver. One that is missing is skipped loudly, or an error where it is [`demanded`]. Made once per test file,
+/// so that every kernel is compiled once.
 pub fn targets() -> &'static [Target] {
     static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
     TARGETS.get_or_init(make_targets)
@@ -36,17 +38,26 @@ fn make_targets() -> Vec<Target> {
         ("runtime checks", AdapterChoice::Best, LimitsChoice::Adapter, true),
         ("core limits", AdapterChoice::Best, LimitsChoice::Core, false),
         ("OpenGL", AdapterChoice::Named("(gl,".to_owned()), LimitsChoice::Adapter, false),
+        (SWIFTSHADER, AdapterChoice::Named("swiftshader".to_owned()), LimitsChoice::Adapter, false),
     ];
-    let mut targets = Vec::new();
+    let mut targets: Vec<Target> = Vec::new();
     for (name, adapter, limits, runtime_checks) in wanted {
         match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks }) {
+            // The best adapter may be SwiftShader itself; once is enough.
+            Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
             Ok(gpu) => targets.push(Target { name, gpu }),
-            Err(error) if std::env::var_os("BOTTLENECK_REQUIRE_GPUS").is_some() => panic!("{name}: {error}"),
+            Err(error) if demanded(name) => panic!("{name}: {error}"),
             Err(error) => eprintln!("SKIPPED: no device \"{name}\": {error}"),
         }
     }
     assert!(!targets.is_empty(), "no GPU at all: run the tests through scripts/with-gpu");
     targets
+}
+
+/// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value those that Mesa's drivers
+/// make, which is all but SwiftShader.
+fn demanded(name: &str) -> bool {
+    std::env::var_os("BOTTLENECK_REQUIRE_GPUS").is_some_and(|which| which == "all" || name != SWIFTSHADER)
 }
 
 /// The first device of the matrix.
