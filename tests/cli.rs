@@ -12,7 +12,7 @@ mod shaders;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::dict::DictBuilder;
 use common::seeded::Seeded;
@@ -280,6 +280,7 @@ fn colours_and_logs_obey_the_environment() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_no_failure() -> Outcome {
+    use std::process::Stdio;
     for args in [&["devices"][..], &["--help"]] {
         let mut child = bottleneck().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         drop(child.stdout.take());
