@@ -26,7 +26,7 @@ pub struct Cli {
     pub command: Option<Command>,
     /// The demonstration's arguments.
     #[command(flatten)]
-    pub demo: AdapterArgs,
+    pub demo: DemoArgs,
 }
 
 /// The commands.
@@ -56,6 +56,17 @@ impl AdapterArgs {
         let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
         Ok(Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?)
     }
+}
+
+/// `bottleneck` without a command.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
 }
 
 /// `bottleneck devices`.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use wgpu_bottleneck::tensor::compare;
-use wgpu_bottleneck::{Block, Bottleneck, Error, Gpu, LoadOptions, Model, Shape};
+use wgpu_bottleneck::{Block, Bottleneck, Error, PlanKind, Shape};
 
 use super::error::CliError;
+use super::forced::Forced;
 use super::output::{self, Cell, Table};
 use super::seeded;
 use super::timing::{self, Buffers, Run, median};
@@ -16,12 +17,12 @@ const LAYERS: [usize; 4] = [3, 4, 6, 3];
 const FIRST_PLANES: usize = 16;
 
 /// Runs the part. Returns whether the numbers were right.
-pub fn run(gpu: &Gpu) -> Result<bool, CliError> {
+pub fn run(kernels: &Forced<'_>) -> Result<bool, CliError> {
     output::progress("a chain of 16 blocks ...");
     output::heading("A chain: ResNet-50's 16 blocks at a quarter of its channels, recorded anew for every run")?;
     let blocks = blocks()?;
     let input = seeded::input(Shape::new(1, FIRST_PLANES, 16, 16).map_err(Error::from)?, 1);
-    let model = Model::load(gpu, &blocks, input.shape(), &LoadOptions::default())?;
+    let (gpu, model) = (kernels.gpu(), kernels.load(&blocks, input.shape(), PlanKind::Fused)?);
     let buffers = Buffers::new(gpu, &model, &input)?;
     let runs = timing::interleaved(gpu, &[&buffers.bind(&model)?])?.concat();
     let comparison = compare(&model.reference(&input)?, &buffers.download(gpu, &model)?, model.tolerance());

@@ -5,12 +5,13 @@
 
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, LoadOptions, Model, Norm, PlanKind, Shape, StateDict,
+    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Model, Norm, PlanKind, Shape, StateDict,
 };
 
-use super::args::AdapterArgs;
+use super::args::DemoArgs;
 use super::devices::kind;
 use super::error::CliError;
+use super::forced::Forced;
 use super::output::{self, Cell, Table};
 use super::timing::{Buffers, interleaved, median};
 use super::{chain, seeded};
@@ -26,12 +27,14 @@ const PYTORCH: [(&str, &[u8]); 3] = [
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
 
 /// Runs the demonstration.
-pub fn run(args: &AdapterArgs) -> Result<(), CliError> {
-    let gpu = args.gpu()?;
+pub fn run(args: &DemoArgs) -> Result<(), CliError> {
+    let gpu = args.adapter.gpu()?;
+    let kernels = Forced::new(&gpu, args.kernel.as_deref());
     adapter(&gpu)?;
-    let mut wrong = pytorch(&gpu)?;
-    wrong += resnet(&gpu)?;
-    wrong += usize::from(!chain::run(&gpu)?);
+    let mut wrong = pytorch(&kernels)?;
+    wrong += resnet(&kernels)?;
+    wrong += usize::from(!chain::run(&kernels)?);
+    kernels.check()?;
     match wrong {
         0 => output::print("\nAll numbers are right.\n"),
         wrong => Err(CliError::Wrong(format!("{} beyond tolerance", output::count(wrong, "result is", "results are")))),
@@ -51,7 +54,7 @@ fn adapter(gpu: &Gpu) -> Result<(), CliError> {
 }
 
 /// The first part. Returns how many blocks came out wrong.
-fn pytorch(gpu: &Gpu) -> Result<usize, CliError> {
+fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::heading("PyTorch's blocks: bundled weights and input, compared with PyTorch's output")?;
     let mut table =
         Table::new(&["block", "input", "output", ">steps", ">dispatches", ">command buffers", ">largest error", ""]);
@@ -62,7 +65,7 @@ fn pytorch(gpu: &Gpu) -> Result<usize, CliError> {
         let block = Block::from_state_dict(&dict, "", &bundled_options(&dict)?)?;
         let (input, expected) = (dict.image("input")?, dict.image("out")?);
         let label = format!("{name}, {}", describe(block.spec()));
-        let mut model = Model::load(gpu, &[block], input.shape(), &LoadOptions::default())?;
+        let mut model = kernels.load(&[block], input.shape(), PlanKind::Fused)?;
         let comparison = compare(&expected, &model.run(&input)?, TOLERANCE);
         wrong += usize::from(!comparison.passed());
         let start = [label.into(), input.shape().into(), expected.shape().into()];
@@ -115,7 +118,7 @@ fn sized() -> Result<[Sized; 5], Error> {
 }
 
 /// The second part. Returns how many results were wrong.
-fn resnet(gpu: &Gpu) -> Result<usize, CliError> {
+fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::heading("ResNet-50's size: seeded weights, compared with the reference (f64 on the CPU), timed")?;
     let mut table = Table::new(&[
         "block",
@@ -132,7 +135,7 @@ fn resnet(gpu: &Gpu) -> Result<usize, CliError> {
     let mut wrong = 0;
     for (seed, sized) in (1..).zip(sized()?) {
         output::progress(&format!("{} ...", sized.name));
-        wrong += compare_plans(gpu, &sized, seed, &mut table)?;
+        wrong += compare_plans(kernels, &sized, seed, &mut table)?;
     }
     output::print(&table.render())?;
     output::print(
@@ -149,21 +152,20 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(gpu: &Gpu, block: &Block, input: &HostTensor, plan: PlanKind) -> Result<Self, CliError> {
-        let options = LoadOptions { plan, ..Default::default() };
-        let model = Model::load(gpu, std::slice::from_ref(block), input.shape(), &options)?;
-        let buffers = Buffers::new(gpu, &model, input)?;
+    fn new(kernels: &Forced<'_>, block: &Block, input: &HostTensor, plan: PlanKind) -> Result<Self, CliError> {
+        let model = kernels.load(std::slice::from_ref(block), input.shape(), plan)?;
+        let buffers = Buffers::new(kernels.gpu(), &model, input)?;
         Ok(Self { model, buffers })
     }
 }
 
 /// Times both plans of a block side by side, and checks what the timed runs wrote. Appends a row for each plan.
-fn compare_plans(gpu: &Gpu, sized: &Sized, seed: u64, table: &mut Table) -> Result<usize, CliError> {
+fn compare_plans(kernels: &Forced<'_>, sized: &Sized, seed: u64, table: &mut Table) -> Result<usize, CliError> {
     let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
-    let fused = Loaded::new(gpu, &block, &input, PlanKind::Fused)?;
-    let unfused = Loaded::new(gpu, &block, &input, PlanKind::Unfused)?;
+    let fused = Loaded::new(kernels, &block, &input, PlanKind::Fused)?;
+    let unfused = Loaded::new(kernels, &block, &input, PlanKind::Unfused)?;
     let bound = [fused.buffers.bind(&fused.model)?, unfused.buffers.bind(&unfused.model)?];
-    let runs = interleaved(gpu, &[&bound[0], &bound[1]])?;
+    let runs = interleaved(kernels.gpu(), &[&bound[0], &bound[1]])?;
     let speedup =
         median(runs[0].iter().zip(&runs[1]).map(|(a, b)| b.complete.as_secs_f64() / a.complete.as_secs_f64()));
     // The unfused plan's reference is nearest to PyTorch: no norm is folded there.
@@ -176,7 +178,7 @@ fn compare_plans(gpu: &Gpu, sized: &Sized, seed: u64, table: &mut Table) -> Resu
     let mut wrong = 0;
     for ((loaded, plan, label, speedup), runs) in rows.into_iter().zip(&runs) {
         let Loaded { model, buffers } = loaded;
-        let comparison = compare(&expected, &buffers.download(gpu, model)?, model.tolerance());
+        let comparison = compare(&expected, &buffers.download(kernels.gpu(), model)?, model.tolerance());
         wrong += usize::from(!comparison.passed());
         let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
         let flops = model.recording().plan.conv_flops() as f64;

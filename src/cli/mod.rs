@@ -11,6 +11,7 @@ mod demo;
 mod devices;
 mod error;
 mod files;
+mod forced;
 mod output;
 mod plan;
 mod seeded;

@@ -9,7 +9,7 @@ use super::adapter::{self, AdapterChoice};
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
 use crate::error::{GpuError, Result};
-use crate::kernel::{Capabilities, Kernel};
+use crate::kernel::{Capabilities, DeviceKind, Kernel};
 
 /// Which limits a device is created with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -188,6 +188,10 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         subgroup_size: one_size.then_some(info.subgroup_min_size),
         int64: features.contains(Features::SHADER_INT64),
-        software: adapter::is_software(info),
+        kind: match info.device_type {
+            _ if adapter::is_software(info) => DeviceKind::Software,
+            wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
+            _ => DeviceKind::Discrete,
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! Which kernels can carry out a step.
 
-use super::{Capabilities, Family, Kernel, Method, Problem, Tile};
+use super::{Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile};
 use crate::op::{Epilogue, Op};
 
 /// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
@@ -21,8 +21,14 @@ const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
 /// Subgroup tiles: rows are a multiple of the lanes, lanes the size of the device's subgroups.
-const SUBGROUP_TILES: [Tile; 4] =
-    [Tile::new(8, 1, 24, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 2), Tile::new(8, 1, 8, 1)];
+const SUBGROUP_TILES: [Tile; 6] = [
+    Tile::new(8, 1, 24, 2),
+    Tile::new(8, 1, 16, 2),
+    Tile::new(8, 1, 8, 2),
+    Tile::new(8, 1, 8, 1),
+    Tile::new(4, 1, 16, 2),
+    Tile::new(4, 1, 8, 1),
+];
 
 /// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
 const STAGED_TILES: [Tile; 4] =
@@ -91,7 +97,7 @@ impl Kernel {
                 "not every subgroup has as many lanes as its tile",
             ),
             (!self.wide || capabilities.int64, "no 64-bit integers"),
-            (!self.wide || capabilities.software, "words of 64 bits are for software drivers"),
+            (!self.wide || capabilities.kind == DeviceKind::Software, "words of 64 bits are for software drivers"),
             (
                 lanes <= capabilities.max_workgroup_x
                     && slices <= capabilities.max_workgroup_y

@@ -21,12 +21,23 @@ pub struct Capabilities {
     pub subgroup_size: Option<u32>,
     /// Whether shaders may use 64-bit integers.
     pub int64: bool,
-    /// Whether the device is a software driver on the CPU.
-    pub software: bool,
+    /// What sort of device it is.
+    pub kind: DeviceKind,
+}
+
+/// Sorts of devices, which want different tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    /// A driver that computes on the CPU: few lanes, loads that cost more than arithmetic, no memory on the chip.
+    Software,
+    /// A GPU that shares the CPU's memory: some thousand invocations fill it.
+    Integrated,
+    /// A GPU with memory of its own, or one that nothing is known of: tens of thousands of invocations fill it.
+    Discrete,
 }
 
 impl Capabilities {
-    /// The core limits of WebGPU (W3C, "WebGPU", section 3.6.2), on a hardware device.
+    /// The core limits of WebGPU (W3C, "WebGPU", section 3.6.2), on a GPU.
     pub const CORE: Self = Self {
         max_binding_bytes: 128 << 20,
         max_workgroups: 65_535,
@@ -37,6 +48,6 @@ impl Capabilities {
         max_storage_buffers: 8,
         subgroup_size: None,
         int64: false,
-        software: false,
+        kind: DeviceKind::Discrete,
     };
 }

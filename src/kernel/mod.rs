@@ -19,7 +19,7 @@ use crate::shader::{self, AssembleError, Extensions, Values};
 use crate::tensor::{ChannelLayout, Shape};
 
 pub use candidates::{all_specialisations, candidates};
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, DeviceKind};
 pub use family::{Family, Method, Tile};
 pub use host::HostStruct;
 pub use select::select;

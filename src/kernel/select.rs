@@ -1,43 +1,78 @@
 //! Which kernel to take, without measuring.
 
-use super::{Capabilities, Kernel, Method, Problem, Tile};
+use super::{Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
 ///
-/// The rule: a kernel's cost is what its tile computes, rows and columns behind the end included, times what each of its
-/// multiply-adds costs with its share of the tile's loads; on hardware, a tile that leaves the device fewer than
-/// `ENOUGH_INVOCATIONS` pays for the idle share. The first of equals wins.
+/// The rule, in order:
+/// 1. A software driver runs a workgroup's subgroups one after the other and pays for barriers and workgroup memory as for any
+///    other memory, so tiles of one slice are preferred there, and tiles of several slices on hardware.
+/// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they compute in
+///    vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the device idle for
+///    want of invocations pays for the idle share.
+/// 3. The first of equals.
 #[must_use]
 pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
-    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == capabilities.software;
+    let software = capabilities.kind == DeviceKind::Software;
+    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == software;
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
     let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
-    let reason = match pool[..] {
-        [] | [_] => "the only one",
-        _ if capabilities.software => "software driver: the tile with the fewest loads, tails counted",
-        _ => "hardware: the tile with the fewest loads that still fills the device, tails counted",
-    };
     let cost = |kernel: &&Kernel| estimated_cost(problem, kernel, capabilities);
-    pool.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).map(|&kernel| (kernel, reason))
+    let &kernel = pool.iter().copied().min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    Some((kernel, if pool.len() == 1 { "the only one" } else { reason(problem, &kernel, capabilities) }))
 }
 
-/// Invocations in flight below which a large GPU idles: 2048 resident on each of some 100 multiprocessors, and a little less
-/// than half of that hides latency well enough (an estimate; the benchmark harness will measure it).
-const ENOUGH_INVOCATIONS: f64 = 65_536.0;
+/// Why a kernel won, by how it comes by its operands.
+fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'static str {
+    let idles = idle_share(problem, kernel, capabilities) > 1.0;
+    match (capabilities.kind, kernel.family.method(), kernel.wide) {
+        (DeviceKind::Software, Method::Subgroup, true) => {
+            "software with 64-bit loads: rows by broadcast, two loads a vec4; the tile with the fewest, tails counted"
+        }
+        (DeviceKind::Software, Method::Subgroup, false) => {
+            "software: rows by broadcast; the tile with the fewest loads, tails counted"
+        }
+        (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
+        (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
+        (_, Method::Staged | Method::StagedGroups, _) if !idles => "hardware: operands on the chip, and enough tiles",
+        (_, _, _) if idles => "hardware: too small to fill the device, so small tiles",
+        _ => "hardware: the tile with the fewest loads that still fills the device",
+    }
+}
+
+/// Invocations in flight below which hardware idles. A large GPU holds 2048 on each of some 100 multiprocessors, and a little
+/// less than half of that hides latency well enough; an integrated one holds a tenth. Estimates, until the benchmark harness
+/// has measured them.
+const fn enough_invocations(kind: DeviceKind) -> f64 {
+    match kind {
+        DeviceKind::Software => 0.0,
+        DeviceKind::Integrated => 6_144.0,
+        DeviceKind::Discrete => 65_536.0,
+    }
+}
+
+/// Rows and columns that the kernel's tiles cover.
+fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
+    let (output, layout) = problem.output;
+    let Tile { lanes, slices, rows, cols } = kernel.tile;
+    let columns = u64::from(lanes * cols);
+    let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
+    ((kernel.row_tiles(output) * u64::from(slices * rows)) as f64, (column_tiles * columns) as f64)
+}
+
+/// How many times longer the kernel takes for want of invocations; 1 where there are enough.
+fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    let (rows, columns) = covered(problem, kernel);
+    let invocations = rows / f64::from(kernel.tile.rows) * (columns / f64::from(kernel.tile.cols));
+    (enough_invocations(capabilities.kind) / invocations).max(1.0)
+}
 
 /// The cost of all multiply-adds of a vec4 that the kernel does for one K quad, in such multiply-adds.
 fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
-    let (output, layout) = problem.output;
-    let Tile { lanes, rows, cols, .. } = kernel.tile;
-    let rows_done = (kernel.row_tiles(output) * u64::from(kernel.tile.slices * rows)) as f64;
-    let columns = u64::from(lanes * cols);
-    let columns_done = ((layout.vec4_per_pixel() as u64).div_ceil(columns) * columns) as f64;
-    let (r, c) = (f64::from(rows), f64::from(cols));
+    let (rows, columns) = covered(problem, kernel);
+    let tile = f64::from(kernel.tile.rows * kernel.tile.cols);
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
-    let per_output = 4.0 + loads(kernel, capabilities) / (r * c);
-    let invocations = rows_done / r * (columns_done / c);
-    let idle = if capabilities.software { 1.0 } else { (ENOUGH_INVOCATIONS / invocations).max(1.0) };
-    rows_done * columns_done * per_output * idle
+    rows * columns * (4.0 + loads(kernel, capabilities) / tile) * idle_share(problem, kernel, capabilities)
 }
 
 /// What the loads of one invocation and one K quad cost, in multiply-adds of a vec4.
@@ -47,10 +82,10 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     // Of a vec4 from memory: about 12 on a software driver (fitted to the tiles' rates on lavapipe of Mesa 22.3), half of that
     // in wide words, and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of it on
     // hardware. Those of hardware are estimates, until the benchmark harness has measured them.
-    let (memory, on_chip) = match (capabilities.software, kernel.wide) {
-        (true, false) => (12.0, 12.0),
-        (true, true) => (6.0, 12.0),
-        (false, _) => (4.0, 2.0),
+    let (memory, on_chip) = match (capabilities.kind, kernel.wide) {
+        (DeviceKind::Software, false) => (12.0, 12.0),
+        (DeviceKind::Software, true) => (6.0, 12.0),
+        _ => (4.0, 2.0),
     };
     match kernel.family.method() {
         Method::Elementwise => 0.0,

@@ -1,0 +1,54 @@
+//! `--kernel` over several models: the kernel is used wherever one of their steps has it.
+
+use std::cell::RefCell;
+
+use wgpu_bottleneck::error::GpuError;
+use wgpu_bottleneck::plan::KernelChoice;
+use wgpu_bottleneck::{Block, Error, Gpu, LoadOptions, Model, PlanKind, Shape};
+
+use super::error::CliError;
+
+/// The kernel that was asked for, and whether it was met.
+pub struct Forced<'a> {
+    gpu: &'a Gpu,
+    kernel: Option<&'a str>,
+    /// The complaint of the last model without the kernel, until a model has it.
+    missing: RefCell<Option<Error>>,
+    met: RefCell<bool>,
+}
+
+impl<'a> Forced<'a> {
+    /// For models on this device.
+    pub fn new(gpu: &'a Gpu, kernel: Option<&'a str>) -> Self {
+        Self { gpu, kernel, missing: RefCell::default(), met: RefCell::default() }
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
+    /// Loads a model, with the kernel where the model has a step for it.
+    pub fn load(&self, blocks: &[Block], input: Shape, plan: PlanKind) -> Result<Model, Error> {
+        let load = |kernels| Model::load(self.gpu, blocks, input, &LoadOptions { plan, kernels, ..Default::default() });
+        let Some(kernel) = self.kernel else { return load(KernelChoice::Ranked) };
+        match load(KernelChoice::Named(kernel.to_owned())) {
+            Err(error @ Error::Gpu(GpuError::NoSuchKernel { .. })) => {
+                *self.missing.borrow_mut() = Some(error);
+                load(KernelChoice::Ranked)
+            }
+            loaded => {
+                *self.met.borrow_mut() = true;
+                loaded
+            }
+        }
+    }
+
+    /// Complains where no model had the kernel.
+    pub fn check(&self) -> Result<(), CliError> {
+        match self.missing.take() {
+            Some(error) if !*self.met.borrow() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

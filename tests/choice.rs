@@ -1,0 +1,92 @@
+//! The rule that picks kernels, on a table: devices by layers. Nothing here needs a GPU.
+
+use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Kernel, candidates, select};
+use wgpu_bottleneck::network::plan_block;
+use wgpu_bottleneck::plan::PlanKind;
+use wgpu_bottleneck::{Bottleneck, Shape};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Mesa's lavapipe as version 22.3 reports itself.
+const LAVAPIPE: Capabilities = Capabilities {
+    max_invocations: 1024,
+    max_workgroup_x: 1024,
+    max_workgroup_y: 1024,
+    max_workgroup_bytes: 32 << 10,
+    subgroup_size: Some(8),
+    int64: true,
+    kind: DeviceKind::Software,
+    ..Capabilities::CORE
+};
+
+/// The devices of the table.
+const DEVICES: [(&str, Capabilities); 6] = [
+    ("lavapipe", LAVAPIPE),
+    ("llvmpipe GL", Capabilities { subgroup_size: None, int64: false, ..LAVAPIPE }),
+    ("SwiftShader", Capabilities { max_invocations: 256, subgroup_size: Some(4), int64: false, ..LAVAPIPE }),
+    // 132 multiprocessors, subgroups of 32.
+    ("H100", Capabilities { subgroup_size: Some(32), int64: true, kind: DeviceKind::Discrete, ..LAVAPIPE }),
+    // Subgroups of 8, 16 or 32 lanes, as the driver likes.
+    ("integrated", Capabilities { subgroup_size: None, int64: true, kind: DeviceKind::Integrated, ..LAVAPIPE }),
+    ("core limits", Capabilities::CORE),
+];
+
+/// Layers, and the kernel that each device takes, in the order of `DEVICES`.
+const TABLE: &[(&str, [&str; 6])] = &[];
+
+/// A layer of the table: its name, its block, the block's input, and the step.
+type Layer = (String, Bottleneck, Shape, usize);
+
+fn layers() -> Result<Vec<Layer>, Box<dyn std::error::Error>> {
+    let mut layers = Vec::new();
+    for (net, groups, base_width) in [("resnet50", 1, 64), ("resnext50", 32, 4)] {
+        for (stage, side) in [(1, 56), (2, 28), (3, 14), (4, 7)] {
+            let planes = 32 << stage;
+            let block = Bottleneck::torchvision(4 * planes, planes).groups(groups).base_width(base_width).build()?;
+            for (step, name) in ["conv1", "conv2", "conv3"].into_iter().enumerate() {
+                if groups == 1 || name == "conv2" {
+                    let image = Shape::new(1, 4 * planes, side, side)?;
+                    layers.push((format!("{net} layer{stage}.1 {name}"), block, image, step));
+                }
+            }
+        }
+    }
+    let strided = Bottleneck::torchvision(256, 128).stride(2).downsample(true);
+    layers.push(("resnet50 layer2.0 conv3".to_owned(), strided.build()?, Shape::new(1, 256, 56, 56)?, 2));
+    let strided = strided.groups(32).base_width(4).build()?;
+    layers.push(("resnext50 layer2.0 conv2".to_owned(), strided, Shape::new(1, 256, 56, 56)?, 1));
+    let batch = Bottleneck::torchvision(256, 64).build()?;
+    layers.push(("resnet50 layer1.1 conv2, batch 64".to_owned(), batch, Shape::new(64, 256, 56, 56)?, 1));
+    Ok(layers)
+}
+
+/// Family and tile, without the epilogue.
+fn short(kernel: &Kernel) -> String {
+    let name = kernel.name();
+    name.split_inclusive('_')
+        .take_while(|part| !["bias_", "bias"].contains(part))
+        .collect::<String>()
+        .trim_end_matches('_')
+        .to_owned()
+}
+
+#[test]
+fn the_table() -> Outcome {
+    let mut found = Vec::new();
+    for (name, block, image, step) in layers()? {
+        let plan = plan_block(&block, image, PlanKind::Fused)?;
+        let problem = plan.problem(&plan.steps[step]);
+        let pick = |(_, device): &(&str, Capabilities)| {
+            let pick = select(&problem, &candidates(&problem, device), device);
+            pick.map_or_else(|| "none".to_owned(), |(kernel, _)| short(&kernel))
+        };
+        found.push((name, DEVICES.each_ref().map(pick)));
+    }
+    let expected: Vec<(String, [String; 6])> =
+        TABLE.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
+    let listing = |table: &[(String, [String; 6])]| {
+        table.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect::<String>()
+    };
+    assert!(found == expected, "the picks have changed:\n{}", listing(&found));
+    Ok(())
+}
