@@ -1,5 +1,7 @@
 //! Errors of devices, their limits and what is run on them.
 
+use super::PatchError;
+
 /// What the GPU side can fail with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -80,6 +82,9 @@ pub enum GpuError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A patch does not fit the shader that it is for.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
     /// naga refused a shader (a bug of this crate).
     #[error("{kernel}: shader refused: {reason}")]
     Shader {
@@ -134,6 +139,7 @@ impl GpuError {
                 | GpuError::Buffer { .. }
                 | GpuError::SameBuffer
                 | GpuError::Recording { .. }
+                | GpuError::Patch(_)
         )
     }
 }

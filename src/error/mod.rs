@@ -1,6 +1,7 @@
 //! Every error of the crate: typed, with the numbers in it, and one line of text that names the tensor or the parameter.
 
 mod gpu;
+mod patch;
 mod shape;
 mod spec;
 mod weights;
@@ -8,6 +9,7 @@ mod weights;
 use std::path::PathBuf;
 
 pub use gpu::GpuError;
+pub use patch::PatchError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
 pub use weights::WeightsError;

@@ -10,6 +10,7 @@ use super::monitor::Monitor;
 use super::pipeline::Pipeline;
 use crate::error::{GpuError, Result};
 use crate::kernel::{Capabilities, DeviceKind, Kernel};
+use crate::shader::Patch;
 
 /// Which limits a device is created with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     info: AdapterInfo,
     capabilities: Capabilities,
     runtime_checks: bool,
+    /// Faults that its kernels are compiled with; none but in a self test of the self test.
+    patches: Vec<Patch>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
 }
 
@@ -113,7 +116,24 @@ impl Gpu {
     fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {
         let capabilities = capabilities(&device.limits(), device.features(), &info);
         let pipelines = Mutex::default();
-        Self { inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, pipelines }) }
+        let patches = Vec::new();
+        Self {
+            inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, patches, pipelines }),
+        }
+    }
+
+    /// The same device, with faults in its kernels: for proofs that a self test finds them. Kernels are compiled anew, and
+    /// always with wgpu's runtime checks, so that no fault reaches memory that is not bound.
+    ///
+    /// # Errors
+    /// [`GpuError::Patch`] for a patch that does not fit its file.
+    pub fn with_patches(&self, patches: &[Patch]) -> Result<Self> {
+        patches.iter().try_for_each(Patch::check).map_err(GpuError::from)?;
+        let Inner { device, queue, monitor, info, capabilities, .. } = &*self.inner;
+        let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
+        let (capabilities, patches, pipelines) = (*capabilities, patches.to_vec(), Mutex::default());
+        let inner = Inner { device, queue, monitor, info, capabilities, runtime_checks: true, patches, pipelines };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the device belongs to an app ([`Gpu::from_wgpu`]).
@@ -146,6 +166,12 @@ impl Gpu {
         adapter::describe(&self.inner.info)
     }
 
+    /// Whether kernels are compiled with wgpu's bounds checks and loop guards.
+    #[must_use]
+    pub fn runtime_checks(&self) -> bool {
+        self.inner.runtime_checks
+    }
+
     /// What the choice of kernels goes by.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
@@ -166,7 +192,7 @@ impl Gpu {
         if let Some(pipeline) = pipelines.get(&kernel) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(Pipeline::compile(self, kernel, self.inner.runtime_checks)?);
+        let pipeline = Arc::new(Pipeline::compile(self, kernel, self.inner.runtime_checks, &self.inner.patches)?);
         pipelines.insert(kernel, pipeline.clone());
         Ok(pipeline)
     }

@@ -11,7 +11,7 @@ use wgpu::{
 use super::Gpu;
 use crate::error::GpuError;
 use crate::kernel::{Capabilities, Kernel};
-use crate::shader::{self, ENTRY_POINT, Reflection};
+use crate::shader::{self, ENTRY_POINT, Patch, Reflection};
 
 /// A compiled kernel and the layout of its one bind group.
 #[derive(Debug)]
@@ -21,10 +21,10 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn compile(gpu: &Gpu, kernel: Kernel, runtime_checks: bool) -> Result<Self, GpuError> {
+    pub fn compile(gpu: &Gpu, kernel: Kernel, runtime_checks: bool, patches: &[Patch]) -> Result<Self, GpuError> {
         let name = kernel.name();
         let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
-        let source = kernel.source().map_err(|error| refused(error.to_string()))?;
+        let source = kernel.source_with(patches).map_err(|error| refused(error.to_string()))?;
         let (shader, reflection) = shader::inspect(&source, kernel.extensions()).map_err(refused)?;
         check_limits(&name, &reflection, gpu.capabilities())?;
         let inner = &gpu.inner;

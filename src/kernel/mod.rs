@@ -15,7 +15,7 @@ mod select;
 
 use crate::error::{GpuError, Result};
 use crate::op::{Epilogue, Op, StepParams};
-use crate::shader::{self, AssembleError, Extensions, Values};
+use crate::shader::{self, AssembleError, Extensions, Patch, Values};
 use crate::tensor::{ChannelLayout, Shape};
 
 pub use candidates::{all_specialisations, candidates};
@@ -90,6 +90,14 @@ impl Kernel {
     /// # Errors
     /// [`AssembleError`] for a mistake in a file of `shaders/`; a test assembles every specialisation.
     pub fn source(&self) -> Result<String, AssembleError> {
+        self.source_with(&[])
+    }
+
+    /// [`Kernel::source`] with faults in it, as the self test's mutants have them.
+    ///
+    /// # Errors
+    /// As [`Kernel::source`], and for a patch that does not fit its file.
+    pub fn source_with(&self, patches: &[Patch]) -> Result<String, AssembleError> {
         let Tile { lanes, slices, rows, cols } = self.tile;
         let Epilogue { bias, residual, relu } = self.epilogue;
         let values = Values::from([
@@ -116,7 +124,7 @@ impl Kernel {
             ("ROW_LOADS", STAGE_QUADS * rows / lanes),
             ("WEIGHT_LOADS", 4 * STAGE_QUADS * cols / slices),
         ]);
-        shader::assemble(self.family.file(), &values)
+        shader::assemble_with(self.family.file(), &values, patches)
     }
 
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.

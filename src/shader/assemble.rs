@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::catalogue;
+use super::patch::{Patch, patched};
 
 /// Named numbers that an assembly reads; flags are 0 or 1.
 pub type Values = BTreeMap<&'static str, u32>;
@@ -36,17 +37,33 @@ pub struct AssembleError {
 /// # Errors
 /// [`AssembleError`] for an unknown file or value, or directives that do not match.
 pub fn assemble(name: &str, values: &Values) -> Result<String, AssembleError> {
+    assemble_with(name, values, &[])
+}
+
+/// [`assemble`] with faults in the files: each patch changes the file that it names, wherever that is included.
+///
+/// # Errors
+/// As [`assemble`], and for a patch that does not fit its file.
+pub fn assemble_with(name: &str, values: &Values, patches: &[Patch]) -> Result<String, AssembleError> {
     let mut output = String::new();
-    file(name, values, &mut output)?;
+    file(name, Context { values, patches }, &mut output)?;
     Ok(output)
 }
 
-fn file(name: &str, values: &Values, output: &mut String) -> Result<(), AssembleError> {
+/// What is the same in every file of an assembly.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    values: &'a Values,
+    patches: &'a [Patch],
+}
+
+fn file(name: &str, context: Context<'_>, output: &mut String) -> Result<(), AssembleError> {
     let error = |line, problem: &str| AssembleError { file: name.to_owned(), line, problem: problem.to_owned() };
     let text = catalogue::text(name).ok_or_else(|| error(0, "no such file"))?;
+    let text = patched(name, text, context.patches).map_err(|problem| error(0, &problem.to_string()))?;
     let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
-    let scope: Vec<(&str, u32)> = values.iter().map(|(&name, &value)| (name, value)).collect();
-    block(&lines, &scope, values, output).map_err(|(line, problem)| error(line, &problem))
+    let scope: Vec<(&str, u32)> = context.values.iter().map(|(&name, &value)| (name, value)).collect();
+    block(&lines, &scope, context, output).map_err(|(line, problem)| error(line, &problem))
 }
 
 /// A line of a file and its number.
@@ -59,7 +76,12 @@ struct Line<'a> {
 type Problem = (usize, String);
 
 /// Writes lines with their directives carried out. `scope` is the values and the counters of the repeats around.
-fn block(mut lines: &[Line<'_>], scope: &[(&str, u32)], values: &Values, output: &mut String) -> Result<(), Problem> {
+fn block(
+    mut lines: &[Line<'_>],
+    scope: &[(&str, u32)],
+    context: Context<'_>,
+    output: &mut String,
+) -> Result<(), Problem> {
     while let [line, rest @ ..] = lines {
         lines = rest;
         let number = line.number;
@@ -68,18 +90,18 @@ fn block(mut lines: &[Line<'_>], scope: &[(&str, u32)], values: &Values, output:
             continue;
         };
         match directive.split_whitespace().collect::<Vec<_>>()[..] {
-            ["include", name] => file(name, values, output).map_err(|error| (number, error.to_string()))?,
+            ["include", name] => file(name, context, output).map_err(|error| (number, error.to_string()))?,
             ["repeat", counter, count] => {
                 let Body { yes, after, .. } = body(number, rest)?;
                 for index in 0..value(number, scope, count)? {
-                    block(yes, &[scope, &[(counter, index)]].concat(), values, output)?;
+                    block(yes, &[scope, &[(counter, index)]].concat(), context, output)?;
                 }
                 lines = after;
             }
             ["if", condition] => {
                 let Body { yes, no, after } = body(number, rest)?;
                 let kept = if value(number, scope, condition)? != 0 { yes } else { no };
-                block(kept, scope, values, output)?;
+                block(kept, scope, context, output)?;
                 lines = after;
             }
             _ => return Err((number, format!("unknown directive {directive}"))),
@@ -161,7 +183,8 @@ mod tests {
     fn run(text: &str, values: &[(&'static str, u32)]) -> Result<String, Problem> {
         let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
         let mut output = String::new();
-        block(&lines, values, &Values::new(), &mut output)?;
+        let context = Context { values: &Values::new(), patches: &[] };
+        block(&lines, values, context, &mut output)?;
         Ok(output)
     }
 

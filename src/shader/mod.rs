@@ -3,12 +3,14 @@
 mod assemble;
 mod catalogue;
 mod inspect;
+mod patch;
 mod slots;
 mod target;
 mod write;
 
-pub use assemble::{AssembleError, Values, assemble};
+pub use assemble::{AssembleError, Values, assemble, assemble_with};
 pub use catalogue::{ENTRY_POINT, names, text};
 pub use inspect::{Extensions, Member, Reflection, Validated, inspect};
+pub use patch::Patch;
 pub use target::{Reader, Target, prelude};
 pub use write::{Written, write};
