@@ -34,7 +34,7 @@ pub struct Executor {
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) gpu: Gpu,
-    recording: Recording,
+    pub(super) recording: Recording,
     pub(super) options: ExecutorOptions,
     /// One per dispatch, in order.
     launches: Vec<Launch>,
@@ -57,7 +57,7 @@ pub(super) struct OwnBuffers {
     pub(super) input: Buffer,
     pub(super) output: Buffer,
     staging: Buffer,
-    groups: Vec<BindGroup>,
+    pub(super) groups: Vec<BindGroup>,
 }
 
 /// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
@@ -305,7 +305,7 @@ impl Ready {
     }
 
     /// One command buffer per segment.
-    fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
+    pub(super) fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
         let mut first = 0;
         let record = |segment: usize| {
             let label = format!("block{}", self.recording.segments[segment].block);

@@ -1,11 +1,35 @@
 //! Self tests of memory: tensors filled with NaN before a run, so that nothing stale passes for a result, and guard bands
 //! behind each tensor, inside its binding, that must come back untouched.
 
-use wgpu::Buffer;
+use wgpu::{Buffer, BufferUsages};
 
 use super::Executor;
 use super::memory::{poison, poison_word};
-use crate::error::Result;
+use super::readback::Readback;
+use crate::error::{GpuError, Result, ShapeError};
+use crate::plan::{Placement, TensorId};
+use crate::tensor::HostTensor;
+
+/// What a run from poisoned memory left behind.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The plan's output.
+    pub output: HostTensor,
+    /// The first value of the output's channel padding that is not zero.
+    pub padding: Option<f32>,
+    /// The tensors whose guard band was written.
+    pub broken_guards: Vec<String>,
+    /// The given tensors that are no longer as they were given.
+    pub changed: Vec<String>,
+}
+
+/// A buffer of a probe: its name, what it holds before the run, and which bytes of that were given.
+struct Probed<'a> {
+    name: String,
+    buffer: &'a Buffer,
+    before: Vec<u8>,
+    given: usize,
+}
 
 impl Executor {
     /// Fills input, output and workspace, guard bands included, with NaN: for self tests, before [`Executor::run`].
@@ -38,6 +62,96 @@ impl Executor {
             }
         }
         Ok(broken)
+    }
+
+    /// One run with every tensor poisoned but those that are given, and one look at all that it left: for self tests of
+    /// recordings in which every tensor has a place of its own. What no step writes must be given: the plan's input, and
+    /// tensors in slots.
+    ///
+    /// # Errors
+    /// As [`Executor::run`]; [`GpuError::Recording`] for a given tensor that has no place or shares one.
+    pub fn probe(&mut self, given: &[(TensorId, &HostTensor)]) -> Result<Probe> {
+        self.make_own_buffers()?;
+        let probed = self.probed(given)?;
+        let Some(own) = &self.own else { unreachable!("made above") };
+        let bytes: usize = probed.iter().map(|probed| probed.before.len()).sum();
+        let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
+        let staging = self.ready.gpu.buffer("staging", bytes as u64, usage)?;
+        let inner = &self.ready.gpu.inner;
+        inner.monitor.guarded(&inner.device, "probing", || {
+            probed.iter().for_each(|probed| inner.queue.write_buffer(probed.buffer, 0, &probed.before));
+            let mut commands = self.ready.command_buffers(&own.groups);
+            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut at = 0;
+            for Probed { buffer, .. } in &probed {
+                copy.copy_buffer_to_buffer(buffer, 0, &staging, at, buffer.size());
+                at += buffer.size();
+            }
+            commands.push(copy.finish());
+            inner.queue.submit(commands);
+        })?;
+        let after = Readback::start(&self.ready.gpu, &staging)?.wait()?;
+        self.judge(&probed, &after)
+    }
+
+    /// Poison for every buffer, and the given values over it.
+    fn probed(&self, given: &[(TensorId, &HostTensor)]) -> Result<Vec<Probed<'_>>> {
+        let buffers = self.tensor_buffers().into_iter().enumerate();
+        let poisoned = |(tensor, (name, buffer)): (usize, (String, _))| Probed {
+            before: poison(tensor, wgpu::Buffer::size(buffer)),
+            name,
+            buffer,
+            given: 0,
+        };
+        let mut probed: Vec<Probed<'_>> = buffers.map(poisoned).collect();
+        let recording = &self.ready.recording;
+        for &(id, values) in given {
+            let info = recording.plan.tensor(id);
+            if values.shape() != info.shape {
+                let (expected, found) = (info.shape.dims().to_vec(), values.shape().dims().to_vec());
+                return Err(ShapeError::Mismatch { tensor: info.name.clone(), expected, found }.into());
+            }
+            let packed = values.to_nhwc(info.layout)?;
+            let place = match recording.places[id.0] {
+                Placement::Slot(slot) => slot,
+                Placement::Input => self.ready.slots.len(),
+                Placement::Output => self.ready.slots.len() + 1,
+            };
+            let bytes: &[u8] = bytemuck::cast_slice(&packed);
+            let Some(target) = probed.get_mut(place).filter(|target| target.given == 0) else {
+                let reason = "a given tensor has no place of its own";
+                return Err(GpuError::Recording { step: info.name.clone(), reason }.into());
+            };
+            target.before[..bytes.len()].copy_from_slice(bytes);
+            target.given = bytes.len();
+        }
+        Ok(probed)
+    }
+
+    /// Takes apart what all buffers hold after the run.
+    fn judge(&self, probed: &[Probed<'_>], after: &[u8]) -> Result<Probe> {
+        let plan = &self.ready.recording.plan;
+        let info = plan.tensor(plan.output);
+        let guard = self.ready.options.guard_bytes as usize;
+        let (mut broken_guards, mut changed, mut rest, mut values) = (Vec::new(), Vec::new(), after, Vec::new());
+        for (index, Probed { name, before, given, .. }) in probed.iter().enumerate() {
+            let (bytes, behind) = rest.split_at(before.len());
+            rest = behind;
+            if bytes[bytes.len() - guard..] != before[before.len() - guard..] {
+                broken_guards.push(name.clone());
+            }
+            if bytes[..*given] != before[..*given] {
+                changed.push(name.clone());
+            }
+            if index == self.ready.slots.len() + 1 {
+                values = bytemuck::pod_collect_to_vec(&bytes[..info.bytes()]);
+            }
+        }
+        let is_padding = |at: usize| info.layout.channel_at(at % (info.layout.vec4_per_pixel() * 4)).is_none();
+        let padding = values.iter().enumerate().find(|&(at, &value)| value != 0.0 && is_padding(at));
+        let padding = padding.map(|(_, &value)| value);
+        let output = HostTensor::from_nhwc(info.shape, info.layout, &values)?;
+        Ok(Probe { output, padding, broken_guards, changed })
     }
 
     /// The buffers that hold tensors, by name.

@@ -12,3 +12,4 @@ mod readback;
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Bound, Executor, ExecutorOptions};
+pub use guard::Probe;

@@ -5,7 +5,7 @@ mod bound;
 mod ops;
 
 use crate::error::ShapeError;
-use crate::op::StepParams;
+use crate::op::{Op, StepParams};
 use crate::plan::{Recording, Step, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
@@ -49,6 +49,45 @@ pub fn run_with_bound(
     let output = &every[recording.plan.output.0];
     let values = output.data.iter().map(|&value| value as f32).collect();
     Ok((HostTensor::new(output.shape, values)?, bound))
+}
+
+/// One operation on inputs of one's own.
+///
+/// # Errors
+/// [`ShapeError::Mismatch`] when the inputs do not fit the operation, [`ShapeError::Length`] when the parameters do not.
+pub fn run_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<HostTensor, ShapeError> {
+    Ok(apply_op(op, params, inputs)?.0)
+}
+
+/// Like [`run_op`], and also how near the sums came to where f32 stops being exact.
+///
+/// # Errors
+/// As [`run_op`].
+pub fn run_op_with_bound(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&HostTensor],
+) -> Result<(HostTensor, ExactBound), ShapeError> {
+    let (output, inputs) = apply_op(op, params, inputs)?;
+    let mut bound = ExactBound::default();
+    bound.widen(op, params, &inputs.iter().collect::<Vec<_>>(), output.shape());
+    Ok((output, bound))
+}
+
+/// The output, and the inputs as they were taken.
+fn apply_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<(HostTensor, Vec<Tensor64>), ShapeError> {
+    let shape = op.output_shape(&inputs.iter().map(|input| input.shape()).collect::<Vec<_>>())?;
+    if !params.fit(op) {
+        let tensor = format!("parameters of {}", op.name());
+        return Err(ShapeError::Length { tensor, expected: op.parameters(), found: 0 });
+    }
+    let widened = |input: &&HostTensor| Tensor64 {
+        shape: input.shape(),
+        data: input.data().iter().copied().map(f64::from).collect(),
+    };
+    let inputs: Vec<Tensor64> = inputs.iter().map(widened).collect();
+    let values = ops::apply(op, params, &inputs.iter().collect::<Vec<_>>(), shape);
+    Ok((HostTensor::new(shape, values.into_iter().map(|value| value as f32).collect())?, inputs))
 }
 
 /// Every tensor of the plan, by its index.

@@ -105,9 +105,7 @@ pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) 
             e == f || (e.is_nan() && f.is_nan())
         };
         if !good && result.mismatch.is_none() {
-            let shape = expected.shape();
-            let (w, h, c) = (shape.w, shape.h, shape.c);
-            let at = [index / (w * h * c), index / (w * h) % c, index / w % h, index % w];
+            let at = expected.shape().position(index);
             result.mismatch = Some(Mismatch { at, expected: e, found: f });
         }
     }

@@ -69,6 +69,13 @@ impl Shape {
     pub const fn pixels(self) -> usize {
         self.n * self.h * self.w
     }
+
+    /// Image, channel, row and column of the value at a flat NCHW index.
+    #[must_use]
+    pub const fn position(self, index: usize) -> [usize; 4] {
+        let Self { c, h, w, .. } = self;
+        [index / (w * h * c), index / (w * h) % c, index / w % h, index % w]
+    }
 }
 
 impl fmt::Display for Shape {
