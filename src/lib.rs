@@ -21,6 +21,7 @@ pub mod network;
 pub mod op;
 pub mod plan;
 pub mod reference;
+pub mod selftest;
 pub mod shader;
 pub mod tensor;
 pub mod weights;

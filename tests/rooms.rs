@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &["kernel", "op", "tensor", "error"]),
     ("reference", &["plan", "op", "tensor", "error"]),
     ("gpu", &["plan", "kernel", "shader", "op", "tensor", "error"]),
+    ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
     ("network", &["plan", "op", "tensor", "error"]),
     ("weights", &["network", "plan", "op", "tensor", "error"]),
     ("engine", &["weights", "network", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),

@@ -40,6 +40,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Write every kernel in another language, for whoever ports or audits them.
     Shaders(ShadersArgs),
+    /// Test whether this device and its driver compute right.
+    Selftest(SelftestArgs),
 }
 
 /// Which adapter.
@@ -215,6 +217,26 @@ pub struct ShadersArgs {
     /// Write only the kernels whose name contains this.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
+}
+
+/// `bottleneck selftest`.
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Test only the kernels whose name contains this, among them those that no block uses.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+    /// Load this deliberate fault: the test must fail.
+    #[arg(long, value_name = "NAME", conflicts_with = "mutants")]
+    pub mutant: Option<String>,
+    /// Prove that the test finds faults: list every mutant and the check that catches it.
+    #[arg(long)]
+    pub mutants: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
 }
 
 impl SpecArgs {

@@ -56,6 +56,9 @@ pub enum CliError {
     /// A result is beyond tolerance.
     #[error("verification failed: {0}")]
     Wrong(String),
+    /// A self test found something.
+    #[error("self test failed: {0}")]
+    Failed(String),
     /// Nobody reads our output any more.
     #[error("stdout is closed")]
     OutputClosed,
@@ -75,7 +78,7 @@ impl CliError {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Wrong(_) => EXIT_WRONG,
+            Self::Wrong(_) | Self::Failed(_) => EXIT_WRONG,
             Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {
                 _ if no_driver(error) => super::EXIT_GPU,
                 ErrorKind::Gpu => super::EXIT_GPU,

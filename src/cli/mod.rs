@@ -15,6 +15,7 @@ mod forced;
 mod output;
 mod plan;
 mod seeded;
+mod selftest;
 mod shaders;
 mod timing;
 
@@ -62,6 +63,7 @@ fn run() -> u8 {
         Some(Command::Block(args)) => block::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Shaders(args)) => shaders::run(&args),
+        Some(Command::Selftest(args)) => selftest::run(&args),
     };
     match outcome {
         Ok(()) => 0,

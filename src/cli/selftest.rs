@@ -1,0 +1,153 @@
+//! `bottleneck selftest`: whether this device and its driver compute right, and the proof that the test finds faults.
+
+use wgpu_bottleneck::Gpu;
+use wgpu_bottleneck::selftest::mutants::{self, Mutant, Prover, Verdict};
+use wgpu_bottleneck::selftest::{self, Failure, Options, Report};
+
+use super::args::SelftestArgs;
+use super::error::CliError;
+use super::output::{self, Table, count};
+
+/// Failures that are printed one by one; `--json` has all.
+const SHOWN: usize = 20;
+
+/// Runs the command.
+pub fn run(args: &SelftestArgs) -> Result<(), CliError> {
+    let mutant = args.mutant.as_deref().map(named).transpose()?;
+    let gpu = args.adapter.gpu()?;
+    if args.mutants {
+        return prove(&gpu, args);
+    }
+    let report = selftest::run(&gpu, &Options { kernel: args.kernel.clone(), mutant })?;
+    match args.json {
+        true => output::json(&value(&report)?)?,
+        false => output::print(&as_text(&report))?,
+    }
+    match (report.passed(), report.mutant) {
+        (true, _) => Ok(()),
+        (false, None) => Err(CliError::Failed(format!("{} of this device", found(&report)))),
+        (false, Some(mutant)) => Err(CliError::Failed(format!("{} with the mutant {mutant}", found(&report)))),
+    }
+}
+
+/// The mutant of this name.
+fn named(name: &str) -> Result<&'static Mutant, CliError> {
+    let unknown = || CliError::Usage(format!("no mutant {name}: `bottleneck selftest --mutants` lists them"));
+    mutants::find(name).ok_or_else(unknown)
+}
+
+fn found(report: &Report) -> String {
+    format!("{} of {}", count(report.failures.len(), "check failed", "checks failed"), report.checks)
+}
+
+/// Anything of the library's as JSON.
+fn value(report: &impl serde::Serialize) -> Result<serde_json::Value, CliError> {
+    serde_json::to_value(report).map_err(|error| CliError::Usage(format!("JSON: {error}")))
+}
+
+fn as_text(report: &Report) -> String {
+    let device = &report.device;
+    let mut text = format!("wgpu-bottleneck {}\n", report.version);
+    text += &format!("device   {} ({})\n", device.name, device.backend);
+    text += &format!("driver   {} {}\n", device.driver, device.driver_info);
+    text += &match device.subgroup_size {
+        Some(size) => format!("subgroups of {size} lanes\n"),
+        None => "subgroups off, or of several sizes\n".to_owned(),
+    };
+    if let Some(mutant) = report.mutant {
+        text += &format!("mutant   {mutant}: this fault was loaded on purpose\n");
+    }
+    let (kernels, cases) = (count(report.kernels.len(), "kernel", "kernels"), count(report.cases, "case", "cases"));
+    text += &format!("tested   {kernels}, {cases}, {} checks in {:.1} s\n", report.checks, report.seconds);
+    text += &skipped(report);
+    for failure in report.failures.iter().take(SHOWN) {
+        text += &format!("FAILED   {}\n", line(failure));
+    }
+    if report.failures.len() > SHOWN {
+        text += &format!("FAILED   and {} more (--json has all)\n", report.failures.len() - SHOWN);
+    }
+    for known in &report.known {
+        text += &format!("known    {}: {}\n", line(&known.failure), known.reason);
+    }
+    for reason in &report.no_longer_seen {
+        text += &format!("no longer seen: {reason}\n");
+    }
+    let verdict = match (report.passed(), report.known.is_empty()) {
+        (true, true) => "passed",
+        (true, false) => "passed but for known bugs of this driver",
+        (false, _) => "FAILED",
+    };
+    text + verdict + "\n"
+}
+
+/// The kernels that were not tested, by reason.
+fn skipped(report: &Report) -> String {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for skipped in &report.skipped {
+        match reasons.iter_mut().find(|(reason, _)| *reason == skipped.reason) {
+            Some((_, kernels)) => kernels.push(&skipped.kernel),
+            None => reasons.push((&skipped.reason, vec![&skipped.kernel])),
+        }
+    }
+    let line = |(reason, kernels): &(&str, Vec<&str>)| {
+        let what = count(kernels.len(), "kernel", "kernels");
+        format!("SKIPPED  {what}: each {reason}\n         {}\n", kernels.join(" "))
+    };
+    reasons.iter().map(line).collect()
+}
+
+fn line(Failure { kernel, case, check, what, .. }: &Failure) -> String {
+    format!("{kernel}, {case}: {}: {what}", check.name())
+}
+
+/// The proof: every mutant, one by one.
+fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
+    let name = args.kernel.as_deref().unwrap_or_default();
+    let chosen: Vec<&Mutant> = mutants::all().filter(|mutant| mutant.family.name().contains(name)).collect();
+    if chosen.is_empty() {
+        return Err(CliError::Usage(format!("no mutant of a kernel {name}")));
+    }
+    let (mut prover, mut verdicts) = (Prover::new(gpu), Vec::with_capacity(chosen.len()));
+    for mutant in chosen {
+        tracing::info!(mutant = mutant.name, "proving");
+        verdicts.push((mutant, prover.prove(mutant)?));
+    }
+    match args.json {
+        true => output::json(&verdicts.iter().map(|(mutant, verdict)| mutant_json(mutant, verdict)).collect())?,
+        false => output::print(&table(&gpu.describe(), &verdicts))?,
+    }
+    let wrong: Vec<&str> =
+        verdicts.iter().filter(|(_, verdict)| !verdict.holds()).map(|(mutant, _)| mutant.name).collect();
+    match wrong[..] {
+        [] => Ok(()),
+        _ => Err(CliError::Failed(format!("not caught: {}", wrong.join(", ")))),
+    }
+}
+
+fn mutant_json(mutant: &Mutant, verdict: &Verdict) -> serde_json::Value {
+    serde_json::json!({
+        "mutant": mutant.name,
+        "family": mutant.family.name(),
+        "fault": mutant.fault.name(),
+        "verdict": serde_json::to_value(verdict).unwrap_or_default(),
+    })
+}
+
+fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
+    let mut table = Table::new(&["mutant", "family", "fault", "verdict", "by"]);
+    let mut caught = 0;
+    for (mutant, verdict) in verdicts {
+        let by = |failure: &Failure| format!("{}, {}: {}", failure.kernel, failure.case, failure.check.name());
+        let (word, by) = match verdict {
+            Verdict::Caught(failure) => ("caught", by(failure)),
+            Verdict::Equivalent(reason) => ("equivalent", (*reason).to_owned()),
+            Verdict::Survived { cases } => ("SURVIVED", count(*cases, "case", "cases")),
+            Verdict::Mistaken(failure) => ("MISTAKEN", by(failure)),
+            Verdict::NotRun(reason) => ("not run", reason.clone()),
+        };
+        caught += usize::from(matches!(verdict, Verdict::Caught(_)));
+        table.row([mutant.name, mutant.family.name(), mutant.fault.name(), word, &by].map(Into::into));
+    }
+    let all = count(verdicts.len(), "mutant", "mutants");
+    format!("{device}\n{}{caught} of {all} caught\n", table.render())
+}

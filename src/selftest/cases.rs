@@ -1,0 +1,245 @@
+//! The table of cases: edge shapes, derived from the tile of the kernel that they are for.
+//!
+//! With R rows (output pixels) and C columns (`vec4`s of output channels) of a workgroup, every kernel meets: one pixel; one
+//! row or channel less than its tile, whole tiles, one more, and several tiles in both directions; sums that are no
+//! multiple of any step of K, channels that are no multiple of four; strides, dilations and an image smaller than the
+//! dilation; odd groups; and a grid that goes on in its next dimension. The case that finds most comes first.
+
+use super::case::{Case, layouts};
+use crate::kernel::{Family, Kernel, Tile};
+use crate::op::{Conv, Epilogue, Op};
+use crate::tensor::{ChannelLayout, Shape};
+
+/// What a kernel computes, as far as the choice of cases goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Conv1x1,
+    Conv3x3,
+    Grouped,
+    Joined,
+    Norm,
+    Add,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::Conv1x1, Self::Conv3x3, Self::Grouped, Self::Joined, Self::Norm, Self::Add];
+
+    /// The kind that a family carries out, as the family's own table says.
+    fn of(family: Family) -> Option<Self> {
+        let plain = Epilogue::default();
+        let sample = |kind: &Self| match kind {
+            Self::Conv1x1 => Op::Conv { conv: Conv::conv1x1(4, 4, 1), epilogue: plain },
+            Self::Conv3x3 => Op::Conv { conv: Conv::conv3x3(4, 4, 1, 1, 1), epilogue: plain },
+            Self::Grouped => Op::Conv { conv: Conv::conv3x3(8, 8, 1, 1, 2), epilogue: plain },
+            Self::Joined => {
+                Op::JoinedConv { main: Conv::conv1x1(4, 4, 1), shortcut: Conv::conv1x1(4, 4, 1), relu: true }
+            }
+            Self::Norm => Op::BatchNorm { channels: 4, relu: true },
+            Self::Add => Op::Add { channels: 4, relu: true },
+        };
+        Self::ALL.into_iter().find(|kind| Family::of(&sample(kind)).contains(&family))
+    }
+}
+
+/// The sizes of one case. Rows and columns are the output's.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    name: &'static str,
+    /// Images, height and width of the output.
+    output: [usize; 3],
+    /// Input and output channels, of each group.
+    channels: [usize; 2],
+    groups: usize,
+    stride: usize,
+    dilation: usize,
+    max_workgroups: Option<u32>,
+}
+
+impl Size {
+    const fn new(name: &'static str, output: [usize; 3], channels: [usize; 2]) -> Self {
+        Self { name, output, channels, groups: 1, stride: 1, dilation: 1, max_workgroups: None }
+    }
+
+    const fn taps(self, stride: usize, dilation: usize) -> Self {
+        Self { stride, dilation, ..self }
+    }
+
+    const fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The image whose strided pixels are the output's, with as many more behind the last as change nothing.
+    const fn image(self) -> Shape {
+        let [n, h, w] = self.output;
+        Shape { n, c: self.channels[0] * self.groups, h: h * self.stride, w: w * self.stride }
+    }
+}
+
+/// At least `count` pixels in small images, so that a tile spans rows of pixels and images.
+const fn small_images(count: usize) -> [usize; 3] {
+    [count.div_ceil(6), 2, 3]
+}
+
+/// At least `count` pixels in two images.
+const fn two_images(count: usize) -> [usize; 3] {
+    [2, count.div_ceil(10), 5]
+}
+
+/// Every case of a kernel; none for a family whose operation this table does not know, which a test excludes.
+#[must_use]
+pub fn cases(kernel: Kernel) -> Vec<Case> {
+    let Some(kind) = Kind::of(kernel.family) else { return Vec::new() };
+    let Tile { lanes, slices, rows, cols } = kernel.tile;
+    let (rows, channels) = ((rows * slices) as usize, (4 * lanes * cols) as usize);
+    let mut all: Vec<Case> = match kind {
+        Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),
+        Kind::Conv3x3 => sizes_3x3(rows, channels),
+        Kind::Grouped => sizes_grouped(rows, channels),
+        Kind::Norm | Kind::Add => sizes_elementwise(lanes as usize),
+    }
+    .into_iter()
+    .map(|size| case(kind, kernel, size))
+    .collect();
+    if kind == Kind::Conv1x1 {
+        // A dense convolution may write for a grouped one.
+        let mut apart = case(kind, kernel, Size::new("groups padded apart", [1, 2, 3], [7, 15]));
+        apart.output_layout = ChannelLayout::grouped(15, 3);
+        all.push(apart);
+    }
+    all
+}
+
+/// Whether a plan of blocks can hold the specialisation; a test holds this against the plans.
+#[must_use]
+pub fn is_in_plans(kernel: &Kernel) -> bool {
+    let Epilogue { bias, residual, relu } = kernel.epilogue;
+    let plain = !bias && !residual && !relu;
+    match Kind::of(kernel.family) {
+        // Where nothing is folded there is no epilogue; where all is, strides are the 3x3 and the joined convolution's.
+        Some(Kind::Conv1x1) if kernel.strided => plain,
+        Some(Kind::Conv1x1) => plain || (bias && relu),
+        Some(Kind::Conv3x3 | Kind::Grouped) => plain || (bias && relu && !residual),
+        Some(Kind::Joined) => relu,
+        Some(Kind::Norm | Kind::Add) | None => true,
+    }
+}
+
+fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
+    let [input, output] = size.channels;
+    let [n, h, w] = size.output;
+    let Epilogue { residual, relu, .. } = kernel.epilogue;
+    let out = Shape { n, c: output * size.groups, h, w };
+    // Joined kernels stride over their second input, and 1x1 kernels only where they are specialised for it.
+    let stride = match kind {
+        Kind::Conv1x1 if !kernel.strided => 1,
+        Kind::Conv1x1 => size.stride.max(2),
+        _ => size.stride,
+    };
+    let size = Size { stride, ..size };
+    let epilogue = kernel.epilogue;
+    let (op, first, second) = match kind {
+        Kind::Conv1x1 => {
+            let conv = Conv::conv1x1(input, output, stride);
+            (Op::Conv { conv, epilogue }, size.image(), residual.then_some(out))
+        }
+        Kind::Conv3x3 | Kind::Grouped => {
+            let conv = Conv::conv3x3(input * size.groups, out.c, stride, size.dilation, size.groups);
+            (Op::Conv { conv, epilogue }, size.image(), residual.then_some(out))
+        }
+        Kind::Joined => {
+            // Another width than the main branch's, so that neither passes for the other.
+            let shortcut = Conv::conv1x1(input / 2 + 5, output, stride);
+            let main = Conv::conv1x1(input, output, 1);
+            let image = Shape { c: shortcut.in_channels, ..size.image() };
+            (Op::JoinedConv { main, shortcut, relu }, Shape { c: input, ..out }, Some(image))
+        }
+        Kind::Norm => (Op::BatchNorm { channels: output, relu }, out, None),
+        Kind::Add => (Op::Add { channels: output, relu }, out, Some(out)),
+    };
+    let (_, output_layout) = layouts(&op);
+    Case { name: size.name, op, first, second, output_layout, max_workgroups: size.max_workgroups }
+}
+
+/// A grid of five row tiles where three workgroups are the most along one dimension.
+fn next_dimension(rows: usize, channels: [usize; 2]) -> Size {
+    let size = Size::new("grid in three dimensions", small_images(4 * rows + 1), channels);
+    Size { max_workgroups: Some(3), ..size }
+}
+
+fn sizes_1x1(rows: usize, channels: usize) -> Vec<Size> {
+    vec![
+        Size::new("several tiles", small_images(2 * rows + 1), [37, 2 * channels + 3]).taps(3, 1),
+        next_dimension(rows, [5, 6]),
+        Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [16, channels - 1]),
+        Size::new("whole tiles", [1, 2 * rows, 1], [8, channels]).taps(2, 1),
+        Size::new("one more than the tile", [1, 1, rows + 1], [20, channels + 1]).taps(2, 1),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
+fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
+    vec![
+        Size::new("several tiles", two_images(2 * rows + 1), [37, channels + 3]),
+        next_dimension(rows, [5, 6]),
+        Size::new("stride 2, dilation 2", [2, 4, 5], [6, 9]).taps(2, 2),
+        Size::new("stride 3", [2, 3, 4], [5, 7]).taps(3, 1),
+        Size::new("dilation 2", [1, 5, rows + 1], [5, 9]).taps(1, 2),
+        Size::new("dilation larger than the image", [2, 3, 2], [5, 6]).taps(1, 12),
+        Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [16, channels - 1]),
+        Size::new("whole tiles", [1, 2 * rows, 1], [4, channels]),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
+fn sizes_grouped(rows: usize, channels: usize) -> Vec<Size> {
+    vec![
+        Size::new("several tiles", two_images(2 * rows + 1), [26, 38]).groups(3),
+        next_dimension(rows, [5, 3]).groups(2),
+        Size::new("stride 2, dilation 2", [2, 4, 5], [6, 13]).groups(2).taps(2, 2),
+        Size::new("stride 3", [2, 3, 4], [4, 8]).groups(8).taps(3, 1),
+        Size::new("dilation 2", [1, 5, rows + 1], [5, 2]).groups(3).taps(1, 2),
+        Size::new("dilation larger than the image", [2, 3, 2], [4, 4]).groups(4).taps(1, 12),
+        Size::new("groups of one channel", [1, 3, 5], [1, 1]).groups(32),
+        Size::new("groups of a vec4", [1, 2, rows + 1], [4, 4]).groups(32),
+        Size::new("groups of eight", [1, 3, (rows - 1).max(1)], [8, 8]).groups(16),
+        Size::new("whole tiles", [1, rows, 2], [8, channels]).groups(2),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]).groups(2),
+    ]
+}
+
+/// A `vec4` per pixel but in the first, so that pixels are what a workgroup counts.
+fn sizes_elementwise(lanes: usize) -> Vec<Size> {
+    vec![
+        Size::new("several workgroups", small_images(2 * lanes + 1), [1, 19]),
+        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [1, 1, 4 * lanes + 1], [1, 3]) },
+        Size::new("one less than a workgroup", [1, 1, lanes - 1], [1, 4]),
+        Size::new("whole workgroups", [1, 2 * lanes, 1], [1, 2]),
+        Size::new("one more than a workgroup", [1, 1, lanes + 1], [1, 1]),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::error::Result;
+    use crate::kernel::all_specialisations;
+
+    #[test]
+    fn every_kernel_has_cases_and_f32_is_exact_for_each() -> Result<()> {
+        let mut seen = HashSet::new();
+        for kernel in all_specialisations() {
+            let cases = cases(kernel);
+            assert!(cases.len() > 3, "{}: {} cases", kernel.name(), cases.len());
+            for case in cases.into_iter().filter(|case| seen.insert(*case)) {
+                case.problem()?;
+                if kernel.tile.rows * kernel.tile.slices <= 8 {
+                    case.expected()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! The checks: one kernel on one case.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::case::{Case, Expected};
+use super::report::{Check, Failure, First};
+use crate::error::{Error, GpuError, Result};
+use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
+use crate::kernel::Kernel;
+use crate::plan::TensorId;
+use crate::tensor::{HostTensor, Tolerance, compare};
+
+/// Behind each tensor, inside its binding.
+const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
+
+/// When to stop looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// All checks of the case are made.
+    Done,
+    /// One has failed.
+    Failure,
+}
+
+/// Runs cases on a device. Keeps what the reference said, since kernels share cases.
+pub(super) struct Checker<'g> {
+    gpu: &'g Gpu,
+    expected: &'g mut Expectations,
+    /// Checks made so far.
+    pub checks: usize,
+}
+
+/// What the reference said of each case so far.
+#[derive(Debug, Default)]
+pub(super) struct Expectations(HashMap<Case, Arc<Expected>>);
+
+impl Expectations {
+    fn of(&mut self, case: &Case) -> Result<Arc<Expected>> {
+        if let Some(known) = self.0.get(case) {
+            return Ok(known.clone());
+        }
+        let expected = Arc::new(case.expected()?);
+        self.0.insert(*case, expected.clone());
+        Ok(expected)
+    }
+}
+
+impl<'g> Checker<'g> {
+    pub fn new(gpu: &'g Gpu, expected: &'g mut Expectations) -> Self {
+        Self { gpu, expected, checks: 0 }
+    }
+
+    /// Every check of a kernel on a case that is for it. What is wrong with the numbers, the memory or the compilation is a
+    /// failure.
+    ///
+    /// # Errors
+    /// A device that is lost or out of memory, after which nothing more can be said of it.
+    pub fn check(&mut self, kernel: Kernel, case: &Case, until: Until) -> Result<Vec<Failure>> {
+        let expected = self.expected.of(case)?;
+        let mut findings = Findings { kernel, case: case.name, failures: Vec::new(), checks: 0 };
+        let outcome = self.look(case, &expected, &mut findings, until);
+        self.checks += findings.checks;
+        outcome?;
+        Ok(findings.failures)
+    }
+
+    fn look(&self, case: &Case, expected: &Expected, findings: &mut Findings, until: Until) -> Result<()> {
+        let Some(mut executor) = self.compile(case, expected, findings)? else { return Ok(()) };
+        let [(integers, output), (special, special_output)] = &expected.runs;
+        let enough = |findings: &Findings| until == Until::Failure && !findings.failures.is_empty();
+        let Some(first) = run(&mut executor, integers, findings)? else { return Ok(()) };
+        findings.values(Check::Exact, output, &first.output);
+        findings.memory(&first);
+        if enough(findings) {
+            return Ok(());
+        }
+        let Some(second) = run(&mut executor, integers, findings)? else { return Ok(()) };
+        findings.repeat(&first.output, &second.output);
+        if enough(findings) {
+            return Ok(());
+        }
+        let Some(third) = run(&mut executor, special, findings)? else { return Ok(()) };
+        findings.values(Check::NonFinite, special_output, &third.output);
+        findings.memory(&third);
+        Ok(())
+    }
+
+    /// The kernel on the case's shapes, or nothing where it does not compile.
+    fn compile(&self, case: &Case, expected: &Expected, findings: &mut Findings) -> Result<Option<Executor>> {
+        findings.checks += 1;
+        let recording = case.record(findings.kernel, self.gpu.capabilities())?;
+        let params = std::slice::from_ref(&expected.params);
+        recording.check(params, &case.capabilities(self.gpu.capabilities()))?;
+        // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per dimension, which asks for less.
+        match unsafe { Executor::new_unchecked(self.gpu, recording, params, GUARD) } {
+            Ok(executor) => Ok(Some(executor)),
+            Err(Error::Gpu(
+                error @ (GpuError::Shader { .. } | GpuError::KernelLimit { .. } | GpuError::Device { .. }),
+            )) => {
+                findings.fail(Check::Compile, error.to_string(), None);
+                Ok(None)
+            }
+            // A panic of wgpu while it compiles counts as a loss; the device may be well.
+            Err(Error::Gpu(error @ GpuError::Lost { .. })) if self.gpu.wait().is_ok() => {
+                findings.fail(Check::Compile, error.to_string(), None);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// One run, or nothing where the device reported an error.
+fn run(executor: &mut Executor, inputs: &[HostTensor], findings: &mut Findings) -> Result<Option<Probe>> {
+    findings.checks += 1;
+    let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(inputs).collect();
+    match executor.probe(&given) {
+        Ok(probe) => Ok(Some(probe)),
+        Err(Error::Gpu(error @ GpuError::Device { .. })) => {
+            findings.fail(Check::Run, error.to_string(), None);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What was found of a kernel on a case.
+struct Findings {
+    kernel: Kernel,
+    case: &'static str,
+    failures: Vec<Failure>,
+    checks: usize,
+}
+
+impl Findings {
+    fn fail(&mut self, check: Check, what: String, first: Option<First>) {
+        self.failures.push(Failure { kernel: self.kernel.name(), case: self.case, check, what, first });
+    }
+
+    fn values(&mut self, check: Check, expected: &HostTensor, found: &HostTensor) {
+        self.checks += 1;
+        let comparison = compare(expected, found, Tolerance::EXACT);
+        if let Some(mismatch) = comparison.mismatch {
+            let first = First::new(mismatch.at, mismatch.expected, mismatch.found);
+            self.fail(check, comparison.to_string(), Some(first));
+        }
+    }
+
+    /// Guard bands, inputs and channel padding.
+    fn memory(&mut self, probe: &Probe) {
+        self.checks += 3;
+        if !probe.broken_guards.is_empty() {
+            self.fail(Check::Guard, format!("written behind the end of {}", probe.broken_guards.join(", ")), None);
+        }
+        if !probe.changed.is_empty() {
+            self.fail(Check::Input, format!("changed {}", probe.changed.join(", ")), None);
+        }
+        if let Some(value) = probe.padding {
+            self.fail(Check::Padding, format!("a padding channel of the output holds {value}, not 0"), None);
+        }
+    }
+
+    fn repeat(&mut self, first: &HostTensor, second: &HostTensor) {
+        self.checks += 1;
+        let differs = |(_, (a, b)): &(usize, (&f32, &f32))| a.to_bits() != b.to_bits();
+        let found = first.data().iter().zip(second.data()).enumerate().find(differs);
+        if let Some((at, (a, b))) = found {
+            let first = First::new(first.shape().position(at), *a, *b);
+            self.fail(Check::Repeat, format!("a second run gave {b} where the first gave {a}"), Some(first));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Known bugs of drivers: typed, narrow expectations. A tolerance is never loosened for a driver.
+
+use super::report::{Check, Device, Failure, KnownFailure};
+
+/// The bugs that are known today.
+pub static KNOWN_BUGS: &[KnownBug] = &[];
+
+/// A bug of a driver that a self test meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownBug {
+    /// wgpu's name of the API: `vulkan`, `metal`, `dx12`, `gl`.
+    pub backend: &'static str,
+    /// Part of the device's or the driver's name.
+    pub driver: &'static str,
+    /// The first version that has it. A driver that does not say its version fits neither this nor `until`.
+    pub since: Option<[u32; 3]>,
+    /// The first version that has it no more.
+    pub until: Option<[u32; 3]>,
+    /// What the names of the kernels begin with.
+    pub kernel: &'static str,
+    /// The check that fails.
+    pub check: Check,
+    /// What is wrong, and where that is written down.
+    pub reason: &'static str,
+}
+
+impl KnownBug {
+    /// Whether the device's driver is one that has the bug.
+    #[must_use]
+    pub fn is_on(&self, device: &Device) -> bool {
+        let named = device.name.contains(self.driver) || device.driver.contains(self.driver);
+        let version = version(&device.driver_info);
+        let new_enough = self.since.is_none_or(|since| version.is_some_and(|version| version >= since));
+        let old_enough = self.until.is_none_or(|until| version.is_some_and(|version| version < until));
+        device.backend == self.backend && named && new_enough && old_enough
+    }
+
+    /// Whether a failure is this bug's.
+    #[must_use]
+    pub fn explains(&self, failure: &Failure) -> bool {
+        failure.check == self.check && failure.kernel.starts_with(self.kernel)
+    }
+}
+
+/// The first number with dots in a text, behind "Mesa" where that is in it: 22.3.6 in "4.5 (Core Profile) Mesa 22.3.6".
+/// Missing parts are 0.
+fn version(text: &str) -> Option<[u32; 3]> {
+    let text = text.split_once("Mesa").map_or(text, |(_, behind)| behind);
+    let numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    let found = numbers.map(|number| number.trim_matches('.')).find(|number| number.contains('.'))?;
+    let mut parts = found.split('.').map(|part| part.parse().ok());
+    Some([parts.next()??, parts.next().unwrap_or(Some(0))?, parts.next().unwrap_or(Some(0))?])
+}
+
+/// What a self test makes of its failures, by what is known of the device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sorted {
+    pub failures: Vec<Failure>,
+    pub known: Vec<KnownFailure>,
+    pub no_longer_seen: Vec<&'static str>,
+}
+
+/// Sorts failures into new and known ones. A known bug that was looked for, in one of the `kernels` that were checked, and
+/// not met is told of too.
+pub(super) fn sort(bugs: &[KnownBug], device: &Device, kernels: &[String], all: Vec<Failure>) -> Sorted {
+    let here: Vec<&KnownBug> = bugs.iter().filter(|bug| bug.is_on(device)).collect();
+    let looked_for = |bug: &&&KnownBug| kernels.iter().any(|kernel| kernel.starts_with(bug.kernel));
+    let unseen = |bug: &&&KnownBug| !all.iter().any(|failure| bug.explains(failure));
+    let no_longer_seen = here.iter().filter(looked_for).filter(unseen).map(|bug| bug.reason).collect();
+    let (mut failures, mut known) = (Vec::new(), Vec::new());
+    for failure in all {
+        match here.iter().find(|bug| bug.explains(&failure)) {
+            Some(bug) => known.push(KnownFailure { failure, reason: bug.reason }),
+            None => failures.push(failure),
+        }
+    }
+    Sorted { failures, known, no_longer_seen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUG: KnownBug = KnownBug {
+        backend: "vulkan",
+        driver: "llvmpipe",
+        since: Some([22, 3, 0]),
+        until: Some([23, 1, 0]),
+        kernel: "conv3x3_l8",
+        check: Check::NonFinite,
+        reason: "an example",
+    };
+
+    fn device(info: &str) -> Device {
+        Device {
+            name: "llvmpipe (LLVM 15.0.6, 256 bits)".to_owned(),
+            backend: "vulkan",
+            driver: "llvmpipe".to_owned(),
+            driver_info: info.to_owned(),
+            software: true,
+            subgroup_size: Some(8),
+            runtime_checks: false,
+        }
+    }
+
+    fn failure(kernel: &str, check: Check) -> Failure {
+        Failure { kernel: kernel.to_owned(), case: "a case", check, what: "wrong".to_owned(), first: None }
+    }
+
+    #[test]
+    fn a_bug_is_on_its_driver_and_versions_alone() {
+        for (info, on) in [
+            ("Mesa 22.3.6 (LLVM 15.0.6)", true),
+            ("4.5 (Core Profile) Mesa 22.3.6", true),
+            ("Mesa 22.2.9", false),
+            ("Mesa 23.1", false),
+            ("23.0.9-devel", true),
+            ("Mesa", false),
+            ("", false),
+        ] {
+            assert_eq!(BUG.is_on(&device(info)), on, "{info}");
+        }
+        let here = device("Mesa 22.3.6");
+        assert!(!BUG.is_on(&Device { backend: "gl", ..here.clone() }));
+        assert!(!KnownBug { driver: "radv", ..BUG }.is_on(&here));
+        assert!(KnownBug { until: None, ..BUG }.is_on(&device("Mesa 99.0.0")));
+        assert!(KnownBug { since: None, until: None, ..BUG }.is_on(&device("")));
+    }
+
+    #[test]
+    fn only_what_a_bug_explains_is_known() {
+        let here = device("Mesa 22.3.6");
+        let kernels = ["conv3x3_l8s1r8c1".to_owned(), "conv1x1_l8s1r8c1".to_owned()];
+        let (mine, kind, other) = (
+            failure(&kernels[0], Check::NonFinite),
+            failure(&kernels[0], Check::Exact),
+            failure(&kernels[1], Check::NonFinite),
+        );
+        let all = vec![mine.clone(), kind.clone(), other.clone()];
+        let sorted = sort(&[BUG], &here, &kernels, all.clone());
+        let known = vec![KnownFailure { failure: mine, reason: BUG.reason }];
+        assert_eq!(sorted, Sorted { failures: vec![kind, other], known, no_longer_seen: vec![] });
+        // On another version every failure counts.
+        let elsewhere = sort(&[BUG], &device("Mesa 24.0.0"), &kernels, all.clone());
+        assert_eq!(elsewhere, Sorted { failures: all, known: vec![], no_longer_seen: vec![] });
+    }
+
+    #[test]
+    fn a_bug_that_is_gone_is_told_of_where_it_was_looked_for() {
+        let here = device("Mesa 22.3.6");
+        let seen = |kernel: &str| sort(&[BUG], &here, &[kernel.to_owned()], Vec::new()).no_longer_seen;
+        assert_eq!(seen("conv3x3_l8s1r8c1"), ["an example"]);
+        assert_eq!(seen("conv1x1_l8s1r8c1"), [""; 0]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The self test: whether this device and its driver compute right.
+//!
+//! ```text
+//! every kernel that the device can run
+//!   x every case that its tile calls for (cases.rs): integers, for which f32 is exact in any order of summation
+//!   x every check (check.rs): from NaN in all memory, the reference's bits; guard bands and inputs untouched; a second run
+//!     the same; NaN and infinities where the reference has them; zeros in the channel padding
+//! = a Report, which names the device, the driver, and what failed
+//! ```
+//!
+//! Each kernel runs alone, on inputs that the host gives it, so that a failure is that kernel's. The specialisations are
+//! those that a plan of a block can hold; by name any other can be tested too. What is known to be wrong on a driver stands
+//! in [`KNOWN_BUGS`] and nowhere else.
+//!
+//! That the self test finds faults is proved with [`mutants`]: kernels with one deliberate fault each.
+
+mod case;
+mod cases;
+mod check;
+mod known;
+pub mod mutants;
+mod report;
+mod seeded;
+
+use std::time::Instant;
+
+pub use case::{Case, layouts};
+pub use cases::{cases, is_in_plans};
+pub use known::{KNOWN_BUGS, KnownBug};
+pub use report::{Check, Device, Failure, First, KnownFailure, Report, Skipped};
+pub use seeded::{Seeded, exact_params, integer_weights, small_integers, with_non_finite};
+
+use crate::error::{GpuError, Result};
+use crate::gpu::Gpu;
+use crate::kernel::{Capabilities, Family, Kernel, all_specialisations};
+use check::{Checker, Expectations, Until};
+use mutants::Mutant;
+
+/// What to test.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only the kernels whose name contains this, among them those that no plan holds; else every kernel that a plan can hold.
+    pub kernel: Option<String>,
+    /// A fault to load on purpose: then only the kernels of its family that it changes are tested.
+    pub mutant: Option<&'static Mutant>,
+}
+
+/// Tests a device.
+///
+/// # Errors
+/// [`GpuError::NoSuchKernel`] when no kernel that the device can run has the name asked for; [`GpuError::Lost`],
+/// [`GpuError::OutOfMemory`]. Whatever else a device does wrong is in the report.
+pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
+    let started = Instant::now();
+    let gpu = match options.mutant {
+        Some(mutant) => &gpu.with_patches(mutant.patches)?,
+        None => gpu,
+    };
+    let (mut kernels, mut skipped, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut count, mut checks) = (0, 0);
+    let mut family = None;
+    let mut expectations = Expectations::default();
+    for kernel in chosen(options) {
+        // Families share no cases.
+        if family.replace(kernel.family) != Some(kernel.family) {
+            expectations = Expectations::default();
+        }
+        let mut checker = Checker::new(gpu, &mut expectations);
+        match check_kernel(&mut checker, kernel, gpu.capabilities(), &mut count)? {
+            Some(failures) => {
+                tracing::info!(kernel = kernel.name(), failures = failures.len(), "tested");
+                kernels.push(kernel.name());
+                all.extend(failures);
+            }
+            None => skipped.push(Skipped { kernel: kernel.name(), reason: why_not(kernel, gpu.capabilities()) }),
+        }
+        checks += checker.checks;
+    }
+    if kernels.is_empty() {
+        return Err(nothing_to_test(options, &skipped).into());
+    }
+    let device = Device::of(gpu);
+    let known::Sorted { failures, known, no_longer_seen } = known::sort(KNOWN_BUGS, &device, &kernels, all);
+    let (version, mutant) = (env!("CARGO_PKG_VERSION"), options.mutant.map(|mutant| mutant.name));
+    let (cases, seconds) = (count, started.elapsed().as_secs_f64());
+    Ok(Report { version, device, mutant, kernels, skipped, cases, checks, failures, known, no_longer_seen, seconds })
+}
+
+/// Every case of a kernel that the device can run it on, or `None` where there is none.
+fn check_kernel(
+    checker: &mut Checker<'_>,
+    kernel: Kernel,
+    capabilities: &Capabilities,
+    count: &mut usize,
+) -> Result<Option<Vec<Failure>>> {
+    let mut failures = None;
+    for case in cases(kernel) {
+        if !case.is_for(kernel, capabilities)? {
+            continue;
+        }
+        *count += 1;
+        let found = checker.check(kernel, &case, Until::Done)?;
+        // What does not compile for one case compiles for none.
+        let hopeless = found.iter().any(|failure| failure.check == Check::Compile);
+        failures.get_or_insert_with(Vec::new).extend(found);
+        if hopeless {
+            break;
+        }
+    }
+    Ok(failures)
+}
+
+/// The kernels that are asked for, whether or not the device can run them, family by family.
+fn chosen(options: &Options) -> Vec<Kernel> {
+    let wanted = |kernel: &Kernel| match &options.kernel {
+        Some(name) => kernel.name().contains(name),
+        None => is_in_plans(kernel),
+    };
+    let Some(mutant) = options.mutant else { return all_specialisations().into_iter().filter(wanted).collect() };
+    let changed = mutant.kernels();
+    let found: Vec<Kernel> = changed.iter().copied().filter(wanted).collect();
+    // A fault in what no plan holds shows nowhere else.
+    if found.is_empty() && options.kernel.is_none() { changed } else { found }
+}
+
+/// Why a device cannot run a kernel.
+fn why_not(kernel: Kernel, capabilities: &Capabilities) -> String {
+    let tile = kernel.tile;
+    let invocations = tile.lanes * tile.slices;
+    if kernel.family.uses_subgroups() && capabilities.subgroup_size != Some(tile.lanes) {
+        let here = match capabilities.subgroup_size {
+            Some(size) => format!("here they have {size}"),
+            None => "here they are off or of several sizes".to_owned(),
+        };
+        format!("needs subgroups of {} lanes; {here}", tile.lanes)
+    } else if invocations > capabilities.max_invocations {
+        format!("needs {invocations} invocations per workgroup, the limit is {}", capabilities.max_invocations)
+    } else {
+        "is no candidate for any case within this device's limits".to_owned()
+    }
+}
+
+/// No kernel of that name, or none that runs here.
+fn nothing_to_test(options: &Options, skipped: &[Skipped]) -> GpuError {
+    let kernel = options.kernel.clone().unwrap_or_else(|| "at all".to_owned());
+    let step = match skipped.first() {
+        Some(Skipped { kernel, reason }) => format!("this device ({kernel} {reason})"),
+        None => "the self test".to_owned(),
+    };
+    GpuError::NoSuchKernel { kernel, step, candidates: Family::ALL.iter().map(|f| f.name().to_owned()).collect() }
+}

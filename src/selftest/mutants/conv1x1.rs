@@ -1,0 +1,73 @@
+//! Mutants of the 1x1 convolutions.
+
+use super::shared::{of_every_column, of_every_convolution, of_every_residual, of_every_subgroup};
+use super::{Fault, Mutant, mutants};
+use crate::kernel::Family;
+use crate::shader::Patch;
+
+pub(super) const MUTANTS: &[&[Mutant]] = &[
+    of_every_convolution!(Conv1x1, "conv1x1"),
+    of_every_column!(Conv1x1, "conv1x1"),
+    of_every_residual!(Conv1x1, "conv1x1"),
+    PLAIN,
+    EQUIVALENT,
+    of_every_convolution!(Conv1x1Subgroup, "conv1x1_subgroup"),
+    of_every_column!(Conv1x1Subgroup, "conv1x1_subgroup"),
+    of_every_residual!(Conv1x1Subgroup, "conv1x1_subgroup"),
+    of_every_subgroup!(Conv1x1Subgroup, "conv1x1_subgroup"),
+    SUBGROUP,
+];
+
+const PLAIN: &[Mutant] = mutants! { Conv1x1, "conv1x1":
+    "last_channels" OffByOne { "conv1x1": "k < params.in_vec4;" => "k + 1u < params.in_vec4;" }
+    "next_channels" OffByOne { "conv1x1": "src[a${r} + k]" => "src[a${r} + k + 1u]" }
+    "rows_by_output" SwappedStride {
+        "conv1x1": "params.rows - 1u) * params.in_vec4" => "params.rows - 1u) * params.out_vec4"
+    }
+    "last_row_clamped" OffByOne {
+        "conv1x1": "min(first_row + ${r}u, params.rows - 1u)" => "min(first_row + ${r}u, params.rows - 2u)"
+    }
+    "output_width" SwappedStride { "conv1x1": "* params.in_width" => "* params.out_width" }
+    "output_height" SwappedStride { "conv1x1": "* params.in_height" => "* params.out_height" }
+    "stride_lost_in_x" SwappedStride { "conv1x1": "pixel.x * params.stride" => "pixel.x" }
+    "stride_lost_in_y" SwappedStride { "conv1x1": "pixel.y * params.stride" => "pixel.y" }
+    "same_pixel_for_every_row" StaleTile { "conv1x1": "pixel = next_pixel(pixel);" => "" }
+    "image_never_ends" StaleTile {
+        "shared/pixels": "select(pixel.image, min(pixel.image + 1u, params.images - 1u), image_ends)" => "pixel.image"
+    }
+    "line_ends_late" OffByOne { "shared/pixels": "pixel.x + 1u == params.out_width" => "pixel.x == params.out_width" }
+    "last_term_twice" OffByOne { "shared/mac": "x.w" => "x.z" }
+};
+
+/// Faults without an effect that a test could see.
+const EQUIVALENT: &[Mutant] = &[
+    Mutant {
+        name: "conv1x1.tile_not_clamped",
+        family: Family::Conv1x1,
+        fault: Fault::MissingTail,
+        patches: &[Patch::new("shared/tile", "min(tile, params.rows)", "tile")],
+        equivalent: Some("the clamp keeps row numbers from wrapping, which takes 2^32 rows: more than a binding holds"),
+    },
+    Mutant {
+        name: "conv1x1.column_not_clamped",
+        family: Family::Conv1x1,
+        fault: Fault::MissingTail,
+        patches: &[Patch::new("shared/tile", "min(column${c}, params.out_vec4 - 1u) * 4u", "column${c} * 4u")],
+        equivalent: Some(
+            "columns behind the end are not stored; what they read is bound by the runtime checks that mutants run with",
+        ),
+    },
+];
+
+const SUBGROUP: &[Mutant] = mutants! { Conv1x1Subgroup, "conv1x1_subgroup":
+    "last_channels" OffByOne { "conv1x1_subgroup": "k < params.in_vec4;" => "k + 1u < params.in_vec4;" }
+    "next_channels" OffByOne { "conv1x1_subgroup": "src[a${h} + k]" => "src[a${h} + k + 1u]" }
+    "same_row_for_every_lane" StaleTile { "conv1x1_subgroup": "+ lane, params.rows" => ", params.rows" }
+    "hands_overlap" SwappedStride { "conv1x1_subgroup": "${h}u * ${LANES}u + lane, " => "${h}u + lane, " }
+    "last_row_clamped" OffByOne { "conv1x1_subgroup": "lane, params.rows - 1u)" => "lane, params.rows - 2u)" }
+    "rows_by_output" SwappedStride { "conv1x1_subgroup": "row${h} * params.in_vec4" => "row${h} * params.out_vec4" }
+    "output_width" SwappedStride { "conv1x1_subgroup": "* params.in_width" => "* params.out_width" }
+    "output_height" SwappedStride { "conv1x1_subgroup": "* params.in_height" => "* params.out_height" }
+    "stride_lost_in_x" SwappedStride { "conv1x1_subgroup": "pixel${h}.x * params.stride" => "pixel${h}.x" }
+    "stride_lost_in_y" SwappedStride { "conv1x1_subgroup": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+};

@@ -1,0 +1,209 @@
+//! Mutants: kernels with one deliberate fault each, to prove that the self test finds such faults.
+//!
+//! A mutant is a patch of one or two places in the shaders' text. A fault in a shared part stands here once for each family
+//! through which it must be caught. [`Prover`] runs the self test's own cases on a mutant until a check fails; a mutant that no
+//! check can tell from the kernel says in `equivalent` why.
+
+mod conv1x1;
+mod conv3x3;
+mod elementwise;
+mod joined;
+mod shared;
+
+use serde::Serialize;
+
+use super::check::{Checker, Expectations, Until};
+use super::{Check, Failure, cases, why_not};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::kernel::{Family, Kernel, all_specialisations};
+use crate::shader::Patch;
+
+/// Kinds of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// An index or a bound off by one.
+    OffByOne,
+    /// A missing check for the last rows, columns or values of a tile.
+    MissingTail,
+    /// A dropped barrier.
+    DroppedBarrier,
+    /// A stride or size taken for another.
+    SwappedStride,
+    /// A lost bias, scale or shift.
+    LostBias,
+    /// A group, or a workgroup, at a wrong offset.
+    WrongGroup,
+    /// The dilation ignored at one edge.
+    DilationIgnored,
+    /// ReLU before an addition, or none.
+    ReluOrder,
+    /// A tile, a lane's or a loop's value that is not the current one.
+    StaleTile,
+    /// Padding read as data, or not written as zero.
+    PaddingAsData,
+    /// The second input from a wrong place.
+    WrongResidual,
+    /// NaN swallowed.
+    NanSwallowed,
+}
+
+impl Fault {
+    /// The fault in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OffByOne => "index off by one",
+            Self::MissingTail => "missing tail check",
+            Self::DroppedBarrier => "dropped barrier",
+            Self::SwappedStride => "swapped stride",
+            Self::LostBias => "lost bias",
+            Self::WrongGroup => "wrong group offset",
+            Self::DilationIgnored => "dilation ignored",
+            Self::ReluOrder => "ReLU out of order",
+            Self::StaleTile => "stale tile",
+            Self::PaddingAsData => "padding as data",
+            Self::WrongResidual => "wrong residual",
+            Self::NanSwallowed => "NaN swallowed",
+        }
+    }
+}
+
+/// A kernel family with a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mutant {
+    /// Its name: the family's and the fault's, e.g. `conv1x1.lost_bias`.
+    pub name: &'static str,
+    /// The family through which it must be caught.
+    pub family: Family,
+    /// What kind of fault it is.
+    pub fault: Fault,
+    /// The fault.
+    pub patches: &'static [Patch],
+    /// Why no check can tell it from the kernel, where none can.
+    pub equivalent: Option<&'static str>,
+}
+
+impl Mutant {
+    /// Whether the fault changes the text of a kernel of its family.
+    #[must_use]
+    pub fn changes(&self, kernel: &Kernel) -> bool {
+        kernel.family == self.family && kernel.source_with(self.patches) != kernel.source()
+    }
+
+    /// The kernels that the fault changes, the likeliest to show it soon first: with the whole epilogue, and the smallest tile
+    /// of several rows, which compiles fastest.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<Kernel> {
+        let mut kernels: Vec<Kernel> =
+            all_specialisations().into_iter().filter(|kernel| self.changes(kernel)).collect();
+        kernels.sort_by_key(|Kernel { tile, epilogue, strided, .. }| {
+            let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
+            (3 - parts, tile.rows < 2, tile.rows * tile.cols, *strided)
+        });
+        kernels
+    }
+}
+
+/// How a mutant fared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A check failed, as it should.
+    Caught(Failure),
+    /// No check failed, as its entry says.
+    Equivalent(&'static str),
+    /// No check failed: the cases are too weak.
+    Survived {
+        /// Runs of a kernel on a case.
+        cases: usize,
+    },
+    /// It did not compile, or was caught although its entry says that it cannot be: the entry is wrong.
+    Mistaken(Failure),
+    /// The device can run none of its kernels.
+    NotRun(String),
+}
+
+impl Verdict {
+    /// Whether the proof stands.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        !matches!(self, Self::Survived { .. } | Self::Mistaken(_))
+    }
+}
+
+/// Every mutant, family by family.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    let lists = [conv1x1::MUTANTS, conv3x3::MUTANTS, joined::MUTANTS, elementwise::MUTANTS];
+    lists.into_iter().flatten().copied().flatten()
+}
+
+/// The mutant of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Mutant> {
+    all().find(|mutant| mutant.name == name)
+}
+
+/// Proves mutants on a device. Keeps what the reference said, since mutants of a family share their cases.
+#[derive(Debug)]
+pub struct Prover {
+    gpu: Gpu,
+    expectations: Expectations,
+}
+
+impl Prover {
+    /// On this device.
+    #[must_use]
+    pub fn new(gpu: &Gpu) -> Self {
+        Self { gpu: gpu.clone(), expectations: Expectations::default() }
+    }
+
+    /// Runs the self test's cases on a mutant until a check fails.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub fn prove(&mut self, mutant: &Mutant) -> Result<Verdict> {
+        let patched = self.gpu.with_patches(mutant.patches)?;
+        let capabilities = *self.gpu.capabilities();
+        let (mut count, mut skipped) = (0, String::new());
+        for kernel in mutant.kernels() {
+            let mut runs = false;
+            for case in cases(kernel) {
+                if !case.is_for(kernel, &capabilities)? {
+                    continue;
+                }
+                (runs, count) = (true, count + 1);
+                let failures = Checker::new(&patched, &mut self.expectations).check(kernel, &case, Until::Failure)?;
+                if let Some(failure) = failures.into_iter().next() {
+                    let mistaken = mutant.equivalent.is_some() || failure.check == Check::Compile;
+                    return Ok(if mistaken { Verdict::Mistaken(failure) } else { Verdict::Caught(failure) });
+                }
+            }
+            if !runs {
+                skipped = why_not(kernel, &capabilities);
+            }
+        }
+        Ok(match mutant.equivalent {
+            _ if count == 0 => Verdict::NotRun(skipped),
+            Some(reason) => Verdict::Equivalent(reason),
+            None => Verdict::Survived { cases: count },
+        })
+    }
+}
+
+/// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.
+macro_rules! mutants {
+    ($family:ident, $prefix:literal: $($name:literal $fault:ident { $($file:literal: $find:literal => $replace:literal),+ $(,)? })*) => {
+        &[$($crate::selftest::mutants::Mutant {
+            name: concat!($prefix, ".", $name),
+            family: $crate::kernel::Family::$family,
+            fault: $crate::selftest::mutants::Fault::$fault,
+            patches: &[$($crate::shader::Patch::new($file, $find, $replace)),+],
+            equivalent: None,
+        }),*]
+    };
+}
+
+use mutants;

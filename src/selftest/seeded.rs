@@ -1,0 +1,125 @@
+//! Seeded numbers for which f32 arithmetic is exact: small integers, and halves and quarters of them.
+
+use crate::op::{Conv, Op, StepParams};
+use crate::tensor::{HostTensor, Shape};
+
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the same numbers on every
+/// machine.
+#[derive(Debug, Clone)]
+pub struct Seeded(u64);
+
+impl Seeded {
+    /// A generator; the seed says everything.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// 64 random bits.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would have to have an end")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which must not be zero.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// One of these; there must be one.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// 1 or -1.
+    pub fn sign(&mut self) -> f32 {
+        self.pick(&[1.0, -1.0])
+    }
+
+    /// Quarters from -4 to 4: what sums in f32 without rounding beside small integers.
+    pub fn quarters(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.below(33) as f32 / 4.0 - 4.0).collect()
+    }
+}
+
+/// An image of integers from -3 to 3.
+#[must_use]
+pub fn small_integers(shape: Shape, seed: u64) -> HostTensor {
+    let mut random = Seeded::new(seed);
+    HostTensor::from_fn(shape, |_| random.below(7) as f32 - 3.0)
+}
+
+/// OIHW weights of 1, -1 and, with `doubles`, 2 and -2, at `terms` random places of each output channel and zero elsewhere;
+/// none is zero where there are no more than `terms`.
+pub fn integer_weights(conv: &Conv, terms: usize, doubles: bool, random: &mut Seeded) -> Vec<f32> {
+    let length = conv.reduction_length();
+    let mut weights = vec![0.0; conv.weights()];
+    for channel in weights.chunks_exact_mut(length) {
+        for term in 0..terms.min(length) {
+            let at = if terms >= length { term } else { random.below(length) };
+            let double = doubles && random.below(4) == 0;
+            channel[at] = random.sign() * if double { 2.0 } else { 1.0 };
+        }
+    }
+    weights
+}
+
+/// Parameters of an operation, none of its weights and scales zero: a value that is not finite must come out.
+pub fn exact_params(op: &Op, random: &mut Seeded) -> StepParams {
+    let weights = |conv: &Conv, random: &mut Seeded| integer_weights(conv, usize::MAX, true, random);
+    match op {
+        Op::Conv { conv, epilogue } => StepParams::Conv {
+            weight: weights(conv, random),
+            bias: if epilogue.bias { random.quarters(conv.out_channels) } else { Vec::new() },
+        },
+        Op::JoinedConv { main, shortcut, .. } => StepParams::JoinedConv {
+            main: weights(main, random),
+            shortcut: weights(shortcut, random),
+            bias: random.quarters(main.out_channels),
+        },
+        Op::BatchNorm { channels, .. } => StepParams::Affine {
+            scale: (0..*channels).map(|_| random.sign() * random.pick(&[0.5, 1.0, 2.0])).collect(),
+            shift: random.quarters(*channels),
+        },
+        Op::Add { .. } => StepParams::None,
+    }
+}
+
+/// A copy with a NaN in its first value and, where there is room, an infinity in its last and the other one in the middle.
+/// `turned` moves them by a third, so that two inputs of one operation have them at different places.
+#[must_use]
+pub fn with_non_finite(tensor: &HostTensor, turned: bool) -> HostTensor {
+    let count = tensor.data().len();
+    let by = if turned { count / 3 } else { 0 };
+    let mut values = tensor.data().to_vec();
+    if count > 2 {
+        values[(count - 1 + by) % count] = f32::INFINITY;
+        values[(count / 2 + by) % count] = f32::NEG_INFINITY;
+    }
+    values[by] = f32::NAN;
+    HostTensor::from_fn(tensor.shape(), |at| values[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ShapeError;
+
+    #[test]
+    fn a_seed_is_a_promise() -> Result<(), ShapeError> {
+        // The first output of splitmix64 for seed 0, from its reference implementation.
+        assert_eq!(Seeded::new(0).next(), 0xe220_a839_7b1d_cdaf);
+        let image = small_integers(Shape::new(1, 2, 3, 4)?, 1);
+        assert!(image.data().iter().all(|value| value.fract() == 0.0 && value.abs() <= 3.0));
+        for turned in [false, true] {
+            let count = |kind: fn(f32) -> bool| {
+                with_non_finite(&image, turned).data().iter().filter(|&&value| kind(value)).count()
+            };
+            assert_eq!((count(f32::is_nan), count(f32::is_infinite)), (1, 2));
+        }
+        Ok(())
+    }
+}
