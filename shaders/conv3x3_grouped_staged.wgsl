@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let first = (local.y * ${STRIDE}u + tap_y) * ${WINDOW*LANES}u + group_at;
         for (var k = 0u; k < params.group_in_vec4; k += 1u) {
 //#repeat p WINDOW
-            let v${p} = staged[first + ${p*LANES}u + k];
+            var v${p} = staged[first + ${p*LANES}u + k];
 //#end
 //#include shared/window_sums
         }

@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
         for (var k = 0u; k < params.group_in_vec4; k += 1u) {
 //#repeat p WINDOW
-            let v${p} = select(vec4<f32>(0.0), unpack(src[a${p} + k]), mask${p});
+            var v${p} = select(vec4<f32>(0.0), unpack(src[a${p} + k]), mask${p});
 //#end
 //#include shared/window_sums
         }

@@ -35,10 +35,12 @@ const STAGED_TILES: [Tile; 4] =
     [Tile::new(8, 8, 8, 2), Tile::new(16, 16, 4, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 4, 1)];
 
 /// Window tiles: rows are pixels of one output line, as wide as the lines of ResNeXt's maps or a part of them.
-const WINDOW_TILES: [Tile; 6] = [
+const WINDOW_TILES: [Tile; 8] = [
     Tile::new(8, 1, 28, 2),
+    Tile::new(8, 1, 28, 1),
     Tile::new(8, 1, 14, 2),
     Tile::new(8, 1, 14, 1),
+    Tile::new(8, 1, 7, 2),
     Tile::new(8, 1, 7, 1),
     Tile::new(16, 4, 4, 2),
     Tile::new(16, 4, 4, 1),

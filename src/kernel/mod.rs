@@ -119,6 +119,7 @@ impl Kernel {
             ("STRIDE", self.window_stride()),
             ("BORDER", 3 - self.window_stride()),
             ("WINDOW", self.window()),
+            ("WINDOW_MOVES", self.window() - 1),
             // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
             ("DEPTH", STAGE_QUADS),
             ("ROW_LOADS", STAGE_QUADS * rows / lanes),
