@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::op::{Conv, StepParams};
 use wgpu_bottleneck::plan::{self, KernelChoice, Plan, PlanKind, Recording};
+use wgpu_bottleneck::selftest::integer_weights;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, StateDict, network, reference};
 
@@ -45,18 +46,9 @@ impl Growth {
     }
 }
 
-/// OIHW weights of 1, -1 and perhaps 2 and -2 at random places, zero elsewhere.
+/// OIHW weights as [`integer_weights`] makes them.
 pub fn sparse_integers(conv: &Conv, growth: Growth, random: &mut Seeded) -> Vec<f32> {
-    let length = conv.reduction_length();
-    let mut weights = vec![0.0; conv.weights()];
-    for channel in weights.chunks_exact_mut(length) {
-        for term in 0..growth.terms.min(length) {
-            let at = if growth.terms >= length { term } else { random.below(length) };
-            let double = growth.doubles && random.below(4) == 0;
-            channel[at] = random.sign() * if double { 2.0 } else { 1.0 };
-        }
-    }
-    weights
+    integer_weights(conv, growth.terms, growth.doubles, random)
 }
 
 /// The state dict of a block, with numbers that make it exact.

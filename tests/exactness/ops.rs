@@ -4,6 +4,7 @@ use wgpu_bottleneck::Shape;
 use wgpu_bottleneck::kernel::{Family, Tile, all_specialisations};
 use wgpu_bottleneck::op::{Conv, Epilogue, KernelSize, Op, StepParams};
 use wgpu_bottleneck::plan::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
+use wgpu_bottleneck::selftest::{exact_params, layouts};
 use wgpu_bottleneck::tensor::ChannelLayout;
 
 use crate::common::exact::{DENSE, Growth, Kernels, check_plan, sparse_integers};
@@ -31,7 +32,7 @@ impl OpCase {
         if let Some(conv) = side {
             params.push(StepParams::Conv { weight: sparse_integers(&conv, FEW, &mut random), bias: Vec::new() });
         }
-        params.push(op_params(&self.op, &mut random));
+        params.push(exact_params(&self.op, &mut random));
         let input = small_integers(self.image, self.seed ^ 1);
         check_plan(&plan, &params, &input, Kernels::Every, targets()).map_err(|error| format!("{self:?}: {error}"))?;
         Ok(())
@@ -40,7 +41,7 @@ impl OpCase {
     /// The plan, and the convolution that makes the second input.
     fn plan(&self) -> Result<(Plan, Option<Conv>), Box<dyn std::error::Error>> {
         let (image, c) = (TensorId(0), self.image.c);
-        let (layout_in, layout_out) = layouts(&self.op);
+        let (layout_in, layout_out) = image_and_output(&self.op);
         let mut tensors = vec![TensorInfo { name: "input".to_owned(), shape: self.image, layout: layout_in }];
         let side = match self.op {
             Op::Conv { conv, epilogue } if epilogue.residual => {
@@ -77,42 +78,11 @@ impl OpCase {
     }
 }
 
-/// The layouts of the image and the output: groups padded apart where the operation has them.
-fn layouts(op: &Op) -> (ChannelLayout, ChannelLayout) {
-    match *op {
-        Op::Conv { conv, .. } => (
-            ChannelLayout::grouped(conv.in_channels, conv.groups),
-            ChannelLayout::grouped(conv.out_channels, conv.groups),
-        ),
-        Op::JoinedConv { main, shortcut, .. } => {
-            (ChannelLayout::dense(shortcut.in_channels), ChannelLayout::dense(main.out_channels))
-        }
-        Op::BatchNorm { channels, .. } | Op::Add { channels, .. } => {
-            (ChannelLayout::dense(channels), ChannelLayout::dense(channels))
-        }
-        _ => unreachable!("an operation that this test does not know"),
-    }
-}
-
-fn op_params(op: &Op, random: &mut Seeded) -> StepParams {
-    let quarters =
-        |count: usize, random: &mut Seeded| (0..count).map(|_| random.below(33) as f32 / 4.0 - 4.0).collect();
-    match op {
-        Op::Conv { conv, epilogue } => StepParams::Conv {
-            weight: sparse_integers(conv, DENSE, random),
-            bias: if epilogue.bias { quarters(conv.out_channels, random) } else { Vec::new() },
-        },
-        Op::JoinedConv { main, shortcut, .. } => StepParams::JoinedConv {
-            main: sparse_integers(main, DENSE, random),
-            shortcut: sparse_integers(shortcut, DENSE, random),
-            bias: quarters(main.out_channels, random),
-        },
-        Op::BatchNorm { channels, .. } => StepParams::Affine {
-            scale: (0..*channels).map(|_| random.sign() * random.pick(&[0.5, 1.0, 2.0])).collect(),
-            shift: quarters(*channels, random),
-        },
-        _ => StepParams::None,
-    }
+/// The layouts of the image and the output.
+fn image_and_output(op: &Op) -> (ChannelLayout, ChannelLayout) {
+    let (inputs, output) = layouts(op);
+    // The image is what a joined convolution's shortcut reads.
+    (inputs[usize::from(matches!(op, Op::JoinedConv { .. }))], output)
 }
 
 /// Every combination of bias, residual and ReLU.
@@ -252,7 +222,7 @@ fn a_dense_convolution_writes_groups_padded_apart() -> Outcome {
         let case = OpCase { op: Op::Conv { conv, epilogue: Epilogue::default() }, image, seed: sizes.seed() };
         let (mut plan, _) = case.plan()?;
         plan.tensors[plan.output.0].layout = ChannelLayout::grouped(conv.out_channels, groups);
-        let params = [op_params(&case.op, &mut Seeded::new(case.seed))];
+        let params = [exact_params(&case.op, &mut Seeded::new(case.seed))];
         let input = small_integers(image, case.seed);
         check_plan(&plan, &params, &input, Kernels::Every, targets()).map_err(|error| format!("{case:?}: {error}"))?;
     }
