@@ -9,6 +9,8 @@ mod refused_files;
 mod refused_weights;
 #[path = "cli/shaders.rs"]
 mod shaders;
+#[path = "cli/selftest.rs"]
+mod selftest;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! `bottleneck selftest`: whether this device and its driver compute right, and the proof that the test finds faults.
 
+use serde_json::{Value, json};
 use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::selftest::mutants::{self, Mutant, Prover, Verdict};
-use wgpu_bottleneck::selftest::{self, Failure, Options, Report};
+use wgpu_bottleneck::selftest::{self, Device, Failure, Options, Report};
 
 use super::args::SelftestArgs;
 use super::error::CliError;
@@ -20,7 +21,7 @@ pub fn run(args: &SelftestArgs) -> Result<(), CliError> {
     }
     let report = selftest::run(&gpu, &Options { kernel: args.kernel.clone(), mutant })?;
     match args.json {
-        true => output::json(&value(&report)?)?,
+        true => output::json(&json!(report))?,
         false => output::print(&as_text(&report))?,
     }
     match (report.passed(), report.mutant) {
@@ -38,11 +39,6 @@ fn named(name: &str) -> Result<&'static Mutant, CliError> {
 
 fn found(report: &Report) -> String {
     format!("{} of {}", count(report.failures.len(), "check failed", "checks failed"), report.checks)
-}
-
-/// Anything of the library's as JSON.
-fn value(report: &impl serde::Serialize) -> Result<serde_json::Value, CliError> {
-    serde_json::to_value(report).map_err(|error| CliError::Usage(format!("JSON: {error}")))
 }
 
 fn as_text(report: &Report) -> String {
@@ -113,8 +109,11 @@ fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
         verdicts.push((mutant, prover.prove(mutant)?));
     }
     match args.json {
-        true => output::json(&verdicts.iter().map(|(mutant, verdict)| mutant_json(mutant, verdict)).collect())?,
+        true => output::json(&proof_json(gpu, &verdicts))?,
         false => output::print(&table(&gpu.describe(), &verdicts))?,
+    }
+    if verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::NotRun(_))) {
+        return Err(CliError::Usage("this device can run none of these mutants".to_owned()));
     }
     let wrong: Vec<&str> =
         verdicts.iter().filter(|(_, verdict)| !verdict.holds()).map(|(mutant, _)| mutant.name).collect();
@@ -124,30 +123,38 @@ fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
     }
 }
 
-fn mutant_json(mutant: &Mutant, verdict: &Verdict) -> serde_json::Value {
-    serde_json::json!({
+fn proof_json(gpu: &Gpu, verdicts: &[(&Mutant, Verdict)]) -> Value {
+    let mutants: Vec<Value> = verdicts.iter().map(|(mutant, verdict)| mutant_json(mutant, verdict)).collect();
+    json!({ "version": env!("CARGO_PKG_VERSION"), "device": Device::of(gpu), "mutants": mutants })
+}
+
+fn mutant_json(mutant: &Mutant, verdict: &Verdict) -> Value {
+    json!({
         "mutant": mutant.name,
         "family": mutant.family.name(),
         "fault": mutant.fault.name(),
-        "verdict": serde_json::to_value(verdict).unwrap_or_default(),
+        "verdict": verdict,
     })
 }
 
 fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
     let mut table = Table::new(&["mutant", "family", "fault", "verdict", "by"]);
-    let mut caught = 0;
+    // Caught, equivalent, not run, and what breaks the proof.
+    let mut counts = [0; 4];
     for (mutant, verdict) in verdicts {
         let by = |failure: &Failure| format!("{}, {}: {}", failure.kernel, failure.case, failure.check.name());
-        let (word, by) = match verdict {
-            Verdict::Caught(failure) => ("caught", by(failure)),
-            Verdict::Equivalent(reason) => ("equivalent", (*reason).to_owned()),
-            Verdict::Survived { cases } => ("SURVIVED", count(*cases, "case", "cases")),
-            Verdict::Mistaken(failure) => ("MISTAKEN", by(failure)),
-            Verdict::NotRun(reason) => ("not run", reason.clone()),
+        let (word, by, counted) = match verdict {
+            Verdict::Caught(failure) => ("caught", by(failure), 0),
+            Verdict::Equivalent(reason) => ("equivalent", (*reason).to_owned(), 1),
+            Verdict::NotRun(reason) => ("not run", reason.clone(), 2),
+            Verdict::Survived { cases } => ("SURVIVED", count(*cases, "case", "cases"), 3),
+            Verdict::Mistaken(failure) => ("MISTAKEN", by(failure), 3),
         };
-        caught += usize::from(matches!(verdict, Verdict::Caught(_)));
+        counts[counted] += 1;
         table.row([mutant.name, mutant.family.name(), mutant.fault.name(), word, &by].map(Into::into));
     }
+    let [caught, equivalent, not_run, wrong] = counts;
     let all = count(verdicts.len(), "mutant", "mutants");
-    format!("{device}\n{}{caught} of {all} caught\n", table.render())
+    let sums = format!("{all}: {caught} caught, {equivalent} equivalent, {not_run} not run here, {wrong} not caught");
+    format!("{device}\n{}{sums}\n", table.render())
 }

@@ -1,0 +1,222 @@
+//! The self test: it passes on every device, it finds every mutant, and its report says what it should.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Outcome, targets};
+use wgpu_bottleneck::error::{ErrorKind, GpuError};
+use wgpu_bottleneck::kernel::{Capabilities, Family, all_specialisations, candidates};
+use wgpu_bottleneck::plan::{Plan, PlanKind};
+use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
+use wgpu_bottleneck::selftest::{self, Check, Options, Report, is_in_plans};
+use wgpu_bottleneck::shader::{self, Patch};
+use wgpu_bottleneck::{Bottleneck, Error, Shape, network};
+
+/// A test of the kernels with this name, with a fault.
+fn options(kernel: &str, mutant: Option<&'static Mutant>) -> Options {
+    Options { kernel: Some(kernel.to_owned()), mutant }
+}
+
+fn named(name: &str) -> Result<&'static Mutant, String> {
+    mutants::find(name).ok_or_else(|| format!("no mutant {name}"))
+}
+
+#[test]
+fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
+    let all: BTreeSet<String> = all_specialisations().iter().filter(|k| is_in_plans(k)).map(|k| k.name()).collect();
+    for target in targets() {
+        let report = selftest::run(&target.gpu, &Options::default())?;
+        assert!(report.passed(), "{}: {:#?}", target.name, report.failures);
+        assert_eq!((report.known.len(), report.no_longer_seen.len(), report.mutant), (0, 0, None), "{}", target.name);
+        assert!(report.cases > 5 * report.kernels.len() && report.checks > 10 * report.cases, "{}", target.name);
+        let skipped = report.skipped.iter().map(|skipped| skipped.kernel.clone());
+        let seen: BTreeSet<String> = report.kernels.iter().cloned().chain(skipped).collect();
+        assert_eq!(seen, all, "{}", target.name);
+        for skipped in &report.skipped {
+            let lanes = skipped.kernel.contains("_subgroup_") && skipped.reason.contains("subgroups of");
+            assert!(lanes, "{}: {} {}", target.name, skipped.kernel, skipped.reason);
+        }
+    }
+    Ok(())
+}
+
+/// Blocks of every form, one after the other.
+fn plans() -> Result<Vec<Plan>, Error> {
+    let specs = [
+        Bottleneck::torchvision(16, 4).build()?,
+        Bottleneck::torchvision(8, 4).stride(2).downsample(true).build()?,
+        Bottleneck::torchvision(16, 4).groups(2).base_width(64).dilation(2).build()?,
+    ];
+    let mut plans = Vec::new();
+    for spec in specs {
+        for kind in [PlanKind::Fused, PlanKind::Unfused] {
+            plans.push(network::plan_block(&spec, Shape::new(1, spec.inplanes(), 5, 5)?, kind)?);
+        }
+    }
+    Ok(plans)
+}
+
+#[test]
+fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
+    let mut used = BTreeSet::new();
+    for subgroup_size in [None, Some(4), Some(8), Some(32)] {
+        let capabilities = Capabilities { subgroup_size, ..Capabilities::CORE };
+        for plan in plans()? {
+            for step in &plan.steps {
+                for kernel in candidates(&plan.problem(step), &capabilities) {
+                    assert!(is_in_plans(&kernel), "{}", kernel.name());
+                    used.insert(kernel.family.name());
+                }
+            }
+        }
+    }
+    assert_eq!(used, Family::ALL.iter().map(|family| family.name()).collect());
+    Ok(())
+}
+
+#[test]
+fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
+    let mut names = BTreeSet::new();
+    for mutant in mutants::all() {
+        assert!(names.insert(mutant.name), "two mutants {}", mutant.name);
+        assert!(mutant.name.starts_with(&format!("{}.", mutant.family.name())), "{}", mutant.name);
+        let kernels = mutant.kernels();
+        assert!(!kernels.is_empty(), "{} changes nothing", mutant.name);
+        for kernel in kernels.iter().take(4) {
+            let source = kernel.source_with(mutant.patches)?;
+            shader::inspect(&source, kernel.family.uses_subgroups())
+                .map_err(|error| format!("{} {}: {error}", mutant.name, kernel.name()))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_family_has_a_dozen_mutants_of_many_kinds() {
+    let mut families: BTreeMap<&str, Vec<Fault>> = BTreeMap::new();
+    for mutant in mutants::all().filter(|mutant| mutant.equivalent.is_none()) {
+        families.entry(mutant.family.name()).or_default().push(mutant.fault);
+    }
+    for family in Family::ALL {
+        let faults = families.remove(family.name()).unwrap_or_default();
+        assert!(faults.len() >= 12, "{}: {} mutants", family.name(), faults.len());
+        let kinds: Vec<Fault> = faults.iter().fold(Vec::new(), |mut kinds, fault| {
+            if !kinds.contains(fault) {
+                kinds.push(*fault);
+            }
+            kinds
+        });
+        assert!(kinds.len() >= 5 && kinds.contains(&Fault::NanSwallowed), "{}: {kinds:?}", family.name());
+    }
+}
+
+#[test]
+fn every_mutant_is_caught() -> Outcome {
+    let mut prover = Prover::new(&targets()[0].gpu);
+    let (mut wrong, mut not_run) = (Vec::new(), BTreeSet::new());
+    for mutant in mutants::all() {
+        match prover.prove(mutant)? {
+            Verdict::Caught(failure) => assert_ne!(failure.check, Check::Compile, "{}", mutant.name),
+            Verdict::Equivalent(reason) => assert_eq!(mutant.equivalent, Some(reason)),
+            Verdict::NotRun(reason) => drop(not_run.insert(format!("{}: {reason}", mutant.family.name()))),
+            verdict => wrong.push(format!("{}: {verdict:?}", mutant.name)),
+        }
+    }
+    not_run.iter().for_each(|line| eprintln!("SKIPPED: mutants of {line}"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn with_a_mutant_it_fails_and_names_it_and_the_device_stays_as_it_was() -> Outcome {
+    for target in targets() {
+        let options = options("conv3x3_l8s1r4c1", Some(named("conv3x3.padding_read")?));
+        let report = selftest::run(&target.gpu, &options)?;
+        assert!(!report.passed() && report.mutant == Some("conv3x3.padding_read"), "{}: {report:?}", target.name);
+        assert!(report.kernels.iter().all(|kernel| kernel.contains("conv3x3_l8s1r4c1")), "{:?}", report.kernels);
+        let healthy = selftest::run(&target.gpu, &Options { mutant: None, ..options })?;
+        assert!(healthy.passed(), "{}: {:?}", target.name, healthy.failures);
+    }
+    Ok(())
+}
+
+/// Each check is the one that finds its fault.
+#[test]
+fn checks_find_what_they_are_for() -> Outcome {
+    let cases = [
+        ("batchnorm_relu", "batchnorm_relu.lost_scale", Check::Exact),
+        ("batchnorm_relu", "batchnorm_relu.nan_swallowed", Check::NonFinite),
+        ("conv1x1_l8s1r4c1_bias_relu", "conv1x1.padding_not_cleared", Check::Padding),
+        ("conv1x1_l8s1r4c1_bias_relu", "conv1x1.row_behind_the_end", Check::Guard),
+    ];
+    for (kernel, name, check) in cases {
+        let report = selftest::run(&targets()[0].gpu, &options(kernel, Some(named(name)?)))?;
+        assert!(report.failures.iter().any(|failure| failure.check == check), "{name}: {:?}", report.failures);
+    }
+    Ok(())
+}
+
+/// A fault made here.
+const fn broken(patches: &'static [Patch]) -> Mutant {
+    let (name, family, fault) = ("made here", Family::ResidualAdd, Fault::OffByOne);
+    Mutant { name, family, fault, patches, equivalent: None }
+}
+
+#[test]
+fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
+    static BROKEN: Mutant =
+        broken(&[Patch::new("residual_add", "dst[at] = relu(value);", "dst[at] = unknown(value);")]);
+    let gpu = &targets()[0].gpu;
+    let report = selftest::run(gpu, &Options { mutant: Some(&BROKEN), ..Options::default() })?;
+    let failures: Vec<(&str, Check)> = report.failures.iter().map(|f| (f.kernel.as_str(), f.check)).collect();
+    assert_eq!(failures, [("residual_add_l64s1r1c1_relu", Check::Compile)]);
+    // What does not compile proves nothing.
+    assert!(matches!(Prover::new(gpu).prove(&BROKEN)?, Verdict::Mistaken(_)));
+    Ok(())
+}
+
+#[test]
+fn survivors_and_false_equivalents_are_told() -> Outcome {
+    static SAME: Mutant = broken(&[Patch::new("residual_add", "src[at] + shortcut[at]", "shortcut[at] + src[at]")]);
+    static NOT_EQUIVALENT: Mutant = Mutant {
+        equivalent: Some("it is said"),
+        ..broken(&[Patch::new("residual_add", "src[at] + shortcut[at]", "src[at]")])
+    };
+    let mut prover = Prover::new(&targets()[0].gpu);
+    assert!(matches!(prover.prove(&SAME)?, Verdict::Survived { cases } if cases > 5));
+    assert!(matches!(prover.prove(&NOT_EQUIVALENT)?, Verdict::Mistaken(_)));
+    Ok(())
+}
+
+#[test]
+fn names_and_patches_that_fit_nothing_are_errors() -> Outcome {
+    static UNFIT: Mutant = broken(&[Patch::new("residual_add", "no such text", "")]);
+    let gpu = &targets()[0].gpu;
+    let unknown = selftest::run(gpu, &options("conv7x7", None));
+    assert!(matches!(&unknown, Err(Error::Gpu(GpuError::NoSuchKernel { kernel, .. })) if kernel == "conv7x7"));
+    let unfit = gpu.with_patches(UNFIT.patches);
+    let Err(error @ Error::Gpu(GpuError::Patch(_))) = unfit else { return Err(format!("{unfit:?}").into()) };
+    assert_eq!(error.kind(), ErrorKind::Input);
+    Ok(())
+}
+
+#[test]
+fn the_report_is_json() -> Outcome {
+    let gpu = &targets()[0].gpu;
+    let mutant = named("residual_add.nan_swallowed")?;
+    let report: Report = selftest::run(gpu, &options("residual_add", Some(mutant)))?;
+    let json = serde_json::to_value(&report)?;
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json["device"]["name"], gpu.info().name);
+    assert_eq!(json["device"]["runtime_checks"], true, "mutants run with checks");
+    assert_eq!(json["mutant"], mutant.name);
+    let failure = &json["failures"][0];
+    assert_eq!((&failure["kernel"], &failure["check"]), (&"residual_add_l64s1r1c1_relu".into(), &"non_finite".into()));
+    assert_eq!((&failure["first"]["expected"], &failure["first"]["found"]), (&"NaN".into(), &"0".into()));
+    assert_eq!(failure["first"]["at"].as_array().map(Vec::len), Some(4));
+    for member in ["kernels", "skipped", "cases", "checks", "known", "no_longer_seen", "seconds"] {
+        assert!(!json[member].is_null(), "{member} in {json:#}");
+    }
+    Ok(())
+}
