@@ -7,10 +7,10 @@ mod program;
 mod refused_files;
 #[path = "cli/refused_weights.rs"]
 mod refused_weights;
-#[path = "cli/shaders.rs"]
-mod shaders;
 #[path = "cli/selftest.rs"]
 mod selftest;
+#[path = "cli/shaders.rs"]
+mod shaders;
 
 use std::io::Write;
 use std::path::Path;

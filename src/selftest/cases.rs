@@ -94,7 +94,7 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
     let mut all: Vec<Case> = match kind {
         Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),
         Kind::Conv3x3 => sizes_3x3(rows, channels),
-        Kind::Grouped => sizes_grouped(rows, channels),
+        Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Norm | Kind::Add => sizes_elementwise(lanes as usize),
     }
     .into_iter()
@@ -133,6 +133,8 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
     let stride = match kind {
         Kind::Conv1x1 if !kernel.strided => 1,
         Kind::Conv1x1 => size.stride.max(2),
+        // So do the grouped ones that slide along a line, by two pixels at most.
+        Kind::Grouped if kernel.family.has_strided_form() => 1 + usize::from(kernel.strided),
         _ => size.stride,
     };
     let size = Size { stride, ..size };
@@ -191,10 +193,14 @@ fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
     ]
 }
 
-fn sizes_grouped(rows: usize, channels: usize) -> Vec<Size> {
+/// Rows may also be pixels of one line, and slices lines: the first case is for those.
+fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Size> {
+    let [line, lines] = [tile.rows, tile.slices].map(|count| count as usize);
     vec![
-        Size::new("several tiles", two_images(2 * rows + 1), [26, 38]).groups(3),
-        next_dimension(rows, [5, 3]).groups(2),
+        Size::new("several tiles", [2, lines + 1, 2 * line + 1], [6, 6]).groups(channels / 8 + 1),
+        Size::new("several tiles of wide groups", two_images(2 * rows + 1), [26, 38]).groups(3),
+        Size::new("groups of 26", [1, 3, rows + 1], [26, 26]).groups(2),
+        Size { output: [5, lines, line], ..next_dimension(rows, [6, 6]) }.groups(2),
         Size::new("stride 2, dilation 2", [2, 4, 5], [6, 13]).groups(2).taps(2, 2),
         Size::new("stride 3", [2, 3, 4], [4, 8]).groups(8).taps(3, 1),
         Size::new("dilation 2", [1, 5, rows + 1], [5, 2]).groups(3).taps(1, 2),

@@ -125,18 +125,16 @@ fn chosen(options: &Options) -> Vec<Kernel> {
 
 /// Why a device cannot run a kernel.
 fn why_not(kernel: Kernel, capabilities: &Capabilities) -> String {
-    let tile = kernel.tile;
-    let invocations = tile.lanes * tile.slices;
-    if kernel.family.uses_subgroups() && capabilities.subgroup_size != Some(tile.lanes) {
-        let here = match capabilities.subgroup_size {
-            Some(size) => format!("here they have {size}"),
-            None => "here they are off or of several sizes".to_owned(),
+    let lanes = kernel.tile.lanes;
+    if kernel.family.uses_subgroups() && capabilities.subgroup_size != Some(lanes) {
+        return match capabilities.subgroup_size {
+            Some(size) => format!("needs subgroups of {lanes} lanes; here they have {size}"),
+            None => format!("needs subgroups of {lanes} lanes; here they are off or of several sizes"),
         };
-        format!("needs subgroups of {} lanes; {here}", tile.lanes)
-    } else if invocations > capabilities.max_invocations {
-        format!("needs {invocations} invocations per workgroup, the limit is {}", capabilities.max_invocations)
-    } else {
-        "is no candidate for any case within this device's limits".to_owned()
+    }
+    match kernel.runs_on(capabilities) {
+        Err(why) => format!("cannot run here: {why}"),
+        Ok(()) => "is no candidate for any case".to_owned(),
     }
 }
 

@@ -1,22 +1,32 @@
 //! Mutants of the 3x3 convolutions.
 
-use super::shared::{of_every_column, of_every_convolution, of_every_residual, of_every_subgroup};
+use super::shared::{
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
+};
 use super::{Mutant, mutants};
 
 pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_convolution!(Conv3x3, "conv3x3"),
+    of_every_register!(Conv3x3, "conv3x3"),
     of_every_column!(Conv3x3, "conv3x3"),
     of_every_residual!(Conv3x3, "conv3x3"),
     of_the_file!(Conv3x3, "conv3x3"),
     of_every_convolution!(Conv3x3Grouped, "conv3x3_grouped"),
+    of_every_register!(Conv3x3Grouped, "conv3x3_grouped"),
     of_every_residual!(Conv3x3Grouped, "conv3x3_grouped"),
     of_the_file!(Conv3x3Grouped, "conv3x3_grouped"),
     GROUPED,
     of_every_convolution!(Conv3x3Subgroup, "conv3x3_subgroup"),
+    of_every_register!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_column!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_residual!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_subgroup!(Conv3x3Subgroup, "conv3x3_subgroup"),
     SUBGROUP,
+    of_every_convolution!(Conv3x3Staged, "conv3x3_staged"),
+    of_every_column!(Conv3x3Staged, "conv3x3_staged"),
+    of_every_residual!(Conv3x3Staged, "conv3x3_staged"),
+    of_every_stage!(Conv3x3Staged, "conv3x3_staged"),
+    STAGED,
 ];
 
 /// Faults of `conv3x3.wgsl`, which serves two families.
@@ -38,7 +48,7 @@ macro_rules! of_the_file {
             "right_edge" OffByOne { "conv3x3": "&& x${r} < params.in_width" => "&& x${r} <= params.in_width" }
             "bottom_edge" OffByOne { "conv3x3": "y${r} < params.in_height &&" => "y${r} <= params.in_height &&" }
             "padding_read" PaddingAsData {
-                "conv3x3": "select(vec4<f32>(0.0), src[a${r} + k], mask${r})" => "src[a${r} + k]"
+                "conv3x3": "select(vec4<f32>(0.0), unpack(src[a${r} + k]), mask${r})" => "unpack(src[a${r} + k])"
             }
             "taps_transposed" SwappedStride {
                 "conv3x3": "let down = tap_y" => "let down = tap_x", "conv3x3": "let right = tap_x" => "let right = tap_y"
@@ -71,6 +81,32 @@ const GROUPED: &[Mutant] = mutants! { Conv3x3Grouped, "conv3x3_grouped":
     "every_group_summed" WrongGroup { "conv3x3": "k < params.group_in_vec4" => "k < params.in_vec4" }
 };
 
+const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
+    "dilation_ignored_on_the_left" DilationIgnored {
+        "conv3x3_staged": "tap % 3u * params.dilation - params.dilation" => "tap % 3u * params.dilation - 1u"
+    }
+    "dilation_ignored_above" DilationIgnored {
+        "conv3x3_staged": "tap / 3u * params.dilation - params.dilation" => "tap / 3u * params.dilation - 1u"
+    }
+    "sides_not_checked" MissingTail {
+        "conv3x3_staged": "y${h} < params.in_height && x${h} < params.in_width" => "y${h} < params.in_height"
+    }
+    "right_edge" OffByOne { "conv3x3_staged": "&& x${h} < params.in_width" => "&& x${h} <= params.in_width" }
+    "padding_read" PaddingAsData { "conv3x3_staged": "(inside${h} && quad < quads_left)" => "(quad < quads_left)" }
+    "channels_behind_the_last" PaddingAsData {
+        "conv3x3_staged": "(inside${h} && quad < quads_left)" => "(inside${h})"
+    }
+    "taps_transposed" SwappedStride {
+        "conv3x3_staged": "let down = tap / 3u" => "let down = tap % 3u",
+        "conv3x3_staged": "let right = tap % 3u" => "let right = tap / 3u",
+    }
+    "first_image_only" WrongGroup { "conv3x3_staged": "((image${h} + y${h})" => "((y${h})" }
+    "output_width" SwappedStride { "conv3x3_staged": "* params.in_width + x${h}" => "* params.out_width + x${h}" }
+    "stride_lost_in_y" SwappedStride { "conv3x3_staged": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+    "last_tap" OffByOne { "conv3x3_staged": "9u * tap_steps" => "8u * tap_steps" }
+    "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= steps" => "step < steps" }
+};
+
 const SUBGROUP: &[Mutant] = mutants! { Conv3x3Subgroup, "conv3x3_subgroup":
     "dilation_ignored_on_the_left" DilationIgnored {
         "conv3x3_subgroup": "tap_x * params.dilation - params.dilation" => "tap_x * params.dilation - 1u"
@@ -83,7 +119,7 @@ const SUBGROUP: &[Mutant] = mutants! { Conv3x3Subgroup, "conv3x3_subgroup":
     }
     "right_edge" OffByOne { "conv3x3_subgroup": "&& z${h} < params.in_width" => "&& z${h} <= params.in_width" }
     "padding_read" PaddingAsData {
-        "conv3x3_subgroup": "select(vec4<f32>(0.0), src[a${h} + k], mask${h})" => "src[a${h} + k]"
+        "conv3x3_subgroup": "select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h})" => "unpack(src[a${h} + k])"
     }
     "taps_transposed" SwappedStride {
         "conv3x3_subgroup": "let down = tap_y" => "let down = tap_x",

@@ -7,6 +7,7 @@
 mod conv1x1;
 mod conv3x3;
 mod elementwise;
+mod grouped;
 mod joined;
 mod shared;
 
@@ -136,7 +137,7 @@ impl Verdict {
 
 /// Every mutant, family by family.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let lists = [conv1x1::MUTANTS, conv3x3::MUTANTS, joined::MUTANTS, elementwise::MUTANTS];
+    let lists = [conv1x1::MUTANTS, conv3x3::MUTANTS, grouped::MUTANTS, joined::MUTANTS, elementwise::MUTANTS];
     lists.into_iter().flatten().copied().flatten()
 }
 

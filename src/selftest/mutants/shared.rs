@@ -1,4 +1,4 @@
-//! Faults in the parts that the convolutions share: tile, weights, epilogue.
+//! Faults in the parts that convolutions share: tile, stages, weights, epilogue.
 
 /// The faults that every convolution must be caught with.
 macro_rules! of_every_convolution {
@@ -6,7 +6,7 @@ macro_rules! of_every_convolution {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "lost_bias" LostBias { "shared/epilogue": "value += bias${c};" => "" }
             "bias_of_next_column" OffByOne {
-                "shared/epilogue": "weights[params.bias_at + column${c}]" => "weights[params.bias_at + column${c} + 1u]"
+                "shared/epilogue": "unpack(weights[params.bias_at + column${c}])" => "unpack(weights[params.bias_at + column${c} + 1u])"
             }
             "relu_before_bias" ReluOrder {
                 "shared/epilogue": "            value += bias${c};"
@@ -14,11 +14,11 @@ macro_rules! of_every_convolution {
             }
             "lost_relu" ReluOrder { "shared/epilogue": "value = relu(value);" => "" }
             "row_behind_the_end" OffByOne {
-                "shared/epilogue": "if first_row + ${r}u < params.rows {" => "if first_row + ${r}u <= params.rows {"
+                "shared/epilogue": "if row${r} < row_end {" => "if row${r} <= row_end {"
             }
-            "row_tail" MissingTail { "shared/epilogue": "if first_row + ${r}u < params.rows {" => "if true {" }
+            "row_tail" MissingTail { "shared/epilogue": "if row${r} < row_end {" => "if true {" }
             "last_row_not_stored" OffByOne {
-                "shared/epilogue": "if first_row + ${r}u < params.rows {" => "if first_row + ${r}u + 1u < params.rows {"
+                "shared/epilogue": "if row${r} < row_end {" => "if row${r} + 1u < row_end {"
             }
             "column_tail" MissingTail { "shared/epilogue": "if column${c} < params.out_vec4 {" => "if true {" }
             "padding_not_cleared" PaddingAsData {
@@ -28,6 +28,14 @@ macro_rules! of_every_convolution {
                 "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"
                     => "select(max(x, vec4<f32>(0.0)), vec4<f32>(0.0), is_nan)"
             }
+        }
+    };
+}
+
+/// The faults of those whose lanes load weights and rows for themselves.
+macro_rules! of_every_register {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
             "weights_off_by_one" OffByOne { "shared/load_weights": "weights[w${c} + 3u]" => "weights[w${c} + 2u]" }
             "weights_by_input" SwappedStride { "shared/load_weights": "params.out_vec4 * 4u" => "params.in_vec4 * 4u" }
             "weights_not_advanced" StaleTile { "shared/load_weights": "w${c} += params.out_vec4 * 4u;" => "" }
@@ -41,7 +49,7 @@ macro_rules! of_every_convolution {
 macro_rules! of_every_column {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "column_lanes" SwappedStride { "shared/tile": "${c}u * ${LANES}u + local.x" => "${c}u + local.x" }
+            "column_lanes" SwappedStride { "shared/columns": "${c*LANES}u + local.x" => "${c}u + local.x" }
         }
     };
 }
@@ -53,11 +61,50 @@ macro_rules! of_every_residual {
             "residual_of_next_row" WrongResidual {
                 "shared/epilogue": "residual[at]" => "residual[at + params.out_vec4]"
             }
-            "lost_residual" WrongResidual { "shared/epilogue": "value += residual[at];" => "" }
+            "lost_residual" WrongResidual { "shared/epilogue": "value += unpack(residual[at]);" => "" }
             "relu_before_residual" ReluOrder {
-                "shared/epilogue": "            value += residual[at];"
-                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += residual[at];"
+                "shared/epilogue": "            value += unpack(residual[at]);"
+                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += unpack(residual[at]);"
             }
+        }
+    };
+}
+
+/// The faults of those with two stages of a tile in workgroup memory.
+macro_rules! of_every_stage {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "dropped_barrier" DroppedBarrier { "shared/staged_sums": "workgroupBarrier();" => "" }
+            "stale_stage" StaleTile { "shared/staged_sums": "(step - 1u) % 2u" => "0u" }
+            "one_stage_filled" StaleTile { "shared/staged_sums": "let stage = step % 2u;" => "let stage = 0u;" }
+            "rows_side_by_side" SwappedStride { "shared/staged_sums": "${r*SLICES}u + local.y" => "${r}u + local.y" }
+            "weights_off_by_one" OffByOne { "shared/staged_sums": "3u * TILE_COLUMNS" => "2u * TILE_COLUMNS" }
+            "weights_by_input" SwappedStride { "shared/staged_weights": "params.out_vec4 * 4u" => "params.in_vec4 * 4u" }
+            "weights_of_next_quad" OffByOne { "shared/staged_weights": "first_k + min" => "first_k + 1u + min" }
+            "weights_of_first_columns" WrongGroup {
+                "shared/staged_tile": "min(group.x * TILE_COLUMNS + weight_column${g}" => "min(weight_column${g}"
+            }
+            "third_grid_dimension" WrongGroup {
+                "shared/staged_tile": "group.z * params.row_groups + group.y" => "group.y"
+            }
+            "rows_overlap" OffByOne { "shared/staged_tile": "params.rows) * TILE_ROWS" => "params.rows) * (TILE_ROWS - 1u)" }
+            "rows_of_other_slices" SwappedStride {
+                "shared/staged_tile": "let row${r} = first_row + ${r*SLICES}u" => "let row${r} = first_row + ${r}u"
+            }
+        }
+    };
+}
+
+/// The faults of those that slide along a line.
+macro_rules! of_every_window {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "same_pixel_for_every_tap" StaleTile { "shared/window_sums": "v${r*STRIDE+t}" => "v${r*STRIDE}" }
+            "weights_off_by_one" OffByOne { "shared/window_sums": "at${t}_${c} + 3u]" => "at${t}_${c} + 2u]" }
+            "weights_by_input" SwappedStride {
+                "shared/window_sums": "+ k) * params.out_vec4 * 4u" => "+ k) * params.in_height * 4u"
+            }
+            "weights_of_first_tap" StaleTile { "shared/window_sums": "(${t}u * params.group_in_vec4 + k)" => "k" }
         }
     };
 }
@@ -72,4 +119,7 @@ macro_rules! of_every_subgroup {
     };
 }
 
-pub(super) use {of_every_column, of_every_convolution, of_every_residual, of_every_subgroup};
+pub(super) use {
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
+    of_every_window,
+};
