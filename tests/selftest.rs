@@ -86,7 +86,7 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
         assert!(!kernels.is_empty(), "{} changes nothing", mutant.name);
         for kernel in kernels.iter().take(4) {
             let source = kernel.source_with(mutant.patches)?;
-            shader::inspect(&source, kernel.family.uses_subgroups())
+            shader::inspect(&source, kernel.extensions())
                 .map_err(|error| format!("{} {}: {error}", mutant.name, kernel.name()))?;
         }
     }
