@@ -32,7 +32,217 @@ const DEVICES: [(&str, Capabilities); 6] = [
 ];
 
 /// Layers, and the kernel that each device takes, in the order of `DEVICES`.
-const TABLE: &[(&str, [&str; 6])] = &[];
+const TABLE: &[(&str, [&str; 6])] = &[
+    (
+        "resnet50 layer1.1 conv1",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer1.1 conv2",
+        [
+            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_l8s1r16c2",
+            "conv3x3_subgroup_l4s1r16c2",
+            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1",
+            "conv3x3_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer1.1 conv3",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r4c1",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv1",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv2",
+        [
+            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_l8s1r16c2",
+            "conv3x3_subgroup_l4s1r16c2",
+            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1",
+            "conv3x3_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv3",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r4c1",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv1",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv2",
+        [
+            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_l8s1r16c2",
+            "conv3x3_subgroup_l4s1r16c2",
+            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1",
+            "conv3x3_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv3",
+        [
+            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s4r4c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv1",
+        [
+            "conv1x1_subgroup_l8s1r16c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv2",
+        [
+            "conv3x3_subgroup_l8s1r16c2_wide",
+            "conv3x3_l8s1r16c2",
+            "conv3x3_subgroup_l4s1r16c2",
+            "conv3x3_l16s4r1c1",
+            "conv3x3_l16s4r1c1",
+            "conv3x3_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv3",
+        [
+            "conv1x1_subgroup_l8s1r16c2_wide",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnext50 layer1.1 conv2",
+        [
+            "conv3x3_grouped_window_l8s1r14c1_wide",
+            "conv3x3_grouped_window_l8s1r14c1",
+            "conv3x3_grouped_window_l8s1r14c1",
+            "conv3x3_grouped_staged_l8s8r4c1",
+            "conv3x3_grouped_staged_l8s8r8c1",
+            "conv3x3_grouped_staged_l8s8r4c1",
+        ],
+    ),
+    (
+        "resnext50 layer2.1 conv2",
+        [
+            "conv3x3_grouped_window_l8s1r14c2_wide",
+            "conv3x3_grouped_window_l8s1r14c2",
+            "conv3x3_grouped_window_l8s1r14c2",
+            "conv3x3_grouped_l16s4r1c1",
+            "conv3x3_grouped_staged_l8s8r8c1",
+            "conv3x3_grouped_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnext50 layer3.1 conv2",
+        [
+            "conv3x3_grouped_window_l8s1r14c2_wide",
+            "conv3x3_grouped_window_l8s1r14c2",
+            "conv3x3_grouped_window_l8s1r14c2",
+            "conv3x3_grouped_l16s4r1c1",
+            "conv3x3_grouped_window_l16s4r4c1",
+            "conv3x3_grouped_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnext50 layer4.1 conv2",
+        [
+            "conv3x3_grouped_window_l8s1r7c2_wide",
+            "conv3x3_grouped_window_l8s1r7c2",
+            "conv3x3_grouped_window_l8s1r7c2",
+            "conv3x3_grouped_l16s4r1c1",
+            "conv3x3_grouped_staged_l8s8r4c1",
+            "conv3x3_grouped_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer2.0 conv3",
+        [
+            "conv1x1_joined_subgroup_l8s1r24c2_wide",
+            "conv1x1_joined_l8s1r16c2",
+            "conv1x1_joined_subgroup_l4s1r16c2",
+            "conv1x1_joined_staged_l16s16r4c1",
+            "conv1x1_joined_staged_l8s8r8c2",
+            "conv1x1_joined_staged_l16s16r4c1",
+        ],
+    ),
+    (
+        "resnext50 layer2.0 conv2",
+        [
+            "conv3x3_grouped_window_l8s1r14c2_wide_strided",
+            "conv3x3_grouped_window_l8s1r14c2_strided",
+            "conv3x3_grouped_window_l8s1r14c2_strided",
+            "conv3x3_grouped_l16s4r1c1",
+            "conv3x3_grouped_staged_l8s4r4c1_strided",
+            "conv3x3_grouped_l16s4r1c1",
+        ],
+    ),
+    (
+        "resnet50 layer1.1 conv2, batch 64",
+        [
+            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_l8s1r16c2",
+            "conv3x3_subgroup_l4s1r16c2",
+            "conv3x3_staged_l8s8r8c2",
+            "conv3x3_staged_l8s8r8c2",
+            "conv3x3_staged_l8s8r8c2",
+        ],
+    ),
+];
 
 /// A layer of the table: its name, its block, the block's input, and the step.
 type Layer = (String, Bottleneck, Shape, usize);
@@ -89,4 +299,38 @@ fn the_table() -> Outcome {
     };
     assert!(found == expected, "the picks have changed:\n{}", listing(&found));
     Ok(())
+}
+
+#[test]
+fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
+    for (name, block, image, step) in layers()? {
+        let plan = plan_block(&block, image, PlanKind::Fused)?;
+        let problem = plan.problem(&plan.steps[step]);
+        for (device, capabilities) in DEVICES {
+            let candidates = candidates(&problem, &capabilities);
+            let (kernel, reason) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+            let sort = if capabilities.kind == DeviceKind::Software { "software" } else { "hardware" };
+            assert!(candidates.contains(&kernel) && reason.starts_with(sort), "{name} on {device}: {reason}");
+            // The same question has the same answer, whatever order it was listed in.
+            assert_eq!(select(&problem, &candidates, &capabilities), Some((kernel, reason)));
+            assert_eq!(select(&problem, &[kernel], &capabilities), Some((kernel, "the only one")));
+            assert_eq!(select(&problem, &[], &capabilities), None);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kernel_that_cannot_run_says_why() {
+    let all = wgpu_bottleneck::kernel::all_specialisations();
+    let why = |device: &Capabilities| -> std::collections::BTreeSet<&str> {
+        all.iter().filter_map(|kernel| kernel.runs_on(device).err()).collect()
+    };
+    let subgroups = "not every subgroup has as many lanes as its tile";
+    assert_eq!(why(&LAVAPIPE), [subgroups, "too little workgroup memory"].into());
+    assert_eq!(why(&Capabilities::CORE), [subgroups, "no 64-bit integers", "too little workgroup memory"].into());
+    let hardware = Capabilities { kind: DeviceKind::Discrete, ..LAVAPIPE };
+    assert!(why(&hardware).contains("words of 64 bits are for software drivers"));
+    let tiny = Capabilities { max_invocations: 64, ..LAVAPIPE };
+    assert!(why(&tiny).contains("the workgroup is too large"));
 }

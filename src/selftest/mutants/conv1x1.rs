@@ -61,7 +61,7 @@ const EQUIVALENT: &[Mutant] = &[
         name: "conv1x1.column_not_clamped",
         family: Family::Conv1x1,
         fault: Fault::MissingTail,
-        patches: &[Patch::new("shared/columns", "min(column${c}, params.out_vec4 - 1u) * 4u", "column${c} * 4u")],
+        patches: &[Patch::new("shared/columns", "min(column${c}, params.out_vec4 - 1u)", "column${c}")],
         equivalent: Some(
             "columns behind the end are not stored; what they read is bound by the runtime checks that mutants run with",
         ),

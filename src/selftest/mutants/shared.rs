@@ -4,15 +4,16 @@
 macro_rules! of_every_convolution {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "lost_bias" LostBias { "shared/epilogue": "value += bias${c};" => "" }
+            "lost_bias" LostBias {
+                "shared/columns": "unpack(weights[params.bias_at + valid_column${c}])" => "vec4<f32>(0.0)"
+            }
             "bias_of_next_column" OffByOne {
-                "shared/epilogue": "unpack(weights[params.bias_at + column${c}])" => "unpack(weights[params.bias_at + column${c} + 1u])"
+                "shared/columns": "params.bias_at + valid_column${c}" => "params.bias_at + valid_column${c} + 1u"
             }
             "relu_before_bias" ReluOrder {
-                "shared/epilogue": "            value += bias${c};"
-                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += bias${c};"
+                "shared/epilogue": "relu(acc${r}_${c})" => "relu(acc${r}_${c} - bias${c}) + bias${c}"
             }
-            "lost_relu" ReluOrder { "shared/epilogue": "value = relu(value);" => "" }
+            "lost_relu" ReluOrder { "shared/epilogue": "relu(acc${r}_${c})" => "acc${r}_${c}" }
             "row_behind_the_end" OffByOne {
                 "shared/epilogue": "if row${r} < row_end {" => "if row${r} <= row_end {"
             }
@@ -22,7 +23,7 @@ macro_rules! of_every_convolution {
             }
             "column_tail" MissingTail { "shared/epilogue": "if column${c} < params.out_vec4 {" => "if true {" }
             "padding_not_cleared" PaddingAsData {
-                "shared/epilogue": "select(vec4<f32>(0.0), value, keep${c})" => "value"
+                "shared/epilogue": "select(vec4<f32>(0.0), value${c}, keep${c})" => "value${c}"
             }
             "nan_swallowed" NanSwallowed {
                 "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"
@@ -59,12 +60,17 @@ macro_rules! of_every_residual {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "residual_of_next_row" WrongResidual {
-                "shared/epilogue": "residual[at]" => "residual[at + params.out_vec4]"
+                "shared/columns": "min(row${r}, params.rows - 1u)" => "min(row${r} + 1u, params.rows - 1u)"
             }
-            "lost_residual" WrongResidual { "shared/epilogue": "value += unpack(residual[at]);" => "" }
+            "residual_of_next_column" WrongResidual {
+                "shared/columns": "residual[residual_at${r} + valid" => "residual[residual_at${r} + 1u + valid"
+            }
+            "lost_residual" WrongResidual {
+                "shared/columns": "bias${c} + unpack(residual[residual_at${r} + valid_column${c}])" => "bias${c}"
+            }
             "relu_before_residual" ReluOrder {
-                "shared/epilogue": "            value += unpack(residual[at]);"
-                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += unpack(residual[at]);"
+                "shared/epilogue": "        let value${c} = relu(acc${r}_${c});"
+                    => "//#if RESIDUAL\n        let late${c} = unpack(residual[residual_at${r} + valid_column${c}]);\n//#else\n        let late${c} = vec4<f32>(0.0);\n//#end\n        let value${c} = relu(acc${r}_${c} - late${c}) + late${c};"
             }
         }
     };
@@ -99,12 +105,12 @@ macro_rules! of_every_stage {
 macro_rules! of_every_window {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "same_pixel_for_every_tap" StaleTile { "shared/window_sums": "v${r*STRIDE+t}" => "v${r*STRIDE}" }
-            "weights_off_by_one" OffByOne { "shared/window_sums": "at${t}_${c} + 3u]" => "at${t}_${c} + 2u]" }
+            "same_pixel_for_every_tap" StaleTile { "shared/window_sums": "v${p} = v${p+1};" => "" }
+            "weights_off_by_one" OffByOne { "shared/window_sums": "at${c} + 3u]" => "at${c} + 2u]" }
             "weights_by_input" SwappedStride {
                 "shared/window_sums": "+ k) * params.out_vec4 * 4u" => "+ k) * params.in_height * 4u"
             }
-            "weights_of_first_tap" StaleTile { "shared/window_sums": "(${t}u * params.group_in_vec4 + k)" => "k" }
+            "weights_of_first_tap" StaleTile { "shared/window_sums": "(tap_x * params.group_in_vec4 + k)" => "k" }
         }
     };
 }
