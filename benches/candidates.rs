@@ -16,8 +16,10 @@ use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Bottleneck, Gpu, HostTensor, Shape, network, reference};
 
-/// Timed runs of each candidate, in turn with all others of its layer.
-const ROUNDS: usize = 12;
+/// Timed runs of each candidate, in turn with all others of its layer;
+const ROUNDS: usize = 16;
+/// of one that was not within twice the best's time after so many, no more than these.
+const HEATS: usize = 4;
 
 /// One convolution of a network: a plan of a single step.
 struct Layer {
@@ -170,8 +172,10 @@ fn contest(gpu: &Gpu, layer: &Layer, rounds: usize) -> Result<f64> {
             return Err(format!("{} {}: {comparison}", layer.name, contestant.kernel.name()).into());
         }
     }
-    for _ in 0..rounds {
-        contestants.iter_mut().try_for_each(|contestant| contestant.run(gpu))?;
+    for round in 0..rounds {
+        let best = contestants.iter().map(Contestant::best).fold(f64::INFINITY, f64::min);
+        let in_contest = |contestant: &&mut Contestant| round < HEATS || contestant.best() < 2.0 * best;
+        contestants.iter_mut().filter(in_contest).try_for_each(|contestant| contestant.run(gpu))?;
     }
     let picked = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Ranked)?;
     let picked = picked.segments[0].steps[0].dispatches[0].kernel;

@@ -125,7 +125,7 @@ fn every_mutant_is_caught() -> Outcome {
             verdict => wrong.push(format!("{}: {verdict:?}", mutant.name)),
         }
     }
-    not_run.iter().for_each(|line| eprintln!("SKIPPED: mutants of {line}"));
+    not_run.iter().for_each(|line| common::loudly(&format!("SKIPPED: mutants of {line}")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

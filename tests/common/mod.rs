@@ -6,11 +6,14 @@ pub mod exact;
 pub mod seeded;
 pub mod specs;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
 use wgpu_bottleneck::kernel::{self, Capabilities};
+use wgpu_bottleneck::op::Epilogue;
 use wgpu_bottleneck::plan::{Plan, Step};
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, HostTensor, Norm, StateDict};
 
@@ -47,11 +50,33 @@ fn make_targets() -> Vec<Target> {
             Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
             Ok(gpu) => targets.push(Target { name, gpu }),
             Err(error) if demanded(name) => panic!("{name}: {error}"),
-            Err(error) => eprintln!("SKIPPED: no device \"{name}\": {error}"),
+            Err(error) => loudly(&format!("SKIPPED: no device \"{name}\": {error}")),
         }
     }
+    targets.iter().for_each(name_skipped_kernels);
     assert!(!targets.is_empty(), "no GPU at all: run the tests through scripts/with-gpu");
     targets
+}
+
+/// A line on stderr that cargo does not hold back, as it does with what a passing test prints.
+pub fn loudly(line: &str) {
+    // Nothing can be told where stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says which kernels a device is not tested with, by name without the epilogue, and why it cannot run them.
+fn name_skipped_kernels(target: &Target) {
+    let mut reasons: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for kernel in kernel::all_specialisations() {
+        if let Err(reason) = kernel.runs_on(target.gpu.capabilities()) {
+            let plain = kernel::Kernel { epilogue: Epilogue::default(), ..kernel };
+            reasons.entry(reason).or_default().insert(plain.name());
+        }
+    }
+    for (reason, kernels) in reasons {
+        let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
+        loudly(&format!("SKIPPED on {}: {} ({reason}): {}", target.name, target.gpu.describe(), names.join(" ")));
+    }
 }
 
 /// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value those that Mesa's drivers
