@@ -1,6 +1,23 @@
-    // ReLU and the store, for each output pixel rowR below row_end, row by row, so that a lane writes its columns of a pixel side
-    // by side. Padding channels are stored as zeros whatever was summed: an infinity times a zero weight is NaN, and the next
-    // convolution would spread it.
+    // Bias, residual, ReLU and the store, in this order, for each output pixel rowR below row_end. All of the residual is read
+    // before anything is stored: loads between stores would wait where output and residual lie alike in their pages.
+//#repeat c COLS
+//#if BIAS
+    let bias${c} = unpack(weights[params.bias_at + valid_column${c}]);
+//#repeat r ROWS
+    acc${r}_${c} += bias${c};
+//#end
+//#end
+//#end
+//#if RESIDUAL
+//#repeat r ROWS
+    let residual_at${r} = min(row${r}, params.rows - 1u) * params.out_vec4;
+//#repeat c COLS
+    acc${r}_${c} += unpack(residual[residual_at${r} + valid_column${c}]);
+//#end
+//#end
+//#end
+    // Padding channels are stored as zeros whatever was summed: an infinity times a zero weight is NaN, and the next convolution
+    // would spread it.
 //#repeat c COLS
     let channel${c} = vec4<u32>(column${c} % params.group_out_vec4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
     let keep${c} = channel${c} < vec4<u32>(params.group_out_channels);

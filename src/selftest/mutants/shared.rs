@@ -4,14 +4,13 @@
 macro_rules! of_every_convolution {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "lost_bias" LostBias {
-                "shared/columns": "unpack(weights[params.bias_at + valid_column${c}])" => "vec4<f32>(0.0)"
-            }
+            "lost_bias" LostBias { "shared/epilogue": "acc${r}_${c} += bias${c};" => "" }
             "bias_of_next_column" OffByOne {
-                "shared/columns": "params.bias_at + valid_column${c}" => "params.bias_at + valid_column${c} + 1u"
+                "shared/epilogue": "params.bias_at + valid_column${c}" => "params.bias_at + valid_column${c} + 1u"
             }
             "relu_before_bias" ReluOrder {
-                "shared/epilogue": "relu(acc${r}_${c})" => "relu(acc${r}_${c} - bias${c}) + bias${c}"
+                "shared/epilogue": "    acc${r}_${c} += bias${c};"
+                    => "//#if RELU\n    acc${r}_${c} = relu(acc${r}_${c});\n//#end\n    acc${r}_${c} += bias${c};"
             }
             "lost_relu" ReluOrder { "shared/epilogue": "relu(acc${r}_${c})" => "acc${r}_${c}" }
             "row_behind_the_end" OffByOne {
@@ -60,17 +59,17 @@ macro_rules! of_every_residual {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "residual_of_next_row" WrongResidual {
-                "shared/columns": "min(row${r}, params.rows - 1u)" => "min(row${r} + 1u, params.rows - 1u)"
+                "shared/epilogue": "min(row${r}, params.rows - 1u)" => "min(row${r} + 1u, params.rows - 1u)"
             }
             "residual_of_next_column" WrongResidual {
-                "shared/columns": "residual[residual_at${r} + valid" => "residual[residual_at${r} + 1u + valid"
+                "shared/epilogue": "residual[residual_at${r} + valid" => "residual[residual_at${r} + 1u + valid"
             }
             "lost_residual" WrongResidual {
-                "shared/columns": "bias${c} + unpack(residual[residual_at${r} + valid_column${c}])" => "bias${c}"
+                "shared/epilogue": "acc${r}_${c} += unpack(residual[residual_at${r} + valid_column${c}]);" => ""
             }
             "relu_before_residual" ReluOrder {
-                "shared/epilogue": "        let value${c} = relu(acc${r}_${c});"
-                    => "//#if RESIDUAL\n        let late${c} = unpack(residual[residual_at${r} + valid_column${c}]);\n//#else\n        let late${c} = vec4<f32>(0.0);\n//#end\n        let value${c} = relu(acc${r}_${c} - late${c}) + late${c};"
+                "shared/epilogue": "    acc${r}_${c} += unpack(residual"
+                    => "//#if RELU\n    acc${r}_${c} = relu(acc${r}_${c});\n//#end\n    acc${r}_${c} += unpack(residual"
             }
         }
     };
