@@ -311,7 +311,7 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
             let (kernel, reason) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
             let sort = if capabilities.kind == DeviceKind::Software { "software" } else { "hardware" };
             assert!(candidates.contains(&kernel) && reason.starts_with(sort), "{name} on {device}: {reason}");
-            // The same question has the same answer, whatever order it was listed in.
+            // The same question has the same answer.
             assert_eq!(select(&problem, &candidates, &capabilities), Some((kernel, reason)));
             assert_eq!(select(&problem, &[kernel], &capabilities), Some((kernel, "the only one")));
             assert_eq!(select(&problem, &[], &capabilities), None);

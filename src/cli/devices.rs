@@ -10,9 +10,10 @@ use super::error::CliError;
 use super::output::{self, Table};
 
 /// The features that kernels may come to use, by wgpu's names, and what each would be good for.
-const FEATURES: [(&str, Features, &str); 5] = [
+const FEATURES: [(&str, Features, &str); 6] = [
     ("SHADER_F16", Features::SHADER_F16, "half-precision kernels"),
     ("SUBGROUP", Features::SUBGROUP, "kernels that hand values round within a subgroup"),
+    ("SHADER_INT64", Features::SHADER_INT64, "loads and stores of 64 bits, on software drivers"),
     ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "times per command buffer"),
     ("TIMESTAMP_QUERY_INSIDE_PASSES", Features::TIMESTAMP_QUERY_INSIDE_PASSES, "times per dispatch"),
     (
@@ -34,6 +35,9 @@ impl Use {
         let offered = adapter.features().contains(feature);
         let why_off = match offered {
             false => Some("the adapter does not offer it".to_owned()),
+            true if feature == Features::SHADER_INT64 && !is_software(&adapter.get_info()) => {
+                Some("offered, but only kernels for software drivers use it".to_owned())
+            }
             true if !required(adapter).0.contains(feature) => {
                 Some("offered, but this version does not use it".to_owned())
             }

@@ -104,7 +104,10 @@ impl OutputFolder {
         };
         if missing {
             let parent = parent(path);
-            fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
+            let metadata = fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
+            if !metadata.is_dir() {
+                return Err(CliError::Usage(format!("{}: its parent is not a folder", path.display())));
+            }
         }
         Ok(Self { path: path.to_owned(), missing })
     }

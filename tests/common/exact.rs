@@ -134,12 +134,26 @@ pub enum Kernels {
     Ranked,
     /// That one and every candidate.
     Every,
+    /// That one and every third candidate, beginning with this one: for many random cases, which together meet every candidate.
+    Third(usize),
 }
 
-/// Every kernel, fused and unfused, on every target, gives the reference's bits.
-pub fn check_blocks(blocks: &[Block], input: &HostTensor, targets: &[Target]) -> Check {
+impl Kernels {
+    /// The candidates to force, of so many.
+    fn forced(self, count: usize) -> impl Iterator<Item = usize> {
+        let (first, step) = match self {
+            Self::Ranked => (count, 1),
+            Self::Every => (0, 1),
+            Self::Third(first) => (first % 3, 3),
+        };
+        (first..count).step_by(step)
+    }
+}
+
+/// The kernels, fused and unfused, on every target, give the reference's bits.
+pub fn check_blocks(blocks: &[Block], input: &HostTensor, kernels: Kernels, targets: &[Target]) -> Check {
     for kind in [PlanKind::Fused, PlanKind::Unfused] {
-        check_kind(blocks, input, kind, Kernels::Every, targets)?;
+        check_kind(blocks, input, kind, kernels, targets)?;
     }
     Ok(())
 }
@@ -175,11 +189,8 @@ pub fn check_plan(
     }
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for target in targets {
-        let every = match kernels {
-            Kernels::Ranked => 0,
-            Kernels::Every => most_candidates(plan, target.gpu.capabilities()),
-        };
-        for choice in std::iter::once(KernelChoice::Ranked).chain((0..every).map(KernelChoice::Nth)) {
+        let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities()));
+        for choice in std::iter::once(KernelChoice::Ranked).chain(forced.map(KernelChoice::Nth)) {
             let recording = record(target, &choice)?;
             let kernels: Vec<String> =
                 recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
