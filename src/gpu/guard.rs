@@ -69,7 +69,8 @@ impl Executor {
     /// tensors in slots.
     ///
     /// # Errors
-    /// As [`Executor::run`]; [`GpuError::Recording`] for a given tensor that has no place or shares one.
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`] for a given tensor of another shape than the plan's;
+    /// [`GpuError::Recording`] for one that the plan does not have, or that has no place of its own.
     pub fn probe(&mut self, given: &[(TensorId, &HostTensor)]) -> Result<Probe> {
         self.make_own_buffers()?;
         let probed = self.probed(given)?;
@@ -106,7 +107,10 @@ impl Executor {
         let mut probed: Vec<Probed<'_>> = buffers.map(poisoned).collect();
         let recording = &self.ready.recording;
         for &(id, values) in given {
-            let info = recording.plan.tensor(id);
+            let Some(info) = recording.plan.tensors.get(id.0) else {
+                let reason = "a given tensor is not in the plan";
+                return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
+            };
             if values.shape() != info.shape {
                 let (expected, found) = (info.shape.dims().to_vec(), values.shape().dims().to_vec());
                 return Err(ShapeError::Mismatch { tensor: info.name.clone(), expected, found }.into());

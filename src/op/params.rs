@@ -52,4 +52,15 @@ impl StepParams {
             _ => false,
         }
     }
+
+    /// How many values they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Conv { weight, bias } => weight.len() + bias.len(),
+            Self::JoinedConv { main, shortcut, bias } => main.len() + shortcut.len() + bias.len(),
+            Self::Affine { scale, shift } => scale.len() + shift.len(),
+        }
+    }
 }

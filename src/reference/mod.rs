@@ -79,7 +79,7 @@ fn apply_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<(Hos
     let shape = op.output_shape(&inputs.iter().map(|input| input.shape()).collect::<Vec<_>>())?;
     if !params.fit(op) {
         let tensor = format!("parameters of {}", op.name());
-        return Err(ShapeError::Length { tensor, expected: op.parameters(), found: 0 });
+        return Err(ShapeError::Length { tensor, expected: op.parameters(), found: params.count() });
     }
     let widened = |input: &&HostTensor| Tensor64 {
         shape: input.shape(),
@@ -103,9 +103,9 @@ fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> 
         let tensor = "parameters of the steps".to_owned();
         return Err(ShapeError::Length { tensor, expected: steps.len(), found: params.len() });
     }
-    if let Some((step, _)) = steps.iter().zip(params).find(|(step, params)| !params.fit(&step.op)) {
+    if let Some((step, params)) = steps.iter().zip(params).find(|(step, params)| !params.fit(&step.op)) {
         let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
-        return Err(ShapeError::Length { tensor, expected, found: 0 });
+        return Err(ShapeError::Length { tensor, expected, found: params.count() });
     }
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
