@@ -93,6 +93,7 @@ impl<'g> Checker<'g> {
         let params = std::slice::from_ref(&expected.params);
         recording.check(params, &case.capabilities(self.gpu.capabilities()))?;
         // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per dimension, which asks for less.
+        // Patched kernels, of which the check knows nothing, are compiled with runtime checks.
         match unsafe { Executor::new_unchecked(self.gpu, recording, params, GUARD) } {
             Ok(executor) => Ok(Some(executor)),
             Err(Error::Gpu(
@@ -135,7 +136,8 @@ struct Findings {
 
 impl Findings {
     fn fail(&mut self, check: Check, what: String, first: Option<First>) {
-        self.failures.push(Failure { kernel: self.kernel.name(), case: self.case, check, what, first });
+        let (kernel, family) = (self.kernel.name(), self.kernel.family);
+        self.failures.push(Failure { kernel, family, case: self.case, check, what, first });
     }
 
     fn values(&mut self, check: Check, expected: &HostTensor, found: &HostTensor) {

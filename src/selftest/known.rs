@@ -1,6 +1,7 @@
 //! Known bugs of drivers: typed, narrow expectations. A tolerance is never loosened for a driver.
 
 use super::report::{Check, Device, Failure, KnownFailure};
+use crate::kernel::Family;
 
 /// The bugs that are known today.
 pub static KNOWN_BUGS: &[KnownBug] = &[];
@@ -16,8 +17,10 @@ pub struct KnownBug {
     pub since: Option<[u32; 3]>,
     /// The first version that has it no more.
     pub until: Option<[u32; 3]>,
-    /// What the names of the kernels begin with.
-    pub kernel: &'static str,
+    /// The family of the kernels that meet it, and no other: names of families begin with those of others.
+    pub family: Family,
+    /// The case that meets it, where not every one does.
+    pub case: Option<&'static str>,
     /// The check that fails.
     pub check: Check,
     /// What is wrong, and where that is written down.
@@ -38,7 +41,11 @@ impl KnownBug {
     /// Whether a failure is this bug's.
     #[must_use]
     pub fn explains(&self, failure: &Failure) -> bool {
-        failure.check == self.check && failure.kernel.starts_with(self.kernel)
+        failure.check == self.check && self.concerns(failure.family, failure.case)
+    }
+
+    fn concerns(&self, family: Family, case: &str) -> bool {
+        family == self.family && self.case.is_none_or(|mine| mine == case)
     }
 }
 
@@ -60,11 +67,14 @@ pub(super) struct Sorted {
     pub no_longer_seen: Vec<&'static str>,
 }
 
-/// Sorts failures into new and known ones. A known bug that was looked for, in one of the `kernels` that were checked, and
-/// not met is told of too.
-pub(super) fn sort(bugs: &[KnownBug], device: &Device, kernels: &[String], all: Vec<Failure>) -> Sorted {
+/// A case that was run, and the family of the kernel.
+pub(super) type Tested = (Family, &'static str);
+
+/// Sorts failures into new and known ones. A known bug that was looked for, in one of the cases that were `tested`, and not
+/// met is told of too.
+pub(super) fn sort(bugs: &[KnownBug], device: &Device, tested: &[Tested], all: Vec<Failure>) -> Sorted {
     let here: Vec<&KnownBug> = bugs.iter().filter(|bug| bug.is_on(device)).collect();
-    let looked_for = |bug: &&&KnownBug| kernels.iter().any(|kernel| kernel.starts_with(bug.kernel));
+    let looked_for = |bug: &&&KnownBug| tested.iter().any(|&(family, case)| bug.concerns(family, case));
     let unseen = |bug: &&&KnownBug| !all.iter().any(|failure| bug.explains(failure));
     let no_longer_seen = here.iter().filter(looked_for).filter(unseen).map(|bug| bug.reason).collect();
     let (mut failures, mut known) = (Vec::new(), Vec::new());
@@ -86,7 +96,8 @@ mod tests {
         driver: "llvmpipe",
         since: Some([22, 3, 0]),
         until: Some([23, 1, 0]),
-        kernel: "conv3x3_l8",
+        family: Family::Conv3x3,
+        case: None,
         check: Check::NonFinite,
         reason: "an example",
     };
@@ -103,8 +114,9 @@ mod tests {
         }
     }
 
-    fn failure(kernel: &str, check: Check) -> Failure {
-        Failure { kernel: kernel.to_owned(), case: "a case", check, what: "wrong".to_owned(), first: None }
+    fn failure(family: Family, check: Check) -> Failure {
+        let (kernel, what) = (format!("{}_l8s1r8c1", family.name()), "wrong".to_owned());
+        Failure { kernel, family, case: "a case", check, what, first: None }
     }
 
     #[test]
@@ -130,26 +142,32 @@ mod tests {
     #[test]
     fn only_what_a_bug_explains_is_known() {
         let here = device("Mesa 22.3.6");
-        let kernels = ["conv3x3_l8s1r8c1".to_owned(), "conv1x1_l8s1r8c1".to_owned()];
-        let (mine, kind, other) = (
-            failure(&kernels[0], Check::NonFinite),
-            failure(&kernels[0], Check::Exact),
-            failure(&kernels[1], Check::NonFinite),
-        );
+        let tested = [Family::Conv3x3, Family::Conv3x3Staged].map(|family| (family, "a case"));
+        let mine = failure(Family::Conv3x3, Check::NonFinite);
+        let kind = failure(Family::Conv3x3, Check::Exact);
+        // A family whose name begins with the bug's.
+        let other = failure(Family::Conv3x3Staged, Check::NonFinite);
         let all = vec![mine.clone(), kind.clone(), other.clone()];
-        let sorted = sort(&[BUG], &here, &kernels, all.clone());
         let known = vec![KnownFailure { failure: mine, reason: BUG.reason }];
-        assert_eq!(sorted, Sorted { failures: vec![kind, other], known, no_longer_seen: vec![] });
-        // On another version every failure counts.
-        let elsewhere = sort(&[BUG], &device("Mesa 24.0.0"), &kernels, all.clone());
-        assert_eq!(elsewhere, Sorted { failures: all, known: vec![], no_longer_seen: vec![] });
+        for bug in [BUG, KnownBug { case: Some("a case"), ..BUG }] {
+            let sorted = sort(&[bug], &here, &tested, all.clone());
+            let failures = vec![kind.clone(), other.clone()];
+            assert_eq!(sorted, Sorted { failures, known: known.clone(), no_longer_seen: vec![] });
+        }
+        // In another case and on another version every failure counts.
+        let every = Sorted { failures: all.clone(), known: vec![], no_longer_seen: vec![] };
+        let another = KnownBug { case: Some("another case"), ..BUG };
+        assert_eq!(sort(&[another], &here, &tested, all.clone()), every);
+        assert_eq!(sort(&[BUG], &device("Mesa 24.0.0"), &tested, all), every);
     }
 
     #[test]
     fn a_bug_that_is_gone_is_told_of_where_it_was_looked_for() {
         let here = device("Mesa 22.3.6");
-        let seen = |kernel: &str| sort(&[BUG], &here, &[kernel.to_owned()], Vec::new()).no_longer_seen;
-        assert_eq!(seen("conv3x3_l8s1r8c1"), ["an example"]);
-        assert_eq!(seen("conv1x1_l8s1r8c1"), [""; 0]);
+        let bug = KnownBug { case: Some("a case"), ..BUG };
+        let gone = |family, case| sort(&[bug], &here, &[(family, case)], Vec::new()).no_longer_seen;
+        assert_eq!(gone(Family::Conv3x3, "a case"), ["an example"]);
+        assert_eq!(gone(Family::Conv3x3, "another case"), [""; 0]);
+        assert_eq!(gone(Family::Conv3x3Staged, "a case"), [""; 0]);
     }
 }

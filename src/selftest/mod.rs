@@ -3,7 +3,7 @@
 //! ```text
 //! every kernel that the device can run
 //!   x every case that its tile calls for (cases.rs): integers, for which f32 is exact in any order of summation
-//!   x every check (check.rs): from NaN in all memory, the reference's bits; guard bands and inputs untouched; a second run
+//!   x every check (check.rs): from NaN in every tensor, the reference's bits; guard bands and inputs untouched; a second run
 //!     the same; NaN and infinities where the reference has them; zeros in the channel padding
 //! = a Report, which names the device, the driver, and what failed
 //! ```
@@ -34,6 +34,7 @@ use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
 use crate::kernel::{Capabilities, Family, Kernel, all_specialisations};
 use check::{Checker, Expectations, Until};
+use known::Tested;
 use mutants::Mutant;
 
 /// What to test.
@@ -48,8 +49,8 @@ pub struct Options {
 /// Tests a device.
 ///
 /// # Errors
-/// [`GpuError::NoSuchKernel`] when no kernel that the device can run has the name asked for; [`GpuError::Lost`],
-/// [`GpuError::OutOfMemory`]. Whatever else a device does wrong is in the report.
+/// [`GpuError::NoSuchKernel`] when no kernel that the device can run has the name asked for; [`GpuError::Patch`] when the
+/// mutant's patches do not fit the shaders; [`GpuError::Lost`], [`GpuError::OutOfMemory`]. Whatever else a device does wrong is in the report.
 pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
     let started = Instant::now();
     let gpu = match options.mutant {
@@ -57,7 +58,7 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
         None => gpu,
     };
     let (mut kernels, mut skipped, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut count, mut checks) = (0, 0);
+    let (mut tested, mut checks) = (Vec::new(), 0);
     let mut family = None;
     let mut expectations = Expectations::default();
     for kernel in chosen(options) {
@@ -66,7 +67,7 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
             expectations = Expectations::default();
         }
         let mut checker = Checker::new(gpu, &mut expectations);
-        match check_kernel(&mut checker, kernel, gpu.capabilities(), &mut count)? {
+        match check_kernel(&mut checker, kernel, gpu.capabilities(), &mut tested)? {
             Some(failures) => {
                 tracing::info!(kernel = kernel.name(), failures = failures.len(), "tested");
                 kernels.push(kernel.name());
@@ -80,9 +81,9 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
         return Err(nothing_to_test(options, &skipped).into());
     }
     let device = Device::of(gpu);
-    let known::Sorted { failures, known, no_longer_seen } = known::sort(KNOWN_BUGS, &device, &kernels, all);
+    let known::Sorted { failures, known, no_longer_seen } = known::sort(KNOWN_BUGS, &device, &tested, all);
     let (version, mutant) = (env!("CARGO_PKG_VERSION"), options.mutant.map(|mutant| mutant.name));
-    let (cases, seconds) = (count, started.elapsed().as_secs_f64());
+    let (cases, seconds) = (tested.len(), started.elapsed().as_secs_f64());
     Ok(Report { version, device, mutant, kernels, skipped, cases, checks, failures, known, no_longer_seen, seconds })
 }
 
@@ -91,14 +92,14 @@ fn check_kernel(
     checker: &mut Checker<'_>,
     kernel: Kernel,
     capabilities: &Capabilities,
-    count: &mut usize,
+    tested: &mut Vec<Tested>,
 ) -> Result<Option<Vec<Failure>>> {
     let mut failures = None;
     for case in cases(kernel) {
         if !case.is_for(kernel, capabilities)? {
             continue;
         }
-        *count += 1;
+        tested.push((kernel.family, case.name));
         let found = checker.check(kernel, &case, Until::Done)?;
         // What does not compile for one case compiles for none.
         let hopeless = found.iter().any(|failure| failure.check == Check::Compile);

@@ -1,8 +1,9 @@
 //! What a self test says in the end.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::gpu::{Gpu, is_software};
+use crate::kernel::Family;
 
 /// What is checked of a kernel on a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -65,6 +66,9 @@ impl First {
 pub struct Failure {
     /// The kernel.
     pub kernel: String,
+    /// The kernel's family.
+    #[serde(serialize_with = "by_name")]
+    pub family: Family,
     /// The case.
     pub case: &'static str,
     /// What failed.
@@ -73,6 +77,10 @@ pub struct Failure {
     pub what: String,
     /// The first wrong value, where values are compared.
     pub first: Option<First>,
+}
+
+fn by_name<S: Serializer>(family: &Family, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(family.name())
 }
 
 /// A failure that is expected of this driver.
