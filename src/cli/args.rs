@@ -222,7 +222,8 @@ pub struct ShadersArgs {
 /// `bottleneck selftest`.
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Test only the kernels whose name contains this, among them those that no block uses.
+    /// Test only the kernels whose name contains this, among them those that no block uses; with --mutants, prove only the
+    /// mutants that change such a kernel.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
     /// Load this deliberate fault: the test must fail.

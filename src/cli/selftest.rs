@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::Gpu;
+use wgpu_bottleneck::kernel::{Kernel, all_specialisations};
 use wgpu_bottleneck::selftest::mutants::{self, Mutant, Prover, Verdict};
 use wgpu_bottleneck::selftest::{self, Device, Failure, Options, Report};
 
@@ -99,7 +100,10 @@ fn line(Failure { kernel, case, check, what, .. }: &Failure) -> String {
 /// The proof: every mutant, one by one.
 fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
     let name = args.kernel.as_deref().unwrap_or_default();
-    let chosen: Vec<&Mutant> = mutants::all().filter(|mutant| mutant.family.name().contains(name)).collect();
+    let kernels: Vec<Kernel> =
+        all_specialisations().into_iter().filter(|kernel| kernel.name().contains(name)).collect();
+    let chosen: Vec<&Mutant> =
+        mutants::all().filter(|mutant| kernels.iter().any(|kernel| mutant.changes(kernel))).collect();
     if chosen.is_empty() {
         return Err(CliError::Usage(format!("no mutant of a kernel {name}")));
     }
