@@ -154,3 +154,23 @@ pub fn all_specialisations() -> Vec<Kernel> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::STAGE_QUADS;
+    use super::*;
+
+    /// What the shaders' text needs of a tile so that their loads come out even.
+    #[test]
+    fn tiles_are_whole_numbers_of_loads() {
+        for Tile { lanes, slices, rows, cols } in STAGED_TILES {
+            let name = format!("l{lanes}s{slices}r{rows}c{cols}");
+            assert_eq!(STAGE_QUADS * rows % lanes, 0, "{name}: rows of a stage");
+            assert_eq!(4 * STAGE_QUADS * cols % slices, 0, "{name}: weights of a stage");
+            assert_eq!(lanes * slices % STAGE_QUADS, 0, "{name}: invocations by quad");
+        }
+        for Tile { lanes, rows, .. } in SUBGROUP_TILES {
+            assert_eq!(rows % lanes, 0, "l{lanes}r{rows}: rows by lane");
+        }
+    }
+}

@@ -2,8 +2,9 @@
 //!
 //! With R rows (output pixels) and C columns (`vec4`s of output channels) of a workgroup, every kernel meets: one pixel; one
 //! row or channel less than its tile, whole tiles, one more, and several tiles in both directions; sums that are no
-//! multiple of any step of K, channels that are no multiple of four; strides, dilations and an image smaller than the
-//! dilation; odd groups; and a grid that goes on in its next dimension. The case that finds most comes first.
+//! multiple of any step of K, channels that are no multiple of four; as far as they are for it, strides, dilations, an image
+//! smaller than the dilation, and odd groups; and a grid that goes on in its next dimension. The case that finds most comes
+//! first.
 
 use super::case::{Case, layouts};
 use crate::kernel::{Family, Kernel, Tile};
@@ -68,10 +69,13 @@ impl Size {
         Self { groups, ..self }
     }
 
-    /// The image whose strided pixels are the output's, with as many more behind the last as change nothing.
+    /// The image whose strided pixels are the output's. Even sides have as many more behind the last as change nothing; odd
+    /// ones have none, so that strided taps meet the right and the bottom border.
     const fn image(self) -> Shape {
         let [n, h, w] = self.output;
-        Shape { n, c: self.channels[0] * self.groups, h: h * self.stride, w: w * self.stride }
+        let behind = self.stride - 1;
+        let (h, w) = (h * self.stride - behind * (h % 2), w * self.stride - behind * (w % 2));
+        Shape { n, c: self.channels[0] * self.groups, h, w }
     }
 }
 
@@ -200,6 +204,9 @@ fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Size> {
         Size::new("several tiles", [2, lines + 1, 2 * line + 1], [6, 6]).groups(channels / 8 + 1),
         Size::new("several tiles of wide groups", two_images(2 * rows + 1), [26, 38]).groups(3),
         Size::new("groups of 26", [1, 3, rows + 1], [26, 26]).groups(2),
+        // As many columns a group as staged groups and window tiles of several columns have in networks.
+        Size::new("groups of sixteen", [1, lines + 1, line + 1], [14, 15]).groups(3),
+        Size::new("groups of thirty-two", [1, lines + 1, line + 1], [30, 31]).groups(2),
         Size { output: [5, lines, line], ..next_dimension(rows, [6, 6]) }.groups(2),
         Size::new("stride 2, dilation 2", [2, 4, 5], [6, 13]).groups(2).taps(2, 2),
         Size::new("stride 3", [2, 3, 4], [4, 8]).groups(8).taps(3, 1),
@@ -244,6 +251,18 @@ mod tests {
                 if kernel.tile.rows * kernel.tile.slices <= 8 {
                     case.expected()?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_strided_image_gives_the_output_that_it_is_for() -> Result<()> {
+        for (stride, h, w) in (0..48).map(|i| (1 + i / 16, 1 + i / 4 % 4, 1 + i % 4)) {
+            let size = Size::new("any", [2, h, w], [5, 6]).taps(stride, 1);
+            for conv in [Conv::conv1x1(5, 6, stride), Conv::conv3x3(5, 6, stride, 1, 1)] {
+                let op = Op::Conv { conv, epilogue: Epilogue::default() };
+                assert_eq!(op.output_shape(&[size.image()])?, Shape { n: 2, c: 6, h, w }, "{conv:?}");
             }
         }
         Ok(())
