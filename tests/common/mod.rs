@@ -25,7 +25,7 @@ pub struct Target {
     pub gpu: Gpu,
 }
 
-const SWIFTSHADER: &str = "SwiftShader";
+pub const SWIFTSHADER: &str = "SwiftShader";
 
 /// The devices that every suite runs on: the best one, the same with runtime checks, with core limits, OpenGL, and SwiftShader,
 /// a second Vulkan driver. One that is missing is skipped loudly, or an error where it is [`demanded`]. Made once per test file,

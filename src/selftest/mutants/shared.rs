@@ -106,10 +106,20 @@ macro_rules! of_every_window {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "same_pixel_for_every_tap" StaleTile { "shared/window_sums": "v${p} = v${p+1};" => "" }
             "weights_off_by_one" OffByOne { "shared/window_sums": "at${c} + 3u]" => "at${c} + 2u]" }
-            "weights_by_input" SwappedStride {
+            "weights_by_height" SwappedStride {
                 "shared/window_sums": "+ k) * params.out_vec4 * 4u" => "+ k) * params.in_height * 4u"
             }
             "weights_of_first_tap" StaleTile { "shared/window_sums": "(tap_x * params.group_in_vec4 + k)" => "k" }
+        }
+    };
+}
+
+/// The faults of those with a form of 64-bit words, in lines that only this form has.
+macro_rules! of_every_wide_form {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "wide_halves_swapped" SwappedStride { "shared/words": "bits.yw" => "bits.wy" }
+            "wide_low_half_twice" StaleTile { "shared/words": "bitcast<f32>(high.x)" => "bitcast<f32>(low.x)" }
         }
     };
 }
@@ -126,5 +136,5 @@ macro_rules! of_every_subgroup {
 
 pub(super) use {
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_window,
+    of_every_wide_form, of_every_window,
 };
