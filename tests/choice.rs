@@ -135,7 +135,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv1",
         [
-            "conv1x1_subgroup_l8s1r16c2_wide",
+            "conv1x1_subgroup_l8s1r24c2_wide",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -146,7 +146,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r16c2_wide",
+            "conv3x3_subgroup_l8s1r24c2_wide",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -157,7 +157,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv3",
         [
-            "conv1x1_subgroup_l8s1r16c2_wide",
+            "conv1x1_subgroup_l8s1r24c2_wide",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",

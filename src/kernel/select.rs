@@ -79,12 +79,12 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Tile { lanes, slices, rows, cols } = kernel.tile;
     let (lanes, slices, r, c) = (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
-    // Of a vec4 from memory: about 12 on a software driver (fitted to the tiles' rates on lavapipe of Mesa 22.3), half of that
-    // in wide words, and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of it on
+    // Of a vec4 from memory: about 14 on a software driver and 11 in wide words (from the rates of 24x2 and 16x2 tiles on lavapipe
+    // of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of it on
     // hardware. Those of hardware are estimates, until the benchmark harness has measured them.
     let (memory, on_chip) = match (capabilities.kind, kernel.wide) {
-        (DeviceKind::Software, false) => (12.0, 12.0),
-        (DeviceKind::Software, true) => (6.0, 12.0),
+        (DeviceKind::Software, false) => (14.0, 14.0),
+        (DeviceKind::Software, true) => (11.0, 14.0),
         _ => (4.0, 2.0),
     };
     match kernel.family.method() {
