@@ -88,7 +88,7 @@ fn edge_cases() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(config(150))]
+    #![proptest_config(config(96))]
     #[test]
     fn random_blocks(case in cases()) {
         case.check(Kernels::Third(case.seed as usize))?;
@@ -96,7 +96,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(48))]
+    #![proptest_config(config(24))]
     #[test]
     fn blocks_at_the_edges_of_tiles(case in edge_cases()) {
         case.check(Kernels::Every)?;
