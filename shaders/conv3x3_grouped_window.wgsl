@@ -47,9 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
 //#include shared/window_sums
         }
-//#repeat c COLS
-        w${c} += 3u * params.group_in_vec4 * params.out_vec4 * 4u;
-//#end
+        k4 += 3u * params.group_in_vec4;
     }
 //#include shared/epilogue
 }

@@ -1,6 +1,6 @@
 //! The rule that picks kernels, on a table: devices by layers. Nothing here needs a GPU.
 
-use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Kernel, candidates, select};
+use wgpu_bottleneck::kernel::{Access, Capabilities, DeviceKind, Kernel, candidates, select};
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::PlanKind;
 use wgpu_bottleneck::{Bottleneck, Shape};
@@ -36,7 +36,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer1.1 conv1",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r16c2_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -47,7 +47,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer1.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_subgroup_l8s1r16c2_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -58,7 +58,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer1.1 conv3",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r4c1",
@@ -69,7 +69,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.1 conv1",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -80,7 +80,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_subgroup_l8s1r14c4_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -91,7 +91,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.1 conv3",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r4c1",
@@ -102,7 +102,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer3.1 conv1",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -113,7 +113,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer3.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_subgroup_l8s1r14c4_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -124,7 +124,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer3.1 conv3",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -135,7 +135,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv1",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -146,7 +146,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_subgroup_l8s1r14c4_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -157,7 +157,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv3",
         [
-            "conv1x1_subgroup_l8s1r24c2_wide",
+            "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_l16s4r1c1",
@@ -168,7 +168,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer1.1 conv2",
         [
-            "conv3x3_grouped_window_l8s1r14c1_wide",
+            "conv3x3_grouped_window_l8s1r14c1_texture",
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_staged_l8s8r4c1",
@@ -179,7 +179,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer2.1 conv2",
         [
-            "conv3x3_grouped_window_l8s1r14c2_wide",
+            "conv3x3_grouped_window_l8s1r14c2_texture",
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_l16s4r1c1",
@@ -190,7 +190,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer3.1 conv2",
         [
-            "conv3x3_grouped_window_l8s1r14c2_wide",
+            "conv3x3_grouped_window_l8s1r14c2_texture",
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_l16s4r1c1",
@@ -201,7 +201,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer4.1 conv2",
         [
-            "conv3x3_grouped_window_l8s1r7c2_wide",
+            "conv3x3_grouped_window_l8s1r14c2_texture",
             "conv3x3_grouped_window_l8s1r7c2",
             "conv3x3_grouped_window_l8s1r7c2",
             "conv3x3_grouped_l16s4r1c1",
@@ -212,7 +212,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.0 conv3",
         [
-            "conv1x1_joined_subgroup_l8s1r24c2_wide",
+            "conv1x1_joined_subgroup_l8s1r14c4_texture",
             "conv1x1_joined_l8s1r16c2",
             "conv1x1_joined_subgroup_l4s1r16c2",
             "conv1x1_joined_staged_l16s16r4c1",
@@ -223,7 +223,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer2.0 conv2",
         [
-            "conv3x3_grouped_window_l8s1r14c2_wide_strided",
+            "conv3x3_grouped_window_l8s1r14c2_texture_strided",
             "conv3x3_grouped_window_l8s1r14c2_strided",
             "conv3x3_grouped_window_l8s1r14c2_strided",
             "conv3x3_grouped_l16s4r1c1",
@@ -234,7 +234,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer1.1 conv2, batch 64",
         [
-            "conv3x3_subgroup_l8s1r24c2_wide",
+            "conv3x3_subgroup_l8s1r16c2_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_staged_l8s8r8c2",
@@ -330,7 +330,25 @@ fn a_kernel_that_cannot_run_says_why() {
     assert_eq!(why(&LAVAPIPE), [subgroups, "too little workgroup memory"].into());
     assert_eq!(why(&Capabilities::CORE), [subgroups, "no 64-bit integers", "too little workgroup memory"].into());
     let hardware = Capabilities { kind: DeviceKind::Discrete, ..LAVAPIPE };
-    assert!(why(&hardware).contains("words of 64 bits are for software drivers"));
+    assert!(why(&hardware).contains("weights from a texture are for software drivers"));
     let tiny = Capabilities { max_invocations: 64, ..LAVAPIPE };
     assert!(why(&tiny).contains("the workgroup is too large"));
+}
+
+/// 512 output channels of a 3x3 convolution of 512 are 512 texels by 1153 lines.
+#[test]
+fn weights_too_large_for_a_texture_come_from_a_buffer() -> Outcome {
+    let plan = plan_block(&Bottleneck::torchvision(2048, 512).build()?, Shape::new(1, 2048, 7, 7)?, PlanKind::Fused)?;
+    let problem = plan.problem(&plan.steps[1]);
+    for (side, textures) in [(512, false), (1152, false), (1153, true), (8192, true)] {
+        let device = Capabilities { max_texture_side: side, ..LAVAPIPE };
+        let candidates = candidates(&problem, &device);
+        let (pick, _) = select(&problem, &candidates, &device).ok_or("no kernel")?;
+        for kernel in candidates.iter().filter(|kernel| kernel.access == Access::Texture) {
+            assert_eq!(kernel.weights_texture(&problem), Some([512, 1153]));
+        }
+        assert_eq!(candidates.iter().any(|kernel| kernel.access == Access::Texture), textures, "side {side}");
+        assert_eq!(pick.access, if textures { Access::Texture } else { Access::Vectors }, "side {side}");
+    }
+    Ok(())
 }

@@ -95,13 +95,17 @@ fn every_kernel_fits_the_weakest_device() -> Outcome {
 fn bindings_are_what_the_shaders_declare() -> Outcome {
     each(|one| {
         let roles: BTreeMap<u32, Binding> = (0..).zip(one.kernel.bindings()).collect();
-        let declared: BTreeSet<u32> =
-            one.reflection.storage.iter().map(|&(binding, _)| binding).chain(one.reflection.uniform).collect();
+        let Reflection { storage, uniform, textures, .. } = &one.reflection;
+        let buffers = storage.iter().map(|&(binding, _)| binding).chain(*uniform);
+        let declared: BTreeSet<u32> = buffers.chain(textures.iter().copied()).collect();
         let given: BTreeSet<u32> = roles.keys().copied().collect();
         expect(declared == given, || format!("declared {declared:?}, given {given:?}"))?;
         let uniform = roles.iter().find(|(_, role)| **role == Binding::Params).map(|(&binding, _)| binding);
         expect(uniform == one.reflection.uniform, || format!("Params at {uniform:?}"))?;
-        for &(binding, written) in &one.reflection.storage {
+        for binding in textures {
+            expect(roles[binding] == Binding::Weights, || format!("texture {binding} is {:?}", roles[binding]))?;
+        }
+        for &(binding, written) in storage {
             let role = roles[&binding];
             expect(written == (role == Binding::Output), || {
                 format!("binding {binding} is {role:?}, written: {written}")

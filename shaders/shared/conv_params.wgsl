@@ -15,13 +15,11 @@ struct Params {
     group_out_vec4: u32,     // vec4s of one group's output channels
     group_out_channels: u32, // the same without padding
     shortcut_vec4: u32,      // vec4s of one pixel of the joined kernel's second input
-    bias_at: u32,            // where the bias begins in the weights, in vec4s
+    k_quads: u32,            // quads of K that an output channel sums over, of taps and both inputs
 }
 
 //#include shared/words
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> src: array<Word>;
-// [k / 4][column][4]: for each four input channels and each vec4 of output channels four vec4s, one per input channel.
-// Then the bias, a vec4 per column.
-@group(0) @binding(2) var<storage, read> weights: array<Word>;
 @group(0) @binding(3) var<storage, read_write> dst: array<Word>;
+//#include shared/weights

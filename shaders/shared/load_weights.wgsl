@@ -1,9 +1,9 @@
 //#repeat c COLS
         let m${c} = mat4x4<f32>(
-            unpack(weights[w${c}]),
-            unpack(weights[w${c} + 1u]),
-            unpack(weights[w${c} + 2u]),
-            unpack(weights[w${c} + 3u]),
+            weight(k4, w${c}),
+            weight(k4, w${c} + 1u),
+            weight(k4, w${c} + 2u),
+            weight(k4, w${c} + 3u),
         );
-        w${c} += params.out_vec4 * 4u;
 //#end
+        k4 += 1u;

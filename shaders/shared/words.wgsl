@@ -1,6 +1,6 @@
-// How a vec4 lies in memory. WIDE: as two 64-bit words, for software drivers that run one loop over the lanes for each scalar
+// How a vec4 lies in memory. TEXTURE: as two 64-bit words, for software drivers that run one loop over the lanes for each scalar
 // that they load or store; two words are half as many loops as four. The bits are the same.
-//#if WIDE
+//#if TEXTURE
 alias Word = vec2<u64>;
 
 fn unpack(word: Word) -> vec4<f32> {

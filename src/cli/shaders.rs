@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::GpuError;
-use wgpu_bottleneck::kernel::{Binding, Kernel, all_specialisations};
+use wgpu_bottleneck::kernel::{Access, Binding, Kernel, all_specialisations};
 use wgpu_bottleneck::shader::{Reflection, Target, Written, inspect, write};
 
 use super::args::ShadersArgs;
@@ -130,7 +130,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "family": kernel.family.name(),
         "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
         "strided": kernel.strided,
-        "wide": kernel.wide,
+        "access": kernel.access.name(),
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
         "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),
         "entry_point": written.entry_point,
@@ -150,6 +150,7 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
         let (role, kind, input) = match binding {
             Binding::Params => ("params", "uniform", None),
             Binding::Input(index) => ("input", "read-only storage", Some(index)),
+            Binding::Weights if kernel.access == Access::Texture => ("weights", "read-only storage texture", None),
             Binding::Weights => ("weights", "read-only storage", None),
             Binding::Output => ("output", "storage", None),
         };

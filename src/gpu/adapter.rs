@@ -124,6 +124,7 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
     let limits = Limits {
         max_buffer_size: own.max_buffer_size,
         max_storage_buffer_binding_size: own.max_storage_buffer_binding_size,
+        max_texture_dimension_2d: own.max_texture_dimension_2d,
         max_storage_buffers_per_shader_stage: own.max_storage_buffers_per_shader_stage,
         max_compute_workgroup_storage_size: own.max_compute_workgroup_storage_size,
         max_compute_invocations_per_workgroup: own.max_compute_invocations_per_workgroup,

@@ -212,6 +212,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         max_workgroup_y: limits.max_compute_workgroup_size_y,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_texture_side: limits.max_texture_dimension_2d,
         subgroup_size: one_size.then_some(info.subgroup_min_size),
         int64: features.contains(Features::SHADER_INT64),
         kind: match info.device_type {

@@ -1,7 +1,8 @@
 //! Executing recordings: buffers and bind groups once, command buffers for every run.
 
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferBinding, BufferUsages, CommandBuffer, CommandEncoder,
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
+    CommandBuffer, CommandEncoder, TextureView,
 };
 
 use super::Gpu;
@@ -49,7 +50,15 @@ struct Launch {
     pipeline: Arc<Pipeline>,
     uniform_offset: u64,
     uniform_bytes: u64,
-    weights: Option<Buffer>,
+    weights: Weights,
+}
+
+/// The packed parameters of a step.
+#[derive(Debug)]
+enum Weights {
+    None,
+    Buffer(Buffer),
+    Texture(TextureView),
 }
 
 #[derive(Debug)]
@@ -100,9 +109,12 @@ impl Executor {
             for dispatch in &recorded.dispatches {
                 let packed = dispatch.kernel.pack(&problem, params);
                 let name = format!("{} weights", recorded.step);
-                let weights = match packed.is_empty() {
-                    true => None,
-                    false => Some(gpu.buffer_with(&name, bytemuck::cast_slice(&packed), BufferUsages::STORAGE)?),
+                let weights = match dispatch.kernel.weights_texture(&problem) {
+                    Some(size) => Weights::Texture(gpu.texture_with(&name, packed, size)?),
+                    None if packed.is_empty() => Weights::None,
+                    None => {
+                        Weights::Buffer(gpu.buffer_with(&name, bytemuck::cast_slice(&packed), BufferUsages::STORAGE)?)
+                    }
                 };
                 uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
                 let uniform_offset = uniforms.len() as u64;
@@ -256,7 +268,6 @@ impl Ready {
         input: &Buffer,
         output: &Buffer,
     ) -> BindGroup {
-        let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
         let tensor = |id: TensorId| {
             let buffer = match self.recording.places[id.0] {
                 Placement::Input => input,
@@ -265,21 +276,23 @@ impl Ready {
             };
             // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
             let size = std::num::NonZeroU64::new(self.tensor_bytes(id) + self.options.guard_bytes);
-            BufferBinding { buffer, offset: 0, size }
+            BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
         };
-        let resource = |binding: Binding| match binding {
-            Binding::Params => BufferBinding {
-                buffer: &self.uniforms,
-                offset: launch.uniform_offset,
-                size: std::num::NonZeroU64::new(launch.uniform_bytes),
-            },
-            Binding::Input(index) => tensor(step.inputs[index]),
-            Binding::Output => tensor(step.output),
-            Binding::Weights => whole(launch.weights.as_ref().unwrap_or(&self.uniforms)),
+        let params = || {
+            let size = std::num::NonZeroU64::new(launch.uniform_bytes);
+            BindingResource::Buffer(BufferBinding { buffer: &self.uniforms, offset: launch.uniform_offset, size })
+        };
+        let resource = |binding: Binding| match (binding, &launch.weights) {
+            (Binding::Params, _) => params(),
+            (Binding::Input(index), _) => tensor(step.inputs[index]),
+            (Binding::Output, _) => tensor(step.output),
+            (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
+            (Binding::Weights, Weights::Texture(view)) => BindingResource::TextureView(view),
+            (Binding::Weights, Weights::None) => self.uniforms.as_entire_binding(),
         };
         let entries: Vec<BindGroupEntry<'_>> = (0..)
             .zip(dispatch.kernel.bindings())
-            .map(|(binding, role)| BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(resource(role)) })
+            .map(|(binding, role)| BindGroupEntry { binding, resource: resource(role) })
             .collect();
         let label = step.to_string();
         self.gpu.inner.device.create_bind_group(&BindGroupDescriptor {

@@ -1,6 +1,9 @@
-//! Buffers: allocation with the limits checked first.
+//! Buffers and textures: allocation with the limits checked first.
 
-use wgpu::{Buffer, BufferDescriptor, BufferUsages};
+use wgpu::{
+    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension,
+    TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
+};
 
 use super::Gpu;
 use crate::error::GpuError;
@@ -38,6 +41,42 @@ impl Gpu {
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "uploading", || inner.queue.write_buffer(&buffer, 0, contents))?;
         Ok(buffer)
+    }
+}
+
+/// The texels of textures: four f32, the `rgba32float` of the shaders.
+pub(super) const TEXELS: TextureFormat = TextureFormat::Rgba32Float;
+
+impl Gpu {
+    /// A texture that holds these values, four a texel, line by line; zeros follow the last.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`], or what the device reported: kernels are not picked for weights beyond its texture size.
+    pub(super) fn texture_with(
+        &self,
+        what: &str,
+        mut values: Vec<f32>,
+        size: [u32; 2],
+    ) -> Result<TextureView, GpuError> {
+        let inner = &self.inner;
+        let [width, height] = size;
+        values.resize(width as usize * height as usize * 4, 0.0);
+        inner.monitor.guarded(&inner.device, "uploading", || {
+            let size = Extent3d { width, height, depth_or_array_layers: 1 };
+            let texture = inner.device.create_texture(&TextureDescriptor {
+                label: Some(what),
+                size,
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: TextureDimension::D2,
+                format: TEXELS,
+                usage: TextureUsages::STORAGE_BINDING | TextureUsages::COPY_DST,
+                view_formats: &[],
+            });
+            let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 16), rows_per_image: None };
+            inner.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&values), layout, size);
+            texture.create_view(&TextureViewDescriptor::default())
+        })
     }
 }
 

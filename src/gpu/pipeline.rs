@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
     ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
-    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess,
+    TextureViewDimension,
 };
 
 use super::Gpu;
+use super::memory::TEXELS;
 use crate::error::GpuError;
 use crate::kernel::{Capabilities, Kernel};
 use crate::shader::{self, ENTRY_POINT, Patch, Reflection};
@@ -86,18 +88,18 @@ fn check_limits(kernel: &str, reflection: &Reflection, capabilities: &Capabiliti
 }
 
 fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
-    let entry = |binding, ty| BindGroupLayoutEntry {
-        binding,
-        visibility: ShaderStages::COMPUTE,
-        ty: BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
+    let entry = |binding, ty| BindGroupLayoutEntry { binding, visibility: ShaderStages::COMPUTE, ty, count: None };
+    let buffer = |ty| BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let texture = BindingType::StorageTexture {
+        access: StorageTextureAccess::ReadOnly,
+        format: TEXELS,
+        view_dimension: TextureViewDimension::D2,
     };
-    let uniform = reflection.uniform.map(|binding| entry(binding, BufferBindingType::Uniform));
-    let storage = reflection
-        .storage
-        .iter()
-        .map(|&(binding, written)| entry(binding, BufferBindingType::Storage { read_only: !written }));
-    uniform.into_iter().chain(storage).collect()
+    let uniform = reflection.uniform.iter().map(|&binding| entry(binding, buffer(BufferBindingType::Uniform)));
+    let storage =
+        |&(binding, written): &(u32, bool)| entry(binding, buffer(BufferBindingType::Storage { read_only: !written }));
+    let textures = reflection.textures.iter().map(|&binding| entry(binding, texture));
+    uniform.chain(reflection.storage.iter().map(storage)).chain(textures).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which kernels can carry out a step.
 
-use super::{Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile};
+use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile};
 use crate::op::{Epilogue, Op};
 
 /// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
@@ -30,6 +30,11 @@ const SUBGROUP_TILES: [Tile; 6] = [
     Tile::new(4, 1, 8, 1),
 ];
 
+/// Subgroup tiles whose weights come from a texture: loads are cheap there, so lanes have more columns, which then lie side by
+/// side in longer runs; 14 rows divide the maps of ResNet. Two columns for 64 channels. No more tiles than needed: lavapipe does
+/// not keep compiled kernels that read textures, and takes half a second for one.
+const TEXTURE_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2)];
+
 /// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
 const STAGED_TILES: [Tile; 4] =
     [Tile::new(8, 8, 8, 2), Tile::new(16, 16, 4, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 4, 1)];
@@ -45,14 +50,19 @@ const WINDOW_TILES: [Tile; 6] = [
     Tile::new(16, 4, 4, 1),
 ];
 
+/// Window tiles whose weights come from a texture.
+const TEXTURE_WINDOW_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 14, 1)];
+
 /// Staged tiles of whole groups: slices are lines, rows pixels side by side, lanes columns.
 const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
 
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
-fn tiles(family: Family) -> &'static [Tile] {
+fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
+        Method::Subgroup if access == Access::Texture => &TEXTURE_TILES,
+        Method::Window if access == Access::Texture => &TEXTURE_WINDOW_TILES,
         Method::Registers if family == Family::Conv3x3Grouped => &GROUPED_TILES,
         Method::Registers => &REGISTER_TILES,
         Method::Subgroup => &SUBGROUP_TILES,
@@ -63,10 +73,10 @@ fn tiles(family: Family) -> &'static [Tile] {
     }
 }
 
-/// The tiles of a family, each with and without wide words where the family has both.
-fn variants(family: Family) -> impl Iterator<Item = (Tile, bool)> {
-    let words: &[bool] = if family.has_wide_form() { &[false, true] } else { &[false] };
-    words.iter().flat_map(move |&wide| tiles(family).iter().map(move |&tile| (tile, wide)))
+/// The tiles of a family, for each way in which it reads memory.
+fn variants(family: Family) -> impl Iterator<Item = (Tile, Access)> {
+    let of_access = move |&access: &Access| tiles(family, access).iter().map(move |&tile| (tile, access));
+    family.accesses().iter().flat_map(of_access)
 }
 
 /// Every kernel that can carry out the problem on a device with these capabilities.
@@ -79,10 +89,10 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
     };
     let of_family = |&family: &Family| {
         let strided = strided && family.has_strided_form();
-        variants(family).map(move |(tile, wide)| Kernel { family, tile, epilogue, strided, wide })
+        variants(family).map(move |(tile, access)| Kernel { family, tile, epilogue, strided, access })
     };
     let every = Family::of(&problem.op).iter().flat_map(of_family);
-    every.filter(|kernel| kernel.suits(problem) && kernel.runs_on(capabilities).is_ok()).collect()
+    every.filter(|kernel| kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()).collect()
 }
 
 impl Kernel {
@@ -97,8 +107,11 @@ impl Kernel {
                 !self.family.uses_subgroups() || capabilities.subgroup_size == Some(lanes),
                 "not every subgroup has as many lanes as its tile",
             ),
-            (!self.wide || capabilities.int64, "no 64-bit integers"),
-            (!self.wide || capabilities.kind == DeviceKind::Software, "words of 64 bits are for software drivers"),
+            (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
+            (
+                self.access == Access::Vectors || capabilities.kind == DeviceKind::Software,
+                "weights from a texture are for software drivers",
+            ),
             (
                 lanes <= capabilities.max_workgroup_x
                     && slices <= capabilities.max_workgroup_y
@@ -110,8 +123,12 @@ impl Kernel {
         demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))
     }
 
-    /// Whether the problem is of the form that the kernel is written for, beyond its operation.
-    fn suits(&self, problem: &Problem) -> bool {
+    /// Whether the problem is of the form that the kernel is written for, beyond its operation, and of a size for it.
+    fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
+        let texture = self.weights_texture(problem).unwrap_or_default();
+        if texture.into_iter().any(|side| side > capabilities.max_texture_side) {
+            return false;
+        }
         let Op::Conv { conv, .. } = problem.op else { return true };
         let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
         let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
@@ -135,7 +152,7 @@ pub fn all_specialisations() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
     for family in Family::ALL {
-        for (tile, wide) in variants(family) {
+        for (tile, access) in variants(family) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
@@ -147,7 +164,7 @@ pub fn all_specialisations() -> Vec<Kernel> {
                     _ => true,
                 };
                 if possible && (!strided || family.has_strided_form()) {
-                    all.push(Kernel { family, tile, epilogue: Epilogue { bias, residual, relu }, strided, wide });
+                    all.push(Kernel { family, tile, epilogue: Epilogue { bias, residual, relu }, strided, access });
                 }
             }
         }

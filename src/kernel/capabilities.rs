@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub max_workgroup_bytes: u32,
     /// Storage buffers of one kernel.
     pub max_storage_buffers: u32,
+    /// Texels of a texture along each side.
+    pub max_texture_side: u32,
     /// The size of every subgroup, where subgroup operations are on and there is but one size.
     pub subgroup_size: Option<u32>,
     /// Whether shaders may use 64-bit integers.
@@ -46,6 +48,7 @@ impl Capabilities {
         max_workgroup_y: 256,
         max_workgroup_bytes: 16 << 10,
         max_storage_buffers: 8,
+        max_texture_side: 8192,
         subgroup_size: None,
         int64: false,
         kind: DeviceKind::Discrete,

@@ -9,7 +9,7 @@ host_struct! {
     /// Mirrors `Params` of `shaders/shared/conv_params.wgsl`.
     ConvParams {
         images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation,
-        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, bias_at,
+        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads,
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn dispatch(
         group_out_vec4: group_out_vec4 as u32,
         group_out_channels: group_out_channels as u32,
         shortcut_vec4: shortcut_vec4 as u32,
-        bias_at: (k * out_layout.vec4_per_pixel() * 4) as u32,
+        k_quads: k as u32,
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), check_grid(kernel, workgroups, capabilities)?))
 }

@@ -52,6 +52,27 @@ pub enum Method {
     StagedGroups,
 }
 
+/// How a kernel reads and writes memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `vec4`s in storage buffers.
+    Vectors,
+    /// The weights from a texture, and all else as two words of 64 bits a `vec4`. For software drivers that run a loop over the
+    /// lanes for each scalar: half as many loops for the words, and none for texels.
+    Texture,
+}
+
+impl Access {
+    /// The short name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vectors => "vectors",
+            Self::Texture => "texture",
+        }
+    }
+}
+
 impl Family {
     /// Every family.
     pub const ALL: [Self; 14] = [
@@ -118,10 +139,13 @@ impl Family {
             || matches!(self.method(), Method::Window | Method::StagedGroups)
     }
 
-    /// Whether the family has a form that reads and writes words of 64 bits.
+    /// How its kernels can read and write memory, each way a form of its own.
     #[must_use]
-    pub const fn has_wide_form(self) -> bool {
-        matches!(self.method(), Method::Subgroup | Method::Window)
+    pub const fn accesses(self) -> &'static [Access] {
+        match self.method() {
+            Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
+            _ => &[Access::Vectors],
+        }
     }
 
     /// The family's name.

@@ -20,7 +20,7 @@ use crate::tensor::{ChannelLayout, Shape};
 
 pub use candidates::{all_specialisations, candidates};
 pub use capabilities::{Capabilities, DeviceKind};
-pub use family::{Family, Method, Tile};
+pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
 pub use select::select;
 
@@ -49,8 +49,8 @@ pub struct Kernel {
     pub epilogue: Epilogue,
     /// Whether the rows of a 1x1 convolution step over input pixels; whether a window moves by two pixels, not one.
     pub strided: bool,
-    /// Whether memory is read and written in words of 64 bits.
-    pub wide: bool,
+    /// How memory is read and written.
+    pub access: Access,
 }
 
 /// What stands behind a binding of a kernel.
@@ -74,7 +74,7 @@ impl Kernel {
         let mut name = format!("{}_l{lanes}s{slices}r{rows}c{cols}", self.family.name());
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
-            (self.wide, "_wide"),
+            (self.access == Access::Texture, "_texture"),
             (self.strided, "_strided"),
             (bias, "_bias"),
             (residual, "_residual"),
@@ -105,13 +105,13 @@ impl Kernel {
             ("SLICES", slices),
             ("ROWS", rows),
             ("COLS", cols),
-            // Rows that each lane of a subgroup kernel loads.
-            ("HANDS", rows / lanes),
+            // Rows that each lane of a subgroup kernel loads, the last of some lanes in vain.
+            ("HANDS", rows.div_ceil(lanes)),
             ("BIAS", bias.into()),
             ("RESIDUAL", residual.into()),
             ("RELU", relu.into()),
             ("STRIDED", self.strided.into()),
-            ("WIDE", self.wide.into()),
+            ("TEXTURE", (self.access == Access::Texture).into()),
             ("GROUPED", (self.family == Family::Conv3x3Grouped).into()),
             ("ADJACENT", (self.family == Family::Conv3x3GroupedWindow).into()),
             // Of a window: its stride, and the input pixels of one kernel line that ROWS output pixels see. N lines of output
@@ -169,6 +169,15 @@ impl Kernel {
         pack::packed_values(problem)
     }
 
+    /// Width and height of the texture that holds the packed parameters as texels of four values, for a kernel that reads them
+    /// from one: a line per quad of K, and one of the bias, which may end early.
+    #[must_use]
+    pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
+        let width = problem.output.1.vec4_per_pixel() * 4;
+        let height = self.packed_values(problem).div_ceil(width * 4);
+        (self.access == Access::Texture).then_some([width as u32, height as u32])
+    }
+
     /// How far a window moves from one output pixel to the next.
     const fn window_stride(&self) -> u32 {
         if self.strided { 2 } else { 1 }
@@ -206,7 +215,7 @@ impl Kernel {
     /// What the text asks of a device beyond plain WGSL.
     #[must_use]
     pub fn extensions(&self) -> Extensions {
-        Extensions { subgroups: self.family.uses_subgroups(), int64: self.wide }
+        Extensions { subgroups: self.family.uses_subgroups(), int64: self.access == Access::Texture }
     }
 
     /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.

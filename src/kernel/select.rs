@@ -1,6 +1,6 @@
 //! Which kernel to take, without measuring.
 
-use super::{Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
+use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
 ///
@@ -25,11 +25,14 @@ pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilit
 /// Why a kernel won, by how it comes by its operands.
 fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'static str {
     let idles = idle_share(problem, kernel, capabilities) > 1.0;
-    match (capabilities.kind, kernel.family.method(), kernel.wide) {
-        (DeviceKind::Software, Method::Subgroup, true) => {
-            "software with 64-bit loads: rows by broadcast, two loads a vec4; the tile with the fewest, tails counted"
+    match (capabilities.kind, kernel.family.method(), kernel.access) {
+        (DeviceKind::Software, Method::Subgroup, Access::Texture) => {
+            "software: rows by broadcast, weights from a texture, which costs few loads; tails counted"
         }
-        (DeviceKind::Software, Method::Subgroup, false) => {
+        (DeviceKind::Software, Method::Window, Access::Texture) => {
+            "software: a pixel loaded once for three taps, weights from a texture, tails counted"
+        }
+        (DeviceKind::Software, Method::Subgroup, Access::Vectors) => {
             "software: rows by broadcast; the tile with the fewest loads, tails counted"
         }
         (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
@@ -79,21 +82,21 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Tile { lanes, slices, rows, cols } = kernel.tile;
     let (lanes, slices, r, c) = (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
-    // Of a vec4 from memory: about 14 on a software driver and 11 in wide words (from the rates of 24x2 and 16x2 tiles on lavapipe
-    // of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of it on
-    // hardware. Those of hardware are estimates, until the benchmark harness has measured them.
-    let (memory, on_chip) = match (capabilities.kind, kernel.wide) {
-        (DeviceKind::Software, false) => (14.0, 14.0),
-        (DeviceKind::Software, true) => (11.0, 14.0),
-        _ => (4.0, 2.0),
+    // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a texture (from the rates of subgroup tiles
+    // on lavapipe of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of
+    // it on hardware. Those of hardware are estimates, until the benchmark harness has measured them.
+    let (memory, weights, on_chip) = match (capabilities.kind, kernel.access) {
+        (DeviceKind::Software, Access::Vectors) => (14.0, 14.0, 14.0),
+        (DeviceKind::Software, Access::Texture) => (11.0, 3.0, 14.0),
+        _ => (4.0, 4.0, 2.0),
     };
     match kernel.family.method() {
         Method::Elementwise => 0.0,
-        Method::Registers => memory * (r + 4.0 * c),
-        Method::Subgroup => memory * (r / lanes + 4.0 * c),
-        Method::Staged => memory * (r / lanes + 4.0 * c / slices) + on_chip * (r + 4.0 * c),
+        Method::Registers => memory * r + weights * 4.0 * c,
+        Method::Subgroup => memory * (r / lanes).ceil() + weights * 4.0 * c,
+        Method::Staged => memory * r / lanes + weights * 4.0 * c / slices + on_chip * (r + 4.0 * c),
         // A window serves three taps.
-        Method::Window => memory * (f64::from(kernel.window()) / 3.0 + 4.0 * c),
-        Method::StagedGroups => on_chip * f64::from(kernel.window()) / 3.0 + memory * 4.0 * c,
+        Method::Window => memory * f64::from(kernel.window()) / 3.0 + weights * 4.0 * c,
+        Method::StagedGroups => on_chip * f64::from(kernel.window()) / 3.0 + weights * 4.0 * c,
     }
 }

@@ -40,6 +40,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/staged_tile",
     "shared/staged_weights",
     "shared/tile",
+    "shared/weights",
     "shared/window_sums",
     "shared/words",
 ];

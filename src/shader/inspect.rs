@@ -36,6 +36,8 @@ pub struct Reflection {
     pub workgroup_bytes: u32,
     /// Storage bindings as (binding, whether it is written), in order.
     pub storage: Vec<(u32, bool)>,
+    /// The bindings of textures, read only, of four f32 a texel.
+    pub textures: Vec<u32>,
     /// The binding of the uniform `Params`, if there is one.
     pub uniform: Option<u32>,
     /// The members of `Params`.
@@ -79,6 +81,7 @@ fn reflect(module: &Module) -> Reflection {
         workgroup_size: module.entry_points.first().map_or([0; 3], |entry| entry.workgroup_size),
         workgroup_bytes: 0,
         storage: Vec::new(),
+        textures: Vec::new(),
         uniform: None,
         members: Vec::new(),
         params_bytes: 0,
@@ -91,6 +94,7 @@ fn reflect(module: &Module) -> Reflection {
             (AddressSpace::Storage { access }, Some(binding)) => {
                 reflection.storage.push((binding, access.contains(naga::StorageAccess::STORE)));
             }
+            (AddressSpace::Handle, Some(binding)) => reflection.textures.push(binding),
             (AddressSpace::Uniform, Some(binding)) => {
                 reflection.uniform = Some(binding);
                 if let TypeInner::Struct { members, span } = inner {

@@ -6,12 +6,13 @@ use naga::{AddressSpace, Module, ResourceBinding, StorageAccess};
 
 use super::{ENTRY_POINT, Target};
 
-/// What kind of buffer is bound.
+/// What kind of resource is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Uniform,
     ReadOnly,
     ReadWrite,
+    Texture,
 }
 
 /// The bindings of a shader, in order.
@@ -25,6 +26,7 @@ impl Slots {
             AddressSpace::Uniform => Some(Kind::Uniform),
             AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Some(Kind::ReadWrite),
             AddressSpace::Storage { .. } => Some(Kind::ReadOnly),
+            AddressSpace::Handle => Some(Kind::Texture),
             _ => None,
         };
         let globals = module.global_variables.iter();
@@ -39,11 +41,14 @@ impl Slots {
             let text = match (target, kind) {
                 (Target::Wgsl, _) => format!("@group({group}) @binding({binding})"),
                 (Target::SpirV, _) => format!("DescriptorSet {group} Binding {binding}"),
+                (Target::Msl, Kind::Texture) => format!("[[texture({binding})]]"),
                 (Target::Msl, _) => format!("[[buffer({binding})]]"),
                 (Target::Hlsl, Kind::Uniform) => format!("register(b{binding})"),
                 (Target::Hlsl, Kind::ReadOnly) => format!("register(t{binding})"),
-                (Target::Hlsl, Kind::ReadWrite) => format!("register(u{binding})"),
+                // naga writes a texture that is only read as one that could be written.
+                (Target::Hlsl, Kind::ReadWrite | Kind::Texture) => format!("register(u{binding})"),
                 (Target::Glsl, Kind::Uniform) => format!("layout(std140, binding = {binding}) uniform"),
+                (Target::Glsl, Kind::Texture) => format!("layout(rgba32f, binding = {binding}) uniform"),
                 (Target::Glsl, _) => format!("layout(std430, binding = {binding}) buffer"),
             };
             (binding, text)
@@ -57,10 +62,11 @@ impl Slots {
     }
 
     pub(super) fn msl(&self) -> msl::EntryPointResourceMap {
-        let target = |binding: u32, kind| msl::BindTarget {
-            buffer: Some(binding as u8),
-            mutable: kind == Kind::ReadWrite,
-            ..Default::default()
+        let target = |binding: u32, kind| match kind {
+            Kind::Texture => msl::BindTarget { texture: Some(binding as u8), ..Default::default() },
+            _ => {
+                msl::BindTarget { buffer: Some(binding as u8), mutable: kind == Kind::ReadWrite, ..Default::default() }
+            }
         };
         let resources = self.0.iter().map(|&(at, kind)| (at, target(at.binding, kind))).collect();
         let all = msl::EntryPointResources { resources, sizes_buffer: Some(self.buffer_sizes()), ..Default::default() };

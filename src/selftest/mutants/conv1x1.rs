@@ -2,7 +2,7 @@
 
 use super::shared::{
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_wide_form,
+    of_every_texture_form,
 };
 use super::{Fault, Mutant, mutants};
 use crate::kernel::Family;
@@ -25,7 +25,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv1x1Subgroup, "conv1x1_subgroup"),
     of_every_residual!(Conv1x1Subgroup, "conv1x1_subgroup"),
     of_every_subgroup!(Conv1x1Subgroup, "conv1x1_subgroup"),
-    of_every_wide_form!(Conv1x1Subgroup, "conv1x1_subgroup"),
+    of_every_texture_form!(Conv1x1Subgroup, "conv1x1_subgroup"),
     SUBGROUP,
 ];
 

@@ -2,7 +2,7 @@
 
 use super::shared::{
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_wide_form,
+    of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -22,7 +22,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_residual!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_subgroup!(Conv3x3Subgroup, "conv3x3_subgroup"),
-    of_every_wide_form!(Conv3x3Subgroup, "conv3x3_subgroup"),
+    of_every_texture_form!(Conv3x3Subgroup, "conv3x3_subgroup"),
     SUBGROUP,
     of_every_convolution!(Conv3x3Staged, "conv3x3_staged"),
     of_every_column!(Conv3x3Staged, "conv3x3_staged"),

@@ -1,13 +1,13 @@
 //! Mutants of the grouped 3x3 convolutions that slide along a line, from memory or from a staged tile.
 
-use super::shared::{of_every_convolution, of_every_residual, of_every_wide_form, of_every_window};
+use super::shared::{of_every_convolution, of_every_residual, of_every_texture_form, of_every_window};
 use super::{Mutant, mutants};
 
 pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_convolution!(Conv3x3GroupedWindow, "conv3x3_grouped_window"),
     of_every_residual!(Conv3x3GroupedWindow, "conv3x3_grouped_window"),
     of_every_window!(Conv3x3GroupedWindow, "conv3x3_grouped_window"),
-    of_every_wide_form!(Conv3x3GroupedWindow, "conv3x3_grouped_window"),
+    of_every_texture_form!(Conv3x3GroupedWindow, "conv3x3_grouped_window"),
     WINDOW,
     of_every_convolution!(Conv3x3GroupedStaged, "conv3x3_grouped_staged"),
     of_every_residual!(Conv3x3GroupedStaged, "conv3x3_grouped_staged"),
@@ -37,11 +37,11 @@ const WINDOW: &[Mutant] = mutants! { Conv3x3GroupedWindow, "conv3x3_grouped_wind
     "output_width" SwappedStride { "conv3x3_grouped_window": "+ y) * params.in_width" => "+ y) * params.out_width" }
     // The staged form's input and output are as wide as each other.
     "weights_by_input" SwappedStride {
-        "shared/window_sums": "+ k) * params.out_vec4 * 4u" => "+ k) * params.in_vec4 * 4u"
+        "shared/weights": "k4 * params.out_vec4" => "k4 * params.in_vec4"
     }
     "first_image_only" WrongGroup { "conv3x3_grouped_window": "(image * params.in_height + y)" => "(y)" }
     "weights_not_advanced" StaleTile {
-        "conv3x3_grouped_window": "w${c} += 3u * params.group_in_vec4 * params.out_vec4 * 4u;" => ""
+        "conv3x3_grouped_window": "k4 += 3u * params.group_in_vec4;" => ""
     }
     "last_channels" OffByOne { "conv3x3_grouped_window": "k < params.group_in_vec4" => "k + 1u < params.group_in_vec4" }
 };
@@ -72,6 +72,6 @@ const STAGED: &[Mutant] = mutants! { Conv3x3GroupedStaged, "conv3x3_grouped_stag
     "window_by_column" SwappedStride { "conv3x3_grouped_staged": "${p*LANES}u + k" => "${p}u + k" }
     "first_image_only" WrongGroup { "conv3x3_grouped_staged": "((image * params.in_height + in_y)" => "((in_y)" }
     "weights_not_advanced" StaleTile {
-        "conv3x3_grouped_staged": "w${c} += 3u * params.group_in_vec4 * params.out_vec4 * 4u;" => ""
+        "conv3x3_grouped_staged": "k4 += 3u * params.group_in_vec4;" => ""
     }
 };

@@ -1,7 +1,7 @@
 //! Mutants of the third convolution joined with the downsample.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_stage, of_every_subgroup, of_every_wide_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_stage, of_every_subgroup, of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -18,7 +18,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_register!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
     of_every_column!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
     of_every_subgroup!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
-    of_every_wide_form!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
+    of_every_texture_form!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
     SUBGROUP,
 ];
 

@@ -6,7 +6,7 @@ macro_rules! of_every_convolution {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "lost_bias" LostBias { "shared/epilogue": "acc${r}_${c} += bias${c};" => "" }
             "bias_of_next_column" OffByOne {
-                "shared/epilogue": "params.bias_at + valid_column${c}" => "params.bias_at + valid_column${c} + 1u"
+                "shared/epilogue": "params.k_quads, valid_column${c}" => "params.k_quads, valid_column${c} + 1u"
             }
             "relu_before_bias" ReluOrder {
                 "shared/epilogue": "    acc${r}_${c} += bias${c};"
@@ -36,9 +36,9 @@ macro_rules! of_every_convolution {
 macro_rules! of_every_register {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "weights_off_by_one" OffByOne { "shared/load_weights": "weights[w${c} + 3u]" => "weights[w${c} + 2u]" }
-            "weights_by_input" SwappedStride { "shared/load_weights": "params.out_vec4 * 4u" => "params.in_vec4 * 4u" }
-            "weights_not_advanced" StaleTile { "shared/load_weights": "w${c} += params.out_vec4 * 4u;" => "" }
+            "weights_off_by_one" OffByOne { "shared/load_weights": "w${c} + 3u" => "w${c} + 2u" }
+            "weights_by_input" SwappedStride { "shared/weights": "k4 * params.out_vec4" => "k4 * params.in_vec4" }
+            "weights_not_advanced" StaleTile { "shared/load_weights": "k4 += 1u;" => "" }
             "third_grid_dimension" WrongGroup { "shared/tile": "group.z * params.row_groups + group.y" => "group.y" }
             "rows_overlap" OffByOne { "shared/tile": "params.rows) * ${ROWS}u" => "params.rows) * (${ROWS}u - 1u)" }
         }
@@ -105,21 +105,21 @@ macro_rules! of_every_window {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
             "same_pixel_for_every_tap" StaleTile { "shared/window_sums": "v${p} = v${p+1};" => "" }
-            "weights_off_by_one" OffByOne { "shared/window_sums": "at${c} + 3u]" => "at${c} + 2u]" }
-            "weights_by_height" SwappedStride {
-                "shared/window_sums": "+ k) * params.out_vec4 * 4u" => "+ k) * params.in_height * 4u"
-            }
-            "weights_of_first_tap" StaleTile { "shared/window_sums": "(tap_x * params.group_in_vec4 + k)" => "k" }
+            "weights_off_by_one" OffByOne { "shared/window_sums": "w${c} + 3u" => "w${c} + 2u" }
+            "weights_by_height" SwappedStride { "shared/weights": "k4 * params.out_vec4" => "k4 * params.in_height" }
+            "weights_of_first_tap" StaleTile { "shared/window_sums": "tap_k4 += params.group_in_vec4;" => "" }
         }
     };
 }
 
-/// The faults of those with a form of 64-bit words, in lines that only this form has.
-macro_rules! of_every_wide_form {
+/// The faults of those with a form of 64-bit words and textures, in lines that only this form has.
+macro_rules! of_every_texture_form {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "wide_halves_swapped" SwappedStride { "shared/words": "bits.yw" => "bits.wy" }
-            "wide_low_half_twice" StaleTile { "shared/words": "bitcast<f32>(high.x)" => "bitcast<f32>(low.x)" }
+            "word_halves_swapped" SwappedStride { "shared/words": "bits.yw" => "bits.wy" }
+            "word_low_half_twice" StaleTile { "shared/words": "bitcast<f32>(high.x)" => "bitcast<f32>(low.x)" }
+            "texture_of_next_quad" OffByOne { "shared/weights": "vec2<u32>(at, k4)" => "vec2<u32>(at, k4 + 1u)" }
+            "texture_of_next_channel" OffByOne { "shared/weights": "vec2<u32>(at, k4)" => "vec2<u32>(at ^ 1u, k4)" }
         }
     };
 }
@@ -136,5 +136,5 @@ macro_rules! of_every_subgroup {
 
 pub(super) use {
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_wide_form, of_every_window,
+    of_every_texture_form, of_every_window,
 };
