@@ -80,7 +80,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r14c4_texture",
+            "conv3x3_subgroup_l8s1r16c2_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -113,7 +113,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer3.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r14c4_texture",
+            "conv3x3_subgroup_l8s1r14c2_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -146,7 +146,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer4.1 conv2",
         [
-            "conv3x3_subgroup_l8s1r14c4_texture",
+            "conv3x3_subgroup_l8s1r14c2_texture",
             "conv3x3_l8s1r16c2",
             "conv3x3_subgroup_l4s1r16c2",
             "conv3x3_l16s4r1c1",
@@ -212,7 +212,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnet50 layer2.0 conv3",
         [
-            "conv1x1_joined_subgroup_l8s1r14c4_texture",
+            "conv1x1_joined_subgroup_l8s1r16c2_texture",
             "conv1x1_joined_l8s1r16c2",
             "conv1x1_joined_subgroup_l4s1r16c2",
             "conv1x1_joined_staged_l16s16r4c1",

@@ -30,10 +30,13 @@ const SUBGROUP_TILES: [Tile; 6] = [
     Tile::new(4, 1, 8, 1),
 ];
 
-/// Subgroup tiles whose weights come from a texture: loads are cheap there, so lanes have more columns, which then lie side by
-/// side in longer runs; 14 rows divide the maps of ResNet. Two columns for 64 channels. No more tiles than needed: lavapipe does
-/// not keep compiled kernels that read textures, and takes half a second for one.
+/// Subgroup tiles whose weights come from a texture, where loads are cheap, so that more columns pay. Few, because lavapipe does not
+/// keep compiled kernels that read textures, and takes half a second for one. 14 rows divide the maps of ResNet. A 1x1 convolution
+/// has four columns a lane, which lie side by side in longer runs of memory, and two for 64 channels;
 const TEXTURE_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2)];
+
+/// the others, whose loops hold more, are slower with four (benches/NOTES.md).
+const TEXTURE_TILES_OF_TWO: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2)];
 
 /// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
 const STAGED_TILES: [Tile; 4] =
@@ -61,7 +64,8 @@ const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
-        Method::Subgroup if access == Access::Texture => &TEXTURE_TILES,
+        Method::Subgroup if access == Access::Texture && family == Family::Conv1x1Subgroup => &TEXTURE_TILES,
+        Method::Subgroup if access == Access::Texture => &TEXTURE_TILES_OF_TWO,
         Method::Window if access == Access::Texture => &TEXTURE_WINDOW_TILES,
         Method::Registers if family == Family::Conv3x3Grouped => &GROUPED_TILES,
         Method::Registers => &REGISTER_TILES,
