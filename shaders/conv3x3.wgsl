@@ -1,5 +1,5 @@
-// conv3x3: a 3x3 convolution with any stride and dilation (padding = dilation), dense or grouped, as an implicit matrix
-// product: K runs tap by tap with the channels innermost, so stride and dilation are offsets of rows.
+// conv3x3: a 3x3 convolution with any stride and dilation (padding = dilation), dense or grouped, or a dense 7x7 one (a stem's),
+// as an implicit matrix product: K runs tap by tap with the channels innermost, so stride and dilation are offsets of rows.
 //
 // For: every device; register tiles only, no workgroup memory and no barrier.
 // Fast because: as conv1x1; a tap's row offsets are computed once and serve all channels.
@@ -31,11 +31,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let left${r} = pixel.x * params.stride;
     pixel = next_pixel(pixel);
 //#end
-    for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
-        for (var tap_x = 0u; tap_x < 3u; tap_x += 1u) {
+    for (var tap_y = 0u; tap_y < ${SIDE}u; tap_y += 1u) {
+        for (var tap_x = 0u; tap_x < ${SIDE}u; tap_x += 1u) {
             // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
-            let down = tap_y * params.dilation - params.dilation;
-            let right = tap_x * params.dilation - params.dilation;
+            let down = tap_y * params.dilation - params.dilation * ${SIDE/2}u;
+            let right = tap_x * params.dilation - params.dilation * ${SIDE/2}u;
 //#repeat r ROWS
             let y${r} = top${r} + down;
             let x${r} = left${r} + right;

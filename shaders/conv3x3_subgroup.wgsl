@@ -25,11 +25,11 @@ fn main(
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
 //#end
-    for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
-        for (var tap_x = 0u; tap_x < 3u; tap_x += 1u) {
+    for (var tap_y = 0u; tap_y < ${SIDE}u; tap_y += 1u) {
+        for (var tap_x = 0u; tap_x < ${SIDE}u; tap_x += 1u) {
             // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
-            let down = tap_y * params.dilation - params.dilation;
-            let right = tap_x * params.dilation - params.dilation;
+            let down = tap_y * params.dilation - params.dilation * ${SIDE/2}u;
+            let right = tap_x * params.dilation - params.dilation * ${SIDE/2}u;
 //#repeat h HANDS
             let y${h} = top${h} + down;
             let z${h} = left${h} + right;

@@ -90,6 +90,7 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1),
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
+        Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => (Epilogue::default(), false),
     };
     let of_family = |&family: &Family| {
         let strided = strided && family.has_strided_form();
@@ -165,6 +166,8 @@ pub fn all_specialisations() -> Vec<Kernel> {
                         bias && !residual
                     }
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
+                    Family::MaxPool | Family::GlobalAvgPool => !bias && !residual && !relu,
+                    Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,
                     _ => true,
                 };
                 if possible && (!strided || family.has_strided_form()) {

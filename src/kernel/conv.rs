@@ -26,7 +26,9 @@ pub(super) fn dispatch(
     let (stride, dilation, groups, taps, (image, shortcut_layout)) = match problem.op {
         Op::Conv { conv, .. } => (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0]),
         Op::JoinedConv { shortcut, .. } => (shortcut.stride, 1, 1, 1, problem.inputs[1]),
-        Op::BatchNorm { .. } | Op::Add { .. } => unreachable!("elementwise operations have their own dispatch"),
+        Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => {
+            unreachable!("elementwise operations and pools have their own dispatch")
+        }
     };
     let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
     let Tile { lanes, cols, .. } = kernel.tile;

@@ -15,17 +15,21 @@ pub(super) fn dispatch(
     problem: &Problem,
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (vec4s, workgroups) = grid(kernel, problem, capabilities)?;
+    let vec4_per_pixel = problem.output.1.vec4_per_pixel() as u32;
+    let params = ElementwiseParams { vec4s, vec4_per_pixel, row_groups: workgroups[0], shift_at: vec4_per_pixel };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
+
+/// The `vec4`s of the output, and the workgroups that cover them: along x, then y.
+pub(super) fn grid(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(u32, [u32; 3]), GpuError> {
     let (shape, layout) = problem.output;
     let vec4s = (shape.pixels() * layout.vec4_per_pixel()) as u64;
     let groups = vec4s.div_ceil(u64::from(kernel.tile.lanes));
     let row_groups = groups.min(u64::from(capabilities.max_workgroups));
-    let workgroups = check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)?;
-    let vec4_per_pixel = layout.vec4_per_pixel() as u32;
-    let params = ElementwiseParams {
-        vec4s: vec4s as u32,
-        vec4_per_pixel,
-        row_groups: row_groups as u32,
-        shift_at: vec4_per_pixel,
-    };
-    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+    Ok((vec4s as u32, check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)?))
 }

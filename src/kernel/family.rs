@@ -13,6 +13,10 @@ pub enum Family {
     Conv1x1Subgroup,
     /// `conv3x3.wgsl`, dense.
     Conv3x3,
+    /// `conv3x3.wgsl` with 7x7 taps.
+    Conv7x7,
+    /// `conv3x3_subgroup.wgsl` with 7x7 taps.
+    Conv7x7Subgroup,
     /// `conv3x3_staged.wgsl`.
     Conv3x3Staged,
     /// `conv3x3_subgroup.wgsl`, dense.
@@ -33,6 +37,10 @@ pub enum Family {
     BatchNormRelu,
     /// `residual_add.wgsl`.
     ResidualAdd,
+    /// `max_pool.wgsl`.
+    MaxPool,
+    /// `global_avg_pool.wgsl`.
+    GlobalAvgPool,
 }
 
 /// How a family's kernels come by their operands.
@@ -75,7 +83,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -85,21 +93,31 @@ impl Family {
         Self::Conv3x3Grouped,
         Self::Conv3x3GroupedStaged,
         Self::Conv3x3GroupedWindow,
+        Self::Conv7x7,
+        Self::Conv7x7Subgroup,
         Self::Conv1x1Joined,
         Self::Conv1x1JoinedStaged,
         Self::Conv1x1JoinedSubgroup,
         Self::BatchNormRelu,
         Self::ResidualAdd,
+        Self::MaxPool,
+        Self::GlobalAvgPool,
     ];
 
-    /// The families that can carry out an operation; none for a grouped 1x1 convolution, or joined ones of another kind than
-    /// a Bottleneck has.
+    /// The families that can carry out an operation; none for a grouped 1x1 convolution, a 7x7 one that is grouped or adds a
+    /// residual, or joined ones of another kind than a Bottleneck has.
     #[must_use]
     pub fn of(op: &Op) -> &'static [Self] {
         let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
         match op {
             Op::Conv { conv, .. } if dense1x1(conv) => &[Self::Conv1x1, Self::Conv1x1Staged, Self::Conv1x1Subgroup],
             Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[],
+            Op::Conv { conv: Conv { kernel: KernelSize::Seven, groups, .. }, epilogue } => {
+                match (groups, epilogue.residual) {
+                    (1, false) => &[Self::Conv7x7, Self::Conv7x7Subgroup],
+                    _ => &[],
+                }
+            }
             Op::Conv { conv: Conv { groups: 1, .. }, .. } => {
                 &[Self::Conv3x3, Self::Conv3x3Staged, Self::Conv3x3Subgroup]
             }
@@ -110,6 +128,8 @@ impl Family {
             Op::JoinedConv { .. } => &[],
             Op::BatchNorm { .. } => &[Self::BatchNormRelu],
             Op::Add { .. } => &[Self::ResidualAdd],
+            Op::MaxPool { .. } => &[Self::MaxPool],
+            Op::GlobalAvgPool { .. } => &[Self::GlobalAvgPool],
         }
     }
 
@@ -117,12 +137,16 @@ impl Family {
     #[must_use]
     pub const fn method(self) -> Method {
         match self {
-            Self::Conv1x1 | Self::Conv3x3 | Self::Conv3x3Grouped | Self::Conv1x1Joined => Method::Registers,
+            Self::Conv1x1 | Self::Conv3x3 | Self::Conv7x7 | Self::Conv3x3Grouped | Self::Conv1x1Joined => {
+                Method::Registers
+            }
             Self::Conv1x1Staged | Self::Conv3x3Staged | Self::Conv1x1JoinedStaged => Method::Staged,
-            Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv1x1JoinedSubgroup => Method::Subgroup,
+            Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv7x7Subgroup | Self::Conv1x1JoinedSubgroup => {
+                Method::Subgroup
+            }
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
-            Self::BatchNormRelu | Self::ResidualAdd => Method::Elementwise,
+            Self::BatchNormRelu | Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool => Method::Elementwise,
         }
     }
 
@@ -164,8 +188,12 @@ impl Family {
             Self::Conv1x1Joined => "conv1x1_joined",
             Self::Conv1x1JoinedStaged => "conv1x1_joined_staged",
             Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",
+            Self::Conv7x7 => "conv7x7",
+            Self::Conv7x7Subgroup => "conv7x7_subgroup",
             Self::BatchNormRelu => "batchnorm_relu",
             Self::ResidualAdd => "residual_add",
+            Self::MaxPool => "max_pool",
+            Self::GlobalAvgPool => "global_avg_pool",
         }
     }
 
@@ -173,7 +201,8 @@ impl Family {
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
-            Self::Conv3x3Grouped => "conv3x3",
+            Self::Conv3x3Grouped | Self::Conv7x7 => "conv3x3",
+            Self::Conv7x7Subgroup => "conv3x3_subgroup",
             other => other.name(),
         }
     }

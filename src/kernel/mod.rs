@@ -11,6 +11,7 @@ mod elementwise;
 mod family;
 mod host;
 mod pack;
+mod pool;
 mod select;
 
 use crate::error::{GpuError, Result};
@@ -112,6 +113,8 @@ impl Kernel {
             ("RELU", relu.into()),
             ("STRIDED", self.strided.into()),
             ("TEXTURE", (self.access == Access::Texture).into()),
+            // Taps along each side of a kernel that is not 1x1.
+            ("SIDE", if matches!(self.family, Family::Conv7x7 | Family::Conv7x7Subgroup) { 7 } else { 3 }),
             ("GROUPED", (self.family == Family::Conv3x3Grouped).into()),
             ("ADJACENT", (self.family == Family::Conv3x3GroupedWindow).into()),
             // Of a window: its stride, and the input pixels of one kernel line that ROWS output pixels see. N lines of output
@@ -134,6 +137,7 @@ impl Kernel {
         use Binding::{Input, Output, Params, Weights};
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
+            Family::MaxPool | Family::GlobalAvgPool => vec![Params, Input(0), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
             Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
                 vec![Params, Input(0), Weights, Output, Input(1)]
@@ -153,6 +157,7 @@ impl Kernel {
     pub fn dispatch(&self, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
+            Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             _ => conv::dispatch(self, problem, capabilities),
         }
     }
@@ -223,6 +228,7 @@ impl Kernel {
     pub fn host_params(&self) -> (&'static [(&'static str, usize)], usize) {
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::ElementwiseParams::layout(),
+            Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
             _ => conv::ConvParams::layout(),
         }
     }

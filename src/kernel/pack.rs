@@ -42,7 +42,7 @@ pub(super) fn packed_values(problem: &Problem) -> usize {
             matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
         }
         Op::BatchNorm { .. } => 2 * per_channel,
-        Op::Add { .. } => 0,
+        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
     }
 }
 

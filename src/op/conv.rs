@@ -1,4 +1,5 @@
-//! Two-dimensional convolutions of a Bottleneck: 1x1 without padding, and 3x3 with padding = dilation.
+//! Two-dimensional convolutions of a ResNet: 1x1 without padding, 3x3 with padding = dilation, and the stem's 7x7 with three
+//! times that.
 
 use crate::error::ShapeError;
 use crate::tensor::Shape;
@@ -10,6 +11,20 @@ pub enum KernelSize {
     One,
     /// 3x3, padding = dilation.
     Three,
+    /// 7x7, padding = 3 * dilation.
+    Seven,
+}
+
+impl KernelSize {
+    /// Taps along each side.
+    #[must_use]
+    pub const fn side(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+            Self::Seven => 7,
+        }
+    }
 }
 
 /// A convolution without bias. Weights are OIHW, as PyTorch's Conv2d holds them: `[out, in / groups, k, k]`.
@@ -23,7 +38,7 @@ pub struct Conv {
     pub kernel: KernelSize,
     /// Step between output pixels, at least 1.
     pub stride: usize,
-    /// Step between taps, at least 1; the padding of a 3x3 kernel is the same number.
+    /// Step between taps, at least 1; the padding is as many times it as the kernel has taps left of its middle.
     pub dilation: usize,
     /// Groups, dividing both channel counts.
     pub groups: usize,
@@ -48,25 +63,29 @@ impl Conv {
         Self { in_channels, out_channels, kernel: KernelSize::Three, stride, dilation, groups }
     }
 
+    /// A dense 7x7 convolution with padding 3: a stem's.
+    #[must_use]
+    pub const fn conv7x7(in_channels: usize, out_channels: usize, stride: usize) -> Self {
+        Self { in_channels, out_channels, kernel: KernelSize::Seven, stride, dilation: 1, groups: 1 }
+    }
+
     /// The name of the operation.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.kernel {
             KernelSize::One => "conv1x1",
             KernelSize::Three => "conv3x3",
+            KernelSize::Seven => "conv7x7",
         }
     }
 
-    /// Taps of the kernel: 1 or 9.
+    /// Taps of the kernel: 1, 9 or 49.
     #[must_use]
     pub const fn taps(&self) -> usize {
-        match self.kernel {
-            KernelSize::One => 1,
-            KernelSize::Three => 9,
-        }
+        self.kernel.side() * self.kernel.side()
     }
 
-    /// The shape of the output. Both kernels give `(size - 1) / stride + 1` per direction, which is PyTorch's
+    /// The shape of the output. All kernels give `(size - 1) / stride + 1` per direction, which is PyTorch's
     /// `(size + 2 * padding - dilation * (k - 1) - 1) / stride + 1` with padding = dilation * (k - 1) / 2.
     ///
     /// # Errors

@@ -49,6 +49,16 @@ pub enum Op {
         /// Whether ReLU follows.
         relu: bool,
     },
+    /// The largest of 3x3 pixels, stride 2, padding 1, which never counts; NaN if one of them is. Input: image.
+    MaxPool {
+        /// Channels.
+        channels: usize,
+    },
+    /// The mean of all pixels of an image, as one pixel. Input: image.
+    GlobalAvgPool {
+        /// Channels.
+        channels: usize,
+    },
     /// The residual addition, then ReLU or not. Inputs: two images of one shape.
     Add {
         /// Channels.
@@ -67,6 +77,8 @@ impl Op {
             Op::JoinedConv { .. } => "conv1x1_joined",
             Op::BatchNorm { .. } => "batchnorm_relu",
             Op::Add { .. } => "residual_add",
+            Op::MaxPool { .. } => "max_pool",
+            Op::GlobalAvgPool { .. } => "global_avg_pool",
         }
     }
 
@@ -84,6 +96,15 @@ impl Op {
                 same("shortcut", main.output_shape(image)?, shortcut.output_shape(x)?)
             }
             (Op::BatchNorm { channels, .. }, &[image]) => same("input", Shape { c: channels, ..image }, image),
+            (Op::MaxPool { channels }, &[image]) => {
+                same("input", Shape { c: channels, ..image }, image)?;
+                let half = |size: usize| (size - 1) / 2 + 1;
+                Shape::new(image.n, channels, half(image.h), half(image.w))
+            }
+            (Op::GlobalAvgPool { channels }, &[image]) => {
+                same("input", Shape { c: channels, ..image }, image)?;
+                Shape::new(image.n, channels, 1, 1)
+            }
             (Op::Add { channels, .. }, &[left, right]) => {
                 same("input", Shape { c: channels, ..left }, left)?;
                 same("shortcut", left, right)
@@ -102,12 +123,12 @@ impl Op {
         match self {
             Op::Conv { epilogue, .. } => 1 + usize::from(epilogue.residual),
             Op::JoinedConv { .. } | Op::Add { .. } => 2,
-            Op::BatchNorm { .. } => 1,
+            Op::BatchNorm { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 1,
         }
     }
 
     /// Floating-point operations for an output of this shape. A multiply-add of a convolution counts two, a norm two per
-    /// value, an addition one; the bias, residual and ReLU of an epilogue are not counted, as is usual.
+    /// value, an addition one; the bias, residual and ReLU of an epilogue, and pools, are not counted, as is usual.
     #[must_use]
     pub fn flops(&self, output: Shape) -> u64 {
         let values = output.len() as u64;
@@ -116,6 +137,7 @@ impl Op {
             Op::JoinedConv { main, shortcut, .. } => 2 * (main.macs(output) + shortcut.macs(output)),
             Op::BatchNorm { .. } => 2 * values,
             Op::Add { .. } => values,
+            Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
         }
     }
 
@@ -144,17 +166,19 @@ impl Op {
             Op::Conv { conv, epilogue } => conv.weights() + if epilogue.bias { conv.out_channels } else { 0 },
             Op::JoinedConv { main, shortcut, .. } => main.weights() + shortcut.weights() + main.out_channels,
             Op::BatchNorm { channels, .. } => 2 * channels,
-            Op::Add { .. } => 0,
+            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
         }
     }
 
-    /// Terms in the longest sum that makes one output value.
+    /// Terms in the longest sum that makes one output value; of a mean, which depends on the image, those of a map of 7x7.
     #[must_use]
     pub fn reduction_length(&self) -> usize {
         match self {
             Op::Conv { conv, .. } => conv.reduction_length(),
             Op::JoinedConv { main, shortcut, .. } => main.reduction_length() + shortcut.reduction_length(),
             Op::BatchNorm { .. } | Op::Add { .. } => 2,
+            Op::MaxPool { .. } => 1,
+            Op::GlobalAvgPool { .. } => 49,
         }
     }
 }

@@ -86,7 +86,9 @@ impl Recording {
                 grouped(conv, image) && grouped(conv, output) && second.is_none_or(|residual| residual == output)
             }
             Op::JoinedConv { .. } => true,
-            Op::BatchNorm { .. } | Op::Add { .. } => image == output && second.is_none_or(|second| second == output),
+            Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => {
+                image == output && second.is_none_or(|second| second == output)
+            }
         }
     }
 

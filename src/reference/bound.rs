@@ -32,6 +32,12 @@ impl ExactBound {
         if matches!(op, Op::Add { .. }) || matches!(op, Op::Conv { epilogue, .. } if epilogue.residual) {
             inputs.iter().for_each(|tensor| unit = unit.min(unit_of(tensor.data.iter().copied())));
         }
+        if matches!(op, Op::GlobalAvgPool { .. }) {
+            // The sum of so many values, then a division, which is exact by powers of two only.
+            let plane = inputs[0].shape.h * inputs[0].shape.w;
+            let exact = if plane.is_power_of_two() { 1.0 / plane as f64 } else { 0.0 };
+            unit = unit_of(inputs[0].data.iter().copied()) * exact;
+        }
         let sums = absolute(op, params, inputs, output);
         // A sum of nothing but zeros has no unit and is exact.
         let worst = sums.into_iter().fold(0.0, f64::max);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Tensor64;
-use crate::op::{Conv, KernelSize, Op, StepParams};
+use crate::op::{Conv, Op, StepParams};
 use crate::tensor::Shape;
 
 /// Applies an operation. `output` is its output's shape; parameters of the wrong kind count as none.
@@ -37,8 +37,32 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
             add(&mut values, &inputs[1].data);
             finish(values, relu)
         }
+        (Op::MaxPool { .. }, _) => max_pool(inputs[0], output),
+        (Op::GlobalAvgPool { .. }, _) => {
+            let plane = inputs[0].shape.h * inputs[0].shape.w;
+            inputs[0].data.chunks_exact(plane).map(|values| values.iter().sum::<f64>() / plane as f64).collect()
+        }
         (op, _) => unreachable!("{} with parameters that do not fit, which run() refuses", op.name()),
     }
+}
+
+/// The largest of 3x3 values at stride 2, padding left out; NaN wins, as in PyTorch.
+fn max_pool(image: &Tensor64, output: Shape) -> Vec<f64> {
+    let Shape { h, w, .. } = image.shape;
+    let mut values = Vec::with_capacity(output.len());
+    for plane in image.data.chunks_exact(h * w) {
+        for (y, x) in (0..output.h).flat_map(|y| (0..output.w).map(move |x| (y, x))) {
+            let mut largest = f64::NEG_INFINITY;
+            for in_y in (2 * y).saturating_sub(1)..(2 * y + 2).min(h) {
+                for in_x in (2 * x).saturating_sub(1)..(2 * x + 2).min(w) {
+                    let value = plane[in_y * w + in_x];
+                    largest = if value > largest || value.is_nan() { value } else { largest };
+                }
+            }
+            values.push(largest);
+        }
+    }
+    values
 }
 
 /// ReLU as PyTorch has it: NaN stays.
@@ -79,10 +103,8 @@ fn convolve_plane(
     sums: &mut [f64],
 ) {
     let Shape { c, h, w, .. } = image.shape;
-    let (side, padding) = match conv.kernel {
-        KernelSize::One => (1, 0),
-        KernelSize::Three => (3, conv.dilation),
-    };
+    let side = conv.kernel.side();
+    let padding = side / 2 * conv.dilation;
     let first_channel = out_channel / conv.out_per_group() * conv.in_per_group();
     // The input coordinate of an output coordinate and a tap, if it is inside the image.
     let input_at = |out: usize, tap: usize, size: usize| {

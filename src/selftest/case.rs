@@ -49,7 +49,10 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
             let inputs = [main, shortcut].map(|conv| ChannelLayout::dense(conv.in_channels));
             (inputs.to_vec(), ChannelLayout::dense(main.out_channels))
         }
-        Op::BatchNorm { channels, .. } | Op::Add { channels, .. } => {
+        Op::BatchNorm { channels, .. }
+        | Op::Add { channels, .. }
+        | Op::MaxPool { channels }
+        | Op::GlobalAvgPool { channels } => {
             let layout = ChannelLayout::dense(channels);
             (vec![layout; op.input_count()], layout)
         }

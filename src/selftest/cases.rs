@@ -18,12 +18,25 @@ enum Kind {
     Conv3x3,
     Grouped,
     Joined,
+    Stem,
     Norm,
     Add,
+    MaxPool,
+    AvgPool,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Conv1x1, Self::Conv3x3, Self::Grouped, Self::Joined, Self::Norm, Self::Add];
+    const ALL: [Self; 9] = [
+        Self::Conv1x1,
+        Self::Conv3x3,
+        Self::Grouped,
+        Self::Joined,
+        Self::Stem,
+        Self::Norm,
+        Self::Add,
+        Self::MaxPool,
+        Self::AvgPool,
+    ];
 
     /// The kind that a family carries out, as the family's own table says.
     fn of(family: Family) -> Option<Self> {
@@ -36,7 +49,10 @@ impl Kind {
                 Op::JoinedConv { main: Conv::conv1x1(4, 4, 1), shortcut: Conv::conv1x1(4, 4, 1), relu: true }
             }
             Self::Norm => Op::BatchNorm { channels: 4, relu: true },
+            Self::Stem => Op::Conv { conv: Conv::conv7x7(4, 4, 2), epilogue: plain },
             Self::Add => Op::Add { channels: 4, relu: true },
+            Self::MaxPool => Op::MaxPool { channels: 4 },
+            Self::AvgPool => Op::GlobalAvgPool { channels: 4 },
         };
         Self::ALL.into_iter().find(|kind| Family::of(&sample(kind)).contains(&family))
     }
@@ -99,7 +115,9 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
         Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),
         Kind::Conv3x3 => sizes_3x3(rows, channels),
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
-        Kind::Norm | Kind::Add => sizes_elementwise(lanes as usize),
+        Kind::Stem => sizes_stem(rows, channels),
+        Kind::Norm | Kind::Add | Kind::MaxPool => sizes_elementwise(lanes as usize),
+        Kind::AvgPool => sizes_global(lanes as usize),
     }
     .into_iter()
     .map(|size| case(kind, kernel, size))
@@ -124,6 +142,7 @@ pub fn is_in_plans(kernel: &Kernel) -> bool {
         Some(Kind::Conv1x1) => plain || (bias && relu),
         Some(Kind::Conv3x3 | Kind::Grouped) => plain || (bias && relu && !residual),
         Some(Kind::Joined) => relu,
+        Some(Kind::Stem | Kind::MaxPool | Kind::AvgPool) => false,
         Some(Kind::Norm | Kind::Add) | None => true,
     }
 }
@@ -137,6 +156,7 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
     let stride = match kind {
         Kind::Conv1x1 if !kernel.strided => 1,
         Kind::Conv1x1 => size.stride.max(2),
+        Kind::MaxPool => 2,
         // So do the grouped ones that slide along a line, by two pixels at most.
         Kind::Grouped if kernel.family.has_strided_form() => 1 + usize::from(kernel.strided),
         _ => size.stride,
@@ -159,6 +179,13 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
             let image = Shape { c: shortcut.in_channels, ..size.image() };
             (Op::JoinedConv { main, shortcut, relu }, Shape { c: input, ..out }, Some(image))
         }
+        Kind::Stem => {
+            let conv = Conv { dilation: size.dilation, ..Conv::conv7x7(input, output, stride) };
+            (Op::Conv { conv, epilogue }, size.image(), None)
+        }
+        Kind::MaxPool => (Op::MaxPool { channels: output }, Shape { c: output, ..size.image() }, None),
+        // The sizes are the image's, of a power of two pixels, so that the mean is exact.
+        Kind::AvgPool => (Op::GlobalAvgPool { channels: output }, out, None),
         Kind::Norm => (Op::BatchNorm { channels: output, relu }, out, None),
         Kind::Add => (Op::Add { channels: output, relu }, out, Some(out)),
     };
@@ -193,6 +220,33 @@ fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
         Size::new("dilation larger than the image", [2, 3, 2], [5, 6]).taps(1, 12),
         Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [16, channels - 1]),
         Size::new("whole tiles", [1, 2 * rows, 1], [4, channels]),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
+/// Few input channels, as a stem has; the sums are 49 times as long.
+fn sizes_stem(rows: usize, channels: usize) -> Vec<Size> {
+    vec![
+        Size::new("several tiles", two_images(2 * rows + 1), [3, channels + 3]).taps(2, 1),
+        next_dimension(rows, [5, 6]),
+        Size::new("stride 1", [2, 4, 5], [6, 9]),
+        Size::new("stride 3", [2, 3, 4], [1, 7]).taps(3, 1),
+        // No stem has a dilation, but the kernels do.
+        Size::new("dilation 2", [1, 9, rows + 1], [5, 9]).taps(1, 2),
+        Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [4, channels - 1]).taps(2, 1),
+        Size::new("whole tiles", [1, 2 * rows, 1], [3, channels]).taps(2, 1),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
+/// Images whose pixels are summed, and channels by `vec4`s for the workgroups to count.
+fn sizes_global(lanes: usize) -> Vec<Size> {
+    vec![
+        Size::new("several workgroups", [3, 4, 8], [1, 4 * lanes + 3]),
+        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [9, 2, 2], [1, 2 * lanes + 1]) },
+        Size::new("one less than a workgroup", [1, 16, 1], [1, 4 * (lanes - 1)]),
+        Size::new("whole workgroups", [2, 1, 2], [1, 4 * lanes]),
+        Size::new("one more than a workgroup", [1, 2, 1], [1, 4 * lanes + 1]),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
     ]
 }

@@ -118,7 +118,7 @@ impl Block {
                 let (scale, shift) = layer.norm.rounded(&layer.norm_key)?;
                 Ok(StepParams::Affine { scale, shift })
             }
-            (Op::JoinedConv { .. } | Op::Add { .. }, _) => Ok(StepParams::None),
+            (_, _) => Ok(StepParams::None),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Mutants of the 3x3 convolutions.
+//! Mutants of the 3x3 and 7x7 convolutions.
 
 use super::shared::{
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
@@ -12,6 +12,10 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv3x3, "conv3x3"),
     of_every_residual!(Conv3x3, "conv3x3"),
     of_the_file!(Conv3x3, "conv3x3"),
+    of_every_convolution!(Conv7x7, "conv7x7"),
+    of_every_register!(Conv7x7, "conv7x7"),
+    of_every_column!(Conv7x7, "conv7x7"),
+    of_the_file!(Conv7x7, "conv7x7"),
     of_every_convolution!(Conv3x3Grouped, "conv3x3_grouped"),
     of_every_register!(Conv3x3Grouped, "conv3x3_grouped"),
     of_every_residual!(Conv3x3Grouped, "conv3x3_grouped"),
@@ -23,7 +27,13 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_residual!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_subgroup!(Conv3x3Subgroup, "conv3x3_subgroup"),
     of_every_texture_form!(Conv3x3Subgroup, "conv3x3_subgroup"),
-    SUBGROUP,
+    of_the_subgroup_file!(Conv3x3Subgroup, "conv3x3_subgroup"),
+    of_every_convolution!(Conv7x7Subgroup, "conv7x7_subgroup"),
+    of_every_register!(Conv7x7Subgroup, "conv7x7_subgroup"),
+    of_every_column!(Conv7x7Subgroup, "conv7x7_subgroup"),
+    of_every_subgroup!(Conv7x7Subgroup, "conv7x7_subgroup"),
+    of_every_texture_form!(Conv7x7Subgroup, "conv7x7_subgroup"),
+    of_the_subgroup_file!(Conv7x7Subgroup, "conv7x7_subgroup"),
     of_every_convolution!(Conv3x3Staged, "conv3x3_staged"),
     of_every_column!(Conv3x3Staged, "conv3x3_staged"),
     of_every_residual!(Conv3x3Staged, "conv3x3_staged"),
@@ -59,7 +69,7 @@ macro_rules! of_the_file {
             "stride_lost_in_x" SwappedStride { "conv3x3": "pixel.x * params.stride" => "pixel.x" }
             "first_image_only" WrongGroup { "conv3x3": "((image${r} + y${r})" => "((y${r})" }
             "output_width" SwappedStride { "conv3x3": "* params.in_width + x${r}" => "* params.out_width + x${r}" }
-            "last_tap" OffByOne { "conv3x3": "tap_x < 3u" => "tap_x < 2u" }
+            "last_tap" OffByOne { "conv3x3": "tap_x < ${SIDE}u" => "tap_x < ${SIDE}u - 1u" }
             "last_channels" OffByOne { "conv3x3": "k < params.group_in_vec4" => "k + 1u < params.group_in_vec4" }
             "same_pixel_for_every_row" StaleTile { "conv3x3": "pixel = next_pixel(pixel);" => "" }
         }
@@ -67,6 +77,42 @@ macro_rules! of_the_file {
 }
 
 use of_the_file;
+
+/// Faults of `conv3x3_subgroup.wgsl`, which serves two families.
+macro_rules! of_the_subgroup_file {
+    ($family:ident, $prefix:literal) => {
+        mutants! { $family, $prefix:
+            "dilation_ignored_on_the_left" DilationIgnored {
+                "conv3x3_subgroup": "tap_x * params.dilation - params.dilation" => "tap_x * params.dilation - 1u"
+            }
+            "dilation_ignored_above" DilationIgnored {
+                "conv3x3_subgroup": "tap_y * params.dilation - params.dilation" => "tap_y * params.dilation - 1u"
+            }
+            "sides_not_checked" MissingTail {
+                "conv3x3_subgroup": "y${h} < params.in_height && z${h} < params.in_width" => "y${h} < params.in_height"
+            }
+            "right_edge" OffByOne { "conv3x3_subgroup": "&& z${h} < params.in_width" => "&& z${h} <= params.in_width" }
+            "padding_read" PaddingAsData {
+                "conv3x3_subgroup": "select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h})" => "unpack(src[a${h} + k])"
+            }
+            "taps_transposed" SwappedStride {
+                "conv3x3_subgroup": "let down = tap_y" => "let down = tap_x",
+                "conv3x3_subgroup": "let right = tap_x" => "let right = tap_y",
+            }
+            "stride_lost_in_y" SwappedStride { "conv3x3_subgroup": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+            "first_image_only" WrongGroup { "conv3x3_subgroup": "((image${h} + y${h})" => "((y${h})" }
+            "output_width" SwappedStride {
+                "conv3x3_subgroup": "* params.in_width + z${h}" => "* params.out_width + z${h}"
+            }
+            "last_tap" OffByOne { "conv3x3_subgroup": "tap_x < ${SIDE}u" => "tap_x < ${SIDE}u - 1u" }
+            "last_channels" OffByOne { "conv3x3_subgroup": "k < params.in_vec4" => "k + 1u < params.in_vec4" }
+            "same_row_for_every_lane" StaleTile { "conv3x3_subgroup": "+ lane, params.rows" => ", params.rows" }
+            "hands_overlap" SwappedStride { "conv3x3_subgroup": "${h}u * ${LANES}u + lane, " => "${h}u + lane, " }
+        }
+    };
+}
+
+use of_the_subgroup_file;
 
 const GROUPED: &[Mutant] = mutants! { Conv3x3Grouped, "conv3x3_grouped":
     "groups_by_output" WrongGroup {
@@ -107,33 +153,4 @@ const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
     "stride_lost_in_y" SwappedStride { "conv3x3_staged": "pixel${h}.y * params.stride" => "pixel${h}.y" }
     "last_tap" OffByOne { "conv3x3_staged": "9u * tap_steps" => "8u * tap_steps" }
     "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= steps" => "step < steps" }
-};
-
-const SUBGROUP: &[Mutant] = mutants! { Conv3x3Subgroup, "conv3x3_subgroup":
-    "dilation_ignored_on_the_left" DilationIgnored {
-        "conv3x3_subgroup": "tap_x * params.dilation - params.dilation" => "tap_x * params.dilation - 1u"
-    }
-    "dilation_ignored_above" DilationIgnored {
-        "conv3x3_subgroup": "tap_y * params.dilation - params.dilation" => "tap_y * params.dilation - 1u"
-    }
-    "sides_not_checked" MissingTail {
-        "conv3x3_subgroup": "y${h} < params.in_height && z${h} < params.in_width" => "y${h} < params.in_height"
-    }
-    "right_edge" OffByOne { "conv3x3_subgroup": "&& z${h} < params.in_width" => "&& z${h} <= params.in_width" }
-    "padding_read" PaddingAsData {
-        "conv3x3_subgroup": "select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h})" => "unpack(src[a${h} + k])"
-    }
-    "taps_transposed" SwappedStride {
-        "conv3x3_subgroup": "let down = tap_y" => "let down = tap_x",
-        "conv3x3_subgroup": "let right = tap_x" => "let right = tap_y",
-    }
-    "stride_lost_in_y" SwappedStride { "conv3x3_subgroup": "pixel${h}.y * params.stride" => "pixel${h}.y" }
-    "first_image_only" WrongGroup { "conv3x3_subgroup": "((image${h} + y${h})" => "((y${h})" }
-    "output_width" SwappedStride {
-        "conv3x3_subgroup": "* params.in_width + z${h}" => "* params.out_width + z${h}"
-    }
-    "last_tap" OffByOne { "conv3x3_subgroup": "tap_x < 3u" => "tap_x < 2u" }
-    "last_channels" OffByOne { "conv3x3_subgroup": "k < params.in_vec4" => "k + 1u < params.in_vec4" }
-    "same_row_for_every_lane" StaleTile { "conv3x3_subgroup": "+ lane, params.rows" => ", params.rows" }
-    "hands_overlap" SwappedStride { "conv3x3_subgroup": "${h}u * ${LANES}u + lane, " => "${h}u + lane, " }
 };

@@ -1,22 +1,21 @@
 //! Mutants of the norm and of the residual addition.
 
+use super::shared::of_every_value;
 use super::{Mutant, mutants};
 
-pub(super) const MUTANTS: &[&[Mutant]] =
-    &[of_both!(BatchNormRelu, "batchnorm_relu"), NORM, of_both!(ResidualAdd, "residual_add"), ADD];
+pub(super) const MUTANTS: &[&[Mutant]] = &[
+    of_every_value!(BatchNormRelu, "batchnorm_relu"),
+    of_both!(BatchNormRelu, "batchnorm_relu"),
+    NORM,
+    of_every_value!(ResidualAdd, "residual_add"),
+    of_both!(ResidualAdd, "residual_add"),
+    ADD,
+];
 
 /// Faults of lines that both files have; the file's name is the family's.
 macro_rules! of_both {
     ($family:ident, $file:literal) => {
         mutants! { $family, $file:
-            "value_behind_the_end" OffByOne { $file: "at >= params.vec4s" => "at > params.vec4s" }
-            "tail" MissingTail { $file: "if at >= params.vec4s" => "if false" }
-            "last_value_not_stored" OffByOne { $file: "at >= params.vec4s" => "at + 1u >= params.vec4s" }
-            "second_grid_dimension" WrongGroup { $file: "(group.y * params.row_groups + group.x)" => "group.x" }
-            "grid_transposed" SwappedStride {
-                $file: "group.y * params.row_groups + group.x" => "group.x * params.row_groups + group.y"
-            }
-            "workgroups_overlap" OffByOne { $file: "${LANES}u + local.x" => "(${LANES}u - 1u) + local.x" }
             "lost_relu" ReluOrder { $file: "dst[at] = relu(value);" => "dst[at] = value;" }
             "nan_swallowed" NanSwallowed {
                 "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"

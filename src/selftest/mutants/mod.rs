@@ -9,6 +9,7 @@ mod conv3x3;
 mod elementwise;
 mod grouped;
 mod joined;
+mod pools;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -139,7 +140,8 @@ impl Verdict {
 
 /// Every mutant, family by family.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let lists = [conv1x1::MUTANTS, conv3x3::MUTANTS, grouped::MUTANTS, joined::MUTANTS, elementwise::MUTANTS];
+    let lists =
+        [conv1x1::MUTANTS, conv3x3::MUTANTS, grouped::MUTANTS, joined::MUTANTS, elementwise::MUTANTS, pools::MUTANTS];
     lists.into_iter().flatten().copied().flatten()
 }
 

@@ -134,7 +134,23 @@ macro_rules! of_every_subgroup {
     };
 }
 
+/// The faults of those with an output value per invocation; the file's name is the family's.
+macro_rules! of_every_value {
+    ($family:ident, $file:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $file:
+            "value_behind_the_end" OffByOne { $file: "at >= params.vec4s" => "at > params.vec4s" }
+            "tail" MissingTail { $file: "if at >= params.vec4s" => "if false" }
+            "last_value_not_stored" OffByOne { $file: "at >= params.vec4s" => "at + 1u >= params.vec4s" }
+            "second_grid_dimension" WrongGroup { $file: "(group.y * params.row_groups + group.x)" => "group.x" }
+            "grid_transposed" SwappedStride {
+                $file: "group.y * params.row_groups + group.x" => "group.x * params.row_groups + group.y"
+            }
+            "workgroups_overlap" OffByOne { $file: "${LANES}u + local.x" => "(${LANES}u - 1u) + local.x" }
+        }
+    };
+}
+
 pub(super) use {
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_texture_form, of_every_window,
+    of_every_texture_form, of_every_value, of_every_window,
 };

@@ -1,0 +1,32 @@
+//! The host's side of the pools: `Params` and grid.
+
+use super::host::host_struct;
+use super::{Capabilities, Kernel, Problem, elementwise};
+use crate::error::GpuError;
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/shared/pool.wgsl`.
+    PoolParams { vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, scale }
+}
+
+/// `Params` and workgroups of a pool: one `vec4` of its output per invocation.
+pub(super) fn dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (image, _) = problem.inputs[0];
+    let (output, layout) = problem.output;
+    let (vec4s, workgroups) = elementwise::grid(kernel, problem, capabilities)?;
+    let params = PoolParams {
+        vec4s,
+        vec4_per_pixel: layout.vec4_per_pixel() as u32,
+        row_groups: workgroups[0],
+        in_height: image.h as u32,
+        in_width: image.w as u32,
+        out_height: output.h as u32,
+        out_width: output.w as u32,
+        scale: (1.0 / (image.h * image.w) as f32).to_bits(),
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
