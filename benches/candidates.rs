@@ -66,6 +66,7 @@ fn single_step(plan: &Plan, at: usize) -> Plan {
         blocks: std::iter::once(0..1).collect(),
         input: TensorId(0),
         output,
+        kept: Vec::new(),
     }
 }
 

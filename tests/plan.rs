@@ -254,7 +254,14 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         (Role::Conv2, Op::Conv { conv: Conv::conv3x3(128, 128, 2, 1, 1), epilogue }, vec![TensorId(1)]),
         (Role::Conv3, Op::JoinedConv { main, shortcut, relu: true }, vec![TensorId(2), TensorId(0)]),
     ];
-    let step = |(at, (role, op, inputs))| Step { block: 0, role, op, inputs, output: TensorId(at) };
+    let step = |(at, (role, op, inputs)): (usize, (Role, Op, Vec<TensorId>))| Step {
+        block: 0,
+        module: format!("block0.{}", role.name()),
+        role,
+        op,
+        inputs,
+        output: TensorId(at),
+    };
     let expected = Plan {
         kind: PlanKind::Fused,
         tensors: vec![
@@ -267,6 +274,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         blocks: std::iter::once(0..3).collect(),
         input: TensorId(0),
         output: TensorId(3),
+        kept: Vec::new(),
     };
     assert_eq!(recording.plan, expected);
     assert_eq!(recording.places, [Placement::Input, Placement::Slot(0), Placement::Slot(1), Placement::Output]);

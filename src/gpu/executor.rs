@@ -189,6 +189,24 @@ impl Executor {
         self.unpack(&bytes)
     }
 
+    /// A tensor that the plan keeps, as the last [`Executor::run`] left it.
+    ///
+    /// # Errors
+    /// [`GpuError::Recording`] for a tensor that is not kept; [`GpuError::Lost`], or what the device reported.
+    pub fn kept(&self, id: TensorId) -> Result<HostTensor> {
+        let recording = &self.ready.recording;
+        let place = recording.places.get(id.0).filter(|_| recording.plan.kept.contains(&id));
+        let Some(Placement::Slot(slot)) = place else {
+            let step = format!("tensor {}", id.0);
+            return Err(GpuError::Recording { step, reason: "is not kept, so it may be another's by now" }.into());
+        };
+        let info = recording.plan.tensor(id);
+        let mut bytes = self.ready.gpu.download(&self.ready.slots[*slot])?;
+        bytes.truncate(info.bytes());
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
+
     fn start(&mut self, input: &HostTensor) -> Result<Readback> {
         let plan = &self.ready.recording.plan;
         let expected = plan.tensor(plan.input);
@@ -321,8 +339,9 @@ impl Ready {
     pub(super) fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
         let mut first = 0;
         let record = |segment: usize| {
-            let label = format!("block{}", self.recording.segments[segment].block);
-            let descriptor = wgpu::CommandEncoderDescriptor { label: Some(&label) };
+            let first_step = self.recording.segments[segment].steps.first();
+            let label = first_step.map(|recorded| recorded.step.module.as_str());
+            let descriptor = wgpu::CommandEncoderDescriptor { label };
             let mut encoder = self.gpu.inner.device.create_command_encoder(&descriptor);
             first = self.encode(segment, first, groups, &mut encoder);
             encoder.finish()

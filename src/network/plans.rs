@@ -30,10 +30,10 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
         }
     }
     let info = TensorInfo { name: "input".to_owned(), shape: input, layout: ChannelLayout::dense(input.c) };
-    let mut planner = Planner { block: 0, tensors: vec![info], steps: Vec::new() };
+    let mut planner = Planner { block: 0, name: String::new(), tensors: vec![info], steps: Vec::new() };
     let (mut current, mut ranges) = (TensorId(0), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
-        planner.block = index;
+        (planner.block, planner.name) = (index, format!("block{index}."));
         let start = planner.steps.len();
         current = match kind {
             PlanKind::Fused => planner.fused(block, current)?,
@@ -43,12 +43,14 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
     }
     let Planner { mut tensors, steps, .. } = planner;
     tensors[current.0].name = "output".to_owned();
-    Ok(Plan { kind, tensors, steps, blocks: ranges, input: TensorId(0), output: current })
+    Ok(Plan { kind, tensors, steps, blocks: ranges, input: TensorId(0), output: current, kept: Vec::new() })
 }
 
 /// A plan in the making.
 struct Planner {
     block: usize,
+    /// What the names of the block's steps begin with.
+    name: String,
     tensors: Vec<TensorInfo>,
     steps: Vec<Step>,
 }
@@ -59,7 +61,8 @@ impl Planner {
         let shapes: Vec<Shape> = inputs.iter().map(|id| self.tensors[id.0].shape).collect();
         let shape = op.output_shape(&shapes)?;
         let output = TensorId(self.tensors.len());
-        let step = Step { block: self.block, role, op, inputs: inputs.to_vec(), output };
+        let module = format!("{}{}", self.name, role.name());
+        let step = Step { block: self.block, module, role, op, inputs: inputs.to_vec(), output };
         self.tensors.push(TensorInfo { name: step.to_string(), shape, layout });
         self.steps.push(step);
         Ok(output)

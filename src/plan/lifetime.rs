@@ -1,6 +1,6 @@
 //! Which tensors share a workspace slot.
 //!
-//! A tensor lives from the step that writes it to the last step that reads it. Each slot is a buffer of its own rather
+//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it. Each slot is a buffer of its own rather
 //! than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would wait for each other for nothing.
 
 use super::{Plan, TensorId};
@@ -48,7 +48,8 @@ pub fn assign(plan: &Plan) -> (Vec<Placement>, Vec<Slot>) {
             }
             Placement::Slot(slot)
         };
-        let mut ended: Vec<TensorId> = step.inputs.iter().copied().filter(|id| last_read[id.0] == index).collect();
+        let mut ended: Vec<TensorId> =
+            step.inputs.iter().copied().filter(|id| last_read[id.0] == index && !plan.kept.contains(id)).collect();
         ended.dedup();
         free.extend(ended.iter().filter_map(|id| match places[id.0] {
             Placement::Slot(slot) => Some(slot),

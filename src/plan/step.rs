@@ -29,7 +29,7 @@ impl TensorInfo {
     }
 }
 
-/// Which part of a block a step is: how its parameters are found.
+/// Which part of a block, of the stem or of the head a step is: how its parameters are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -51,6 +51,16 @@ pub enum Role {
     DownsampleBn,
     /// The residual addition.
     Add,
+    /// The stem's convolution (folded with its norm where the op has a bias).
+    Stem,
+    /// The stem's norm.
+    StemBn,
+    /// The stem's pool.
+    MaxPool,
+    /// The head's pool.
+    AvgPool,
+    /// The head's fully connected layer, as a 1x1 convolution of one pixel.
+    Fc,
 }
 
 impl Role {
@@ -58,8 +68,8 @@ impl Role {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Role::Conv1 => "conv1",
-            Role::Bn1 => "bn1",
+            Role::Conv1 | Role::Stem => "conv1",
+            Role::Bn1 | Role::StemBn => "bn1",
             Role::Conv2 => "conv2",
             Role::Bn2 => "bn2",
             Role::Conv3 => "conv3",
@@ -67,6 +77,9 @@ impl Role {
             Role::Downsample => "downsample.0",
             Role::DownsampleBn => "downsample.1",
             Role::Add => "add",
+            Role::MaxPool => "maxpool",
+            Role::AvgPool => "avgpool",
+            Role::Fc => "fc",
         }
     }
 }
@@ -74,8 +87,10 @@ impl Role {
 /// One operation on tensors of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Index of the block it belongs to.
+    /// Index of the block it belongs to, among the plan's.
     pub block: usize,
+    /// Its name as PyTorch's modules are called: `layer1.0.conv2`; `block0.conv2` in a chain of blocks.
+    pub module: String,
     /// Its part in that block.
     pub role: Role,
     /// What is computed.
@@ -88,7 +103,7 @@ pub struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "block{}.{}", self.block, self.role.name())
+        f.write_str(&self.module)
     }
 }
 
@@ -111,12 +126,14 @@ pub struct Plan {
     pub tensors: Vec<TensorInfo>,
     /// Every step, in an order in which each reads only what was written before (or the plan's input).
     pub steps: Vec<Step>,
-    /// The steps of each block.
+    /// The steps of each block; stem and head of a network are blocks of their own.
     pub blocks: Vec<Range<usize>>,
     /// The tensor that the caller gives. No step writes it.
     pub input: TensorId,
     /// The tensor that the caller gets. No step reads it.
     pub output: TensorId,
+    /// Tensors on the way that stay as they are until the next run, for the caller to read.
+    pub kept: Vec<TensorId>,
 }
 
 impl Plan {

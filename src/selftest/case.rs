@@ -76,9 +76,16 @@ impl Case {
         let inputs: Vec<TensorId> = (0..tensors.len()).map(TensorId).collect();
         let id = TensorId(tensors.len());
         tensors.push(TensorInfo { name: "output".to_owned(), shape: output, layout: self.output_layout });
-        let steps = vec![Step { block: 0, role: Role::Conv1, op: self.op, inputs, output: id }];
+        let steps = vec![Step {
+            block: 0,
+            module: self.op.name().to_owned(),
+            role: Role::Conv1,
+            op: self.op,
+            inputs,
+            output: id,
+        }];
         let blocks = vec![0..1; 1];
-        Ok(Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output: id })
+        Ok(Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output: id, kept: Vec::new() })
     }
 
     /// What a kernel is told of the case.

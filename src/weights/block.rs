@@ -100,7 +100,7 @@ impl Block {
                 Some(layer) => layer,
                 None => return Ok(StepParams::None),
             },
-            Role::Add => return Ok(StepParams::None),
+            _ => return Ok(StepParams::None),
         };
         match (op, &self.downsample) {
             (Op::Conv { epilogue, .. }, _) if !epilogue.bias => {

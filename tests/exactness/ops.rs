@@ -59,7 +59,14 @@ impl OpCase {
             let shape = conv.output_shape(self.image)?;
             tensors.push(TensorInfo { name: "side".to_owned(), shape, layout });
             let op = Op::Conv { conv, epilogue: Epilogue::default() };
-            steps.push(Step { block: 0, role: Role::Downsample, op, inputs: vec![image], output: TensorId(1) });
+            steps.push(Step {
+                block: 0,
+                module: "side".to_owned(),
+                role: Role::Downsample,
+                op,
+                inputs: vec![image],
+                output: TensorId(1),
+            });
             inputs.push(TensorId(1));
         }
         if matches!(self.op, Op::JoinedConv { .. }) {
@@ -72,9 +79,12 @@ impl OpCase {
             shape: self.op.output_shape(&shapes)?,
             layout: layout_out,
         });
-        steps.push(Step { block: 0, role: Role::Conv1, op: self.op, inputs, output });
+        steps.push(Step { block: 0, module: "op".to_owned(), role: Role::Conv1, op: self.op, inputs, output });
         let blocks = vec![0..steps.len(); 1];
-        Ok((Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: image, output }, side.map(|(conv, _)| conv)))
+        Ok((
+            Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: image, output, kept: Vec::new() },
+            side.map(|(conv, _)| conv),
+        ))
     }
 }
 
