@@ -29,7 +29,7 @@ pub mod weights;
 pub use engine::{LoadOptions, Model, record};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, required};
-pub use network::{Bottleneck, Norm};
+pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{Block, BlockOptions, StateDict};

@@ -1,6 +1,6 @@
-//! Errors of block specifications.
+//! Errors of the specifications of blocks and networks.
 
-/// An impossible block specification.
+/// An impossible specification of a block or a network.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
@@ -42,7 +42,7 @@ pub enum SpecError {
     },
     /// The shortcut needs a downsample and none was given.
     #[error(
-        "a downsample is required: stride {stride}, inplanes {inplanes}, 4 * planes = {outplanes} (without one the shortcut \
+        "a downsample is required: stride {stride}, inplanes {inplanes}, outplanes {outplanes} (without one the shortcut \
          would only fit by broadcasting, or not at all)"
     )]
     DownsampleRequired {
@@ -52,6 +52,42 @@ pub enum SpecError {
         inplanes: usize,
         /// The block's output channels.
         outplanes: usize,
+    },
+    /// A BasicBlock is asked for something that torchvision's does not have either.
+    #[error("a BasicBlock has {parameter} {only} only, found {value}")]
+    BasicBlock {
+        /// The parameter, in PyTorch's words.
+        parameter: &'static str,
+        /// Its value.
+        value: usize,
+        /// The one value that it may have.
+        only: usize,
+    },
+    /// A list of a network's parameters has another length than the network needs.
+    #[error("{parameter} must have {expected} entries, found {found}")]
+    Entries {
+        /// The parameter, in PyTorch's words.
+        parameter: &'static str,
+        /// How many are needed: as many as stages, as stages behind the first, or as blocks of the last stage.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// No network has this name.
+    #[error("there is no network {name}; there are {}", known.join(", "))]
+    UnknownNetwork {
+        /// The name as given.
+        name: String,
+        /// The names that there are.
+        known: Vec<&'static str>,
+    },
+    /// A block of a network cannot be.
+    #[error("{block}: {source}")]
+    InBlock {
+        /// The block, as the state dict names it: `layer4.1`.
+        block: String,
+        /// What is wrong with it.
+        source: Box<SpecError>,
     },
     /// The norm layer is none of those this crate knows.
     #[error("norm_layer {name} is not supported: use BatchNorm2d, FrozenBatchNorm2d or Identity")]

@@ -1,5 +1,6 @@
 //! The Bottleneck block as a specification.
 
+use super::limits::{check_eps, check_size, check_sizes};
 use crate::error::SpecError;
 use crate::network::Norm;
 use crate::op::Conv;
@@ -7,15 +8,22 @@ use crate::op::Conv;
 /// Output channels per plane.
 pub const EXPANSION: usize = 4;
 
-/// The largest stride, dilation or number of channels: sums of two of them, and of one with an image side, stay in 32 bits.
-const LIMIT: usize = 1 << 24;
+/// Which convolution of a Bottleneck strides. Shapes cannot tell: both forms have the same state dict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum StrideIn {
+    /// The 3x3 convolution: torchvision's form, also known as ResNet v1.5.
+    #[default]
+    Conv2,
+    /// The first 1x1 convolution: the original form of the paper, as Caffe's and detectron's models have it.
+    Conv1,
+}
 
 /// A ResNet Bottleneck: 1x1 (inplanes to width), 3x3 (stride, groups, dilation), 1x1 (width to 4 * planes), a norm behind
 /// each, ReLU behind the first two norms and behind the sum with the shortcut, which is the input or a strided 1x1
 /// convolution and norm of it.
 ///
 /// Built by [`Bottleneck::torchvision`] or [`Bottleneck::deeplab`]; what is built is possible. The semantics are those of
-/// `torchvision/models/resnet.py` (`Bottleneck`, the stride in the 3x3 convolution).
+/// `torchvision/models/resnet.py` (`Bottleneck`, the stride in the 3x3 convolution unless [`StrideIn`] says otherwise).
 ///
 /// ```
 /// use wgpu_bottleneck::Bottleneck;
@@ -43,10 +51,11 @@ pub struct BottleneckBuilder {
     base_width: usize,
     dilation: usize,
     norm: Norm,
+    stride_in: StrideIn,
 }
 
 impl BottleneckBuilder {
-    /// Stride of the 3x3 convolution and of the downsample. Default 1.
+    /// Stride of the block: of one of its convolutions ([`stride_in`](Self::stride_in)) and of the downsample. Default 1.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
@@ -83,39 +92,33 @@ impl BottleneckBuilder {
         self
     }
 
+    /// Which convolution strides. Default [`StrideIn::Conv2`], as in torchvision.
+    pub fn stride_in(mut self, stride_in: StrideIn) -> Self {
+        self.stride_in = stride_in;
+        self
+    }
+
     /// The specification, if there can be such a block.
     ///
     /// # Errors
     /// A [`SpecError`] that names the parameter.
     pub fn build(self) -> Result<Bottleneck, SpecError> {
-        let Self { inplanes, planes, stride, downsample, groups, base_width, dilation, norm } = self;
-        for (parameter, value) in [
+        let Self { inplanes, planes, stride, downsample, groups, base_width, dilation, norm, .. } = self;
+        check_sizes(&[
             ("inplanes", inplanes),
             ("planes", planes),
             ("stride", stride),
             ("groups", groups),
             ("base_width", base_width),
             ("dilation", dilation),
-        ] {
-            if value == 0 {
-                return Err(SpecError::Zero { parameter });
-            }
-            if value > LIMIT {
-                return Err(SpecError::TooLarge { parameter, value, limit: LIMIT });
-            }
-        }
-        if let Some(eps) = norm.eps().filter(|eps| !(eps.is_finite() && *eps >= 0.0)) {
-            return Err(SpecError::Eps { eps });
-        }
+        ])?;
+        check_eps(norm)?;
         let (width, outplanes) = (width(planes, base_width, groups), planes * EXPANSION);
         if width == 0 {
             return Err(SpecError::ZeroWidth { planes, base_width, groups });
         }
-        for (parameter, value) in [("width", width), ("4 * planes", outplanes)] {
-            if value > LIMIT {
-                return Err(SpecError::TooLarge { parameter, value, limit: LIMIT });
-            }
-        }
+        check_size("width", width)?;
+        check_size("4 * planes", outplanes)?;
         if !downsample && (stride != 1 || inplanes != outplanes) {
             return Err(SpecError::DownsampleRequired { stride, inplanes, outplanes });
         }
@@ -123,7 +126,7 @@ impl BottleneckBuilder {
     }
 }
 
-/// `int(planes * base_width / 64) * groups`. Exact: all factors are at most [`LIMIT`], and 64-bit products hold them.
+/// `int(planes * base_width / 64) * groups`. Exact: all factors are at most `limits::LIMIT`, and 64-bit products hold them.
 fn width(planes: usize, base_width: usize, groups: usize) -> usize {
     ((planes as u128 * base_width as u128 / 64) * groups as u128).min(usize::MAX as u128) as usize
 }
@@ -140,6 +143,7 @@ impl Bottleneck {
             base_width: 64,
             dilation: 1,
             norm: Norm::default(),
+            stride_in: StrideIn::default(),
         }
     }
 
@@ -173,7 +177,7 @@ impl Bottleneck {
         self.width
     }
 
-    /// Stride of the 3x3 convolution and of the downsample.
+    /// Stride of the block: of one of its convolutions and of the downsample.
     #[must_use]
     pub fn stride(&self) -> usize {
         self.parameters.stride
@@ -209,16 +213,30 @@ impl Bottleneck {
         self.parameters.norm
     }
 
+    /// Which convolution strides.
+    #[must_use]
+    pub fn stride_in(&self) -> StrideIn {
+        self.parameters.stride_in
+    }
+
+    /// The strides of the first and of the second convolution.
+    fn strides(&self) -> (usize, usize) {
+        match self.stride_in() {
+            StrideIn::Conv2 => (1, self.stride()),
+            StrideIn::Conv1 => (self.stride(), 1),
+        }
+    }
+
     /// The first convolution.
     #[must_use]
     pub fn conv1(&self) -> Conv {
-        Conv::conv1x1(self.inplanes(), self.width, 1)
+        Conv::conv1x1(self.inplanes(), self.width, self.strides().0)
     }
 
     /// The second convolution.
     #[must_use]
     pub fn conv2(&self) -> Conv {
-        Conv::conv3x3(self.width, self.width, self.stride(), self.dilation(), self.groups())
+        Conv::conv3x3(self.width, self.width, self.strides().1, self.dilation(), self.groups())
     }
 
     /// The third convolution.
@@ -243,6 +261,17 @@ mod tests {
         // int(20 * 26 / 64) = 8, times 2.
         let block = Bottleneck::torchvision(80, 20).base_width(26).groups(2).build()?;
         assert_eq!(block.width(), 16);
+        Ok(())
+    }
+
+    #[test]
+    fn one_convolution_strides() -> Result<(), SpecError> {
+        let block = Bottleneck::torchvision(256, 128).stride(2).downsample(true);
+        let strides = |block: Bottleneck| {
+            [block.conv1().stride, block.conv2().stride, block.downsample_conv().map_or(0, |conv| conv.stride)]
+        };
+        assert_eq!(strides(block.build()?), [1, 2, 2]);
+        assert_eq!(strides(block.stride_in(StrideIn::Conv1).build()?), [2, 1, 2]);
         Ok(())
     }
 

@@ -1,9 +1,22 @@
-//! Networks as specifications: what a Bottleneck is, and the plans that run one or a chain of them.
+//! Networks as specifications: what a Bottleneck and a BasicBlock are, the ResNets made of them and their state dicts, and
+//! the plans that run a Bottleneck or a chain of them.
 
+mod basic;
+mod block;
 mod bottleneck;
+mod keys;
+mod limits;
 mod norm;
 mod plans;
+mod resnet;
+mod resnet_builder;
+mod variants;
 
-pub use bottleneck::{Bottleneck, BottleneckBuilder, EXPANSION};
+pub use basic::{BasicBlock, BasicBlockBuilder};
+pub use block::{BlockKind, BlockSpec, LayerSpec};
+pub use bottleneck::{Bottleneck, BottleneckBuilder, EXPANSION, StrideIn};
 pub use norm::Norm;
 pub use plans::{plan_block, plan_chain};
+pub use resnet::{ResNet, Stem};
+pub use resnet_builder::ResNetBuilder;
+pub use variants::{VARIANTS, Variant};

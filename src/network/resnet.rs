@@ -1,0 +1,166 @@
+//! A whole ResNet as a specification: stem, stages of blocks, classes.
+
+use std::fmt;
+
+use super::{BlockKind, BlockSpec, Norm, ResNetBuilder, StrideIn};
+
+/// The layers before the first stage: a 7x7 convolution, its norm and ReLU, and a max pool. Their strides shrink an image by
+/// four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stem {
+    /// Channels of the image.
+    pub in_channels: usize,
+    /// Channels that the convolution and the pool write.
+    pub planes: usize,
+}
+
+impl Stem {
+    /// Rows and columns of the convolution's kernel.
+    pub const KERNEL: usize = 7;
+    /// The convolution's stride.
+    pub const STRIDE: usize = 2;
+    /// The convolution's padding.
+    pub const PADDING: usize = 3;
+    /// Rows and columns of the max pool's window.
+    pub const POOL_KERNEL: usize = 3;
+    /// The max pool's stride.
+    pub const POOL_STRIDE: usize = 2;
+    /// The max pool's padding.
+    pub const POOL_PADDING: usize = 1;
+}
+
+/// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear layer.
+///
+/// Built by [`ResNet::named`] or [`ResNet::builder`]; what is built is possible. The semantics are those of
+/// `torchvision/models/resnet.py`.
+///
+/// ```
+/// use wgpu_bottleneck::ResNet;
+///
+/// let network = ResNet::named("resnet50")?.classes(Some(10)).replace_stride_with_dilation([false, true, true]).build()?;
+/// assert_eq!((network.features(), network.output_stride()), (2048, 8));
+/// # Ok::<(), wgpu_bottleneck::error::SpecError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResNet {
+    pub(super) parameters: ResNetBuilder,
+    pub(super) planes: Vec<usize>,
+    pub(super) stages: Vec<Vec<BlockSpec>>,
+}
+
+impl ResNet {
+    /// The layers before the first stage.
+    #[must_use]
+    pub fn stem(&self) -> Stem {
+        Stem { in_channels: self.parameters.in_channels, planes: self.parameters.stem_planes }
+    }
+
+    /// The stages, `layer1` first, each with its blocks. Never empty, and no stage is.
+    #[must_use]
+    pub fn stages(&self) -> &[Vec<BlockSpec>] {
+        &self.stages
+    }
+
+    /// Every block with its name in the state dict (`layer2.0`), in order.
+    pub fn blocks(&self) -> impl Iterator<Item = (String, &BlockSpec)> {
+        let stages = self.stages.iter().enumerate();
+        stages.flat_map(|(stage, blocks)| {
+            blocks.iter().enumerate().map(move |(index, block)| (block_name(stage, index), block))
+        })
+    }
+
+    /// The kind of its blocks.
+    #[must_use]
+    pub fn kind(&self) -> BlockKind {
+        self.parameters.kind
+    }
+
+    /// Blocks per stage.
+    #[must_use]
+    pub fn depths(&self) -> &[usize] {
+        &self.parameters.depths
+    }
+
+    /// Planes per stage; a stage writes [`BlockKind::expansion`] times as many channels.
+    #[must_use]
+    pub fn planes(&self) -> &[usize] {
+        &self.planes
+    }
+
+    /// Groups of the Bottlenecks' 3x3 convolutions.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.parameters.groups
+    }
+
+    /// Width per 64 planes and group.
+    #[must_use]
+    pub fn width_per_group(&self) -> usize {
+        self.parameters.width_per_group
+    }
+
+    /// Classes that `fc` tells apart; `None` for a backbone without it.
+    #[must_use]
+    pub fn classes(&self) -> Option<usize> {
+        self.parameters.classes
+    }
+
+    /// The norm layer behind every convolution.
+    #[must_use]
+    pub fn norm(&self) -> Norm {
+        self.parameters.norm
+    }
+
+    /// Which convolution of a Bottleneck strides.
+    #[must_use]
+    pub fn stride_in(&self) -> StrideIn {
+        self.parameters.stride_in
+    }
+
+    /// Channels that the last stage writes, which `fc` reads.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.stages.iter().flatten().last().map_or(self.stem().planes, BlockSpec::outplanes)
+    }
+
+    /// By how much stem and stages shrink an image: 32, or less where strides were replaced by dilation.
+    #[must_use]
+    pub fn output_stride(&self) -> usize {
+        self.stages.iter().flatten().fold(Stem::STRIDE * Stem::POOL_STRIDE, |stride, block| stride * block.stride())
+    }
+}
+
+/// `layer2.0` for the first block of the second stage.
+pub(super) fn block_name(stage: usize, block: usize) -> String {
+    format!("layer{}.{block}", stage + 1)
+}
+
+impl fmt::Display for ResNet {
+    /// Its name, or what it is made of, and what differs from torchvision's defaults.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.variant() {
+            Some(variant) => f.write_str(variant.name)?,
+            None => {
+                let (depths, planes) = (self.depths(), self.planes());
+                write!(f, "ResNet of {}s, depths {depths:?}, planes {planes:?}", self.kind())?;
+                if self.stem().planes != 64 {
+                    write!(f, ", stem {}", self.stem().planes)?;
+                }
+                if (self.groups(), self.width_per_group()) != (1, 64) {
+                    write!(f, ", groups {}, width_per_group {}", self.groups(), self.width_per_group())?;
+                }
+            }
+        }
+        if self.stem().in_channels != 3 {
+            write!(f, ", {} input channels", self.stem().in_channels)?;
+        }
+        if self.output_stride() != 32 {
+            write!(f, ", output stride {}", self.output_stride())?;
+        }
+        match self.classes() {
+            Some(1000) => Ok(()),
+            Some(classes) => write!(f, ", {classes} classes"),
+            None => f.write_str(" without fc"),
+        }
+    }
+}
