@@ -32,7 +32,7 @@ pub use gpu::{Gpu, GpuOptions, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
-pub use weights::{Block, BlockOptions, StateDict};
+pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, StateDict};
 
 /// The very wgpu that this crate uses, so that an app's device and ours are of one version.
 pub use wgpu;

@@ -1,5 +1,6 @@
 //! Every error of the crate: typed, with the numbers in it, and one line of text that names the tensor or the parameter.
 
+mod differences;
 mod gpu;
 mod patch;
 mod shape;
@@ -8,6 +9,7 @@ mod weights;
 
 use std::path::PathBuf;
 
+pub use differences::{Differences, ShapeDifference};
 pub use gpu::GpuError;
 pub use patch::PatchError;
 pub use shape::ShapeError;
@@ -23,10 +25,10 @@ pub enum Error {
     /// A shape or size is impossible, or does not fit.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A block specification is impossible.
+    /// A specification of a block or a network is impossible.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A state dict does not hold what the block needs.
+    /// A state dict does not hold what the block or the network needs.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The GPU, its driver or its limits refused.

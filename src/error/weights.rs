@@ -1,5 +1,7 @@
 //! Errors of state dicts.
 
+use super::Differences;
+
 /// A state dict that does not hold what the block needs.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +81,22 @@ pub enum WeightsError {
         tensor: String,
         /// What kind of shortcut it is.
         what: &'static str,
+    },
+    /// A part that other networks have and a ResNet does not.
+    #[error("tensor {tensor}: {what} is not supported")]
+    ForeignPart {
+        /// The full key.
+        tensor: String,
+        /// What kind of part it belongs to.
+        what: &'static str,
+    },
+    /// The checkpoint is not one of this network.
+    #[error("the checkpoint does not fit {network}: {differences}")]
+    Network {
+        /// The network: the one asked for, or the one that its shapes come nearest to.
+        network: String,
+        /// Where the two differ.
+        differences: Box<Differences>,
     },
     /// A tensor that belongs to the block is there although the specification has no place for it.
     #[error("tensor {tensor} is present but {why}")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BlockKind, BlockSpec, Norm, ResNetBuilder, StrideIn};
+use super::{BlockKind, BlockSpec, Norm, StrideIn};
 
 /// The layers before the first stage: a 7x7 convolution, its norm and ReLU, and a max pool. Their strides shrink an image by
 /// four.
@@ -31,7 +31,8 @@ impl Stem {
 
 /// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear layer.
 ///
-/// Built by [`ResNet::named`] or [`ResNet::builder`]; what is built is possible. The semantics are those of
+/// Built by [`ResNet::named`] or [`ResNet::builder`]; what is built is possible. Two are equal when they compute the same from
+/// the same parameters, however they were asked for. The semantics are those of
 /// `torchvision/models/resnet.py`.
 ///
 /// ```
@@ -43,8 +44,15 @@ impl Stem {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResNet {
-    pub(super) parameters: ResNetBuilder,
+    pub(super) kind: BlockKind,
+    pub(super) stem: Stem,
+    pub(super) depths: Vec<usize>,
     pub(super) planes: Vec<usize>,
+    pub(super) groups: usize,
+    pub(super) width_per_group: usize,
+    pub(super) classes: Option<usize>,
+    pub(super) stride_in: StrideIn,
+    pub(super) norm: Norm,
     pub(super) stages: Vec<Vec<BlockSpec>>,
 }
 
@@ -52,7 +60,7 @@ impl ResNet {
     /// The layers before the first stage.
     #[must_use]
     pub fn stem(&self) -> Stem {
-        Stem { in_channels: self.parameters.in_channels, planes: self.parameters.stem_planes }
+        self.stem
     }
 
     /// The stages, `layer1` first, each with its blocks. Never empty, and no stage is.
@@ -72,13 +80,13 @@ impl ResNet {
     /// The kind of its blocks.
     #[must_use]
     pub fn kind(&self) -> BlockKind {
-        self.parameters.kind
+        self.kind
     }
 
     /// Blocks per stage.
     #[must_use]
     pub fn depths(&self) -> &[usize] {
-        &self.parameters.depths
+        &self.depths
     }
 
     /// Planes per stage; a stage writes [`BlockKind::expansion`] times as many channels.
@@ -90,31 +98,31 @@ impl ResNet {
     /// Groups of the Bottlenecks' 3x3 convolutions.
     #[must_use]
     pub fn groups(&self) -> usize {
-        self.parameters.groups
+        self.groups
     }
 
     /// Width per 64 planes and group.
     #[must_use]
     pub fn width_per_group(&self) -> usize {
-        self.parameters.width_per_group
+        self.width_per_group
     }
 
     /// Classes that `fc` tells apart; `None` for a backbone without it.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
-        self.parameters.classes
+        self.classes
     }
 
     /// The norm layer behind every convolution.
     #[must_use]
     pub fn norm(&self) -> Norm {
-        self.parameters.norm
+        self.norm
     }
 
     /// Which convolution of a Bottleneck strides.
     #[must_use]
     pub fn stride_in(&self) -> StrideIn {
-        self.parameters.stride_in
+        self.stride_in
     }
 
     /// Channels that the last stage writes, which `fc` reads.

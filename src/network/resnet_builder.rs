@@ -2,7 +2,7 @@
 
 use super::limits::{check_at_most, check_eps, check_size};
 use super::resnet::block_name;
-use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
+use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, Stem, StrideIn};
 use crate::error::SpecError;
 
 /// The most stages: beyond, strides and dilations that double would leave what a block may have.
@@ -15,18 +15,18 @@ const MAX_DEPTH: usize = 1024;
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a specification is made by build()"]
 pub struct ResNetBuilder {
-    pub(super) kind: BlockKind,
-    pub(super) depths: Vec<usize>,
-    pub(super) planes: Option<Vec<usize>>,
-    pub(super) in_channels: usize,
-    pub(super) stem_planes: usize,
-    pub(super) groups: usize,
-    pub(super) width_per_group: usize,
-    pub(super) classes: Option<usize>,
-    pub(super) replace_stride_with_dilation: Vec<bool>,
-    pub(super) multi_grid: Vec<usize>,
-    pub(super) stride_in: StrideIn,
-    pub(super) norm: Norm,
+    kind: BlockKind,
+    depths: Vec<usize>,
+    planes: Option<Vec<usize>>,
+    in_channels: usize,
+    stem_planes: usize,
+    groups: usize,
+    width_per_group: usize,
+    classes: Option<usize>,
+    replace_stride_with_dilation: Vec<bool>,
+    multi_grid: Vec<usize>,
+    stride_in: StrideIn,
+    norm: Norm,
 }
 
 impl ResNet {
@@ -125,6 +125,23 @@ impl ResNetBuilder {
     /// A [`SpecError`] that names the parameter, or, in a [`SpecError::InBlock`], the block.
     pub fn build(self) -> Result<ResNet, SpecError> {
         let planes = self.checked_planes()?;
+        let stages = self.stages(&planes)?;
+        Ok(ResNet {
+            kind: self.kind,
+            stem: Stem { in_channels: self.in_channels, planes: self.stem_planes },
+            depths: self.depths,
+            planes,
+            groups: self.groups,
+            width_per_group: self.width_per_group,
+            classes: self.classes,
+            stride_in: self.stride_in,
+            norm: self.norm,
+            stages,
+        })
+    }
+
+    /// The blocks, with torchvision's rule of dilations and DeepLab's multi grid.
+    fn stages(&self, planes: &[usize]) -> Result<Vec<Vec<BlockSpec>>, SpecError> {
         let mut stages = Vec::with_capacity(planes.len());
         let (mut inplanes, mut dilation) = (self.stem_planes, 1usize);
         for (stage, &stage_planes) in planes.iter().enumerate() {
@@ -146,7 +163,7 @@ impl ResNetBuilder {
             }
             stages.push(blocks);
         }
-        Ok(ResNet { parameters: self, planes, stages })
+        Ok(stages)
     }
 
     /// The planes of each stage, and everything but the blocks checked.

@@ -1,10 +1,16 @@
-//! State dicts: from the keys that PyTorch writes to the parameters of each step of a plan.
+//! State dicts: from the keys that PyTorch writes to the network that they are of, and to the parameters of each step of a
+//! plan.
 
 mod block;
+mod checkpoint;
+mod detect;
 mod fold;
 mod header;
+mod names;
 mod reader;
 mod state_dict;
 
 pub use block::{Block, BlockOptions};
+pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
+pub use names::Naming;
 pub use state_dict::{StateDict, Tensor};

@@ -1,0 +1,127 @@
+//! Which network a checkpoint is of, and where it keeps each tensor.
+
+use std::collections::BTreeMap;
+
+use super::detect::Tensors;
+use super::{Naming, StateDict};
+use crate::error::{Result, WeightsError};
+use crate::network::{Norm, ResNet, StrideIn};
+
+/// Anything with keys and shapes. To find out which network a checkpoint is of takes no more.
+pub trait Shapes {
+    /// Every key.
+    fn keys(&self) -> impl Iterator<Item = &str>;
+
+    /// The dimensions of a tensor, or `None` when there is none of that key.
+    fn dims(&self, key: &str) -> Option<&[usize]>;
+}
+
+impl Shapes for StateDict {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        StateDict::keys(self)
+    }
+
+    fn dims(&self, key: &str) -> Option<&[usize]> {
+        StateDict::dims(self, key)
+    }
+}
+
+impl Shapes for BTreeMap<String, Vec<usize>> {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        BTreeMap::keys(self).map(String::as_str)
+    }
+
+    fn dims(&self, key: &str) -> Option<&[usize]> {
+        self.get(key).map(Vec::as_slice)
+    }
+}
+
+/// What a checkpoint's shapes do not say of its network.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CheckpointOptions {
+    /// What every key of the network begins with (`backbone.`; the last dot may be left out); other keys are then not looked
+    /// at. `None`: what common wrappers have put before all keys, if anything.
+    pub prefix: Option<String>,
+    /// The norm layer.
+    pub norm: Norm,
+    /// Which convolution of a Bottleneck strides.
+    pub stride_in: StrideIn,
+    /// As [`ResNetBuilder::replace_stride_with_dilation`](crate::network::ResNetBuilder::replace_stride_with_dilation).
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// As [`ResNetBuilder::multi_grid`](crate::network::ResNetBuilder::multi_grid).
+    pub multi_grid: Vec<usize>,
+}
+
+/// A network found in a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    network: ResNet,
+    prefix: String,
+    naming: Naming,
+    keys: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Finds the network that a checkpoint is of: depths, widths, groups, classes and the kind of its blocks from the shapes,
+    /// strides and dilations from the options. Names may be torchvision's or Hugging Face's. Keys without a dot are no
+    /// module's, and `num_batches_tracked` may be there or not.
+    ///
+    /// # Errors
+    /// [`WeightsError::ForeignPart`] for what a ResNet does not have; [`WeightsError::Missing`] and [`WeightsError::Shape`]
+    /// for tensors without which no network can be named; [`WeightsError::Network`] when the others do not fit the network
+    /// that those give; a [`SpecError`](crate::error::SpecError) when there can be no such network.
+    pub fn detect(dict: &impl Shapes, options: &CheckpointOptions) -> Result<Self> {
+        let tensors = Tensors::new(dict, options.prefix.as_deref())?;
+        let network = tensors.network(options)?;
+        Ok(Self::of(tensors, network)?)
+    }
+
+    /// The keys of a network that one knows.
+    ///
+    /// # Errors
+    /// [`WeightsError::ForeignPart`], and [`WeightsError::Network`], which says where the checkpoint differs and, if it is of
+    /// another network, of which.
+    pub fn matching(dict: &impl Shapes, network: &ResNet, prefix: Option<&str>) -> Result<Self> {
+        let tensors = Tensors::new(dict, prefix)?;
+        Ok(Self::of(tensors, network.clone())?)
+    }
+
+    fn of(tensors: Tensors<'_>, network: ResNet) -> Result<Self, WeightsError> {
+        let mut differences = tensors.differences(&network);
+        if !differences.is_empty() {
+            differences.looks_like = tensors.looks_like(network.norm());
+            return Err(WeightsError::Network { network: network.to_string(), differences: Box::new(differences) });
+        }
+        let keys = tensors.named.into_iter().map(|(name, (key, _))| (name, key.to_owned())).collect();
+        Ok(Self { network, prefix: tensors.prefix, naming: tensors.naming, keys })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> &ResNet {
+        &self.network
+    }
+
+    /// What all its keys begin with, wrappers and all; empty, or ending in a dot.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whose names its keys have.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// The checkpoint's key of a tensor by torchvision's name (`layer1.0.conv1.weight`); `None` if it does not have it.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&str> {
+        self.keys.get(name).map(String::as_str)
+    }
+
+    /// Every tensor as torchvision's name and the checkpoint's key, in the order of the names.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys.iter().map(|(name, key)| (name.as_str(), key.as_str()))
+    }
+}
