@@ -1,18 +1,22 @@
 //! The public face: blocks and weights in, numbers or command buffers out.
 
+mod network;
+
 use wgpu::Buffer;
 
 use crate::error::Result;
 use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
 use crate::kernel::Capabilities;
-use crate::network::{self, Bottleneck};
+use crate::network::{Bottleneck, plan_chain};
 use crate::op::StepParams;
 use crate::plan::{self, KernelChoice, PlanKind, Recording};
 use crate::reference::{self, ExactBound};
 use crate::tensor::{Element, HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
-/// How blocks are loaded.
+pub use network::{Network, record_network};
+
+/// How blocks and networks are loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
     /// Fused (the default) or every operation its own step.
@@ -34,7 +38,7 @@ pub fn record(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    plan::schedule(network::plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels)
+    plan::schedule(plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels)
 }
 
 /// A chain of blocks on a device, for one input shape.

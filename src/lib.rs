@@ -26,13 +26,13 @@ pub mod shader;
 pub mod tensor;
 pub mod weights;
 
-pub use engine::{LoadOptions, Model, record};
+pub use engine::{LoadOptions, Model, Network, record, record_network};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
-pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, StateDict};
+pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, NetworkWeights, StateDict};
 
 /// The very wgpu that this crate uses, so that an app's device and ours are of one version.
 pub use wgpu;

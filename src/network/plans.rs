@@ -1,7 +1,7 @@
-//! The plans of a block and of a chain of blocks.
+//! The plans of a block, of a chain of blocks and of a whole network.
 
 use crate::error::{Result, SpecError};
-use crate::network::Bottleneck;
+use crate::network::{BasicBlock, BlockSpec, Bottleneck, ResNet, Stem};
 use crate::op::{Conv, Epilogue, Op};
 use crate::plan::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
@@ -29,54 +29,168 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
             return Err(SpecError::Chain { block: index + 1, expected, found }.into());
         }
     }
-    let info = TensorInfo { name: "input".to_owned(), shape: input, layout: ChannelLayout::dense(input.c) };
-    let mut planner = Planner { block: 0, name: String::new(), tensors: vec![info], steps: Vec::new() };
-    let (mut current, mut ranges) = (TensorId(0), Vec::new());
+    let mut planner = Planner::new(kind, input);
+    let mut current = planner.input();
     for (index, block) in blocks.iter().enumerate() {
-        (planner.block, planner.name) = (index, format!("block{index}."));
-        let start = planner.steps.len();
-        current = match kind {
-            PlanKind::Fused => planner.fused(block, current)?,
-            PlanKind::Unfused => planner.unfused(block, current)?,
-        };
-        ranges.push(start..planner.steps.len());
+        planner.begin(format!("block{index}."));
+        current = planner.bottleneck(block, current)?;
     }
-    let Planner { mut tensors, steps, .. } = planner;
-    tensors[current.0].name = "output".to_owned();
-    Ok(Plan { kind, tensors, steps, blocks: ranges, input: TensorId(0), output: current, kept: Vec::new() })
+    Ok(planner.finish(current))
+}
+
+/// The plan of a network: a block for the stem, one for each block, one for the head. The output is the logits,
+/// `[batch, classes, 1, 1]`, or without classes the mean of the last map. Kept are `stem`, `layer1`, `layer2`, ... as their last
+/// blocks write them, and before the classes `pooled`.
+///
+/// # Errors
+/// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the stem's.
+pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Plan> {
+    let mut planner = Planner::new(kind, input);
+    planner.begin(String::new());
+    let mut current = planner.stem(network.stem())?;
+    planner.keep(current, "stem");
+    for (stage, blocks) in network.stages().iter().enumerate() {
+        for (index, block) in blocks.iter().enumerate() {
+            planner.begin(format!("layer{}.{index}.", stage + 1));
+            current = match block {
+                BlockSpec::Bottleneck(block) => planner.bottleneck(block, current)?,
+                BlockSpec::Basic(block) => planner.basic(block, current)?,
+            };
+        }
+        planner.keep(current, &format!("layer{}", stage + 1));
+    }
+    planner.begin(String::new());
+    let features = network.features();
+    let dense = ChannelLayout::dense;
+    current = planner.step(Role::AvgPool, Op::GlobalAvgPool { channels: features }, &[current], dense(features))?;
+    if let Some(classes) = network.classes() {
+        planner.keep(current, "pooled");
+        let epilogue = Epilogue { bias: true, residual: false, relu: false };
+        let linear = Op::Conv { conv: Conv::conv1x1(features, classes, 1), epilogue };
+        current = planner.step(Role::Fc, linear, &[current], dense(classes))?;
+    }
+    Ok(planner.finish(current))
 }
 
 /// A plan in the making.
 struct Planner {
-    block: usize,
-    /// What the names of the block's steps begin with.
+    plan: Plan,
+    /// What the names of the current block's steps begin with.
     name: String,
-    tensors: Vec<TensorInfo>,
-    steps: Vec<Step>,
 }
 
+const FOLDED: Epilogue = Epilogue { bias: true, residual: false, relu: true };
+
 impl Planner {
+    fn new(kind: PlanKind, input: Shape) -> Self {
+        let info = TensorInfo { name: "input".to_owned(), shape: input, layout: ChannelLayout::dense(input.c) };
+        let (input, steps, blocks, kept) = (TensorId(0), Vec::new(), Vec::new(), Vec::new());
+        let plan = Plan { kind, tensors: vec![info], steps, blocks, input, output: input, kept };
+        Self { plan, name: String::new() }
+    }
+
+    fn input(&self) -> TensorId {
+        self.plan.input
+    }
+
+    /// The steps that follow belong to another block.
+    fn begin(&mut self, name: String) {
+        let at = self.plan.steps.len();
+        self.plan.blocks.push(at..at);
+        self.name = name;
+    }
+
+    /// Names a tensor, which the plan then keeps.
+    fn keep(&mut self, tensor: TensorId, name: &str) {
+        self.plan.tensors[tensor.0].name = name.to_owned();
+        self.plan.kept.push(tensor);
+    }
+
+    fn finish(mut self, output: TensorId) -> Plan {
+        self.plan.tensors[output.0].name = "output".to_owned();
+        self.plan.output = output;
+        self.plan
+    }
+
     /// Appends a step and the tensor that it writes.
     fn step(&mut self, role: Role, op: Op, inputs: &[TensorId], layout: ChannelLayout) -> Result<TensorId> {
-        let shapes: Vec<Shape> = inputs.iter().map(|id| self.tensors[id.0].shape).collect();
+        let plan = &mut self.plan;
+        let shapes: Vec<Shape> = inputs.iter().map(|&id| plan.tensor(id).shape).collect();
         let shape = op.output_shape(&shapes)?;
-        let output = TensorId(self.tensors.len());
+        let output = TensorId(plan.tensors.len());
         let module = format!("{}{}", self.name, role.name());
-        let step = Step { block: self.block, module, role, op, inputs: inputs.to_vec(), output };
-        self.tensors.push(TensorInfo { name: step.to_string(), shape, layout });
-        self.steps.push(step);
+        plan.tensors.push(TensorInfo { name: module.clone(), shape, layout });
+        let block = plan.blocks.len().saturating_sub(1);
+        plan.steps.push(Step { block, module, role, op, inputs: inputs.to_vec(), output });
+        if let Some(range) = plan.blocks.last_mut() {
+            range.end += 1;
+        }
         Ok(output)
+    }
+
+    /// A convolution and its norm, folded or not.
+    fn conv_norm(
+        &mut self,
+        (role, norm_role): (Role, Role),
+        conv: Conv,
+        relu: bool,
+        input: TensorId,
+        layout: ChannelLayout,
+    ) -> Result<TensorId> {
+        match self.plan.kind {
+            PlanKind::Fused => {
+                self.step(role, Op::Conv { conv, epilogue: Epilogue { relu, ..FOLDED } }, &[input], layout)
+            }
+            PlanKind::Unfused => {
+                let x = self.step(role, Op::Conv { conv, epilogue: Epilogue::default() }, &[input], layout)?;
+                self.step(norm_role, Op::BatchNorm { channels: conv.out_channels, relu }, &[x], layout)
+            }
+        }
+    }
+
+    /// Convolution, norm, ReLU and pool.
+    fn stem(&mut self, stem: Stem) -> Result<TensorId> {
+        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
+        let layout = ChannelLayout::dense(stem.planes);
+        let x = self.conv_norm((Role::Stem, Role::StemBn), conv, true, self.plan.input, layout)?;
+        self.step(Role::MaxPool, Op::MaxPool { channels: stem.planes }, &[x], layout)
+    }
+
+    fn bottleneck(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
+        match self.plan.kind {
+            PlanKind::Fused => self.fused(block, input),
+            PlanKind::Unfused => self.unfused(block, input),
+        }
+    }
+
+    /// Two 3x3 convolutions; the shortcut is a step of its own, added by the second one or, unfused, after its norm.
+    fn basic(&mut self, block: &BasicBlock, input: TensorId) -> Result<TensorId> {
+        let layout = ChannelLayout::dense(block.outplanes());
+        let x = self.conv_norm((Role::Conv1, Role::Bn1), block.conv1(), true, input, layout)?;
+        let shortcut = match block.downsample_conv() {
+            Some(conv) => self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, layout)?,
+            None => input,
+        };
+        match self.plan.kind {
+            PlanKind::Fused => {
+                let last = Op::Conv { conv: block.conv2(), epilogue: Epilogue { residual: true, ..FOLDED } };
+                self.step(Role::Conv2, last, &[x, shortcut], layout)
+            }
+            PlanKind::Unfused => {
+                let x = self.conv_norm((Role::Conv2, Role::Bn2), block.conv2(), false, x, layout)?;
+                self.step(Role::Add, Op::Add { channels: block.outplanes(), relu: true }, &[x, shortcut], layout)
+            }
+        }
     }
 
     /// Three steps: the norms are folded, and the last one adds the shortcut.
     fn fused(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
         let (inner, outer) = layouts(block);
-        let relu = Epilogue { bias: true, residual: false, relu: true };
-        let narrow = self.step(Role::Conv1, Op::Conv { conv: block.conv1(), epilogue: relu }, &[input], inner)?;
-        let spatial = self.step(Role::Conv2, Op::Conv { conv: block.conv2(), epilogue: relu }, &[narrow], inner)?;
+        let narrow = self.step(Role::Conv1, Op::Conv { conv: block.conv1(), epilogue: FOLDED }, &[input], inner)?;
+        let spatial = self.step(Role::Conv2, Op::Conv { conv: block.conv2(), epilogue: FOLDED }, &[narrow], inner)?;
         let last = match block.downsample_conv() {
             Some(shortcut) => Op::JoinedConv { main: block.conv3(), shortcut, relu: true },
-            None => Op::Conv { conv: block.conv3(), epilogue: Epilogue { residual: true, ..relu } },
+            None => Op::Conv { conv: block.conv3(), epilogue: Epilogue { residual: true, ..FOLDED } },
         };
         self.step(Role::Conv3, last, &[spatial, input], outer)
     }
@@ -84,23 +198,14 @@ impl Planner {
     /// Every operation its own step, in PyTorch's order.
     fn unfused(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
         let (inner, outer) = layouts(block);
-        let plain = |conv: Conv| Op::Conv { conv, epilogue: Epilogue::default() };
-        let norm = |channels, relu| Op::BatchNorm { channels, relu };
-        let (width, outplanes) = (block.width(), block.outplanes());
-        let x = self.step(Role::Conv1, plain(block.conv1()), &[input], inner)?;
-        let x = self.step(Role::Bn1, norm(width, true), &[x], inner)?;
-        let x = self.step(Role::Conv2, plain(block.conv2()), &[x], inner)?;
-        let x = self.step(Role::Bn2, norm(width, true), &[x], inner)?;
-        let x = self.step(Role::Conv3, plain(block.conv3()), &[x], outer)?;
-        let x = self.step(Role::Bn3, norm(outplanes, false), &[x], outer)?;
+        let x = self.conv_norm((Role::Conv1, Role::Bn1), block.conv1(), true, input, inner)?;
+        let x = self.conv_norm((Role::Conv2, Role::Bn2), block.conv2(), true, x, inner)?;
+        let x = self.conv_norm((Role::Conv3, Role::Bn3), block.conv3(), false, x, outer)?;
         let shortcut = match block.downsample_conv() {
-            Some(conv) => {
-                let y = self.step(Role::Downsample, plain(conv), &[input], outer)?;
-                self.step(Role::DownsampleBn, norm(outplanes, false), &[y], outer)?
-            }
+            Some(conv) => self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, outer)?,
             None => input,
         };
-        self.step(Role::Add, Op::Add { channels: outplanes, relu: true }, &[x, shortcut], outer)
+        self.step(Role::Add, Op::Add { channels: block.outplanes(), relu: true }, &[x, shortcut], outer)
     }
 }
 

@@ -2,12 +2,12 @@
 //! step of a plan.
 
 use super::StateDict;
-use super::fold::{self, Affine};
+use super::layers::Layers;
 use super::reader::Reader;
 use crate::error::{Result, WeightsError};
-use crate::network::{Bottleneck, Norm};
-use crate::op::{Conv, Op, StepParams};
-use crate::plan::{Plan, Role, Step};
+use crate::network::{BlockSpec, Bottleneck, Norm};
+use crate::op::StepParams;
+use crate::plan::{Plan, Step};
 
 /// What a state dict does not say of its block. `None` means: take it from the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,23 +30,11 @@ impl Default for BlockOptions {
     }
 }
 
-/// A convolution's weights and the norm behind it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layer {
-    pub(super) conv_key: String,
-    pub(super) norm_key: String,
-    pub(super) weight: Vec<f32>,
-    pub(super) norm: Affine,
-}
-
 /// A Bottleneck with its weights, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     spec: Bottleneck,
-    conv1: Layer,
-    conv2: Layer,
-    conv3: Layer,
-    downsample: Option<Layer>,
+    layers: Layers,
 }
 
 impl Block {
@@ -60,17 +48,8 @@ impl Block {
         let reader = Reader::new(dict, prefix, options.norm);
         let spec = reader.spec(options)?;
         reader.check_no_other_parts()?;
-        reader.check_norm_keys(&spec)?;
-        let affine = reader.has_affine(&spec)?;
-        let layer = |conv: Conv, conv_key: &str, norm_key: &str| reader.layer(conv, conv_key, norm_key, affine);
-        let downsample = spec.downsample_conv().map(|conv| layer(conv, "downsample.0", "downsample.1")).transpose()?;
-        Ok(Self {
-            spec,
-            conv1: layer(spec.conv1(), "conv1", "bn1")?,
-            conv2: layer(spec.conv2(), "conv2", "bn2")?,
-            conv3: layer(spec.conv3(), "conv3", "bn3")?,
-            downsample,
-        })
+        let layers = Layers::read(&reader, &BlockSpec::Bottleneck(spec).layers())?;
+        Ok(Self { spec, layers })
     }
 
     /// Its specification.
@@ -86,45 +65,8 @@ impl Block {
     pub fn params(blocks: &[Self], plan: &Plan) -> Result<Vec<StepParams>, WeightsError> {
         let of_step = |step: &Step| {
             let missing = || WeightsError::Missing { tensor: step.to_string(), hint: " (too few blocks)".to_owned() };
-            blocks.get(step.block).ok_or_else(missing)?.step_params(step.role, &step.op)
+            blocks.get(step.block).ok_or_else(missing)?.layers.step_params(step.role, &step.op)
         };
         plan.steps.iter().map(of_step).collect()
-    }
-
-    fn step_params(&self, role: Role, op: &Op) -> Result<StepParams, WeightsError> {
-        let layer = match role {
-            Role::Conv1 | Role::Bn1 => &self.conv1,
-            Role::Conv2 | Role::Bn2 => &self.conv2,
-            Role::Conv3 | Role::Bn3 => &self.conv3,
-            Role::Downsample | Role::DownsampleBn => match &self.downsample {
-                Some(layer) => layer,
-                None => return Ok(StepParams::None),
-            },
-            _ => return Ok(StepParams::None),
-        };
-        match (op, &self.downsample) {
-            (Op::Conv { epilogue, .. }, _) if !epilogue.bias => {
-                Ok(StepParams::Conv { weight: layer.weight.clone(), bias: Vec::new() })
-            }
-            (Op::Conv { .. }, _) => {
-                Ok(StepParams::Conv { weight: layer.folded()?, bias: fold::round(&layer.norm.shift, &layer.norm_key)? })
-            }
-            (Op::JoinedConv { .. }, Some(shortcut)) => {
-                let both: Vec<f64> = layer.norm.shift.iter().zip(&shortcut.norm.shift).map(|(a, b)| a + b).collect();
-                let bias = fold::round(&both, &layer.norm_key)?;
-                Ok(StepParams::JoinedConv { main: layer.folded()?, shortcut: shortcut.folded()?, bias })
-            }
-            (Op::BatchNorm { .. }, _) => {
-                let (scale, shift) = layer.norm.rounded(&layer.norm_key)?;
-                Ok(StepParams::Affine { scale, shift })
-            }
-            (_, _) => Ok(StepParams::None),
-        }
-    }
-}
-
-impl Layer {
-    fn folded(&self) -> Result<Vec<f32>, WeightsError> {
-        fold::fold(&self.weight, &self.norm, &self.conv_key)
     }
 }

@@ -6,11 +6,14 @@ mod checkpoint;
 mod detect;
 mod fold;
 mod header;
+mod layers;
 mod names;
+mod network;
 mod reader;
 mod state_dict;
 
 pub use block::{Block, BlockOptions};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
 pub use names::Naming;
+pub use network::NetworkWeights;
 pub use state_dict::{StateDict, Tensor};

@@ -1,8 +1,9 @@
 //! Reading one block out of a state dict: what its shapes say of it, what is missing, and what does not belong.
 
 use super::StateDict;
-use super::block::{BlockOptions, Layer};
+use super::block::BlockOptions;
 use super::fold::Affine;
+use super::layers::Layer;
 use crate::error::{Result, SpecError, WeightsError};
 use crate::network::{Bottleneck, EXPANSION, Norm};
 use crate::op::Conv;
@@ -141,10 +142,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn norm_keys(spec: &Bottleneck) -> &'static [&'static str] {
-        if spec.has_downsample() { &["bn1", "bn2", "bn3", "downsample.1"] } else { &["bn1", "bn2", "bn3"] }
-    }
-
     /// Refuses tensors of parts that a Bottleneck does not have, such as a squeeze-and-excitation layer: without them the
     /// numbers would be another block's. Keys without a dot (an `input` in the same file) are no module's.
     pub fn check_no_other_parts(&self) -> Result<(), WeightsError> {
@@ -168,8 +165,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Identity has no keys; batch statistics (no running statistics anywhere) are named as what they are.
-    pub fn check_norm_keys(&self, spec: &Bottleneck) -> Result<()> {
-        let norms = Self::norm_keys(spec);
+    pub fn check_norm_keys(&self, norms: &[&str]) -> Result<()> {
         if self.norm == Norm::Identity {
             for norm in norms {
                 for part in ["weight", "bias", "running_mean", "running_var"] {
@@ -190,20 +186,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the norms have gamma and beta: all of them or none, and FrozenBatchNorm2d always.
-    pub fn has_affine(&self, spec: &Bottleneck) -> Result<bool, WeightsError> {
-        let parts =
-            || Self::norm_keys(spec).iter().flat_map(|norm| ["weight", "bias"].map(|part| format!("{norm}.{part}")));
-        let none = parts().all(|name| !self.has(&name));
-        Ok(!(none && matches!(self.norm, Norm::BatchNorm2d { .. })))
+    pub fn has_affine(&self, norms: &[&str]) -> bool {
+        let mut parts = norms.iter().flat_map(|norm| ["weight", "bias"].map(|part| format!("{norm}.{part}")));
+        let none = parts.all(|name| !self.has(&name));
+        !(none && matches!(self.norm, Norm::BatchNorm2d { .. }))
     }
 
     pub fn layer(&self, conv: Conv, conv_name: &str, norm_name: &str, affine: bool) -> Result<Layer, WeightsError> {
-        let side = if conv.taps() == 9 { 3 } else { 1 };
+        let side = conv.kernel.side();
         let conv_key = self.key(&format!("{conv_name}.weight"));
         let weight = self.dict.weight(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
         let bias = format!("{conv_name}.bias");
         if self.has(&bias) {
-            let why = "the convolutions of a Bottleneck have no bias";
+            let why = "the convolutions of a ResNet have no bias";
             return Err(WeightsError::Unexpected { tensor: self.key(&bias), why });
         }
         let norm = self.affine(norm_name, conv.out_channels, affine)?;

@@ -1,0 +1,169 @@
+//! Whole networks with seeded weights against PyTorch in float64, on the default device: logits and every feature map
+//! (tests/golden/network.py made the numbers and says how the weights come about).
+
+mod common;
+
+use common::dict::DictBuilder;
+use common::{Outcome, targets};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use wgpu_bottleneck::{HostTensor, LoadOptions, Network, NetworkWeights, PlanKind, ResNet, Shape, StateDict};
+
+/// What is accepted, as a share of the largest value.
+const TOLERANCE: f64 = 2e-5;
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    network: String,
+    input: [usize; 4],
+    tensors: BTreeMap<String, Expected>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Expected {
+    shape: Vec<usize>,
+    largest: f64,
+    /// Evenly spread over the tensor.
+    values: Vec<f64>,
+}
+
+impl Expected {
+    fn check(&self, name: &str, found: &HostTensor) -> Result<(), String> {
+        let dims = found.shape().dims();
+        let (data, count) = (found.data(), self.values.len());
+        // Logits have two dimensions there and four here.
+        if dims[..self.shape.len()] != self.shape || dims[self.shape.len()..].iter().any(|&dim| dim != 1) {
+            return Err(format!("{name}: expected {:?}, found {dims:?}", self.shape));
+        }
+        for (index, &value) in self.values.iter().enumerate() {
+            let at = index * data.len() / count;
+            let error = (f64::from(data[at]) - value).abs() / self.largest;
+            // A NaN is no better than any other wrong number.
+            if error.is_nan() || error > TOLERANCE {
+                return Err(format!(
+                    "{name}[{at}]: expected {value}, found {}, off by {error:.1e} of the largest",
+                    data[at]
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of network.py's `uniform`.
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f32> {
+    let start = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (1..=count as u64).map(move |index| {
+        let z = start.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+    })
+}
+
+/// The values of network.py's `tensor`.
+fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
+    let values = uniform(name, dims.iter().product());
+    let part = name.rsplit('.').next().unwrap_or_default();
+    match part {
+        _ if dims.len() > 1 => {
+            let scale = (24.0 / dims[1..].iter().product::<usize>() as f64).sqrt() as f32;
+            values.map(|value| (value - 0.5) * scale).collect()
+        }
+        "weight" if name.contains(".bn3") => values.map(|value| value * 0.25 + 0.125).collect(),
+        "weight" | "running_var" => values.map(|value| value + 0.5).collect(),
+        _ => values.map(|value| (value - 0.5) * 0.5).collect(),
+    }
+}
+
+fn spec(name: &str) -> Result<ResNet, Box<dyn std::error::Error>> {
+    Ok(match name.strip_suffix(" at output stride 8") {
+        Some(name) => ResNet::named(name)?.replace_stride_with_dilation([false, true, true]).build()?,
+        None => ResNet::named(name)?.build()?,
+    })
+}
+
+fn weights(spec: &ResNet) -> Result<NetworkWeights, Box<dyn std::error::Error>> {
+    let mut dict = DictBuilder::default();
+    for (key, dims) in spec.state_dict_shapes() {
+        if !key.ends_with("num_batches_tracked") {
+            dict.f32(&key, &dims, &weight(&key, &dims));
+        }
+    }
+    Ok(NetworkWeights::from_state_dict(&StateDict::from_bytes(dict.bytes())?, spec)?)
+}
+
+fn cases(network: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("golden/network.json"))?;
+    Ok(cases.into_iter().filter(|case| case.network == network).collect())
+}
+
+/// Every input of a network, fused; the smallest one unfused too.
+fn check(network: &str) -> Outcome {
+    let weights = weights(&spec(network)?)?;
+    let cases = cases(network)?;
+    assert_eq!(cases.len(), 3, "{network}");
+    let gpu = &targets()[0].gpu;
+    for case in &cases {
+        let [n, c, h, w] = case.input;
+        let shape = Shape::new(n, c, h, w)?;
+        let values: Vec<f32> = uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
+        let input = HostTensor::new(shape, values)?;
+        let kinds: &[PlanKind] = if h == 64 { &[PlanKind::Fused, PlanKind::Unfused] } else { &[PlanKind::Fused] };
+        for &plan in kinds {
+            let options = LoadOptions { plan, ..LoadOptions::default() };
+            let mut network = Network::load(gpu, &weights, shape, &options)?;
+            let output = network.run(&input)?;
+            let mut found = BTreeMap::from([("output".to_owned(), output)]);
+            found.extend(network.features()?);
+            assert!(found.keys().eq(case.tensors.keys()), "{:?}", found.keys());
+            for (name, expected) in &case.tensors {
+                expected
+                    .check(name, &found[name])
+                    .map_err(|error| format!("{} {:?} {plan:?}: {error}", case.network, case.input))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn resnet50() -> Outcome {
+    check("resnet50")
+}
+
+#[test]
+fn resnext50_32x4d() -> Outcome {
+    check("resnext50_32x4d")
+}
+
+#[test]
+fn wide_resnet50_2() -> Outcome {
+    check("wide_resnet50_2")
+}
+
+#[test]
+fn resnet50_dilated() -> Outcome {
+    check("resnet50 at output stride 8")
+}
+
+/// A chain of command buffers: the stem's, one for each block, the head's.
+#[test]
+fn one_command_buffer_per_block() -> Outcome {
+    let spec = spec("resnet50")?;
+    let capabilities = wgpu_bottleneck::kernel::Capabilities::CORE;
+    let shape = Shape::new(1, 3, 224, 224)?;
+    let recording = wgpu_bottleneck::record_network(&spec, shape, &capabilities, &LoadOptions::default())?;
+    assert_eq!(recording.segments.len(), 1 + 16 + 1);
+    let modules: Vec<&str> = recording.steps().map(|recorded| recorded.step.module.as_str()).collect();
+    assert_eq!(modules[..4], ["conv1", "maxpool", "layer1.0.conv1", "layer1.0.conv2"]);
+    assert_eq!(modules[modules.len() - 3..], ["layer4.2.conv3", "avgpool", "fc"]);
+    // What is kept is never another's: no slot holds two of them.
+    let mut places: Vec<_> = recording.plan.kept.iter().map(|id| recording.places[id.0]).collect();
+    let count = places.len();
+    places.dedup();
+    assert_eq!((count, places.len()), (6, 6));
+    Ok(())
+}
