@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{Outcome, SWIFTSHADER, Target, targets};
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
 use wgpu_bottleneck::kernel::{Capabilities, Family, all_specialisations, candidates};
+use wgpu_bottleneck::network::{self, BlockKind, ResNet, StrideIn};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
 use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
 use wgpu_bottleneck::selftest::{self, Check, Options, Report, is_in_plans};
 use wgpu_bottleneck::shader::{self, Patch};
-use wgpu_bottleneck::{Bottleneck, Error, Shape, network};
+use wgpu_bottleneck::{Bottleneck, Error, Shape};
 
 /// A test of the kernels with this name, with a fault.
 fn options(kernel: &str, mutant: Option<&'static Mutant>) -> Options {
@@ -42,7 +43,7 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
     Ok(())
 }
 
-/// Blocks of every form, one after the other.
+/// Blocks of every form, and small networks of every kind.
 fn plans() -> Result<Vec<Plan>, Error> {
     let specs = [
         Bottleneck::torchvision(16, 4).build()?,
@@ -54,6 +55,17 @@ fn plans() -> Result<Vec<Plan>, Error> {
     for spec in specs {
         for kind in [PlanKind::Fused, PlanKind::Unfused] {
             plans.push(network::plan_block(&spec, Shape::new(1, spec.inplanes(), 5, 5)?, kind)?);
+        }
+    }
+    for (block, stride_in) in [
+        (BlockKind::Bottleneck, StrideIn::Conv2),
+        (BlockKind::Bottleneck, StrideIn::Conv1),
+        (BlockKind::Basic, StrideIn::Conv2),
+    ] {
+        let builder = ResNet::builder(block).depths([1, 2]).planes([4, 8]).stride_in(stride_in).classes(Some(3));
+        let spec = builder.build()?;
+        for kind in [PlanKind::Fused, PlanKind::Unfused] {
+            plans.push(network::plan_network(&spec, Shape::new(1, 3, 33, 33)?, kind)?);
         }
     }
     Ok(plans)
@@ -209,8 +221,8 @@ fn survivors_and_false_equivalents_are_told() -> Outcome {
 fn names_and_patches_that_fit_nothing_are_errors() -> Outcome {
     static UNFIT: Mutant = broken(&[Patch::new("residual_add", "no such text", "")]);
     let gpu = &targets()[0].gpu;
-    let unknown = selftest::run(gpu, &options("conv7x7", None));
-    assert!(matches!(&unknown, Err(Error::Gpu(GpuError::NoSuchKernel { kernel, .. })) if kernel == "conv7x7"));
+    let unknown = selftest::run(gpu, &options("conv9x9", None));
+    assert!(matches!(&unknown, Err(Error::Gpu(GpuError::NoSuchKernel { kernel, .. })) if kernel == "conv9x9"));
     let unfit = gpu.with_patches(UNFIT.patches);
     let Err(error @ Error::Gpu(GpuError::Patch(_))) = unfit else { return Err(format!("{unfit:?}").into()) };
     assert_eq!(error.kind(), ErrorKind::Input);

@@ -131,19 +131,19 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
     all
 }
 
-/// Whether a plan of blocks can hold the specialisation; a test holds this against the plans.
+/// Whether a plan can hold the specialisation; a test holds this against the plans of blocks and of networks.
 #[must_use]
 pub fn is_in_plans(kernel: &Kernel) -> bool {
     let Epilogue { bias, residual, relu } = kernel.epilogue;
     let plain = !bias && !residual && !relu;
     match Kind::of(kernel.family) {
-        // Where nothing is folded there is no epilogue; where all is, strides are the 3x3 and the joined convolution's.
-        Some(Kind::Conv1x1) if kernel.strided => plain,
-        Some(Kind::Conv1x1) => plain || (bias && relu),
-        Some(Kind::Conv3x3 | Kind::Grouped) => plain || (bias && relu && !residual),
+        // Where nothing is folded there is no epilogue. A bias alone is the last layer's and a BasicBlock's shortcut's; only
+        // the last convolution of a block has a residual, and it has no stride.
+        Some(Kind::Conv1x1) => plain || (bias && (!residual || relu && !kernel.strided)),
+        Some(Kind::Conv3x3) => plain || (bias && relu),
+        Some(Kind::Grouped | Kind::Stem) => plain || (bias && relu && !residual),
         Some(Kind::Joined) => relu,
-        Some(Kind::Stem | Kind::MaxPool | Kind::AvgPool) => false,
-        Some(Kind::Norm | Kind::Add) | None => true,
+        Some(Kind::Norm | Kind::Add | Kind::MaxPool | Kind::AvgPool) | None => true,
     }
 }
 

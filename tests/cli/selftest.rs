@@ -56,10 +56,10 @@ fn mutants_are_listed_with_what_caught_them() -> Outcome {
 #[test]
 fn wrong_arguments_are_refused() -> Outcome {
     for (args, said) in [
-        (&["--kernel", "conv7x7"][..], "conv7x7"),
+        (&["--kernel", "conv9x9"][..], "conv9x9"),
         (&["--mutant", "conv1x1.no_such_fault"], "conv1x1.no_such_fault"),
         (&["--mutant", "conv1x1.lost_bias", "--kernel", "conv3x3"], "conv3x3"),
-        (&["--mutants", "--kernel", "conv7x7"], "conv7x7"),
+        (&["--mutants", "--kernel", "conv9x9"], "conv9x9"),
         (&["--mutants", "--mutant", "conv1x1.lost_bias"], "--mutant"),
         (&["--kernel", ""], "--kernel"),
         (&["--adapter", "no such adapter"], "no such adapter"),

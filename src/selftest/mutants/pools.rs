@@ -32,5 +32,9 @@ const MEAN: &[Mutant] = mutants! { GlobalAvgPool, "global_avg_pool":
         "global_avg_pool": "params.in_height * params.in_width" => "params.in_height * params.in_height"
     }
     "channels_of_first_vec4" WrongGroup { "global_avg_pool": "(at - image * params.vec4_per_pixel)" => "0u" }
+    "nan_swallowed" NanSwallowed {
+        "global_avg_pool": "sum += src[source];" => "let next = src[source];
+        sum += select(next, vec4<f32>(0.0), (bitcast<vec4<u32>>(next) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));"
+    }
     "last_sum_kept" StaleTile { "global_avg_pool": "sum += src[source];" => "sum = src[source];" }
 };
