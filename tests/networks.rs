@@ -7,7 +7,12 @@ use common::dict::DictBuilder;
 use common::{Outcome, targets};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use wgpu_bottleneck::{HostTensor, LoadOptions, Network, NetworkWeights, PlanKind, ResNet, Shape, StateDict};
+use wgpu_bottleneck::gpu::LimitsChoice;
+use wgpu_bottleneck::tensor::compare;
+use wgpu_bottleneck::{
+    BlockKind, Gpu, GpuOptions, HostTensor, LoadOptions, Network, NetworkWeights, PlanKind, ResNet, Shape, StateDict,
+    StrideIn,
+};
 
 /// What is accepted, as a share of the largest value.
 const TOLERANCE: f64 = 2e-5;
@@ -92,7 +97,7 @@ fn weights(spec: &ResNet) -> Result<NetworkWeights, Box<dyn std::error::Error>> 
             dict.f32(&key, &dims, &weight(&key, &dims));
         }
     }
-    Ok(NetworkWeights::from_state_dict(&StateDict::from_bytes(dict.bytes())?, spec)?)
+    Ok(NetworkWeights::matching(StateDict::from_bytes(dict.bytes())?, spec, None)?)
 }
 
 fn cases(network: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
@@ -115,9 +120,7 @@ fn check(network: &str) -> Outcome {
         for &plan in kinds {
             let options = LoadOptions { plan, ..LoadOptions::default() };
             let mut network = Network::load(gpu, &weights, shape, &options)?;
-            let output = network.run(&input)?;
-            let mut found = BTreeMap::from([("output".to_owned(), output)]);
-            found.extend(network.features()?);
+            let found: BTreeMap<String, HostTensor> = network.run(&input)?.into_iter().collect();
             assert!(found.keys().eq(case.tensors.keys()), "{:?}", found.keys());
             for (name, expected) in &case.tensors {
                 expected
@@ -165,5 +168,76 @@ fn one_command_buffer_per_block() -> Outcome {
     let count = places.len();
     places.dedup();
     assert_eq!((count, places.len()), (6, 6));
+    Ok(())
+}
+
+/// A network small enough for many runs.
+fn small() -> Result<ResNet, Box<dyn std::error::Error>> {
+    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    Ok(builder.classes(Some(3)).build()?)
+}
+
+/// BasicBlocks, the original's strides, no classes, many grids and a single pixel: against the reference, whose blocks PyTorch
+/// has been held against.
+#[test]
+fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
+    let basic = ResNet::builder(BlockKind::Basic).depths([2, 1, 1]).planes([5, 8, 12]).stem_planes(6);
+    let bottleneck = ResNet::builder(BlockKind::Bottleneck).depths([1, 2]).planes([4, 6]).stem_planes(7);
+    let dilated = bottleneck.clone().replace_stride_with_dilation([true]).multi_grid([1, 2]);
+    let specs = [
+        basic.clone().classes(Some(7)).build()?,
+        basic.classes(None).in_channels(1).build()?,
+        bottleneck.clone().stride_in(StrideIn::Conv1).classes(Some(1)).build()?,
+        bottleneck.groups(2).width_per_group(40).classes(None).build()?,
+        dilated.classes(Some(4)).build()?,
+    ];
+    for target in targets() {
+        for (spec, plan) in specs.iter().flat_map(|spec| [(spec, PlanKind::Fused), (spec, PlanKind::Unfused)]) {
+            let weights = weights(spec)?;
+            for [n, h, w] in [[2, 33, 17], [1, 1, 1]] {
+                let shape = Shape::new(n, spec.stem().in_channels, h, w)?;
+                let values: Vec<f32> = uniform("input", shape.len()).map(|value| value - 0.5).collect();
+                let input = HostTensor::new(shape, values)?;
+                let options = LoadOptions { plan, ..LoadOptions::default() };
+                let mut network = Network::load(&target.gpu, &weights, shape, &options)?;
+                let expected = network.reference(&weights, &input)?;
+                let comparison = compare(&expected, &network.logits(&input)?, network.tolerance());
+                assert!(comparison.passed(), "{} {spec} {plan:?} {shape}: {comparison:?}", target.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Batches larger than what the network was loaded for, and than what a binding can hold, give what single images give.
+#[test]
+fn batches_are_run_in_parts() -> Outcome {
+    let weights = weights(&small()?)?;
+    let gpu = &targets()[0].gpu;
+    let image = Shape::new(1, 3, 20, 20)?;
+    let values: Vec<f32> = uniform("input", 5 * image.len()).map(|value| value - 0.5).collect();
+    let batch = HostTensor::new(Shape { n: 5, ..image }, values)?;
+    let mut whole = Network::load(gpu, &weights, batch.shape(), &LoadOptions::default())?;
+    let mut parts = Network::load(gpu, &weights, Shape { n: 2, ..image }, &LoadOptions::default())?;
+    assert_eq!((whole.input_shape().n, parts.input_shape().n), (5, 2));
+    let expected = whole.run(&batch)?;
+    let names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["stem", "layer1", "layer2", "pooled", "logits"]);
+    let tolerance = whole.tolerance();
+    let close = |a: &HostTensor, b: &HostTensor| compare(a, b, tolerance).passed();
+    for ((name, expected), (_, found)) in expected.iter().zip(parts.run(&batch)?) {
+        assert_eq!(expected.shape().n, 5);
+        assert!(close(expected, &found), "{name}");
+    }
+    assert!(close(&expected[3].1, &parts.embed(&batch)?));
+    assert!(close(&expected[4].1, &parts.logits(&batch)?));
+    assert_eq!(parts.features(&batch)?.len(), 2);
+    let other = HostTensor::from_fn(Shape { w: 21, ..image }, |_| 0.0);
+    assert!(parts.logits(&other).is_err());
+    // The largest tensor of an image is the input: 256x256 pixels of 4 channels, a mebibyte of a binding's 128.
+    let input = Shape { n: 1000, h: 256, w: 256, ..image };
+    let limited = GpuOptions { limits: LimitsChoice::Core, ..GpuOptions::default() };
+    let large = Network::load(&Gpu::with_options(&limited)?, &weights, input, &LoadOptions::default())?;
+    assert_eq!(large.input_shape().n, 128);
     Ok(())
 }

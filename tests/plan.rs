@@ -10,7 +10,7 @@ use common::seeded::small_integers;
 use common::specs::{chains, config, norms};
 use common::{Outcome, targets};
 use proptest::prelude::*;
-use wgpu_bottleneck::gpu::Executor;
+use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Binding, Capabilities, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{Placement, Plan, PlanKind, Recording, Role, Slot, Step, TensorId, TensorInfo};
@@ -206,31 +206,38 @@ fn broken_promises_are_seen() -> Outcome {
 
 #[test]
 fn an_executor_refuses_what_would_leave_its_tensors() -> Outcome {
-    type Spoil = fn(&mut Recording, &mut Vec<StepParams>);
-    let spoils: [(&str, Spoil); 12] = [
-        ("Params", |r, _| r.segments[0].steps[1].dispatches[0].params[4] += 1),
-        ("workgroups", |r, _| r.segments[0].steps[1].dispatches[0].workgroups[1] += 1),
-        ("kernel", |r, _| r.segments[0].steps[1].dispatches[0].kernel = r.segments[0].steps[0].dispatches[0].kernel),
-        ("no dispatch", |r, _| r.segments[0].steps[1].dispatches.clear()),
-        ("input", |r, _| r.segments[0].steps[1].step.inputs[0] = TensorId(99)),
-        ("output", |r, _| r.segments[0].steps[1].step.output = TensorId(99)),
-        ("slot size", |r, _| r.slots[0].bytes -= 4),
-        ("slot", |r, _| r.places[1] = Placement::Slot(99)),
-        ("input buffer", |r, _| r.places[1] = Placement::Input),
-        ("layout", |r, _| r.plan.tensors[1].layout = ChannelLayout::dense(3)),
-        ("shape", |r, _| r.plan.tensors[2].shape.w += 1),
-        ("weights", |_, params| params[1] = StepParams::Conv { weight: vec![0.0; 9], bias: vec![0.0; 4] }),
+    type Spoil = fn(&mut Recording);
+    let spoils: [(&str, Spoil); 11] = [
+        ("Params", |r| r.segments[0].steps[1].dispatches[0].params[4] += 1),
+        ("workgroups", |r| r.segments[0].steps[1].dispatches[0].workgroups[1] += 1),
+        ("kernel", |r| r.segments[0].steps[1].dispatches[0].kernel = r.segments[0].steps[0].dispatches[0].kernel),
+        ("no dispatch", |r| r.segments[0].steps[1].dispatches.clear()),
+        ("input", |r| r.segments[0].steps[1].step.inputs[0] = TensorId(99)),
+        ("output", |r| r.segments[0].steps[1].step.output = TensorId(99)),
+        ("slot size", |r| r.slots[0].bytes -= 4),
+        ("slot", |r| r.places[1] = Placement::Slot(99)),
+        ("input buffer", |r| r.places[1] = Placement::Input),
+        ("layout", |r| r.plan.tensors[1].layout = ChannelLayout::dense(3)),
+        ("shape", |r| r.plan.tensors[2].shape.w += 1),
     ];
     let (specs, recording) = sample(PlanKind::Fused)?;
+    recording.check(&Capabilities::CORE)?;
+    for (what, spoil) in spoils {
+        let mut recording = recording.clone();
+        spoil(&mut recording);
+        assert!(recording.check(&Capabilities::CORE).is_err(), "{what}");
+    }
+    let gpu = &targets()[0].gpu;
+    let input = recording.plan.tensor(recording.plan.input).shape;
+    let recording = record(&specs, input, gpu.capabilities(), &LoadOptions::default())?;
     let blocks: Result<Vec<Block>, _> =
         specs.iter().map(|spec| exact_block(spec, true, Growth::for_chain(2), 1)).collect();
     let params = Block::params(&blocks?, &recording.plan)?;
-    recording.check(&params, &Capabilities::CORE)?;
-    assert!(recording.check(&params[1..], &Capabilities::CORE).is_err(), "parameters for every step but one");
-    for (what, spoil) in spoils {
-        let (mut recording, mut params) = (recording.clone(), params.clone());
-        spoil(&mut recording, &mut params);
-        assert!(recording.check(&params, &Capabilities::CORE).is_err(), "{what}");
+    let mut other = params.clone();
+    other[1] = StepParams::Conv { weight: vec![0.0; 9], bias: vec![0.0; 4] };
+    for (params, fit) in [(&params[..], true), (&params[1..], false), (&other, false)] {
+        let executor = Executor::new(gpu, recording.clone(), params, ExecutorOptions::default());
+        assert_eq!(executor.is_ok(), fit, "{executor:?}");
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! A whole network on a device.
 
+use wgpu::Buffer;
+
 use super::LoadOptions;
-use crate::error::Result;
-use crate::gpu::{Executor, Gpu};
+use crate::error::{Result, ShapeError};
+use crate::gpu::{Bound, Executor, Gpu, Memory};
 use crate::kernel::Capabilities;
 use crate::network::{self, ResNet};
-use crate::op::StepParams;
-use crate::plan::{self, Recording};
+use crate::plan::{self, Recording, TensorId};
 use crate::reference;
 use crate::tensor::{Element, HostTensor, Shape, Tolerance};
 use crate::weights::NetworkWeights;
@@ -25,38 +26,40 @@ pub fn record_network(
     plan::schedule(network::plan_network(network, input, options.plan)?, capabilities, &options.kernels)
 }
 
-/// A network on a device, for one input shape: one command buffer for the stem, one for each block, one for the head.
+/// A network on a device, for images of one size: one command buffer for the stem, one for each block, one for the head, all
+/// in one submit.
+///
+/// Batches of any size are run. Where the largest tensor of a whole batch would not fit one of the device's bindings, or the
+/// batch is larger than the one that the network was loaded for, it is run in several parts.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{Gpu, LoadOptions, Network, NetworkWeights, ResNet, StateDict};
+/// use wgpu_bottleneck::{CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, StateDict};
 ///
-/// let weights = StateDict::open("resnet50.safetensors")?;
-/// let weights = NetworkWeights::from_state_dict(&weights, &ResNet::named("resnet50")?.build()?)?;
+/// let weights = NetworkWeights::open("resnet50.safetensors", &CheckpointOptions::default())?;
 /// let input = StateDict::open("input.safetensors")?.image("input")?;
 /// let mut network = Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?;
-/// let logits = network.run(&input)?;
+/// let logits = network.logits(&input)?;
 /// println!("{}: {:?} ...", logits.shape(), &logits.data()[..4]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Network {
     executor: Executor,
-    params: Vec<StepParams>,
 }
 
 impl Network {
-    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input.
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of the batches to come.
     ///
     /// # Errors
-    /// As [`record_network`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
+    /// As [`record_network`], what [`NetworkWeights::step_params`] says of the weights, and what the device says.
     pub fn load(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
+        let input = largest_part(weights.spec(), input, gpu.capabilities())?;
         let mut recording = record_network(weights.spec(), input, gpu.capabilities(), options)?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
-        let params = weights.params(&recording.plan)?;
-        let executor = Executor::new(gpu, recording, &params, options.executor)?;
-        Ok(Self { executor, params })
+        let executor = Executor::streamed(gpu, recording, |step| weights.step_params(step), options.executor)?;
+        Ok(Self { executor })
     }
 
     /// What is run: the plan, its kernels, its memory.
@@ -65,23 +68,64 @@ impl Network {
         self.executor.recording()
     }
 
-    /// The logits, `[batch, classes, 1, 1]`; of a network without classes the mean of the last map. The input is NCHW, f32,
-    /// already normalised.
-    ///
-    /// # Errors
-    /// See [`Executor::run`].
-    pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        self.executor.run(input)
+    /// The NCHW shape of one run's input: images are as high and wide as this, and larger batches run in parts of this size.
+    #[must_use]
+    pub fn input_shape(&self) -> Shape {
+        let plan = &self.recording().plan;
+        plan.tensor(plan.input).shape
     }
 
-    /// What the last [`Network::run`] left on the way: `stem`, `layer1`, `layer2`, ... (what detection and segmentation heads
-    /// read) and, before the classes, `pooled` (what an embedding is).
+    /// The device memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.executor.memory()
+    }
+
+    /// The logits, `[batch, classes, 1, 1]`; of a network without classes what [`Network::embed`] returns. The input is NCHW,
+    /// f32, already normalised, and may hold any number of images.
     ///
     /// # Errors
-    /// See [`Executor::kept`].
-    pub fn features(&self) -> Result<Vec<(String, HostTensor)>> {
+    /// [`ShapeError::Mismatch`] for images of another size, and as [`Executor::run`].
+    pub fn logits(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let output = self.recording().plan.output;
+        self.one(input, output)
+    }
+
+    /// The vector that stands for each image: the mean of the last feature map, `[batch, channels, 1, 1]`.
+    ///
+    /// # Errors
+    /// As [`Network::logits`].
+    pub fn embed(&mut self, input: &HostTensor) -> Result<HostTensor> {
         let plan = &self.recording().plan;
-        plan.kept.iter().map(|&id| Ok((plan.tensor(id).name.clone(), self.executor.kept(id)?))).collect()
+        // The last that is kept is what the classes are made of; without classes it is the output.
+        let pooled = plan.kept.iter().copied().find(|&id| plan.tensor(id).name == "pooled").unwrap_or(plan.output);
+        self.one(input, pooled)
+    }
+
+    /// What detection and segmentation heads read: `layer1`, `layer2`, ... as NCHW maps.
+    ///
+    /// # Errors
+    /// As [`Network::logits`].
+    pub fn features(&mut self, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
+        let named = |name: &str| name.starts_with("layer");
+        self.tensors(input, named)
+    }
+
+    /// Everything at once, in order: `stem`, `layer1`, `layer2`, ..., `pooled`, and with classes `logits`.
+    ///
+    /// # Errors
+    /// As [`Network::logits`].
+    pub fn run(&mut self, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
+        self.tensors(input, |_| true)
+    }
+
+    /// Binds buffers of the caller's, for apps that keep pictures and results on the device: see [`Executor::bind`] for their
+    /// layout, [`Bound`] for recording. The output are the logits.
+    ///
+    /// # Errors
+    /// See [`Executor::bind`].
+    pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
+        self.executor.bind(input, output)
     }
 
     /// The GPU side, for self tests and benchmarks.
@@ -90,17 +134,69 @@ impl Network {
         &self.executor
     }
 
-    /// What the [reference](mod@crate::reference) says for the same steps and parameters, on the CPU in f64.
-    ///
-    /// # Errors
-    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
-    pub fn reference(&self, input: &HostTensor) -> Result<HostTensor> {
-        Ok(reference::run(self.recording(), &self.params, input)?)
+    /// The GPU side, mutably.
+    #[must_use]
+    pub fn executor_mut(&mut self) -> &mut Executor {
+        &mut self.executor
     }
 
-    /// How far [`Network::run`] may be from [`Network::reference`]: by the element type and the longest sum of the plan.
+    /// What the [reference](mod@crate::reference) says for the same steps, on the CPU in f64: the logits of one run's images.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for an input of another shape than [`Network::input_shape`], and as [`Network::load`].
+    pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<HostTensor> {
+        let params = weights.params(&self.recording().plan)?;
+        Ok(reference::run(self.recording(), &params, input)?)
+    }
+
+    /// How far [`Network::logits`] may be from [`Network::reference`]: by the element type and the longest sum of the plan.
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
     }
+
+    fn one(&mut self, input: &HostTensor, id: TensorId) -> Result<HostTensor> {
+        let mut found = self.in_parts(input, &[id])?;
+        Ok(found.remove(0))
+    }
+
+    fn tensors(&mut self, input: &HostTensor, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, HostTensor)>> {
+        let plan = &self.recording().plan;
+        let all = plan.kept.iter().copied().chain([plan.output]);
+        let (ids, names): (Vec<TensorId>, Vec<String>) =
+            all.map(|id| (id, plan.tensor(id).name.clone())).filter(|(_, name)| wanted(name)).unzip();
+        Ok(names.into_iter().zip(self.in_parts(input, &ids)?).collect())
+    }
+
+    /// Some tensors of a batch, run in as many parts as it takes. The last part is filled up with zeros.
+    fn in_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
+        let (part, whole) = (self.input_shape(), input.shape());
+        if (whole.c, whole.h, whole.w) != (part.c, part.h, part.w) {
+            let (expected, found) = (Shape { n: whole.n, ..part }.dims().to_vec(), whole.dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
+        }
+        let image = whole.len() / whole.n;
+        let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
+        for images in input.data().chunks(part.n * image) {
+            let mut values = images.to_vec();
+            values.resize(part.len(), 0.0);
+            let output = self.executor.run(&HostTensor::new(part, values)?)?;
+            for (&id, found) in ids.iter().zip(&mut found) {
+                let kept = if id == self.recording().plan.output { None } else { Some(self.executor.kept(id)?) };
+                let data = kept.as_ref().unwrap_or(&output).data();
+                found.extend_from_slice(&data[..data.len() / part.n * (images.len() / image)]);
+            }
+        }
+        let plan = &self.recording().plan;
+        let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
+        Ok(ids.iter().zip(found).map(|(&id, data)| HostTensor::new(shape(id), data)).collect::<Result<_, _>>()?)
+    }
+}
+
+/// As much of a batch as one run can take: its largest tensor must fit one binding.
+fn largest_part(network: &ResNet, input: Shape, capabilities: &Capabilities) -> Result<Shape> {
+    let plan = network::plan_network(network, Shape { n: 1, ..input }, plan::PlanKind::Fused)?;
+    let largest = plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
+    let most = usize::try_from(capabilities.max_binding_bytes / largest.max(1)).unwrap_or(usize::MAX);
+    Ok(Shape { n: input.n.min(most.max(1)), ..input })
 }

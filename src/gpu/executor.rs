@@ -1,11 +1,15 @@
 //! Executing recordings: buffers and bind groups once, command buffers for every run.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
     CommandBuffer, CommandEncoder, TextureView,
 };
 
 use super::Gpu;
+use super::memory::{Memory, Uploader};
 use super::pipeline::Pipeline;
 use super::readback::Readback;
 use crate::error::{GpuError, Result, ShapeError};
@@ -13,7 +17,6 @@ use crate::kernel::Binding;
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Placement, Recording, Step, TensorId};
 use crate::tensor::HostTensor;
-use std::sync::Arc;
 
 /// How an executor lays out its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +42,7 @@ pub(super) struct Ready {
     pub(super) options: ExecutorOptions,
     /// One per dispatch, in order.
     launches: Vec<Launch>,
+    weight_bytes: u64,
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
@@ -81,10 +85,10 @@ impl Executor {
     /// Compiles the kernels and uploads the packed parameters. `params` are those of the recording's steps, in order.
     ///
     /// # Errors
-    /// What [`Recording::check`] says; [`GpuError::TooLarge`], [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the
-    /// device reported.
+    /// What [`Recording::check`] says; [`GpuError::Recording`] for parameters that do not fit it; [`GpuError::TooLarge`],
+    /// [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the device reported.
     pub fn new(gpu: &Gpu, recording: Recording, params: &[StepParams], options: ExecutorOptions) -> Result<Self> {
-        recording.check(params, gpu.capabilities())?;
+        recording.check(gpu.capabilities())?;
         // SAFETY: just checked.
         unsafe { Self::new_unchecked(gpu, recording, params, options) }
     }
@@ -102,19 +106,52 @@ impl Executor {
         params: &[StepParams],
         options: ExecutorOptions,
     ) -> Result<Self> {
+        if params.len() != recording.steps().count() {
+            let (step, reason) = ("as a whole".to_owned(), "there must be parameters for every step");
+            return Err(GpuError::Recording { step, reason }.into());
+        }
+        let mut params = params.iter();
+        Self::build(gpu, recording, |_| Ok(params.next().map_or(Cow::Owned(StepParams::None), Cow::Borrowed)), options)
+    }
+
+    /// [`Executor::new`] that asks for the parameters of one step at a time, in order, so that they never lie in memory all
+    /// at once.
+    ///
+    /// # Errors
+    /// As [`Executor::new`], and what `params` returns.
+    pub fn streamed(
+        gpu: &Gpu,
+        recording: Recording,
+        mut params: impl FnMut(&Step) -> Result<StepParams>,
+        options: ExecutorOptions,
+    ) -> Result<Self> {
+        recording.check(gpu.capabilities())?;
+        Self::build(gpu, recording, |step| Ok(Cow::Owned(params(step)?)), options)
+    }
+
+    fn build<'a>(
+        gpu: &Gpu,
+        recording: Recording,
+        mut params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
+        options: ExecutorOptions,
+    ) -> Result<Self> {
         let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut launches, mut uniforms) = (Vec::with_capacity(recording.dispatch_count()), Vec::new());
-        for (recorded, params) in recording.steps().zip(params) {
+        let mut uploader = Uploader::new(gpu);
+        for recorded in recording.steps() {
+            let params = params(&recorded.step)?;
+            if !params.fit(&recorded.step.op) {
+                let reason = "parameters of another operation or size";
+                return Err(GpuError::Recording { step: recorded.step.to_string(), reason }.into());
+            }
             let problem = recording.plan.problem(&recorded.step);
             for dispatch in &recorded.dispatches {
-                let packed = dispatch.kernel.pack(&problem, params);
+                let packed = dispatch.kernel.pack(&problem, &params);
                 let name = format!("{} weights", recorded.step);
                 let weights = match dispatch.kernel.weights_texture(&problem) {
-                    Some(size) => Weights::Texture(gpu.texture_with(&name, packed, size)?),
+                    Some(size) => Weights::Texture(uploader.texture(&name, packed, size)?),
                     None if packed.is_empty() => Weights::None,
-                    None => {
-                        Weights::Buffer(gpu.buffer_with(&name, bytemuck::cast_slice(&packed), BufferUsages::STORAGE)?)
-                    }
+                    None => Weights::Buffer(uploader.buffer(&name, bytemuck::cast_slice(&packed))?),
                 };
                 uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
                 let uniform_offset = uniforms.len() as u64;
@@ -128,13 +165,14 @@ impl Executor {
                 });
             }
         }
+        let weight_bytes = uploader.uploaded();
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let slot = |(index, slot): (usize, &crate::plan::Slot)| {
             gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
         };
         let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
-        let ready = Arc::new(Ready { gpu: gpu.clone(), recording, options, launches, uniforms, slots });
+        let ready = Arc::new(Ready { gpu: gpu.clone(), recording, options, launches, weight_bytes, uniforms, slots });
         Ok(Self { ready, own: None })
     }
 
@@ -148,6 +186,20 @@ impl Executor {
     #[must_use]
     pub fn gpu(&self) -> &Gpu {
         &self.ready.gpu
+    }
+
+    /// The device memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let ready = &self.ready;
+        Memory {
+            weights: ready.weight_bytes,
+            workspace: ready.slots.iter().map(Buffer::size).sum(),
+            params: ready.uniforms.size(),
+            input: self.input_bytes(),
+            output: self.output_bytes(),
+            staging: self.output_bytes(),
+        }
     }
 
     /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, f32, padding zero.

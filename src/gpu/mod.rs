@@ -13,3 +13,4 @@ pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software
 pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;
+pub use memory::Memory;

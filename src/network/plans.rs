@@ -35,12 +35,12 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
         planner.begin(format!("block{index}."));
         current = planner.bottleneck(block, current)?;
     }
-    Ok(planner.finish(current))
+    Ok(planner.finish(current, "output"))
 }
 
 /// The plan of a network: a block for the stem, one for each block, one for the head. The output is the logits,
-/// `[batch, classes, 1, 1]`, or without classes the mean of the last map. Kept are `stem`, `layer1`, `layer2`, ... as their last
-/// blocks write them, and before the classes `pooled`.
+/// `[batch, classes, 1, 1]`, and called so, or without classes `pooled`, the mean of the last map. Kept are `stem`, `layer1`,
+/// `layer2`, ... as their last blocks write them, and before the classes `pooled`.
 ///
 /// # Errors
 /// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the stem's.
@@ -69,7 +69,7 @@ pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Pl
         let linear = Op::Conv { conv: Conv::conv1x1(features, classes, 1), epilogue };
         current = planner.step(Role::Fc, linear, &[current], dense(classes))?;
     }
-    Ok(planner.finish(current))
+    Ok(planner.finish(current, if network.classes().is_some() { "logits" } else { "pooled" }))
 }
 
 /// A plan in the making.
@@ -106,8 +106,8 @@ impl Planner {
         self.plan.kept.push(tensor);
     }
 
-    fn finish(mut self, output: TensorId) -> Plan {
-        self.plan.tensors[output.0].name = "output".to_owned();
+    fn finish(mut self, output: TensorId, name: &str) -> Plan {
+        self.plan.tensors[output.0].name = name.to_owned();
         self.plan.output = output;
         self.plan
     }

@@ -4,20 +4,17 @@
 use super::{Placement, RecordedStep, Recording, Step, TensorId};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Capabilities};
-use crate::op::{Conv, Op, StepParams};
+use crate::op::{Conv, Op};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
-    /// Checks every step: shapes, layouts, places, parameters, and that each dispatch is what the kernel itself would say.
+    /// Checks every step: shapes, layouts, places, and that each dispatch is what the kernel itself would say.
     ///
     /// # Errors
     /// [`GpuError::Recording`] with the step and what is wrong; a [`ShapeError`](crate::error::ShapeError) for shapes that do
     /// not fit the step's operation.
-    pub fn check(&self, params: &[StepParams], capabilities: &Capabilities) -> Result<(), Error> {
+    pub fn check(&self, capabilities: &Capabilities) -> Result<(), Error> {
         let whole = |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
-        if params.len() != self.steps().count() {
-            return whole("there must be parameters for every step");
-        }
         if self.places.len() != self.plan.tensors.len() {
             return whole("there must be a place for every tensor");
         }
@@ -27,9 +24,9 @@ impl Recording {
         if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
             return whole("a tensor's layout is for another number of channels");
         }
-        for (recorded, params) in self.steps().zip(params) {
+        for recorded in self.steps() {
             let wrong = |reason| GpuError::Recording { step: recorded.step.to_string(), reason };
-            self.check_step(recorded, params, capabilities)?.map_err(wrong)?;
+            self.check_step(recorded, capabilities)?.map_err(wrong)?;
         }
         Ok(())
     }
@@ -38,7 +35,6 @@ impl Recording {
     fn check_step(
         &self,
         recorded: &RecordedStep,
-        params: &StepParams,
         capabilities: &Capabilities,
     ) -> Result<Result<(), &'static str>, Error> {
         let step = &recorded.step;
@@ -58,9 +54,6 @@ impl Recording {
         let output = self.places[step.output.0];
         if output == Placement::Input || step.inputs.iter().any(|id| self.places[id.0] == output) {
             return Ok(Err("the output lies where an input lies"));
-        }
-        if !params.fit(&step.op) {
-            return Ok(Err("parameters of another operation or size"));
         }
         let problem = self.plan.problem(step);
         let [dispatch] = &recorded.dispatches[..] else { return Ok(Err("there must be one dispatch")) };

@@ -91,7 +91,7 @@ impl<'g> Checker<'g> {
         findings.checks += 1;
         let recording = case.record(findings.kernel, self.gpu.capabilities())?;
         let params = std::slice::from_ref(&expected.params);
-        recording.check(params, &case.capabilities(self.gpu.capabilities()))?;
+        recording.check(&case.capabilities(self.gpu.capabilities()))?;
         // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per dimension, which asks for less.
         // Patched kernels, of which the check knows nothing, are compiled with runtime checks.
         match unsafe { Executor::new_unchecked(self.gpu, recording, params, GUARD) } {

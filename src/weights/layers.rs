@@ -7,6 +7,18 @@ use crate::network::LayerSpec;
 use crate::op::{Op, StepParams};
 use crate::plan::Role;
 
+/// The convolutions, by name, whose layers a step's parameters are made of.
+pub(super) fn needed(role: Role, op: &Op) -> &'static [&'static str] {
+    match (role, op) {
+        (Role::Conv1 | Role::Bn1 | Role::Stem | Role::StemBn, _) => &["conv1"],
+        (Role::Conv2 | Role::Bn2, _) => &["conv2"],
+        (_, Op::JoinedConv { .. }) => &["conv3", "downsample.0"],
+        (Role::Conv3 | Role::Bn3, _) => &["conv3"],
+        (Role::Downsample | Role::DownsampleBn, _) => &["downsample.0"],
+        _ => &[],
+    }
+}
+
 /// A convolution's weights and the norm behind it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layer {
@@ -39,13 +51,7 @@ impl Layers {
 
     /// The parameters of a step; none for one that has none.
     pub fn step_params(&self, role: Role, op: &Op) -> Result<StepParams, WeightsError> {
-        let conv_name = match role {
-            Role::Conv1 | Role::Bn1 | Role::Stem | Role::StemBn => "conv1",
-            Role::Conv2 | Role::Bn2 => "conv2",
-            Role::Conv3 | Role::Bn3 => "conv3",
-            Role::Downsample | Role::DownsampleBn => "downsample.0",
-            _ => return Ok(StepParams::None),
-        };
+        let Some(conv_name) = needed(role, op).first() else { return Ok(StepParams::None) };
         let Some(layer) = self.find(conv_name) else { return Ok(StepParams::None) };
         match (op, self.find("downsample.0")) {
             (Op::Conv { epilogue, .. }, _) if !epilogue.bias => {

@@ -1,9 +1,9 @@
 //! Reading one block out of a state dict: what its shapes say of it, what is missing, and what does not belong.
 
-use super::StateDict;
 use super::block::BlockOptions;
 use super::fold::Affine;
 use super::layers::Layer;
+use super::{Checkpoint, StateDict};
 use crate::error::{Result, SpecError, WeightsError};
 use crate::network::{Bottleneck, EXPANSION, Norm};
 use crate::op::Conv;
@@ -11,6 +11,8 @@ use crate::op::Conv;
 /// Reads one block's tensors.
 pub(super) struct Reader<'a> {
     dict: &'a StateDict,
+    /// Knows keys by torchvision's names; without it the names are the keys.
+    checkpoint: Option<&'a Checkpoint>,
     prefix: String,
     norm: Norm,
 }
@@ -18,11 +20,17 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(dict: &'a StateDict, prefix: &str, norm: Norm) -> Self {
         let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
-        Self { dict, prefix: format!("{prefix}{dot}"), norm }
+        Self { dict, checkpoint: None, prefix: format!("{prefix}{dot}"), norm }
+    }
+
+    /// A part of a checkpoint's network; the prefix is torchvision's.
+    pub fn of_checkpoint(dict: &'a StateDict, checkpoint: &'a Checkpoint, prefix: &str) -> Self {
+        Self { checkpoint: Some(checkpoint), ..Self::new(dict, prefix, checkpoint.network().norm()) }
     }
 
     fn key(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        let name = format!("{}{name}", self.prefix);
+        self.checkpoint.and_then(|checkpoint| checkpoint.key(&name)).map(str::to_owned).unwrap_or(name)
     }
 
     fn has(&self, name: &str) -> bool {

@@ -86,7 +86,7 @@ class Network:
             maps[f"layer{stage + 1}"] = x
         maps["pooled"] = x.mean((2, 3), keepdim=True)
         logits = F.linear(maps["pooled"].flatten(1), tensor("fc.weight", (1000, 2048)), tensor("fc.bias", (1000,)))
-        return {**maps, "output": logits}
+        return {**maps, "logits": logits}
 
 
 NETWORKS = {
@@ -113,7 +113,7 @@ def main():
                 values = [float(f"{flat[index].item():.9g}") for index in at]
                 tensors[key] = {"shape": list(value.shape), "largest": float(f"{flat.abs().max():.9g}"), "values": values}
             cases.append({"network": name, "input": shape, "tensors": tensors})
-            print(name, shape, tensors["output"]["largest"], flush=True)
+            print(name, shape, tensors["logits"]["largest"], flush=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     pathlib.Path(__file__).with_name("network.json").write_text(f"[\n{lines}\n]\n")
 
