@@ -1,4 +1,4 @@
-// max_pool: the largest of 3x3 pixels at stride 2, padding 1 left out, per channel. Bound by memory: an output vec4 per invocation,
+// max_pool: the largest of 3x3 pixels at stride 2, of those in the image, per channel. Bound by memory: an output vec4 per invocation,
 // neighbours side by side, so that the nine loads of neighbours meet in the cache.
 //#include shared/pool
 
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let column = at - pixel * params.vec4_per_pixel;
     let line = pixel / params.out_width;
     let image = line / params.out_height;
-    // The pixel in the middle is always inside the image, and stands in for those that are not.
+    // This pixel of the window, its middle or its first, is always inside the image, and stands in for those that are not.
     let y = (line - image * params.out_height) * 2u;
     let x = (pixel - line * params.out_width) * 2u;
     let first_line = image * params.in_height;
@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
         for (var tap_x = 0u; tap_x < 3u; tap_x += 1u) {
             // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
-            let tap = vec2<u32>(x, y) + vec2<u32>(tap_x, tap_y) - vec2<u32>(1u);
+            let tap = vec2<u32>(x, y) + vec2<u32>(tap_x, tap_y) - vec2<u32>(params.padding);
             let inside = tap.x < params.in_width && tap.y < params.in_height;
             let near = select(vec2<u32>(x, y), tap, inside);
             largest = larger(largest, src[((first_line + near.y) * params.in_width + near.x) * params.vec4_per_pixel + column]);

@@ -7,6 +7,7 @@ struct Params {
     in_width: u32,
     out_height: u32,
     out_width: u32,
+    padding: u32,       // lines and columns that the first window begins before the image
     scale: u32,         // the bits of the f32 that a sum of a whole image is multiplied by
 }
 

@@ -140,57 +140,75 @@ impl Network {
         &mut self.executor
     }
 
-    /// What the [reference](mod@crate::reference) says for the same steps, on the CPU in f64: the logits of one run's images.
+    /// What [`Network::run`] should return: the [reference](mod@crate::reference)'s tensors for the same steps, on the CPU in
+    /// f64. Slow, and with all parameters in memory at once.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for an input of another shape than [`Network::input_shape`], and as [`Network::load`].
-    pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<HostTensor> {
-        let params = weights.params(&self.recording().plan)?;
-        Ok(reference::run(self.recording(), &params, input)?)
+    /// [`ShapeError::Mismatch`] for images of another size, and what [`NetworkWeights::step_params`] says of the weights.
+    pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
+        let (recording, (ids, names)) = (self.recording(), self.named(|_| true));
+        let params = weights.params(&recording.plan)?;
+        let run = |part: &HostTensor| Ok(reference::run_to(recording, &params, part, &ids)?);
+        Ok(names.into_iter().zip(in_parts(recording, input, &ids, run)?).collect())
     }
 
-    /// How far [`Network::logits`] may be from [`Network::reference`]: by the element type and the longest sum of the plan.
+    /// How far [`Network::run`] may be from [`Network::reference`]: by the element type and the longest sum of the plan.
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
     }
 
     fn one(&mut self, input: &HostTensor, id: TensorId) -> Result<HostTensor> {
-        let mut found = self.in_parts(input, &[id])?;
-        Ok(found.remove(0))
+        Ok(self.run_parts(input, &[id])?.remove(0))
     }
 
     fn tensors(&mut self, input: &HostTensor, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, HostTensor)>> {
-        let plan = &self.recording().plan;
-        let all = plan.kept.iter().copied().chain([plan.output]);
-        let (ids, names): (Vec<TensorId>, Vec<String>) =
-            all.map(|id| (id, plan.tensor(id).name.clone())).filter(|(_, name)| wanted(name)).unzip();
-        Ok(names.into_iter().zip(self.in_parts(input, &ids)?).collect())
+        let (ids, names) = self.named(wanted);
+        Ok(names.into_iter().zip(self.run_parts(input, &ids)?).collect())
     }
 
-    /// Some tensors of a batch, run in as many parts as it takes. The last part is filled up with zeros.
-    fn in_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
-        let (part, whole) = (self.input_shape(), input.shape());
-        if (whole.c, whole.h, whole.w) != (part.c, part.h, part.w) {
-            let (expected, found) = (Shape { n: whole.n, ..part }.dims().to_vec(), whole.dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
-        }
-        let image = whole.len() / whole.n;
-        let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
-        for images in input.data().chunks(part.n * image) {
-            let mut values = images.to_vec();
-            values.resize(part.len(), 0.0);
-            let output = self.executor.run(&HostTensor::new(part, values)?)?;
-            for (&id, found) in ids.iter().zip(&mut found) {
-                let kept = if id == self.recording().plan.output { None } else { Some(self.executor.kept(id)?) };
-                let data = kept.as_ref().unwrap_or(&output).data();
-                found.extend_from_slice(&data[..data.len() / part.n * (images.len() / image)]);
-            }
-        }
+    /// What can be returned and is wanted, in the plan's order.
+    fn named(&self, wanted: impl Fn(&str) -> bool) -> (Vec<TensorId>, Vec<String>) {
         let plan = &self.recording().plan;
-        let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
-        Ok(ids.iter().zip(found).map(|(&id, data)| HostTensor::new(shape(id), data)).collect::<Result<_, _>>()?)
+        let all = plan.kept.iter().copied().chain([plan.output]);
+        all.map(|id| (id, plan.tensor(id).name.clone())).filter(|(_, name)| wanted(name)).unzip()
     }
+
+    fn run_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
+        let recording = self.recording().clone();
+        let output = recording.plan.output;
+        in_parts(&recording, input, ids, |part| {
+            let logits = self.executor.run(part)?;
+            let tensor = |&id: &TensorId| if id == output { Ok(logits.clone()) } else { self.executor.kept(id) };
+            ids.iter().map(tensor).collect()
+        })
+    }
+}
+
+/// Some tensors of a batch, run in as many parts as it takes. The last part is filled up with zeros.
+fn in_parts(
+    recording: &Recording,
+    input: &HostTensor,
+    ids: &[TensorId],
+    mut run: impl FnMut(&HostTensor) -> Result<Vec<HostTensor>>,
+) -> Result<Vec<HostTensor>> {
+    let plan = &recording.plan;
+    let (part, whole) = (plan.tensor(plan.input).shape, input.shape());
+    if (whole.c, whole.h, whole.w) != (part.c, part.h, part.w) {
+        let (expected, found) = (Shape { n: whole.n, ..part }.dims().to_vec(), whole.dims().to_vec());
+        return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
+    }
+    let image = whole.len() / whole.n;
+    let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
+    for images in input.data().chunks(part.len()) {
+        let mut values = images.to_vec();
+        values.resize(part.len(), 0.0);
+        for (tensor, found) in run(&HostTensor::new(part, values)?)?.into_iter().zip(&mut found) {
+            found.extend_from_slice(&tensor.data()[..tensor.data().len() / part.n * (images.len() / image)]);
+        }
+    }
+    let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
+    Ok(ids.iter().zip(found).map(|(&id, data)| HostTensor::new(shape(id), data)).collect::<Result<_, _>>()?)
 }
 
 /// As much of a batch as one run can take: its largest tensor must fit one binding.

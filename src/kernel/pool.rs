@@ -3,10 +3,11 @@
 use super::host::host_struct;
 use super::{Capabilities, Kernel, Problem, elementwise};
 use crate::error::GpuError;
+use crate::op::Op;
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/pool.wgsl`.
-    PoolParams { vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, scale }
+    PoolParams { vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, padding, scale }
 }
 
 /// `Params` and workgroups of a pool: one `vec4` of its output per invocation.
@@ -18,6 +19,10 @@ pub(super) fn dispatch(
     let (image, _) = problem.inputs[0];
     let (output, layout) = problem.output;
     let (vec4s, workgroups) = elementwise::grid(kernel, problem, capabilities)?;
+    let padding = match problem.op {
+        Op::MaxPool { windows, .. } => windows.padding() as u32,
+        _ => 0,
+    };
     let params = PoolParams {
         vec4s,
         vec4_per_pixel: layout.vec4_per_pixel() as u32,
@@ -26,6 +31,7 @@ pub(super) fn dispatch(
         in_width: image.w as u32,
         out_height: output.h as u32,
         out_width: output.w as u32,
+        padding,
         scale: (1.0 / (image.h * image.w) as f32).to_bits(),
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))

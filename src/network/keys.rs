@@ -33,7 +33,7 @@ impl ResNet {
     #[must_use]
     pub fn state_dict_shapes(&self) -> Vec<(String, Vec<usize>)> {
         let mut keys = Keys { norm: self.norm(), shapes: Vec::new() };
-        let Stem { in_channels, planes } = self.stem();
+        let Stem { in_channels, planes, .. } = self.stem();
         keys.push("conv1", "weight", &[planes, in_channels, Stem::KERNEL, Stem::KERNEL]);
         keys.norm("bn1", planes);
         for (name, block) in self.blocks() {

@@ -153,7 +153,7 @@ impl Planner {
         let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
         let x = self.conv_norm((Role::Stem, Role::StemBn), conv, true, self.plan.input, layout)?;
-        self.step(Role::MaxPool, Op::MaxPool { channels: stem.planes }, &[x], layout)
+        self.step(Role::MaxPool, Op::MaxPool { channels: stem.planes, windows: stem.pool }, &[x], layout)
     }
 
     fn bottleneck(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BlockKind, BlockSpec, Norm, StrideIn};
+use crate::op::PoolWindows;
 
 /// The layers before the first stage: a 7x7 convolution, its norm and ReLU, and a max pool. Their strides shrink an image by
 /// four.
@@ -12,6 +13,8 @@ pub struct Stem {
     pub in_channels: usize,
     /// Channels that the convolution and the pool write.
     pub planes: usize,
+    /// Which windows the pool has.
+    pub pool: PoolWindows,
 }
 
 impl Stem {
@@ -25,8 +28,6 @@ impl Stem {
     pub const POOL_KERNEL: usize = 3;
     /// The max pool's stride.
     pub const POOL_STRIDE: usize = 2;
-    /// The max pool's padding.
-    pub const POOL_PADDING: usize = 1;
 }
 
 /// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear layer.
@@ -161,6 +162,9 @@ impl fmt::Display for ResNet {
         }
         if self.stem().in_channels != 3 {
             write!(f, ", {} input channels", self.stem().in_channels)?;
+        }
+        if self.stem().pool == PoolWindows::CeilMode {
+            f.write_str(", max pool in ceil mode")?;
         }
         if self.output_stride() != 32 {
             write!(f, ", output stride {}", self.output_stride())?;

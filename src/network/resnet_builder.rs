@@ -4,6 +4,7 @@ use super::limits::{check_at_most, check_eps, check_size};
 use super::resnet::block_name;
 use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, Stem, StrideIn};
 use crate::error::SpecError;
+use crate::op::PoolWindows;
 
 /// The most stages: beyond, strides and dilations that double would leave what a block may have.
 const MAX_STAGES: usize = 16;
@@ -26,6 +27,7 @@ pub struct ResNetBuilder {
     replace_stride_with_dilation: Vec<bool>,
     multi_grid: Vec<usize>,
     stride_in: StrideIn,
+    max_pool: PoolWindows,
     norm: Norm,
 }
 
@@ -44,6 +46,7 @@ impl ResNet {
             replace_stride_with_dilation: Vec::new(),
             multi_grid: Vec::new(),
             stride_in: StrideIn::default(),
+            max_pool: PoolWindows::default(),
             norm: Norm::default(),
         }
     }
@@ -113,6 +116,12 @@ impl ResNetBuilder {
         self
     }
 
+    /// Which windows the stem's max pool has. Default [`PoolWindows::Padded`]; networks that came from Caffe have the other.
+    pub fn max_pool(mut self, windows: PoolWindows) -> Self {
+        self.max_pool = windows;
+        self
+    }
+
     /// The norm layer behind every convolution. Default BatchNorm2d with eps 1e-5.
     pub fn norm_layer(mut self, norm: Norm) -> Self {
         self.norm = norm;
@@ -128,7 +137,7 @@ impl ResNetBuilder {
         let stages = self.stages(&planes)?;
         Ok(ResNet {
             kind: self.kind,
-            stem: Stem { in_channels: self.in_channels, planes: self.stem_planes },
+            stem: Stem { in_channels: self.in_channels, planes: self.stem_planes, pool: self.max_pool },
             depths: self.depths,
             planes,
             groups: self.groups,

@@ -21,6 +21,28 @@ pub struct Epilogue {
     pub relu: bool,
 }
 
+/// Where the windows of a max pool (3x3, stride 2) begin, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PoolWindows {
+    /// `MaxPool2d(3, 2, padding=1)`, torchvision's: the first window's middle is the first pixel.
+    #[default]
+    Padded,
+    /// `MaxPool2d(3, 2, ceil_mode=True)`, Caffe's: the first window begins at the first pixel, and the last one may reach
+    /// beyond the image.
+    CeilMode,
+}
+
+impl PoolWindows {
+    /// Rows and columns that the first window begins before the image.
+    #[must_use]
+    pub fn padding(self) -> usize {
+        match self {
+            Self::Padded => 1,
+            Self::CeilMode => 0,
+        }
+    }
+}
+
 /// One operation. Its inputs are listed with each variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -49,10 +71,12 @@ pub enum Op {
         /// Whether ReLU follows.
         relu: bool,
     },
-    /// The largest of 3x3 pixels, stride 2, padding 1, which never counts; NaN if one of them is. Input: image.
+    /// The largest of 3x3 pixels, stride 2, of those in the image; NaN if one of them is. Input: image.
     MaxPool {
         /// Channels.
         channels: usize,
+        /// Where the windows begin.
+        windows: PoolWindows,
     },
     /// The mean of all pixels of an image, as one pixel. Input: image.
     GlobalAvgPool {
@@ -96,9 +120,10 @@ impl Op {
                 same("shortcut", main.output_shape(image)?, shortcut.output_shape(x)?)
             }
             (Op::BatchNorm { channels, .. }, &[image]) => same("input", Shape { c: channels, ..image }, image),
-            (Op::MaxPool { channels }, &[image]) => {
+            (Op::MaxPool { channels, windows }, &[image]) => {
                 same("input", Shape { c: channels, ..image }, image)?;
-                let half = |size: usize| (size - 1) / 2 + 1;
+                // A single pixel has no window in ceil mode, as in PyTorch.
+                let half = |size: usize| (size + windows.padding()) / 2;
                 Shape::new(image.n, channels, half(image.h), half(image.w))
             }
             (Op::GlobalAvgPool { channels }, &[image]) => {

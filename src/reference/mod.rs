@@ -26,9 +26,23 @@ pub struct Tensor64 {
 /// [`ShapeError::Mismatch`] when the input is not the one that was planned for, [`ShapeError::Length`] when the parameters are
 /// not those of the steps.
 pub fn run(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
-    let every = tensors(recording, params, input)?;
-    let output = &every[recording.plan.output.0];
-    HostTensor::new(output.shape, output.data.iter().map(|&value| value as f32).collect())
+    Ok(run_to(recording, params, input, &[recording.plan.output])?.remove(0))
+}
+
+/// Like [`run`], but returns these tensors of the plan.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_to(
+    recording: &Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+    tensors: &[TensorId],
+) -> Result<Vec<HostTensor>, ShapeError> {
+    let every = self::tensors(recording, params, input)?;
+    let rounded =
+        |tensor: &Tensor64| HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect());
+    tensors.iter().map(|id| rounded(&every[id.0])).collect()
 }
 
 /// Like [`run`], and also how near the sums came to where f32 stops being exact.

@@ -37,7 +37,7 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
             add(&mut values, &inputs[1].data);
             finish(values, relu)
         }
-        (Op::MaxPool { .. }, _) => max_pool(inputs[0], output),
+        (Op::MaxPool { windows, .. }, _) => max_pool(inputs[0], windows.padding(), output),
         (Op::GlobalAvgPool { .. }, _) => {
             let plane = inputs[0].shape.h * inputs[0].shape.w;
             inputs[0].data.chunks_exact(plane).map(|values| values.iter().sum::<f64>() / plane as f64).collect()
@@ -47,14 +47,14 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
 }
 
 /// The largest of 3x3 values at stride 2, padding left out; NaN wins, as in PyTorch.
-fn max_pool(image: &Tensor64, output: Shape) -> Vec<f64> {
+fn max_pool(image: &Tensor64, padding: usize, output: Shape) -> Vec<f64> {
     let Shape { h, w, .. } = image.shape;
     let mut values = Vec::with_capacity(output.len());
     for plane in image.data.chunks_exact(h * w) {
         for (y, x) in (0..output.h).flat_map(|y| (0..output.w).map(move |x| (y, x))) {
             let mut largest = f64::NEG_INFINITY;
-            for in_y in (2 * y).saturating_sub(1)..(2 * y + 2).min(h) {
-                for in_x in (2 * x).saturating_sub(1)..(2 * x + 2).min(w) {
+            for in_y in (2 * y).saturating_sub(padding)..(2 * y + 3 - padding).min(h) {
+                for in_x in (2 * x).saturating_sub(padding)..(2 * x + 3 - padding).min(w) {
                     let value = plane[in_y * w + in_x];
                     largest = if value > largest || value.is_nan() { value } else { largest };
                 }

@@ -51,7 +51,7 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
         }
         Op::BatchNorm { channels, .. }
         | Op::Add { channels, .. }
-        | Op::MaxPool { channels }
+        | Op::MaxPool { channels, .. }
         | Op::GlobalAvgPool { channels } => {
             let layout = ChannelLayout::dense(channels);
             (vec![layout; op.input_count()], layout)

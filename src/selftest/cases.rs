@@ -8,7 +8,7 @@
 
 use super::case::{Case, layouts};
 use crate::kernel::{Family, Kernel, Tile};
-use crate::op::{Conv, Epilogue, Op};
+use crate::op::{Conv, Epilogue, Op, PoolWindows};
 use crate::tensor::{ChannelLayout, Shape};
 
 /// What a kernel computes, as far as the choice of cases goes.
@@ -51,7 +51,7 @@ impl Kind {
             Self::Norm => Op::BatchNorm { channels: 4, relu: true },
             Self::Stem => Op::Conv { conv: Conv::conv7x7(4, 4, 2), epilogue: plain },
             Self::Add => Op::Add { channels: 4, relu: true },
-            Self::MaxPool => Op::MaxPool { channels: 4 },
+            Self::MaxPool => Op::MaxPool { channels: 4, windows: PoolWindows::Padded },
             Self::AvgPool => Op::GlobalAvgPool { channels: 4 },
         };
         Self::ALL.into_iter().find(|kind| Family::of(&sample(kind)).contains(&family))
@@ -128,6 +128,15 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
         apart.output_layout = ChannelLayout::grouped(15, 3);
         all.push(apart);
     }
+    if kind == Kind::MaxPool {
+        // Windows that end inside the image, and beyond it.
+        for (name, h, w) in [("ceil mode, odd sides", 7, 11), ("ceil mode, even sides", 6, 10)] {
+            let mut ceil = case(kind, kernel, Size::new(name, [2, 3, 5], [1, 6]));
+            ceil.op = Op::MaxPool { channels: 6, windows: PoolWindows::CeilMode };
+            ceil.first = Shape { h, w, ..ceil.first };
+            all.push(ceil);
+        }
+    }
     all
 }
 
@@ -183,7 +192,10 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
             let conv = Conv { dilation: size.dilation, ..Conv::conv7x7(input, output, stride) };
             (Op::Conv { conv, epilogue }, size.image(), None)
         }
-        Kind::MaxPool => (Op::MaxPool { channels: output }, Shape { c: output, ..size.image() }, None),
+        Kind::MaxPool => {
+            let (windows, image) = (PoolWindows::Padded, Shape { c: output, ..size.image() });
+            (Op::MaxPool { channels: output, windows }, image, None)
+        }
         // The sizes are the image's, of a power of two pixels, so that the mean is exact.
         Kind::AvgPool => (Op::GlobalAvgPool { channels: output }, out, None),
         Kind::Norm => (Op::BatchNorm { channels: output, relu }, out, None),

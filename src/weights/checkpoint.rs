@@ -6,6 +6,7 @@ use super::detect::Tensors;
 use super::{Naming, StateDict};
 use crate::error::{Result, WeightsError};
 use crate::network::{Norm, ResNet, StrideIn};
+use crate::op::PoolWindows;
 
 /// Anything with keys and shapes. To find out which network a checkpoint is of takes no more.
 pub trait Shapes {
@@ -46,6 +47,8 @@ pub struct CheckpointOptions {
     pub norm: Norm,
     /// Which convolution of a Bottleneck strides.
     pub stride_in: StrideIn,
+    /// Which windows the stem's max pool has.
+    pub max_pool: PoolWindows,
     /// As [`ResNetBuilder::replace_stride_with_dilation`](crate::network::ResNetBuilder::replace_stride_with_dilation).
     pub replace_stride_with_dilation: Vec<bool>,
     /// As [`ResNetBuilder::multi_grid`](crate::network::ResNetBuilder::multi_grid).

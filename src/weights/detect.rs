@@ -101,6 +101,7 @@ impl<'a> Tensors<'a> {
             .classes(self.classes())
             .norm_layer(options.norm)
             .stride_in(options.stride_in)
+            .max_pool(options.max_pool)
             .replace_stride_with_dilation(options.replace_stride_with_dilation.clone())
             .multi_grid(options.multi_grid.clone());
         // A BasicBlock has neither; where its shapes say otherwise, the comparison names them.

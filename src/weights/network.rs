@@ -78,7 +78,7 @@ impl NetworkWeights {
         match step.role {
             Role::MaxPool | Role::AvgPool => Ok(StepParams::None),
             Role::Stem | Role::StemBn => {
-                let Stem { in_channels, planes } = spec.stem();
+                let Stem { in_channels, planes, .. } = spec.stem();
                 let conv = Conv::conv7x7(in_channels, planes, Stem::STRIDE);
                 let stem = LayerSpec { conv_name: "conv1", norm_name: "bn1", conv };
                 self.layer_params("", &[stem], step)

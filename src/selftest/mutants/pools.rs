@@ -14,7 +14,7 @@ const MAX: &[Mutant] = mutants! { MaxPool, "max_pool":
     "stride_lost_in_x" SwappedStride { "max_pool": "params.out_width) * 2u" => "params.out_width) * 1u" }
     "last_tap" OffByOne { "max_pool": "tap_x < 3u" => "tap_x < 2u" }
     "last_line_of_taps" OffByOne { "max_pool": "tap_y < 3u" => "tap_y < 2u" }
-    "padding_lost" OffByOne { "max_pool": "- vec2<u32>(1u)" => "" }
+    "padding_lost" OffByOne { "max_pool": "- vec2<u32>(params.padding)" => "" }
     "right_edge" OffByOne { "max_pool": "tap.x < params.in_width" => "tap.x <= params.in_width" }
     "bottom_edge" OffByOne { "max_pool": "tap.y < params.in_height" => "tap.y <= params.in_height" }
     "first_image_only" WrongGroup { "max_pool": "let first_line = image * params.in_height" => "let first_line = 0u" }
