@@ -11,6 +11,7 @@ use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
 use super::error::CliError;
+use super::network_args::RunArgs;
 
 /// ResNet Bottleneck blocks on any GPU: PyTorch's numbers, one command buffer per block.
 ///
@@ -40,6 +41,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Write every kernel in another language, for whoever ports or audits them.
     Shaders(ShadersArgs),
+    /// Run a whole network on one input file: logits, or every feature map.
+    Run(RunArgs),
     /// Test whether this device and its driver compute right.
     Selftest(SelftestArgs),
 }
@@ -112,12 +115,41 @@ pub struct SpecArgs {
     /// DeepLab's form: dilation and padding of the 3x3 convolution, with groups 1 and base width 64.
     #[arg(long, value_name = "R", allow_negative_numbers = true, conflicts_with = "dilation")]
     pub rate: Option<usize>,
+    /// Its norms.
+    #[command(flatten)]
+    pub norm: NormArgs,
+    /// How it is run.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Which norm layer.
+#[derive(Debug, Args)]
+pub struct NormArgs {
     /// Added to the variance by the norms.
     #[arg(long, value_name = "E", default_value_t = 1e-5, allow_hyphen_values = true)]
     pub eps: f64,
     /// The norm layer: batch, frozen or identity.
     #[arg(long, value_name = "NORM", default_value = "batch")]
     pub norm: String,
+}
+
+impl NormArgs {
+    /// The norm layer by its short name, or by PyTorch's.
+    pub fn norm(&self) -> Result<Norm, CliError> {
+        let name = match self.norm.as_str() {
+            "batch" => "BatchNorm2d",
+            "frozen" => "FrozenBatchNorm2d",
+            "identity" => "Identity",
+            other => other,
+        };
+        Ok(Norm::from_name(name, self.eps).map_err(wgpu_bottleneck::Error::from)?)
+    }
+}
+
+/// How a block or a network is run, and where.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
     /// Which plan to run.
     #[arg(long, value_enum, default_value_t = PlanArg::Fused)]
     pub plan: PlanArg,
@@ -127,6 +159,18 @@ pub struct SpecArgs {
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
+}
+
+impl EngineArgs {
+    /// How it is loaded.
+    pub fn load_options(&self) -> LoadOptions {
+        let plan = match self.plan {
+            PlanArg::Fused => PlanKind::Fused,
+            PlanArg::Unfused => PlanKind::Unfused,
+        };
+        let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
+        LoadOptions { plan, kernels, ..Default::default() }
+    }
 }
 
 /// `bottleneck block`.
@@ -265,28 +309,7 @@ impl SpecArgs {
             (groups, base_width) = (Some(1), Some(64));
         }
         let dilation = self.rate.or(self.dilation).unwrap_or(1);
-        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm: self.norm()? })
-    }
-
-    /// The norm layer by its short name, or by PyTorch's.
-    fn norm(&self) -> Result<Norm, CliError> {
-        let name = match self.norm.as_str() {
-            "batch" => "BatchNorm2d",
-            "frozen" => "FrozenBatchNorm2d",
-            "identity" => "Identity",
-            other => other,
-        };
-        Ok(Norm::from_name(name, self.eps).map_err(wgpu_bottleneck::Error::from)?)
-    }
-
-    /// How the block is loaded.
-    pub fn load_options(&self) -> LoadOptions {
-        let plan = match self.plan {
-            PlanArg::Fused => PlanKind::Fused,
-            PlanArg::Unfused => PlanKind::Unfused,
-        };
-        let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
-        LoadOptions { plan, kernels, ..Default::default() }
+        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm: self.norm.norm()? })
     }
 }
 

@@ -13,14 +13,14 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
     let block = args.spec.block()?;
     let input = read_input(&args.input)?;
-    let options = args.spec.load_options();
+    let options = args.spec.engine.load_options();
     // What is wrong with the files is said before, and whether or not, there is a GPU.
     network::plan_block(block.spec(), input.shape(), options.plan).map_err(CliError::in_file(&args.input))?;
-    let gpu = args.spec.adapter.gpu()?;
+    let gpu = args.spec.engine.adapter.gpu()?;
     let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
     let out = model.run(&input)?;
     let checked = if args.verify { Some(verify(&model, &input, &out)?) } else { None };
-    output.write(&out)?;
+    output.write([("out", &out.shape().dims()[..], out.data())])?;
     output::progress(&summary(&gpu.describe(), &model, &input, &out, checked.as_ref()));
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
 use tempfile::TempPath;
-use wgpu_bottleneck::HostTensor;
 
 use super::error::CliError;
 
@@ -49,9 +48,12 @@ impl OutputFile {
         Ok(Self { path, present: Some(metadata) })
     }
 
-    /// Writes a safetensors file with the tensor `out` beside its place, then moves it there in one step.
-    pub fn write(&self, out: &HostTensor) -> Result<(), CliError> {
-        let bytes = serialize(out).map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
+    /// Writes a safetensors file with these tensors beside its place, then moves it there in one step.
+    pub fn write<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+    ) -> Result<(), CliError> {
+        let bytes = serialize(tensors).map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
         self.stage(&bytes)?.persist()
     }
 
@@ -150,9 +152,18 @@ fn same_file(path: &Path, metadata: &Metadata, other: &Path) -> bool {
     fs::canonicalize(other).is_ok_and(|other| other == path)
 }
 
-/// A safetensors file with the one tensor `out`, f32, little-endian.
-fn serialize(out: &HostTensor) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes: Vec<u8> = out.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, out.shape().dims().to_vec(), &bytes)?;
-    safetensors::serialize([("out", view)], None)
+/// A safetensors file of f32 tensors, little-endian.
+fn serialize<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes = |(name, dims, values): (&'a str, &'a [usize], &'a [f32])| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name, dims, bytes)
+    };
+    let tensors: Vec<_> = tensors.into_iter().map(bytes).collect();
+    let views: Result<Vec<_>, safetensors::SafeTensorError> = tensors
+        .iter()
+        .map(|(name, dims, bytes)| Ok((*name, TensorView::new(Dtype::F32, dims.to_vec(), bytes)?)))
+        .collect();
+    safetensors::serialize(views?, None)
 }

@@ -12,8 +12,10 @@ mod devices;
 mod error;
 mod files;
 mod forced;
+mod network_args;
 mod output;
 mod plan;
+mod run;
 mod seeded;
 mod selftest;
 mod shaders;
@@ -42,7 +44,7 @@ static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 /// The whole program.
 pub fn main() -> ExitCode {
     remember_panics();
-    let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+    let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|_| {
         let panic = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         output::error(&format!("internal error: {panic}"));
         EXIT_GPU
@@ -51,7 +53,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Parses, runs, reports. Returns the exit code.
-fn run() -> u8 {
+fn run_command() -> u8 {
     start_logging();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -63,6 +65,7 @@ fn run() -> u8 {
         Some(Command::Block(args)) => block::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Shaders(args)) => shaders::run(&args),
+        Some(Command::Run(args)) => run::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };
     match outcome {

@@ -19,14 +19,14 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
         Some(path) => read_input(path)?.shape(),
         None => Shape::named("--shape", &args.shape).map_err(wgpu_bottleneck::Error::from)?,
     };
-    let (device, capabilities) = match args.spec.adapter.adapter {
+    let (device, capabilities) = match args.spec.engine.adapter.adapter {
         Some(_) => {
-            let gpu = args.spec.adapter.gpu()?;
+            let gpu = args.spec.engine.adapter.gpu()?;
             (gpu.describe(), *gpu.capabilities())
         }
         None => (CORE.to_owned(), Capabilities::CORE),
     };
-    let recording = record(&[*block.spec()], input, &capabilities, &args.spec.load_options())?;
+    let recording = record(&[*block.spec()], input, &capabilities, &args.spec.engine.load_options())?;
     let shown = Shown { block: block.spec(), recording: &recording, device: &device };
     if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }
 }

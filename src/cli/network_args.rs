@@ -1,0 +1,162 @@
+//! The arguments of the commands that run whole networks, and what they mean to the library.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use wgpu_bottleneck::gpu::Memory;
+use wgpu_bottleneck::network::ResNet;
+use wgpu_bottleneck::op::PoolWindows;
+use wgpu_bottleneck::{Checkpoint, CheckpointOptions, Error, Network, NetworkWeights, StateDict, StrideIn};
+
+use super::args::{EngineArgs, NormArgs};
+use super::error::CliError;
+use super::output;
+
+/// Where a Bottleneck strides.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum StrideInArg {
+    /// In the 3x3 convolution, as torchvision (v1.5).
+    #[value(name = "3x3")]
+    Conv3x3,
+    /// In the first 1x1 convolution, as the original (v1).
+    #[value(name = "1x1")]
+    Conv1x1,
+}
+
+/// The windows of the stem's max pool.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MaxPoolArg {
+    /// MaxPool2d(3, 2, padding=1), as torchvision.
+    Padded,
+    /// MaxPool2d(3, 2, ceil_mode=True), as networks that came from Caffe.
+    Ceil,
+}
+
+/// Which network, and how it is to be run.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's keys.
+    #[arg(long, value_name = "W")]
+    pub weights: PathBuf,
+    /// The network, e.g. resnet50, resnext50_32x4d; auto reads depths, widths, groups and classes from the weights' shapes.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub model: String,
+    /// What every key of the network begins with, e.g. `backbone.`; unset: what common wrappers have put before all keys.
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
+    /// For each stage behind the first, whether its stride becomes a dilation: output stride 8 is false,true,true
+    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4
+    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
+    pub multi_grid: Vec<usize>,
+    /// Which convolution of a block strides.
+    #[arg(long, value_enum, value_name = "CONV", default_value_t = StrideInArg::Conv3x3)]
+    pub stride_in: StrideInArg,
+    /// The windows of the stem's max pool.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = MaxPoolArg::Padded)]
+    pub max_pool: MaxPoolArg,
+    /// Its norms.
+    #[command(flatten)]
+    pub norm: NormArgs,
+    /// How it is run.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Say how much device memory it takes: packed weights, workspace, staging.
+    #[arg(long)]
+    pub memory: bool,
+}
+
+impl NetworkArgs {
+    /// The network's weights, its specification checked against them.
+    pub fn weights(&self) -> Result<NetworkWeights, CliError> {
+        let options = self.options()?;
+        let named = match self.model.as_str() {
+            "auto" => None,
+            name => Some(ResNet::named(name).map_err(Error::from)?),
+        };
+        let dict = StateDict::open(&self.weights)?;
+        let detected = Checkpoint::detect(&dict, &options);
+        let weights = match (named, detected) {
+            (None, _) => NetworkWeights::detect(dict, &options),
+            // Of a network with a name the classes are still free.
+            (Some(builder), detected) => {
+                let classes = detected.map_or(Some(1000), |checkpoint| checkpoint.network().classes());
+                let network = builder
+                    .classes(classes)
+                    .norm_layer(options.norm)
+                    .stride_in(options.stride_in)
+                    .max_pool(options.max_pool)
+                    .replace_stride_with_dilation(options.replace_stride_with_dilation)
+                    .multi_grid(options.multi_grid)
+                    .build()
+                    .map_err(Error::from)?;
+                NetworkWeights::matching(dict, &network, options.prefix.as_deref())
+            }
+        };
+        weights.map_err(CliError::in_file(&self.weights))
+    }
+
+    /// What the file does not say of the network.
+    fn options(&self) -> Result<CheckpointOptions, CliError> {
+        Ok(CheckpointOptions {
+            prefix: self.prefix.clone(),
+            norm: self.norm.norm()?,
+            stride_in: match self.stride_in {
+                StrideInArg::Conv3x3 => StrideIn::Conv2,
+                StrideInArg::Conv1x1 => StrideIn::Conv1,
+            },
+            max_pool: match self.max_pool {
+                MaxPoolArg::Padded => PoolWindows::Padded,
+                MaxPoolArg::Ceil => PoolWindows::CeilMode,
+            },
+            replace_stride_with_dilation: self.replace_stride_with_dilation.clone(),
+            multi_grid: self.multi_grid.clone(),
+        })
+    }
+
+    /// Says how much memory a network takes, if that is asked for.
+    pub fn tell_memory(&self, network: &Network) {
+        if self.memory {
+            output::progress(&memory_line(&network.memory()));
+        }
+    }
+}
+
+/// Device memory, part by part.
+fn memory_line(memory: &Memory) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+    let parts = [
+        ("packed weights", memory.weights),
+        ("workspace", memory.workspace),
+        ("parameters", memory.params),
+        ("input", memory.input),
+        ("output", memory.output),
+        ("staging", memory.staging),
+    ];
+    let parts: Vec<String> = parts.into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+    format!("device memory: {}; in all {}", parts.join(", "), mib(memory.total()))
+}
+
+/// `bottleneck run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// A file with a tensor `input` (NCHW, already normalised); other tensors in it are ignored.
+    #[arg(long, value_name = "IN.safetensors")]
+    pub input: PathBuf,
+    /// The file to write, with a tensor `logits`, or `pooled` for a network without classes. It appears whole or not at all.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub output: PathBuf,
+    /// Also write `stem`, `layer1`, `layer2`, ... (NCHW) and `pooled`.
+    #[arg(long)]
+    pub features: bool,
+    /// Images per run; unset: all at once, as far as the device's limits go.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
+    /// Also run the reference on the CPU, and fail where a result is beyond tolerance.
+    #[arg(long)]
+    pub verify: bool,
+}

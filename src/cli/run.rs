@@ -1,0 +1,82 @@
+//! `bottleneck run`: one network, one input file, one output file.
+
+use wgpu_bottleneck::network;
+use wgpu_bottleneck::tensor::{Comparison, compare};
+use wgpu_bottleneck::{HostTensor, Network, NetworkWeights, Shape};
+
+use super::args::read_input;
+use super::error::CliError;
+use super::files::OutputFile;
+use super::network_args::RunArgs;
+use super::output::{self, count};
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Result<(), CliError> {
+    let output = OutputFile::check(&args.output, &[&args.input, &args.network.weights])?;
+    let weights = args.network.weights()?;
+    let input = read_input(&args.input)?;
+    let shape =
+        Shape { n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)), ..input.shape() };
+    let options = args.network.engine.load_options();
+    // What is wrong with the files is said before, and whether or not, there is a GPU.
+    network::plan_network(weights.spec(), shape, options.plan).map_err(CliError::in_file(&args.input))?;
+    let gpu = args.network.engine.adapter.gpu()?;
+    let mut network = Network::load(&gpu, &weights, shape, &options)?;
+    args.network.tell_memory(&network);
+    let mut tensors = network.run(&input)?;
+    let checked = if args.verify { Some(verify(&network, &weights, &input, &tensors)?) } else { None };
+    if !args.features {
+        tensors.drain(..tensors.len() - 1);
+    }
+    let dims: Vec<Vec<usize>> = tensors.iter().map(|(name, tensor)| dims(name, tensor)).collect();
+    output.write(tensors.iter().zip(&dims).map(|((name, tensor), dims)| (&name[..], &dims[..], tensor.data())))?;
+    output::progress(&summary(&gpu.describe(), &network, &weights, &input, checked.as_ref()));
+    Ok(())
+}
+
+/// Feature maps are NCHW, vectors `[batch, channels]`, as PyTorch has them.
+fn dims(name: &str, tensor: &HostTensor) -> Vec<usize> {
+    let dims = tensor.shape().dims();
+    let is_vector = matches!(name, "pooled" | "logits");
+    dims[..if is_vector { 2 } else { 4 }].to_vec()
+}
+
+/// Holds every tensor against the reference's. Returns the worst comparison.
+fn verify(
+    network: &Network,
+    weights: &NetworkWeights,
+    input: &HostTensor,
+    found: &[(String, HostTensor)],
+) -> Result<Comparison, CliError> {
+    let mut worst: Option<Comparison> = None;
+    for ((name, expected), (_, found)) in network.reference(weights, input)?.iter().zip(found) {
+        let comparison = compare(expected, found, network.tolerance());
+        if !comparison.passed() {
+            return Err(CliError::Wrong(format!("{name}: {comparison}")));
+        }
+        if worst.as_ref().is_none_or(|worst| comparison.relative_error() > worst.relative_error()) {
+            worst = Some(comparison);
+        }
+    }
+    worst.ok_or_else(|| CliError::Wrong("there is nothing to compare".to_owned()))
+}
+
+/// One line that says what was run.
+fn summary(
+    adapter: &str,
+    network: &Network,
+    weights: &NetworkWeights,
+    input: &HostTensor,
+    checked: Option<&Comparison>,
+) -> String {
+    let recording = network.recording();
+    let (spec, input) = (weights.spec(), input.shape());
+    let dispatches = count(recording.dispatch_count(), "dispatch", "dispatches");
+    let buffers = count(recording.segments.len(), "command buffer", "command buffers");
+    let runs = count(input.n.div_ceil(network.input_shape().n), "run", "runs");
+    let verdict = match checked {
+        Some(worst) => format!("; verified, worst: {worst}, tolerance {:.1e}", worst.tolerance.relative),
+        None => String::new(),
+    };
+    format!("{adapter}: {spec}: {input} in {runs} of {dispatches}, {buffers}{verdict}")
+}
