@@ -3,15 +3,14 @@
 
 mod common;
 
-use common::dict::DictBuilder;
+use common::seeded_network::{uniform, weights};
 use common::{Outcome, targets};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use wgpu_bottleneck::gpu::LimitsChoice;
 use wgpu_bottleneck::tensor::compare;
 use wgpu_bottleneck::{
-    BlockKind, Gpu, GpuOptions, HostTensor, LoadOptions, Network, NetworkWeights, PlanKind, ResNet, Shape, StateDict,
-    StrideIn,
+    BlockKind, Gpu, GpuOptions, HostTensor, LoadOptions, Network, PlanKind, ResNet, Shape, StrideIn,
 };
 
 /// What is accepted, as a share of the largest value.
@@ -55,49 +54,11 @@ impl Expected {
     }
 }
 
-/// The values of network.py's `uniform`.
-fn uniform(name: &str, count: usize) -> impl Iterator<Item = f32> {
-    let start = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    (1..=count as u64).map(move |index| {
-        let z = start.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
-    })
-}
-
-/// The values of network.py's `tensor`.
-fn weight(name: &str, dims: &[usize]) -> Vec<f32> {
-    let values = uniform(name, dims.iter().product());
-    let part = name.rsplit('.').next().unwrap_or_default();
-    match part {
-        _ if dims.len() > 1 => {
-            let scale = (24.0 / dims[1..].iter().product::<usize>() as f64).sqrt() as f32;
-            values.map(|value| (value - 0.5) * scale).collect()
-        }
-        "weight" if name.contains(".bn3") => values.map(|value| value * 0.25 + 0.125).collect(),
-        "weight" | "running_var" => values.map(|value| value + 0.5).collect(),
-        _ => values.map(|value| (value - 0.5) * 0.5).collect(),
-    }
-}
-
 fn spec(name: &str) -> Result<ResNet, Box<dyn std::error::Error>> {
     Ok(match name.strip_suffix(" at output stride 8") {
         Some(name) => ResNet::named(name)?.replace_stride_with_dilation([false, true, true]).build()?,
         None => ResNet::named(name)?.build()?,
     })
-}
-
-fn weights(spec: &ResNet) -> Result<NetworkWeights, Box<dyn std::error::Error>> {
-    let mut dict = DictBuilder::default();
-    for (key, dims) in spec.state_dict_shapes() {
-        if !key.ends_with("num_batches_tracked") {
-            dict.f32(&key, &dims, &weight(&key, &dims));
-        }
-    }
-    Ok(NetworkWeights::matching(StateDict::from_bytes(dict.bytes())?, spec, None)?)
 }
 
 fn cases(network: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
@@ -107,7 +68,7 @@ fn cases(network: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
 
 /// Every input of a network, fused; the smallest one unfused too.
 fn check(network: &str) -> Outcome {
-    let weights = weights(&spec(network)?)?;
+    let (weights, _) = weights(&spec(network)?)?;
     let cases = cases(network)?;
     assert_eq!(cases.len(), 3, "{network}");
     let gpu = &targets()[0].gpu;
@@ -193,7 +154,7 @@ fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
     ];
     for target in targets() {
         for (spec, plan) in specs.iter().flat_map(|spec| [(spec, PlanKind::Fused), (spec, PlanKind::Unfused)]) {
-            let weights = weights(spec)?;
+            let (weights, _) = weights(spec)?;
             for [n, h, w] in [[2, 33, 17], [1, 1, 1]] {
                 let shape = Shape::new(n, spec.stem().in_channels, h, w)?;
                 let values: Vec<f32> = uniform("input", shape.len()).map(|value| value - 0.5).collect();
@@ -214,7 +175,7 @@ fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
 /// Batches larger than what the network was loaded for, and than what a binding can hold, give what single images give.
 #[test]
 fn batches_are_run_in_parts() -> Outcome {
-    let weights = weights(&small()?)?;
+    let (weights, _) = weights(&small()?)?;
     let gpu = &targets()[0].gpu;
     let image = Shape::new(1, 3, 20, 20)?;
     let values: Vec<f32> = uniform("input", 5 * image.len()).map(|value| value - 0.5).collect();

@@ -4,6 +4,7 @@
 pub mod dict;
 pub mod exact;
 pub mod seeded;
+pub mod seeded_network;
 pub mod specs;
 
 use std::collections::{BTreeMap, BTreeSet};
