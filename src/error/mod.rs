@@ -3,6 +3,7 @@
 mod differences;
 mod gpu;
 mod patch;
+mod pth;
 mod shape;
 mod spec;
 mod weights;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 pub use differences::{Differences, ShapeDifference};
 pub use gpu::GpuError;
 pub use patch::PatchError;
+pub use pth::PthError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
 pub use weights::WeightsError;

@@ -1,6 +1,6 @@
 //! Errors of state dicts.
 
-use super::Differences;
+use super::{Differences, PthError};
 
 /// A state dict that does not hold what the block needs.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -13,6 +13,22 @@ pub enum WeightsError {
         source_name: String,
         /// What the parser says.
         reason: String,
+    },
+    /// The file is PyTorch's own and cannot be read, or is damaged.
+    #[error("{source_name}: not a readable PyTorch file: {error}")]
+    Pth {
+        /// The file's name.
+        source_name: String,
+        /// Why.
+        error: PthError,
+    },
+    /// A key of a PyTorch file holds something other than a tensor.
+    #[error("{tensor} is not a tensor but {found}")]
+    NotATensor {
+        /// The full key.
+        tensor: String,
+        /// What it is: a kind of value, or the class of an object that is not read.
+        found: String,
     },
     /// A tensor is missing.
     #[error("tensor {tensor} is missing{hint}")]

@@ -4,11 +4,13 @@
 mod block;
 mod checkpoint;
 mod detect;
+mod entry;
 mod fold;
 mod header;
 mod layers;
 mod names;
 mod network;
+mod pth;
 mod reader;
 mod state_dict;
 

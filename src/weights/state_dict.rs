@@ -1,31 +1,29 @@
-//! safetensors files as state dicts, with everything that a file may lie about checked.
+//! Files as state dicts, with everything that a file may lie about checked: safetensors here, PyTorch's own in `pth`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
-use std::ops::Range;
 use std::path::Path;
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
-use super::header;
+use super::entry::Entry;
+use super::{header, pth};
 use crate::error::{Error, Result, WeightsError};
 use crate::tensor::{HostTensor, Shape};
 
-/// A safetensors file in memory.
+/// A file of weights in memory: safetensors, or PyTorch's own `.pth` (zip or legacy format), told apart by their first bytes.
+///
+/// Of a `.pth` file the pickle is read, never executed. Its state dict is the file's object itself or the first of the keys
+/// `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `module`, `weights`, `params`, `backbone`,
+/// `state_dict_ema`, `model_ema`, `ema_state_dict`, `ema` that holds tensors, up to four dicts deep. What stands beside it (an
+/// optimizer, arguments, an epoch) is passed over. Prefixes of keys, such as `module.`, stay.
 #[derive(Debug, Clone)]
 pub struct StateDict {
     bytes: Vec<u8>,
     entries: BTreeMap<String, Entry>,
+    /// Keys of a `.pth` file that hold something other than a tensor, and what.
+    others: BTreeMap<String, String>,
     metadata: HashMap<String, String>,
-}
-
-/// What the header says of a tensor, checked against the file.
-#[derive(Debug, Clone)]
-struct Entry {
-    dtype: Dtype,
-    dims: Vec<usize>,
-    range: Range<usize>,
 }
 
 /// One tensor of a state dict, widened to f32.
@@ -41,8 +39,8 @@ impl StateDict {
     /// Reads a file. What cannot be one (not a regular file, a header longer than the file) is not read at all.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`WeightsError::Format`] when it is not safetensors: a damaged or lying header, overlapping or
-    /// missing data, text.
+    /// [`Error::Io`], [`WeightsError::Pth`] when it begins as a file of PyTorch's and cannot be read, and
+    /// [`WeightsError::Format`] when it is not safetensors either: a damaged or lying header, overlapping or missing data, text.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -55,8 +53,10 @@ impl StateDict {
         }
         let mut file = std::fs::File::open(path).map_err(io)?;
         let mut bytes = Vec::new();
-        file.by_ref().take(8).read_to_end(&mut bytes).map_err(io)?;
-        header::check_length(&name, &bytes, about.len())?;
+        file.by_ref().take(pth::START as u64).read_to_end(&mut bytes).map_err(io)?;
+        if pth::recognise(&bytes).is_none() {
+            header::check_length(&name, &bytes, about.len())?;
+        }
         file.read_to_end(&mut bytes).map_err(io)?;
         Self::named(&name, bytes)
     }
@@ -64,32 +64,47 @@ impl StateDict {
     /// From the bytes of a file.
     ///
     /// # Errors
-    /// [`WeightsError::Format`].
+    /// [`WeightsError::Format`], [`WeightsError::Pth`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::named("safetensors data", bytes)
+        let name = if pth::recognise(&bytes).is_some() { "PyTorch data" } else { "safetensors data" };
+        Self::named(name, bytes)
     }
 
     fn named(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        match pth::recognise(&bytes) {
+            Some(container) => Self::pth(name, bytes, container),
+            None => Self::safetensors(name, bytes),
+        }
+    }
+
+    fn pth(name: &str, bytes: Vec<u8>, container: pth::Container) -> Result<Self> {
+        let refuse = |error| WeightsError::Pth { source_name: name.to_owned(), error };
+        let pth::Contents { entries, others } = pth::read(container, &bytes).map_err(refuse)?;
+        Ok(Self { bytes, entries, others, metadata: HashMap::new() })
+    }
+
+    fn safetensors(name: &str, bytes: Vec<u8>) -> Result<Self> {
         header::check_length(name, &bytes, bytes.len() as u64)?;
         let parsed = SafeTensors::deserialize(&bytes).map_err(|error| header::explain(name, &bytes, &error))?;
         let start = bytes.as_ptr().addr();
         let entry = |(key, view): (String, safetensors::tensor::TensorView<'_>)| {
             let at = view.data().as_ptr().addr() - start;
             let range = at..at + view.data().len();
-            (key, Entry { dtype: view.dtype(), dims: view.shape().to_vec(), range })
+            let dims = view.shape().to_vec();
+            (key, Entry { dtype: view.dtype(), dims, range, strides: None, rounds_f64: false })
         };
         let entries = parsed.tensors().into_iter().map(entry).collect();
         let header = SafeTensors::read_metadata(&bytes).map_err(|error| header::explain(name, &bytes, &error))?.1;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { bytes, entries, metadata })
+        Ok(Self { bytes, entries, others: BTreeMap::new(), metadata })
     }
 
-    /// Every key, in order.
+    /// Every tensor's key, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// A text entry of the header's `__metadata__`.
+    /// A text entry of a safetensors header's `__metadata__`.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
@@ -104,19 +119,16 @@ impl StateDict {
     /// A tensor, whatever values it holds.
     ///
     /// # Errors
-    /// [`WeightsError::Missing`], [`WeightsError::ElementType`] for anything but F32, F16 and BF16.
+    /// [`WeightsError::Missing`]; [`WeightsError::ElementType`] for anything but F32, F16, BF16 and, in a `.pth` file, F64,
+    /// which is rounded; [`WeightsError::NotATensor`] for a key of a `.pth` file that holds something else.
     pub fn tensor(&self, key: &str) -> Result<Tensor, WeightsError> {
-        let missing = || WeightsError::Missing { tensor: key.to_owned(), hint: String::new() };
-        let entry = self.entries.get(key).ok_or_else(missing)?;
-        let bytes = &self.bytes[entry.range.clone()];
-        let data = match entry.dtype {
-            Dtype::F32 => values(bytes, f32::from_le_bytes),
-            Dtype::F16 => values(bytes, |raw| f16::from_le_bytes(raw).to_f32()),
-            Dtype::BF16 => values(bytes, |raw| bf16::from_le_bytes(raw).to_f32()),
-            other => {
-                return Err(WeightsError::ElementType { tensor: key.to_owned(), found: format!("{other:?}") });
-            }
+        let absent = || match self.others.get(key) {
+            Some(found) => WeightsError::NotATensor { tensor: key.to_owned(), found: found.clone() },
+            None => WeightsError::Missing { tensor: key.to_owned(), hint: String::new() },
         };
+        let entry = self.entries.get(key).ok_or_else(absent)?;
+        let refuse = || WeightsError::ElementType { tensor: key.to_owned(), found: format!("{:?}", entry.dtype) };
+        let data = entry.values(&self.bytes).ok_or_else(refuse)?;
         Ok(Tensor { dims: entry.dims.clone(), data })
     }
 
@@ -144,9 +156,4 @@ impl StateDict {
         let tensor = self.tensor(key)?;
         Ok(HostTensor::new(Shape::named(key, &tensor.dims)?, tensor.data)?)
     }
-}
-
-/// Little-endian values of `N` bytes each.
-fn values<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<N>().0.iter().map(|&raw| read(raw)).collect()
 }

@@ -1,0 +1,94 @@
+//! One tensor's place in the bytes of a file, and its values from there.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+
+/// A tensor as its file describes it, checked against the file's bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub dtype: Dtype,
+    pub dims: Vec<usize>,
+    /// Bytes from the tensor's first element to its last.
+    pub range: Range<usize>,
+    /// Elements from one index to the next of each dimension; `None` where the elements lie row-major without gaps. A tensor
+    /// that does not is gathered when it is asked for, so that a file needs no more memory than its size.
+    pub strides: Option<Vec<usize>>,
+    /// Whether f64 may be rounded to f32: weights in a PyTorch file are of whatever type the training had.
+    pub rounds_f64: bool,
+}
+
+impl Entry {
+    /// Its values as f32, row-major, or `None` for an element type that is not read.
+    pub fn values(&self, file: &[u8]) -> Option<Vec<f32>> {
+        let bytes = &file[self.range.clone()];
+        Some(match self.dtype {
+            Dtype::F32 => self.gather(bytes, f32::from_le_bytes),
+            Dtype::F16 => self.gather(bytes, |raw| f16::from_le_bytes(raw).to_f32()),
+            Dtype::BF16 => self.gather(bytes, |raw| bf16::from_le_bytes(raw).to_f32()),
+            Dtype::F64 if self.rounds_f64 => self.gather(bytes, |raw| f64::from_le_bytes(raw) as f32),
+            _ => return None,
+        })
+    }
+
+    /// Little-endian values of `N` bytes each.
+    fn gather<const N: usize>(&self, bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let elements = bytes.as_chunks::<N>().0;
+        match &self.strides {
+            None => elements.iter().map(|&raw| read(raw)).collect(),
+            Some(strides) => Strided::new(&self.dims, strides).map(|at| read(elements[at])).collect(),
+        }
+    }
+}
+
+/// The places of a strided tensor's elements, in row-major order of their indices.
+struct Strided<'a> {
+    dims: &'a [usize],
+    strides: &'a [usize],
+    index: Vec<usize>,
+    at: usize,
+    left: usize,
+}
+
+impl<'a> Strided<'a> {
+    fn new(dims: &'a [usize], strides: &'a [usize]) -> Self {
+        Self { dims, strides, index: vec![0; dims.len()], at: 0, left: dims.iter().product() }
+    }
+}
+
+impl Iterator for Strided<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let found = self.at;
+        for axis in (0..self.dims.len()).rev() {
+            if self.index[axis] + 1 < self.dims[axis] {
+                self.index[axis] += 1;
+                self.at += self.strides[axis];
+                break;
+            }
+            self.at -= self.index[axis] * self.strides[axis];
+            self.index[axis] = 0;
+        }
+        Some(found)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strided;
+
+    #[test]
+    fn places_follow_the_strides() {
+        assert_eq!(Strided::new(&[2, 3], &[1, 2]).collect::<Vec<_>>(), [0, 2, 4, 1, 3, 5]);
+        assert_eq!(Strided::new(&[2, 2], &[0, 5]).collect::<Vec<_>>(), [0, 5, 0, 5]);
+        assert_eq!(Strided::new(&[], &[]).collect::<Vec<_>>(), [0]);
+        assert_eq!(Strided::new(&[3, 0], &[7, 7]).count(), 0);
+    }
+}

@@ -1,0 +1,128 @@
+//! The zip format, of PyTorch 1.6 and later: an archive whose entries are stored as they are.
+//!
+//! ```text
+//! <name>/data.pkl     the object; each storage in it is a persistent id with a key
+//! <name>/data/<key>   the bytes of a storage
+//! <name>/byteorder    "little" or "big"; since 2.1
+//! <name>/version      and others, which say nothing about the tensors
+//! ```
+//!
+//! Sources: `torch/serialization.py` (`_save`, `_load`) and `caffe2/serialize/inline_container.cc`. An entry is a range of the
+//! file, never a copy, and never a path of the file system.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::ops::Range;
+
+use zip::{CompressionMethod, ZipArchive, result::ZipError};
+
+use crate::error::PthError;
+
+/// Entries of an archive: one per storage and a few more. ResNet-152 has 932 storages; an optimizer doubles or triples that.
+const MAX_ENTRIES: usize = 100_000;
+
+/// How a central directory's record of one entry begins.
+const RECORD: &[u8; 4] = b"PK\x01\x02";
+
+/// A file of `torch.save`, its entries checked to lie within it.
+#[derive(Debug)]
+pub(super) struct Archive<'a> {
+    bytes: &'a [u8],
+    /// The folder that everything lies in, with its slash.
+    folder: String,
+    entries: HashMap<String, Stored>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    range: Range<usize>,
+    checksum: u32,
+}
+
+impl<'a> Archive<'a> {
+    pub fn new(bytes: &'a [u8]) -> Result<Self, PthError> {
+        check_count(bytes)?;
+        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+        let mut packed = Vec::new();
+        let mut entries = HashMap::new();
+        for index in 0..zip.len() {
+            let file = zip.by_index_raw(index).map_err(damaged)?;
+            let name = file.name().map_err(damaged)?.into_owned();
+            if file.encrypted() {
+                packed.push((name, "encrypted".to_owned()));
+            } else if file.compression() != CompressionMethod::Stored {
+                packed.push((name, file.compression().to_string()));
+            } else {
+                let range = within(bytes, file.data_start(), file.compressed_size(), file.size())
+                    .ok_or_else(|| PthError::Archive { reason: format!("entry {name} is not within the file") })?;
+                entries.insert(name, Stored { range, checksum: file.crc32() });
+            }
+        }
+        let names = || entries.keys().chain(packed.iter().map(|(name, _)| name));
+        let folder = names().find_map(|name| folder_of(name, "data.pkl")).unwrap_or_default();
+        let is_script = |name: &String| folder_of(name, "constants.pkl").is_some();
+        if names().any(is_script) && names().any(|name| name.contains("/code/")) {
+            return Err(PthError::TorchScript);
+        }
+        if let Some((entry, method)) = packed.into_iter().find(|(name, _)| name.starts_with(&folder)) {
+            return Err(PthError::Packed { entry, method });
+        }
+        let archive = Self { bytes, folder, entries };
+        match archive.find("byteorder")? {
+            Some(range) if bytes[range.clone()].trim_ascii() != b"little" => Err(PthError::BigEndian),
+            _ => Ok(archive),
+        }
+    }
+
+    /// Where the object's pickle lies.
+    pub fn pickle(&self) -> Result<Range<usize>, PthError> {
+        self.require("data.pkl")
+    }
+
+    /// Where a storage's bytes lie.
+    pub fn storage(&self, key: &str) -> Result<Range<usize>, PthError> {
+        self.require(&format!("data/{key}"))
+    }
+
+    fn require(&self, name: &str) -> Result<Range<usize>, PthError> {
+        self.find(name)?.ok_or_else(|| PthError::NoEntry { entry: format!("{}{name}", self.folder) })
+    }
+
+    /// An entry of the folder, its checksum compared. Zero is what PyTorch writes when told to compute none.
+    fn find(&self, name: &str) -> Result<Option<Range<usize>>, PthError> {
+        let entry = format!("{}{name}", self.folder);
+        let Some(stored) = self.entries.get(&entry) else { return Ok(None) };
+        let found = crc32fast::hash(&self.bytes[stored.range.clone()]);
+        if stored.checksum != 0 && found != stored.checksum {
+            return Err(PthError::Checksum { entry, found, stated: stored.checksum });
+        }
+        Ok(Some(stored.range.clone()))
+    }
+}
+
+/// The zip reader keeps some hundred bytes per record, so that a file of nothing but records would need many times its
+/// size. They are counted first.
+fn check_count(bytes: &[u8]) -> Result<(), PthError> {
+    let found = memchr::memmem::find_iter(bytes, RECORD).count();
+    if found > MAX_ENTRIES {
+        return Err(PthError::Limit { what: "entries of the archive", found, limit: MAX_ENTRIES });
+    }
+    Ok(())
+}
+
+/// The folder before a file that lies directly in it: `a/data.pkl` gives `a/`.
+fn folder_of(name: &str, file: &str) -> Option<String> {
+    let folder = name.strip_suffix(file)?;
+    (folder.find('/')? == folder.len() - 1).then(|| folder.to_owned())
+}
+
+/// The range of a stored entry. Its two sizes must agree.
+fn within(bytes: &[u8], start: Option<u64>, packed: u64, unpacked: u64) -> Option<Range<usize>> {
+    let start = usize::try_from(start?).ok()?;
+    let end = start.checked_add(usize::try_from(packed).ok()?)?;
+    (packed == unpacked && end <= bytes.len()).then_some(start..end)
+}
+
+fn damaged(error: ZipError) -> PthError {
+    PthError::Archive { reason: error.to_string() }
+}
