@@ -6,6 +6,7 @@ pub mod exact;
 pub mod seeded;
 pub mod seeded_network;
 pub mod specs;
+pub mod torch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::ops::Range;
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 use crate::error::PthError;
@@ -42,7 +43,10 @@ struct Stored {
 impl<'a> Archive<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, PthError> {
         check_count(bytes)?;
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+        // The archive begins where the file does. Left to detect that, zip 9.8.1 takes the second record for the first where
+        // the first takes as many bytes as the zip64 records that PyTorch writes: for a file name of 21 bytes before its dot.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(damaged)?;
         let mut packed = Vec::new();
         let mut entries = HashMap::new();
         for index in 0..zip.len() {

@@ -45,7 +45,7 @@ pub(super) const START: usize = 262;
 /// header; but its header follows, which begins with a brace.
 pub(super) fn recognise(start: &[u8]) -> Option<Container> {
     match start {
-        [b'P', b'K', 3, 4, ..] => Some(Container::Zip),
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Container::Zip),
         _ if start.get(8) == Some(&b'{') => None,
         [0x80, 2..=5, ..] => Some(Container::Pickle),
         _ if start.get(257..START) == Some(b"ustar") => Some(Container::Tar),
