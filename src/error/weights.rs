@@ -19,8 +19,8 @@ pub enum WeightsError {
     Pth {
         /// The file's name.
         source_name: String,
-        /// Why.
-        error: PthError,
+        /// Why; boxed, as an error is handed up by value.
+        error: Box<PthError>,
     },
     /// A key of a PyTorch file holds something other than a tensor.
     #[error("{tensor} is not a tensor but {found}")]

@@ -78,7 +78,7 @@ impl StateDict {
     }
 
     fn pth(name: &str, bytes: Vec<u8>, container: pth::Container) -> Result<Self> {
-        let refuse = |error| WeightsError::Pth { source_name: name.to_owned(), error };
+        let refuse = |error| WeightsError::Pth { source_name: name.to_owned(), error: Box::new(error) };
         let pth::Contents { entries, others } = pth::read(container, &bytes).map_err(refuse)?;
         Ok(Self { bytes, entries, others, metadata: HashMap::new() })
     }

@@ -12,6 +12,7 @@
 
 mod archive;
 mod calls;
+mod input;
 mod legacy;
 mod pick;
 mod pickle;
