@@ -10,27 +10,44 @@ pub struct ZipEntry<'a> {
     pub flags: u16,
     /// The size before compression, as stated.
     pub size: u32,
+    /// Whether it is a second record of the entry before it.
+    pub again: bool,
 }
 
 pub fn stored<'a>(name: &'a str, data: &'a [u8]) -> ZipEntry<'a> {
-    ZipEntry { name, data, method: 0, flags: 0, size: data.len() as u32 }
+    ZipEntry { name, data, method: 0, flags: 0, size: data.len() as u32, again: false }
 }
 
-/// A zip archive without checksums.
+/// The alignment of an entry's data, as PyTorch's: it is reached by an extra field, two letters and a length in front.
+const ALIGNMENT: usize = 64;
+
+/// A zip archive with checksums.
 pub fn zip(entries: &[ZipEntry<'_>]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    let mut offset = 0;
+    let (mut checked, mut checksum): (&[u8], u32) = (&[], 0);
     for entry in entries {
-        let offset = bytes.len() as u32;
+        if !std::ptr::eq(checked, entry.data) {
+            (checked, checksum) = (entry.data, crc32fast::hash(entry.data));
+        }
         let mut common = vec![20, 0];
         common.extend(entry.flags.to_le_bytes());
         common.extend(entry.method.to_le_bytes());
-        common.extend([0; 8]);
+        common.extend([0; 4]);
+        common.extend(checksum.to_le_bytes());
         common.extend((entry.data.len() as u32).to_le_bytes());
         common.extend(entry.size.to_le_bytes());
         common.extend((entry.name.len() as u16).to_le_bytes());
-        common.extend([0; 2]);
-        bytes.extend(b"PK\x03\x04".iter().chain(&common).chain(entry.name.as_bytes()).chain(entry.data));
-        directory.extend(b"PK\x01\x02\x14\x00".iter().chain(&common).chain(&[0; 10]));
+        if !entry.again {
+            offset = bytes.len() as u32;
+            let filled = bytes.len() + 30 + entry.name.len() + 4;
+            let fill = filled.next_multiple_of(ALIGNMENT) - filled;
+            bytes.extend(b"PK\x03\x04".iter().chain(&common).chain(&(fill as u16 + 4).to_le_bytes()));
+            bytes.extend(entry.name.as_bytes().iter().chain(b"FB").chain(&(fill as u16).to_le_bytes()));
+            bytes.resize(bytes.len() + fill, b'Z');
+            bytes.extend(entry.data);
+        }
+        directory.extend(b"PK\x01\x02\x14\x00".iter().chain(&common).chain(&[0; 12]));
         directory.extend(offset.to_le_bytes().iter().chain(entry.name.as_bytes()));
     }
     let start = bytes.len() as u32;

@@ -22,6 +22,19 @@ fn with_object(value: &[u8]) -> Vec<u8> {
     torch::archive(&torch::pickle(value), &[0; 16])
 }
 
+/// An archive in which 2000 records name the same 64 MB, and a tensor each: 128 GB to compute checksums of.
+fn named_often() -> Vec<u8> {
+    const TIMES: usize = 2000;
+    let keys: Vec<String> = (0..TIMES).map(|at| at.to_string()).collect();
+    let tensor = |key: &String| torch::view(storage("FloatStorage", key, 4), 0, &[4], &[1]);
+    let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), tensor(key))).collect();
+    let (pickle, data) = (torch::pickle(&dict(&pairs)), vec![0; 64 << 20]);
+    let names: Vec<String> = keys.iter().map(|key| format!("a/data/{key}")).collect();
+    let mut entries = vec![stored("a/data.pkl", &pickle), stored("a/data/first", &data)];
+    entries.extend(names.iter().map(|name| ZipEntry { again: true, ..stored(name, &data) }));
+    torch::zip(&entries)
+}
+
 type Check = fn(&PthError) -> bool;
 
 fn all_refused(cases: Vec<(&str, Vec<u8>, Check)>) -> Outcome {
@@ -49,7 +62,7 @@ fn hostile_archives_are_refused() -> Outcome {
     let floats = [0; 16];
     let data = || stored("a/data/0", &floats);
     let packed =
-        |method, flags, size| torch::zip(&[ZipEntry { name: "a/data.pkl", data: &good, method, flags, size }, data()]);
+        |method, flags, size| torch::zip(&[ZipEntry { method, flags, size, ..stored("a/data.pkl", &good) }, data()]);
     let length = good.len() as u32;
     let whole = torch::archive(&good, &floats);
     let key = |key: &str| dict(&[("w", torch::view(storage("FloatStorage", key, 4), 0, &[4], &[1]))]);
@@ -64,6 +77,7 @@ fn hostile_archives_are_refused() -> Outcome {
         ("truncated", whole[..whole.len() - 30].to_vec(), |e| matches!(e, PthError::Archive { .. })),
         ("no directory", whole[..100].to_vec(), |e| matches!(e, PthError::Archive { .. })),
         ("many records", [b"PK\x03\x04", many.as_slice()].concat(), |e| matches!(e, PthError::Limit { .. })),
+        ("one storage named often", named_often(), |e| matches!(e, PthError::Archive { .. })),
         ("big-endian", torch::zip(&[stored("a/data.pkl", &good), stored("a/byteorder", b"big"), data()]), |e| {
             matches!(e, PthError::BigEndian)
         }),

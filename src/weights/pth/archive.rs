@@ -49,6 +49,7 @@ impl<'a> Archive<'a> {
         let mut zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(damaged)?;
         let mut packed = Vec::new();
         let mut entries = HashMap::new();
+        let mut room = bytes.len();
         for index in 0..zip.len() {
             let file = zip.by_index_raw(index).map_err(damaged)?;
             let name = file.name().map_err(damaged)?.into_owned();
@@ -59,6 +60,7 @@ impl<'a> Archive<'a> {
             } else {
                 let range = within(bytes, file.data_start(), file.compressed_size(), file.size())
                     .ok_or_else(|| PthError::Archive { reason: format!("entry {name} is not within the file") })?;
+                room = room.checked_sub(range.len()).ok_or_else(overlap)?;
                 entries.insert(name, Stored { range, checksum: file.crc32() });
             }
         }
@@ -96,9 +98,11 @@ impl<'a> Archive<'a> {
     fn find(&self, name: &str) -> Result<Option<Range<usize>>, PthError> {
         let entry = format!("{}{name}", self.folder);
         let Some(stored) = self.entries.get(&entry) else { return Ok(None) };
-        let found = crc32fast::hash(&self.bytes[stored.range.clone()]);
-        if stored.checksum != 0 && found != stored.checksum {
-            return Err(PthError::Checksum { entry, found, stated: stored.checksum });
+        if stored.checksum != 0 {
+            let found = crc32fast::hash(&self.bytes[stored.range.clone()]);
+            if found != stored.checksum {
+                return Err(PthError::Checksum { entry, found, stated: stored.checksum });
+            }
         }
         Ok(Some(stored.range.clone()))
     }
@@ -125,6 +129,11 @@ fn within(bytes: &[u8], start: Option<u64>, packed: u64, unpacked: u64) -> Optio
     let start = usize::try_from(start?).ok()?;
     let end = start.checked_add(usize::try_from(packed).ok()?)?;
     (packed == unpacked && end <= bytes.len()).then_some(start..end)
+}
+
+/// Records of many entries can name the same bytes, each of which would then be read as often as there are records.
+fn overlap() -> PthError {
+    PthError::Archive { reason: "its entries overlap: together they are larger than the file".to_owned() }
 }
 
 fn damaged(error: ZipError) -> PthError {

@@ -27,9 +27,12 @@ const VERSION: i64 = 1001;
 /// The object of a legacy file and where its storages lie.
 pub(super) fn read(bytes: &[u8]) -> Result<(Object<'_>, HashMap<&str, Range<usize>>), PthError> {
     let mut at = 0;
+    // One budget for all five: several are held at a time.
+    let mut left = budget(bytes.len());
     let mut next = || {
-        let object = pickle::read(&bytes[at..], at, budget(bytes.len()))?;
+        let object = pickle::read(&bytes[at..], at, left)?;
         at += object.bytes;
+        left -= object.steps;
         Ok(object)
     };
     match next().map(|magic| magic.root) {

@@ -30,7 +30,7 @@ pub(super) fn read(input: &[u8], base: usize, budget: usize) -> Result<Object<'_
         budget,
     };
     let root = machine.run()?;
-    Ok(Object { root, nodes: machine.nodes, bytes: machine.input.at })
+    Ok(Object { root, nodes: machine.nodes, bytes: machine.input.at, steps: machine.spent })
 }
 
 /// The state of a pickle machine.

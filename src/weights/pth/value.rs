@@ -74,6 +74,8 @@ pub(super) struct Object<'a> {
     pub nodes: Vec<Node<'a>>,
     /// Bytes of the pickle, up to and with its last opcode.
     pub bytes: usize,
+    /// What reading it took of the budget.
+    pub steps: usize,
 }
 
 impl<'a> Object<'a> {
