@@ -22,6 +22,14 @@ pub enum WeightsError {
         /// Why; boxed, as an error is handed up by value.
         error: Box<PthError>,
     },
+    /// A file was changed while it was open: its weights are lost, or mixed.
+    #[error("{source_name}: changed while it was open: {how}; open it again")]
+    Changed {
+        /// The file's name.
+        source_name: String,
+        /// What is different.
+        how: String,
+    },
     /// A key of a PyTorch file holds something other than a tensor.
     #[error("{tensor} is not a tensor but {found}")]
     NotATensor {

@@ -30,7 +30,7 @@ impl Default for BlockOptions {
     }
 }
 
-/// A Bottleneck with its weights, on the host.
+/// A Bottleneck with its weights, on the host: those of its convolutions stay in the state dict's file until they are folded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     spec: Bottleneck,
@@ -43,7 +43,7 @@ impl Block {
     /// are. A BatchNorm without affine parameters is one where no norm of the block has `weight` or `bias`.
     ///
     /// # Errors
-    /// A [`WeightsError`] that names the tensor, or a [`SpecError`](crate::error::SpecError) that names the parameter.
+    /// A [`WeightsError`] that names the tensor or the file, or a [`SpecError`](crate::error::SpecError) that names the parameter.
     pub fn from_state_dict(dict: &StateDict, prefix: &str, options: &BlockOptions) -> Result<Self> {
         let reader = Reader::new(dict, prefix, options.norm);
         let spec = reader.spec(options)?;
@@ -61,7 +61,7 @@ impl Block {
     /// The parameters of every step of a plan of these blocks, in order.
     ///
     /// # Errors
-    /// [`WeightsError::FoldOverflow`]; [`WeightsError::Missing`] when the plan is of more blocks.
+    /// [`WeightsError::FoldOverflow`]; [`WeightsError::Changed`]; [`WeightsError::Missing`] when the plan is of more blocks.
     pub fn params(blocks: &[Self], plan: &Plan) -> Result<Vec<StepParams>, WeightsError> {
         let of_step = |step: &Step| {
             let missing = || WeightsError::Missing { tensor: step.to_string(), hint: " (too few blocks)".to_owned() };

@@ -1,5 +1,6 @@
 //! One tensor's place in the bytes of a file, and its values from there.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use half::{bf16, f16};
@@ -20,9 +21,20 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Its values as f32, row-major, or `None` for an element type that is not read.
-    pub fn values(&self, file: &[u8]) -> Option<Vec<f32>> {
+    /// Its values as f32, row-major, or `None` for an element type that is not read. The file's own where it has them so.
+    pub fn values<'a>(&self, file: &'a [u8]) -> Option<Cow<'a, [f32]>> {
         let bytes = &file[self.range.clone()];
+        if cfg!(target_endian = "little") && self.dtype == Dtype::F32 && self.strides.is_none() {
+            // No format must align its tensors, though all but the legacy one do.
+            if let Ok(values) = bytemuck::try_cast_slice(bytes) {
+                return Some(Cow::Borrowed(values));
+            }
+        }
+        self.copy(bytes).map(Cow::Owned)
+    }
+
+    /// Its values from its bytes.
+    fn copy(&self, bytes: &[u8]) -> Option<Vec<f32>> {
         Some(match self.dtype {
             Dtype::F32 => self.gather(bytes, f32::from_le_bytes),
             Dtype::F16 => self.gather(bytes, |raw| f16::from_le_bytes(raw).to_f32()),

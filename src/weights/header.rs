@@ -16,7 +16,7 @@ pub(super) fn check_length(name: &str, start: &[u8], file_bytes: u64) -> Result<
         return refuse(format!("{file_bytes} bytes are too few for a header"));
     };
     let length = u64::from_le_bytes(*length);
-    if length > file_bytes - 8 {
+    if length > file_bytes.saturating_sub(8) {
         return refuse(format!("the header claims {length} bytes, the file has {file_bytes}"));
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::fold::{self, Affine};
 use super::reader::Reader;
+use super::values::Values;
 use crate::error::{Result, WeightsError};
 use crate::network::LayerSpec;
 use crate::op::{Op, StepParams};
@@ -22,9 +23,8 @@ pub(super) fn needed(role: Role, op: &Op) -> &'static [&'static str] {
 /// A convolution's weights and the norm behind it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layer {
-    pub(super) conv_key: String,
     pub(super) norm_key: String,
-    pub(super) weight: Vec<f32>,
+    pub(super) weight: Values,
     pub(super) norm: Affine,
 }
 
@@ -55,7 +55,7 @@ impl Layers {
         let Some(layer) = self.find(conv_name) else { return Ok(StepParams::None) };
         match (op, self.find("downsample.0")) {
             (Op::Conv { epilogue, .. }, _) if !epilogue.bias => {
-                Ok(StepParams::Conv { weight: layer.weight.clone(), bias: Vec::new() })
+                Ok(StepParams::Conv { weight: layer.weight.get()?.into_owned(), bias: Vec::new() })
             }
             (Op::Conv { .. }, _) => {
                 Ok(StepParams::Conv { weight: layer.folded()?, bias: fold::round(&layer.norm.shift, &layer.norm_key)? })
@@ -76,6 +76,6 @@ impl Layers {
 
 impl Layer {
     fn folded(&self) -> Result<Vec<f32>, WeightsError> {
-        fold::fold(&self.weight, &self.norm, &self.conv_key)
+        fold::fold(&self.weight.get()?, &self.norm, &self.weight.key)
     }
 }

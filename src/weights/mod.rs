@@ -2,6 +2,7 @@
 //! plan.
 
 mod block;
+mod bytes;
 mod checkpoint;
 mod detect;
 mod entry;
@@ -13,6 +14,7 @@ mod network;
 mod pth;
 mod reader;
 mod state_dict;
+mod values;
 
 pub use block::{Block, BlockOptions};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};

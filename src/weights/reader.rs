@@ -203,14 +203,14 @@ impl<'a> Reader<'a> {
     pub fn layer(&self, conv: Conv, conv_name: &str, norm_name: &str, affine: bool) -> Result<Layer, WeightsError> {
         let side = conv.kernel.side();
         let conv_key = self.key(&format!("{conv_name}.weight"));
-        let weight = self.dict.weight(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
+        let weight = self.dict.finite(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
         let bias = format!("{conv_name}.bias");
         if self.has(&bias) {
             let why = "the convolutions of a ResNet have no bias";
             return Err(WeightsError::Unexpected { tensor: self.key(&bias), why });
         }
         let norm = self.affine(norm_name, conv.out_channels, affine)?;
-        Ok(Layer { conv_key, norm_key: self.key(norm_name), weight, norm })
+        Ok(Layer { norm_key: self.key(norm_name), weight, norm })
     }
 
     /// A norm's scale and shift in f64.

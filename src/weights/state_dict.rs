@@ -3,23 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::SafeTensors;
 
+use super::bytes::Bytes;
 use super::entry::Entry;
+use super::values::Values;
 use super::{header, pth};
 use crate::error::{Error, Result, WeightsError};
 use crate::tensor::{HostTensor, Shape};
 
-/// A file of weights in memory: safetensors, or PyTorch's own `.pth` (zip or legacy format), told apart by their first bytes.
+/// A file of weights: safetensors, or PyTorch's own `.pth` (zip or legacy format), told apart by their first bytes.
 ///
 /// Of a `.pth` file the pickle is read, never executed. Its state dict is the file's object itself or the first of the keys
 /// `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `module`, `weights`, `params`, `backbone`,
 /// `state_dict_ema`, `model_ema`, `ema_state_dict`, `ema` that holds tensors, up to four dicts deep. What stands beside it (an
 /// optimizer, arguments, an epoch) is passed over. Prefixes of keys, such as `module.`, stay.
+///
+/// The file's bytes are there once, mapped or read (see [`StateDict::open`]). Clones share them, and so does every
+/// [`Block`](super::Block), whose convolutions' weights are neither copied nor widened before they are folded.
 #[derive(Debug, Clone)]
 pub struct StateDict {
-    bytes: Vec<u8>,
+    bytes: Arc<Bytes>,
     entries: BTreeMap<String, Entry>,
     /// Keys of a `.pth` file that hold something other than a tensor, and what.
     others: BTreeMap<String, String>,
@@ -36,7 +42,13 @@ pub struct Tensor {
 }
 
 impl StateDict {
-    /// Reads a file. What cannot be one (not a regular file, a header longer than the file) is not read at all.
+    /// Opens a file. What cannot be one (not a regular file, a header longer than the file) is not read at all.
+    ///
+    /// A file of 1 MiB or more is mapped into memory, except in PyTorch's legacy format, and must stay as it is as long as this
+    /// or a block from it lives. That is checked at every use: a file that others have truncated or written to is a
+    /// [`WeightsError::Changed`], there and in what is loaded from it. One truncated in the very moment it is read, or on a disk
+    /// that fails, can still end the process (SIGBUS on Unix). Where that may happen, read the file and use
+    /// [`StateDict::from_bytes`].
     ///
     /// # Errors
     /// [`Error::Io`], [`WeightsError::Pth`] when it begins as a file of PyTorch's and cannot be read, and
@@ -57,8 +69,8 @@ impl StateDict {
         if pth::recognise(&bytes).is_none() {
             header::check_length(&name, &bytes, about.len())?;
         }
-        file.read_to_end(&mut bytes).map_err(io)?;
-        Self::named(&name, bytes)
+        let may_map = pth::recognise(&bytes) != Some(pth::Container::Pickle);
+        Self::named(&name, Bytes::open(&name, file, &about, bytes, may_map).map_err(io)?)
     }
 
     /// From the bytes of a file.
@@ -67,25 +79,26 @@ impl StateDict {
     /// [`WeightsError::Format`], [`WeightsError::Pth`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let name = if pth::recognise(&bytes).is_some() { "PyTorch data" } else { "safetensors data" };
-        Self::named(name, bytes)
+        Self::named(name, Bytes::Read(bytes))
     }
 
-    fn named(name: &str, bytes: Vec<u8>) -> Result<Self> {
-        match pth::recognise(&bytes) {
+    fn named(name: &str, bytes: Bytes) -> Result<Self> {
+        match pth::recognise(bytes.now()?) {
             Some(container) => Self::pth(name, bytes, container),
             None => Self::safetensors(name, bytes),
         }
     }
 
-    fn pth(name: &str, bytes: Vec<u8>, container: pth::Container) -> Result<Self> {
+    fn pth(name: &str, bytes: Bytes, container: pth::Container) -> Result<Self> {
         let refuse = |error| WeightsError::Pth { source_name: name.to_owned(), error: Box::new(error) };
-        let pth::Contents { entries, others } = pth::read(container, &bytes).map_err(refuse)?;
-        Ok(Self { bytes, entries, others, metadata: HashMap::new() })
+        let pth::Contents { entries, others } = pth::read(container, bytes.now()?).map_err(refuse)?;
+        Ok(Self { bytes: Arc::new(bytes), entries, others, metadata: HashMap::new() })
     }
 
-    fn safetensors(name: &str, bytes: Vec<u8>) -> Result<Self> {
-        header::check_length(name, &bytes, bytes.len() as u64)?;
-        let parsed = SafeTensors::deserialize(&bytes).map_err(|error| header::explain(name, &bytes, &error))?;
+    fn safetensors(name: &str, file: Bytes) -> Result<Self> {
+        let bytes = file.now()?;
+        header::check_length(name, bytes, bytes.len() as u64)?;
+        let parsed = SafeTensors::deserialize(bytes).map_err(|error| header::explain(name, bytes, &error))?;
         let start = bytes.as_ptr().addr();
         let entry = |(key, view): (String, safetensors::tensor::TensorView<'_>)| {
             let at = view.data().as_ptr().addr() - start;
@@ -94,9 +107,9 @@ impl StateDict {
             (key, Entry { dtype: view.dtype(), dims, range, strides: None, rounds_f64: false })
         };
         let entries = parsed.tensors().into_iter().map(entry).collect();
-        let header = SafeTensors::read_metadata(&bytes).map_err(|error| header::explain(name, &bytes, &error))?.1;
+        let header = SafeTensors::read_metadata(bytes).map_err(|error| header::explain(name, bytes, &error))?.1;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { bytes, entries, others: BTreeMap::new(), metadata })
+        Ok(Self { bytes: Arc::new(file), entries, others: BTreeMap::new(), metadata })
     }
 
     /// Every tensor's key, in order.
@@ -116,36 +129,47 @@ impl StateDict {
         self.entries.get(key).map(|entry| entry.dims.as_slice())
     }
 
-    /// A tensor, whatever values it holds.
+    /// A copy of a tensor, whatever values it holds.
     ///
     /// # Errors
     /// [`WeightsError::Missing`]; [`WeightsError::ElementType`] for anything but F32, F16, BF16 and, in a `.pth` file, F64,
-    /// which is rounded; [`WeightsError::NotATensor`] for a key of a `.pth` file that holds something else.
+    /// which is rounded; [`WeightsError::NotATensor`] for a key of a `.pth` file that holds something else;
+    /// [`WeightsError::Changed`].
     pub fn tensor(&self, key: &str) -> Result<Tensor, WeightsError> {
-        let absent = || match self.others.get(key) {
-            Some(found) => WeightsError::NotATensor { tensor: key.to_owned(), found: found.clone() },
-            None => WeightsError::Missing { tensor: key.to_owned(), hint: String::new() },
-        };
-        let entry = self.entries.get(key).ok_or_else(absent)?;
-        let refuse = || WeightsError::ElementType { tensor: key.to_owned(), found: format!("{:?}", entry.dtype) };
-        let data = entry.values(&self.bytes).ok_or_else(refuse)?;
-        Ok(Tensor { dims: entry.dims.clone(), data })
+        let values = self.values(key)?;
+        let data = values.get()?.into_owned();
+        Ok(Tensor { dims: values.entry.dims, data })
     }
 
-    /// A tensor of an expected shape whose values are all finite: a weight.
+    /// A copy of a tensor of an expected shape whose values are all finite: a weight.
     ///
     /// # Errors
     /// As [`StateDict::tensor`], [`WeightsError::Shape`], [`WeightsError::NonFinite`].
     pub fn weight(&self, key: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let tensor = self.tensor(key)?;
-        if tensor.dims != dims {
-            let expected = format!("{dims:?}");
-            return Err(WeightsError::Shape { tensor: key.to_owned(), expected, found: tensor.dims });
+        Ok(self.finite(key, dims)?.get()?.into_owned())
+    }
+
+    /// What [`StateDict::weight`] gives, left in the file.
+    pub(super) fn finite(&self, key: &str, dims: &[usize]) -> Result<Values, WeightsError> {
+        let values = self.values(key)?;
+        if values.entry.dims != dims {
+            let (expected, found) = (format!("{dims:?}"), values.entry.dims);
+            return Err(WeightsError::Shape { tensor: key.to_owned(), expected, found });
         }
-        match tensor.data.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(WeightsError::NonFinite { tensor: key.to_owned(), index, value: tensor.data[index] }),
-            None => Ok(tensor.data),
+        let bad = values.get()?.iter().copied().enumerate().find(|(_, value)| !value.is_finite());
+        match bad {
+            Some((index, value)) => Err(WeightsError::NonFinite { tensor: key.to_owned(), index, value }),
+            None => Ok(values),
         }
+    }
+
+    fn values(&self, key: &str) -> Result<Values, WeightsError> {
+        let absent = || match self.others.get(key) {
+            Some(found) => WeightsError::NotATensor { tensor: key.to_owned(), found: found.clone() },
+            None => WeightsError::Missing { tensor: key.to_owned(), hint: String::new() },
+        };
+        let entry = self.entries.get(key).ok_or_else(absent)?.clone();
+        Ok(Values { key: key.to_owned(), entry, file: Arc::clone(&self.bytes) })
     }
 
     /// An image tensor, NCHW, any values.
