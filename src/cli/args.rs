@@ -94,7 +94,7 @@ pub enum PlanArg {
 /// Which block, and how it is to be run.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// The weights, with PyTorch's keys (conv1.weight, bn1.running_mean, ..., downsample.1.bias).
+    /// The weights, a safetensors file or one of torch.save (.pth), with PyTorch's keys (conv1.weight, bn1.running_mean, ..., downsample.1.bias).
     #[arg(long, value_name = "W.safetensors")]
     pub weights: PathBuf,
     /// Take the block whose keys begin so, e.g. `layer2.0.`
