@@ -19,6 +19,7 @@ pub mod gpu;
 pub mod kernel;
 pub mod network;
 pub mod op;
+pub mod picture;
 pub mod plan;
 pub mod reference;
 pub mod selftest;
@@ -28,8 +29,9 @@ pub mod weights;
 
 pub use engine::{LoadOptions, Model, Network, record, record_network};
 pub use error::{Error, Result};
-pub use gpu::{Gpu, GpuOptions, required};
+pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
+pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, NetworkWeights, StateDict};

@@ -3,6 +3,7 @@
 mod differences;
 mod gpu;
 mod patch;
+mod picture;
 mod pth;
 mod shape;
 mod spec;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use differences::{Differences, ShapeDifference};
 pub use gpu::GpuError;
 pub use patch::PatchError;
+pub use picture::PictureError;
 pub use pth::PthError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
@@ -33,6 +35,9 @@ pub enum Error {
     /// A state dict does not hold what the block or the network needs.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A picture, or how it is to be preprocessed, cannot be used.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// The GPU, its driver or its limits refused.
     #[error(transparent)]
     Gpu(#[from] GpuError),

@@ -7,6 +7,7 @@ mod guard;
 mod memory;
 mod monitor;
 mod pipeline;
+mod preprocess;
 mod readback;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
@@ -14,3 +15,4 @@ pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;
 pub use memory::Memory;
+pub use preprocess::{Preprocessor, Source};

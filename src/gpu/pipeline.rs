@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
     ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
-    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType,
     TextureViewDimension,
 };
 
@@ -13,7 +13,7 @@ use super::Gpu;
 use super::memory::TEXELS;
 use crate::error::GpuError;
 use crate::kernel::{Capabilities, Kernel};
-use crate::shader::{self, ENTRY_POINT, Patch, Reflection};
+use crate::shader::{self, ENTRY_POINT, Extensions, Patch, Reflection};
 
 /// A compiled kernel and the layout of its one bind group.
 #[derive(Debug)]
@@ -25,14 +25,26 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub fn compile(gpu: &Gpu, kernel: Kernel, runtime_checks: bool, patches: &[Patch]) -> Result<Self, GpuError> {
         let name = kernel.name();
-        let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
-        let source = kernel.source_with(patches).map_err(|error| refused(error.to_string()))?;
-        let (shader, reflection) = shader::inspect(&source, kernel.extensions()).map_err(refused)?;
-        check_limits(&name, &reflection, gpu.capabilities())?;
+        let source = kernel.source_with(patches);
+        let source = source.map_err(|error| GpuError::Shader { kernel: name.clone(), reason: error.to_string() })?;
+        Self::build(gpu, &name, &source, kernel.extensions(), runtime_checks)
+    }
+
+    /// A kernel from its text.
+    pub fn build(
+        gpu: &Gpu,
+        name: &str,
+        source: &str,
+        extensions: Extensions,
+        runtime_checks: bool,
+    ) -> Result<Self, GpuError> {
+        let refused = |reason| GpuError::Shader { kernel: name.to_owned(), reason };
+        let (shader, reflection) = shader::inspect(source, extensions).map_err(refused)?;
+        check_limits(name, &reflection, gpu.capabilities())?;
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "compiling a kernel", || {
             let descriptor =
-                ShaderModuleDescriptor { label: Some(&name), source: ShaderSource::Naga(Cow::Owned(shader.module)) };
+                ShaderModuleDescriptor { label: Some(name), source: ShaderSource::Naga(Cow::Owned(shader.module)) };
             let module = if runtime_checks {
                 inner.device.create_shader_module(descriptor)
             } else {
@@ -41,14 +53,14 @@ impl Pipeline {
             let entries = layout_entries(&reflection);
             let layout = inner
                 .device
-                .create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+                .create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
             let pipeline_layout = inner.device.create_pipeline_layout(&PipelineLayoutDescriptor {
-                label: Some(&name),
+                label: Some(name),
                 bind_group_layouts: &[Some(&layout)],
                 ..Default::default()
             });
             let pipeline = inner.device.create_compute_pipeline(&ComputePipelineDescriptor {
-                label: Some(&name),
+                label: Some(name),
                 layout: Some(&pipeline_layout),
                 module: &module,
                 entry_point: Some(ENTRY_POINT),
@@ -99,7 +111,13 @@ fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
     let storage =
         |&(binding, written): &(u32, bool)| entry(binding, buffer(BufferBindingType::Storage { read_only: !written }));
     let textures = reflection.textures.iter().map(|&binding| entry(binding, texture));
-    uniform.chain(reflection.storage.iter().map(storage)).chain(textures).collect()
+    let sampled = BindingType::Texture {
+        sample_type: TextureSampleType::Float { filterable: false },
+        view_dimension: TextureViewDimension::D2,
+        multisampled: false,
+    };
+    let sampled = reflection.sampled.iter().map(|&binding| entry(binding, sampled));
+    uniform.chain(reflection.storage.iter().map(storage)).chain(textures).chain(sampled).collect()
 }
 
 #[cfg(test)]

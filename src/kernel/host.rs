@@ -22,4 +22,4 @@ macro_rules! host_struct {
     };
 }
 
-pub(super) use host_struct;
+pub(crate) use host_struct;

@@ -23,6 +23,7 @@ pub use candidates::{all_specialisations, candidates};
 pub use capabilities::{Capabilities, DeviceKind};
 pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
+pub(crate) use host::host_struct;
 pub use select::select;
 
 /// Quads of K in one stage of a staged kernel: 16 channels.

@@ -26,6 +26,8 @@ static FILES: &[(&str, &str)] = catalogue![
     "conv3x3_subgroup",
     "global_avg_pool",
     "max_pool",
+    "picture/resize_first",
+    "picture/resize_last",
     "residual_add",
     "shared/broadcast_rows",
     "shared/columns",
@@ -54,7 +56,7 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The kernels, without the shared parts.
+/// The kernels of networks, without the shared parts and without what makes pictures an input.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("shared/"))
+    FILES.iter().map(|(name, _)| *name).filter(|name| !name.contains('/'))
 }

@@ -36,8 +36,10 @@ pub struct Reflection {
     pub workgroup_bytes: u32,
     /// Storage bindings as (binding, whether it is written), in order.
     pub storage: Vec<(u32, bool)>,
-    /// The bindings of textures, read only, of four f32 a texel.
+    /// The bindings of storage textures, read only, of four f32 a texel.
     pub textures: Vec<u32>,
+    /// The bindings of textures that are read as floats, whatever their texels are.
+    pub sampled: Vec<u32>,
     /// The binding of the uniform `Params`, if there is one.
     pub uniform: Option<u32>,
     /// The members of `Params`.
@@ -82,6 +84,7 @@ fn reflect(module: &Module) -> Reflection {
         workgroup_bytes: 0,
         storage: Vec::new(),
         textures: Vec::new(),
+        sampled: Vec::new(),
         uniform: None,
         members: Vec::new(),
         params_bytes: 0,
@@ -94,6 +97,7 @@ fn reflect(module: &Module) -> Reflection {
             (AddressSpace::Storage { access }, Some(binding)) => {
                 reflection.storage.push((binding, access.contains(naga::StorageAccess::STORE)));
             }
+            (AddressSpace::Handle, Some(binding)) if is_sampled(inner) => reflection.sampled.push(binding),
             (AddressSpace::Handle, Some(binding)) => reflection.textures.push(binding),
             (AddressSpace::Uniform, Some(binding)) => {
                 reflection.uniform = Some(binding);
@@ -109,4 +113,9 @@ fn reflect(module: &Module) -> Reflection {
     }
     reflection.storage.sort_unstable();
     reflection
+}
+
+/// Whether a texture is a `texture_2d`, and not a `texture_storage_2d`.
+pub(super) fn is_sampled(inner: &TypeInner) -> bool {
+    matches!(inner, TypeInner::Image { class: naga::ImageClass::Sampled { .. }, .. })
 }

@@ -2,8 +2,9 @@
 //! naga's defaults would number MSL's buffers and GLSL's blocks by nothing at all.
 
 use naga::back::{glsl, hlsl, msl};
-use naga::{AddressSpace, Module, ResourceBinding, StorageAccess};
+use naga::{AddressSpace, GlobalVariable, Module, ResourceBinding, StorageAccess};
 
+use super::inspect::is_sampled;
 use super::{ENTRY_POINT, Target};
 
 /// What kind of resource is bound.
@@ -13,6 +14,8 @@ enum Kind {
     ReadOnly,
     ReadWrite,
     Texture,
+    /// A `texture_2d`.
+    Sampled,
 }
 
 /// The bindings of a shader, in order.
@@ -22,15 +25,16 @@ pub(super) struct Slots(Vec<(ResourceBinding, Kind)>);
 impl Slots {
     /// Those that a module declares.
     pub(super) fn of(module: &Module) -> Self {
-        let kind = |space| match space {
+        let kind = |variable: &GlobalVariable| match variable.space {
             AddressSpace::Uniform => Some(Kind::Uniform),
             AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Some(Kind::ReadWrite),
             AddressSpace::Storage { .. } => Some(Kind::ReadOnly),
+            AddressSpace::Handle if is_sampled(&module.types[variable.ty].inner) => Some(Kind::Sampled),
             AddressSpace::Handle => Some(Kind::Texture),
             _ => None,
         };
         let globals = module.global_variables.iter();
-        let mut slots: Vec<_> = globals.filter_map(|(_, v)| Some((v.binding?, kind(v.space)?))).collect();
+        let mut slots: Vec<_> = globals.filter_map(|(_, v)| Some((v.binding?, kind(v)?))).collect();
         slots.sort_unstable_by_key(|(at, _)| (at.group, at.binding));
         Self(slots)
     }
@@ -41,13 +45,14 @@ impl Slots {
             let text = match (target, kind) {
                 (Target::Wgsl, _) => format!("@group({group}) @binding({binding})"),
                 (Target::SpirV, _) => format!("DescriptorSet {group} Binding {binding}"),
-                (Target::Msl, Kind::Texture) => format!("[[texture({binding})]]"),
+                (Target::Msl, Kind::Texture | Kind::Sampled) => format!("[[texture({binding})]]"),
                 (Target::Msl, _) => format!("[[buffer({binding})]]"),
                 (Target::Hlsl, Kind::Uniform) => format!("register(b{binding})"),
-                (Target::Hlsl, Kind::ReadOnly) => format!("register(t{binding})"),
+                (Target::Hlsl, Kind::ReadOnly | Kind::Sampled) => format!("register(t{binding})"),
                 // naga writes a texture that is only read as one that could be written.
                 (Target::Hlsl, Kind::ReadWrite | Kind::Texture) => format!("register(u{binding})"),
                 (Target::Glsl, Kind::Uniform) => format!("layout(std140, binding = {binding}) uniform"),
+                (Target::Glsl, Kind::Sampled) => format!("layout(binding = {binding}) uniform"),
                 (Target::Glsl, Kind::Texture) => format!("layout(rgba32f, binding = {binding}) uniform"),
                 (Target::Glsl, _) => format!("layout(std430, binding = {binding}) buffer"),
             };
@@ -63,7 +68,7 @@ impl Slots {
 
     pub(super) fn msl(&self) -> msl::EntryPointResourceMap {
         let target = |binding: u32, kind| match kind {
-            Kind::Texture => msl::BindTarget { texture: Some(binding as u8), ..Default::default() },
+            Kind::Texture | Kind::Sampled => msl::BindTarget { texture: Some(binding as u8), ..Default::default() },
             _ => {
                 msl::BindTarget { buffer: Some(binding as u8), mutable: kind == Kind::ReadWrite, ..Default::default() }
             }

@@ -1,0 +1,286 @@
+//! Where a picture comes from, and how its rows are bound: in strips, where one binding cannot hold them all.
+
+use std::num::NonZeroU64;
+
+use wgpu::{
+    BindingResource, Buffer, BufferBinding, BufferUsages, Texture, TextureDimension, TextureFormat, TextureUsages,
+    TextureView, TextureViewDescriptor, TextureViewDimension,
+};
+
+use super::Pixels;
+use super::params::Passes;
+use crate::error::{GpuError, Result};
+use crate::gpu::Gpu;
+use crate::picture::{Picture, check_rgb8};
+
+/// A picture, in host memory or already on the GPU.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Source<'a> {
+    /// A picture in host memory.
+    Picture(&'a Picture),
+    /// The bytes of one: R, G, B, R, G, B, ... without padding between rows.
+    Rgb8 {
+        /// Three bytes a pixel.
+        data: &'a [u8],
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// A buffer with usage `STORAGE`: four bytes a pixel, of which the fourth is ignored, without padding between rows.
+    Rgba8 {
+        /// The buffer.
+        buffer: &'a Buffer,
+        /// Where the first pixel lies in it, in bytes: a multiple of 4.
+        offset: u64,
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING`, of eight bits a channel, RGBA or BGRA; alpha
+    /// is ignored. The stored bytes count: a texture in sRGB is not decoded, and must have been made with the same format
+    /// without sRGB among its `view_formats`.
+    Texture(&'a Texture),
+}
+
+impl<'a> From<&'a Picture> for Source<'a> {
+    fn from(picture: &'a Picture) -> Self {
+        Self::Picture(picture)
+    }
+}
+
+impl<'a> From<&'a Texture> for Source<'a> {
+    fn from(texture: &'a Texture) -> Self {
+        Self::Texture(texture)
+    }
+}
+
+/// Rows of a picture in one binding, and what the first pass makes of them.
+#[derive(Debug)]
+pub(super) struct Strip<'a> {
+    pub bound: Bound<'a>,
+    /// The first of its rows, counted from the picture's top.
+    pub first_row: u32,
+    /// Rows in it.
+    pub rows: u32,
+    /// Rows of the first pass's output before those that are made of this strip.
+    pub made_at: u32,
+    /// Rows that are made of it.
+    pub made: u32,
+    /// Rows that are bound before the first of it.
+    pub top: u32,
+    /// What lies before those: bytes of RGB, pixels of RGBA, nothing of a texture.
+    pub skip: u32,
+    /// Of the binding, of a buffer.
+    pub last_word: u32,
+}
+
+/// What is bound as a strip.
+#[derive(Debug)]
+pub(super) enum Bound<'a> {
+    /// A buffer of ours.
+    Upload(Buffer),
+    /// A range of the caller's.
+    Range { buffer: &'a Buffer, offset: u64, bytes: u64 },
+    /// A view of the caller's texture.
+    View(TextureView),
+}
+
+impl Bound<'_> {
+    pub fn resource(&self) -> BindingResource<'_> {
+        match self {
+            Self::Upload(buffer) => buffer.as_entire_binding(),
+            Self::Range { buffer, offset, bytes } => {
+                BindingResource::Buffer(BufferBinding { buffer, offset: *offset, size: NonZeroU64::new(*bytes) })
+            }
+            Self::View(view) => BindingResource::TextureView(view),
+        }
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Width and height.
+    #[must_use]
+    pub fn size(&self) -> [u32; 2] {
+        match *self {
+            Self::Picture(picture) => [picture.width(), picture.height()],
+            Self::Rgb8 { width, height, .. } | Self::Rgba8 { width, height, .. } => [width, height],
+            Self::Texture(texture) => [texture.width(), texture.height()],
+        }
+    }
+
+    /// How its pixels are stored.
+    pub(super) fn pixels(&self) -> Pixels {
+        match self {
+            Self::Picture(_) | Self::Rgb8 { .. } => Pixels::Rgb8,
+            Self::Rgba8 { .. } => Pixels::Rgba8,
+            Self::Texture(_) => Pixels::Texture,
+        }
+    }
+
+    /// Whether it is what it says it is.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
+        match *self {
+            // Sizes and bytes were compared when it was made.
+            Self::Picture(_) => Ok(()),
+            Self::Rgb8 { data, width, height } => Ok(check_rgb8("picture", width, height, data.len())?),
+            Self::Rgba8 { buffer, offset, width, height } => {
+                // In 128 bits, as 4 * (2^32 - 1)^2 has 66.
+                let end = u128::from(offset) + 4 * u128::from(width) * u128::from(height);
+                if end > u128::from(buffer.size()) {
+                    return refuse(format!("expected at least {end} bytes, found {}", buffer.size()));
+                }
+                if !offset.is_multiple_of(4) {
+                    return refuse(format!("expected an offset that is a multiple of 4, found {offset}"));
+                }
+                if !buffer.usage().contains(BufferUsages::STORAGE) {
+                    return refuse(format!("expected usage STORAGE, found {:?}", buffer.usage()));
+                }
+                Ok(())
+            }
+            Self::Texture(texture) => check_texture(texture),
+        }
+    }
+
+    /// The rows that the passes need, in strips of at most so many bytes. The source is [checked](Self::check).
+    pub(super) fn strips(&self, gpu: &Gpu, passes: &Passes<'_>, strip_bytes: u64) -> Result<Vec<Strip<'a>>> {
+        let [width, _] = self.size();
+        let cut = |per_pixel: u64, spare: u64| {
+            let per_row = u64::from(width) * per_pixel;
+            match strip_bytes.saturating_sub(spare) / per_row {
+                0 => {
+                    let what = "a row of the picture".to_owned();
+                    Err(GpuError::TooLarge { what, bytes: per_row + spare, limit: strip_bytes })
+                }
+                rows => cut(passes, u32::try_from(rows).unwrap_or(u32::MAX), per_row),
+            }
+        };
+        match *self {
+            Self::Picture(picture) => upload(gpu, picture.data(), width, &cut(3, 4)?),
+            Self::Rgb8 { data, .. } => upload(gpu, data, width, &cut(3, 4)?),
+            Self::Rgba8 { buffer, offset, .. } => {
+                let align = u64::from(gpu.inner.device.limits().min_storage_buffer_offset_alignment);
+                Ok(cut(4, align)?.iter().map(|piece| range(buffer, offset, width, piece, align)).collect())
+            }
+            Self::Texture(texture) => Ok(vec![view(gpu, texture, passes)?]),
+        }
+    }
+}
+
+fn check_texture(texture: &Texture) -> Result<()> {
+    use TextureFormat::{Bgra8Unorm, Rgba8Unorm};
+    let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
+    let format = texture.format();
+    if !matches!(format.remove_srgb_suffix(), Rgba8Unorm | Bgra8Unorm) {
+        return refuse(format!("expected a texture of Rgba8Unorm or Bgra8Unorm, or these in sRGB, found {format:?}"));
+    }
+    if texture.dimension() != TextureDimension::D2 || texture.sample_count() != 1 {
+        let (dimension, samples) = (texture.dimension(), texture.sample_count());
+        return refuse(format!("expected a texture of 2 dimensions and 1 sample, found {dimension:?} and {samples}"));
+    }
+    if !texture.usage().contains(TextureUsages::TEXTURE_BINDING) {
+        return refuse(format!("expected usage TEXTURE_BINDING, found {:?}", texture.usage()));
+    }
+    Ok(())
+}
+
+/// Rows of the picture, and the rows that the first pass makes of them.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    first_row: u32,
+    rows: u32,
+    made_at: u32,
+    made: u32,
+}
+
+/// Cuts what the first pass needs into pieces of at most so many rows.
+fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, GpuError> {
+    let down = passes.down;
+    if !passes.geometry.columns_first {
+        // Each row becomes one row.
+        let starts = (0..down.span).step_by(per_piece as usize);
+        let piece = |made_at: u32| {
+            let rows = per_piece.min(down.span - made_at);
+            Piece { first_row: down.first + made_at, rows, made_at, made: rows }
+        };
+        return Ok(starts.map(piece).collect());
+    }
+    // Rows are made of several, which neighbours share; each piece makes as many as it has all rows for.
+    let mut pieces: Vec<Piece> = Vec::new();
+    for made_at in 0..passes.geometry.rows.kept {
+        let (first, weights) = down.of(made_at);
+        let end = first + weights.len() as u32;
+        match pieces.last_mut() {
+            Some(piece) if end - piece.first_row <= per_piece => {
+                piece.rows = piece.rows.max(end - piece.first_row);
+                piece.made += 1;
+            }
+            _ if end - first <= per_piece => {
+                pieces.push(Piece { first_row: first, rows: end - first, made_at, made: 1 });
+            }
+            _ => {
+                let (what, bytes) = ("what a row is made of".to_owned(), u64::from(end - first) * per_row);
+                return Err(GpuError::TooLarge { what, bytes, limit: u64::from(per_piece) * per_row });
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// Strips of RGB in buffers of their own: an encoder may hold several pictures before it is submitted.
+fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Vec<Strip<'a>>> {
+    let per_row = u64::from(width) * 3;
+    let strip = |&Piece { first_row, rows, made_at, made }: &Piece| {
+        let start = (u64::from(first_row) * per_row) as usize;
+        let bytes = &data[start..][..(u64::from(rows) * per_row) as usize];
+        // wgpu copies whole words; the last may have to be filled up.
+        let (words, rest) = bytes.split_at(bytes.len() & !3);
+        let buffer = gpu.buffer("picture", bytes.len() as u64, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
+        let inner = &gpu.inner;
+        inner.monitor.guarded(&inner.device, "uploading a picture", || {
+            inner.queue.write_buffer(&buffer, 0, words);
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                inner.queue.write_buffer(&buffer, words.len() as u64, &last);
+            }
+        })?;
+        let last_word = (bytes.len() as u32).div_ceil(4) - 1;
+        Ok(Strip { bound: Bound::Upload(buffer), first_row, rows, made_at, made, top: 0, skip: 0, last_word })
+    };
+    pieces.iter().map(strip).collect()
+}
+
+/// A range of a buffer of RGBA, which must begin where a binding may.
+fn range<'a>(buffer: &'a Buffer, offset: u64, width: u32, piece: &Piece, align: u64) -> Strip<'a> {
+    let Piece { first_row, rows, made_at, made } = *piece;
+    let per_row = u64::from(width) * 4;
+    let start = offset + u64::from(first_row) * per_row;
+    let skipped = start % align;
+    let bytes = skipped + u64::from(rows) * per_row;
+    let bound = Bound::Range { buffer, offset: start - skipped, bytes };
+    let (skip, last_word) = ((skipped / 4) as u32, (bytes / 4) as u32 - 1);
+    Strip { bound, first_row, rows, made_at, made, top: 0, skip, last_word }
+}
+
+/// A whole texture.
+fn view<'a>(gpu: &Gpu, texture: &Texture, passes: &Passes<'_>) -> Result<Strip<'a>> {
+    let inner = &gpu.inner;
+    let view = inner.monitor.guarded(&inner.device, "viewing a picture's texture", || {
+        texture.create_view(&TextureViewDescriptor {
+            label: Some("picture"),
+            format: Some(texture.format().remove_srgb_suffix()),
+            dimension: Some(TextureViewDimension::D2),
+            mip_level_count: Some(1),
+            array_layer_count: Some(1),
+            usage: Some(TextureUsages::TEXTURE_BINDING),
+            ..Default::default()
+        })
+    })?;
+    let (first_row, rows, [_, made]) = (passes.down.first, passes.down.span, passes.middle());
+    let bound = Bound::View(view);
+    Ok(Strip { bound, first_row, rows, made_at: 0, made, top: first_row, skip: 0, last_word: 0 })
+}

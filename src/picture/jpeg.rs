@@ -1,0 +1,85 @@
+//! JPEG: grey, YCbCr, RGB, and the CMYK of printers, which Adobe stores inverted and Pillow takes all for such.
+
+use image::RgbImage;
+use image::metadata::Orientation;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::decode::{check_size, one_line};
+use crate::error::PictureError;
+
+/// The picture and how it is to be turned.
+pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation), PictureError> {
+    let refuse = |reason: String| PictureError::Format { picture: name.to_owned(), reason };
+    // The decoder makes up what is missing; Pillow refuses.
+    if !is_whole(bytes) {
+        return Err(refuse("the file ends before the picture does".to_owned()));
+    }
+    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
+    let (width, height) = decoder.dimensions().unwrap_or((0, 0));
+    let (width, height) = (width as u32, height as u32);
+    check_size(name, width, height)?;
+    let stored = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
+    let wanted = match stored {
+        // As they are stored, to be converted here as Pillow does.
+        ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK => stored,
+        _ => ColorSpace::RGB,
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let pixels = decoder.decode().map_err(|error| refuse(one_line(&error)))?;
+    let rgb: Vec<u8> = match wanted {
+        ColorSpace::Luma => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
+        ColorSpace::CMYK => pixels.chunks_exact(4).flat_map(|p| printed([p[0], p[1], p[2]], p[3])).collect(),
+        ColorSpace::YCCK => {
+            let light = |p: &[u8]| from_ycc([p[0], p[1], p[2]]).map(|inverted| 255 - inverted);
+            pixels.chunks_exact(4).flat_map(|p| printed(light(p), p[3])).collect()
+        }
+        _ => pixels,
+    };
+    let image = RgbImage::from_raw(width, height, rgb);
+    let image = image.ok_or_else(|| refuse("fewer pixels than its header says".to_owned()))?;
+    Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
+}
+
+/// Inverted inks on paper: the light that cyan, magenta and yellow leave, of what black leaves.
+fn printed(light: [u8; 3], black: u8) -> [u8; 3] {
+    // Pillow inverts them, multiplies, and takes the difference, which rounds the other way than the product would.
+    light.map(|light| {
+        let product = u32::from(255 - light) * u32::from(black) + 128;
+        black.saturating_sub((((product >> 8) + product) >> 8) as u8)
+    })
+}
+
+/// YCbCr to RGB, in libjpeg's fixed point of 16 bits.
+fn from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let half = 1 << 15;
+    let fixed = |factor: f64| (factor * 65536.0 + 0.5) as i32;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + ((fixed(1.402) * cr + half) >> 16);
+    let green = y + ((-fixed(0.34414) * cb - fixed(0.71414) * cr + half) >> 16);
+    let blue = y + ((fixed(1.772) * cb + half) >> 16);
+    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
+}
+
+/// Whether an end of image follows the first scan. Within a scan its marker cannot occur by chance, and what lies before the
+/// scans (a thumbnail, say) is skipped by length.
+fn is_whole(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        match marker {
+            // Filling.
+            0xff => at += 1,
+            START_OF_SCAN => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
+            // Markers without a length.
+            0x01 | 0xd0..=0xd8 => at += 2,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
+}

@@ -1,0 +1,31 @@
+//! Pictures: reading them, and what makes them a network's input.
+//!
+//! [`Picture`] is eight bits of red, green and blue a pixel. [`Preprocess`] says how one becomes an image of a network's input:
+//! resize, centre crop, normalise, as torchvision's transforms do on Pillow's images, and is read from the configurations
+//! that timm and Hugging Face put beside their weights. The arithmetic is Pillow's: a resize is two passes, along the rows and
+//! then along the columns, whose weights are fixed-point numbers ([`Taps`]) and whose results are rounded to eight bits. In
+//! integers every device and the CPU agree to the bit, and with Pillow.
+//!
+//! [`Preprocess::pixels`] and [`Preprocess::tensor`] are the reference, on the CPU;
+//! [`Preprocessor`](crate::gpu::Preprocessor) does the same on a GPU.
+
+mod config;
+#[cfg(feature = "pictures")]
+mod decode;
+mod filter;
+mod geometry;
+#[cfg(feature = "pictures")]
+mod jpeg;
+mod preprocess;
+mod reference;
+mod rgb8;
+mod taps;
+
+#[cfg(feature = "pictures")]
+pub use decode::MAX_FILE_BYTES;
+pub use filter::Filter;
+pub use geometry::{Axis, Geometry, MAX_SIDE};
+pub use preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+pub(crate) use rgb8::check_rgb8;
+pub use rgb8::{MAX_PIXELS, Picture};
+pub use taps::{MAX_TABLE_BYTES, PRECISION_BITS, Taps};

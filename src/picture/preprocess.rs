@@ -1,0 +1,182 @@
+//! What makes a picture a network's input, as settings.
+
+use super::{Filter, MAX_SIDE};
+use crate::error::{PictureError, ShapeError};
+use crate::tensor::Shape;
+
+/// The mean of ImageNet's pixels, per channel, of values from 0 to 1: torchvision's.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Their standard deviation.
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Resize, centre crop, normalise: how a picture becomes an image of a network's input.
+///
+/// ```
+/// use wgpu_bottleneck::picture::{Filter, Picture, Preprocess, Resize};
+///
+/// // What torchvision's ResNet50_Weights.IMAGENET1K_V2 asks for, but bicubic.
+/// let preprocess = Preprocess { filter: Filter::Bicubic, ..Preprocess::imagenet_v2() };
+/// assert_eq!((preprocess.resize, preprocess.crop), (Resize::ShorterSide(232), [224, 224]));
+/// let grey = Picture::from_fn(40, 30, |_, _| [128; 3])?;
+/// let input = preprocess.tensor(&[grey])?;
+/// assert_eq!(input.shape().dims(), [1, 3, 224, 224]);
+/// assert_eq!(input.data()[0], (128.0 / 255.0 - 0.485) / 0.229);
+/// # Ok::<(), wgpu_bottleneck::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preprocess {
+    /// What the picture is resized to before it is cropped.
+    pub resize: Resize,
+    /// How it is resized.
+    pub filter: Filter,
+    /// Height and width of the crop, which are those of the network's input. It is cut from the middle; a picture that is smaller
+    /// gets black pixels around it.
+    pub crop: [u32; 2],
+    /// Which pixel a crop begins with that cannot be cut from the very middle.
+    pub rounding: CropRounding,
+    /// Subtracted from red, green and blue, which go from 0 to 1.
+    pub mean: [f32; 3],
+    /// What they are divided by after that.
+    pub std: [f32; 3],
+}
+
+/// What a picture is resized to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resize {
+    /// Nothing: it stays as large as it is.
+    None,
+    /// The shorter side becomes this long, and the longer one as long as it must be to keep the shape, cut to whole pixels.
+    ShorterSide(u32),
+    /// Exactly this, whatever it does to the shape.
+    Exact {
+        /// Rows.
+        height: u32,
+        /// Pixels in a row.
+        width: u32,
+    },
+}
+
+/// Where a centre crop begins when the pixels to cut off are odd in number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CropRounding {
+    /// Halves go to the even number, as Python's `round` does: torchvision and timm.
+    #[default]
+    HalfToEven,
+    /// Halves go down: Hugging Face's image processors on NumPy.
+    Down,
+}
+
+impl Preprocess {
+    /// 256 and 224, bilinear, with ImageNet's mean and standard deviation: torchvision's `IMAGENET1K_V1`.
+    #[must_use]
+    pub const fn imagenet_v1() -> Self {
+        Self {
+            resize: Resize::ShorterSide(256),
+            filter: Filter::Bilinear,
+            crop: [224, 224],
+            rounding: CropRounding::HalfToEven,
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
+        }
+    }
+
+    /// 232 and 224, otherwise as [`imagenet_v1`](Self::imagenet_v1): torchvision's `IMAGENET1K_V2`.
+    #[must_use]
+    pub const fn imagenet_v2() -> Self {
+        Self { resize: Resize::ShorterSide(232), ..Self::imagenet_v1() }
+    }
+
+    /// The preset of a name: `v1` or `v2`.
+    ///
+    /// # Errors
+    /// [`PictureError::Setting`] for another name.
+    pub fn preset(name: &str) -> Result<Self, PictureError> {
+        match name {
+            "v1" => Ok(Self::imagenet_v1()),
+            "v2" => Ok(Self::imagenet_v2()),
+            other => {
+                Err(PictureError::Setting { setting: "preset", found: format!("{other:?}"), expected: "v1 or v2" })
+            }
+        }
+    }
+
+    /// The NCHW shape of the input that so many pictures make.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for a batch of nothing, or one beyond all memory.
+    pub fn shape(&self, pictures: usize) -> Result<Shape, ShapeError> {
+        let [height, width] = self.crop;
+        Shape::named("pictures", &[pictures, 3, height as usize, width as usize])
+    }
+
+    /// Whether the settings can be carried out.
+    ///
+    /// # Errors
+    /// [`PictureError::Setting`] for a size of zero or beyond [`MAX_SIDE`], a mean that is not finite, or a standard deviation that
+    /// is not a positive number.
+    pub fn check(&self) -> Result<(), PictureError> {
+        let sides: &[u32] = match &self.resize {
+            Resize::None => &[],
+            Resize::ShorterSide(side) => &[*side],
+            Resize::Exact { height, width } => &[*height, *width],
+        };
+        let refuse = |setting, found: String, expected| Err(PictureError::Setting { setting, found, expected });
+        if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+            return refuse("resize", format!("{:?}", self.resize), "1 to 2^24 pixels a side");
+        }
+        if self.crop.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+            return refuse("crop", format!("{:?}", self.crop), "1 to 2^24 pixels a side");
+        }
+        if !self.mean.iter().all(|mean| mean.is_finite()) {
+            return refuse("mean", format!("{:?}", self.mean), "three finite numbers");
+        }
+        if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
+            return refuse("std", format!("{:?}", self.std), "three positive numbers");
+        }
+        Ok(())
+    }
+
+    /// What the 256 values of a byte become, for red, green and blue; the fourth, which is padding, is zero.
+    ///
+    /// Divided by 255, less the mean, divided by the standard deviation, each rounded to f32, as torchvision's `ToTensor` and
+    /// `Normalize` do. A device reads them from a table, as WGSL lets divisions be a little off.
+    #[must_use]
+    pub fn levels(&self) -> [[f32; 4]; 256] {
+        let mut levels = [[0.0; 4]; 256];
+        for (byte, level) in (0u8..).zip(&mut levels) {
+            for ((value, mean), std) in level.iter_mut().zip(self.mean).zip(self.std) {
+                *value = (f32::from(byte) / 255.0 - mean) / std;
+            }
+        }
+        levels
+    }
+}
+
+impl Default for Preprocess {
+    /// [`Preprocess::imagenet_v1`].
+    fn default() -> Self {
+        Self::imagenet_v1()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_settings_are_named() {
+        let v1 = Preprocess::imagenet_v1();
+        let cases = [
+            ("resize", Preprocess { resize: Resize::ShorterSide(0), ..v1 }),
+            ("resize", Preprocess { resize: Resize::Exact { height: 1, width: MAX_SIDE + 1 }, ..v1 }),
+            ("crop", Preprocess { crop: [224, 0], ..v1 }),
+            ("mean", Preprocess { mean: [0.0, f32::NAN, 0.0], ..v1 }),
+            ("std", Preprocess { std: [1.0, 0.0, 1.0], ..v1 }),
+        ];
+        for (name, preprocess) in cases {
+            let error = preprocess.check();
+            assert!(matches!(error, Err(PictureError::Setting { setting, .. }) if setting == name), "{error:?}");
+        }
+        assert!(v1.check().is_ok() && Preprocess::preset("v3").is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! Preprocessing on the CPU, in integers as Pillow does it: what the kernels are held against. It shares the weights with
+//! them, which are Pillow's to the bit, and no code.
+
+use std::ops::Range;
+
+use super::{Geometry, PRECISION_BITS, Picture, Preprocess, Taps};
+use crate::error::{Error, PictureError};
+use crate::tensor::{ChannelLayout, HostTensor};
+
+impl Preprocess {
+    /// The picture resized and cropped, in eight bits: what torchvision's `Resize` and `CenterCrop` make of a Pillow image.
+    ///
+    /// # Errors
+    /// As [`Geometry::new`] and [`Taps::new`].
+    pub fn pixels(&self, picture: &Picture) -> Result<Picture, PictureError> {
+        let Geometry { columns, rows, columns_first } = Geometry::new(self, picture.width(), picture.height())?;
+        let across = Taps::new(self.filter, &columns)?;
+        let down = Taps::new(self.filter, &rows)?;
+        let whole = Plane { width: picture.width(), left: 0, top: 0, pixels: bytemuck::cast_slice(picture.data()) };
+        let (needed_rows, needed_columns) =
+            (down.first..down.first + down.span, across.first..across.first + across.span);
+        // Of the first pass only what the second needs.
+        let kept = if columns_first {
+            let middle = whole.down(&down, 0..rows.kept, needed_columns);
+            let middle = Plane { width: across.span, left: across.first, top: 0, pixels: &middle };
+            middle.across(&across, 0..columns.kept, 0..rows.kept)
+        } else {
+            let middle = whole.across(&across, 0..columns.kept, needed_rows);
+            let middle = Plane { width: columns.kept, left: 0, top: down.first, pixels: &middle };
+            middle.down(&down, 0..rows.kept, 0..columns.kept)
+        };
+        Picture::from_fn(columns.crop, rows.crop, |x, y| {
+            // Above and left of the kept pixels the difference wraps to huge numbers, so that one comparison finds both sides.
+            let (x, y) = (x.wrapping_sub(columns.pad), y.wrapping_sub(rows.pad));
+            let inside = x < columns.kept && y < rows.kept;
+            if inside { kept[(y * columns.kept + x) as usize] } else { [0; 3] }
+        })
+    }
+
+    /// An input of one image a picture, NCHW: the pixels, normalised.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`]; [`ShapeError`](crate::error::ShapeError) without a picture.
+    pub fn tensor(&self, pictures: &[Picture]) -> Result<HostTensor, Error> {
+        let shape = self.shape(pictures.len())?;
+        let levels = self.levels();
+        let mut values = Vec::with_capacity(shape.pixels() * 4);
+        for picture in pictures {
+            for pixel in self.pixels(picture)?.data().chunks_exact(3) {
+                let [red, green, blue] = [0, 1, 2].map(|channel| levels[usize::from(pixel[channel])][channel]);
+                values.extend([red, green, blue, 0.0]);
+            }
+        }
+        Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(3), &values)?)
+    }
+}
+
+/// A part of a picture: its first pixel is that of column `left` and row `top`.
+struct Plane<'a> {
+    width: u32,
+    left: u32,
+    top: u32,
+    pixels: &'a [[u8; 3]],
+}
+
+impl Plane<'_> {
+    fn at(&self, x: u32, y: u32) -> [u8; 3] {
+        self.pixels[(y - self.top) as usize * self.width as usize + (x - self.left) as usize]
+    }
+
+    /// The pass along the rows: the kept columns of these rows.
+    fn across(&self, taps: &Taps, kept: Range<u32>, rows: Range<u32>) -> Vec<[u8; 3]> {
+        let pixel = |x, y| {
+            let (first, weights) = taps.of(x);
+            blend(weights, |tap| self.at(first + tap, y))
+        };
+        rows.flat_map(|y| kept.clone().map(move |x| (x, y))).map(|(x, y)| pixel(x, y)).collect()
+    }
+
+    /// The pass along the columns: the kept rows of these columns.
+    fn down(&self, taps: &Taps, kept: Range<u32>, columns: Range<u32>) -> Vec<[u8; 3]> {
+        let pixel = |x, y| {
+            let (first, weights) = taps.of(y);
+            blend(weights, |tap| self.at(x, first + tap))
+        };
+        kept.flat_map(|y| columns.clone().map(move |x| (x, y))).map(|(x, y)| pixel(x, y)).collect()
+    }
+}
+
+/// The weighted sum of pixels, rounded and cut to eight bits.
+fn blend(weights: &[i32], pixel: impl Fn(u32) -> [u8; 3]) -> [u8; 3] {
+    let mut sums = [1i32 << (PRECISION_BITS - 1); 3];
+    for (tap, &weight) in (0..).zip(weights) {
+        for (sum, value) in sums.iter_mut().zip(pixel(tap)) {
+            *sum = sum.wrapping_add(weight.wrapping_mul(value.into()));
+        }
+    }
+    sums.map(|sum| (sum >> PRECISION_BITS).clamp(0, 255) as u8)
+}
