@@ -3,7 +3,8 @@
 //!
 //! From a state dict to numbers in four calls: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`],
 //! [`Model::run`]. An app that owns its device uses [`Gpu::from_wgpu`], and [`Model::bind`] to run on buffers of its own in
-//! command buffers or encoders of its own. [`record`] says what would be run, as data, without a GPU.
+//! command buffers or encoders of its own. [`record`] says what would be run, as data, without a GPU. [`Preprocessor`] makes
+//! pictures an input, as torchvision's transforms do.
 //!
 //! Tensors on the host are NCHW f32, as PyTorch's; on the device they are NHWC with the channels padded to a multiple of
 //! four (see [`tensor::ChannelLayout`]). Times are in the names that carry them, sizes are in bytes unless said otherwise.

@@ -15,7 +15,7 @@ use wgpu_bottleneck::kernel::{Binding, Capabilities, DeviceKind, Kernel, all_spe
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::PlanKind;
 use wgpu_bottleneck::shader::{Extensions, Reflection, Target, Validated, inspect, names, text, write};
-use wgpu_bottleneck::{Bottleneck, Shape};
+use wgpu_bottleneck::{Bottleneck, Preprocessor, Shape};
 
 /// The weakest backends bind no more (downlevel GL).
 const STORAGE_BUFFERS: usize = 4;
@@ -170,14 +170,16 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
 fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut on_disk = BTreeSet::new();
-    for (folder, prefix) in [(shaders.clone(), ""), (shaders.join("shared"), "shared/")] {
+    let folders = ["", "shared/", "picture/"];
+    for (folder, prefix) in folders.map(|prefix| (shaders.join(prefix), prefix)) {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             if path.is_file() {
                 assert_eq!(path.extension().unwrap_or_default(), "wgsl", "{}", path.display());
                 on_disk.insert(format!("{prefix}{}", path.file_stem().unwrap_or_default().to_string_lossy()));
             } else {
-                assert_eq!(path.file_name().unwrap_or_default(), "shared", "{}", path.display());
+                let name = format!("{}/", path.file_name().unwrap_or_default().to_string_lossy());
+                assert!(folders.contains(&&*name), "{}", path.display());
             }
         }
     }
@@ -185,7 +187,7 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
         assert!(text(name).is_some(), "shaders/{name}.wgsl is not in the catalogue");
     }
     let listed: BTreeSet<String> = names().map(str::to_owned).collect();
-    let kernels: BTreeSet<String> = on_disk.iter().filter(|name| !name.starts_with("shared/")).cloned().collect();
+    let kernels: BTreeSet<String> = on_disk.iter().filter(|name| !name.contains('/')).cloned().collect();
     assert_eq!(listed, kernels);
     let used: BTreeSet<String> = all_specialisations().iter().map(|kernel| kernel.family.file().to_owned()).collect();
     assert_eq!(used, kernels, "kernels that specialisations use, and kernels in shaders/");
@@ -193,6 +195,28 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
         let line = format!("//#include {part}");
         let included = on_disk.iter().filter_map(|name| text(name)).any(|text| text.lines().any(|l| l.trim() == line));
         assert!(included, "no file includes {part}");
+    }
+    Ok(())
+}
+
+/// What makes pictures an input is no step of a plan, and is held to the same.
+#[test]
+fn kernels_of_pictures_are_written_in_every_language() -> Outcome {
+    let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
+    let kernels = Preprocessor::kernels()?;
+    assert_eq!(kernels.len(), 8);
+    for (name, source) in kernels {
+        let (shader, reflection) =
+            inspect(&source, Extensions::default()).map_err(|error| format!("{name}: {error}"))?;
+        assert!(reflection.storage.len() <= STORAGE_BUFFERS, "{name}: {:?}", reflection.storage);
+        assert_eq!(reflection.sampled.is_empty(), !name.ends_with("texture"), "{name}");
+        for target in Target::ALL {
+            let written = write(&shader, target).map_err(|error| format!("{name}, {target:?}: {error}"))?;
+            assert!(!written.bytes.is_empty(), "{name}, {target:?}");
+            if validated && target == Target::SpirV {
+                spirv_val(folder.path(), name, &written.bytes).map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
     }
     Ok(())
 }

@@ -1,1 +1,240 @@
-//! x
+//! What cannot be used: files that are no pictures, damaged ones, sizes beyond every limit, buffers and textures that do not fit.
+//! A typed error each, and never a panic.
+
+use std::panic::catch_unwind;
+
+use wgpu_bottleneck::error::{GpuError, PictureError};
+use wgpu_bottleneck::gpu::Source;
+use wgpu_bottleneck::picture::{MAX_PIXELS, Picture, Preprocess, Resize, Taps};
+use wgpu_bottleneck::wgpu::{
+    BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, TextureDescriptor, TextureDimension,
+    TextureFormat, TextureUsages,
+};
+use wgpu_bottleneck::{Error, Preprocessor};
+
+use crate::common::seeded::Seeded;
+use crate::common::{Outcome, any_gpu, targets};
+use crate::golden::{self, Goldens, crc32, pattern};
+
+/// Files by name.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The bytes of every golden file.
+fn files() -> Result<Files, Box<dyn std::error::Error>> {
+    let read = |name: String| Ok((name.clone(), std::fs::read(golden::path(&name))?));
+    Goldens::read()?.files.into_iter().map(|file| read(file.file)).collect()
+}
+
+#[test]
+fn files_that_are_no_pictures_are_named() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let goldens = files()?;
+    let png = |name: &str| goldens.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone());
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("empty.jpg", Vec::new(), "the file is empty"),
+        ("text.png", b"not a picture at all".to_vec(), "not PNG, JPEG, WebP, GIF, BMP or TIFF"),
+        ("head.png", b"\x89PNG\r\n\x1a\n".to_vec(), "not a readable picture"),
+        ("head.jpg", vec![0xff, 0xd8, 0xff], "ends before the picture does"),
+        ("half.png", png("rgb.png").ok_or("no rgb.png")?[..1500].to_vec(), "not a readable picture"),
+        ("half.jpg", png("420.jpg").ok_or("no 420.jpg")?[..900].to_vec(), "ends before the picture does"),
+    ];
+    for (name, bytes, said) in cases {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes)?;
+        let Err(error) = Picture::open(&path) else { return Err(format!("{name} was read").into()) };
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(said) && !text.contains('\n'), "{text}");
+        assert!(matches!(error, Error::Picture(PictureError::Format { .. })), "{error:?}");
+    }
+    for missing in [folder.path().join("none.png"), folder.path().to_owned()] {
+        let error = Picture::open(&missing);
+        assert!(matches!(&error, Err(Error::Io { path, .. }) if *path == missing), "{error:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_damaged_file_makes_a_panic() -> Outcome {
+    let (mut random, mut panicked, mut read, mut refused) = (Seeded::new(3), Vec::new(), 0, 0);
+    let mut check = |name: &str, what: String, bytes: &[u8]| -> bool {
+        let outcome = catch_unwind(|| Picture::from_bytes(bytes).is_ok());
+        match outcome {
+            Ok(true) => read += 1,
+            Ok(false) => refused += 1,
+            Err(_) => panicked.push(format!("{name}, {what}")),
+        }
+        outcome.unwrap_or(false)
+    };
+    for (name, bytes) in files()? {
+        let cut = |share: usize| bytes.len() * share / 10;
+        for length in (0..48).chain((1..10).map(cut)).chain(bytes.len() - 20..bytes.len()) {
+            let was_read = check(&name, format!("cut to {length} bytes"), &bytes[..length.min(bytes.len())]);
+            // The first of two frames may be whole.
+            let may = length > cut(8) || name == "animated.gif";
+            assert!(!was_read || may, "{name} was read though cut to {length} of {} bytes", bytes.len());
+        }
+        for round in 0..300 {
+            let mut bytes = bytes.clone();
+            for _ in 0..1 + random.below(4) {
+                // Headers have most to lose.
+                let length = if round % 2 == 0 { bytes.len().min(100) } else { bytes.len() };
+                bytes[random.below(length)] = random.pick(&[0, 1, 0x7f, 0x80, 0xff, random.clone().next() as u8]);
+            }
+            check(&name, format!("round {round}"), &bytes);
+        }
+    }
+    println!("{read} damaged files read, {refused} refused");
+    assert!(panicked.is_empty(), "{}", panicked.join("\n"));
+    Ok(())
+}
+
+/// A PNG that says so many pixels, and has none.
+fn huge_png(width: u32, height: u32) -> Vec<u8> {
+    let chunk = |name: &[u8; 4], data: &[u8]| {
+        let named = [&name[..], data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &named, &crc32(&named).to_be_bytes()].concat()
+    };
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &[]), chunk(b"IEND", &[])].concat()
+}
+
+#[test]
+fn sizes_beyond_the_limit_are_refused_before_they_are_allocated() -> Outcome {
+    let side = MAX_PIXELS.isqrt() as u32 + 1;
+    let gif = |side: u16| -> std::io::Result<Vec<u8>> {
+        let mut bytes = std::fs::read(golden::path("palette.gif"))?;
+        bytes[6..10].copy_from_slice(&[side.to_le_bytes(), side.to_le_bytes()].concat());
+        Ok(bytes)
+    };
+    let mut bmp = std::fs::read(golden::path("rgb.bmp"))?;
+    bmp[18..26].copy_from_slice(&[60_000u32.to_le_bytes(), 60_000u32.to_le_bytes()].concat());
+    let mut jpeg = std::fs::read(golden::path("444.jpg"))?;
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).ok_or("no frame")?;
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    let cases = [huge_png(side, side), huge_png(1, u32::MAX >> 1), gif(u16::MAX)?, bmp, jpeg];
+    for (case, bytes) in cases.iter().enumerate() {
+        let error = Picture::from_bytes(bytes);
+        assert!(
+            matches!(error, Err(PictureError::TooLarge { limit: MAX_PIXELS, of: "pixels", .. })),
+            "case {case}: {error:?}"
+        );
+    }
+    // A row that is too long even for a decoder's own memory.
+    let row = Picture::from_bytes(&huge_png(u32::MAX >> 1, 1)).err().map(|error| error.to_string());
+    assert!(row.as_deref().is_some_and(|text| text.contains("limit")), "{row:?}");
+    assert!(Picture::from_bytes(&huge_png(0, 7)).is_err());
+    assert!(Picture::from_bytes(&gif(0)?).is_err());
+    Ok(())
+}
+
+#[test]
+fn pictures_and_resizes_that_cannot_be_are_refused() -> Outcome {
+    assert!(matches!(Picture::new(0, 3, Vec::new()), Err(PictureError::Empty { width: 0, height: 3, .. })));
+    let wrong = Picture::new(2, 3, vec![0; 17]);
+    assert!(matches!(wrong, Err(PictureError::Length { expected: 18, found: 17, .. })), "{wrong:?}");
+    assert!(matches!(Picture::new(u32::MAX, u32::MAX, vec![0; 3]), Err(PictureError::Length { .. })));
+    // A thread of pixels would become a street of them.
+    let thread = Preprocess::imagenet_v1().pixels(&pattern("noise", 100_000, 1)?);
+    assert!(matches!(thread, Err(PictureError::TooLarge { width: 25_600_000, of: "pixels a side", .. })), "{thread:?}");
+    // Sixteen million pixels make two: each weighs all of them.
+    let exact = Resize::Exact { height: 1, width: 2000 };
+    let strong = Preprocess { resize: exact, crop: [1, 2000], ..Preprocess::imagenet_v1() };
+    let geometry = wgpu_bottleneck::picture::Geometry::new(&strong, 1 << 24, 1)?;
+    let wide = wgpu_bottleneck::picture::Axis { kept: 2000, ..geometry.columns };
+    let table = Taps::new(wgpu_bottleneck::picture::Filter::Lanczos, &wide);
+    assert!(matches!(table, Err(PictureError::TooManyBytes { what: "a table", .. })));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
+    let gpu = any_gpu();
+    let preprocess = Preprocess::imagenet_v1();
+    let preprocessor = Preprocessor::new(&gpu, &preprocess)?;
+    let picture = pattern("noise", 300, 200)?;
+    let make = |size: u64, usage| {
+        let descriptor = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        gpu.device().create_buffer(&descriptor)
+    };
+    let image = 224 * 224 * 16;
+    let input = preprocessor.input(2)?;
+    let record = |source: Source<'_>, input: &wgpu_bottleneck::wgpu::Buffer, image: usize| {
+        let mut encoder = gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
+        preprocessor.record(&mut encoder, source, input, image).err().map(|error| error.to_string())
+    };
+    let data = picture.data();
+    let rgb8 = |bytes: usize, width, height| Source::Rgb8 { data: &data[..bytes], width, height };
+    let small = make(16, BufferUsages::STORAGE);
+    let copied = make(image, BufferUsages::COPY_DST);
+    let rgba8 = |buffer, offset, width| Source::Rgba8 { buffer, offset, width, height: 2 };
+    let texture = |format, usage, sample_count| {
+        let size = Extent3d { width: 8, height: 8, depth_or_array_layers: 1 };
+        let (dimension, mip_level_count, view_formats, label) = (TextureDimension::D2, 1, &[][..], None);
+        gpu.device().create_texture(&TextureDescriptor {
+            label,
+            size,
+            mip_level_count,
+            sample_count,
+            dimension,
+            format,
+            usage,
+            view_formats,
+        })
+    };
+    let bound = TextureUsages::TEXTURE_BINDING;
+    let (float, plain) = (TextureFormat::Rgba16Float, TextureFormat::Rgba8Unorm);
+    let float = texture(float, bound, 1);
+    let unbound = texture(plain, TextureUsages::COPY_DST, 1);
+    let many = texture(plain, bound | TextureUsages::RENDER_ATTACHMENT, 4);
+    let cases: [(Option<String>, &str); 13] = [
+        (record((&picture).into(), &input, 2), "expected room for image 2 at 802816 bytes an image"),
+        (record((&picture).into(), &input, usize::MAX), "expected room for image"),
+        (record((&picture).into(), &copied, 0), "input buffer: expected usage STORAGE"),
+        (record(rgb8(599, 20, 10), &input, 0), "20 x 10 RGB pixels are 600 bytes, found 599"),
+        (record(rgb8(0, 0, 10), &input, 0), "there is nothing in it"),
+        (record(rgba8(&small, 0, 3), &input, 0), "picture buffer: expected at least 24 bytes, found 16"),
+        (record(rgba8(&small, u64::MAX, 3), &input, 0), "picture buffer: expected at least"),
+        (record(rgba8(&small, 2, 1), &input, 0), "a multiple of 4, found 2"),
+        (record(rgba8(&copied, 0, 3), &input, 0), "picture buffer: expected usage STORAGE"),
+        (record(rgba8(&small, 0, 0), &input, 0), "there is nothing in it"),
+        (record((&float).into(), &input, 0), "found Rgba16Float"),
+        (record((&unbound).into(), &input, 0), "expected usage TEXTURE_BINDING"),
+        (record((&many).into(), &input, 0), "found D2 and 4"),
+    ];
+    for (case, (found, said)) in cases.iter().enumerate() {
+        let found = found.as_deref().unwrap_or("no error");
+        assert!(found.contains(said), "case {case}: {found}");
+    }
+    let narrow = Preprocessor::new(&gpu, &preprocess)?.with_strip_bytes(899);
+    let error = narrow.run(&[(&picture).into()]);
+    assert!(matches!(error, Err(Error::Gpu(GpuError::TooLarge { bytes: 904, limit: 899, .. }))), "{error:?}");
+    // With the columns first a strip must hold all rows that one is made of.
+    let tall = pattern("noise", 300, 2000)?;
+    let narrow = Preprocessor::new(&gpu, &preprocess)?.with_strip_bytes(1000);
+    let error = narrow.run(&[(&tall).into()]);
+    assert!(matches!(error, Err(Error::Gpu(GpuError::TooLarge { limit: 900, .. }))), "{error:?}");
+    assert!(matches!(preprocessor.run(&[]), Err(Error::Shape(_))));
+    // After all that the preprocessor works.
+    assert_eq!(preprocessor.run(&[(&picture).into()])?, preprocess.tensor(&[picture])?);
+    Ok(())
+}
+
+#[test]
+fn a_texture_in_srgb_without_its_plain_format_is_refused() -> Outcome {
+    for target in targets() {
+        let gpu = &target.gpu;
+        let texture = gpu.device().create_texture(&TextureDescriptor {
+            label: None,
+            size: Extent3d { width: 8, height: 8, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: TextureDimension::D2,
+            format: TextureFormat::Rgba8UnormSrgb,
+            usage: TextureUsages::TEXTURE_BINDING,
+            view_formats: &[],
+        });
+        let error = Preprocessor::new(gpu, &Preprocess::imagenet_v1())?.run(&[(&texture).into()]);
+        assert!(matches!(error, Err(Error::Gpu(GpuError::Device { .. }))), "{}: {error:?}", target.name);
+    }
+    Ok(())
+}
