@@ -1,5 +1,6 @@
 //! The public face: blocks and weights in, numbers or command buffers out.
 
+mod backbone;
 mod network;
 
 use wgpu::Buffer;
@@ -14,6 +15,7 @@ use crate::reference::{self, ExactBound};
 use crate::tensor::{Element, HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
+pub use backbone::Backbone;
 pub use network::{Network, record_network};
 
 /// How blocks and networks are loaded.

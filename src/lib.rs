@@ -28,7 +28,7 @@ pub mod shader;
 pub mod tensor;
 pub mod weights;
 
-pub use engine::{LoadOptions, Model, Network, record, record_network};
+pub use engine::{Backbone, LoadOptions, Model, Network, record, record_network};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};

@@ -1,6 +1,6 @@
 //! A whole network on a device.
 
-use wgpu::Buffer;
+use wgpu::{Buffer, CommandBuffer};
 
 use super::LoadOptions;
 use crate::error::{Result, ShapeError};
@@ -87,8 +87,7 @@ impl Network {
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of another size, and as [`Executor::run`].
     pub fn logits(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let output = self.recording().plan.output;
-        self.one(input, output)
+        Ok(last(self.tensors(input, Wanted::Output)?))
     }
 
     /// The vector that stands for each image: the mean of the last feature map, `[batch, channels, 1, 1]`.
@@ -96,10 +95,7 @@ impl Network {
     /// # Errors
     /// As [`Network::logits`].
     pub fn embed(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let plan = &self.recording().plan;
-        // The last that is kept is what the classes are made of; without classes it is the output.
-        let pooled = plan.kept.iter().copied().find(|&id| plan.tensor(id).name == "pooled").unwrap_or(plan.output);
-        self.one(input, pooled)
+        Ok(last(self.tensors(input, Wanted::Pooled)?))
     }
 
     /// What detection and segmentation heads read: `layer1`, `layer2`, ... as NCHW maps.
@@ -107,8 +103,7 @@ impl Network {
     /// # Errors
     /// As [`Network::logits`].
     pub fn features(&mut self, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
-        let named = |name: &str| name.starts_with("layer");
-        self.tensors(input, named)
+        self.tensors(input, Wanted::Features)
     }
 
     /// Everything at once, in order: `stem`, `layer1`, `layer2`, ..., `pooled`, and with classes `logits`.
@@ -116,7 +111,7 @@ impl Network {
     /// # Errors
     /// As [`Network::logits`].
     pub fn run(&mut self, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
-        self.tensors(input, |_| true)
+        self.tensors(input, Wanted::Everything)
     }
 
     /// Binds buffers of the caller's, for apps that keep pictures and results on the device: see [`Executor::bind`] for their
@@ -146,7 +141,7 @@ impl Network {
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of another size, and what [`NetworkWeights::step_params`] says of the weights.
     pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
-        let (recording, (ids, names)) = (self.recording(), self.named(|_| true));
+        let (recording, (ids, names)) = (self.recording(), self.named(Wanted::Everything));
         let params = weights.params(&recording.plan)?;
         let run = |part: &HostTensor| Ok(reference::run_to(recording, &params, part, &ids)?);
         Ok(names.into_iter().zip(in_parts(recording, input, &ids, run)?).collect())
@@ -158,30 +153,83 @@ impl Network {
         Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
     }
 
-    fn one(&mut self, input: &HostTensor, id: TensorId) -> Result<HostTensor> {
-        Ok(self.run_parts(input, &[id])?.remove(0))
-    }
-
-    fn tensors(&mut self, input: &HostTensor, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, HostTensor)>> {
+    fn tensors(&mut self, input: &HostTensor, wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {
         let (ids, names) = self.named(wanted);
         Ok(names.into_iter().zip(self.run_parts(input, &ids)?).collect())
     }
 
-    /// What can be returned and is wanted, in the plan's order.
-    fn named(&self, wanted: impl Fn(&str) -> bool) -> (Vec<TensorId>, Vec<String>) {
+    /// What is wanted, in the plan's order.
+    fn named(&self, wanted: Wanted) -> (Vec<TensorId>, Vec<String>) {
         let plan = &self.recording().plan;
         let all = plan.kept.iter().copied().chain([plan.output]);
-        all.map(|id| (id, plan.tensor(id).name.clone())).filter(|(_, name)| wanted(name)).unzip()
+        let with_names = all.map(|id| (id, plan.tensor(id).name.clone()));
+        with_names.filter(|(id, name)| wanted.includes(name, *id == plan.output)).unzip()
     }
 
     fn run_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
         let recording = self.recording().clone();
-        let output = recording.plan.output;
         in_parts(&recording, input, ids, |part| {
-            let logits = self.executor.run(part)?;
-            let tensor = |&id: &TensorId| if id == output { Ok(logits.clone()) } else { self.executor.kept(id) };
-            ids.iter().map(tensor).collect()
+            let output = self.executor.run(part)?;
+            self.taken(ids, &output)
         })
+    }
+
+    /// Some tensors of one run, whose output is known.
+    fn taken(&self, ids: &[TensorId], output: &HostTensor) -> Result<Vec<HostTensor>> {
+        let plan_output = self.recording().plan.output;
+        let tensor = |&id: &TensorId| if id == plan_output { Ok(output.clone()) } else { self.executor.kept(id) };
+        ids.iter().map(tensor).collect()
+    }
+
+    /// Some tensors of one run whose input the GPU makes, of its first images.
+    pub(super) fn run_filled(
+        &mut self,
+        images: usize,
+        wanted: Wanted,
+        fill: impl FnOnce(&Buffer) -> Result<CommandBuffer>,
+    ) -> Result<Vec<(String, HostTensor)>> {
+        let (ids, names) = self.named(wanted);
+        let output = self.executor.run_filled(fill)?;
+        let first = |tensor: HostTensor| {
+            let shape = Shape { n: images, ..tensor.shape() };
+            let mut data = tensor.into_data();
+            data.truncate(shape.len());
+            Ok(HostTensor::new(shape, data)?)
+        };
+        let tensors = self.taken(&ids, &output)?.into_iter().map(first).collect::<Result<Vec<_>>>()?;
+        Ok(names.into_iter().zip(tensors).collect())
+    }
+}
+
+/// Which tensors of a run are returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The logits, or what a network without classes ends with.
+    Output,
+    /// The mean of the last feature map.
+    Pooled,
+    /// The feature maps of the stages.
+    Features,
+    /// All that there is.
+    Everything,
+}
+
+impl Wanted {
+    fn includes(self, name: &str, is_output: bool) -> bool {
+        match self {
+            Self::Output => is_output,
+            Self::Pooled => name == "pooled",
+            Self::Features => name.starts_with("layer"),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// The one tensor of a run that returns one: every network has an output and a mean.
+pub(super) fn last(mut tensors: Vec<(String, HostTensor)>) -> HostTensor {
+    match tensors.pop() {
+        Some((_, tensor)) => tensor,
+        None => unreachable!("a network's plan has both"),
     }
 }
 

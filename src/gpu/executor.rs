@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
-    CommandBuffer, CommandEncoder, TextureView,
+    CommandBuffer, CommandEncoder, Queue, TextureView,
 };
 
 use super::Gpu;
@@ -259,6 +259,19 @@ impl Executor {
         Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
     }
 
+    /// Runs on an input that the GPU makes: the command buffer that `fill` returns writes it, NHWC as
+    /// [`input_bytes`](Self::input_bytes) says, into the buffer that `fill` is given. Padding must be zero.
+    ///
+    /// # Errors
+    /// As [`Executor::run`], and what `fill` returns.
+    pub fn run_filled(&mut self, fill: impl FnOnce(&Buffer) -> Result<CommandBuffer>) -> Result<HostTensor> {
+        self.make_own_buffers()?;
+        let Some(own) = &self.own else { unreachable!("made above") };
+        let first = fill(&own.input)?;
+        let bytes = self.submit(|_, _| Some(first))?.wait()?;
+        self.unpack(&bytes)
+    }
+
     fn start(&mut self, input: &HostTensor) -> Result<Readback> {
         let plan = &self.ready.recording.plan;
         let expected = plan.tensor(plan.input);
@@ -267,13 +280,21 @@ impl Executor {
             return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
         }
         let packed = input.to_nhwc(expected.layout)?;
-        let output_bytes = self.output_bytes();
         self.make_own_buffers()?;
-        let Some(own) = &self.own else { unreachable!("made above") };
+        self.submit(|queue, input| {
+            queue.write_buffer(input, 0, bytemuck::cast_slice(&packed));
+            None
+        })
+    }
+
+    /// Submits a run of the executor's own buffers. `first` fills the input, or returns the commands that do.
+    fn submit(&self, first: impl FnOnce(&Queue, &Buffer) -> Option<CommandBuffer>) -> Result<Readback> {
+        let output_bytes = self.output_bytes();
+        let Some(own) = &self.own else { unreachable!("the callers made them") };
         let inner = &self.ready.gpu.inner;
         inner.monitor.guarded(&inner.device, "running", || {
-            inner.queue.write_buffer(&own.input, 0, bytemuck::cast_slice(&packed));
-            let mut commands = self.ready.command_buffers(&own.groups);
+            let mut commands: Vec<CommandBuffer> = first(&inner.queue, &own.input).into_iter().collect();
+            commands.extend(self.ready.command_buffers(&own.groups));
             let mut copy =
                 inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
             copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);

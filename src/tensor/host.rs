@@ -49,6 +49,21 @@ impl HostTensor {
         self.data
     }
 
+    /// Appends the images of another tensor to the batch.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for images of another size.
+    pub fn append(&mut self, images: &Self) -> Result<(), ShapeError> {
+        let expected = Shape { n: images.shape.n, ..self.shape };
+        if images.shape != expected {
+            let (expected, found) = (expected.dims().to_vec(), images.shape.dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: "images".to_owned(), expected, found });
+        }
+        self.data.extend_from_slice(&images.data);
+        self.shape.n += images.shape.n;
+        Ok(())
+    }
+
     /// The values as the device wants them: NHWC, channels in `layout`, padding zero.
     ///
     /// # Errors

@@ -1,0 +1,110 @@
+//! A network that takes pictures.
+
+use super::network::{Wanted, last};
+use super::{LoadOptions, Network};
+use crate::error::Result;
+use crate::gpu::{Gpu, Preprocessor, Source};
+use crate::picture::Preprocess;
+use crate::tensor::HostTensor;
+use crate::weights::NetworkWeights;
+
+/// A network on a device with the preprocessing before it: pictures in, classes, embeddings or feature maps out. Pictures of any
+/// size, in host memory or already on the GPU, are resized, cropped and normalised there, into the network's own input.
+///
+/// ```no_run
+/// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture, Preprocess};
+///
+/// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
+/// let preprocess = Preprocess::imagenet_v2();
+/// let mut backbone = Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
+/// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
+/// let vectors = backbone.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
+/// assert_eq!(vectors.shape().dims(), [2, 2048, 1, 1]);
+/// # Ok::<(), wgpu_bottleneck::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Backbone {
+    network: Network,
+    preprocessor: Preprocessor,
+}
+
+impl Backbone {
+    /// Loads a network for runs of at most `batch` pictures; more are run in several parts.
+    ///
+    /// # Errors
+    /// As [`Network::load`] and [`Preprocessor::new`]; a network whose images do not have three channels is a
+    /// [`ShapeError`](crate::error::ShapeError).
+    pub fn load(
+        gpu: &Gpu,
+        weights: &NetworkWeights,
+        preprocess: &Preprocess,
+        batch: usize,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        preprocess.check()?;
+        let network = Network::load(gpu, weights, preprocess.shape(batch)?, options)?;
+        Ok(Self { network, preprocessor: Preprocessor::new(gpu, preprocess)? })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What happens to pictures before.
+    #[must_use]
+    pub fn preprocess(&self) -> &Preprocess {
+        self.preprocessor.preprocess()
+    }
+
+    /// As [`Network::logits`].
+    ///
+    /// # Errors
+    /// As [`Preprocessor::record`] and [`Network::logits`]; [`ShapeError`](crate::error::ShapeError) for no picture at all.
+    pub fn logits(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
+        Ok(last(self.tensors(pictures, Wanted::Output)?))
+    }
+
+    /// As [`Network::embed`].
+    ///
+    /// # Errors
+    /// As [`Backbone::logits`].
+    pub fn embed(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
+        Ok(last(self.tensors(pictures, Wanted::Pooled)?))
+    }
+
+    /// As [`Network::features`].
+    ///
+    /// # Errors
+    /// As [`Backbone::logits`].
+    pub fn features(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
+        self.tensors(pictures, Wanted::Features)
+    }
+
+    /// As [`Network::run`].
+    ///
+    /// # Errors
+    /// As [`Backbone::logits`].
+    pub fn run(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
+        self.tensors(pictures, Wanted::Everything)
+    }
+
+    fn tensors(&mut self, pictures: &[Source<'_>], wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {
+        // Says that there is none.
+        self.preprocess().shape(pictures.len())?;
+        let mut whole: Vec<(String, HostTensor)> = Vec::new();
+        for part in pictures.chunks(self.network.input_shape().n) {
+            let preprocessor = &self.preprocessor;
+            let found = self.network.run_filled(part.len(), wanted, |input| preprocessor.fill(part, input))?;
+            if whole.is_empty() {
+                whole = found;
+                continue;
+            }
+            for ((_, whole), (_, part)) in whole.iter_mut().zip(&found) {
+                whole.append(part)?;
+            }
+        }
+        Ok(whole)
+    }
+}
