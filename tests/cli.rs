@@ -1,6 +1,8 @@
 //! The program as its users run it: exit codes, files, and the two lines that say what is wrong.
 
 mod common;
+#[path = "cli/networks.rs"]
+mod networks;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/refused_files.rs"]

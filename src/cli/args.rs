@@ -11,7 +11,7 @@ use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
 use super::error::CliError;
-use super::network_args::RunArgs;
+use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
 
 /// ResNet Bottleneck blocks on any GPU: PyTorch's numbers, one command buffer per block.
 ///
@@ -19,8 +19,10 @@ use super::network_args::RunArgs;
 /// fast they were.
 #[derive(Debug, Parser)]
 #[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 4 the GPU failed.\n\
-    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured.")]
+#[command(
+    after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some pictures could not be used, 4 the GPU failed.\n\
+    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
+)]
 pub struct Cli {
     /// What to do; nothing means the demonstration.
     #[command(subcommand)]
@@ -41,6 +43,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Write every kernel in another language, for whoever ports or audits them.
     Shaders(ShadersArgs),
+    /// Name the likeliest classes of pictures.
+    Classify(ClassifyArgs),
+    /// Show the feature maps of a picture as pictures.
+    Features(FeaturesArgs),
     /// Run a whole network on one input file: logits, or every feature map.
     Run(RunArgs),
     /// Test whether this device and its driver compute right.

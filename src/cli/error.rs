@@ -10,6 +10,9 @@ const EXIT_WRONG: u8 = 1;
 /// Bad usage or bad input.
 pub const EXIT_USAGE: u8 = 2;
 
+/// Some of the input could not be used; the rest was.
+const EXIT_SOME_FAILED: u8 = 3;
+
 /// What a command can end with.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -59,6 +62,14 @@ pub enum CliError {
     /// A self test found something.
     #[error("self test failed: {0}")]
     Failed(String),
+    /// Some pictures could not be used; the others were.
+    #[error("{failed} of {all} pictures could not be used")]
+    SomeFailed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// Nobody reads our output any more.
     #[error("stdout is closed")]
     OutputClosed,
@@ -79,6 +90,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Wrong(_) | Self::Failed(_) => EXIT_WRONG,
+            Self::SomeFailed { .. } => EXIT_SOME_FAILED,
             Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {
                 _ if no_driver(error) => super::EXIT_GPU,
                 ErrorKind::Gpu => super::EXIT_GPU,

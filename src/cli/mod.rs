@@ -7,13 +7,17 @@
 mod args;
 mod block;
 mod chain;
+mod classify;
 mod demo;
 mod devices;
 mod error;
+mod features;
 mod files;
 mod forced;
+mod labels;
 mod network_args;
 mod output;
+mod pictures;
 mod plan;
 mod run;
 mod seeded;
@@ -65,6 +69,8 @@ fn run_command() -> u8 {
         Some(Command::Block(args)) => block::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Shaders(args)) => shaders::run(&args),
+        Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Features(args)) => features::run(&args),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };

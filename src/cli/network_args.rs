@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::gpu::Memory;
-use wgpu_bottleneck::network::ResNet;
+use wgpu_bottleneck::network::{self, ResNet};
 use wgpu_bottleneck::op::PoolWindows;
-use wgpu_bottleneck::{Checkpoint, CheckpointOptions, Error, Network, NetworkWeights, StateDict, StrideIn};
+use wgpu_bottleneck::{
+    Backbone, Checkpoint, CheckpointOptions, Error, Network, NetworkWeights, Preprocess, StateDict, StrideIn,
+};
 
 use super::args::{EngineArgs, NormArgs};
 use super::error::CliError;
@@ -159,4 +161,87 @@ pub struct RunArgs {
     /// Also run the reference on the CPU, and fail where a result is beyond tolerance.
     #[arg(long)]
     pub verify: bool,
+}
+
+/// How pictures become the input of a network.
+#[derive(Debug, Args)]
+pub struct PictureArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Preprocessing as torchvision's: v1 resizes the shorter side to 256 and crops 224, v2 to 232; unset: as a config.json
+    /// (timm) or preprocessor_config.json (Hugging Face) beside the weights says, or v1 where there is none.
+    #[arg(long, value_name = "V", conflicts_with = "config")]
+    pub preset: Option<String>,
+    /// Preprocessing as this config.json or preprocessor_config.json says.
+    #[arg(long, value_name = "C.json")]
+    pub config: Option<PathBuf>,
+    /// Pictures per run.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+}
+
+impl PictureArgs {
+    /// What is done to pictures.
+    pub fn preprocess(&self) -> Result<Preprocess, CliError> {
+        Ok(match (&self.preset, &self.config) {
+            (Some(preset), _) => Preprocess::preset(preset).map_err(Error::from)?,
+            (None, Some(config)) => Preprocess::from_config(config)?,
+            (None, None) => Preprocess::beside(&self.network.weights)?.unwrap_or_default(),
+        })
+    }
+
+    /// The network on its device, for batches of these pictures at most.
+    pub fn load(&self, weights: &NetworkWeights, pictures: usize) -> Result<Backbone, CliError> {
+        let preprocess = self.preprocess()?;
+        let batch = pictures.min(self.batch as usize).max(1);
+        let options = self.network.engine.load_options();
+        // What is wrong with the file is said before, and whether or not, there is a GPU.
+        let shape = preprocess.shape(batch).map_err(Error::from)?;
+        network::plan_network(weights.spec(), shape, options.plan).map_err(CliError::in_file(&self.network.weights))?;
+        let gpu = self.network.engine.adapter.gpu()?;
+        let backbone = Backbone::load(&gpu, weights, &preprocess, batch, &options)?;
+        self.network.tell_memory(backbone.network());
+        Ok(backbone)
+    }
+}
+
+/// `bottleneck classify`.
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    /// The network, and what is done to pictures.
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    /// The names of the classes: one per line, or JSON (a list, or Hugging Face's id2label); unset: ImageNet's for 1000 classes.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// How many classes to show of each picture.
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV.
+    #[arg(long)]
+    pub csv: bool,
+    /// Pictures, or folders of them.
+    #[arg(value_name = "PICTURES", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// `bottleneck features`.
+#[derive(Debug, Args)]
+pub struct FeaturesArgs {
+    /// The network, and what is done to the picture.
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    /// The picture.
+    #[arg(long, value_name = "P")]
+    pub picture: PathBuf,
+    /// The folder to write overview.png, stem.png, layer1.png, ... into, created if its parent is there.
+    #[arg(long, value_name = "DIR")]
+    pub png: PathBuf,
+    /// How many channels of each map to show.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub channels: u32,
 }

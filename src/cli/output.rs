@@ -65,6 +65,11 @@ impl Cell {
         format!("{style}{text}{style:#}")
     }
 
+    /// Something that went wrong.
+    pub fn bad(text: &str) -> Self {
+        Self { text: text.to_owned(), style: BAD }
+    }
+
     /// How a check ended.
     pub fn verdict(comparison: &Comparison) -> Self {
         match comparison.passed() {

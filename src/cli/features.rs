@@ -1,0 +1,163 @@
+//! `bottleneck features`: the feature maps of a picture, as pictures.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, RgbImage, imageops};
+use wgpu_bottleneck::{Error, HostTensor, Picture};
+
+use super::error::CliError;
+use super::files::OutputFolder;
+use super::network_args::FeaturesArgs;
+use super::output;
+
+/// The sides of a channel in a sheet are at least this, and grow by whole factors.
+const LEAST_SIDE: u32 = 56;
+/// Pixels between the channels of a sheet.
+const GAP: u32 = 2;
+/// Sheets have as many columns.
+const COLUMNS: u32 = 8;
+
+/// Matplotlib's viridis (CC0), at equal distances.
+const VIRIDIS: [[u8; 3]; 10] = [
+    [0x44, 0x01, 0x54],
+    [0x48, 0x28, 0x78],
+    [0x3e, 0x49, 0x89],
+    [0x31, 0x68, 0x8e],
+    [0x26, 0x82, 0x8e],
+    [0x1f, 0x9e, 0x89],
+    [0x35, 0xb7, 0x79],
+    [0x6e, 0xce, 0x58],
+    [0xb5, 0xde, 0x2b],
+    [0xfd, 0xe7, 0x25],
+];
+
+/// Runs the command.
+pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
+    let folder = OutputFolder::check(&args.png)?;
+    let weights = args.pictures.network.weights()?;
+    let picture = Picture::open(&args.picture)?;
+    let mut backbone = args.pictures.load(&weights, 1)?;
+    let maps: Vec<(String, HostTensor)> =
+        backbone.run(&[(&picture).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
+    for (name, map) in &maps {
+        if map.data().iter().any(|value| !value.is_finite()) {
+            return Err(CliError::Wrong(format!("{name} holds values that are not finite")));
+        }
+    }
+    let seen = backbone.preprocess().pixels(&picture).map_err(Error::from)?;
+    let mut files = vec![("overview.png".to_owned(), png(&overview(&seen, &maps))?)];
+    for (name, map) in &maps {
+        files.push((format!("{name}.png"), png(&sheet(map, args.channels as usize))?));
+    }
+    folder.write(&files)?;
+    for (name, map) in &maps {
+        let shown = args.channels.min(map.shape().c as u32);
+        output::progress(&format!("{name}: {}, the {shown} liveliest channels in {name}.png", map.shape()));
+    }
+    output::progress("overview.png: the picture as the network sees it, and the mean of each map's channels");
+    Ok(())
+}
+
+fn is_map(name: &str) -> bool {
+    name == "stem" || name.starts_with("layer")
+}
+
+/// The channels that vary most, liveliest first, each from its least value (dark) to its largest (bright).
+fn sheet(map: &HostTensor, most: usize) -> RgbImage {
+    let shape = map.shape();
+    let (width, height) = (shape.w as u32, shape.h as u32);
+    let mut channels: Vec<&[f32]> = map.data().chunks_exact(shape.h * shape.w).collect();
+    channels.sort_by(|a, b| variance(b).total_cmp(&variance(a)));
+    channels.truncate(most);
+    let scale = LEAST_SIDE.div_ceil(width.max(height)).max(1);
+    let count = channels.len() as u32;
+    let (columns, rows) = (COLUMNS.min(count), count.div_ceil(COLUMNS));
+    let (step_x, step_y) = (width * scale + GAP, height * scale + GAP);
+    let mut sheet = RgbImage::new(columns * step_x + GAP, rows * step_y + GAP);
+    for (at, channel) in (0..).zip(channels) {
+        let tile = coloured(channel, width, height);
+        let tile = imageops::resize(&tile, width * scale, height * scale, imageops::FilterType::Nearest);
+        let (x, y) = (at % COLUMNS * step_x + GAP, at / COLUMNS * step_y + GAP);
+        imageops::replace(&mut sheet, &tile, i64::from(x), i64::from(y));
+    }
+    sheet
+}
+
+/// The picture, and the mean of each map's channels as large as it.
+fn overview(seen: &Picture, maps: &[(String, HostTensor)]) -> RgbImage {
+    let (width, height) = (seen.width(), seen.height());
+    let mut tiles = vec![RgbImage::from_raw(width, height, seen.data().to_vec()).unwrap_or_default()];
+    for (_, map) in maps {
+        let shape = map.shape();
+        let plane = shape.h * shape.w;
+        let mean = |at: usize| map.data().iter().skip(at).step_by(plane).sum::<f32>() / shape.c as f32;
+        let means: Vec<f32> = (0..plane).map(mean).collect();
+        let tile = coloured(&means, shape.w as u32, shape.h as u32);
+        tiles.push(imageops::resize(&tile, width, height, imageops::FilterType::Nearest));
+    }
+    let mut row = RgbImage::new(tiles.len() as u32 * (width + GAP) + GAP, height + 2 * GAP);
+    for (at, tile) in (0..).zip(&tiles) {
+        imageops::replace(&mut row, tile, i64::from(GAP + at * (width + GAP)), i64::from(GAP));
+    }
+    row
+}
+
+fn variance(values: &[f32]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+    values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count
+}
+
+/// Values as colours, from the least to the largest; all the same where the values are.
+fn coloured(values: &[f32], width: u32, height: u32) -> RgbImage {
+    let least = values.iter().fold(f32::INFINITY, |least, &value| least.min(value));
+    let largest = values.iter().fold(f32::NEG_INFINITY, |largest, &value| largest.max(value));
+    // In f64, where the range of any two f32 is finite.
+    let range = f64::from(largest) - f64::from(least);
+    let share = |value: f32| if range > 0.0 { (f64::from(value) - f64::from(least)) / range } else { 0.0 };
+    let bytes = values.iter().flat_map(|&value| viridis(share(value))).collect();
+    RgbImage::from_raw(width, height, bytes).unwrap_or_default()
+}
+
+/// The colour of a number from 0 to 1.
+fn viridis(share: f64) -> [u8; 3] {
+    let place = share * (VIRIDIS.len() - 1) as f64;
+    let at = (place as usize).min(VIRIDIS.len() - 2);
+    let part = place - at as f64;
+    let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * part).round() as u8;
+    std::array::from_fn(|channel| mix(VIRIDIS[at][channel], VIRIDIS[at + 1][channel]))
+}
+
+fn png(image: &RgbImage) -> Result<Vec<u8>, CliError> {
+    let mut bytes = Cursor::new(Vec::new());
+    let failed = |error| CliError::io("PNG", std::io::Error::other(error));
+    image.write_to(&mut bytes, ImageFormat::Png).map_err(failed)?;
+    Ok(bytes.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu_bottleneck::Shape;
+
+    #[test]
+    fn colours_go_from_dark_to_bright() {
+        assert_eq!((viridis(0.0), viridis(1.0)), (VIRIDIS[0], VIRIDIS[9]));
+        assert_eq!(viridis(1.0 / 9.0), VIRIDIS[1]);
+        let image = coloured(&[f32::MIN, f32::MAX, 0.0], 3, 1);
+        assert_eq!((image.get_pixel(0, 0).0, image.get_pixel(1, 0).0), (VIRIDIS[0], VIRIDIS[9]));
+        assert!(coloured(&[7.0; 4], 2, 2).pixels().all(|pixel| pixel.0 == VIRIDIS[0]));
+    }
+
+    #[test]
+    fn sheets_show_the_liveliest_channels() -> Result<(), wgpu_bottleneck::error::ShapeError> {
+        // Channel 1 varies most, then 2; channel 0 does not at all.
+        let map = HostTensor::from_fn(Shape::new(1, 3, 1, 2)?, |at| [1.0, 1.0, 0.0, 9.0, 4.0, 3.0][at]);
+        let sheet = sheet(&map, 2);
+        let scale = LEAST_SIDE / 2;
+        assert_eq!(sheet.dimensions(), (2 * (2 * scale + GAP) + GAP, scale + 2 * GAP));
+        let left = |tile: u32| sheet.get_pixel(GAP + tile * (2 * scale + GAP), GAP).0;
+        assert_eq!((left(0), left(1)), (VIRIDIS[0], VIRIDIS[9]));
+        Ok(())
+    }
+}

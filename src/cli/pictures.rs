@@ -1,0 +1,258 @@
+//! Picture files: finding them, and decoding them on all cores ahead of the GPU.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use wgpu_bottleneck::error::PictureError;
+use wgpu_bottleneck::{Error, Picture};
+
+use super::error::CliError;
+
+/// Bytes of decoded pictures beyond which no more are decoded ahead.
+const MOST_AHEAD_BYTES: u64 = 512 << 20;
+/// Pictures that are decoded ahead, per core.
+const AHEAD_PER_CORE: usize = 16;
+/// Bytes of pictures beyond which a batch is full.
+const BATCH_BYTES: u64 = 256 << 20;
+
+/// The files that are named, in the order given: a file is itself, a folder every file below it, sorted by path. In folders, names
+/// that begin with a dot are left out, and links to folders are not followed. A file that is named twice is there once.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    let mut found = Vec::new();
+    for path in paths {
+        let metadata = fs::metadata(path).map_err(|source| CliError::io(path, source))?;
+        if metadata.is_dir() { walk(path, &mut found)? } else { found.push(path.clone()) }
+    }
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|path| seen.insert(path.clone()));
+    if found.is_empty() {
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(CliError::Usage(format!("{}: there is no file in it", named.join(", "))));
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
+    let io = |source| CliError::io(folder, source);
+    let mut entries = fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+        let path = entry.path();
+        if entry.file_type().map_err(io)?.is_dir() {
+            walk(&path, found)?;
+        } else if !path.is_dir() {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// An error's text without the file's name at its beginning, for where the name stands beside it.
+pub fn without_name(file: &Path, error: &Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix(&format!("{}: ", file.display())).map(str::to_owned).unwrap_or(text)
+}
+
+/// A picture file and what became of it.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Which of the files it is.
+    pub index: usize,
+    /// The picture, or why there is none.
+    pub picture: Result<Picture, Error>,
+}
+
+/// The pictures of some files, in order, decoded by as many threads as there are cores. Not all lie in memory at once.
+#[derive(Debug)]
+pub struct Pictures {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    files: Vec<PathBuf>,
+    ahead: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The next file for a worker.
+    next: usize,
+    /// The file whose picture is taken next.
+    wanted: usize,
+    /// Pictures that wait to be taken, and their bytes.
+    waiting: BTreeMap<usize, Result<Picture, Error>>,
+    bytes: u64,
+    /// Nobody takes any more.
+    closed: bool,
+}
+
+impl Pictures {
+    /// Begins to decode.
+    pub fn decode(files: Vec<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = files.len();
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { files, ahead: cores * AHEAD_PER_CORE, state, changed });
+        let worker = |_| {
+            let shared = shared.clone();
+            std::thread::spawn(move || shared.work())
+        };
+        Self { workers: (0..cores.min(count)).map(worker).collect(), shared, count }
+    }
+
+    /// The next pictures: at most so many, and no more than some bytes of them. Empty when there are no more.
+    pub fn batch(&mut self, most: usize) -> Vec<Decoded> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < most && bytes < BATCH_BYTES {
+            let Some(decoded) = self.next() else { break };
+            bytes += size(&decoded.picture);
+            batch.push(decoded);
+        }
+        batch
+    }
+}
+
+impl Iterator for Pictures {
+    type Item = Decoded;
+
+    fn next(&mut self) -> Option<Decoded> {
+        let mut state = self.shared.lock();
+        let index = state.wanted;
+        if index == self.count {
+            return None;
+        }
+        let picture = loop {
+            match state.waiting.remove(&index) {
+                Some(picture) => break picture,
+                None => state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        state.bytes -= size(&picture);
+        state.wanted += 1;
+        self.shared.changed.notify_all();
+        Some(Decoded { index, picture })
+    }
+}
+
+impl Drop for Pictures {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker catches the panics of decoders; it has none of its own.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(index) = self.take() {
+            let file = &self.files[index];
+            let picture = catch_unwind(AssertUnwindSafe(|| Picture::open(file))).unwrap_or_else(|_| {
+                let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
+                Err(PictureError::Format { picture, reason }.into())
+            });
+            let mut state = self.lock();
+            state.bytes += size(&picture);
+            state.waiting.insert(index, picture);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next file, once there is room for its picture. For the picture that is wanted there always is, so that the others
+    /// cannot keep it out.
+    fn take(&self) -> Option<usize> {
+        let mut state = self.lock();
+        loop {
+            let index = state.next;
+            if state.closed || index == self.files.len() {
+                return None;
+            }
+            let room = index < state.wanted + self.ahead && state.bytes < MOST_AHEAD_BYTES;
+            if room || index == state.wanted {
+                state.next += 1;
+                return Some(index);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn size(picture: &Result<Picture, Error>) -> u64 {
+    picture.as_ref().map_or(0, |picture| picture.data().len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn folders_are_walked_in_order_and_hidden_names_left_out() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("b/c"))?;
+        fs::create_dir(path(".hidden"))?;
+        for name in ["b/c/1.png", "b/0.png", "a.png", ".x.png", ".hidden/y.png", "c.txt"] {
+            fs::write(path(name), name)?;
+        }
+        let found = find(&[folder.path().to_owned(), path("b/0.png"), path(".x.png")])?;
+        let expected = ["a.png", "b/0.png", "b/c/1.png", "c.txt", ".x.png"];
+        assert_eq!(found, expected.map(path));
+        assert!(find(&[path("none")]).is_err());
+        assert!(find(&[path("b"), path(".hidden/z")]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn pictures_come_in_order_whatever_they_are() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        // A portable pixmap is none of the formats that are read, a bitmap of one pixel is.
+        let bitmap = |level: u8| {
+            let mut bytes = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".to_vec();
+            bytes.resize(54, 0);
+            bytes.extend([level, level, level, 0]);
+            bytes
+        };
+        let files: Vec<PathBuf> = (0..200).map(|index| folder.path().join(format!("{index:03}.bmp"))).collect();
+        for (index, file) in files.iter().enumerate() {
+            fs::write(file, if index % 7 == 3 { b"P6 1 1 255 xxx".to_vec() } else { bitmap(index as u8) })?;
+        }
+        let mut pictures = Pictures::decode(files);
+        let mut seen = 0;
+        loop {
+            let batch = pictures.batch(16);
+            assert_eq!(batch.len(), (200 - seen).min(16));
+            for decoded in &batch {
+                assert_eq!(decoded.index, seen);
+                match &decoded.picture {
+                    Ok(picture) => assert_eq!(picture.data(), [seen as u8; 3]),
+                    Err(_) => assert_eq!(seen % 7, 3),
+                }
+                seen += 1;
+            }
+            if batch.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, 200);
+        // Taking none at all leaves no thread behind.
+        drop(Pictures::decode(vec![folder.path().join("000.bmp"); 1000]));
+        Ok(())
+    }
+}
