@@ -10,12 +10,18 @@ weights as an ONNX graph, and how photographs are prepared. This script writes t
 names, runs `bottleneck run` on photographs that scikit-image and scikit-learn ship, and compares the classes' probabilities
 with those of onnxruntime. It fails if one is further off than 1e-5.
 
---directory keeps weights.safetensors, input.safetensors and output.safetensors; arguments that are not the script's go to
-`bottleneck run`, for example --adapter llvmpipe.
+--directory keeps weights.safetensors, input.safetensors and output.safetensors, and beside them labels.txt and a
+preprocessor_config.json, so that the program can be given pictures (arguments that are not the script's, for example
+--adapter llvmpipe, go to `bottleneck run`):
+
+    bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil --labels DIR/labels.txt PICTURES
+
+The package re-encodes what it resized as a JPEG before it crops; `classify` does not, so there the numbers are a little other.
 """
 
 import argparse
 import importlib.util
+import json
 import subprocess
 import sys
 import tempfile
@@ -37,6 +43,16 @@ DEPTHS = [3, 4, 6, 3]
 STEM, PLANES, EXPANSION = 64, 32, 4
 # What running_var + eps must be 1 with.
 EPS = 1e-5
+# What the package does to a picture before it subtracts these means: resize to 256x256, crop 224x224.
+MEANS = [123, 117, 104]
+PREPROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "do_resize": True, "size": {"height": 256, "width": 256}, "resample": 2,
+    "do_center_crop": True, "crop_size": {"height": 224, "width": 224},
+    "do_rescale": True, "rescale_factor": 1 / 255,
+    "do_normalize": True, "image_mean": [mean / 255 for mean in MEANS], "image_std": [1 / 255] * 3,
+}
+LABELS = ["safe for work", "not safe for work"]
 
 # In the public domain or CC0, but for scikit-learn's, which are CC BY 2.0: china.jpg by danielbuechele, flower.jpg by vultilion.
 PHOTOGRAPHS = {
@@ -103,6 +119,8 @@ def convert(graph):
     classifier = next(node for node in graph.node if node.op_type == "MatMul")
     state["fc.weight"] = constant(classifier).T
     (state["fc.bias"],) = following(classifier, "Add")
+    # The graph takes BGR. Taken the other way round, the weights take RGB, as everyone else's do.
+    state["conv1.weight"] = state["conv1.weight"][:, ::-1]
     return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in state.items()}
 
 
@@ -130,7 +148,10 @@ def run_bottleneck(program, directory, state, batch, further):
     """Logits, [N, 2]."""
     weights, images, output = (directory / f"{name}.safetensors" for name in ("weights", "input", "output"))
     save_file(state, weights)
-    save_file({"input": np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}, images)
+    rgb = batch[..., ::-1]
+    save_file({"input": np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))}, images)
+    (directory / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    (directory / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
     command = [program, "run", "--model", "auto", "--weights", weights, "--input", images, "--output", output, *OPTIONS, *further]
     print("$", *command, flush=True)
     returned = subprocess.run(command).returncode

@@ -1,0 +1,34 @@
+//! The likeliest classes of a picture: preprocessed and run on the GPU, only the logits come back.
+//!
+//!     scripts/with-gpu cargo run --release --example classify
+//!     scripts/with-gpu cargo run --release --example classify resnet50.pth cat.jpg
+
+mod support;
+
+use std::error::Error;
+
+use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Preprocess};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let gpu = Gpu::new()?;
+    println!("{}", gpu.describe());
+
+    // Depths, widths, groups and classes are read off the checkpoint's shapes.
+    let weights = support::weights(&CheckpointOptions::default())?;
+    println!("{}", weights.spec());
+    let mut backbone = Backbone::load(&gpu, &weights, &Preprocess::imagenet_v1(), 1, &LoadOptions::default())?;
+    let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
+
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    if !sum.is_finite() {
+        return Err("the logits are not finite".into());
+    }
+    let mut classes: Vec<usize> = (0..powers.len()).collect();
+    classes.sort_by(|&a, &b| powers[b].total_cmp(&powers[a]));
+    for class in classes.into_iter().take(5) {
+        println!("class {class}: {:.1} %", 100.0 * powers[class] / sum);
+    }
+    Ok(())
+}
