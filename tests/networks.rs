@@ -8,6 +8,7 @@ use common::{Outcome, targets};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use wgpu_bottleneck::gpu::LimitsChoice;
+use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::tensor::compare;
 use wgpu_bottleneck::{
     BlockKind, Gpu, GpuOptions, HostTensor, LoadOptions, Network, PlanKind, ResNet, Shape, StrideIn,
@@ -55,10 +56,15 @@ impl Expected {
 }
 
 fn spec(name: &str) -> Result<ResNet, Box<dyn std::error::Error>> {
-    Ok(match name.strip_suffix(" at output stride 8") {
-        Some(name) => ResNet::named(name)?.replace_stride_with_dilation([false, true, true]).build()?,
-        None => ResNet::named(name)?.build()?,
-    })
+    let (model, kind) = name.split_once(' ').unwrap_or((name, ""));
+    let builder = ResNet::named(model)?;
+    Ok(match kind {
+        "at output stride 8" => builder.replace_stride_with_dilation([false, true, true]),
+        "of DeepLab" => builder.replace_stride_with_dilation([false, false, true]).multi_grid([1, 2, 4]),
+        "of Caffe" => builder.stride_in(StrideIn::Conv1).max_pool(PoolWindows::CeilMode),
+        _ => builder,
+    }
+    .build()?)
 }
 
 fn cases(network: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
@@ -111,6 +117,21 @@ fn wide_resnet50_2() -> Outcome {
 #[test]
 fn resnet50_dilated() -> Outcome {
     check("resnet50 at output stride 8")
+}
+
+#[test]
+fn resnet18() -> Outcome {
+    check("resnet18")
+}
+
+#[test]
+fn resnet50_of_deeplab() -> Outcome {
+    check("resnet50 of DeepLab")
+}
+
+#[test]
+fn resnet50_of_caffe() -> Outcome {
+    check("resnet50 of Caffe")
 }
 
 /// A chain of command buffers: the stem's, one for each block, the head's.

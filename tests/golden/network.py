@@ -48,10 +48,13 @@ def tensor(name, shape):
 
 
 class Network:
-    """torchvision's ResNet of Bottleneck blocks, in eval mode, straight from its definition."""
+    """torchvision's ResNet in eval mode, straight from its definition; with DeepLab's rates of the last stage's blocks, the
+    original's stride in conv1, and Caffe's max pool."""
 
-    def __init__(self, depths, groups=1, width_per_group=64, replace=(False, False, False)):
+    def __init__(self, depths, groups=1, width_per_group=64, replace=(False, False, False), basic=False,
+                 multi_grid=None, stride_in_1x1=False, ceil_mode=False):
         self.depths, self.groups, self.width_per_group, self.replace = depths, groups, width_per_group, replace
+        self.basic, self.multi_grid, self.stride_in_1x1, self.ceil_mode = basic, multi_grid, stride_in_1x1, ceil_mode
 
     def conv(self, x, name, out, side, stride=1, padding=0, dilation=1, groups=1):
         weight = tensor(name + ".weight", (out, x.shape[1] // groups, side, side))
@@ -61,10 +64,20 @@ class Network:
         get = lambda part: tensor(f"{name}.{part}", (x.shape[1],))
         return F.batch_norm(x, get("running_mean"), get("running_var"), get("weight"), get("bias"), False, 0.1, 1e-5)
 
+    def basic_block(self, x, name, planes, stride):
+        y = F.relu(self.norm(self.conv(x, name + ".conv1", planes, 3, stride, 1), name + ".bn1"))
+        y = self.norm(self.conv(y, name + ".conv2", planes, 3, 1, 1), name + ".bn2")
+        if stride != 1 or x.shape[1] != planes:
+            x = self.norm(self.conv(x, name + ".downsample.0", planes, 1, stride), name + ".downsample.1")
+        return F.relu(y + x)
+
     def block(self, x, name, planes, stride, dilation):
+        if self.basic:
+            return self.basic_block(x, name, planes, stride)
+        first, second = (stride, 1) if self.stride_in_1x1 else (1, stride)
         width = int(planes * (self.width_per_group / 64.0)) * self.groups
-        y = F.relu(self.norm(self.conv(x, name + ".conv1", width, 1), name + ".bn1"))
-        y = self.conv(y, name + ".conv2", width, 3, stride, dilation, dilation, self.groups)
+        y = F.relu(self.norm(self.conv(x, name + ".conv1", width, 1, first), name + ".bn1"))
+        y = self.conv(y, name + ".conv2", width, 3, second, dilation, dilation, self.groups)
         y = F.relu(self.norm(y, name + ".bn2"))
         y = self.norm(self.conv(y, name + ".conv3", planes * 4, 1), name + ".bn3")
         if stride != 1 or x.shape[1] != planes * 4:
@@ -73,7 +86,7 @@ class Network:
 
     def run(self, x):
         x = F.relu(self.norm(self.conv(x, "conv1", 64, 7, 2, 3), "bn1"))
-        maps = {"stem": F.max_pool2d(x, 3, 2, 1)}
+        maps = {"stem": F.max_pool2d(x, 3, 2, 0 if self.ceil_mode else 1, ceil_mode=self.ceil_mode)}
         x, dilation = maps["stem"], 1
         for stage, depth in enumerate(self.depths):
             stride, before = (1 if stage == 0 else 2), dilation
@@ -81,11 +94,14 @@ class Network:
                 dilation, stride = dilation * stride, 1
             for index in range(depth):
                 first = index == 0
+                rate = before if first else dilation
+                if self.multi_grid and stage == len(self.depths) - 1:
+                    rate = dilation * self.multi_grid[index]
                 name = f"layer{stage + 1}.{index}"
-                x = self.block(x, name, 64 << stage, stride if first else 1, before if first else dilation)
+                x = self.block(x, name, 64 << stage, stride if first else 1, rate)
             maps[f"layer{stage + 1}"] = x
         maps["pooled"] = x.mean((2, 3), keepdim=True)
-        logits = F.linear(maps["pooled"].flatten(1), tensor("fc.weight", (1000, 2048)), tensor("fc.bias", (1000,)))
+        logits = F.linear(maps["pooled"].flatten(1), tensor("fc.weight", (1000, x.shape[1])), tensor("fc.bias", (1000,)))
         return {**maps, "logits": logits}
 
 
@@ -94,6 +110,9 @@ NETWORKS = {
     "resnext50_32x4d": Network((3, 4, 6, 3), groups=32, width_per_group=4),
     "wide_resnet50_2": Network((3, 4, 6, 3), width_per_group=128),
     "resnet50 at output stride 8": Network((3, 4, 6, 3), replace=(False, True, True)),
+    "resnet18": Network((2, 2, 2, 2), basic=True),
+    "resnet50 of DeepLab": Network((3, 4, 6, 3), replace=(False, False, True), multi_grid=(1, 2, 4)),
+    "resnet50 of Caffe": Network((3, 4, 6, 3), stride_in_1x1=True, ceil_mode=True),
 }
 INPUTS = [(1, 224, 224), (1, 97, 131), (3, 64, 64)]
 
