@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
     ("network", &["plan", "op", "tensor", "error"]),
     ("weights", &["network", "plan", "op", "tensor", "error"]),
-    ("engine", &["weights", "network", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),
+    ("engine", &["weights", "network", "gpu", "reference", "plan", "kernel", "op", "picture", "tensor", "error"]),
 ];
 
 /// Rooms that may name wgpu. `lib.rs` re-exports it.
