@@ -1,10 +1,13 @@
-//! ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL compute shaders on wgpu, PyTorch's
+//! Networks of ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL compute shaders on wgpu, PyTorch's
 //! numbers, one command buffer per block.
 //!
-//! From a state dict to numbers in four calls: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`],
-//! [`Model::run`]. An app that owns its device uses [`Gpu::from_wgpu`], and [`Model::bind`] to run on buffers of its own in
-//! command buffers or encoders of its own. [`record`] says what would be run, as data, without a GPU. [`Preprocessor`] makes
-//! pictures an input, as torchvision's transforms do.
+//! From a checkpoint and pictures to classes, embeddings or feature maps: [`NetworkWeights::open`], [`Backbone::load`],
+//! [`Backbone::logits`], [`Backbone::embed`], [`Backbone::features`]; [`Network`] is the same for tensors that are already
+//! normalised. From the state dict of blocks to numbers: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`],
+//! [`Model::run`].
+//!
+//! An app that owns its device uses [`Gpu::from_wgpu`]; [`Model::bind`] and [`Network::bind`] run on its own buffers, in command
+//! buffers or encoders of its own. [`record`] and [`record_network`] say what would be run, as data, without a GPU.
 //!
 //! Tensors on the host are NCHW f32, as PyTorch's; on the device they are NHWC with the channels padded to a multiple of
 //! four (see [`tensor::ChannelLayout`]). Times are in the names that carry them, sizes are in bytes unless said otherwise.
