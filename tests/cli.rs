@@ -3,6 +3,8 @@
 mod common;
 #[path = "cli/networks.rs"]
 mod networks;
+#[path = "cli/embed.rs"]
+mod embed;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/refused_files.rs"]

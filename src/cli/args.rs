@@ -10,6 +10,7 @@ use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
+use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
 
@@ -20,7 +21,8 @@ use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
 #[derive(Debug, Parser)]
 #[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some pictures could not be used, 4 the GPU failed.\n\
+    after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some pictures could not be used, 4 the GPU \
+    failed, 130 Ctrl-C.\n\
     WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
 )]
 pub struct Cli {
@@ -49,6 +51,8 @@ pub enum Command {
     Features(FeaturesArgs),
     /// Run a whole network on one input file: logits, or every feature map.
     Run(RunArgs),
+    /// Write a vector for each of thousands of pictures.
+    Embed(EmbedArgs),
     /// Test whether this device and its driver compute right.
     Selftest(SelftestArgs),
 }

@@ -9,9 +9,10 @@ use wgpu_bottleneck::error::{ErrorKind, GpuError};
 const EXIT_WRONG: u8 = 1;
 /// Bad usage or bad input.
 pub const EXIT_USAGE: u8 = 2;
-
-/// Some of the input could not be used; the rest was.
-const EXIT_SOME_FAILED: u8 = 3;
+/// What was asked for is done, but some of it could not be.
+const EXIT_INCOMPLETE: u8 = 3;
+/// Ctrl-C, as shells have it.
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What a command can end with.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +63,12 @@ pub enum CliError {
     /// A self test found something.
     #[error("self test failed: {0}")]
     Failed(String),
-    /// Some pictures could not be used; the others were.
-    #[error("{failed} of {all} pictures could not be used")]
-    SomeFailed {
-        /// How many.
-        failed: usize,
-        /// Of how many.
-        all: usize,
-    },
+    /// Some pictures could not be used.
+    #[error("{0}")]
+    Incomplete(String),
+    /// Ctrl-C, and what was done until then is safe.
+    #[error("{0}")]
+    Interrupted(String),
     /// Nobody reads our output any more.
     #[error("stdout is closed")]
     OutputClosed,
@@ -90,7 +89,8 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Wrong(_) | Self::Failed(_) => EXIT_WRONG,
-            Self::SomeFailed { .. } => EXIT_SOME_FAILED,
+            Self::Incomplete(_) => EXIT_INCOMPLETE,
+            Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {
                 _ if no_driver(error) => super::EXIT_GPU,
                 ErrorKind::Gpu => super::EXIT_GPU,

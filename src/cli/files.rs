@@ -1,7 +1,8 @@
 //! Writing output files: whole or not at all, and never over an input.
 
-use std::fs::{self, Metadata};
-use std::io::{ErrorKind, Write};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
@@ -57,17 +58,48 @@ impl OutputFile {
         self.stage(&bytes)?.persist()
     }
 
+    /// The file, symbolic links followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is a file already.
+    pub fn is_present(&self) -> bool {
+        self.present.is_some()
+    }
+
     /// Writes a file beside its place, under another name.
     fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
-        let io = |source| CliError::io(&self.path, source);
         let mut builder = tempfile::Builder::new();
+        self.stage_as(builder.prefix(".bottleneck-"), |file| file.write_all(bytes))
+    }
+
+    /// The same, piece by piece and under a name of the caller's: what a killed process left under it goes away.
+    pub fn stage_named(
+        &self,
+        name: &OsStr,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<Staged<'_>, CliError> {
+        match fs::remove_file(parent(&self.path).join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(CliError::io(&self.path, error)),
+            _ => {}
+        }
+        self.stage_as(tempfile::Builder::new().prefix(name).rand_bytes(0), write)
+    }
+
+    fn stage_as(
+        &self,
+        builder: &mut tempfile::Builder<'_, '_>,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<Staged<'_>, CliError> {
+        let io = |source| CliError::io(&self.path, source);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".bottleneck-").tempfile_in(parent(&self.path)).map_err(io)?;
+        let mut file = builder.tempfile_in(parent(&self.path)).map_err(io)?;
         if let Some(present) = &self.present {
             file.as_file().set_permissions(present.permissions()).map_err(io)?;
         }
-        file.write_all(bytes).map_err(io)?;
+        write(file.as_file_mut()).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
         // Closed, because there may be more of them than a process may have open.
         Ok(Staged { file: file.into_temp_path(), path: &self.path })
@@ -75,14 +107,15 @@ impl OutputFile {
 }
 
 /// A file that is whole, and not in its place yet. Dropped, it leaves nothing.
-struct Staged<'a> {
+#[derive(Debug)]
+pub struct Staged<'a> {
     file: TempPath,
     path: &'a Path,
 }
 
 impl Staged<'_> {
     /// Moves the file to its place in one step.
-    fn persist(self) -> Result<(), CliError> {
+    pub fn persist(self) -> Result<(), CliError> {
         self.file.persist(self.path).map_err(|error| CliError::io(self.path, error.error))
     }
 }
@@ -137,7 +170,7 @@ impl OutputFolder {
 }
 
 /// The directory of a file; `.` where the path is a bare name.
-fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -10,6 +10,7 @@ mod chain;
 mod classify;
 mod demo;
 mod devices;
+mod embed;
 mod error;
 mod features;
 mod files;
@@ -72,6 +73,7 @@ fn run_command() -> u8 {
         Some(Command::Classify(args)) => classify::run(&args),
         Some(Command::Features(args)) => features::run(&args),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Embed(args)) => embed::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };
     match outcome {
@@ -120,7 +122,7 @@ fn start_logging() {
         None => (EnvFilter::new(DEFAULT_LOG), None),
     };
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log).with_ansi(ansi);
     // Errors while logging would be printed to the very stream that failed.
     let _ = log.without_time().with_target(false).log_internal_errors(false).try_init();
     if let Some(error) = refused {

@@ -2,8 +2,10 @@
 //! `NO_COLOR` is set (anstream sees to both).
 
 use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
 use wgpu_bottleneck::tensor::Comparison;
 
 use super::error::CliError;
@@ -33,7 +35,41 @@ pub fn json(value: &serde_json::Value) -> Result<(), CliError> {
 
 /// A line on stderr. That it cannot be written is no reason to stop.
 pub fn progress(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = above_bar(|| writeln!(anstream::stderr(), "{text}"));
+}
+
+/// The progress bar that stands at the bottom of the terminal.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// From now on everything on stderr is written above this bar.
+pub fn keep_above(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Takes the bar away while something is written.
+fn above_bar<T>(write: impl FnOnce() -> T) -> T {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// Where the log goes: to stderr, as it is.
+pub fn log() -> impl Write {
+    Log
+}
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        above_bar(|| std::io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// `error: ...` on stderr.

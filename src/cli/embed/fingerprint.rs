@@ -1,0 +1,103 @@
+//! What must be the same for the vectors of two runs to belong into one file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use wgpu_bottleneck::{NetworkWeights, Preprocess};
+
+use super::shard::Shard;
+use crate::cli::error::CliError;
+
+/// How vectors were made. In every output file and journal, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// The network, as the program prints it.
+    network: String,
+    /// What of it has no place there: norm, strides, dilations, and the prefix of its keys.
+    settings: String,
+    /// What was done to the pictures.
+    preprocessing: String,
+    /// Length and checksum of the file of weights.
+    weights: String,
+    /// Which part of the files.
+    shard: String,
+    /// Values of a vector.
+    pub length: usize,
+}
+
+impl Fingerprint {
+    /// Of a run that is about to begin. Reads the file of weights.
+    pub fn new(
+        path: &Path,
+        weights: &NetworkWeights,
+        preprocess: &Preprocess,
+        shard: Option<Shard>,
+    ) -> Result<Self, CliError> {
+        let spec = weights.spec();
+        let dilations: Vec<usize> =
+            spec.blocks().filter_map(|(_, block)| Some(block.bottleneck()?.dilation())).collect();
+        let prefix = weights.checkpoint().prefix();
+        Ok(Self {
+            network: spec.to_string(),
+            settings: format!(
+                "{:?}, strides in {:?}, dilations {dilations:?}, prefix {prefix:?}",
+                spec.norm(),
+                spec.stride_in()
+            ),
+            preprocessing: format!("{preprocess:?}"),
+            weights: digest(path).map_err(|source| CliError::io(path, source))?,
+            shard: shard.unwrap_or_default().to_string(),
+            length: spec.features(),
+        })
+    }
+
+    /// Refuses rows that were made otherwise; `file` holds them.
+    pub fn check(&self, file: &Path, found: &Self) -> Result<(), CliError> {
+        let parts = [
+            ("network", &self.network, &found.network),
+            ("settings of the network", &self.settings, &found.settings),
+            ("preprocessing", &self.preprocessing, &found.preprocessing),
+            ("weights", &self.weights, &found.weights),
+            ("shard", &self.shard, &found.shard),
+            ("length of a vector", &self.length.to_string(), &found.length.to_string()),
+        ];
+        let differs = |(name, now, then): &(&str, &String, &String)| {
+            (now != then).then(|| format!("{name}: {then} there, {now} now"))
+        };
+        let differences: Vec<String> = parts.iter().filter_map(differs).collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let (file, differences) = (file.display(), differences.join("; "));
+        Err(CliError::Usage(format!("{file}: its vectors were made otherwise, nothing can be added: {differences}")))
+    }
+}
+
+/// Length and checksum of a file.
+fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0);
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(format!("{length} bytes, crc32 {:08x}", hasher.finalize())),
+            read => {
+                hasher.update(&bytes[..read]);
+                length += read as u64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Fingerprint {
+    /// One of vectors of so many values.
+    pub fn of_length(length: usize) -> Self {
+        let text = |text: &str| text.to_owned();
+        let (network, settings, preprocessing) = (text("network"), text("\"settings\""), text("ä"));
+        Self { network, settings, preprocessing, weights: text("w"), shard: text("1/1"), length }
+    }
+}

@@ -1,0 +1,160 @@
+//! The files that embeddings are written to. Each holds the rows in order, the [`Fingerprint`] and a [`Checksum`] of the rows, and can
+//! be read back.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fingerprint::Fingerprint;
+use super::rows::{Checksum, Row, Rows, damaged};
+use super::{npy, parquet, safetensors};
+use crate::cli::error::CliError;
+use crate::cli::files::OutputFile;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Parquet,
+    Npy,
+    Safetensors,
+}
+
+/// What a file holds.
+pub struct Stored {
+    pub about: Fingerprint,
+    /// Of the rows.
+    pub checksum: String,
+    pub rows: Box<dyn Iterator<Item = io::Result<Row>>>,
+}
+
+impl Format {
+    /// As the extension says.
+    fn of(path: &Path) -> Result<Self, CliError> {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match extension.to_str() {
+            Some("parquet") => Ok(Self::Parquet),
+            Some("npy") => Ok(Self::Npy),
+            Some("safetensors") => Ok(Self::Safetensors),
+            _ => {
+                let why = "the output must end in .parquet, .npy or .safetensors";
+                Err(CliError::Usage(format!("{}: {why}", path.display())))
+            }
+        }
+    }
+}
+
+/// The output: a file, and with .npy one of names beside it.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    file: OutputFile,
+    names: Option<OutputFile>,
+}
+
+impl Output {
+    /// Checks that the files can be written and are none of `inputs`.
+    pub fn check(path: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
+        let format = Format::of(path)?;
+        let file = OutputFile::check(path, inputs)?;
+        let names = match format {
+            Format::Npy => Some(OutputFile::check(&npy::names_path(file.path()), inputs)?),
+            _ => None,
+        };
+        Ok(Self { format, file, names })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Whether there is something already.
+    pub fn is_present(&self) -> bool {
+        self.file.is_present()
+    }
+
+    /// The files of a run: the output's, and the journal's.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.path().to_owned()];
+        files.extend(self.names.as_ref().map(|names| names.path().to_owned()));
+        files.push(self.journal());
+        files
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.hidden(".journal")
+    }
+
+    /// A hidden file beside the output.
+    fn hidden(&self, extension: &str) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.push(self.path().file_name().unwrap_or_default());
+        name.push(extension);
+        self.path().with_file_name(name)
+    }
+
+    /// Whether as many pictures as these fit into a file.
+    pub fn check_names(&self, names: &[String]) -> Result<(), CliError> {
+        match self.format {
+            Format::Safetensors => safetensors::check_names(names),
+            Format::Parquet | Format::Npy => Ok(()),
+        }
+    }
+
+    /// Writes all rows; the files appear whole or not at all.
+    pub fn write(&self, about: &Fingerprint, rows: &dyn Rows) -> Result<(), CliError> {
+        let staged = |extension| self.hidden(extension).file_name().unwrap_or_default().to_owned();
+        let mut checksum = String::new();
+        let vectors = self.file.stage_named(&staged(".new"), |file| {
+            checksum = match self.format {
+                Format::Parquet => parquet::write(file, about, rows)?,
+                Format::Npy => npy::write(file, about, rows)?,
+                Format::Safetensors => safetensors::write(file, about, rows)?,
+            };
+            Ok(())
+        })?;
+        let Some(names) = &self.names else { return vectors.persist() };
+        let names = names.stage_named(&staged(".json.new"), |file| npy::write_names(file, about, rows, &checksum))?;
+        // Of two files one comes first: the old vectors go, so that they never stand beside new names.
+        if let Err(error) = std::fs::remove_file(self.path())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(CliError::io(self.path(), error));
+        }
+        names.persist()?;
+        vectors.persist()
+    }
+
+    /// Reads the rows of an earlier run, which must have been made as `about` says.
+    pub fn read(
+        &self,
+        about: &Fingerprint,
+        mut visit: impl FnMut(Row) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let io = |source| CliError::io(self.path(), source);
+        let stored = match self.format {
+            Format::Parquet => File::open(self.path()).and_then(parquet::read),
+            Format::Npy => npy::read(self.path()),
+            Format::Safetensors => File::open(self.path()).and_then(safetensors::read),
+        };
+        let stored = stored.map_err(io)?;
+        about.check(self.path(), &stored.about)?;
+        let mut checksum = Checksum::default();
+        for row in stored.rows {
+            let row = row.map_err(io)?;
+            if !row.fits(about.length) {
+                return Err(io(damaged(format!("the file is damaged: the vector of {} cannot be", row.path))));
+            }
+            checksum.add(&row).map_err(io)?;
+            visit(row)?;
+        }
+        checksum.check(&stored.checksum).map_err(io)
+    }
+}
+
+/// For a file that has no fingerprint.
+pub fn foreign() -> io::Error {
+    damaged("not written by bottleneck embed, or damaged: nothing can be added to it")
+}

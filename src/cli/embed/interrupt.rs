@@ -1,0 +1,26 @@
+//! Ctrl-C: the first one asks for an end, the second one is it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::cli::error::EXIT_INTERRUPTED;
+use crate::cli::output;
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C is heeded, not obeyed at once.
+pub fn heed() {
+    let handler = || {
+        if ASKED.swap(true, Ordering::SeqCst) {
+            std::process::exit(EXIT_INTERRUPTED.into());
+        }
+        output::progress("stopping after the batch under way; Ctrl-C again stops at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        output::progress(&format!("warning: Ctrl-C will stop at once: {error}"));
+    }
+}
+
+/// Whether an end was asked for.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}

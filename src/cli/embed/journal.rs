@@ -1,0 +1,262 @@
+//! The rows of a run that is under way, in a file beside the output: whatever ends the process, what it has done is there.
+//!
+//! A line that says what the file is, then records: a length, a checksum, and as many bytes. The first record is the
+//! [`Fingerprint`], the others are rows; of two for one picture the later counts. A record that is cut off or damaged ends the
+//! journal. Until the record [`BEGUN`] is there, rows may be missing that the output has, and the journal is worth nothing.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::fingerprint::Fingerprint;
+use super::rows::{Row, damaged};
+use crate::cli::error::CliError;
+use crate::cli::output;
+
+const MAGIC: &[u8] = b"bottleneck embed, journal 1\n";
+
+/// The record behind which new rows come.
+const BEGUN: &[u8] = &[2];
+
+/// Where a row lies.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    at: u64,
+    bytes: usize,
+    /// Whether it is an error.
+    pub failed: bool,
+}
+
+/// The journal, open and locked. It is removed when it is dropped, unless it has rows that are nowhere else.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    end: u64,
+    places: HashMap<String, Place>,
+    begun: bool,
+    keep: bool,
+}
+
+impl Journal {
+    /// Opens the journal of an unfinished run, which must have been made as `about` says, or begins one without rows. Where the
+    /// caller does not want to `resume`, a journal with rows is an error.
+    pub fn open(path: PathBuf, about: &Fingerprint, resume: bool) -> Result<Self, CliError> {
+        let io = |source| CliError::io(&path, source);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let why = "another process is writing it; wait for that, or choose another --out";
+                return Err(CliError::Usage(format!("{}: {why}", path.display())));
+            }
+            // There are file systems without locks.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let header = header(about).map_err(io)?;
+        let Some(found) = Found::read(&file, &header).map_err(io)? else {
+            let mut journal =
+                Self { path: path.clone(), file, end: 0, places: HashMap::new(), begun: false, keep: false };
+            journal.file.set_len(0).and_then(|()| journal.write(&header)).map_err(io)?;
+            return Ok(journal);
+        };
+        if !resume {
+            let (path, rows) = (path.display(), output::count(found.places.len(), "row", "rows"));
+            let ways = "--resume goes on from there; delete the journal to begin anew";
+            return Err(CliError::Usage(format!("{path}: the journal of an unfinished run, with {rows}: {ways}")));
+        }
+        about.check(&path, &found.about)?;
+        if found.dropped > 0 {
+            let (path, dropped) = (path.display(), output::count(found.dropped as usize, "byte", "bytes"));
+            output::progress(&format!(
+                "{path}: the last {dropped} are damaged and dropped; what was there is done again"
+            ));
+        }
+        file.set_len(found.end).map_err(io)?;
+        Ok(Self { file, end: found.end, places: found.places, begun: true, keep: true, path })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it holds every row that there is.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// From now on it does, and what is added is new.
+    pub fn begin(&mut self) -> Result<(), CliError> {
+        self.begun = true;
+        record(BEGUN).and_then(|record| self.write(&record)).map_err(|source| CliError::io(&self.path, source))
+    }
+
+    /// Whether it stays when it is dropped.
+    pub fn is_kept(&self) -> bool {
+        self.keep
+    }
+
+    /// Adds rows. They survive whatever becomes of the process.
+    pub fn add(&mut self, rows: &[Row]) -> Result<(), CliError> {
+        self.add_rows(rows).map_err(|source| CliError::io(&self.path, source))
+    }
+
+    fn add_rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        for row in rows {
+            let mut payload = Vec::new();
+            row.encode(&mut payload)?;
+            let at = self.end + bytes.len() as u64;
+            bytes.extend(record(&payload)?);
+            places.push((row.path.clone(), Place { at, bytes: payload.len(), failed: row.outcome.is_err() }));
+        }
+        self.write(&bytes)?;
+        self.places.extend(places);
+        self.keep |= self.begun && !rows.is_empty();
+        Ok(())
+    }
+
+    /// Where a picture's row lies, if there is one.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        self.places.get(name).copied()
+    }
+
+    /// The names of all pictures with a row, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// A row.
+    pub fn row(&self, place: Place) -> io::Result<Row> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(place.at))?;
+        let mut bytes = vec![0; 8 + place.bytes];
+        file.read_exact(&mut bytes)?;
+        let payload = bytes.split_off(8);
+        if bytes != frame(&payload)? {
+            return Err(damaged("a row was changed meanwhile"));
+        }
+        Row::decode(&payload).ok_or_else(|| damaged("a row was changed meanwhile"))
+    }
+
+    /// The rows are elsewhere now.
+    pub fn finish(mut self) {
+        self.keep = false;
+    }
+
+    /// All at once, behind what is there: a record that fails to be written leaves no half of it.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.end))?;
+        if let Err(error) = self.file.write_all(bytes) {
+            // The error is what counts; a torn record would be dropped later.
+            let _ = self.file.set_len(self.end);
+            return Err(error);
+        }
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if !self.keep {
+            // One that stays has nothing that is not elsewhere.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What an unfinished run has left.
+struct Found {
+    about: Fingerprint,
+    places: HashMap<String, Place>,
+    /// Where the next record belongs.
+    end: u64,
+    /// Bytes behind that.
+    dropped: u64,
+}
+
+impl Found {
+    /// Reads a journal; `None` for one without a row, or whose rows are in the output still. `header` is what this run's
+    /// begins with.
+    fn read(file: &File, header: &[u8]) -> io::Result<Option<Self>> {
+        let length = file.metadata()?.len();
+        let mut reader = Reader { input: BufReader::new(file), at: 0, length };
+        if length < header.len() as u64 && reader.bytes(length as usize)? == header[..length as usize] {
+            return Ok(None);
+        }
+        reader.input.seek(SeekFrom::Start(0))?;
+        reader.at = 0;
+        let foreign = || damaged("not a journal of this version, or damaged at its beginning; delete it to begin anew");
+        if length < MAGIC.len() as u64 || reader.bytes(MAGIC.len())? != MAGIC {
+            return Err(foreign());
+        }
+        let about = reader.record()?.ok_or_else(foreign)?;
+        let about: Fingerprint = serde_json::from_slice(&about).map_err(|_| foreign())?;
+        let (mut places, mut begun, mut end) = (HashMap::new(), false, reader.at);
+        while let Some(payload) = reader.record()? {
+            let at = std::mem::replace(&mut end, reader.at);
+            if payload == BEGUN {
+                begun = true;
+                continue;
+            }
+            let row = Row::decode(&payload).filter(|row| row.fits(about.length));
+            let Some(row) = row else {
+                end = at;
+                break;
+            };
+            places.insert(row.path, Place { at, bytes: payload.len(), failed: row.outcome.is_err() });
+        }
+        Ok((begun && !places.is_empty()).then_some(Self { about, places, end, dropped: length - end }))
+    }
+}
+
+/// Reads records, and never more than there is.
+struct Reader<'a> {
+    input: BufReader<&'a File>,
+    at: u64,
+    length: u64,
+}
+
+impl Reader<'_> {
+    fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.input.read_exact(&mut bytes)?;
+        self.at += count as u64;
+        Ok(bytes)
+    }
+
+    /// The next record's payload; `None` where there is no whole one.
+    fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.length - self.at < 8 {
+            return Ok(None);
+        }
+        let found = self.bytes(8)?;
+        let length = u32::from_le_bytes([found[0], found[1], found[2], found[3]]);
+        // Zeros are what a file system may leave where the power failed.
+        if length == 0 || u64::from(length) > self.length - self.at {
+            return Ok(None);
+        }
+        let payload = self.bytes(length as usize)?;
+        Ok((frame(&payload)? == *found).then_some(payload))
+    }
+}
+
+/// What stands before a record: its length and its checksum.
+fn frame(payload: &[u8]) -> io::Result<[u8; 8]> {
+    let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+    let mut frame = [0; 8];
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[4..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    Ok(frame)
+}
+
+fn record(payload: &[u8]) -> io::Result<Vec<u8>> {
+    Ok([&frame(payload)?, payload].concat())
+}
+
+/// What a journal begins with.
+fn header(about: &Fingerprint) -> io::Result<Vec<u8>> {
+    Ok([MAGIC, &record(&serde_json::to_vec(about)?)?].concat())
+}

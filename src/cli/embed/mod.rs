@@ -1,0 +1,247 @@
+//! `bottleneck embed`: a vector for each of thousands of pictures, through whatever ends the process on the way.
+//!
+//! Pictures are decoded ahead on all cores, run in batches, and become rows in the [`journal`]; at the end the rows go to the
+//! [output](format), in the order of the files, whatever the order in which they were made.
+
+mod args;
+mod files;
+mod fingerprint;
+mod format;
+mod interrupt;
+mod journal;
+mod npy;
+mod parquet;
+mod progress;
+mod rows;
+mod safetensors;
+mod shard;
+
+pub use args::EmbedArgs;
+
+use std::io;
+
+use wgpu_bottleneck::error::{ErrorKind, GpuError};
+use wgpu_bottleneck::{Backbone, Error, NetworkWeights, Picture, Source};
+
+use self::files::Files;
+use self::fingerprint::Fingerprint;
+use self::format::Output;
+use self::journal::{Journal, Place};
+use self::progress::Progress;
+use self::rows::{Row, Rows};
+use super::error::CliError;
+use super::output::{self, count};
+use super::pictures::{Decoded, Pictures};
+
+/// Pictures without a vector that the last line names.
+const NAMED_AT_THE_END: usize = 3;
+/// Rows that are copied into the journal at once.
+const COPIED: usize = 256;
+
+/// Runs the command.
+pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
+    interrupt::heed();
+    let output = Output::check(&args.out, &args.inputs())?;
+    let files = Files::find(&args.paths, &output.files(), args.shard)?;
+    output.check_names(&files.names)?;
+    let weights = args.pictures.network.weights()?;
+    let preprocess = args.pictures.preprocess()?;
+    let about = Fingerprint::new(&args.pictures.network.weights, &weights, &preprocess, args.shard)?;
+    let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
+    if !journal.has_begun() {
+        take_over(args, &output, &about, &mut journal)?;
+    }
+    tell_of_others(&files, &journal)?;
+    let done =
+        embed(args, &weights, &files, &mut journal).and_then(|said| finish(&output, &about, &files, &journal, said));
+    if done.is_err() && journal.is_kept() {
+        let (path, rows) = (journal.path().display(), count(journal.names().count(), "row", "rows"));
+        output::progress(&format!("{path} keeps {rows}: --resume goes on from there"));
+    }
+    let summary = done?;
+    journal.finish();
+    summary.tell(&output)
+}
+
+/// Begins a journal with the rows of the output, if they are wanted.
+fn take_over(args: &EmbedArgs, output: &Output, about: &Fingerprint, journal: &mut Journal) -> Result<(), CliError> {
+    if args.resumes() && output.is_present() {
+        let mut waiting = Vec::new();
+        output.read(about, |row| {
+            waiting.push(row);
+            if waiting.len() < COPIED { Ok(()) } else { journal.add(&std::mem::take(&mut waiting)) }
+        })?;
+        journal.add(&waiting)?;
+    } else if args.retry_failed {
+        let out = output.path().display();
+        return Err(CliError::Usage(format!(
+            "{out}: there is neither this file nor its journal: nothing to try again"
+        )));
+    }
+    journal.begin()
+}
+
+/// Says how many rows will be left out because their files are not named any more.
+fn tell_of_others(files: &Files, journal: &Journal) -> Result<(), CliError> {
+    let rows = journal.names().count();
+    let kept = files.names.iter().filter(|name| journal.place(name).is_some()).count();
+    let others = count(rows - kept, "row", "rows");
+    if kept == 0 && rows > 0 {
+        let example = journal.names().min().unwrap_or_default();
+        let why = "named here; name the files in the same way as before, or drop --resume to begin anew";
+        return Err(CliError::Usage(format!("of {others}, such as that of {example}, none belongs to a file {why}")));
+    }
+    if kept < rows {
+        output::progress(&format!("{others} of files that are not named any more will be left out"));
+    }
+    Ok(())
+}
+
+/// Embeds what has no row yet. Returns what there is to say of it.
+fn embed(
+    args: &EmbedArgs,
+    weights: &NetworkWeights,
+    files: &Files,
+    journal: &mut Journal,
+) -> Result<Option<String>, CliError> {
+    let wanted = |name: &str| journal.place(name).is_none_or(|place| place.failed && args.retry_failed);
+    let (names, paths) = files.only(wanted);
+    if names.is_empty() {
+        return Ok(None);
+    }
+    // Of the same size whatever is left to do, so that the same kernels make the same vectors.
+    let mut backbone = args.pictures.load(weights, usize::MAX)?;
+    let mut pictures = Pictures::decode(paths);
+    let mut progress = Progress::new(names.len());
+    while !interrupt::asked() {
+        let batch = pictures.batch(args.pictures.batch as usize);
+        if batch.is_empty() {
+            break;
+        }
+        let rows = rows(&mut backbone, &names, &batch)?;
+        journal.add(&rows)?;
+        progress.add(&rows);
+    }
+    let adapter = backbone.network().executor().gpu().describe();
+    Ok(Some(format!("{}, {adapter}: {}", progress.rate(), weights.spec())))
+}
+
+/// The rows of a batch, in order.
+fn rows(backbone: &mut Backbone, names: &[String], batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
+    let pictures: Vec<&Picture> = batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
+    let mut vectors = vectors(backbone, &pictures)?.into_iter();
+    let row = |decoded: &Decoded| {
+        let path = names[decoded.index].clone();
+        let outcome = match &decoded.picture {
+            Ok(_) => vectors.next().unwrap_or_else(|| Err("it has no vector".to_owned())),
+            Err(error) => Err(error.to_string()),
+        };
+        // The row says whose error it is.
+        let outcome = outcome.map_err(|error| match error.strip_prefix(&format!("{path}: ")) {
+            Some(reason) => reason.to_owned(),
+            None => error,
+        });
+        Row { path, outcome }
+    };
+    Ok(batch.iter().map(row).collect())
+}
+
+/// The vector of each picture. One that the device cannot take must not keep the others of its batch from theirs, so that they
+/// are run one by one then.
+fn vectors(backbone: &mut Backbone, pictures: &[&Picture]) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
+    if pictures.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sources: Vec<Source<'_>> = pictures.iter().map(|&picture| picture.into()).collect();
+    match backbone.embed(&sources) {
+        Ok(found) => Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect()),
+        Err(error) if !is_about_pictures(&error) => Err(error.into()),
+        Err(error) if pictures.len() == 1 => Ok(vec![Err(error.to_string())]),
+        Err(_) => {
+            let each = pictures.iter().map(|&picture| vectors(backbone, &[picture]));
+            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+        }
+    }
+}
+
+/// Whether other pictures may still be embedded.
+fn is_about_pictures(error: &Error) -> bool {
+    error.kind() == ErrorKind::Input || matches!(error, Error::Gpu(GpuError::OutOfMemory { .. }))
+}
+
+/// The vector, if it is one of numbers.
+fn finite(vector: Vec<f32>) -> Result<Vec<f32>, String> {
+    match vector.iter().filter(|value| !value.is_finite()).count() {
+        0 => Ok(vector),
+        wrong => Err(format!("not finite: {wrong} of {} values of its vector", vector.len())),
+    }
+}
+
+/// What the output holds.
+struct Summary {
+    /// Of this run.
+    said: Option<String>,
+    files: usize,
+    rows: usize,
+    failed: Vec<String>,
+}
+
+/// Writes all rows to the output. After Ctrl-C before the first row there is nothing to write, and what is there stays.
+fn finish(
+    output: &Output,
+    about: &Fingerprint,
+    files: &Files,
+    journal: &Journal,
+    said: Option<String>,
+) -> Result<Summary, CliError> {
+    let placed = |name: &String| Some((name.clone(), journal.place(name)?));
+    let (names, places): (Vec<String>, Vec<Place>) = files.names.iter().filter_map(placed).unzip();
+    if !(interrupt::asked() && places.is_empty()) {
+        output.write(about, &Finished { journal, places: &places })?;
+    }
+    let failed = names.into_iter().zip(&places).filter(|(_, place)| place.failed).map(|(name, _)| name);
+    Ok(Summary { said, files: files.names.len(), rows: places.len(), failed: failed.collect() })
+}
+
+impl Summary {
+    /// How it ended.
+    fn tell(self, output: &Output) -> Result<(), CliError> {
+        let Self { said, files, rows, failed } = self;
+        let (out, errors) = (output.path().display(), failed.len());
+        let (pictures, vectors) = (count(rows, "picture", "pictures"), count(rows - errors, "vector", "vectors"));
+        if let Some(said) = said {
+            output::progress(&said);
+        }
+        if interrupt::asked() && rows == 0 {
+            return Err(CliError::Interrupted("interrupted before the first picture: nothing was written".to_owned()));
+        }
+        output::progress(&format!("{out}: {pictures}, {vectors}, {}", count(errors, "error", "errors")));
+        if interrupt::asked() && rows < files {
+            let left = files - rows;
+            return Err(CliError::Interrupted(format!("interrupted, {left} of {files} are left: --resume goes on")));
+        }
+        if errors == 0 {
+            return Ok(());
+        }
+        let first: Vec<_> = failed.iter().take(NAMED_AT_THE_END).map(|name| progress::shown(name)).collect();
+        let more = if errors > first.len() { ", ..." } else { "" };
+        let (first, why) = (first.join(", "), "--retry-failed tries again");
+        Err(CliError::Incomplete(format!("{errors} of {pictures} have no vector ({first}{more}): {why}")))
+    }
+}
+
+/// The rows of the journal, in the order of the files.
+struct Finished<'a> {
+    journal: &'a Journal,
+    places: &'a [Place],
+}
+
+impl Rows for Finished<'_> {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = io::Result<Row>> + '_> {
+        Box::new(self.places.iter().map(|&place| self.journal.row(place)))
+    }
+}

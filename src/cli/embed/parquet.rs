@@ -1,0 +1,191 @@
+//! Parquet, with the columns `path`, `status` (`ok` or `error`), `error` and `vector`, a list of f32. Without compression: vectors
+//! have nothing to compress. Fingerprint and checksum are in the file's key-value metadata.
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parquet::column::reader::ColumnReader;
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use super::fingerprint::Fingerprint;
+use super::format::{Stored, foreign};
+use super::rows::{Checksum, Row, Rows, damaged};
+
+const SCHEMA: &str = "message pictures {
+    REQUIRED BYTE_ARRAY path (STRING);
+    REQUIRED BYTE_ARRAY status (STRING);
+    OPTIONAL BYTE_ARRAY error (STRING);
+    OPTIONAL GROUP vector (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }
+}";
+
+/// Levels of `vector` where there is none, and where there is a value.
+const NO_VECTOR: i16 = 0;
+const VALUE: i16 = 2;
+
+const ABOUT: &str = "bottleneck.about";
+const CHECKSUM: &str = "bottleneck.checksum";
+
+/// Values in a row group: this much of the vectors is in memory at a time.
+const GROUP_VALUES: usize = 16 << 20;
+
+/// Writes everything. Returns the checksum of the rows.
+pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Result<String> {
+    // Without dictionaries and statistics, which are of no use for paths and vectors.
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .build();
+    let schema = parse_message_type(SCHEMA).map_err(other)?;
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(other)?;
+    let group_rows = (GROUP_VALUES / about.length.max(1)).max(1);
+    let (mut checksum, mut rows) = (Checksum::default(), rows.iter());
+    loop {
+        let group = rows.by_ref().take(group_rows).collect::<io::Result<Vec<Row>>>()?;
+        if group.is_empty() {
+            break;
+        }
+        group.iter().try_for_each(|row| checksum.add(row))?;
+        write_group(&mut writer, &group).map_err(other)?;
+    }
+    let checksum = checksum.text();
+    for (key, value) in [(ABOUT, serde_json::to_string(about)?), (CHECKSUM, checksum.clone())] {
+        writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+    writer.close().map_err(other)?;
+    Ok(checksum)
+}
+
+fn write_group(writer: &mut SerializedFileWriter<&mut File>, rows: &[Row]) -> Result<(), ParquetError> {
+    let text = |text: &str| ByteArray::from(text.as_bytes().to_vec());
+    let errors: Vec<Option<&String>> = rows.iter().map(|row| row.outcome.as_ref().err()).collect();
+    let status = |error: &Option<&String>| text(if error.is_some() { "error" } else { "ok" });
+    let mut group = writer.next_row_group()?;
+    write_text(&mut group, rows.iter().map(|row| text(&row.path)).collect(), None)?;
+    write_text(&mut group, errors.iter().map(status).collect(), None)?;
+    let defined: Vec<i16> = errors.iter().map(|error| error.is_some().into()).collect();
+    write_text(&mut group, errors.iter().flatten().map(|error| text(error)).collect(), Some(&defined))?;
+    write_vectors(&mut group, rows)?;
+    group.close()?;
+    Ok(())
+}
+
+/// The next column, of text.
+fn write_text(
+    group: &mut SerializedRowGroupWriter<'_, &mut File>,
+    values: Vec<ByteArray>,
+    defined: Option<&[i16]>,
+) -> Result<(), ParquetError> {
+    let mut column = group.next_column()?.ok_or_else(no_column)?;
+    column.typed::<ByteArrayType>().write_batch(&values, defined, None)?;
+    column.close()
+}
+
+/// The next column, of vectors.
+fn write_vectors(group: &mut SerializedRowGroupWriter<'_, &mut File>, rows: &[Row]) -> Result<(), ParquetError> {
+    let mut column = group.next_column()?.ok_or_else(no_column)?;
+    let typed = column.typed::<FloatType>();
+    for row in rows {
+        match &row.outcome {
+            Ok(vector) => {
+                // A repetition level of 0 begins a list.
+                let repeated: Vec<i16> = (0..vector.len()).map(|index| i16::from(index > 0)).collect();
+                typed.write_batch(vector, Some(&vec![VALUE; vector.len()]), Some(&repeated))?
+            }
+            Err(_) => typed.write_batch(&[], Some(&[NO_VECTOR]), Some(&[0]))?,
+        };
+    }
+    column.close()
+}
+
+/// Reads everything, group by group.
+pub fn read(file: File) -> io::Result<Stored> {
+    let reader = caught(|| SerializedFileReader::new(file)).map_err(|_| foreign())?;
+    let metadata = reader.metadata().file_metadata();
+    let value = |key: &str| {
+        let found = metadata.key_value_metadata()?.iter().find(|pair| pair.key == key);
+        found.and_then(|pair| pair.value.clone())
+    };
+    let expected = parse_message_type(SCHEMA).map_err(other)?;
+    let (Some(about), Some(checksum), true) = (value(ABOUT), value(CHECKSUM), *metadata.schema() == expected) else {
+        return Err(foreign());
+    };
+    let about: Fingerprint = serde_json::from_str(&about).map_err(|_| foreign())?;
+    let (length, groups) = (about.length, reader.num_row_groups());
+    let group = move |index| match caught(|| read_group(&*reader.get_row_group(index)?, length)) {
+        Ok(rows) => rows.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    };
+    Ok(Stored { about, checksum, rows: Box::new((0..groups).flat_map(group)) })
+}
+
+fn read_group(group: &dyn RowGroupReader, length: usize) -> Result<Vec<Row>, ParquetError> {
+    let (paths, _) = read_text(group, 0, false)?;
+    let (errors, failed) = read_text(group, 2, true)?;
+    let values = read_vectors(group, paths.len() * length)?;
+    let (mut errors, mut vectors) = (errors.into_iter(), values.chunks_exact(length));
+    let few = || ParquetError::EOF("columns of different lengths".to_owned());
+    let row = |(path, failed): (String, i16)| {
+        let outcome = match failed {
+            0 => Ok(vectors.next().ok_or_else(few)?.to_vec()),
+            _ => Err(errors.next().ok_or_else(few)?),
+        };
+        Ok(Row { path, outcome })
+    };
+    paths.into_iter().zip(failed).map(row).collect()
+}
+
+/// A column of text, and for each row whether it has one.
+fn read_text(
+    group: &dyn RowGroupReader,
+    column: usize,
+    optional: bool,
+) -> Result<(Vec<String>, Vec<i16>), ParquetError> {
+    let ColumnReader::ByteArrayColumnReader(mut reader) = group.get_column_reader(column)? else {
+        return Err(no_column());
+    };
+    let (mut values, mut defined) = (Vec::new(), Vec::new());
+    reader.read_records(rows(group)?, optional.then_some(&mut defined), None, &mut values)?;
+    let text = |value: ByteArray| Ok(value.as_utf8()?.to_owned());
+    Ok((values.into_iter().map(text).collect::<Result<_, ParquetError>>()?, defined))
+}
+
+/// The values of all vectors.
+fn read_vectors(group: &dyn RowGroupReader, most: usize) -> Result<Vec<f32>, ParquetError> {
+    let ColumnReader::FloatColumnReader(mut reader) = group.get_column_reader(3)? else { return Err(no_column()) };
+    let (mut values, mut defined, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+    reader.read_records(rows(group)?, Some(&mut defined), Some(&mut repeated), &mut values)?;
+    if values.len() > most {
+        return Err(ParquetError::General("longer vectors than there may be".to_owned()));
+    }
+    Ok(values)
+}
+
+fn rows(group: &dyn RowGroupReader) -> Result<usize, ParquetError> {
+    Ok(usize::try_from(group.metadata().num_rows())?)
+}
+
+fn no_column() -> ParquetError {
+    ParquetError::General("a column is missing".to_owned())
+}
+
+fn other(error: ParquetError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// What a damaged file makes the reader say, be it an error or a panic.
+fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(damaged(format!("the file is damaged: {error}"))),
+        Err(_) => Err(damaged("the file is damaged")),
+    }
+}

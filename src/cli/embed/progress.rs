@@ -1,0 +1,78 @@
+//! What is said while pictures are embedded: a bar where stderr is a terminal, and a line for each of the first pictures that have
+//! no vector.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::rows::Row;
+use crate::cli::output;
+
+/// Pictures without a vector that are named.
+const NAMED: usize = 20;
+
+/// The pictures of this run.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    begun: Instant,
+    errors: usize,
+    done: usize,
+}
+
+impl Progress {
+    /// Of so many pictures.
+    pub fn new(pictures: usize) -> Self {
+        let bar = ProgressBar::new(pictures as u64);
+        let template = "{wide_bar} {pos}/{len} pictures, {per_sec:.1}, {eta} left{msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, f: &mut dyn std::fmt::Write| {
+                    // A line that cannot be drawn is no reason to stop.
+                    let _ = write!(f, "{:.1} pictures/s", state.per_sec());
+                },
+            ));
+        }
+        bar.enable_steady_tick(Duration::from_millis(500));
+        output::keep_above(Some(bar.clone()));
+        Self { bar, begun: Instant::now(), errors: 0, done: 0 }
+    }
+
+    /// These are done.
+    pub fn add(&mut self, rows: &[Row]) {
+        for row in rows {
+            let Err(error) = &row.outcome else { continue };
+            self.errors += 1;
+            if self.errors <= NAMED {
+                output::progress(&format!("{}: {}", shown(&row.path), shown(error)));
+            } else if self.errors == NAMED + 1 {
+                output::progress("further pictures without a vector are only counted");
+            }
+        }
+        self.done += rows.len();
+        if self.errors > 0 {
+            self.bar.set_message(format!(", {}", output::count(self.errors, "error", "errors")));
+        }
+        self.bar.inc(rows.len() as u64);
+    }
+
+    /// Pictures and pictures per second.
+    pub fn rate(&self) -> String {
+        let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
+        format!("{} in {seconds:.1} s, {:.1} pictures/s", self.done, self.done as f64 / seconds)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        output::keep_above(None);
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A name or a message out of a file, for a terminal: on one line, and without escape sequences.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.escape_debug().to_string().into() } else { text.into() }
+}

@@ -1,0 +1,156 @@
+//! A row: a picture and its vector, or why it has none. One encoding of rows is that of the journal's records and that of which
+//! every output file has a checksum.
+
+use std::io;
+use std::path::Path;
+
+/// What became of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The file's name, as [`name`] has it.
+    pub path: String,
+    /// Its vector, or why there is none.
+    pub outcome: Result<Vec<f32>, String>,
+}
+
+/// Rows in the order of the files.
+pub trait Rows {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// All of them. May be asked for again.
+    fn iter(&self) -> Box<dyn Iterator<Item = io::Result<Row>> + '_>;
+}
+
+/// A file's name in the rows: as it was given, if it is UTF-8. Bytes that are not become `\xff`; two files may then have the same
+/// name, which is refused before anything is done.
+pub fn name(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        name.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    name
+}
+
+/// An error about a file's contents.
+pub fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+const VECTOR: u8 = 0;
+const ERROR: u8 = 1;
+
+impl Row {
+    /// Appends the row: what it is, the length of the path, the path, and the values or the error; numbers little-endian.
+    pub fn encode(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let length = u32::try_from(self.path.len()).map_err(io::Error::other)?;
+        bytes.push(if self.outcome.is_ok() { VECTOR } else { ERROR });
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(self.path.as_bytes());
+        match &self.outcome {
+            Ok(vector) => vector.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
+            Err(error) => bytes.extend(error.as_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Whether it has an error, or a vector of so many finite values.
+    pub fn fits(&self, length: usize) -> bool {
+        let fits = |vector: &Vec<f32>| vector.len() == length && vector.iter().all(|value| value.is_finite());
+        self.outcome.as_ref().map_or(true, fits)
+    }
+
+    /// The inverse; `None` for what is no row.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, rest) = bytes.split_first()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (path, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let outcome = match kind {
+            VECTOR => match rest.as_chunks() {
+                (values, []) => Ok(values.iter().map(|&value| f32::from_le_bytes(value)).collect()),
+                _ => return None,
+            },
+            ERROR => Err(String::from_utf8(rest.to_vec()).ok()?),
+            _ => return None,
+        };
+        Some(Self { path: String::from_utf8(path.to_vec()).ok()?, outcome })
+    }
+}
+
+/// A checksum of rows and their order.
+#[derive(Debug, Clone, Default)]
+pub struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    /// Takes the next row.
+    pub fn add(&mut self, row: &Row) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        row.encode(&mut bytes)?;
+        // With the length, so that no two lists of rows are the same bytes.
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(&bytes);
+        Ok(())
+    }
+
+    /// As text.
+    pub fn text(self) -> String {
+        format!("{:08x}", self.0.finalize())
+    }
+
+    /// Whether it is what a file says.
+    pub fn check(self, expected: &str) -> io::Result<()> {
+        let found = self.text();
+        if found == expected {
+            return Ok(());
+        }
+        Err(damaged(format!("the file is damaged: its rows have checksum {found}, expected {expected}")))
+    }
+}
+
+/// Rows in memory, for tests.
+#[cfg(test)]
+impl Rows for [Row] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = io::Result<Row>> + '_> {
+        Box::new(<[Row]>::iter(self).cloned().map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back() -> io::Result<()> {
+        let row = |path: &str, outcome: Result<Vec<f32>, &str>| Row {
+            path: path.to_owned(),
+            outcome: outcome.map_err(str::to_owned),
+        };
+        let rows =
+            [row("a/ä.png", Ok(vec![1.5, -0.0, f32::MIN_POSITIVE])), row("", Ok(vec![])), row("b", Err("no\npicture"))];
+        for row in &rows {
+            let mut bytes = Vec::new();
+            row.encode(&mut bytes)?;
+            assert_eq!(Row::decode(&bytes).as_ref(), Some(row));
+            // Cut short it is another row or none, and never a panic.
+            for length in 0..bytes.len() {
+                assert_ne!(Row::decode(&bytes[..length]).as_ref(), Some(row));
+            }
+        }
+        assert_eq!(Row::decode(&[VECTOR, 9, 0, 0, 0, b'a']), None);
+        assert_eq!(Row::decode(&[7, 0, 0, 0, 0]), None);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_utf8_are_escaped() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = |bytes: &[u8]| name(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert_eq!(name("ä/\n.png".as_bytes()), "ä/\n.png");
+        assert_eq!(name(b"a\xff/\xc3.png"), "a\\xff/\\xc3.png");
+    }
+}
