@@ -140,6 +140,11 @@ impl Journal {
         Row::decode(&payload).ok_or_else(|| damaged("a row was changed meanwhile"))
     }
 
+    /// From now on the output may be replaced, and the rows must not be lost.
+    pub fn hold(&mut self) {
+        self.keep |= !self.places.is_empty();
+    }
+
     /// The rows are elsewhere now.
     pub fn finish(mut self) {
         self.keep = false;

@@ -51,9 +51,11 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     if !journal.has_begun() {
         take_over(args, &output, &about, &mut journal)?;
     }
-    tell_of_others(&files, &journal)?;
-    let done =
-        embed(args, &weights, &files, &mut journal).and_then(|said| finish(&output, &about, &files, &journal, said));
+    tell_of_earlier(&files, &journal)?;
+    let done = embed(args, &weights, &files, &mut journal).and_then(|said| {
+        journal.hold();
+        finish(&output, &about, &files, &journal, said)
+    });
     if done.is_err() && journal.is_kept() {
         let (path, rows) = (journal.path().display(), count(journal.names().count(), "row", "rows"));
         output::progress(&format!("{path} keeps {rows}: --resume goes on from there"));
@@ -81,8 +83,8 @@ fn take_over(args: &EmbedArgs, output: &Output, about: &Fingerprint, journal: &m
     journal.begin()
 }
 
-/// Says how many rows will be left out because their files are not named any more.
-fn tell_of_others(files: &Files, journal: &Journal) -> Result<(), CliError> {
+/// Says how many rows there are already, and how many will be left out because their files are not named any more.
+fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     let rows = journal.names().count();
     let kept = files.names.iter().filter(|name| journal.place(name).is_some()).count();
     let others = count(rows - kept, "row", "rows");
@@ -90,6 +92,10 @@ fn tell_of_others(files: &Files, journal: &Journal) -> Result<(), CliError> {
         let example = journal.names().min().unwrap_or_default();
         let why = "named here; name the files in the same way as before, or drop --resume to begin anew";
         return Err(CliError::Usage(format!("of {others}, such as that of {example}, none belongs to a file {why}")));
+    }
+    if kept > 0 {
+        let all = count(files.names.len(), "picture", "pictures");
+        output::progress(&format!("{kept} of {all} have a row from before"));
     }
     if kept < rows {
         output::progress(&format!("{others} of files that are not named any more will be left out"));

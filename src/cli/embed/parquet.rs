@@ -38,6 +38,10 @@ const GROUP_VALUES: usize = 16 << 20;
 
 /// Writes everything. Returns the checksum of the rows.
 pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Result<String> {
+    write_groups(file, about, rows, (GROUP_VALUES / about.length.max(1)).max(1))
+}
+
+fn write_groups(file: &mut File, about: &Fingerprint, rows: &dyn Rows, group_rows: usize) -> io::Result<String> {
     // Without dictionaries and statistics, which are of no use for paths and vectors.
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
@@ -46,7 +50,6 @@ pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Resul
         .build();
     let schema = parse_message_type(SCHEMA).map_err(other)?;
     let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(other)?;
-    let group_rows = (GROUP_VALUES / about.length.max(1)).max(1);
     let (mut checksum, mut rows) = (Checksum::default(), rows.iter());
     loop {
         let group = rows.by_ref().take(group_rows).collect::<io::Result<Vec<Row>>>()?;
@@ -187,5 +190,28 @@ fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(damaged(format!("the file is damaged: {error}"))),
         Err(_) => Err(damaged("the file is damaged")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_groups_are_put_together() -> io::Result<()> {
+        let row = |index: usize| {
+            let outcome = if index % 3 == 1 { Err(format!("error {index}")) } else { Ok(vec![index as f32, 0.5]) };
+            Row { path: format!("{index}.png"), outcome }
+        };
+        let about = Fingerprint::of_length(2);
+        for (count, group_rows) in [(0, 4), (1, 1), (11, 4), (12, 4), (12, 100)] {
+            let rows: Vec<Row> = (0..count).map(row).collect();
+            let mut file = tempfile::tempfile()?;
+            let checksum = write_groups(&mut file, &about, &&rows[..], group_rows)?;
+            let stored = read(file)?;
+            assert_eq!((&stored.about, &stored.checksum), (&about, &checksum));
+            assert_eq!(stored.rows.collect::<io::Result<Vec<_>>>()?, rows);
+        }
+        Ok(())
     }
 }

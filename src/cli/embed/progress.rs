@@ -35,7 +35,10 @@ impl Progress {
                 },
             ));
         }
-        bar.enable_steady_tick(Duration::from_millis(500));
+        if !bar.is_hidden() {
+            // So that the time left goes on while a batch is under way.
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
         output::keep_above(Some(bar.clone()));
         Self { bar, begun: Instant::now(), errors: 0, done: 0 }
     }

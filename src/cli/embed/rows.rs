@@ -109,7 +109,7 @@ impl Checksum {
 
 /// Rows in memory, for tests.
 #[cfg(test)]
-impl Rows for [Row] {
+impl Rows for &[Row] {
     fn count(&self) -> usize {
         self.len()
     }
