@@ -51,7 +51,7 @@ pub enum Command {
     Features(FeaturesArgs),
     /// Run a whole network on one input file: logits, or every feature map.
     Run(RunArgs),
-    /// Write a vector for each of thousands of pictures.
+    /// Write the vector of every picture of some folders, in runs that may be interrupted and gone on with.
     Embed(EmbedArgs),
     /// Test whether this device and its driver compute right.
     Selftest(SelftestArgs),

@@ -44,7 +44,8 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
         let path = entry.path();
         if entry.file_type().map_err(io)?.is_dir() {
             walk(&path, found)?;
-        } else if !path.is_dir() {
+        } else if fs::metadata(&path).map_or(true, |about| about.is_file()) {
+            // Pipes, sockets and devices are left out: one may wait for a pipe for ever. Links to nothing are not.
             found.push(path);
         }
     }

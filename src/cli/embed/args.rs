@@ -12,16 +12,17 @@ use crate::cli::network_args::PictureArgs;
 #[command(after_help = "\
 Every file is a row, in the order of the arguments and within folders sorted by path; hidden files are left out. A file \
 that is no picture, is damaged or too large is a row with an error and without a vector, as is one whose vector is not \
-finite; exit code 3 says that there are such rows.\n\
-\n\
-  .parquet      columns path, status (ok or error), error, vector (list of f32); fingerprint in the key-value metadata\n  \
-  .npy          [rows, values] f32, NaN where there is no vector; OUT.npy.json has path, status and error of each row\n  \
-  .safetensors  vectors [rows, values] f32, NaN where there is none; ok [rows] u8; metadata: paths, errors (JSON)\n\
+finite; exit code 3 says that there are such rows. OUT is one of\n\
+\x20 .parquet      columns path, status (ok or error), error, vector (list of f32)\n\
+\x20 .npy          [rows, values] f32, NaN where there is no vector; OUT.npy.json has path, status and error of each row\n\
+\x20 .safetensors  vectors [rows, values] f32, NaN where there is none; ok [rows] u8; metadata: paths, errors (JSON)\n\
+and also holds what made the vectors, and a checksum.\n\
 \n\
 While it runs, rows go to a journal, .OUT.journal, and at the end to OUT, whole or not at all. Ctrl-C stops after the batch \
-under way and writes what was done (exit code 130), a second one stops at once. After either, or a crash, --resume goes on; \
---resume and --retry-failed need the same network, weights, preprocessing and shard. Rows of files that are no longer named are \
-left out. Bytes of a name that are not UTF-8 are written as \\xff.")]
+under way and writes what was done (exit code 130); a second one stops at once. After that, or a crash, --resume goes on. It \
+needs the same network, weights, preprocessing and shard, and leaves out the rows of files that are no longer named.\n\
+\n\
+Bytes of a name that are not UTF-8 are written as \\xff.")]
 pub struct EmbedArgs {
     /// Network and preprocessing.
     #[command(flatten)]

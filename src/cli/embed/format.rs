@@ -47,6 +47,8 @@ impl Format {
 /// The output: a file, and with .npy one of names beside it.
 #[derive(Debug)]
 pub struct Output {
+    /// The file as it was named.
+    pub name: PathBuf,
     format: Format,
     file: OutputFile,
     names: Option<OutputFile>,
@@ -61,7 +63,7 @@ impl Output {
             Format::Npy => Some(OutputFile::check(&npy::names_path(file.path()), inputs)?),
             _ => None,
         };
-        Ok(Self { format, file, names })
+        Ok(Self { name: path.to_owned(), format, file, names })
     }
 
     /// The file.

@@ -75,7 +75,7 @@ fn take_over(args: &EmbedArgs, output: &Output, about: &Fingerprint, journal: &m
         })?;
         journal.add(&waiting)?;
     } else if args.retry_failed {
-        let out = output.path().display();
+        let out = output.name.display();
         return Err(CliError::Usage(format!(
             "{out}: there is neither this file nor its journal: nothing to try again"
         )));
@@ -213,7 +213,7 @@ impl Summary {
     /// How it ended.
     fn tell(self, output: &Output) -> Result<(), CliError> {
         let Self { said, files, rows, failed } = self;
-        let (out, errors) = (output.path().display(), failed.len());
+        let (out, errors) = (output.name.display(), failed.len());
         let (pictures, vectors) = (count(rows, "picture", "pictures"), count(rows - errors, "vector", "vectors"));
         if let Some(said) = said {
             output::progress(&said);

@@ -2,9 +2,10 @@
 //! no vector.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::rows::Row;
 use crate::cli::output;
@@ -25,15 +26,8 @@ impl Progress {
     /// Of so many pictures.
     pub fn new(pictures: usize) -> Self {
         let bar = ProgressBar::new(pictures as u64);
-        let template = "{wide_bar} {pos}/{len} pictures, {per_sec:.1}, {eta} left{msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.with_key(
-                "per_sec",
-                |state: &indicatif::ProgressState, f: &mut dyn std::fmt::Write| {
-                    // A line that cannot be drawn is no reason to stop.
-                    let _ = write!(f, "{:.1} pictures/s", state.per_sec());
-                },
-            ));
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures{speed}{msg}") {
+            bar.set_style(style.with_key("speed", speed));
         }
         if !bar.is_hidden() {
             // So that the time left goes on while a batch is under way.
@@ -64,7 +58,8 @@ impl Progress {
     /// Pictures and pictures per second.
     pub fn rate(&self) -> String {
         let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
-        format!("{} in {seconds:.1} s, {:.1} pictures/s", self.done, self.done as f64 / seconds)
+        let done = output::count(self.done, "picture", "pictures");
+        format!("{done} in {seconds:.1} s, {:.1} pictures/s", self.done as f64 / seconds)
     }
 }
 
@@ -72,6 +67,14 @@ impl Drop for Progress {
     fn drop(&mut self) {
         output::keep_above(None);
         self.bar.finish_and_clear();
+    }
+}
+
+/// How fast it is and how long it will take, once that is known.
+fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
+    if state.pos() > 0 {
+        // What cannot be drawn is no reason to stop.
+        let _ = write!(text, ", {:.1} pictures/s, {:#} left", state.per_sec(), HumanDuration(state.eta()));
     }
 }
 
