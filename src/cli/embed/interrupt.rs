@@ -11,7 +11,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 pub fn heed() {
     let handler = || {
         if ASKED.swap(true, Ordering::SeqCst) {
-            std::process::exit(EXIT_INTERRUPTED.into());
+            end();
         }
         output::progress("stopping after the batch under way; Ctrl-C again stops at once");
     };
@@ -23,4 +23,16 @@ pub fn heed() {
 /// Whether an end was asked for.
 pub fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)
+}
+
+/// Ends the process without what drivers do at an orderly end: their threads are at work, and some crash.
+#[cfg(unix)]
+fn end() -> ! {
+    // SAFETY: _exit takes a number and does not return; that nothing is flushed or unwound is what it is for.
+    unsafe { libc::_exit(EXIT_INTERRUPTED.into()) }
+}
+
+#[cfg(not(unix))]
+fn end() -> ! {
+    std::process::exit(EXIT_INTERRUPTED.into())
 }
