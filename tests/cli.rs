@@ -1,10 +1,10 @@
 //! The program as its users run it: exit codes, files, and the two lines that say what is wrong.
 
 mod common;
+#[path = "cli/embed/mod.rs"]
+mod embed;
 #[path = "cli/networks.rs"]
 mod networks;
-#[path = "cli/embed.rs"]
-mod embed;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/refused_files.rs"]

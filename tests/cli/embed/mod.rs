@@ -1,0 +1,6 @@
+//! `bottleneck embed`, through kills, Ctrl-C, damaged files and damaged journals.
+
+mod interrupted;
+mod outputs;
+mod pictures;
+mod studio;

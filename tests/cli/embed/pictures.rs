@@ -1,0 +1,168 @@
+//! Which files have rows, and which rows have vectors.
+
+use std::process::Command;
+
+use super::studio::{FORMATS, Studio, Table, native, network, table};
+use crate::common::Outcome;
+use crate::program::{bottleneck, complaint, run};
+
+/// Files that are no pictures have a row with an error, and the others their vectors.
+#[test]
+fn what_is_no_picture_is_named_and_skipped() -> Outcome {
+    let studio = Studio::with(6)?;
+    let good = studio.read("p/0/000.png")?;
+    // A bitmap's header that promises 60000 x 60000 pixels.
+    let mut huge = studio.read("p/1/001.bmp")?;
+    huge[18..22].copy_from_slice(&60000_u32.to_le_bytes());
+    huge[22..26].copy_from_slice(&60000_u32.to_le_bytes());
+    let mut broken = good.clone();
+    let middle = broken.len() / 2;
+    broken[middle] ^= 0xff;
+    let bad = [
+        ("broken.png", broken, "not a readable picture"),
+        ("truncated.png", good[..good.len() / 2].to_vec(), "not a readable picture"),
+        ("zero.jpg", Vec::new(), "the file is empty"),
+        ("huge.bmp", huge, "60000 x 60000 pixels"),
+        ("notes.txt", b"not a picture at all".to_vec(), "not PNG"),
+    ];
+    for (name, bytes, _) in &bad {
+        std::fs::write(studio.path("p").join(name), bytes)?;
+    }
+    for format in FORMATS {
+        let out = format!("out.{format}");
+        let said = studio.expect(3, &out, &[])?;
+        assert!(said.contains("11 pictures, 6 vectors, 5 errors"), "{said}");
+        let table = table(&studio.path(&out))?;
+        assert_eq!((table.len(), table.values().filter(|row| row.is_ok()).count()), (11, 6));
+        for (name, _, reason) in &bad {
+            let path = native(&format!("p/{name}"));
+            let error = table[&path].as_ref().err().ok_or("a vector")?;
+            assert!(error.contains(reason) && !error.contains(&path), "{path}: {error}");
+            assert!(said.contains(&format!("{path}: {error}")), "{said}");
+        }
+        // Nothing changes by trying again, but for what was repaired.
+        let before = studio.bytes(&out)?;
+        studio.expect(3, &out, &["--retry-failed"])?;
+        assert!(studio.bytes(&out)? == before);
+        std::fs::write(studio.path("p/truncated.png"), &good)?;
+        studio.expect(3, &out, &["--resume"])?;
+        assert!(studio.bytes(&out)? == before);
+        let said = studio.expect(3, &out, &["--retry-failed"])?;
+        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n5 pictures in "), "{said}");
+        let repaired = studio.bytes(&out)?;
+        studio.expect(3, &out, &[])?;
+        assert!(studio.bytes(&out)? == repaired, "{format}");
+        std::fs::write(studio.path("p/truncated.png"), &bad[1].1)?;
+    }
+    let why = ["out2.npy", "nothing to try again"];
+    assert_eq!(complaint(&studio.embed("out2.npy", &["--retry-failed"])?, 2, &why), None);
+    assert!(!studio.files()?.iter().any(|name| name.contains("out2")));
+    Ok(())
+}
+
+/// Weights that send some pictures beyond what f32 holds.
+#[test]
+fn what_is_not_finite_is_an_error_and_no_number() -> Outcome {
+    let studio = Studio::new()?;
+    for level in 0..8_u8 {
+        let picture = image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([level * 36, (x * y) as u8 * level / 8, 9]));
+        picture.save(studio.path("p").join(format!("{level}.png")))?;
+    }
+    std::fs::write(studio.path("w.safetensors"), network(2e37)?)?;
+    for format in FORMATS {
+        let out = format!("out.{format}");
+        let said = studio.expect(3, &out, &[])?;
+        let rows = table(&studio.path(&out))?;
+        let errors: Vec<&String> = rows.values().filter_map(|row| row.as_ref().err()).collect();
+        assert!(rows.len() == 8 && rows[&native("p/0.png")].is_ok() && rows[&native("p/7.png")].is_err(), "{said}");
+        assert!(errors.iter().all(|error| error.starts_with("not finite: ")), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn shards_are_disjoint_and_complete() -> Outcome {
+    let studio = Studio::with(20)?;
+    studio.expect(0, "whole.parquet", &[])?;
+    let whole = table(&studio.path("whole.parquet"))?;
+    let mut together = Table::new();
+    for (shard, rows) in [("1/3", 7), ("2/3", 7), ("3/3", 6)] {
+        studio.expect(0, "part.parquet", &["--shard", shard])?;
+        let part = table(&studio.path("part.parquet"))?;
+        assert_eq!(part.len(), rows);
+        for (path, row) in part {
+            assert!(together.insert(path, row).is_none());
+        }
+    }
+    assert!(together == whole);
+    // A part without files is a file without rows.
+    for format in FORMATS {
+        let out = format!("none.{format}");
+        studio.expect(0, &out, &["--shard", "21/21"])?;
+        assert_eq!(table(&studio.path(&out))?.len(), 0);
+        studio.expect(0, &out, &["--shard", "21/21", "--resume"])?;
+    }
+    for shard in ["0/3", "4/3", "1", "a/b", "1/0"] {
+        assert_eq!(complaint(&studio.embed("out.npy", &["--shard", shard])?, 2, &["--shard", "i/n"]), None);
+    }
+    Ok(())
+}
+
+#[test]
+fn files_may_come_and_go() -> Outcome {
+    let studio = Studio::with(9)?;
+    studio.expect(0, "out.npy", &[])?;
+    std::fs::remove_file(studio.path("p/0/000.png"))?;
+    std::fs::copy(studio.path("p/1/001.bmp"), studio.path("p/2/new.bmp"))?;
+    let said = studio.expect(0, "out.npy", &["--resume"])?;
+    assert!(said.contains("1 row of files that are not named any more"), "{said}");
+    assert!(said.contains("\n1 picture in "), "{said}");
+    studio.expect(0, "whole.npy", &[])?;
+    assert!(studio.bytes("out.npy")? == studio.bytes("whole.npy")?);
+    // Other names for the same files would lose everything.
+    let whole = studio.bytes("whole.npy")?;
+    let mut elsewhere = bottleneck();
+    elsewhere.current_dir(studio.path("p")).args(["embed", "--weights", "../w.safetensors", "--resume", "--out"]);
+    let output = run(elsewhere.args(["../whole.npy", "--config", "../config.json", "."]))?;
+    assert_eq!(complaint(&output, 2, &["9 rows", &native("p/0/003.bmp"), "same way"]), None);
+    assert!(studio.bytes("whole.npy")? == whole);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_left_out_and_links_to_nothing_are_errors() -> Outcome {
+    let studio = Studio::with(2)?;
+    assert!(Command::new("mkfifo").arg(studio.path("p/pipe.png")).status()?.success());
+    std::os::unix::fs::symlink("nowhere", studio.path("p/link.png"))?;
+    std::os::unix::fs::symlink("0/000.png", studio.path("p/other.png"))?;
+    studio.expect(3, "out.parquet", &[])?;
+    let table = table(&studio.path("out.parquet"))?;
+    assert_eq!((table.len(), &table["p/other.png"]), (4, &table["p/0/000.png"]));
+    assert!(table["p/link.png"].as_ref().is_err_and(|error| error.contains("No such file")));
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_utf8() -> Outcome {
+    use std::os::unix::ffi::OsStrExt;
+    let studio = Studio::with(2)?;
+    let strange = studio.path("p").join(std::ffi::OsStr::from_bytes(b"a\xff\x1b.png"));
+    if std::fs::copy(studio.path("p/0/000.png"), strange).is_err() {
+        return Ok(());
+    }
+    for format in FORMATS {
+        let out = format!("out.{format}");
+        studio.expect(0, &out, &[])?;
+        let bytes = studio.bytes(&out)?;
+        let table = table(&studio.path(&out))?;
+        assert_eq!(table["p/a\\xff\x1b.png"], table["p/0/000.png"]);
+        studio.expect(0, &out, &["--resume"])?;
+        assert!(studio.bytes(&out)? == bytes);
+    }
+    // Two files that would be called the same.
+    std::fs::copy(studio.path("p/0/000.png"), studio.path("p/a\\xff\x1b.png"))?;
+    assert_eq!(complaint(&studio.embed("out.npy", &[])?, 2, &["two files"]), None);
+    Ok(())
+}
