@@ -57,7 +57,11 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     }
     print(args, &verdicts, &labels)?;
     let failed = verdicts.iter().filter(|verdict| verdict.guesses.is_err()).count();
-    if failed == 0 { Ok(()) } else { Err(CliError::Incomplete(format!("{failed} of {} pictures could not be used", verdicts.len()))) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(CliError::Incomplete(format!("{failed} of {} pictures could not be used", verdicts.len())))
+    }
 }
 
 /// The likeliest classes by softmax, in f64; of equal ones the first.
