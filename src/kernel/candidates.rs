@@ -59,6 +59,9 @@ const TEXTURE_WINDOW_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1,
 /// Staged tiles of whole groups: slices are lines, rows pixels side by side, lanes columns.
 const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
 
+/// The mean: a workgroup's slices share the pixels of an image. Sixteen let llvmpipe sum a million of them.
+const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
+
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
@@ -73,6 +76,7 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Staged => &STAGED_TILES,
         Method::Window => &WINDOW_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
+        Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
         Method::Elementwise => &ELEMENTWISE_TILES,
     }
 }

@@ -208,7 +208,7 @@ impl Family {
     }
 }
 
-/// How a kernel's work is cut. Elementwise kernels use `lanes` alone.
+/// How a kernel's work is cut. Elementwise kernels use `lanes` alone, the mean `slices` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// Invocations of a workgroup along the output channels.

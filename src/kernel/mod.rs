@@ -154,12 +154,35 @@ impl Kernel {
     /// The bytes of `Params` and the number of workgroups for a problem.
     ///
     /// # Errors
-    /// [`GpuError::TooManyWorkgroups`] when the device cannot launch as many.
+    /// [`GpuError::TooManyWorkgroups`] when the device cannot launch as many; [`GpuError::KernelLimit`] for sums that are longer
+    /// than a software driver's loops.
     pub fn dispatch(&self, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+        let needs = self.iterations(problem);
+        if capabilities.kind == DeviceKind::Software && needs > MOST_ITERATIONS {
+            let (kernel, resource, limit) = (self.name(), "iterations of its loops", MOST_ITERATIONS);
+            return Err(GpuError::KernelLimit { kernel, resource, needs, limit });
+        }
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             _ => conv::dispatch(self, problem, capabilities),
+        }
+    }
+
+    /// About how often one invocation goes round its loops: once for each `vec4` of a sum and once for each tap.
+    fn iterations(&self, problem: &Problem) -> u64 {
+        let vec4s = |input: usize, groups: usize| {
+            let (_, layout) = problem.inputs[input];
+            (layout.vec4_per_pixel() / groups) as u64
+        };
+        match problem.op {
+            Op::Conv { conv, .. } => (vec4s(0, conv.groups) + 1) * conv.taps() as u64,
+            Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
+            Op::GlobalAvgPool { .. } => {
+                let (image, _) = problem.inputs[0];
+                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices)) + u64::from(self.tile.slices)
+            }
+            Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } => 9,
         }
     }
 
@@ -201,6 +224,7 @@ impl Kernel {
         let vec4s = match self.family.method() {
             Method::Staged => 2 * STAGE_QUADS * (slices * rows + 4 * lanes * cols),
             Method::StagedGroups => ((slices - 1) * self.window_stride() + 3) * self.window() * lanes,
+            _ if matches!(self.family, Family::GlobalAvgPool) => lanes * slices,
             _ => 0,
         };
         vec4s * 16
@@ -234,6 +258,10 @@ impl Kernel {
         }
     }
 }
+
+/// Mesa's llvmpipe leaves a loop after 65,535 iterations (LP_MAX_TGSI_LOOP_ITERATIONS), counted over all loops of an invocation, without
+/// a word. Some are left for loops that are not counted here.
+const MOST_ITERATIONS: u64 = 65_000;
 
 /// Refuses a grid that the device cannot launch.
 fn check_grid(kernel: &Kernel, workgroups: [u64; 3], capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {

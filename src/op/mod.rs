@@ -195,7 +195,8 @@ impl Op {
         }
     }
 
-    /// Terms in the longest sum that makes one output value; of a mean, which depends on the image, those of a map of 7x7.
+    /// Terms in the longest sum that makes one output value; of a mean, which depends on the image, those of a map of 7x7:
+    /// [`Plan::longest_reduction`](crate::plan::Plan::longest_reduction) knows the map.
     #[must_use]
     pub fn reduction_length(&self) -> usize {
         match self {

@@ -171,6 +171,12 @@ impl Plan {
     /// Terms in the longest sum of the plan.
     #[must_use]
     pub fn longest_reduction(&self) -> usize {
-        self.steps.iter().map(|step| step.op.reduction_length()).max().unwrap_or(1)
+        let length = |step: &Step| match step.op {
+            Op::GlobalAvgPool { .. } => {
+                step.inputs.first().map_or(1, |&id| self.tensor(id).shape.h * self.tensor(id).shape.w)
+            }
+            op => op.reduction_length(),
+        };
+        self.steps.iter().map(length).max().unwrap_or(1)
     }
 }

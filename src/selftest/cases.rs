@@ -260,6 +260,8 @@ fn sizes_global(lanes: usize) -> Vec<Size> {
         Size::new("whole workgroups", [2, 1, 2], [1, 4 * lanes]),
         Size::new("one more than a workgroup", [1, 2, 1], [1, 4 * lanes + 1]),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+        // More pixels than llvmpipe lets the loops of one invocation have iterations.
+        Size::new("a large map", [1, 256, 512], [1, 5]),
     ]
 }
 

@@ -23,18 +23,23 @@ const MAX: &[Mutant] = mutants! { MaxPool, "max_pool":
 };
 
 const MEAN: &[Mutant] = mutants! { GlobalAvgPool, "global_avg_pool":
-    "sum_not_divided" LostBias { "global_avg_pool": "sum * bitcast<f32>(params.scale)" => "sum" }
+    "sum_not_divided" LostBias { "global_avg_pool": "total * bitcast<f32>(params.scale)" => "total" }
     "last_pixel" OffByOne { "global_avg_pool": "pixel < pixels" => "pixel + 1u < pixels" }
-    "first_pixel_only" StaleTile { "global_avg_pool": "source += params.vec4_per_pixel;" => "" }
-    "next_value" SwappedStride { "global_avg_pool": "source += params.vec4_per_pixel;" => "source += 1u;" }
+    "first_pixel_only" StaleTile { "global_avg_pool": "src[first + pixel * params.vec4_per_pixel]" => "src[first]" }
+    "next_value" SwappedStride { "global_avg_pool": "pixel * params.vec4_per_pixel" => "pixel" }
+    "pixels_left_out" OffByOne { "global_avg_pool": "pixel += ${SLICES}u" => "pixel += ${SLICES}u + 1u" }
     "first_image_only" WrongGroup { "global_avg_pool": "image * pixels * params.vec4_per_pixel" => "0u" }
     "height_for_width" SwappedStride {
         "global_avg_pool": "params.in_height * params.in_width" => "params.in_height * params.in_height"
     }
-    "channels_of_first_vec4" WrongGroup { "global_avg_pool": "(at - image * params.vec4_per_pixel)" => "0u" }
+    "channels_of_first_vec4" WrongGroup { "global_avg_pool": "(valid - image * params.vec4_per_pixel)" => "0u" }
     "nan_swallowed" NanSwallowed {
-        "global_avg_pool": "sum += src[source];" => "let next = src[source];
+        "global_avg_pool": "sum += src[first + pixel * params.vec4_per_pixel];"
+            => "let next = src[first + pixel * params.vec4_per_pixel];
         sum += select(next, vec4<f32>(0.0), (bitcast<vec4<u32>>(next) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));"
     }
-    "last_sum_kept" StaleTile { "global_avg_pool": "sum += src[source];" => "sum = src[source];" }
+    "last_sum_kept" StaleTile { "global_avg_pool": "sum += src[" => "sum = src[" }
+    "dropped_barrier" DroppedBarrier { "global_avg_pool": "workgroupBarrier();" => "" }
+    "last_slice" OffByOne { "global_avg_pool": "slice < ${SLICES}u" => "slice + 1u < ${SLICES}u" }
+    "slices_of_first_lane" WrongGroup { "global_avg_pool": "sums[local.x * ${SLICES}u + slice]" => "sums[slice]" }
 };
