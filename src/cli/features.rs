@@ -1,6 +1,7 @@
 //! `bottleneck features`: the feature maps of a picture, as pictures.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use image::{ImageFormat, RgbImage, imageops};
 use wgpu_bottleneck::{Error, HostTensor, Picture};
@@ -49,7 +50,10 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     for (name, map) in &maps {
         files.push((format!("{name}.png"), png(&sheet(map, args.channels as usize))?));
     }
-    folder.write(&files)?;
+    let config = args.pictures.config.as_deref();
+    let inputs: Vec<&Path> =
+        [args.picture.as_path(), &args.pictures.network.weights].into_iter().chain(config).collect();
+    folder.write(&files, &inputs)?;
     for (name, map) in &maps {
         let shown = args.channels.min(map.shape().c as u32);
         output::progress(&format!("{name}: {}, the {shown} liveliest channels in {name}.png", map.shape()));

@@ -148,12 +148,12 @@ impl OutputFolder {
     }
 
     /// Writes files by name and contents. All are whole before the first takes its place, so that what fails for want of
-    /// room or rights leaves the folder as it was; they take their places in order.
-    pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
+    /// room or rights leaves the folder as it was; they take their places in order. None takes that of one of `inputs`.
+    pub fn write(&self, files: &[(String, Vec<u8>)], inputs: &[&Path]) -> Result<(), CliError> {
         if self.missing {
             fs::create_dir(&self.path).map_err(|source| CliError::io(&self.path, source))?;
         }
-        let written = self.write_into(files);
+        let written = self.write_into(files, inputs);
         if written.is_err() && self.missing {
             // Only where it is empty: what took its place stays.
             let _ = fs::remove_dir(&self.path);
@@ -161,8 +161,8 @@ impl OutputFolder {
         written
     }
 
-    fn write_into(&self, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
-        let places = files.iter().map(|(name, _)| OutputFile::check(&self.path.join(name), &[]));
+    fn write_into(&self, files: &[(String, Vec<u8>)], inputs: &[&Path]) -> Result<(), CliError> {
+        let places = files.iter().map(|(name, _)| OutputFile::check(&self.path.join(name), inputs));
         let places = places.collect::<Result<Vec<_>, _>>()?;
         let staged = places.iter().zip(files).map(|(place, (_, bytes))| place.stage(bytes));
         staged.collect::<Result<Vec<_>, _>>()?.into_iter().try_for_each(Staged::persist)

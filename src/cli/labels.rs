@@ -26,17 +26,23 @@ impl Labels {
             return Ok(Self(if imagenet.len() == classes { imagenet } else { numbers() }));
         };
         let refuse = |why: String| Err(CliError::Usage(format!("{}: {why}", file.display())));
-        let length = fs::metadata(file).map_err(|source| CliError::io(file, source))?.len();
-        if length > MOST_BYTES {
-            return refuse(format!("{length} bytes are no list of labels, the limit is {MOST_BYTES}"));
+        let metadata = fs::metadata(file).map_err(|source| CliError::io(file, source))?;
+        if !metadata.is_file() {
+            return refuse("not a regular file".to_owned());
+        }
+        if metadata.len() > MOST_BYTES {
+            return refuse(format!("{} bytes are no list of labels, the limit is {MOST_BYTES}", metadata.len()));
         }
         let text = fs::read_to_string(file).map_err(|source| CliError::io(file, source))?;
-        let labels = match serde_json::from_str::<Value>(&text) {
-            Ok(json @ (Value::Array(_) | Value::Object(_))) => match from_json(&json) {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // Broken JSON is no list of lines.
+        let labels = if text.trim_start().starts_with(['[', '{']) {
+            match serde_json::from_str(text).ok().as_ref().and_then(from_json) {
                 Some(labels) => labels,
                 None => return refuse("expected a list of names, or names by number (also as id2label)".to_owned()),
-            },
-            _ => text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect(),
+            }
+        } else {
+            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
         };
         if labels.len() == classes {
             Ok(Self(labels))
@@ -78,6 +84,8 @@ mod tests {
             (r#"{"id2label": {"1": "dog", "0": "cat"}, "x": 1}"#, Some(["cat", "dog"])),
             (r#"{"1": "dog", "2": "cat"}"#, None),
             (r#"["cat", 1]"#, None),
+            ("[\n\"cat\"", None),
+            ("\u{feff}cat\ndog", Some(["cat", "dog"])),
             ("cat", None),
         ] {
             fs::write(&file, text)?;

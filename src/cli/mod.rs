@@ -10,6 +10,7 @@ mod chain;
 mod classify;
 mod demo;
 mod devices;
+mod each;
 mod embed;
 mod error;
 mod features;

@@ -194,6 +194,11 @@ impl PictureArgs {
     /// The network on its device, for batches of these pictures at most.
     pub fn load(&self, weights: &NetworkWeights, pictures: usize) -> Result<Backbone, CliError> {
         let preprocess = self.preprocess()?;
+        if self.preset.is_none() && self.config.is_none() && preprocess != Preprocess::default() {
+            let Preprocess { resize, crop: [height, width], .. } = preprocess;
+            let said = "pictures are prepared as the configuration beside the weights says";
+            output::progress(&format!("{said}: resize {resize:?}, crop {height} x {width}"));
+        }
         let batch = pictures.min(self.batch as usize).max(1);
         let options = self.network.engine.load_options();
         // What is wrong with the file is said before, and whether or not, there is a GPU.

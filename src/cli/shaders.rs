@@ -20,7 +20,7 @@ pub fn run(args: &ShadersArgs) -> Result<(), CliError> {
     for kernel in chosen(args.kernel.as_deref())? {
         export.add(kernel)?;
     }
-    folder.write(&export.files()?)?;
+    folder.write(&export.files()?, &[])?;
     for (reason, kernels) in export.skipped_by_reason() {
         output::progress(&format!("skipped for {} ({reason}): {}", target.language(), kernels.join(", ")));
     }

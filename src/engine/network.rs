@@ -29,8 +29,8 @@ pub fn record_network(
 /// A network on a device, for images of one size: one command buffer for the stem, one for each block, one for the head, all
 /// in one submit.
 ///
-/// Batches of any size are run. Where the largest tensor of a whole batch would not fit one of the device's bindings, or the
-/// batch is larger than the one that the network was loaded for, it is run in several parts.
+/// Batches of any size are run. Where the largest tensor of a whole batch would not fit one of the device's bindings, its workspace
+/// would be more than a GiB, or the batch is larger than the one that the network was loaded for, it is run in several parts.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, StateDict};
@@ -53,7 +53,7 @@ impl Network {
     /// # Errors
     /// As [`record_network`], what [`NetworkWeights::step_params`] says of the weights, and what the device says.
     pub fn load(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
-        let input = largest_part(weights.spec(), input, gpu.capabilities())?;
+        let input = largest_part(weights.spec(), input, gpu.capabilities(), options)?;
         let mut recording = record_network(weights.spec(), input, gpu.capabilities(), options)?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
@@ -259,10 +259,14 @@ fn in_parts(
     Ok(ids.iter().zip(found).map(|(&id, data)| HostTensor::new(shape(id), data)).collect::<Result<_, _>>()?)
 }
 
-/// As much of a batch as one run can take: its largest tensor must fit one binding.
-fn largest_part(network: &ResNet, input: Shape, capabilities: &Capabilities) -> Result<Shape> {
-    let plan = network::plan_network(network, Shape { n: 1, ..input }, plan::PlanKind::Fused)?;
-    let largest = plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
-    let most = usize::try_from(capabilities.max_binding_bytes / largest.max(1)).unwrap_or(usize::MAX);
-    Ok(Shape { n: input.n.min(most.max(1)), ..input })
+/// Bytes of workspace that a batch may ask for; larger ones are run in parts.
+const MOST_WORKSPACE: u64 = 1 << 30;
+
+/// As much of a batch as one run can take: its largest tensor must fit one binding, and all of them a reasonable workspace.
+fn largest_part(network: &ResNet, input: Shape, capabilities: &Capabilities, options: &LoadOptions) -> Result<Shape> {
+    let recording = record_network(network, Shape { n: 1, ..input }, capabilities, options)?;
+    let largest = recording.plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
+    let workspace: u64 = recording.slots.iter().map(|slot| slot.bytes as u64).sum();
+    let most = (capabilities.max_binding_bytes / largest.max(1)).min(MOST_WORKSPACE / workspace.max(1));
+    Ok(Shape { n: input.n.min(usize::try_from(most).unwrap_or(usize::MAX).max(1)), ..input })
 }

@@ -253,8 +253,7 @@ impl Executor {
             return Err(GpuError::Recording { step, reason: "is not kept, so it may be another's by now" }.into());
         };
         let info = recording.plan.tensor(id);
-        let mut bytes = self.ready.gpu.download(&self.ready.slots[*slot])?;
-        bytes.truncate(info.bytes());
+        let bytes = self.ready.gpu.download_first(&self.ready.slots[*slot], info.bytes() as u64)?;
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
     }

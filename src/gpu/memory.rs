@@ -57,7 +57,7 @@ pub struct Memory {
     pub input: u64,
     /// The output, likewise.
     pub output: u64,
-    /// What the output is read back through, likewise.
+    /// What the output is read back through, likewise. Reading a kept tensor takes its size for the time being.
     pub staging: u64,
 }
 

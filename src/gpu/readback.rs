@@ -19,7 +19,12 @@ impl Gpu {
     /// # Errors
     /// As [`Executor::run`](super::Executor::run).
     pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        Ok(self.start_download(buffer)?.wait()?)
+        Ok(self.start_download(buffer, buffer.size())?.wait()?)
+    }
+
+    /// The first bytes of a buffer with usage `COPY_SRC`.
+    pub(super) fn download_first(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
+        Ok(self.start_download(buffer, bytes)?.wait()?)
     }
 
     /// [`Gpu::download`] for async callers. On native backends the future polls the device whenever it is polled itself.
@@ -27,15 +32,15 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::download`].
     pub async fn download_async(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        Ok(self.start_download(buffer)?.wait_async().await?)
+        Ok(self.start_download(buffer, buffer.size())?.wait_async().await?)
     }
 
-    fn start_download(&self, buffer: &Buffer) -> Result<Readback, GpuError> {
-        let staging = self.buffer("staging", buffer.size(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+    fn start_download(&self, buffer: &Buffer, bytes: u64) -> Result<Readback, GpuError> {
+        let staging = self.buffer("staging", bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "downloading", || {
             let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
             inner.queue.submit([copy.finish()]);
         })?;
         Readback::start(self, &staging)

@@ -157,11 +157,7 @@ impl Kernel {
     /// [`GpuError::TooManyWorkgroups`] when the device cannot launch as many; [`GpuError::KernelLimit`] for sums that are longer
     /// than a software driver's loops.
     pub fn dispatch(&self, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-        let needs = self.iterations(problem);
-        if capabilities.kind == DeviceKind::Software && needs > MOST_ITERATIONS {
-            let (kernel, resource, limit) = (self.name(), "iterations of its loops", MOST_ITERATIONS);
-            return Err(GpuError::KernelLimit { kernel, resource, needs, limit });
-        }
+        check_iterations(&self.name(), self.iterations(problem), capabilities)?;
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
@@ -262,6 +258,18 @@ impl Kernel {
 /// Mesa's llvmpipe leaves a loop after 65,535 iterations (LP_MAX_TGSI_LOOP_ITERATIONS), counted over all loops of an invocation, without
 /// a word. Some are left for loops that are not counted here.
 const MOST_ITERATIONS: u64 = 65_000;
+
+/// Refuses loops of one invocation that a software driver would leave before their end.
+///
+/// # Errors
+/// [`GpuError::KernelLimit`].
+pub(crate) fn check_iterations(kernel: &str, needs: u64, capabilities: &Capabilities) -> Result<(), GpuError> {
+    if capabilities.kind != DeviceKind::Software || needs <= MOST_ITERATIONS {
+        return Ok(());
+    }
+    let (kernel, resource, limit) = (kernel.to_owned(), "iterations of its loops", MOST_ITERATIONS);
+    Err(GpuError::KernelLimit { kernel, resource, needs, limit })
+}
 
 /// Refuses a grid that the device cannot launch.
 fn check_grid(kernel: &Kernel, workgroups: [u64; 3], capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {

@@ -10,6 +10,9 @@ use crate::network::{BlockKind, Norm, ResNet, Stem};
 /// Stages and blocks with higher numbers do not count as such: no network has them, and a file cannot make one grow to them.
 const MOST: (usize, usize) = (16, 1024);
 
+/// The weight that every network begins with.
+const STEM: &str = "conv1.weight";
+
 const BATCHES: &str = ".num_batches_tracked";
 
 /// The tensors of a checkpoint by torchvision's names.
@@ -75,7 +78,9 @@ impl<'a> Tensors<'a> {
 
     /// Output channels and input channels per group of a convolution, whose kernel must have this side.
     fn conv(&self, name: &str, side: usize) -> Result<(usize, usize), WeightsError> {
-        let missing = || WeightsError::Missing { tensor: self.key(name), hint: self.elsewhere.clone() };
+        // Without a stem the network may be elsewhere; without another convolution it is not whole.
+        let hint = if name == STEM { self.elsewhere.clone() } else { String::new() };
+        let missing = || WeightsError::Missing { tensor: self.key(name), hint };
         match *self.dims(name).ok_or_else(missing)? {
             [o, i, h, w] if o != 0 && i != 0 && [h, w] == [side, side] => Ok((o, i)),
             _ => Err(self.shape_error(name, format!("[out, in, {side}, {side}] without zeros"))),
@@ -84,7 +89,7 @@ impl<'a> Tensors<'a> {
 
     /// The network that shapes and options give together.
     pub fn network(&self, options: &CheckpointOptions) -> Result<ResNet> {
-        let (stem_planes, in_channels) = self.conv("conv1.weight", Stem::KERNEL)?;
+        let (stem_planes, in_channels) = self.conv(STEM, Stem::KERNEL)?;
         let (kind, depths) = (self.kind(), self.depths());
         let first = depths.len().max(1);
         let stages = (1..=first).map(|stage| self.stage(kind, stage)).collect::<Result<Vec<_>, _>>()?;
@@ -200,11 +205,12 @@ fn elsewhere(dict: &impl Shapes) -> String {
         let is_stem = dict.dims(key).is_some_and(|dims| dims.ends_with(&[Stem::KERNEL; 2]));
         let stems = [Naming::Torchvision, Naming::HuggingFace, Naming::HuggingFaceModel];
         let prefix = |naming: Naming| key.strip_suffix(&naming.key("conv1.weight")?).map(str::to_owned);
-        stems.into_iter().find_map(prefix).filter(|prefix| is_stem && !prefix.is_empty())
+        stems.into_iter().find_map(prefix).filter(|_| is_stem)
     };
     let prefixes: Vec<String> = dict.keys().filter_map(begins).take(4).collect();
-    match prefixes[..] {
+    match &prefixes[..] {
         [] => " (no key of this file ends in conv1.weight and is 7x7)".to_owned(),
+        [prefix] if prefix.is_empty() => " (the file holds a network without a prefix)".to_owned(),
         _ => format!(" (prefixes of networks in this file: {})", prefixes.join(", ")),
     }
 }

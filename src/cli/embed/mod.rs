@@ -1,7 +1,7 @@
 //! `bottleneck embed`: a vector for each of thousands of pictures, through whatever ends the process on the way.
 //!
 //! Pictures are decoded ahead on all cores, run in batches, and become rows in the [`journal`]; at the end the rows go to the
-//! [output](format), in the order of the files, whatever the order in which they were made.
+//! [output](mod@format), in the order of the files, whatever the order in which they were made.
 
 mod args;
 mod files;
@@ -20,8 +20,7 @@ pub use args::EmbedArgs;
 
 use std::io;
 
-use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::{Backbone, Error, NetworkWeights, Picture, Source};
+use wgpu_bottleneck::{Backbone, NetworkWeights, Picture};
 
 use self::files::Files;
 use self::fingerprint::Fingerprint;
@@ -29,6 +28,7 @@ use self::format::Output;
 use self::journal::{Journal, Place};
 use self::progress::Progress;
 use self::rows::{Row, Rows};
+use super::each::each;
 use super::error::CliError;
 use super::output::{self, count};
 use super::pictures::{Decoded, Pictures};
@@ -135,7 +135,7 @@ fn embed(
 /// The rows of a batch, in order.
 fn rows(backbone: &mut Backbone, names: &[String], batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
     let pictures: Vec<&Picture> = batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
-    let mut vectors = vectors(backbone, &pictures)?.into_iter();
+    let mut vectors = each(backbone, &pictures, Backbone::embed)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = names[decoded.index].clone();
         let outcome = match &decoded.picture {
@@ -150,37 +150,6 @@ fn rows(backbone: &mut Backbone, names: &[String], batch: &[Decoded]) -> Result<
         Row { path, outcome }
     };
     Ok(batch.iter().map(row).collect())
-}
-
-/// The vector of each picture. One that the device cannot take must not keep the others of its batch from theirs, so that they
-/// are run one by one then.
-fn vectors(backbone: &mut Backbone, pictures: &[&Picture]) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
-    if pictures.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sources: Vec<Source<'_>> = pictures.iter().map(|&picture| picture.into()).collect();
-    match backbone.embed(&sources) {
-        Ok(found) => Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect()),
-        Err(error) if !is_about_pictures(&error) => Err(error.into()),
-        Err(error) if pictures.len() == 1 => Ok(vec![Err(error.to_string())]),
-        Err(_) => {
-            let each = pictures.iter().map(|&picture| vectors(backbone, &[picture]));
-            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
-        }
-    }
-}
-
-/// Whether other pictures may still be embedded.
-fn is_about_pictures(error: &Error) -> bool {
-    error.kind() == ErrorKind::Input || matches!(error, Error::Gpu(GpuError::OutOfMemory { .. }))
-}
-
-/// The vector, if it is one of numbers.
-fn finite(vector: Vec<f32>) -> Result<Vec<f32>, String> {
-    match vector.iter().filter(|value| !value.is_finite()).count() {
-        0 => Ok(vector),
-        wrong => Err(format!("not finite: {wrong} of {} values of its vector", vector.len())),
-    }
 }
 
 /// What the output holds.

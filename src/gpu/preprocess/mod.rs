@@ -21,6 +21,7 @@ pub use self::source::Source;
 use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{GpuError, Result};
+use crate::kernel::check_iterations;
 use crate::picture::{Axis, Geometry, Preprocess, Taps};
 use crate::shader::{AssembleError, Extensions, Values, assemble};
 use crate::tensor::{ChannelLayout, Element, HostTensor};
@@ -280,6 +281,7 @@ impl Preprocessor {
             return Ok(table.clone());
         }
         let taps = Taps::new(self.preprocess.filter, &axis)?;
+        check_iterations("resize", u64::from(taps.stride), self.gpu.capabilities())?;
         let buffer = self.gpu.buffer_with("taps", bytemuck::cast_slice(&taps.words), BufferUsages::STORAGE)?;
         if tables.values().map(|table| table.buffer.size()).sum::<u64>() + buffer.size() > MAX_KEPT_TABLES {
             tables.clear();
