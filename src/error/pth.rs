@@ -94,6 +94,14 @@ pub enum PthError {
         /// The type's full name.
         found: String,
     },
+    /// A tensor with metadata, which makes its elements others than those of its storage.
+    #[error(
+        "a tensor with metadata ({found}), expected none: save tensor.resolve_neg().resolve_conj(), which holds its own values"
+    )]
+    Metadata {
+        /// The first key of the metadata.
+        found: String,
+    },
     /// A storage does not hold what the pickle says.
     #[error("storage {storage}: {needs} bytes are declared, {has} are there")]
     Storage {

@@ -6,7 +6,7 @@ use wgpu_bottleneck::StateDict;
 use wgpu_bottleneck::error::PthError;
 
 use super::common::Outcome;
-use super::common::torch::{self, ZipEntry, call, dict, int, legacy, storage, stored, tensor, text, tuple};
+use super::common::torch::{self, ZipEntry, call, dict, int, ints, legacy, storage, stored, tensor, text, tuple};
 use super::refused;
 
 /// Refused within a second.
@@ -20,6 +20,16 @@ fn refused_quickly(name: &str, bytes: Vec<u8>) -> Result<PthError, String> {
 /// An archive whose object is this value, with a storage of four floats.
 fn with_object(value: &[u8]) -> Vec<u8> {
     torch::archive(&torch::pickle(value), &[0; 16])
+}
+
+/// A tensor with metadata behind its other arguments.
+fn described(function: &str, metadata: Vec<u8>) -> Vec<u8> {
+    let mut args = vec![storage("FloatStorage", "0", 4), int(0), ints(&[4]), ints(&[1]), vec![0x89], b")".to_vec()];
+    if function == "_rebuild_tensor_v3" {
+        args.push(b"ctorch\nfloat32\n".to_vec());
+    }
+    args.push(metadata);
+    with_object(&dict(&[("w", call("torch._utils", function, &args))]))
 }
 
 /// An archive in which 2000 records name the same 64 MB, and a tensor each: 128 GB to compute checksums of.
@@ -57,6 +67,21 @@ fn hand_made_files_are_read() -> Outcome {
 }
 
 #[test]
+fn metadata_that_changes_elements_is_refused() -> Outcome {
+    for function in ["_rebuild_tensor_v2", "_rebuild_tensor_v3"] {
+        for nothing in [b"N".to_vec(), b"}".to_vec()] {
+            assert_eq!(StateDict::from_bytes(described(function, nothing))?.tensor("w")?.dims, [4]);
+        }
+        let negated: Check = |e| matches!(e, PthError::Metadata { found } if found == "neg");
+        all_refused(vec![
+            ("a negated view", described(function, dict(&[("neg", vec![0x88])])), negated),
+            ("no dict", described(function, int(1)), |e| matches!(e, PthError::Metadata { .. })),
+        ])?;
+    }
+    Ok(())
+}
+
+#[test]
 fn hostile_archives_are_refused() -> Outcome {
     let good = torch::pickle(&dict(&[("w", tensor(0, &[4], &[1]))]));
     let floats = [0; 16];
@@ -67,6 +92,8 @@ fn hostile_archives_are_refused() -> Outcome {
     let whole = torch::archive(&good, &floats);
     let key = |key: &str| dict(&[("w", torch::view(storage("FloatStorage", key, 4), 0, &[4], &[1]))]);
     let many = b"PK\x01\x02".repeat(200_000);
+    let with = |name| torch::zip(&[stored("a/data.pkl", &good), data(), stored(name, &good)]);
+    let folders: Check = |e| matches!(e, PthError::Archive { reason } if reason.contains("more than one folder"));
     all_refused(vec![
         ("no entries", torch::zip(&[]), |e| matches!(e, PthError::Archive { .. } | PthError::NoEntry { .. })),
         ("no pickle", torch::zip(&[data()]), |e| matches!(e, PthError::NoEntry { .. })),
@@ -86,6 +113,14 @@ fn hostile_archives_are_refused() -> Outcome {
         ("a short storage", torch::archive(&good, &[0; 15]), |e| {
             matches!(e, PthError::Storage { needs: 16, has: 15, .. })
         }),
+        ("two folders", with("b/data.pkl"), folders),
+        ("a folder of something else", with("b/x"), folders),
+        ("no folder", with("data.pkl"), folders),
+        (
+            "two objects",
+            with("a/data.pkl"),
+            |e| matches!(e, PthError::Archive { reason } if reason.contains("the same name")),
+        ),
         ("a tar", [vec![b'x'; 257], b"ustar\0".to_vec()].concat(), |e| matches!(e, PthError::Tar)),
     ])
 }

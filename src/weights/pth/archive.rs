@@ -47,6 +47,10 @@ impl<'a> Archive<'a> {
         // the first takes as many bytes as the zip64 records that PyTorch writes: for a file name of 21 bytes before its dot.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let mut zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(damaged)?;
+        // Of entries with one name the zip reader knows only the last.
+        if zip.has_duplicate_names() {
+            return Err(PthError::Archive { reason: "two of its entries have the same name".to_owned() });
+        }
         let mut packed = Vec::new();
         let mut entries = HashMap::new();
         let mut room = bytes.len();
@@ -65,12 +69,12 @@ impl<'a> Archive<'a> {
             }
         }
         let names = || entries.keys().chain(packed.iter().map(|(name, _)| name));
-        let folder = names().find_map(|name| folder_of(name, "data.pkl")).unwrap_or_default();
-        let is_script = |name: &String| folder_of(name, "constants.pkl").is_some();
-        if names().any(is_script) && names().any(|name| name.contains("/code/")) {
+        let folder = one_folder(names())?;
+        let is_script = names().any(|name| name.strip_prefix(&folder) == Some("constants.pkl"));
+        if is_script && names().any(|name| name.contains("/code/")) {
             return Err(PthError::TorchScript);
         }
-        if let Some((entry, method)) = packed.into_iter().find(|(name, _)| name.starts_with(&folder)) {
+        if let Some((entry, method)) = packed.into_iter().next() {
             return Err(PthError::Packed { entry, method });
         }
         let archive = Self { bytes, folder, entries };
@@ -118,10 +122,20 @@ fn check_count(bytes: &[u8]) -> Result<(), PthError> {
     Ok(())
 }
 
-/// The folder before a file that lies directly in it: `a/data.pkl` gives `a/`.
-fn folder_of(name: &str, file: &str) -> Option<String> {
-    let folder = name.strip_suffix(file)?;
-    (folder.find('/')? == folder.len() - 1).then(|| folder.to_owned())
+/// The folder that all entries lie in, with its slash. Of two, each with an object of its own, none is the file's.
+fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String, PthError> {
+    let folder_of = |name: &str| name.find('/').map(|slash| name[..=slash].to_owned());
+    let folder = names.next().and_then(|name| folder_of(name)).unwrap_or_default();
+    match names.find(|name| folder_of(name).as_ref() != Some(&folder)) {
+        None => Ok(folder),
+        Some(name) => {
+            // The order of a map's names is chance, that of the message is not.
+            let other = folder_of(name).unwrap_or_default();
+            let (first, second) = if folder < other { (folder, other) } else { (other, folder) };
+            let reason = format!("its entries lie in more than one folder: {first:?} and {second:?}");
+            Err(PthError::Archive { reason })
+        }
+    }
 }
 
 /// The range of a stored entry. Its two sizes must agree.

@@ -26,11 +26,18 @@ impl<'a> Machine<'a> {
             _ if !is_class => Ok(self.add_node(Node::Opaque(name))),
             ("collections", "OrderedDict", []) => Ok(self.add_node(Node::Dict(Vec::new()))),
             ("collections", "OrderedDict", &[items]) => self.ordered_dict(items),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2", &[storage, offset, dims, strides, ..]) => {
+            (
+                "torch._utils",
+                "_rebuild_tensor" | "_rebuild_tensor_v2",
+                &[storage, offset, dims, strides, ref rest @ ..],
+            ) => {
+                // Behind whether it requires a gradient, and its hooks.
+                self.check_metadata(rest.get(2))?;
                 let storage = self.storage(storage)?;
                 self.tensor(storage, offset, dims, strides)
             }
-            ("torch._utils", "_rebuild_tensor_v3", &[storage, offset, dims, strides, _, _, dtype, ..]) => {
+            ("torch._utils", "_rebuild_tensor_v3", &[storage, offset, dims, strides, _, _, dtype, ref rest @ ..]) => {
+                self.check_metadata(rest.first())?;
                 let storage = self.storage_as(storage, dtype)?;
                 self.tensor(storage, offset, dims, strides)
             }
@@ -68,6 +75,22 @@ impl<'a> Machine<'a> {
         let pairs = pairs.ok_or_else(|| self.damaged("an OrderedDict that is not made from pairs"))?;
         self.charge(count)?;
         Ok(self.add_node(Node::Dict(pairs)))
+    }
+
+    /// Metadata says what a tensor's elements are beyond its storage's, a negated or conjugated view's for example. PyTorch
+    /// writes it where there is any.
+    fn check_metadata(&self, metadata: Option<&Value<'a>>) -> Result<(), PthError> {
+        let Some(&metadata) = metadata else { return Ok(()) };
+        let found = match (metadata, self.node(metadata)) {
+            (Value::None, _) => return Ok(()),
+            (_, Some(Node::Dict(pairs))) if pairs.is_empty() => return Ok(()),
+            (_, Some(Node::Dict(pairs))) => match pairs[0].0 {
+                Value::Str(key) => key.chars().take(40).collect(),
+                _ => "a key that is no text".to_owned(),
+            },
+            _ => "no dict".to_owned(),
+        };
+        Err(PthError::Metadata { found })
     }
 
     fn storage(&self, value: Value<'a>) -> Result<Storage<'a>, PthError> {
