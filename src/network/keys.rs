@@ -67,6 +67,6 @@ impl ResNet {
 
 /// `[out, in / groups, k, k]`.
 fn weight_dims(conv: &Conv) -> [usize; 4] {
-    let side = if conv.taps() == 9 { 3 } else { 1 };
+    let side = conv.kernel.side();
     [conv.out_channels, conv.in_per_group(), side, side]
 }

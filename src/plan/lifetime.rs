@@ -1,7 +1,8 @@
 //! Which tensors share a workspace slot.
 //!
-//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it. Each slot is a buffer of its own rather
-//! than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would wait for each other for nothing.
+//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it. Each
+//! slot is a buffer of its own rather than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would
+//! wait for each other for nothing.
 
 use super::{Plan, TensorId};
 
