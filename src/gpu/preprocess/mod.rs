@@ -190,6 +190,10 @@ impl Preprocessor {
         source.check()?;
         let [width, height] = source.size();
         let geometry = Geometry::new(&self.preprocess, width, height)?;
+        if matches!(source, Source::Rgba8 { buffer, .. } if buffer == input) {
+            let reason = "the same as the input that is written: give the picture a buffer of its own".to_owned();
+            return Err(GpuError::Buffer { buffer: "picture", reason }.into());
+        }
         let target = self.target(input, image)?;
         let (across, down) = (self.table(geometry.columns)?, self.table(geometry.rows)?);
         let passes = Passes { geometry: &geometry, across: &across.taps, down: &down.taps };
