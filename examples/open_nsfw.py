@@ -46,7 +46,7 @@ EPS = 1e-5
 # What the package does to a picture before it subtracts these means: resize to 256x256, crop 224x224.
 MEANS = [123, 117, 104]
 PREPROCESSOR = {
-    "image_processor_type": "ViTImageProcessor",
+    "image_processor_type": "CLIPImageProcessor",
     "do_resize": True, "size": {"height": 256, "width": 256}, "resample": 2,
     "do_center_crop": True, "crop_size": {"height": 224, "width": 224},
     "do_rescale": True, "rescale_factor": 1 / 255,

@@ -54,6 +54,12 @@ pub enum PictureError {
         /// How many there may be.
         limit: u64,
     },
+    /// A folder, a pipe or a device where a file is expected.
+    #[error("{path}: not a regular file")]
+    NotAFile {
+        /// Its name.
+        path: String,
+    },
     /// A file that is no picture, is damaged, or is of a kind that is not read.
     #[error("{picture}: not a readable picture: {reason}")]
     Format {

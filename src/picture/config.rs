@@ -3,12 +3,12 @@
 //! A value that asks for something else than is done here is an error that names it, never ignored: a network that is fed
 //! slightly wrong pictures gives slightly wrong answers, and nobody notices.
 
-use std::io::Read as _;
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+use super::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize, file};
 use crate::error::{Error, PictureError};
 
 /// Bytes of the largest configuration that is read; those with thousands of labels have some hundred kilobytes.
@@ -67,16 +67,10 @@ impl Preprocess {
 
 /// A whole file of text.
 fn read(path: &Path) -> Result<String, Error> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(io)?;
-    // One byte more than allowed, to see that there are more.
-    file.take(MAX_CONFIG_BYTES + 1).read_to_string(&mut text).map_err(io)?;
-    if text.len() as u64 > MAX_CONFIG_BYTES {
-        let (picture, bytes, limit) = (path.display().to_string(), text.len() as u64, MAX_CONFIG_BYTES);
-        return Err(PictureError::TooManyBytes { picture, what: "a configuration", bytes, limit }.into());
-    }
-    Ok(text)
+    let bytes = file::read(path, "a configuration", MAX_CONFIG_BYTES)?;
+    let no_text =
+        |error| Error::Io { path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, error) };
+    String::from_utf8(bytes).map_err(no_text)
 }
 
 /// A configuration and what it is called.
@@ -156,6 +150,11 @@ impl Config {
         let kind = kind.strip_suffix("ImageProcessor").or_else(|| kind.strip_suffix("FeatureExtractor"));
         let (resize, crop) = match kind {
             Some("ConvNext") => self.convnext()?,
+            // The one on arrays has no crop, and ignores what asks for it.
+            Some("ViT") if on_tensors.is_none() && self.flag("do_center_crop")? == Some(true) => {
+                let expected = "false for ViTImageProcessor, which does not crop, or ViTImageProcessorFast";
+                return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), expected));
+            }
             Some("ViT") => self.resize_and_crop(true, false)?,
             Some("CLIP" | "Bit") => self.resize_and_crop(false, true)?,
             _ => return Err(self.wrong("image_processor_type", Some(&Value::from(class)), expected)),

@@ -2,38 +2,65 @@
 //!
 //! Alpha is dropped, not blended with anything. Sixteen bits a channel lose the lower eight; but a grey picture of sixteen
 //! bits is cut off at 255, as Pillow does it. Formats without loss give Pillow's bytes; decoders of JPEG and lossy WebP
-//! differ from Pillow's by a few levels (`tests/pictures.rs` holds the bounds). Of an animation the first frame is read.
+//! differ from Pillow's by a few levels (`tests/pictures.rs` holds the bounds). Of an animation the first frame is read;
+//! where that does not fill the picture, what to put around it is each program's own idea, so it is refused.
 
-use std::io::{Cursor, Read as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
 use std::path::Path;
 
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{MAX_PIXELS, Picture, jpeg};
+use super::tiff::{Tiff, without_alpha};
+use super::{MAX_PIXELS, Picture, bmp, file, gif, jpeg, orientation};
 use crate::error::{Error, PictureError};
 
 /// Bytes of the largest picture file that is read.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Bytes that tell formats apart.
+const FIRST_BYTES: u64 = 64;
 
 /// Bytes that a decoder may allocate: 16 bits for each of four channels of the largest picture, and as much again.
 const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
 
 impl Picture {
     /// Reads a picture file: PNG, JPEG, WebP, GIF, BMP or TIFF, told apart by their first bytes. Turned upright as its EXIF
-    /// orientation says, and converted to RGB.
+    /// orientation says, or that of its XMP where EXIF has none, and converted to RGB.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`PictureError`], which names the file, for one that is no picture, is damaged, ends early or is too large.
+    /// [`Error::Io`]; [`PictureError`], which names the file, for one that is no regular file, is no picture, is damaged, ends
+    /// early, is too large, or is a GIF whose first frame does not fill it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
+        Ok(read(&path.display().to_string(), &file::read(path, "a file", MAX_FILE_BYTES)?)?)
+    }
+
+    /// About how many bytes of memory [`Picture::open`] takes for this file at most, its own and the picture's among them: for
+    /// programs that read several at once. Reads the file's header only.
+    ///
+    /// # Errors
+    /// As [`Picture::open`], as far as the header goes.
+    pub fn decoding_bytes(path: impl AsRef<Path>) -> Result<u64, Error> {
+        let path = path.as_ref();
+        let (file, length) = file::open(path, "a file", MAX_FILE_BYTES)?;
         let io = |source| Error::Io { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(io)?;
-        // One byte more than allowed, to see that there are more; devices have no end at all.
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-        Ok(read(&path.display().to_string(), &bytes)?)
+        let (name, mut file) = (path.display().to_string(), BufReader::new(file));
+        let mut first = Vec::new();
+        file.by_ref().take(FIRST_BYTES).read_to_end(&mut first).map_err(io)?;
+        file.rewind().map_err(io)?;
+        let decoding = match guess(&name, &first)? {
+            ImageFormat::Jpeg => jpeg::decoding_bytes(&name, file)?,
+            format => {
+                let decoder = open_decoder(&name, file, format)?;
+                // What is decoded, twice where the decoder copies it, and the RGB made of it.
+                let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
+                let (width, height) = decoder.dimensions();
+                copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height)
+            }
+        };
+        Ok(length.saturating_add(decoding))
     }
 
     /// [`Picture::open`] for the bytes of a file.
@@ -43,6 +70,12 @@ impl Picture {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PictureError> {
         read("picture", bytes)
     }
+}
+
+/// Which of the formats it is.
+fn guess(name: &str, bytes: &[u8]) -> Result<ImageFormat, PictureError> {
+    let reason = "not PNG, JPEG, WebP, GIF, BMP or TIFF".to_owned();
+    image::guess_format(bytes).map_err(|_| PictureError::Format { picture: name.to_owned(), reason })
 }
 
 /// The picture of a file's bytes; `name` is for errors.
@@ -55,10 +88,9 @@ fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     if bytes.is_empty() {
         return Err(refuse("the file is empty".to_owned()));
     }
-    let (decoded, orientation) = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(name, bytes)?,
-        Ok(format) => decode(name, bytes, format)?,
-        Err(_) => return Err(refuse("not PNG, JPEG, WebP, GIF, BMP or TIFF".to_owned())),
+    let (decoded, orientation) = match guess(name, bytes)? {
+        ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
+        format => decode(name, bytes, format)?,
     };
     let mut upright = DynamicImage::ImageRgb8(decoded);
     upright.apply_orientation(orientation);
@@ -79,18 +111,27 @@ pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), Pict
     Ok(())
 }
 
-/// Any format but JPEG.
-fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbImage, Orientation), PictureError> {
-    let refuse = |error: ImageError| PictureError::Format { picture: name.to_owned(), reason: one_line(&error) };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+/// The decoder of any format but JPEG, its header read and its size checked.
+fn open_decoder<'a>(
+    name: &'a str,
+    file: impl BufRead + Seek + 'a,
+    format: ImageFormat,
+) -> Result<impl ImageDecoder, PictureError> {
+    let mut reader = ImageReader::with_format(file, format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(refuse)?;
+    let refuse = |error: ImageError| PictureError::Format { picture: name.to_owned(), reason: one_line(&error) };
+    let decoder = reader.into_decoder().map_err(refuse)?;
     let (width, height) = decoder.dimensions();
     check_size(name, width, height)?;
-    // EXIF that cannot be read turns nothing.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(decoder)
+}
+
+/// Any format but JPEG.
+fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbImage, Orientation), PictureError> {
+    let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
+    let mut decoder = open_decoder(name, Cursor::new(bytes), format)?;
     if !matches!(
         decoder.color_type(),
         ColorType::L8
@@ -102,20 +143,49 @@ fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbIm
             | ColorType::Rgb16
             | ColorType::Rgba16
     ) {
-        let reason = format!("pixels of type {:?} are not read", decoder.color_type());
-        return Err(PictureError::Format { picture: name.to_owned(), reason });
+        return Err(refuse(format!("pixels of type {:?} are not read", decoder.color_type())));
     }
-    Ok((to_rgb(DynamicImage::from_decoder(decoder).map_err(refuse)?), orientation))
+    if format == ImageFormat::Gif {
+        gif::check_first_frame(bytes, decoder.dimensions()).map_err(refuse)?;
+    }
+    let tiff = if format == ImageFormat::Tiff { Some(Tiff::new(bytes).map_err(refuse)?) } else { None };
+    let orientation = match &tiff {
+        Some(tiff) => tiff.orientation,
+        // Pillow looks for none.
+        None if format == ImageFormat::Gif => Orientation::NoTransforms,
+        None => {
+            let (exif, xmp) = (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
+            orientation::of(exif.as_deref(), xmp.as_deref())
+        }
+    };
+    let associated = tiff.as_ref().is_some_and(|tiff| tiff.associated);
+    if let Some(tiff) = tiff
+        && let Some(image) = tiff.cmyk(MAX_DECODER_BYTES as usize).map_err(refuse)?
+    {
+        return Ok((image, orientation));
+    }
+    // Its depth and kind of colour: with a transparent level the decoder gives it alpha.
+    let is_grey16 = format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]);
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| refuse(one_line(&error)))?;
+    let mut image = to_rgb(image, is_grey16, associated);
+    if format == ImageFormat::Bmp {
+        bmp::cut_off(bytes, &mut image);
+    }
+    Ok((image, orientation))
 }
 
-/// As Pillow's `convert("RGB")`.
-fn to_rgb(image: DynamicImage) -> image::RgbImage {
+/// As Pillow's `convert("RGB")`: of a picture that was stored as grey of sixteen bits, or as colours multiplied with their alpha.
+fn to_rgb(image: DynamicImage, is_grey16: bool, associated: bool) -> image::RgbImage {
     let high = |value: u16| (value >> 8) as u8;
     let grey = |value: u8| image::Rgb([value; 3]);
+    let divided = |p: [u8; 4]| image::Rgb([0, 1, 2].map(|at| without_alpha(p[at], p[3])));
     match image {
         DynamicImage::ImageLuma16(pixels) => map(&pixels, |p| grey(p.0[0].min(255) as u8)),
+        DynamicImage::ImageLumaA16(pixels) if is_grey16 => map(&pixels, |p| grey(p.0[0].min(255) as u8)),
         DynamicImage::ImageLumaA16(pixels) => map(&pixels, |p| grey(high(p.0[0]))),
         DynamicImage::ImageRgb16(pixels) => map(&pixels, |p| image::Rgb(p.0.map(high))),
+        DynamicImage::ImageRgba8(pixels) if associated => map(&pixels, |p| divided(p.0)),
+        DynamicImage::ImageRgba16(pixels) if associated => map(&pixels, |p| divided(p.0.map(high))),
         DynamicImage::ImageRgba16(pixels) => map(&pixels, |p| image::Rgb([0, 1, 2].map(|at| high(p.0[at])))),
         // Eight bits: grey thrice, alpha dropped.
         other => other.into_rgb8(),

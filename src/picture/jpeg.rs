@@ -1,5 +1,7 @@
 //! JPEG: grey, YCbCr, RGB, and the CMYK of printers, which Adobe stores inverted and Pillow takes all for such.
 
+use std::io::{BufRead, Seek};
+
 use image::RgbImage;
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
@@ -8,6 +10,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::decode::{check_size, one_line};
+use super::orientation;
 use crate::error::PictureError;
 
 /// The picture and how it is to be turned.
@@ -17,7 +20,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
     if !is_whole(bytes) {
         return Err(refuse("the file ends before the picture does".to_owned()));
     }
-    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let options = options();
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
@@ -30,7 +33,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
         _ => ColorSpace::RGB,
     };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let orientation = orientation::of(decoder.exif().map(Vec::as_slice), decoder.xmp().map(Vec::as_slice));
     let pixels = decoder.decode().map_err(|error| refuse(one_line(&error)))?;
     let rgb: Vec<u8> = match wanted {
         ColorSpace::Luma => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
@@ -43,11 +46,27 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
     };
     let image = RgbImage::from_raw(width, height, rgb);
     let image = image.ok_or_else(|| refuse("fewer pixels than its header says".to_owned()))?;
-    Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
+    Ok((image, orientation))
+}
+
+/// Lenient as libjpeg is; sizes are checked here.
+fn options() -> DecoderOptions {
+    DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX)
+}
+
+/// About how many bytes decoding takes: the samples, the picture made of them, and the coefficients where these come in
+/// several passes.
+pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u64, PictureError> {
+    let mut decoder = JpegDecoder::new_with_options(file, options());
+    let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
+    decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
+    let header = decoder.info().ok_or_else(|| refuse("it has no header".to_owned()))?;
+    let per_sample = if header.sof.is_progressive() { 3 } else { 1 };
+    Ok(u64::from(header.width) * u64::from(header.height) * (per_sample * u64::from(header.components) + 3))
 }
 
 /// Inverted inks on paper: the light that cyan, magenta and yellow leave, of what black leaves.
-fn printed(light: [u8; 3], black: u8) -> [u8; 3] {
+pub(super) fn printed(light: [u8; 3], black: u8) -> [u8; 3] {
     // Pillow inverts them, multiplies, and takes the difference, which rounds the other way than the product would.
     light.map(|light| {
         let product = u32::from(255 - light) * u32::from(black) + 128;
@@ -66,19 +85,27 @@ fn from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
-/// Whether an end of image follows the first scan. Within a scan its marker cannot occur by chance, and what lies before the
-/// scans (a thumbnail, say) is skipped by length.
+/// Whether the picture's own end follows its scans: another picture's may too, behind one that is cut off. Within a scan no
+/// marker can occur by chance, and what lies in segments (a thumbnail, say) is skipped by their length.
 fn is_whole(bytes: &[u8]) -> bool {
+    const START: u8 = 0xd8;
+    const END: u8 = 0xd9;
     const START_OF_SCAN: u8 = 0xda;
-    let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        match marker {
+    let (mut at, mut has_scan) = (2, false);
+    while let Some(skipped) = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {
+        at += skipped;
+        match bytes[at + 1..] {
+            [END, ..] => return has_scan,
+            [START, ..] => return false,
             // Filling.
-            0xff => at += 1,
-            START_OF_SCAN => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
-            // Markers without a length.
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+            [0xff, ..] => at += 1,
+            // No marker, and markers without a length.
+            [0x00 | 0x01 | 0xd0..=0xd7, ..] => at += 2,
+            [marker, high, low, ..] => {
+                has_scan |= marker == START_OF_SCAN;
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            }
+            _ => return false,
         }
     }
     false

@@ -9,17 +9,26 @@
 //! [`Preprocess::pixels`] and [`Preprocess::tensor`] are the reference, on the CPU;
 //! [`Preprocessor`](crate::gpu::Preprocessor) does the same on a GPU.
 
+#[cfg(feature = "pictures")]
+mod bmp;
 mod config;
 #[cfg(feature = "pictures")]
 mod decode;
+mod file;
 mod filter;
 mod geometry;
 #[cfg(feature = "pictures")]
+mod gif;
+#[cfg(feature = "pictures")]
 mod jpeg;
+#[cfg(feature = "pictures")]
+mod orientation;
 mod preprocess;
 mod reference;
 mod rgb8;
 mod taps;
+#[cfg(feature = "pictures")]
+mod tiff;
 
 #[cfg(feature = "pictures")]
 pub use decode::MAX_FILE_BYTES;

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image, ImageOps, features, __version__ as pillow_version
+from PIL.PngImagePlugin import PngInfo
 from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
@@ -94,13 +95,37 @@ def resizes():
 # The files.
 
 
-def png(width, height, depth, colour, rows):
+def png(width, height, depth, colour, rows, transparent=None):
     """A PNG of raw rows, for the kinds that Pillow does not write."""
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    transparent = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + transparent + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def tiff(width, height, depth, photometric, samples, data, extra=None):
+    """A TIFF of raw samples in one strip, for the same."""
+    tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [depth] * samples), (259, 3, [1]), (262, 3, [photometric]),
+            (273, 4, [0]), (277, 3, [samples]), (278, 4, [height]), (279, 4, [len(data)])]
+    tags += [(338, 3, [extra])] if extra else []
+    behind = 8 + 2 + 12 * len(tags) + 4
+    bits = struct.pack(f"<{samples}H", *[depth] * samples)
+    entries = b""
+    for tag, kind, values in tags:
+        value = {258: [behind], 273: [behind + len(bits)]}.get(tag, values)
+        entries += struct.pack("<HHII", tag, kind, len(values), *value)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bits + data
+
+
+def bmp16(width, height, masks, values):
+    """A BMP of sixteen bits a pixel; without masks of five bits a channel."""
+    rows = b"".join(row.astype("<u2").tobytes() + bytes(-2 * width % 4) for row in values[::-1])
+    extra = struct.pack(f"<{len(masks)}I", *masks)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 16, 3 if masks else 0, len(rows), 0, 0, 0, 0)
+    at = 14 + len(info) + len(extra)
+    return b"BM" + struct.pack("<IHHI", at + len(rows), 0, 0, at) + info + extra + rows
 
 
 def packed(values, depth):
@@ -119,6 +144,11 @@ def exif(orientation):
     data = Image.Exif()
     data[0x0112] = orientation
     return data
+
+
+def xmp(orientation, element=False):
+    inner = f"><tiff:Orientation>{orientation}</tiff:Orientation>" if element else f' tiff:Orientation="{orientation}">'
+    return ('<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description' + inner + "</rdf:Description></x:xmpmeta>").encode()
 
 
 def as_ycck(jpeg):
@@ -157,10 +187,18 @@ def files():
     yield "grey_alpha16.png", png(w, h, 16, 4, [row[:, :4].tobytes() for row in deep])
     yield "rgb16.png", png(w, h, 16, 2, [row.tobytes() for row in deep])
     yield "rgba16.png", png(w, h, 16, 6, [np.concatenate([row, row[:, :2]], 1).tobytes() for row in deep])
+    yield "grey16_transparent.png", png(w, h, 16, 0, [row[:, :2].tobytes() for row in deep], deep[3, 4, :2].tobytes())
     yield "turned.png", saved(noise, "PNG", exif=exif(6))
     for orientation in range(1, 9):
         yield f"orientation{orientation}.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, exif=exif(orientation))
     yield "orientation_wrong.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, exif=exif(9))
+    for name, options in (("attribute", {"xmp": xmp(6)}), ("element", {"xmp": xmp(5, True)}), ("beside_exif", {"xmp": xmp(6), "exif": exif(1)})):
+        yield f"xmp_{name}.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, **options)
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp(8).decode())
+    yield "xmp.png", saved(noise, "PNG", pnginfo=text)
+    yield "xmp.webp", saved(noise, "WEBP", lossless=True, xmp=xmp(7))
+    yield "xmp.tif", saved(noise, "TIFF", tiffinfo={700: xmp(3)})
     yield "444.jpg", saved(smooth, "JPEG", quality=90, subsampling=0)
     yield "422.jpg", saved(smooth, "JPEG", quality=90, subsampling=1)
     yield "420.jpg", saved(smooth, "JPEG", quality=90, subsampling=2)
@@ -186,6 +224,14 @@ def files():
     yield "grey.tif", saved(grey, "TIFF")
     yield "black_and_white.tif", saved(grey.point(lambda v: 255 * (v > 99), "1"), "TIFF")
     yield "cmyk.tif", saved(cmyk, "TIFF")
+    yield "cmyk16.tif", tiff(w, h, 16, 5, 4, np.concatenate([deep, deep[::-1, :, :2]], 2).tobytes())
+    yield "associated.tif", tiff(w, h, 8, 2, 4, deep[:, :, 1:5].tobytes(), extra=1)
+    yield "associated16.tif", tiff(w, h, 16, 2, 4, np.concatenate([deep, deep[::-1, :, :2]], 2).tobytes(), extra=1)
+    kind = [struct.pack("<HHII", 338, 3, 1, kind) for kind in (2, 1)]
+    yield "associated_deflate.tif", saved(rgba, "TIFF", compression="tiff_adobe_deflate").replace(*kind)
+    levels = (x * 2048 + y * 32 * 5 + x + y * 7) % 65536
+    yield "555.bmp", bmp16(w, h, [], levels % 32768)
+    yield "565.bmp", bmp16(w, h, [0xF800, 0x7E0, 0x1F], levels)
     yield "turned.tif", saved(noise, "TIFF", exif=exif(5))
 
 
@@ -204,7 +250,7 @@ def main():
         (FOLDER / name).write_bytes(data)
         rgb = decoded(data)
         entry = {"file": name, "size": rgb.size, "crc32": zlib.crc32(rgb.tobytes())}
-        if name.endswith(".jpg") or name in ("lossy.webp", "cmyk.tif"):
+        if name.endswith(".jpg") or name == "lossy.webp":
             entry["expected"] = name + ".png"
             rgb.save(FOLDER / entry["expected"], optimize=True)
         listed.append(entry)

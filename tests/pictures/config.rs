@@ -111,6 +111,11 @@ fn what_is_not_done_here_is_named() -> Outcome {
         (VIT.replace(r#""height": 224, "width": 200"#, r#""longest_edge": 224"#), "size", "a height and a width"),
         (VIT.replace(r#""height": 224, "width": 200"#, r#""shortest_edge": 224"#), "do_center_crop", "true"),
         (VIT.replace(r#""image_std": [0.5, 0.5, 0.5], "#, ""), "image_std", "three numbers"),
+        (
+            VIT.replace("ProcessorFast", "Processor").replace('}', r#", "do_center_crop": true}"#),
+            "do_center_crop",
+            "ViTImageProcessorFast",
+        ),
         (CLIP.replace(r#"{"height": 224, "width": 224}"#, "null"), "crop_size", "a number"),
         ("{}".to_owned(), "image_processor_type", "ConvNext, ViT, CLIP or Bit"),
     ];

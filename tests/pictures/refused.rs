@@ -46,10 +46,102 @@ fn files_that_are_no_pictures_are_named() -> Outcome {
         assert!(text.contains(name) && text.contains(said) && !text.contains('\n'), "{text}");
         assert!(matches!(error, Error::Picture(PictureError::Format { .. })), "{error:?}");
     }
-    for missing in [folder.path().join("none.png"), folder.path().to_owned()] {
-        let error = Picture::open(&missing);
-        assert!(matches!(&error, Err(Error::Io { path, .. }) if *path == missing), "{error:?}");
+    let missing = folder.path().join("none.png");
+    for error in [Picture::open(&missing).err(), Picture::decoding_bytes(&missing).err()] {
+        assert!(matches!(&error, Some(Error::Io { path, .. }) if *path == missing), "{error:?}");
     }
+    Ok(())
+}
+
+/// A pipe without a writer would be waited for, a device has no end, and a hole of a TiB would be read.
+#[test]
+fn only_regular_files_are_read_and_none_too_long() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut no_files = vec![folder.path().to_owned()];
+    if cfg!(unix) {
+        let pipe = folder.path().join("pipe.png");
+        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+            no_files.push(pipe);
+        }
+        no_files.push("/dev/zero".into());
+    }
+    let long = folder.path().join("long.png");
+    std::fs::File::create(&long)?.set_len(1 << 40)?;
+    let outcomes = |path: &std::path::Path| {
+        [Picture::open(path).err(), Picture::decoding_bytes(path).err(), Preprocess::from_config(path).err()]
+    };
+    for path in no_files {
+        for error in outcomes(&path) {
+            let named = matches!(&error, Some(Error::Picture(PictureError::NotAFile { path: named }))
+                if *named == path.display().to_string());
+            assert!(named, "{error:?}");
+        }
+    }
+    for error in outcomes(&long) {
+        let bytes = 1 << 40;
+        let counted =
+            matches!(&error, Some(Error::Picture(PictureError::TooManyBytes { bytes: found, .. })) if *found == bytes);
+        assert!(counted, "{error:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_picture_cut_off_is_not_made_whole_by_another() -> Outcome {
+    for name in ["420.jpg", "progressive.jpg", "restarts.jpg"] {
+        let whole = std::fs::read(golden::path(name))?;
+        assert!(Picture::from_bytes(&[&whole[..], &whole].concat()).is_ok(), "{name} and another");
+        // Within its scans.
+        for cut in [whole.len() - 100, whole.len() - 2] {
+            let error = Picture::from_bytes(&[&whole[..cut], &whole].concat()).err().map(|error| error.to_string());
+            assert!(
+                error.as_deref().is_some_and(|text| text.contains("ends before the picture does")),
+                "{name}: {error:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What to put around it is palette's here and black there.
+#[test]
+fn a_frame_that_does_not_fill_its_picture_is_refused() -> Outcome {
+    for name in ["palette.gif", "transparent.gif", "animated.gif"] {
+        let whole = std::fs::read(golden::path(name))?;
+        let [width, height] = [6, 8].map(|at| u16::from_le_bytes([whole[at], whole[at + 1]]));
+        let sizes = [(width + 1, height), (width, height + 1), (width - 1, height)];
+        for (wide, high) in sizes {
+            let mut bytes = whole.clone();
+            bytes[6..10].copy_from_slice(&[wide.to_le_bytes(), high.to_le_bytes()].concat());
+            let error = Picture::from_bytes(&bytes).err().map(|error| error.to_string());
+            let said =
+                format!("its first frame, {width} x {height} at (0, 0), does not fill the {wide} x {high} pixels");
+            assert!(error.as_deref().is_some_and(|text| text.contains(&said)), "{name}: {error:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Programs that read many at once trust the estimate.
+#[test]
+fn memory_is_estimated_from_the_header() -> Outcome {
+    for (name, bytes) in files()? {
+        let path = golden::path(&name);
+        let picture = Picture::open(&path)?;
+        let (least, estimate) = (bytes.len() + picture.data().len(), Picture::decoding_bytes(&path)?);
+        assert!(estimate >= least as u64, "{name}: {estimate}");
+        assert!(estimate <= (bytes.len() + 8 * picture.data().len()) as u64, "{name}: {estimate}");
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("large.png");
+    std::fs::write(&path, huge_png(13_300, 13_300))?;
+    assert!(Picture::decoding_bytes(&path)? > 6 * 13_300 * 13_300);
+    // Wider than the decoder's own limit.
+    let mut jpeg = std::fs::read(golden::path("444.jpg"))?;
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).ok_or("no frame")?;
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[30, 0, 0xff, 0xff]);
+    std::fs::write(&path, jpeg)?;
+    assert!(Picture::decoding_bytes(&path)? > 6 * 7680 * 65535);
     Ok(())
 }
 
@@ -186,7 +278,7 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let float = texture(float, bound, 1);
     let unbound = texture(plain, TextureUsages::COPY_DST, 1);
     let many = texture(plain, bound | TextureUsages::RENDER_ATTACHMENT, 4);
-    let cases: [(Option<String>, &str); 13] = [
+    let cases: [(Option<String>, &str); 14] = [
         (record((&picture).into(), &input, 2), "expected room for image 2 at 802816 bytes an image"),
         (record((&picture).into(), &input, usize::MAX), "expected room for image"),
         (record((&picture).into(), &copied, 0), "input buffer: expected usage STORAGE"),
@@ -197,6 +289,7 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
         (record(rgba8(&small, 2, 1), &input, 0), "a multiple of 4, found 2"),
         (record(rgba8(&copied, 0, 3), &input, 0), "picture buffer: expected usage STORAGE"),
         (record(rgba8(&small, 0, 0), &input, 0), "there is nothing in it"),
+        (record(rgba8(&input, 0, 3), &input, 1), "the same as the input that is written"),
         (record((&float).into(), &input, 0), "found Rgba16Float"),
         (record((&unbound).into(), &input, 0), "expected usage TEXTURE_BINDING"),
         (record((&many).into(), &input, 0), "found D2 and 4"),
