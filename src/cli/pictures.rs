@@ -14,6 +14,8 @@ use super::error::CliError;
 
 /// Bytes of decoded pictures beyond which no more are decoded ahead.
 const MOST_AHEAD_BYTES: u64 = 512 << 20;
+/// Bytes that decoders take together, each as it is estimated; a picture that takes more is decoded alone.
+const MOST_DECODING_BYTES: u64 = 1 << 30;
 /// Pictures that are decoded ahead, per core.
 const AHEAD_PER_CORE: usize = 16;
 /// Bytes of pictures beyond which a batch is full.
@@ -79,6 +81,7 @@ pub struct Pictures {
 struct Shared {
     files: Vec<PathBuf>,
     ahead: usize,
+    decoding: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -92,6 +95,8 @@ struct State {
     /// Pictures that wait to be taken, and their bytes.
     waiting: BTreeMap<usize, Result<Picture, Error>>,
     bytes: u64,
+    /// Bytes that the decoders at work take.
+    decoding: u64,
     /// Nobody takes any more.
     closed: bool,
 }
@@ -99,10 +104,16 @@ struct State {
 impl Pictures {
     /// Begins to decode.
     pub fn decode(files: Vec<PathBuf>) -> Self {
+        Self::decode_within(files, MOST_DECODING_BYTES)
+    }
+
+    /// Begins to decode, with decoders that together take so many bytes, or of which one takes more.
+    fn decode_within(files: Vec<PathBuf>, decoding: u64) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = files.len();
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { files, ahead: cores * AHEAD_PER_CORE, state, changed });
+        let ahead = cores * AHEAD_PER_CORE;
+        let shared = Arc::new(Shared { files, ahead, decoding, state, changed });
         let worker = |_| {
             let shared = shared.clone();
             std::thread::spawn(move || shared.work())
@@ -163,15 +174,29 @@ impl Shared {
     fn work(&self) {
         while let Some(index) = self.take() {
             let file = &self.files[index];
-            let picture = catch_unwind(AssertUnwindSafe(|| Picture::open(file))).unwrap_or_else(|_| {
-                let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
-                Err(PictureError::Format { picture, reason }.into())
-            });
+            // What has no estimate is refused once its header is read, and takes no more than its file.
+            let bytes = caught(file, || Picture::decoding_bytes(file)).unwrap_or(0);
+            if !self.reserve(bytes) {
+                return;
+            }
+            let picture = caught(file, || Picture::open(file));
             let mut state = self.lock();
+            state.decoding -= bytes;
             state.bytes += size(&picture);
             state.waiting.insert(index, picture);
             self.changed.notify_all();
         }
+    }
+
+    /// Waits until a picture may take so many bytes to be decoded; false if nobody wants it any more. Who has them waits for
+    /// nothing until it gives them back, so everybody's turn comes.
+    fn reserve(&self, bytes: u64) -> bool {
+        let mut state = self.lock();
+        while !state.closed && state.decoding > 0 && state.decoding.saturating_add(bytes) > self.decoding {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.decoding += bytes;
+        !state.closed
     }
 
     /// The next file, once there is room for its picture. For the picture that is wanted there always is, so that the others
@@ -191,6 +216,14 @@ impl Shared {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// What reading a file gives, a panic of its decoder as an error.
+fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
+        Err(PictureError::Format { picture, reason }.into())
+    })
 }
 
 fn size(picture: &Result<Picture, Error>) -> u64 {
@@ -234,7 +267,15 @@ mod tests {
         for (index, file) in files.iter().enumerate() {
             fs::write(file, if index % 7 == 3 { b"P6 1 1 255 xxx".to_vec() } else { bitmap(index as u8) })?;
         }
-        let mut pictures = Pictures::decode(files);
+        for decoding in [MOST_DECODING_BYTES, 1] {
+            come_in_order(Pictures::decode_within(files.clone(), decoding));
+        }
+        // Taking none at all leaves no thread behind.
+        drop(Pictures::decode(vec![folder.path().join("000.bmp"); 1000]));
+        Ok(())
+    }
+
+    fn come_in_order(mut pictures: Pictures) {
         let mut seen = 0;
         loop {
             let batch = pictures.batch(16);
@@ -252,8 +293,29 @@ mod tests {
             }
         }
         assert_eq!(seen, 200);
-        // Taking none at all leaves no thread behind.
-        drop(Pictures::decode(vec![folder.path().join("000.bmp"); 1000]));
-        Ok(())
+        assert_eq!(pictures.shared.lock().decoding, 0);
+    }
+
+    #[test]
+    fn a_large_picture_waits_until_it_is_alone() {
+        let mut pictures = Pictures::decode_within(Vec::new(), 100);
+        let shared = pictures.shared.clone();
+        assert!(shared.reserve(60) && shared.reserve(40));
+        let waiting = {
+            let shared = shared.clone();
+            std::thread::spawn(move || shared.reserve(500))
+        };
+        for bytes in [60, 40] {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!waiting.is_finished());
+            shared.lock().decoding -= bytes;
+            shared.changed.notify_all();
+        }
+        assert!(waiting.join().is_ok_and(|room| room));
+        assert_eq!(shared.lock().decoding, 500);
+        assert!(pictures.next().is_none());
+        // Whoever waits when nobody takes any more gets nothing.
+        drop(pictures);
+        assert!(!shared.reserve(1));
     }
 }
