@@ -10,11 +10,11 @@ weights as an ONNX graph, and how photographs are prepared. This script writes t
 names, runs `bottleneck run` on photographs that scikit-image and scikit-learn ship, and compares the classes' probabilities
 with those of onnxruntime. It fails if one is further off than 1e-5.
 
---directory keeps weights.safetensors, input.safetensors and output.safetensors, and beside them labels.txt and a
-preprocessor_config.json, so that the program can be given pictures (arguments that are not the script's, for example
---adapter llvmpipe, go to `bottleneck run`):
+--directory keeps weights.safetensors, input.safetensors and output.safetensors, and beside them labels.txt, a
+preprocessor_config.json and the photographs, so that the program can be given pictures (arguments that are not the script's,
+for example --adapter llvmpipe, go to `bottleneck run`):
 
-    bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil --labels DIR/labels.txt PICTURES
+    bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil --labels DIR/labels.txt DIR/photographs
 
 The package re-encodes what it resized as a JPEG before it crops; `classify` does not, so there the numbers are a little other.
 """
@@ -22,6 +22,7 @@ The package re-encodes what it resized as a JPEG before it crops; `classify` doe
 import argparse
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,15 +126,11 @@ def convert(graph):
 
 
 def photographs():
-    """The photographs' names, and what the network is given: f32 [N, 224, 224, 3], BGR, means subtracted."""
-    names, images = [], []
+    """The photographs' paths."""
     for package, files in PHOTOGRAPHS.items():
         # Found without importing the package, which would ask for its dependencies.
         folder = Path(importlib.util.find_spec(package).origin).parent
-        for file in files:
-            names.append(Path(file).name)
-            images.append(Image.open(folder / file))
-    return names, preprocess_batch(images)
+        yield from (folder / file for file in files)
 
 
 def run_onnxruntime(model, batch):
@@ -174,10 +171,14 @@ def main():
 
     model = onnx.load(MODEL_PATH)
     state = convert(model.graph)
-    names, batch = photographs()
+    paths = list(photographs())
+    # What the network is given: f32 [N, 224, 224, 3], BGR, means subtracted.
+    batch = preprocess_batch([Image.open(path) for path in paths])
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.directory or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "photographs").mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            shutil.copy(path, directory / "photographs")
         logits = run_bottleneck(options.bottleneck, directory, state, batch, further)
     expected_logits, expected = run_onnxruntime(model, batch)
     assert logits.shape == expected_logits.shape, f"logits of shape {logits.shape}, not {expected_logits.shape}"
@@ -186,8 +187,8 @@ def main():
     logit_differences = np.abs(logits - expected_logits).max(axis=1)
 
     print(f"\n{'photograph':16} {'onnxruntime':>11} {'bottleneck':>11} {'difference':>10} {'of logits':>10}")
-    for name, *numbers in zip(names, expected[:, 1], probabilities[:, 1], differences, logit_differences):
-        print("{:16} {:11.8f} {:11.8f} {:10.1e} {:10.1e}".format(name, *numbers))
+    for path, *numbers in zip(paths, expected[:, 1], probabilities[:, 1], differences, logit_differences):
+        print("{:16} {:11.8f} {:11.8f} {:10.1e} {:10.1e}".format(path.name, *numbers))
     # Not `>`, so that NaN fails.
     if not differences.max() <= TOLERANCE:
         sys.exit(f"FAILED: {differences.max():.1e} is more than {TOLERANCE:.0e}")

@@ -14,7 +14,7 @@ use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
 
-/// ResNet Bottleneck blocks on any GPU: PyTorch's numbers, one command buffer per block.
+/// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per block.
 ///
 /// Without a command: runs blocks that PyTorch wrote and blocks of ResNet-50's size, checks every number, and reports how
 /// fast they were.

@@ -52,9 +52,9 @@ pub struct NetworkArgs {
     /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4
     #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
     pub multi_grid: Vec<usize>,
-    /// Which convolution of a block strides.
-    #[arg(long, value_enum, value_name = "CONV", default_value_t = StrideInArg::Conv3x3)]
-    pub stride_in: StrideInArg,
+    /// Which convolution of a block strides; unset: as a Hugging Face config.json beside the weights says, else 3x3.
+    #[arg(long, value_enum, value_name = "CONV")]
+    pub stride_in: Option<StrideInArg>,
     /// The windows of the stem's max pool.
     #[arg(long, value_enum, value_name = "MODE", default_value_t = MaxPoolArg::Padded)]
     pub max_pool: MaxPoolArg,
@@ -105,8 +105,9 @@ impl NetworkArgs {
             prefix: self.prefix.clone(),
             norm: self.norm.norm()?,
             stride_in: match self.stride_in {
-                StrideInArg::Conv3x3 => StrideIn::Conv2,
-                StrideInArg::Conv1x1 => StrideIn::Conv1,
+                Some(StrideInArg::Conv3x3) => StrideIn::Conv2,
+                Some(StrideInArg::Conv1x1) => StrideIn::Conv1,
+                None => CheckpointOptions::beside(&self.weights)?.stride_in,
             },
             max_pool: match self.max_pool {
                 MaxPoolArg::Padded => PoolWindows::Padded,
@@ -197,7 +198,7 @@ impl PictureArgs {
         if self.preset.is_none() && self.config.is_none() && preprocess != Preprocess::default() {
             let Preprocess { resize, crop: [height, width], .. } = preprocess;
             let said = "pictures are prepared as the configuration beside the weights says";
-            output::progress(&format!("{said}: resize {resize:?}, crop {height} x {width}"));
+            output::progress(&format!("{said}: {resize}, cropped to {height} x {width}"));
         }
         let batch = pictures.min(self.batch as usize).max(1);
         let options = self.network.engine.load_options();

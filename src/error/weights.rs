@@ -122,6 +122,26 @@ pub enum WeightsError {
         /// Where the two differ.
         differences: Box<Differences>,
     },
+    /// The configuration beside the weights is not JSON.
+    #[error("{config}: not a readable configuration: {reason}")]
+    ConfigFormat {
+        /// The file's name.
+        config: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// The configuration beside the weights is of a network that computes something else with them.
+    #[error("{config}: {key} is {found}, expected {expected}")]
+    Config {
+        /// The file's name.
+        config: String,
+        /// The value's key.
+        key: String,
+        /// The value, as JSON.
+        found: String,
+        /// What is supported.
+        expected: &'static str,
+    },
     /// A tensor that belongs to the block is there although the specification has no place for it.
     #[error("tensor {tensor} is present but {why}")]
     Unexpected {

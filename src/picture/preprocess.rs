@@ -1,5 +1,7 @@
 //! What makes a picture a network's input, as settings.
 
+use std::fmt;
+
 use super::{Filter, MAX_SIDE};
 use crate::error::{PictureError, ShapeError};
 use crate::tensor::Shape;
@@ -54,6 +56,16 @@ pub enum Resize {
         /// Pixels in a row.
         width: u32,
     },
+}
+
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("not resized"),
+            Self::ShorterSide(side) => write!(f, "resized to {side} on the shorter side"),
+            Self::Exact { height, width } => write!(f, "resized to {height} x {width}"),
+        }
+    }
 }
 
 /// Where a centre crop begins when the pixels to cut off are odd in number.

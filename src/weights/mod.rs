@@ -1,6 +1,7 @@
 //! State dicts: from the keys that PyTorch writes to the network that they are of, and to the parameters of each step of a
 //! plan.
 
+mod beside;
 mod block;
 mod bytes;
 mod checkpoint;

@@ -141,6 +141,26 @@ fn what_fits_no_network_is_named() -> Outcome {
 }
 
 #[test]
+fn where_a_block_strides_is_read_beside_the_weights() -> Outcome {
+    let folder = folder()?;
+    let files = ["--input", "in", "--output", "out"];
+    let logits = |args: &[&str]| -> Result<Vec<f32>> {
+        succeeds(&command(&folder, "run", &[&files[..], args].concat())?);
+        Ok(tensors(folder.path("out"))?.remove(0).2)
+    };
+    let (v15, v1) = (logits(&[])?, logits(&["--stride-in", "1x1"])?);
+    assert_ne!(v15, v1);
+    let config = folder.path("config.json");
+    std::fs::write(&config, r#"{"model_type": "resnet", "downsample_in_bottleneck": true}"#)?;
+    assert_eq!(logits(&[])?, v1);
+    assert_eq!(logits(&["--stride-in", "3x3"])?, v15);
+    std::fs::write(&config, r#"{"model_type": "resnet", "hidden_act": "gelu"}"#)?;
+    let says = ["config.json", "hidden_act", "gelu", "relu"];
+    assert_eq!(complaint(&command(&folder, "run", &files)?, 2, &says), None);
+    Ok(())
+}
+
+#[test]
 fn pictures_are_classified() -> Outcome {
     let folder = folder()?;
     let output = command(&folder, "classify", &["--top", "2", "--json", "pictures"])?;
