@@ -1,6 +1,7 @@
 //! Executing recordings: buffers and bind groups once, command buffers for every run.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use wgpu::{
@@ -15,8 +16,8 @@ use super::readback::Readback;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::kernel::Binding;
 use crate::op::StepParams;
-use crate::plan::{Dispatch, Placement, Recording, Step, TensorId};
-use crate::tensor::HostTensor;
+use crate::plan::{Dispatch, Placement, Recording, Step, TensorId, TensorInfo};
+use crate::tensor::{ChannelLayout, HostTensor};
 
 /// How an executor lays out its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -228,8 +229,7 @@ impl Executor {
     /// [`ShapeError::Mismatch`] for an input of another shape; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or what the
     /// device reported. A result is never taken from a device that reported an error.
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let bytes = self.start(input)?.wait()?;
-        self.unpack(&bytes)
+        self.start(input)?.wait(|bytes| self.unpack(bytes))?
     }
 
     /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
@@ -237,8 +237,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let bytes = self.start(input)?.wait_async().await?;
-        self.unpack(&bytes)
+        self.start(input)?.wait_async(|bytes| self.unpack(bytes)).await?
     }
 
     /// A tensor that the plan keeps, as the last [`Executor::run`] left it.
@@ -253,9 +252,8 @@ impl Executor {
             return Err(GpuError::Recording { step, reason: "is not kept, so it may be another's by now" }.into());
         };
         let info = recording.plan.tensor(id);
-        let bytes = self.ready.gpu.download_first(&self.ready.slots[*slot], info.bytes() as u64)?;
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+        let slot = &self.ready.slots[*slot];
+        self.ready.gpu.download_first(slot, info.bytes() as u64, |bytes| unpack(info, bytes))?
     }
 
     /// Runs on an input that the GPU makes: the command buffer that `fill` returns writes it, NHWC as
@@ -267,8 +265,7 @@ impl Executor {
         self.make_own_buffers()?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let first = fill(&own.input)?;
-        let bytes = self.submit(|_, _| Some(first))?.wait()?;
-        self.unpack(&bytes)
+        self.submit(|_, _| Some(first))?.wait(|bytes| self.unpack(bytes))?
     }
 
     fn start(&mut self, input: &HostTensor) -> Result<Readback> {
@@ -278,12 +275,15 @@ impl Executor {
             let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
             return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
         }
-        let packed = input.to_nhwc(expected.layout)?;
+        let layout = expected.layout;
         self.make_own_buffers()?;
-        self.submit(|queue, input| {
-            queue.write_buffer(input, 0, bytemuck::cast_slice(&packed));
+        let (bytes, mut written) = (self.input_bytes(), Ok(()));
+        let readback = self.submit(|queue, buffer| {
+            written = write(queue, buffer, bytes, input, layout);
             None
-        })
+        })?;
+        written?;
+        Ok(readback)
     }
 
     /// Submits a run of the executor's own buffers. `first` fills the input, or returns the commands that do.
@@ -305,9 +305,7 @@ impl Executor {
 
     fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
         let plan = &self.ready.recording.plan;
-        let info = plan.tensor(plan.output);
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+        unpack(plan.tensor(plan.output), bytes)
     }
 
     /// Makes the buffers of [`Executor::run`] unless they are there.
@@ -365,11 +363,11 @@ impl Ready {
                 Placement::Slot(slot) => &self.slots[slot],
             };
             // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
-            let size = std::num::NonZeroU64::new(self.tensor_bytes(id) + self.options.guard_bytes);
+            let size = NonZeroU64::new(self.tensor_bytes(id) + self.options.guard_bytes);
             BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
         };
         let params = || {
-            let size = std::num::NonZeroU64::new(launch.uniform_bytes);
+            let size = NonZeroU64::new(launch.uniform_bytes);
             BindingResource::Buffer(BufferBinding { buffer: &self.uniforms, offset: launch.uniform_offset, size })
         };
         let resource = |binding: Binding| match (binding, &launch.weights) {
@@ -447,6 +445,35 @@ impl Bound {
         })?;
         Ok(())
     }
+}
+
+/// Writes a tensor into a buffer by the next submit, without another copy on the host.
+fn write(
+    queue: &Queue,
+    buffer: &Buffer,
+    bytes: u64,
+    tensor: &HostTensor,
+    layout: ChannelLayout,
+) -> Result<(), ShapeError> {
+    // Where the buffer cannot be written, wgpu reports it as ever.
+    let staging = NonZeroU64::new(bytes).and_then(|bytes| queue.write_buffer_with(buffer, 0, bytes));
+    let Some(mut staging) = staging else { return Ok(()) };
+    let mut at = 0;
+    tensor.nhwc_strips(layout, |strip| {
+        let strip: &[u8] = bytemuck::cast_slice(strip);
+        staging.slice(at..at + strip.len()).copy_from_slice(strip);
+        at += strip.len();
+    })
+}
+
+/// A tensor from its bytes on the device.
+fn unpack(info: &TensorInfo, bytes: &[u8]) -> Result<HostTensor> {
+    // What is mapped is aligned, unless a backend has other ideas.
+    let values = match bytemuck::try_cast_slice(bytes) {
+        Ok(values) => Cow::Borrowed(values),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+    };
+    Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
 }
 
 fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {

@@ -91,7 +91,7 @@ impl Executor {
             commands.push(copy.finish());
             inner.queue.submit(commands);
         })?;
-        let after = Readback::start(&self.ready.gpu, &staging)?.wait()?;
+        let after = Readback::start(&self.ready.gpu, &staging)?.wait(<[u8]>::to_vec)?;
         self.judge(&probed, &after)
     }
 

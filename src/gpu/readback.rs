@@ -19,12 +19,12 @@ impl Gpu {
     /// # Errors
     /// As [`Executor::run`](super::Executor::run).
     pub fn download(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        Ok(self.start_download(buffer, buffer.size())?.wait()?)
+        Ok(self.start_download(buffer, buffer.size())?.wait(<[u8]>::to_vec)?)
     }
 
-    /// The first bytes of a buffer with usage `COPY_SRC`.
-    pub(super) fn download_first(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
-        Ok(self.start_download(buffer, bytes)?.wait()?)
+    /// What `read` makes of the first bytes of a buffer with usage `COPY_SRC`.
+    pub(super) fn download_first<T>(&self, buffer: &Buffer, bytes: u64, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        Ok(self.start_download(buffer, bytes)?.wait(read)?)
     }
 
     /// [`Gpu::download`] for async callers. On native backends the future polls the device whenever it is polled itself.
@@ -32,7 +32,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::download`].
     pub async fn download_async(&self, buffer: &Buffer) -> Result<Vec<u8>> {
-        Ok(self.start_download(buffer, buffer.size())?.wait_async().await?)
+        Ok(self.start_download(buffer, buffer.size())?.wait_async(<[u8]>::to_vec).await?)
     }
 
     fn start_download(&self, buffer: &Buffer, bytes: u64) -> Result<Readback, GpuError> {
@@ -66,15 +66,15 @@ impl Readback {
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
     }
 
-    /// Blocks until the bytes are there.
-    pub fn wait(self) -> Result<Vec<u8>, GpuError> {
+    /// Blocks until the bytes are there; returns what `read` makes of them.
+    pub fn wait<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
         let answer = self.mapped.recv_timeout(DELIVERY);
-        self.finish(answer.ok())
+        self.finish(answer.ok(), read)
     }
 
-    /// The bytes, once they are there; polls the device each time it is polled.
-    pub async fn wait_async(self) -> Result<Vec<u8>, GpuError> {
+    /// [`Readback::wait`] that polls the device each time it is polled.
+    pub async fn wait_async<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         let answer = poll_fn(|context| {
             if let Err(error) = self.gpu.inner.monitor.poll(&self.gpu.inner.device) {
                 return Poll::Ready(Err(error));
@@ -90,17 +90,21 @@ impl Readback {
             }
         })
         .await?;
-        self.finish(answer)
+        self.finish(answer, read)
     }
 
-    fn finish(self, answer: Option<Result<(), BufferAsyncError>>) -> Result<Vec<u8>, GpuError> {
+    fn finish<T>(
+        self,
+        answer: Option<Result<(), BufferAsyncError>>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, GpuError> {
         self.gpu.inner.monitor.check()?;
         match answer {
             Some(Ok(())) => {}
             _ => return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() }),
         }
         let view = self.staging.get_mapped_range(..);
-        view.map(|view| view.to_vec())
+        view.map(|view| read(&view))
             .map_err(|error| GpuError::Device { doing: "reading the result back", reason: error.to_string() })
     }
 }

@@ -3,6 +3,9 @@
 use super::{ChannelLayout, Shape};
 use crate::error::ShapeError;
 
+/// Pixels that change their layout at a time: as many floats as a cache line has, so that each line of a channel is touched once.
+const STRIP: usize = 16;
+
 /// An f32 tensor in host memory, NCHW, contiguous.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostTensor {
@@ -69,20 +72,31 @@ impl HostTensor {
     /// # Errors
     /// [`ShapeError::Mismatch`] when `layout` is for another number of channels.
     pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
+        let mut packed = Vec::with_capacity(self.shape.pixels() * layout.vec4_per_pixel() * 4);
+        self.nhwc_strips(layout, |strip| packed.extend_from_slice(strip))?;
+        Ok(packed)
+    }
+
+    /// [`HostTensor::to_nhwc`] piece by piece, in order: a few pixels with all of their channels at a time, which stay in the
+    /// first cache while the channels are gathered.
+    pub(crate) fn nhwc_strips(&self, layout: ChannelLayout, mut write: impl FnMut(&[f32])) -> Result<(), ShapeError> {
         check_channels(self.shape, layout)?;
         let (plane, padded) = (self.shape.h * self.shape.w, layout.vec4_per_pixel() * 4);
-        let mut packed = vec![0.0; self.shape.pixels() * padded];
-        for position in 0..padded {
-            let Some(channel) = layout.channel_at(position) else { continue };
-            for image in 0..self.shape.n {
-                let source = &self.data[(image * self.shape.c + channel) * plane..][..plane];
-                let target = packed[image * plane * padded..][..plane * padded].chunks_exact_mut(padded);
-                for (pixel, &value) in target.zip(source) {
-                    pixel[position] = value;
+        let mut strip = vec![0.0; STRIP * padded];
+        for image in self.data.chunks_exact(self.shape.c * plane) {
+            for first in (0..plane).step_by(STRIP) {
+                let pixels = STRIP.min(plane - first);
+                for position in 0..padded {
+                    let Some(channel) = layout.channel_at(position) else { continue };
+                    let source = &image[channel * plane + first..][..pixels];
+                    for (pixel, &value) in strip.chunks_exact_mut(padded).zip(source) {
+                        pixel[position] = value;
+                    }
                 }
+                write(&strip[..pixels * padded]);
             }
         }
-        Ok(packed)
+        Ok(())
     }
 
     /// The inverse of [`HostTensor::to_nhwc`]: drops the padding and returns to NCHW.
@@ -98,13 +112,14 @@ impl HostTensor {
             return Err(ShapeError::Length { tensor: format!("NHWC tensor {shape}"), expected, found: packed.len() });
         }
         let mut data = vec![0.0; shape.len()];
-        for position in 0..padded {
-            let Some(channel) = layout.channel_at(position) else { continue };
-            for image in 0..shape.n {
-                let source = packed[image * plane * padded..][..plane * padded].chunks_exact(padded);
-                let target = &mut data[(image * shape.c + channel) * plane..][..plane];
-                for (value, pixel) in target.iter_mut().zip(source) {
-                    *value = pixel[position];
+        for (image, packed) in data.chunks_exact_mut(shape.c * plane).zip(packed.chunks_exact(plane * padded)) {
+            for (strip, first) in packed.chunks(STRIP * padded).zip((0..plane).step_by(STRIP)) {
+                for position in 0..padded {
+                    let Some(channel) = layout.channel_at(position) else { continue };
+                    let target = &mut image[channel * plane + first..];
+                    for (value, pixel) in target.iter_mut().zip(strip.chunks_exact(padded)) {
+                        *value = pixel[position];
+                    }
                 }
             }
         }
