@@ -67,6 +67,16 @@ impl Bytes {
             Self::Mapped(mapping) => mapping.now(),
         }
     }
+
+    /// Gives the memory that a mapping took back to the system; what is looked at again is read from the file again.
+    pub fn let_go(&self) {
+        #[cfg(unix)]
+        if let Self::Mapped(mapping) = self {
+            // SAFETY: this drops what was written to private pages; these are read-only. The bytes stay those of the file, and
+            // whether they still are is asked before every look at them. That it fails is no harm: the memory stays taken.
+            let _ = unsafe { mapping.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 impl Mapping {

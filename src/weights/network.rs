@@ -74,6 +74,13 @@ impl NetworkWeights {
     /// [`WeightsError::FoldOverflow`], an element type that is not read; [`WeightsError::Missing`] when the plan is another
     /// network's.
     pub fn step_params(&self, step: &Step) -> Result<StepParams> {
+        let params = self.read_params(step);
+        // The next step has other tensors: only those of one lie in memory at a time.
+        self.dict.let_go();
+        params
+    }
+
+    fn read_params(&self, step: &Step) -> Result<StepParams> {
         let spec = self.spec();
         match step.role {
             Role::MaxPool | Role::AvgPool => Ok(StepParams::None),

@@ -112,6 +112,11 @@ impl StateDict {
         Ok(Self { bytes: Arc::new(file), entries, others: BTreeMap::new(), metadata })
     }
 
+    /// Gives the memory that reading a mapped file took back to the system.
+    pub(super) fn let_go(&self) {
+        self.bytes.let_go();
+    }
+
     /// Every tensor's key, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
