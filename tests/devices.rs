@@ -5,10 +5,11 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
-use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice, adapters};
+use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice, TimestampKind, adapters};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
@@ -312,4 +313,54 @@ fn errors_of_our_calls_never_reach_the_app() -> Outcome {
     one_thread_fails_and_one_does_not(&Gpu::from_wgpu(device, queue))?;
     assert_eq!(errors.load(Ordering::SeqCst), 0);
     Ok(())
+}
+
+/// Where a device has timestamps, each step gets a time, all of them fit into the run, and the numbers stay right.
+fn times_steps(name: &str, gpu: &Gpu) -> Outcome {
+    let golden = golden("s2_odd_downsample")?;
+    let model = model(gpu, &golden)?;
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
+    let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
+    let packed = golden.input.to_nhwc(ChannelLayout::dense(golden.input.shape().c))?;
+    gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
+    let bound = model.bind(&input, &output)?;
+    let timer = bound.timer()?;
+    assert_eq!(timer.as_ref().map(|timer| timer.kind()), gpu.timestamps());
+    let Some(timer) = timer else {
+        common::loudly(&format!("SKIPPED on {name}: it has no timestamps"));
+        return Ok(());
+    };
+    for _ in 0..3 {
+        let start = Instant::now();
+        let Some(times) = timer.run()? else {
+            common::loudly(&format!("SKIPPED on {name}: its timestamps are no times"));
+            break;
+        };
+        let (sum, wall) = (times.iter().sum::<Duration>(), start.elapsed());
+        assert_eq!(times.len(), model.recording().plan.steps.len());
+        assert!(!sum.is_zero() && sum <= wall, "{name}: {times:?} of {wall:?}");
+    }
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&output)?);
+    let shape = golden.output.shape();
+    assert!(matches(&golden, &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?), "{name}");
+    Ok(())
+}
+
+#[test]
+fn steps_are_timed_where_the_device_can() -> Outcome {
+    targets().iter().try_for_each(|target| times_steps(target.name, &target.gpu))
+}
+
+/// As browsers are, and GPUs that render in tiles.
+#[test]
+fn steps_are_timed_without_timestamps_inside_passes() -> Outcome {
+    let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
+    let (features, required_limits) = required(&adapter);
+    let required_features = features - wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
+    let gpu = Gpu::from_wgpu(device, queue);
+    assert_ne!(gpu.timestamps(), Some(TimestampKind::InsidePasses));
+    times_steps("a device that times passes", &gpu)
 }

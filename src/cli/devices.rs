@@ -14,8 +14,8 @@ const FEATURES: [(&str, Features, &str); 6] = [
     ("SHADER_F16", Features::SHADER_F16, "half-precision kernels"),
     ("SUBGROUP", Features::SUBGROUP, "kernels that hand values round within a subgroup"),
     ("SHADER_INT64", Features::SHADER_INT64, "loads and stores of 64 bits, on software drivers"),
-    ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "times per command buffer"),
-    ("TIMESTAMP_QUERY_INSIDE_PASSES", Features::TIMESTAMP_QUERY_INSIDE_PASSES, "times per dispatch"),
+    ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "GPU times in `bench`"),
+    ("TIMESTAMP_QUERY_INSIDE_PASSES", Features::TIMESTAMP_QUERY_INSIDE_PASSES, "the same without a pass per dispatch"),
     (
         "EXPERIMENTAL_COOPERATIVE_MATRIX",
         Features::EXPERIMENTAL_COOPERATIVE_MATRIX,

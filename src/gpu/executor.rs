@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
-    CommandBuffer, CommandEncoder, Queue, TextureView,
+    CommandBuffer, CommandEncoder, ComputePass, Queue, TextureView,
 };
 
 use super::Gpu;
@@ -53,6 +53,7 @@ pub(super) struct Ready {
 #[derive(Debug)]
 struct Launch {
     pipeline: Arc<Pipeline>,
+    workgroups: [u32; 3],
     uniform_offset: u64,
     uniform_bytes: u64,
     weights: Weights,
@@ -78,8 +79,8 @@ pub(super) struct OwnBuffers {
 /// executor's weights and workspace, and may outlive it.
 #[derive(Debug)]
 pub struct Bound {
-    ready: Arc<Ready>,
-    groups: Vec<BindGroup>,
+    pub(super) ready: Arc<Ready>,
+    pub(super) groups: Vec<BindGroup>,
 }
 
 impl Executor {
@@ -160,6 +161,7 @@ impl Executor {
                 let pipeline = gpu.pipeline(dispatch.kernel)?;
                 launches.push(Launch {
                     pipeline,
+                    workgroups: dispatch.workgroups,
                     uniform_offset,
                     uniform_bytes: dispatch.params.len() as u64,
                     weights,
@@ -393,16 +395,18 @@ impl Ready {
     /// Encodes one segment as one compute pass. `first` is the index of its first dispatch.
     fn encode(&self, segment: usize, first: usize, groups: &[BindGroup], encoder: &mut CommandEncoder) -> usize {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let dispatches = self.recording.segments[segment].steps.iter().flat_map(|step| &step.dispatches);
-        let mut at = first;
-        for dispatch in dispatches {
-            let [x, y, z] = dispatch.workgroups;
-            pass.set_pipeline(&self.launches[at].pipeline.pipeline);
-            pass.set_bind_group(0, &groups[at], &[]);
-            pass.dispatch_workgroups(x, y, z);
-            at += 1;
-        }
-        at
+        let behind =
+            first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
+        (first..behind).for_each(|at| self.launch(at, groups, &mut pass));
+        behind
+    }
+
+    /// Encodes the dispatch of this index.
+    pub(super) fn launch(&self, at: usize, groups: &[BindGroup], pass: &mut ComputePass<'_>) {
+        let Launch { pipeline, workgroups: [x, y, z], .. } = &self.launches[at];
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &groups[at], &[]);
+        pass.dispatch_workgroups(*x, *y, *z);
     }
 
     /// One command buffer per segment.

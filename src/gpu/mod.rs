@@ -9,6 +9,7 @@ mod monitor;
 mod pipeline;
 mod preprocess;
 mod readback;
+mod timestamps;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
@@ -16,3 +17,4 @@ pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;
 pub use memory::Memory;
 pub use preprocess::{Preprocessor, Source};
+pub use timestamps::{Timer, TimestampKind};
