@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
-use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice, TimestampKind, adapters};
+use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimestampKind, adapters};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
@@ -363,4 +363,17 @@ fn steps_are_timed_without_timestamps_inside_passes() -> Outcome {
     let gpu = Gpu::from_wgpu(device, queue);
     assert_ne!(gpu.timestamps(), Some(TimestampKind::InsidePasses));
     times_steps("a device that times passes", &gpu)
+}
+
+/// Numbers that a device can have: none is zero, and no more than a supercomputer's.
+#[test]
+fn ceilings_are_measured_on_every_device() -> Outcome {
+    for target in targets() {
+        let ceilings = Ceilings::measure(&target.gpu, &CeilingOptions::quick())?;
+        let Ceilings { fma_gflops, copy_gbps, empty_dispatch_us, barrier_us } = ceilings;
+        let possible = (0.01..1e6).contains(&fma_gflops) && (0.01..1e5).contains(&copy_gbps);
+        let costs = empty_dispatch_us > 0.0 && empty_dispatch_us < 1e5 && (0.0..1e5).contains(&barrier_us);
+        assert!(possible && costs, "{}: {ceilings:?}", target.name);
+    }
+    Ok(())
 }

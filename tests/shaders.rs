@@ -11,6 +11,7 @@ use common::Outcome;
 use common::seeded::Seeded;
 use naga::{Expression, MathFunction, ScalarKind};
 use rayon::prelude::*;
+use wgpu_bottleneck::gpu::ceiling_kernels;
 use wgpu_bottleneck::kernel::{Binding, Capabilities, DeviceKind, Kernel, all_specialisations, candidates};
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::PlanKind;
@@ -170,7 +171,7 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
 fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut on_disk = BTreeSet::new();
-    let folders = ["", "shared/", "picture/"];
+    let folders = ["", "shared/", "picture/", "bench/"];
     for (folder, prefix) in folders.map(|prefix| (shaders.join(prefix), prefix)) {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -199,13 +200,13 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     Ok(())
 }
 
-/// What makes pictures an input is no step of a plan, and is held to the same.
+/// What makes pictures an input and what measures devices is no step of a plan, and is held to the same.
 #[test]
-fn kernels_of_pictures_are_written_in_every_language() -> Outcome {
+fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
-    let kernels = Preprocessor::kernels()?;
-    assert_eq!(kernels.len(), 8);
-    for (name, source) in kernels {
+    let (pictures, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
+    assert_eq!((pictures.len(), ceilings.len()), (8, 5));
+    for (name, source) in pictures.into_iter().chain(ceilings) {
         let (shader, reflection) =
             inspect(&source, Extensions::default()).map_err(|error| format!("{name}: {error}"))?;
         assert!(reflection.storage.len() <= STORAGE_BUFFERS, "{name}: {:?}", reflection.storage);

@@ -116,6 +116,14 @@ pub enum GpuError {
         /// What the driver said.
         reason: String,
     },
+    /// The device computed something else than it should have.
+    #[error("wrong numbers while {doing}: {reason}")]
+    Wrong {
+        /// What was being done.
+        doing: &'static str,
+        /// What came out.
+        reason: String,
+    },
     /// wgpu reported a validation or internal error (a bug of this crate, or of the driver).
     #[error("the device reported an error while {doing}: {reason}")]
     Device {

@@ -1,6 +1,7 @@
 //! The GPU executor: adapters and devices, pipelines, buffers and bind groups, and the running of recordings.
 
 mod adapter;
+mod ceilings;
 mod device;
 mod executor;
 mod guard;
@@ -12,6 +13,7 @@ mod readback;
 mod timestamps;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
+pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;

@@ -13,6 +13,10 @@ macro_rules! catalogue {
 /// Path below `shaders/` without `.wgsl`, and text.
 static FILES: &[(&str, &str)] = catalogue![
     "batchnorm_relu",
+    "bench/copy",
+    "bench/dependent",
+    "bench/empty",
+    "bench/fma",
     "conv1x1",
     "conv1x1_joined",
     "conv1x1_joined_staged",
@@ -56,7 +60,7 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The kernels of networks, without the shared parts and without what makes pictures an input.
+/// The kernels of networks, without the shared parts, what makes pictures an input, and the benchmarks of devices.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name).filter(|name| !name.contains('/'))
 }

@@ -1,0 +1,239 @@
+//! What a device can do at most, measured: so that a kernel's speed can be told as a share of it.
+//!
+//! Everything is timed from submit to the end of the wait, with so much work in one submit that the way there and back does not
+//! count; the fastest of several submits is the ceiling, since whatever else the machine does can only slow one down. What
+//! the kernels computed is checked, so that a driver that skips work has no record speed.
+
+mod kernels;
+
+use std::time::{Duration, Instant};
+
+use bytemuck::bytes_of;
+use serde::{Deserialize, Serialize};
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferUsages, CommandEncoder, CommandEncoderDescriptor,
+    ComputePassDescriptor,
+};
+
+pub use self::kernels::ceiling_kernels;
+use self::kernels::{CopyParams, FLOPS_PER_ROUND, FmaParams, Kernel, LANES, VEC4S_PER_GROUP};
+use super::Gpu;
+use super::pipeline::Pipeline;
+use crate::error::{Error, GpuError, Result};
+use crate::shader::Extensions;
+
+/// The ceilings of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Ceilings {
+    /// Multiply-adds of f32, two operations each, in 10^9 operations a second.
+    pub fma_gflops: f64,
+    /// Bytes read and bytes written by a copy beyond the caches, together, in 10^9 bytes a second: by a kernel, or by the
+    /// driver's own copy where that is faster.
+    pub copy_gbps: f64,
+    /// Microseconds that a dispatch of nothing takes, in a pass with many others.
+    pub empty_dispatch_us: f64,
+    /// Microseconds that a dispatch of next to nothing takes longer when it must see what the one before it wrote.
+    pub barrier_us: f64,
+}
+
+/// How much effort goes into [`Ceilings::measure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CeilingOptions {
+    /// How long one submit is to take at least.
+    pub submit: Duration,
+    /// Of how many submits the fastest counts.
+    pub submits: usize,
+    /// Bytes that are copied at once, as far as the device can bind that many.
+    pub copy_bytes: u64,
+}
+
+impl Default for CeilingOptions {
+    /// About two seconds, with copies beyond the caches of the GPUs there are.
+    fn default() -> Self {
+        Self { submit: Duration::from_millis(40), submits: 8, copy_bytes: 128 << 20 }
+    }
+}
+
+impl CeilingOptions {
+    /// A fraction of a second: numbers to look at, not to compare with.
+    #[must_use]
+    pub fn quick() -> Self {
+        Self { submit: Duration::from_millis(4), submits: 3, copy_bytes: 8 << 20 }
+    }
+}
+
+impl Ceilings {
+    /// Measures a device.
+    ///
+    /// # Errors
+    /// [`GpuError::Wrong`] when it did not compute what it should have; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or what
+    /// the device reported.
+    pub fn measure(gpu: &Gpu, options: &CeilingOptions) -> Result<Self> {
+        let bench = Bench { gpu, options: *options };
+        let empty = bench.empty()?;
+        let dependent = bench.dependent()?;
+        Ok(Self {
+            fma_gflops: bench.multiply_adds(false)?.max(bench.multiply_adds(true)?) / 1e9,
+            copy_gbps: bench.copy()? / 1e9,
+            empty_dispatch_us: empty * 1e6,
+            barrier_us: (dependent - empty).max(0.0) * 1e6,
+        })
+    }
+}
+
+/// Workgroups of `bench/fma`: enough to fill any GPU.
+const FMA_GROUPS: u32 = 4096;
+/// No more rounds, copies or dispatches than this in a submit, however fast they are.
+const MOST: u32 = 1 << 16;
+/// What is copied last, and looked for.
+const MARK: [u8; 16] = *b"the end, copied.";
+
+struct Bench<'a> {
+    gpu: &'a Gpu,
+    options: CeilingOptions,
+}
+
+/// A compiled kernel and what it is bound to.
+struct Bound {
+    pipeline: Pipeline,
+    group: BindGroup,
+}
+
+impl Bench<'_> {
+    /// Multiplications and additions a second.
+    fn multiply_adds(&self, fused: bool) -> Result<f64> {
+        let invocations = FMA_GROUPS.min(self.gpu.capabilities().max_workgroups) * LANES;
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+        let dst = self.gpu.buffer("sums", u64::from(invocations) * 4, usage)?;
+        let params = self.gpu.buffer("params", 16, BufferUsages::UNIFORM | BufferUsages::COPY_DST)?;
+        let bound = self.bind(Kernel::Fma { fused }, &[&params, &dst])?;
+        let (rounds, seconds) = self.fastest(|rounds| {
+            let (multiplier, addend) = (0.5f32.to_bits(), 1f32.to_bits());
+            self.write(&params, 0, bytes_of(&FmaParams { invocations, rounds, multiplier, addend }))?;
+            self.time(|encoder| dispatch(encoder, &bound, [invocations / LANES, 1, 1], 1))
+        })?;
+        let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&dst)?);
+        match sums.iter().find(|sum| (*sum - 2.0).abs() > 1e-3 || sum.is_nan()) {
+            Some(sum) => Err(wrong("multiply-adds", format!("a sum of {sum} instead of 2"))),
+            None => Ok((FLOPS_PER_ROUND * u64::from(rounds) * u64::from(invocations)) as f64 / seconds),
+        }
+    }
+
+    /// Bytes read and written a second.
+    fn copy(&self) -> Result<f64> {
+        let bytes = self.options.copy_bytes.min(self.gpu.capabilities().max_binding_bytes).max(16) / 16 * 16;
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        let [src, dst] = [self.gpu.buffer("source", bytes, usage)?, self.gpu.buffer("copy", bytes, usage)?];
+        self.write(&src, bytes - 16, &MARK)?;
+        let (vec4s, limit) = (bytes / 16, u64::from(self.gpu.capabilities().max_workgroups));
+        let groups = vec4s.div_ceil(VEC4S_PER_GROUP);
+        let row_groups = groups.min(limit);
+        let workgroups = [row_groups as u32, groups.div_ceil(row_groups) as u32, 1];
+        let params = CopyParams { vec4s: vec4s as u32, row_groups: row_groups as u32 };
+        let params = self.gpu.buffer_with("params", bytes_of(&params), BufferUsages::UNIFORM)?;
+        let bound = self.bind(Kernel::Copy, &[&params, &src, &dst])?;
+        let kernel =
+            self.fastest(|copies| self.time(|encoder| dispatch(encoder, &bound, workgroups, copies as usize)))?;
+        self.check_copy("copying by a kernel", &dst, bytes)?;
+        let driver = self.fastest(|copies| {
+            self.time(|encoder| (0..copies).for_each(|_| encoder.copy_buffer_to_buffer(&src, 0, &dst, 0, bytes)))
+        })?;
+        self.check_copy("copying by the driver", &dst, bytes)?;
+        let speed = |(copies, seconds): (u32, f64)| (2 * bytes * u64::from(copies)) as f64 / seconds;
+        Ok(speed(kernel).max(speed(driver)))
+    }
+
+    /// Whether the mark has arrived; wipes it out for the next copy.
+    fn check_copy(&self, doing: &'static str, dst: &Buffer, bytes: u64) -> Result<()> {
+        let end = self.gpu.buffer("end", 16, BufferUsages::COPY_SRC | BufferUsages::COPY_DST)?;
+        self.time(|encoder| encoder.copy_buffer_to_buffer(dst, bytes - 16, &end, 0, 16))?;
+        let found = self.gpu.download(&end)?;
+        self.write(dst, bytes - 16, &[0; 16])?;
+        if found == MARK { Ok(()) } else { Err(wrong(doing, format!("{found:?} at the end instead of {MARK:?}"))) }
+    }
+
+    /// Seconds of an empty dispatch.
+    fn empty(&self) -> Result<f64> {
+        let bound = self.bind(Kernel::Empty, &[])?;
+        let (count, seconds) =
+            self.fastest(|count| self.time(|encoder| dispatch(encoder, &bound, [1; 3], count as usize)))?;
+        Ok(seconds / f64::from(count))
+    }
+
+    /// Seconds of a dispatch that waits for the one before it.
+    fn dependent(&self) -> Result<f64> {
+        let counter = self.gpu.buffer("counter", 4, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+        let bound = self.bind(Kernel::Dependent, &[&counter])?;
+        let mut all = 0u32;
+        let (count, seconds) = self.fastest(|count| {
+            all = all.wrapping_add(count);
+            self.time(|encoder| dispatch(encoder, &bound, [1; 3], count as usize))
+        })?;
+        let counted: Vec<u32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&counter)?);
+        match counted.first() {
+            Some(&counted) if counted == all => Ok(seconds / f64::from(count)),
+            counted => Err(wrong("counting dispatches", format!("{counted:?} of {all}"))),
+        }
+    }
+
+    /// How much work takes the time of a submit, found by doubling it, and the seconds of the fastest submit of so much.
+    fn fastest(&self, mut run: impl FnMut(u32) -> Result<Duration>) -> Result<(u32, f64)> {
+        let mut amount = 1;
+        while run(amount)? < self.options.submit && amount < MOST {
+            amount *= 2;
+        }
+        let mut fastest = run(amount)?;
+        for _ in 1..self.options.submits {
+            fastest = fastest.min(run(amount)?);
+        }
+        Ok((amount, fastest.as_secs_f64().max(1e-9)))
+    }
+
+    /// From submit to the end of the wait.
+    fn time(&self, encode: impl FnOnce(&mut CommandEncoder)) -> Result<Duration> {
+        let inner = &self.gpu.inner;
+        let commands = inner.monitor.guarded(&inner.device, "recording", || {
+            let descriptor = CommandEncoderDescriptor { label: Some("ceilings") };
+            let mut encoder = inner.device.create_command_encoder(&descriptor);
+            encode(&mut encoder);
+            encoder.finish()
+        })?;
+        let start = Instant::now();
+        inner.monitor.guarded(&inner.device, "measuring", || inner.queue.submit([commands]))?;
+        self.gpu.wait()?;
+        Ok(start.elapsed())
+    }
+
+    /// Writes into a buffer before the next submit.
+    fn write(&self, buffer: &Buffer, at: u64, bytes: &[u8]) -> Result<()> {
+        let inner = &self.gpu.inner;
+        Ok(inner.monitor.guarded(&inner.device, "uploading", || inner.queue.write_buffer(buffer, at, bytes))?)
+    }
+
+    /// Compiles a kernel and binds buffers to the bindings 0, 1, 2, ...
+    fn bind(&self, kernel: Kernel, buffers: &[&Buffer]) -> Result<Bound> {
+        let (text, checks) = (kernel.text()?, self.gpu.runtime_checks());
+        let pipeline = Pipeline::build(self.gpu, kernel.name(), &text, Extensions::default(), checks)?;
+        let inner = &self.gpu.inner;
+        let group = inner.monitor.guarded(&inner.device, "binding buffers", || {
+            let resources = buffers.iter().map(|buffer| buffer.as_entire_binding());
+            let entries: Vec<_> =
+                (0..).zip(resources).map(|(binding, resource)| BindGroupEntry { binding, resource }).collect();
+            let (label, layout) = (Some(kernel.name()), &pipeline.layout);
+            inner.device.create_bind_group(&BindGroupDescriptor { label, layout, entries: &entries })
+        })?;
+        Ok(Bound { pipeline, group })
+    }
+}
+
+/// The same dispatch so many times, in one pass.
+fn dispatch(encoder: &mut CommandEncoder, bound: &Bound, [x, y, z]: [u32; 3], times: usize) {
+    let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+    pass.set_pipeline(&bound.pipeline.pipeline);
+    pass.set_bind_group(0, &bound.group, &[]);
+    (0..times).for_each(|_| pass.dispatch_workgroups(x, y, z));
+}
+
+fn wrong(doing: &'static str, reason: String) -> Error {
+    GpuError::Wrong { doing, reason }.into()
+}
