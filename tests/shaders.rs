@@ -205,7 +205,7 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
 fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
     let (pictures, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
-    assert_eq!((pictures.len(), ceilings.len()), (8, 5));
+    assert_eq!((pictures.len(), ceilings.len()), (8, 7));
     for (name, source) in pictures.into_iter().chain(ceilings) {
         let (shader, reflection) =
             inspect(&source, Extensions::default()).map_err(|error| format!("{name}: {error}"))?;
