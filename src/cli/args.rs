@@ -10,6 +10,7 @@ use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
+use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
@@ -53,6 +54,8 @@ pub enum Command {
     Run(RunArgs),
     /// Write the vector of every picture of some folders, in runs that may be interrupted and gone on with.
     Embed(EmbedArgs),
+    /// Measure how fast blocks and networks are here, and how far from what this device can do at most.
+    Bench(BenchArgs),
     /// Test whether this device and its driver compute right.
     Selftest(SelftestArgs),
 }

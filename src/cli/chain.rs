@@ -23,9 +23,9 @@ pub fn run(kernels: &Forced<'_>) -> Result<bool, CliError> {
     let blocks = blocks()?;
     let input = seeded::input(Shape::new(1, FIRST_PLANES, 16, 16).map_err(Error::from)?, 1);
     let (gpu, model) = (kernels.gpu(), kernels.load(&blocks, input.shape(), PlanKind::Fused)?);
-    let buffers = Buffers::new(gpu, &model, &input)?;
-    let runs = timing::interleaved(gpu, &[&buffers.bind(&model)?])?.concat();
-    let comparison = compare(&model.reference(&input)?, &buffers.download(gpu, &model)?, model.tolerance());
+    let buffers = Buffers::new(model.executor(), &input)?;
+    let runs = timing::interleaved(gpu, &[&buffers.bind(model.executor())?])?.concat();
+    let comparison = compare(&model.reference(&input)?, &buffers.download(model.executor())?, model.tolerance());
 
     let recording = model.recording();
     let headings = ["input", ">blocks", ">dispatches", ">command buffers", ">submits", ">record us", ">submit us"];

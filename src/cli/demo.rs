@@ -154,7 +154,7 @@ struct Loaded {
 impl Loaded {
     fn new(kernels: &Forced<'_>, block: &Block, input: &HostTensor, plan: PlanKind) -> Result<Self, CliError> {
         let model = kernels.load(std::slice::from_ref(block), input.shape(), plan)?;
-        let buffers = Buffers::new(kernels.gpu(), &model, input)?;
+        let buffers = Buffers::new(model.executor(), input)?;
         Ok(Self { model, buffers })
     }
 }
@@ -164,7 +164,7 @@ fn compare_plans(kernels: &Forced<'_>, sized: &Sized, seed: u64, table: &mut Tab
     let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
     let fused = Loaded::new(kernels, &block, &input, PlanKind::Fused)?;
     let unfused = Loaded::new(kernels, &block, &input, PlanKind::Unfused)?;
-    let bound = [fused.buffers.bind(&fused.model)?, unfused.buffers.bind(&unfused.model)?];
+    let bound = [fused.buffers.bind(fused.model.executor())?, unfused.buffers.bind(unfused.model.executor())?];
     let runs = interleaved(kernels.gpu(), &[&bound[0], &bound[1]])?;
     let speedup =
         median(runs[0].iter().zip(&runs[1]).map(|(a, b)| b.complete.as_secs_f64() / a.complete.as_secs_f64()));
@@ -178,7 +178,7 @@ fn compare_plans(kernels: &Forced<'_>, sized: &Sized, seed: u64, table: &mut Tab
     let mut wrong = 0;
     for ((loaded, plan, label, speedup), runs) in rows.into_iter().zip(&runs) {
         let Loaded { model, buffers } = loaded;
-        let comparison = compare(&expected, &buffers.download(kernels.gpu(), model)?, model.tolerance());
+        let comparison = compare(&expected, &buffers.download(model.executor())?, model.tolerance());
         wrong += usize::from(!comparison.passed());
         let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
         let flops = model.recording().plan.conv_flops() as f64;

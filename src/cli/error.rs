@@ -57,6 +57,24 @@ pub enum CliError {
         /// What the writer says of the first.
         reason: String,
     },
+    /// A file that should be compared is no report of `bench`.
+    #[error("{}: not a report of `bottleneck bench --json`: {reason}", path.display())]
+    NotAReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two reports are not of the same workloads.
+    #[error("{} and {} cannot be compared: {reason}", before.display(), after.display())]
+    NotComparable {
+        /// The first file.
+        before: PathBuf,
+        /// The second one.
+        after: PathBuf,
+        /// What differs.
+        reason: String,
+    },
     /// A result is beyond tolerance.
     #[error("verification failed: {0}")]
     Wrong(String),
@@ -97,6 +115,7 @@ impl CliError {
                 ErrorKind::Input => EXIT_USAGE,
             },
             Self::Usage(_) | Self::NoKernel { .. } | Self::NotExpressible { .. } | Self::OutputClosed => EXIT_USAGE,
+            Self::NotAReport { .. } | Self::NotComparable { .. } => EXIT_USAGE,
         }
     }
 }

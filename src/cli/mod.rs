@@ -5,6 +5,7 @@
 //! of calls that a user of the library could make.
 
 mod args;
+mod bench;
 mod block;
 mod chain;
 mod classify;
@@ -75,6 +76,7 @@ fn run_command() -> u8 {
         Some(Command::Features(args)) => features::run(&args),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Embed(args)) => embed::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };
     match outcome {

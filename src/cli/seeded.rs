@@ -1,11 +1,11 @@
-//! Blocks and inputs without a checkpoint: the same numbers everywhere, from a seed.
+//! Blocks, networks and inputs without a checkpoint: the same numbers everywhere, from a seed.
 //!
 //! The weights go the way of a user's: a safetensors file in memory, read as a state dict.
 
 use safetensors::{Dtype, tensor::TensorView};
 use wgpu_bottleneck::error::WeightsError;
 use wgpu_bottleneck::op::Conv;
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Error, HostTensor, Shape, StateDict};
+use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Error, HostTensor, NetworkWeights, ResNet, Shape, StateDict};
 
 /// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): small, and good enough for
 /// weights.
@@ -62,14 +62,27 @@ pub fn file(spec: &Bottleneck, seed: u64) -> Result<Vec<u8>, Error> {
             tensors.norm(norm_name, conv.out_channels);
         }
     }
-    let format = |error: safetensors::SafeTensorError| WeightsError::Format {
-        source_name: "seeded weights".to_owned(),
-        reason: error.to_string(),
-    };
-    let view = |(name, dims, bytes)| TensorView::new(Dtype::F32, dims, bytes).map(|view| (name, view));
-    let list = tensors.list.iter().map(|(name, dims, bytes)| view((name, dims.clone(), bytes.as_slice())));
-    let views: Vec<(&String, TensorView<'_>)> = list.collect::<Result<_, _>>().map_err(format)?;
-    Ok(safetensors::serialize(views, None).map_err(format)?)
+    tensors.serialize()
+}
+
+/// A network with seeded weights: convolutions as a block's, and norms whose statistics and affine parameters are off their
+/// defaults and keep the values finite through all blocks, as the last norm of each adds little to its shortcut.
+pub fn network(spec: &ResNet, seed: u64) -> Result<NetworkWeights, Error> {
+    let mut tensors = Tensors { random: SplitMix64::new(seed), list: Vec::new() };
+    for (key, dims) in spec.state_dict_shapes() {
+        let (low, high) = match key.rsplit('.').next().unwrap_or_default() {
+            "num_batches_tracked" => continue,
+            "weight" if dims.len() > 1 => {
+                let bound = (6.0 / dims[1..].iter().product::<usize>() as f32).sqrt();
+                (-bound, bound)
+            }
+            "weight" if key.contains(".bn3") => (0.1, 0.4),
+            "weight" | "running_var" => (0.5, 1.5),
+            _ => (-0.2, 0.2),
+        };
+        tensors.push(key, dims, low, high);
+    }
+    NetworkWeights::matching(StateDict::from_bytes(tensors.serialize()?)?, spec, None)
 }
 
 /// Key, dimensions and little-endian f32 of each tensor.
@@ -79,6 +92,18 @@ struct Tensors {
 }
 
 impl Tensors {
+    /// The bytes of a safetensors file.
+    fn serialize(&self) -> Result<Vec<u8>, Error> {
+        let format = |error: safetensors::SafeTensorError| WeightsError::Format {
+            source_name: "seeded weights".to_owned(),
+            reason: error.to_string(),
+        };
+        let view = |(name, dims, bytes)| TensorView::new(Dtype::F32, dims, bytes).map(|view| (name, view));
+        let list = self.list.iter().map(|(name, dims, bytes)| view((name, dims.clone(), bytes.as_slice())));
+        let views: Vec<(&String, TensorView<'_>)> = list.collect::<Result<_, _>>().map_err(format)?;
+        Ok(safetensors::serialize(views, None).map_err(format)?)
+    }
+
     /// A tensor with values in `low..high`.
     fn push(&mut self, key: String, dims: Vec<usize>, low: f32, high: f32) {
         let count: usize = dims.iter().product();

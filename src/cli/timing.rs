@@ -1,10 +1,10 @@
-//! Models on buffers of our own, as an app would run them, and how long that takes.
+//! Models and networks on buffers of our own, as an app would run them, and how long that takes.
 
 use std::time::{Duration, Instant};
 
-use wgpu_bottleneck::gpu::Bound;
+use wgpu_bottleneck::gpu::{Bound, Executor};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
-use wgpu_bottleneck::{Error, Gpu, HostTensor, Model};
+use wgpu_bottleneck::{Error, Gpu, HostTensor};
 
 /// Runs that are not counted: the first ones pay for the driver's compiling and for memory that is touched first.
 const WARM_UP: usize = 2;
@@ -22,34 +22,34 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers for a model, with the input uploaded.
-    pub fn new(gpu: &Gpu, model: &Model, input: &HostTensor) -> Result<Self, Error> {
+    /// Buffers for a model's or network's executor, with the input uploaded.
+    pub fn new(executor: &Executor, input: &HostTensor) -> Result<Self, Error> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let gpu = executor.gpu();
         let buffer = |label, size| {
             let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
             gpu.device().create_buffer(&descriptor)
         };
-        let executor = model.executor();
         let buffers = Self {
-            input: buffer("demo input", executor.input_bytes()),
-            output: buffer("demo output", executor.output_bytes()),
+            input: buffer("our input", executor.input_bytes()),
+            output: buffer("our output", executor.output_bytes()),
         };
-        let plan = &model.recording().plan;
+        let plan = &executor.recording().plan;
         let packed = input.to_nhwc(plan.tensor(plan.input).layout)?;
         gpu.queue().write_buffer(&buffers.input, 0, bytemuck::cast_slice(&packed));
         Ok(buffers)
     }
 
-    /// The model, ready to be recorded on these buffers.
-    pub fn bind(&self, model: &Model) -> Result<Bound, Error> {
-        model.bind(&self.input, &self.output)
+    /// The executor, ready to be recorded on these buffers.
+    pub fn bind(&self, executor: &Executor) -> Result<Bound, Error> {
+        executor.bind(&self.input, &self.output)
     }
 
     /// What the last run wrote.
-    pub fn download(&self, gpu: &Gpu, model: &Model) -> Result<HostTensor, Error> {
-        let plan = &model.recording().plan;
+    pub fn download(&self, executor: &Executor) -> Result<HostTensor, Error> {
+        let plan = &executor.recording().plan;
         let info = plan.tensor(plan.output);
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&self.output)?);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&executor.gpu().download(&self.output)?);
         Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
     }
 }

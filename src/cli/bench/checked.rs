@@ -1,0 +1,219 @@
+//! A workload on the device, its numbers checked: nothing else is timed.
+
+use wgpu_bottleneck::error::GpuError;
+use wgpu_bottleneck::gpu::Executor;
+use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::plan::{KernelChoice, Recording};
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{
+    Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, ResNet, Shape, record,
+    record_network,
+};
+
+use super::super::error::CliError;
+use super::super::seeded;
+use super::super::timing::{self, Buffers};
+use super::workload::{Subject, Workload};
+
+/// The side of the images on which a whole network is held against the reference.
+const SMALL: usize = 64;
+
+/// The seed of weights and inputs.
+const SEED: u64 = 1;
+
+/// What was loaded.
+enum Engine {
+    Block(Model),
+    Network(Network),
+}
+
+/// A workload that gave the right numbers.
+pub struct Checked {
+    engine: Engine,
+    /// Its input on the host.
+    pub input: HostTensor,
+    /// Its input and output on the device.
+    pub buffers: Buffers,
+    /// What it was held against.
+    pub against: &'static str,
+    /// The largest error, as a share of the largest value.
+    pub largest_error: f64,
+}
+
+impl Checked {
+    /// Loads a workload and checks what it computes, on the way through the host and on the device alone.
+    pub fn load(gpu: &Gpu, workload: &Workload, options: &LoadOptions) -> Result<Self, CliError> {
+        let input = seeded::input(workload.input, SEED);
+        let mut worst = Worst { name: &workload.name, error: 0.0 };
+        let (mut engine, against) = match &workload.subject {
+            Subject::Block(spec) => {
+                let block = seeded::block(spec, SEED)?;
+                let mut model = Model::load(gpu, &[block], workload.input, options)?;
+                worst.check("the output", &model.reference(&input)?, &model.run(&input)?, model.tolerance())?;
+                (Engine::Block(model), "the reference")
+            }
+            Subject::Network(spec) => {
+                let network = network(gpu, spec, &input, options, &mut worst)?;
+                (Engine::Network(network), "the reference at 64x64, the other plan")
+            }
+        };
+        let buffers = Buffers::new(engine.executor(), &input)?;
+        timing::run(gpu, &buffers.bind(engine.executor())?)?;
+        let (expected, found) = (engine.executor_mut().run(&input)?, buffers.download(engine.executor())?);
+        worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
+        Ok(Self { engine, input, buffers, against, largest_error: worst.error })
+    }
+
+    /// What runs.
+    pub fn executor(&self) -> &Executor {
+        self.engine.executor()
+    }
+
+    /// One inference from host array to host array.
+    pub fn run(&mut self) -> Result<HostTensor, Error> {
+        self.engine.executor_mut().run(&self.input)
+    }
+}
+
+impl Engine {
+    fn executor(&self) -> &Executor {
+        match self {
+            Self::Block(model) => model.executor(),
+            Self::Network(network) => network.executor(),
+        }
+    }
+
+    fn executor_mut(&mut self) -> &mut Executor {
+        match self {
+            Self::Block(model) => model.executor_mut(),
+            Self::Network(network) => network.executor_mut(),
+        }
+    }
+}
+
+/// A network, every tensor of which was right: against the reference at a small size, where that takes no minutes, and against
+/// the other plan, by the kernels that rank first, at its own.
+fn network(
+    gpu: &Gpu,
+    spec: &ResNet,
+    input: &HostTensor,
+    options: &LoadOptions,
+    worst: &mut Worst<'_>,
+) -> Result<Network, CliError> {
+    let weights = seeded::network(spec, SEED)?;
+    small(gpu, &weights, options, worst)?;
+    let mut network = Network::load(gpu, &weights, input.shape(), options)?;
+    let other = match options.plan {
+        PlanKind::Fused => PlanKind::Unfused,
+        PlanKind::Unfused => PlanKind::Fused,
+    };
+    let mut trusted =
+        Network::load(gpu, &weights, input.shape(), &LoadOptions { plan: other, ..LoadOptions::default() })?;
+    // Both are rounded, each as far as this from the truth.
+    let tolerance = Tolerance::relative(2.0 * network.tolerance().relative);
+    let found = network.run(input)?;
+    for ((name, expected), (_, found)) in trusted.run(input)?.iter().zip(&found) {
+        worst.check(name, expected, found, tolerance)?;
+    }
+    Ok(network)
+}
+
+/// Holds a network against the reference on a small image.
+fn small(gpu: &Gpu, weights: &NetworkWeights, options: &LoadOptions, worst: &mut Worst<'_>) -> Result<(), CliError> {
+    let channels = weights.spec().stem().in_channels;
+    let input = seeded::input(Shape::new(1, channels, SMALL, SMALL).map_err(Error::from)?, SEED);
+    let mut network = match Network::load(gpu, weights, input.shape(), options) {
+        // A kernel that was asked for may be one for larger images only.
+        Err(Error::Gpu(GpuError::NoSuchKernel { .. })) => {
+            let options = LoadOptions { kernels: KernelChoice::Ranked, ..options.clone() };
+            Network::load(gpu, weights, input.shape(), &options)?
+        }
+        loaded => loaded?,
+    };
+    let found = network.run(&input)?;
+    for ((name, expected), (_, found)) in network.reference(weights, &input)?.iter().zip(&found) {
+        worst.check(name, expected, found, network.tolerance())?;
+    }
+    Ok(())
+}
+
+/// The largest error of a workload so far.
+struct Worst<'a> {
+    name: &'a str,
+    error: f64,
+}
+
+impl Worst<'_> {
+    fn check(
+        &mut self,
+        tensor: &str,
+        expected: &HostTensor,
+        found: &HostTensor,
+        tolerance: Tolerance,
+    ) -> Result<(), CliError> {
+        let comparison = compare(expected, found, tolerance);
+        // Infinities would hide whatever is behind them.
+        if !comparison.passed() || !found.data().iter().all(|value| value.is_finite()) {
+            return Err(CliError::Wrong(format!("{}, {tensor}: {comparison}", self.name)));
+        }
+        self.error = self.error.max(comparison.relative_error());
+        Ok(())
+    }
+}
+
+/// How each workload is to be loaded. What is wrong with one is said before any is run. A kernel that was asked for is used in
+/// those that have a step for it, and there must be one.
+pub fn plan(
+    workloads: &[Workload],
+    capabilities: &Capabilities,
+    options: &LoadOptions,
+) -> Result<Vec<LoadOptions>, CliError> {
+    let ranked = LoadOptions { kernels: KernelChoice::Ranked, ..options.clone() };
+    let (mut all, mut missing) = (Vec::with_capacity(workloads.len()), None);
+    for workload in workloads {
+        match recorded(workload, capabilities, options) {
+            Err(Error::Gpu(error @ GpuError::NoSuchKernel { .. })) => {
+                recorded(workload, capabilities, &ranked)?;
+                missing = Some(error);
+                all.push(ranked.clone());
+            }
+            recorded => {
+                recorded?;
+                all.push(options.clone());
+            }
+        }
+    }
+    match missing {
+        Some(error) if all.iter().all(|options| *options == ranked) => Err(error.into()),
+        _ => Ok(all),
+    }
+}
+
+fn recorded(workload: &Workload, capabilities: &Capabilities, options: &LoadOptions) -> Result<Recording, Error> {
+    match &workload.subject {
+        Subject::Block(spec) => record(&[*spec], workload.input, capabilities, options),
+        Subject::Network(spec) => record_network(spec, workload.input, capabilities, options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_numbers_end_the_program_with_1() -> Result<(), Error> {
+        let tensor = |values: [f32; 2]| Ok::<_, Error>(HostTensor::new(Shape::new(1, 1, 1, 2)?, values.to_vec())?);
+        let expected = tensor([1.0, 2.0])?;
+        let mut worst = Worst { name: "w1", error: 0.0 };
+        let mut check = |found| worst.check("the output", &expected, &found, Tolerance::relative(1e-3));
+        assert!(check(tensor([1.0, 2.001])?).is_ok());
+        for wrong in [[1.0, 2.1], [1.0, f32::NAN], [f32::INFINITY, 2.0]] {
+            let error = check(tensor(wrong)?).err();
+            assert!(
+                matches!(&error, Some(error @ CliError::Wrong(text)) if error.exit_code() == 1 && text.starts_with("w1"))
+            );
+        }
+        assert!(worst.error > 4e-4 && worst.error < 6e-4);
+        Ok(())
+    }
+}

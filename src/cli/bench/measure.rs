@@ -1,0 +1,203 @@
+//! Timing a workload: warmed up, then again and again until the medians are steady.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use wgpu_bottleneck::Gpu;
+use wgpu_bottleneck::gpu::{CeilingOptions, Timer};
+
+use super::super::error::CliError;
+use super::super::timing;
+use super::checked::Checked;
+
+/// How much time is spent.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Rounds that are not counted: at least two, and as many as fit into this. The first pay for the driver's compiling and
+    /// for memory that is touched first.
+    warm_up: Duration,
+    /// Counted rounds of a workload: no fewer,
+    fewest: usize,
+    /// no more,
+    most: usize,
+    /// and no more once they took this long.
+    limit: Duration,
+    /// What the ceilings take.
+    pub ceilings: CeilingOptions,
+}
+
+impl Effort {
+    /// To compare by.
+    pub fn full() -> Self {
+        let (warm_up, limit) = (Duration::from_millis(300), Duration::from_secs(8));
+        Self { warm_up, fewest: 7, most: 400, limit, ceilings: CeilingOptions::default() }
+    }
+
+    /// To look at.
+    pub fn quick() -> Self {
+        let (warm_up, limit) = (Duration::ZERO, Duration::from_millis(150));
+        Self { warm_up, fewest: 3, most: 40, limit, ceilings: CeilingOptions::quick() }
+    }
+}
+
+/// Rounds whose medians are compared with those of as many before.
+const WINDOW: usize = 10;
+/// The medians of two windows that are steady differ by no more than this share.
+const STEADY: f64 = 0.01;
+
+/// A tenth of the times are below the first, half below the second, nine tenths below the third.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Milliseconds.
+    pub p10_ms: f64,
+    /// Milliseconds.
+    pub p50_ms: f64,
+    /// Milliseconds.
+    pub p90_ms: f64,
+}
+
+impl Quantiles {
+    /// Of times in seconds, of which there is at least one.
+    fn of(seconds: &[f64]) -> Self {
+        let mut sorted = seconds.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        // The nearest rank.
+        let at = |share: f64| {
+            let rank = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+            sorted.get(rank).copied().unwrap_or_default() * 1e3
+        };
+        Self { p10_ms: at(0.1), p50_ms: at(0.5), p90_ms: at(0.9) }
+    }
+}
+
+/// The times of a workload.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// From host array to host array.
+    pub host: Quantiles,
+    /// Recording, submit and wait, with input and output staying on the device.
+    pub device: Quantiles,
+    /// The sum of the dispatches' GPU times.
+    pub gpu: Option<Quantiles>,
+    /// The median GPU time of each step, in milliseconds.
+    pub steps: Option<Vec<f64>>,
+    /// Rounds that were counted.
+    pub rounds: usize,
+    /// Whether the medians had come to rest when the time was up.
+    pub steady: bool,
+}
+
+/// What was measured, round by round, in seconds.
+#[derive(Debug, Default)]
+struct Rounds {
+    host: Vec<f64>,
+    device: Vec<f64>,
+    /// A list per round; none from the round on whose timestamps were no times.
+    steps: Option<Vec<Vec<f64>>>,
+}
+
+/// Times a workload. Each round takes each kind of time once, so that what else the machine does hits them alike.
+pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Times, CliError> {
+    let bound = checked.buffers.bind(checked.executor())?;
+    let timer = bound.timer()?;
+    let mut round = |rounds: &mut Rounds| -> Result<(), CliError> {
+        let start = Instant::now();
+        checked.run()?;
+        rounds.host.push(start.elapsed().as_secs_f64());
+        let run = timing::run(gpu, &bound)?;
+        rounds.device.push((run.record + run.complete).as_secs_f64());
+        rounds.time_steps(timer.as_ref())
+    };
+    let new = || Rounds { steps: timer.is_some().then(Vec::new), ..Rounds::default() };
+    let (mut cold, start) = (new(), Instant::now());
+    while cold.host.len() < 2 || start.elapsed() < effort.warm_up {
+        round(&mut cold)?;
+    }
+    let (mut rounds, start) = (new(), Instant::now());
+    while rounds.host.len() < effort.fewest
+        || (rounds.host.len() < effort.most && start.elapsed() < effort.limit && !rounds.steady())
+    {
+        round(&mut rounds)?;
+    }
+    Ok(rounds.times())
+}
+
+impl Rounds {
+    fn time_steps(&mut self, timer: Option<&Timer<'_>>) -> Result<(), CliError> {
+        if let (Some(timer), Some(steps)) = (timer, &mut self.steps) {
+            match timer.run()? {
+                Some(times) => steps.push(times.iter().map(Duration::as_secs_f64).collect()),
+                None => self.steps = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last rounds took as long as those before them.
+    fn steady(&self) -> bool {
+        let steady = |times: &[f64]| {
+            let Some(before) = times.len().checked_sub(2 * WINDOW) else { return false };
+            let (earlier, later) = times[before..].split_at(WINDOW);
+            let (earlier, later) = (Quantiles::of(earlier).p50_ms, Quantiles::of(later).p50_ms);
+            (earlier - later).abs() <= STEADY * later
+        };
+        steady(&self.host) && steady(&self.device)
+    }
+
+    /// Of the rounds that were steady, or of all.
+    fn times(&self) -> Times {
+        let steady = self.steady();
+        let first = if steady { self.host.len() - 2 * WINDOW } else { 0 };
+        let steps = self.steps.as_ref().map(|steps| &steps[first..]);
+        let sums: Option<Vec<f64>> = steps.map(|rounds| rounds.iter().map(|steps| steps.iter().sum()).collect());
+        Times {
+            host: Quantiles::of(&self.host[first..]),
+            device: Quantiles::of(&self.device[first..]),
+            gpu: sums.map(|sums| Quantiles::of(&sums)),
+            steps: steps.map(medians),
+            rounds: self.host.len() - first,
+            steady,
+        }
+    }
+}
+
+/// The median of each step over the rounds, in milliseconds.
+fn medians(rounds: &[Vec<f64>]) -> Vec<f64> {
+    let count = rounds.first().map_or(0, Vec::len);
+    let of_step = |step: usize| rounds.iter().filter_map(|steps| steps.get(step).copied()).collect::<Vec<_>>();
+    (0..count).map(|step| Quantiles::of(&of_step(step)).p50_ms).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_ranks() {
+        let seconds: Vec<f64> = (0..=10).rev().map(f64::from).collect();
+        assert_eq!(Quantiles::of(&seconds), Quantiles { p10_ms: 1e3, p50_ms: 5e3, p90_ms: 9e3 });
+        assert_eq!(Quantiles::of(&[2.0]), Quantiles { p10_ms: 2e3, p50_ms: 2e3, p90_ms: 2e3 });
+    }
+
+    #[test]
+    fn a_drift_is_not_steady() {
+        let rounds = |host: Vec<f64>| Rounds { device: vec![1.0; host.len()], host, steps: None };
+        assert!(rounds(vec![1.0; 20]).steady() && !rounds(vec![1.0; 19]).steady());
+        let drift = rounds((0..40).map(|round| 2.0 - 0.01 * f64::from(round)).collect());
+        assert!(!drift.steady() && drift.times().rounds == 40);
+        let settled = rounds([vec![9.0; 30], vec![1.0; 20]].concat());
+        assert!(settled.steady() && settled.times().host.p90_ms == 1e3 && settled.times().rounds == 20);
+    }
+
+    #[test]
+    fn steps_have_medians_of_their_own() {
+        let rounds = Rounds {
+            host: vec![1.0; 3],
+            device: vec![1.0; 3],
+            steps: Some(vec![vec![1.0, 6.0], vec![2.0, 5.0], vec![3.0, 1.0]]),
+        };
+        let times = rounds.times();
+        assert_eq!(times.steps, Some(vec![2e3, 5e3]));
+        assert_eq!(times.gpu.map(|gpu| gpu.p50_ms), Some(7e3));
+    }
+}
