@@ -1,5 +1,7 @@
 //! The program as its users run it: exit codes, files, and the two lines that say what is wrong.
 
+#[path = "cli/bench.rs"]
+mod bench;
 mod common;
 #[path = "cli/embed/mod.rs"]
 mod embed;

@@ -1,0 +1,182 @@
+//! `bottleneck bench`: what it prints, what it compares, what it refuses.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::common::Outcome;
+use crate::program::{Folder, Result, bottleneck, complaint, run, stderr, text};
+
+/// A block that takes no time.
+const SMALL: [&str; 9] = ["bench", "--quick", "--block", "--inplanes", "16", "--planes", "4", "--size", "6x5"];
+
+fn bench(args: &[&str]) -> Result<Output> {
+    run(bottleneck().args(args))
+}
+
+/// The report of a small block with more arguments.
+fn report(args: &[&str]) -> Result<Value> {
+    let output = bench(&[&SMALL[..], &["--json"], args].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[test]
+fn json_has_every_number() -> Outcome {
+    let report = report(&["--batch", "1,3"])?;
+    assert_eq!(report["schema"], "wgpu-bottleneck bench 1");
+    assert!(report["device"]["name"].is_string() && report["quick"] == true, "{report:#}");
+    let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0 && number.is_finite());
+    for ceiling in ["fma_gflops", "copy_gbps", "empty_dispatch_us"] {
+        assert!(positive(&report["ceilings"][ceiling]), "{ceiling}: {report:#}");
+    }
+    let workloads = report["workloads"].as_array().ok_or("no list")?;
+    assert_eq!(workloads.len(), 2);
+    for (workload, (name, batch)) in workloads.iter().zip([("block", 1), ("block_b3", 3)]) {
+        assert_eq!((&workload["name"], &workload["input"]), (&json!(name), &json!([batch, 16, 6, 5])));
+        // Three convolutions: 16 to 4, 4 to 4 by 3x3, 4 to 16, on 30 pixels.
+        assert_eq!(workload["flops"], 2 * 30 * batch * (16 * 4 + 9 * 4 * 4 + 4 * 16));
+        for number in ["bytes", "intensity", "median_ms", "device_ms", "gflops", "gbps", "share_of_roof"] {
+            assert!(positive(&workload[number]), "{number}: {workload:#}");
+        }
+        let steps = workload["steps"].as_array().ok_or("no steps")?;
+        let names: Vec<&Value> = steps.iter().map(|step| &step["name"]).collect();
+        assert_eq!(names, ["block0.conv1", "block0.conv2", "block0.conv3"]);
+        assert_eq!(workload["blocks"][0]["name"], "block0");
+        assert_eq!(report["timestamps"].is_null(), workload["gpu_ms"].is_null(), "{report:#}");
+        if !workload["gpu_ms"].is_null() {
+            assert!(positive(&workload["gpu_ms"]) && steps.iter().all(|step| positive(&step["gpu_ms"])));
+        }
+        assert!(workload["largest_error"].as_f64().is_some_and(|error| error < 1e-5), "{workload:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn tables_and_csv_are_printed() -> Outcome {
+    let output = bench(&[&SMALL[..], &["--steps", "--plan", "unfused"]].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = text(&output.stdout);
+    for part in ["device ", "ceilings ", "of roof", "Bottleneck 16 -> 16, width 4", "block0.bn1", "batchnorm_relu"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let output = bench(&[&SMALL[..], &["--csv"]].concat())?;
+    let said = text(&output.stdout);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("workload,what,n,c,h,w,flops,bytes,"), "{said}");
+    assert!(lines[1].starts_with("block,\"Bottleneck 16 -> 16, width 4\",1,16,6,5,"), "{said}");
+    Ok(())
+}
+
+/// A network is checked twice and timed: the stem, each block and the head have times of their own.
+#[test]
+fn networks_are_measured() -> Outcome {
+    let output = bench(&["bench", "--quick", "--json", "--model", "resnet18", "--size", "32"])?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let workload = &report["workloads"][0];
+    assert_eq!((&workload["name"], &workload["what"]), (&json!("resnet18"), &json!("resnet18")));
+    let blocks = workload["blocks"].as_array().ok_or("no blocks")?;
+    let names: Vec<&str> = blocks.iter().filter_map(|block| block["name"].as_str()).collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!((names[0], names[1], names[8], names[9]), ("conv1", "layer1.0", "layer4.1", "avgpool"));
+    Ok(())
+}
+
+/// A file for `--compare`.
+fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
+    std::fs::write(folder.path(name), value.to_string())?;
+    Ok(folder.path(name).display().to_string())
+}
+
+#[test]
+fn reports_are_compared() -> Outcome {
+    let (folder, mut report) = (Folder::with(b"", b"")?, report(&[])?);
+    let times = |report: &mut Value, ms: f64| {
+        for kind in ["host", "device", "gpu"] {
+            report["workloads"][0][kind] = json!({ "p10_ms": 0.9 * ms, "p50_ms": ms, "p90_ms": 1.1 * ms });
+        }
+    };
+    times(&mut report, 3.0);
+    let a = write(&folder, "a", &report)?;
+    times(&mut report, 2.0);
+    let b = write(&folder, "b", &report)?;
+    let output = bench(&["bench", "--compare", &a, &b])?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = text(&output.stdout);
+    let line = said.lines().find(|line| line.trim_start().starts_with("block ")).ok_or("no line")?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["block", "host", "3.000", "2.000", "1.50", "1.23", "1.83", "faster"]);
+    for (files, verdict) in [([&b, &a], "slower"), ([&a, &a], "within noise")] {
+        let output = bench(&["bench", "--json", "--compare", files[0], files[1]])?;
+        let compared: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(compared["workloads"][0]["gpu"]["b_is"], verdict, "{compared:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() -> Outcome {
+    let (folder, report) = (Folder::with(b"", b"")?, report(&[])?);
+    let good = write(&folder, "good", &report)?;
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut other = report.clone();
+        change(&mut other);
+        other
+    };
+    let cases: [(Value, &str); 8] = [
+        (json!([1]), "no schema"),
+        (changed(&|report| report["schema"] = json!("wgpu-bottleneck bench 9")), "bench 9"),
+        (changed(&|report| report["workloads"][0]["host"] = Value::Null), "invalid type"),
+        (changed(&|report| report["workloads"][0]["host"]["p50_ms"] = json!(-1.0)), "the times of block"),
+        (changed(&|report| report["workloads"][0]["name"] = json!("w1")), "only the second has w1"),
+        (changed(&|report| report["workloads"][0]["input"][2] = json!(7)), "another workload"),
+        (changed(&|report| report["workloads"][0]["flops"] = json!(7)), "another workload"),
+        (changed(&|report| report["workloads"] = json!([])), "only the first has block"),
+    ];
+    for (value, said) in cases {
+        let other = write(&folder, "other", &value)?;
+        assert_eq!(complaint(&bench(&["bench", "--compare", &good, &other])?, 2, &[said]), None);
+    }
+    std::fs::write(folder.path("cut"), &report.to_string()[..200])?;
+    let (cut, nowhere) = (folder.path("cut").display().to_string(), folder.path("nowhere").display().to_string());
+    assert_eq!(complaint(&bench(&["bench", "--compare", &cut, &good])?, 2, &["not a report"]), None);
+    assert_eq!(complaint(&bench(&["bench", "--compare", &good, &nowhere])?, 2, &["nowhere"]), None);
+    Ok(())
+}
+
+#[test]
+fn wrong_arguments_are_refused() -> Outcome {
+    for (args, said) in [
+        (&["--model", "resnet51"][..], "resnet51"),
+        (&["--only", "w7"], "w7"),
+        (&["--size", "56"], "--size"),
+        (&["--model", "resnet18", "--size", "0x4"], "--size"),
+        (&["--batch", "0"], "--batch"),
+        (&["--preset", "all"], "--preset"),
+        (&["--inplanes", "64"], "--block"),
+        (&["--block", "--inplanes", "64", "--planes", "16"], "--size"),
+        (&["--block", "--inplanes", "64", "--planes", "0", "--size", "4"], "planes"),
+        (
+            &["--block", "--inplanes", "64", "--planes", "16", "--size", "4", "--groups", "3", "--base-width", "1"],
+            "width",
+        ),
+        (&["--block", "--inplanes", "60000", "--planes", "16", "--size", "60000"], "bytes"),
+        (&["--only", "w1", "--kernel", "conv9x9"], "conv9x9"),
+        (&["--adapter", "no such adapter"], "no such adapter"),
+        (&["--json", "--csv"], "--csv"),
+        (&["--compare", "a"], "--compare"),
+        (&["--compare", "a", "b", "--quick"], "--quick"),
+    ] {
+        let output = bench(&[&["bench"], args].concat())?;
+        assert_eq!(complaint(&output, 2, &[said]), None, "{args:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_driver_is_a_failure_of_the_gpu() -> Outcome {
+    let nowhere = [("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")];
+    assert_eq!(complaint(&run(bottleneck().args(SMALL).envs(nowhere))?, 4, &["no adapter"]), None);
+    Ok(())
+}
