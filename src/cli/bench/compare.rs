@@ -1,5 +1,7 @@
 //! `bottleneck bench --compare`: two reports of the same workloads side by side.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -62,11 +64,11 @@ pub fn run(before: &Path, after: &Path, as_json: bool) -> Result<(), CliError> {
 /// A report out of its file.
 fn read(path: &Path) -> Result<Report, CliError> {
     let refused = |reason: String| CliError::NotAReport { path: path.to_owned(), reason };
-    let length = std::fs::metadata(path).map_err(|source| CliError::io(path, source))?.len();
-    if length > MOST_BYTES {
-        return Err(refused(format!("{length} bytes are too many for one")));
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    if read.map_err(|source| CliError::io(path, source))? as u64 > MOST_BYTES {
+        return Err(refused(format!("it is longer than {MOST_BYTES} bytes")));
     }
-    let bytes = std::fs::read(path).map_err(|source| CliError::io(path, source))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => {}
