@@ -4,6 +4,7 @@ mod args;
 mod checked;
 mod compare;
 mod measure;
+mod progress;
 mod report;
 mod text;
 mod workload;
@@ -13,6 +14,7 @@ use wgpu_bottleneck::{Gpu, LoadOptions};
 
 use self::checked::Checked;
 use self::measure::Effort;
+use self::progress::Progress;
 use self::report::{DeviceReport, Report, SCHEMA, WorkloadReport};
 use self::workload::Workload;
 use super::args::PlanArg;
@@ -45,11 +47,12 @@ fn measure_all(
     options: &[LoadOptions],
 ) -> Result<Report, CliError> {
     let effort = if args.quick { Effort::quick() } else { Effort::full() };
-    output::progress(&format!("{}: ceilings ...", gpu.describe()));
+    let progress = Progress::new(workloads.len());
+    progress.before("the device's ceilings");
     let ceilings = Ceilings::measure(gpu, &effort.ceilings)?;
     let mut measured = Vec::with_capacity(workloads.len());
     for (at, (workload, options)) in workloads.iter().zip(options).enumerate() {
-        output::progress(&format!("{} of {}: {}, {} ...", at + 1, workloads.len(), workload.name, workload.what));
+        progress.begin(at, &workload.name, &workload.what);
         let mut checked = Checked::load(gpu, workload, options)?;
         let times = measure::measure(gpu, &mut checked, &effort)?;
         measured.push(WorkloadReport::new(workload, &checked, &times, &ceilings));

@@ -1,0 +1,55 @@
+//! What is said while a bench is under way: a bar where stderr is a terminal, elsewhere a line per workload.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::super::output;
+
+/// The workloads of this run.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    workloads: usize,
+}
+
+impl Progress {
+    /// Of so many workloads.
+    pub fn new(workloads: usize) -> Self {
+        let bar = ProgressBar::new(workloads as u64);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {elapsed}, {msg}") {
+            bar.set_style(style);
+        }
+        if !bar.is_hidden() {
+            // So that the time goes on while a workload is under way.
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
+        output::keep_above(Some(bar.clone()));
+        Self { bar, workloads }
+    }
+
+    /// What goes before all workloads is under way.
+    pub fn before(&self, what: &str) {
+        self.say(what, format!("{what} ..."));
+    }
+
+    /// The workload of this index is under way.
+    pub fn begin(&self, index: usize, name: &str, what: &str) {
+        self.bar.set_position(index as u64);
+        self.say(name, format!("{} of {}: {name}, {what} ...", index + 1, self.workloads));
+    }
+
+    fn say(&self, message: &str, line: String) {
+        match self.bar.is_hidden() {
+            true => output::progress(&line),
+            false => self.bar.set_message(message.to_owned()),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        output::keep_above(None);
+        self.bar.finish_and_clear();
+    }
+}
