@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
-use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimestampKind, adapters};
+use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
@@ -315,8 +316,8 @@ fn errors_of_our_calls_never_reach_the_app() -> Outcome {
     Ok(())
 }
 
-/// Where a device has timestamps, each step gets a time, all of them fit into the run, and the numbers stay right.
-fn times_steps(name: &str, gpu: &Gpu) -> Outcome {
+/// Where a device has timestamps, each dispatch gets a time, all of them fit into the run, and the numbers stay right.
+fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
     let golden = golden("s2_odd_downsample")?;
     let model = model(gpu, &golden)?;
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
@@ -333,13 +334,19 @@ fn times_steps(name: &str, gpu: &Gpu) -> Outcome {
     };
     for _ in 0..3 {
         let start = Instant::now();
-        let Some(times) = timer.run()? else {
+        let TimedRun { recording, submit, wait, dispatches } = timer.run()?;
+        let wall = start.elapsed();
+        assert_eq!(recording.len(), model.recording().segments.len());
+        let on_cpu: Vec<Range<Duration>> = recording.into_iter().chain([submit, wait]).collect();
+        let ordered = |spans: &[Range<Duration>]| spans.iter().flat_map(|span| [span.start, span.end]).is_sorted();
+        assert!(ordered(&on_cpu) && on_cpu.iter().all(|span| span.end <= wall), "{name}: {on_cpu:?} of {wall:?}");
+        let Some(times) = dispatches else {
             common::loudly(&format!("SKIPPED on {name}: its timestamps are no times"));
             break;
         };
-        let (sum, wall) = (times.iter().sum::<Duration>(), start.elapsed());
-        assert_eq!(times.len(), model.recording().plan.steps.len());
-        assert!(!sum.is_zero() && sum <= wall, "{name}: {times:?} of {wall:?}");
+        assert_eq!(times.len(), model.recording().dispatch_count());
+        let sum: Duration = times.iter().map(|span| span.end - span.start).sum();
+        assert!(ordered(&times) && !sum.is_zero() && sum <= wall, "{name}: {times:?} of {wall:?}");
     }
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&output)?);
     let shape = golden.output.shape();
@@ -348,13 +355,13 @@ fn times_steps(name: &str, gpu: &Gpu) -> Outcome {
 }
 
 #[test]
-fn steps_are_timed_where_the_device_can() -> Outcome {
-    targets().iter().try_for_each(|target| times_steps(target.name, &target.gpu))
+fn dispatches_are_timed_where_the_device_can() -> Outcome {
+    targets().iter().try_for_each(|target| times_dispatches(target.name, &target.gpu))
 }
 
 /// As browsers are, and GPUs that render in tiles.
 #[test]
-fn steps_are_timed_without_timestamps_inside_passes() -> Outcome {
+fn dispatches_are_timed_without_timestamps_inside_passes() -> Outcome {
     let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
     let (features, required_limits) = required(&adapter);
     let required_features = features - wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
@@ -362,7 +369,7 @@ fn steps_are_timed_without_timestamps_inside_passes() -> Outcome {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let gpu = Gpu::from_wgpu(device, queue);
     assert_ne!(gpu.timestamps(), Some(TimestampKind::InsidePasses));
-    times_steps("a device that times passes", &gpu)
+    times_dispatches("a device that times passes", &gpu)
 }
 
 /// Numbers that a device can have: none is zero, and no more than a supercomputer's.

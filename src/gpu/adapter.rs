@@ -27,6 +27,28 @@ impl AdapterChoice {
     pub fn parse(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Named(text.to_owned()), Self::Index)
     }
+
+    /// The place of the adapter that is meant among these, which are sorted as [`adapters`] sorts them.
+    #[must_use]
+    pub fn pick(&self, adapters: &[AdapterInfo]) -> Option<usize> {
+        match self.or_from_env() {
+            Self::Best => (!adapters.is_empty()).then_some(0),
+            Self::Index(index) => (index < adapters.len()).then_some(index),
+            Self::Named(name) => {
+                let name = name.to_lowercase();
+                adapters.iter().position(|info| describe(info).to_lowercase().contains(&name))
+            }
+        }
+    }
+
+    /// What `WGPU_ADAPTER_NAME` names, where this leaves it open. Set but empty counts as not set, as for wgpu itself.
+    fn or_from_env(&self) -> Self {
+        let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
+        match (self, from_env) {
+            (Self::Best, Some(name)) => Self::Named(name),
+            _ => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for AdapterChoice {
@@ -67,25 +89,12 @@ pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
 /// [`GpuError::NoAdapter`] with what is there; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
     let adapters = adapters_async().await?;
-    let present = adapters.iter().map(|adapter| describe(&adapter.get_info())).collect();
-    // A variable that is set but empty counts as not set, as for wgpu itself.
-    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-    let wanted = match (choice, from_env) {
-        (AdapterChoice::Best, Some(name)) => AdapterChoice::Named(name),
-        _ => choice.clone(),
-    };
-    let mut adapters = adapters.into_iter();
-    let found = match &wanted {
-        AdapterChoice::Best => adapters.next(),
-        AdapterChoice::Index(index) => adapters.nth(*index),
-        AdapterChoice::Named(name) => {
-            let name = name.to_lowercase();
-            adapters.find(|adapter| describe(&adapter.get_info()).to_lowercase().contains(&name))
-        }
-    };
+    let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
+    let found = choice.pick(&infos).and_then(|index| adapters.into_iter().nth(index));
     let of = std::env::var("WGPU_BACKEND").ok().filter(|backend| !backend.is_empty());
     let of = of.map_or_else(String::new, |backend| format!(" of WGPU_BACKEND={backend}"));
-    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{wanted}{of}"), present })
+    let present = || infos.iter().map(describe).collect();
+    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{}{of}", choice.or_from_env()), present: present() })
 }
 
 /// One line for people: name, backend, kind, driver.
@@ -205,6 +214,11 @@ mod tests {
         let cpu_gl = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Gl);
         assert!(rank(&cpu, false) < rank(&swift, false) && rank(&swift, false) < rank(&cpu_gl, false));
         assert_eq!(AdapterChoice::parse("1"), AdapterChoice::Index(1));
+        let all = [discrete, cpu, gl];
+        let picked = |choice: AdapterChoice| choice.pick(&all);
+        assert_eq!(picked(AdapterChoice::Named("LLVM".to_owned())), Some(1));
+        assert_eq!(picked(AdapterChoice::Named("(gl,".to_owned())), Some(2));
+        assert_eq!((picked(AdapterChoice::Index(2)), picked(AdapterChoice::Index(3))), (Some(2), None));
         assert_eq!(AdapterChoice::parse("llvm"), AdapterChoice::Named("llvm".to_owned()));
     }
 }

@@ -19,4 +19,4 @@ pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;
 pub use memory::Memory;
 pub use preprocess::{Preprocessor, Source};
-pub use timestamps::{Timer, TimestampKind};
+pub use timestamps::{TimedRun, Timer, TimestampKind};

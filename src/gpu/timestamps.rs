@@ -1,19 +1,21 @@
-//! GPU time per step, by timestamp queries.
+//! GPU time per dispatch, by timestamp queries.
 //!
 //! Around every dispatch stands a pair of timestamps. Where the device can write them inside a pass, the passes are those of an
 //! ordinary run; elsewhere each dispatch gets a pass of its own. What a driver writes is not believed blindly: a zero, a
 //! time that runs backwards or a sum of nothing is no time at all.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use wgpu::{
-    Buffer, BufferUsages, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor, ComputePassTimestampWrites,
-    Features, QUERY_SET_MAX_QUERIES, QUERY_SIZE, QuerySet, QuerySetDescriptor, QueryType,
+    Buffer, BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
+    ComputePassTimestampWrites, Features, QUERY_SET_MAX_QUERIES, QUERY_SIZE, QuerySet, QuerySetDescriptor, QueryType,
 };
 
 use super::Gpu;
 use super::executor::Bound;
 use crate::error::Result;
+use crate::plan::Segment;
 
 /// How a device tells GPU times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,20 @@ impl Gpu {
     }
 }
 
+/// A run with timestamps: what the CPU did when, and what the GPU did when. Each has a clock of its own, and nothing says how
+/// the two lie to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedRun {
+    /// The recording of each segment on the CPU, since the first began.
+    pub recording: Vec<Range<Duration>>,
+    /// Handing all command buffers to the queue, on the same clock.
+    pub submit: Range<Duration>,
+    /// Waiting for the work to be done, on the same clock.
+    pub wait: Range<Duration>,
+    /// Each dispatch on the GPU, since the first began; `None` when the driver's timestamps cannot be times.
+    pub dispatches: Option<Vec<Range<Duration>>>,
+}
+
 /// Runs what is bound with timestamps around every dispatch. Made by [`Bound::timer`].
 #[derive(Debug)]
 pub struct Timer<'a> {
@@ -65,7 +81,7 @@ pub struct Timer<'a> {
 const PAIR: u32 = 2;
 
 impl Bound {
-    /// What tells the GPU time of each step; `None` where the device has no timestamps.
+    /// What tells the GPU time of each dispatch; `None` where the device has no timestamps.
     ///
     /// # Errors
     /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory), or what the device reported.
@@ -96,41 +112,60 @@ impl Timer<'_> {
         self.kind
     }
 
-    /// Runs everything once, in one submit, and waits. Returns the GPU time of each step of the recording, in order; `None`
-    /// when the driver's timestamps cannot be times. The first run of a device may be slower than those after it.
+    /// Runs everything once, as an ordinary run does: a command buffer per segment, all of them in one submit. Waits for it. The
+    /// first run of a device may be slower than those after it.
     ///
     /// # Errors
     /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported.
-    pub fn run(&self) -> Result<Option<Vec<Duration>>> {
-        let inner = &self.bound.ready.gpu.inner;
-        inner.monitor.guarded(&inner.device, "running with timestamps", || {
-            let descriptor = CommandEncoderDescriptor { label: Some("timed run") };
-            let mut encoder = inner.device.create_command_encoder(&descriptor);
-            self.encode(&mut encoder);
+    pub fn run(&self) -> Result<TimedRun> {
+        let (gpu, start) = (&self.bound.ready.gpu, Instant::now());
+        let inner = &gpu.inner;
+        let mut recording = Vec::new();
+        let submit = inner.monitor.guarded(&inner.device, "running with timestamps", || {
+            let mut commands = self.record(|since| recording.push(since - start..start.elapsed()));
+            commands.push(self.resolve());
+            let begun = start.elapsed();
+            inner.queue.submit(commands);
+            begun..start.elapsed()
+        })?;
+        gpu.wait()?;
+        let wait = submit.end..start.elapsed();
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.download(&self.resolved)?);
+        Ok(TimedRun { recording, submit, wait, dispatches: spans(&ticks, self.period) })
+    }
+
+    /// A command buffer per segment. `done` is called after each, with the time at which it was begun.
+    fn record(&self, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
+        let mut at = 0;
+        let segment = |segment: &Segment| {
+            let start = Instant::now();
+            let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
+            let commands = self.commands("timed segment", |encoder| match self.kind {
+                TimestampKind::InsidePasses => self.encode_pass(encoder, at, count),
+                TimestampKind::PassPerDispatch => (at..at + count).for_each(|at| self.encode_dispatch(encoder, at)),
+            });
+            at += count;
+            done(start);
+            commands
+        };
+        self.bound.ready.recording.segments.iter().map(segment).collect()
+    }
+
+    /// What puts the timestamps into a buffer.
+    fn resolve(&self) -> CommandBuffer {
+        self.commands("timestamps", |encoder| {
             for (set, index) in self.sets.iter().zip(0..) {
                 let offset = index * u64::from(QUERY_SET_MAX_QUERIES) * u64::from(QUERY_SIZE);
                 encoder.resolve_query_set(set, 0..set.count(), &self.resolved, offset);
             }
-            inner.queue.submit([encoder.finish()]);
-        })?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&self.bound.ready.gpu.download(&self.resolved)?);
-        let recording = &self.bound.ready.recording;
-        let dispatches: Vec<usize> = recording.steps().map(|step| step.dispatches.len()).collect();
-        Ok(durations(&ticks, self.period, &dispatches))
+        })
     }
 
-    fn encode(&self, encoder: &mut CommandEncoder) {
-        let mut at = 0;
-        for segment in &self.bound.ready.recording.segments {
-            let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
-            match self.kind {
-                TimestampKind::InsidePasses => self.encode_pass(encoder, at, count),
-                TimestampKind::PassPerDispatch => {
-                    (at..at + count).for_each(|at| self.encode_dispatch(encoder, at));
-                }
-            }
-            at += count;
-        }
+    fn commands(&self, label: &str, encode: impl FnOnce(&mut CommandEncoder)) -> CommandBuffer {
+        let descriptor = CommandEncoderDescriptor { label: Some(label) };
+        let mut encoder = self.bound.ready.gpu.inner.device.create_command_encoder(&descriptor);
+        encode(&mut encoder);
+        encoder.finish()
     }
 
     /// So many dispatches as one pass.
@@ -163,18 +198,16 @@ impl Timer<'_> {
     }
 }
 
-/// The time of each step from the ticks before and after each dispatch; `None` for ticks that are not times.
-fn durations(ticks: &[u64], period: f64, dispatches: &[usize]) -> Option<Vec<Duration>> {
-    let believable = period > 0.0 && period.is_finite() && ticks.first() != Some(&0) && ticks.is_sorted();
-    let mut pairs = ticks.chunks_exact(PAIR as usize);
-    if !believable || pairs.clone().all(|pair| pair[0] == pair[1]) {
+/// From the ticks before and after each dispatch to times since the first; `None` for ticks that are not times.
+fn spans(ticks: &[u64], period: f64) -> Option<Vec<Range<Duration>>> {
+    let first = *ticks.first()?;
+    let believable = period > 0.0 && period.is_finite() && first != 0 && ticks.is_sorted();
+    let pairs = || ticks.chunks_exact(PAIR as usize);
+    if !believable || pairs().all(|pair| pair[0] == pair[1]) {
         return None;
     }
-    let step = |&count: &usize| {
-        let passed: u64 = pairs.by_ref().take(count).map(|pair| pair[1] - pair[0]).sum();
-        Duration::try_from_secs_f64(passed as f64 * period / 1e9).ok()
-    };
-    dispatches.iter().map(step).collect()
+    let since = |tick: u64| Duration::try_from_secs_f64((tick - first) as f64 * period / 1e9).ok();
+    pairs().map(|pair| Some(since(pair[0])?..since(pair[1])?)).collect()
 }
 
 #[cfg(test)]
@@ -182,23 +215,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_become_the_times_of_steps() {
-        let nanos = |times: &[u64]| Some(times.iter().map(|&time| Duration::from_nanos(time)).collect::<Vec<_>>());
-        assert_eq!(durations(&[10, 12, 15, 19, 19, 19], 2.0, &[1, 1, 1]), nanos(&[4, 8, 0]));
-        assert_eq!(durations(&[10, 12, 15, 19, 20, 21], 1.0, &[2, 1]), nanos(&[6, 1]));
+    fn ticks_become_times_since_the_first() {
+        let nanos = |spans: &[[u64; 2]]| {
+            let span = |[start, end]: &[u64; 2]| Duration::from_nanos(*start)..Duration::from_nanos(*end);
+            Some(spans.iter().map(span).collect::<Vec<_>>())
+        };
+        assert_eq!(spans(&[10, 12, 15, 19, 19, 19], 2.0), nanos(&[[0, 4], [10, 18], [18, 18]]));
+        assert_eq!(spans(&[10, 12, 15, 19], 1.0), nanos(&[[0, 2], [5, 9]]));
     }
 
     #[test]
     fn nonsense_is_no_time() {
-        let one = |ticks: &[u64], period| durations(ticks, period, &vec![1; ticks.len() / 2]);
-        assert_eq!(one(&[0, 0, 0, 0], 1.0), None);
-        assert_eq!(one(&[0, 5], 1.0), None);
-        assert_eq!(one(&[7, 7, 9, 9], 1.0), None);
-        assert_eq!(one(&[10, 12, 11, 13], 1.0), None);
-        assert_eq!(one(&[10, 9], 1.0), None);
-        assert_eq!(one(&[10, 12], 0.0), None);
-        assert_eq!(one(&[10, 12], f64::NAN), None);
-        assert_eq!(one(&[1, u64::MAX], f64::MAX), None);
-        assert_eq!(one(&[], 1.0), None);
+        assert_eq!(spans(&[0, 0, 0, 0], 1.0), None);
+        assert_eq!(spans(&[0, 5], 1.0), None);
+        assert_eq!(spans(&[7, 7, 9, 9], 1.0), None);
+        assert_eq!(spans(&[10, 12, 11, 13], 1.0), None);
+        assert_eq!(spans(&[10, 9], 1.0), None);
+        assert_eq!(spans(&[10, 12], 0.0), None);
+        assert_eq!(spans(&[10, 12], f64::NAN), None);
+        assert_eq!(spans(&[1, u64::MAX], f64::MAX), None);
+        assert_eq!(spans(&[], 1.0), None);
     }
 }

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::common::Outcome;
+use crate::common::{Outcome, loudly};
 use crate::program::{Folder, Result, bottleneck, complaint, run, stderr, text};
 
 /// A block that takes no time.
@@ -39,13 +39,20 @@ fn json_has_every_number() -> Outcome {
         for number in ["bytes", "intensity", "median_ms", "device_ms", "gflops", "gbps", "share_of_roof"] {
             assert!(positive(&workload[number]), "{number}: {workload:#}");
         }
-        let steps = workload["steps"].as_array().ok_or("no steps")?;
+        let block = &workload["blocks"][0];
+        let steps = block["steps"].as_array().ok_or("no steps")?;
         let names: Vec<&Value> = steps.iter().map(|step| &step["name"]).collect();
-        assert_eq!(names, ["block0.conv1", "block0.conv2", "block0.conv3"]);
-        assert_eq!(workload["blocks"][0]["name"], "block0");
+        assert_eq!(
+            (&block["name"], &names[..]),
+            (&json!("block0"), &[&json!("block0.conv1"), &json!("block0.conv2"), &json!("block0.conv3")][..])
+        );
+        assert_eq!(workload["flops"], block["flops"]);
+        let dispatches: Vec<&Value> = steps.iter().flat_map(|step| step["dispatches"].as_array()).flatten().collect();
+        assert!(dispatches.len() >= 3 && dispatches.iter().all(|one| one["kernel"].is_string()), "{block:#}");
         assert_eq!(report["timestamps"].is_null(), workload["gpu_ms"].is_null(), "{report:#}");
         if !workload["gpu_ms"].is_null() {
-            assert!(positive(&workload["gpu_ms"]) && steps.iter().all(|step| positive(&step["gpu_ms"])));
+            let timed = [workload, block].into_iter().chain(steps).chain(dispatches);
+            assert!(timed.map(|timed| &timed["gpu_ms"]).all(positive), "{workload:#}");
         }
         assert!(workload["largest_error"].as_f64().is_some_and(|error| error < 1e-5), "{workload:#}");
     }
@@ -80,6 +87,55 @@ fn networks_are_measured() -> Outcome {
     let names: Vec<&str> = blocks.iter().filter_map(|block| block["name"].as_str()).collect();
     assert_eq!(names.len(), 10, "{names:?}");
     assert_eq!((names[0], names[1], names[8], names[9]), ("conv1", "layer1.0", "layer4.1", "avgpool"));
+    Ok(())
+}
+
+/// Each backend that is there, side by side; the one named first is device 1.
+#[test]
+fn devices_stand_side_by_side() -> Outcome {
+    let listed: Value = serde_json::from_slice(&run(bottleneck().args(["devices", "--json"]))?.stdout)?;
+    let listed = listed.as_array().ok_or("no list")?;
+    let output = bench(&[&SMALL[..], &["--json", "--adapter", "all"]].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let reports: Value = serde_json::from_slice(&output.stdout)?;
+    let reports = reports.as_array().ok_or("no list")?;
+    let of = |device: &Value| (device["name"].clone(), device["backend"].clone());
+    let measured: Vec<_> = reports.iter().map(|report| of(&report["device"])).collect();
+    assert_eq!(measured, listed.iter().map(of).collect::<Vec<_>>());
+    assert!(reports.iter().all(|report| report["workloads"][0]["name"] == "block"), "{reports:#?}");
+
+    let folder = Folder::with(b"", b"")?;
+    let all = write(&folder, "all", &reports.as_slice().into())?;
+    let output = bench(&["bench", "--compare", &all, &all])?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().filter(|line| line.starts_with("A  ")).count(), reports.len(), "{said}");
+    let fewer = write(&folder, "fewer", &reports[1..].into())?;
+    let (no, yes) = (bench(&["bench", "--compare", &all, &fewer])?, reports.len() == 1);
+    assert!(yes || complaint(&no, 2, &["only the first has"]).is_none(), "{}", stderr(&no));
+    let none = write(&folder, "none", &json!([]))?;
+    assert_eq!(complaint(&bench(&["bench", "--compare", &none, &all])?, 2, &["empty"]), None);
+
+    let backends: Vec<&str> = listed.iter().filter_map(|device| device["backend"].as_str()).collect();
+    let (Some(first), Some(last)) = (backends.first(), backends.last()) else { return Err("no device".into()) };
+    if first == last {
+        loudly("SKIPPED: backends side by side, as there is only one");
+        return Ok(());
+    }
+    let wanted = format!("{last},{first}");
+    let output = bench(&[&SMALL[..], &["--backend", &wanted, "--steps"]].concat())?;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let heading = |number: usize, backend: &str| {
+        said.lines()
+            .any(|line| line.starts_with(&format!("device {number} ")) && line.contains(&format!("({backend}, ")))
+    };
+    assert!(heading(1, last) && heading(2, first) && said.contains("block on device 2"), "{said}");
+    // One that is asked for has to be there.
+    let missing =
+        ["vulkan", "metal", "dx12", "gl"].into_iter().find(|name| !backends.contains(name)).ok_or("all are there")?;
+    let output = bench(&[&SMALL[..], &["--backend", &format!("{first},{missing}")]].concat())?;
+    assert_eq!(complaint(&output, 2, &[&format!("of backend {missing}")]), None);
     Ok(())
 }
 
@@ -167,6 +223,8 @@ fn wrong_arguments_are_refused() -> Outcome {
         (&["--json", "--csv"], "--csv"),
         (&["--compare", "a"], "--compare"),
         (&["--compare", "a", "b", "--quick"], "--quick"),
+        (&["--compare", "a", "b", "--backend", "gl"], "--backend"),
+        (&["--backend", "cuda"], "--backend"),
     ] {
         let output = bench(&[&["bench"], args].concat())?;
         assert_eq!(complaint(&output, 2, &[said]), None, "{args:?}");

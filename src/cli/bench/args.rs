@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
+use wgpu_bottleneck::wgpu::Backend;
 use wgpu_bottleneck::{Bottleneck, Error};
 
 use super::super::args::EngineArgs;
@@ -18,12 +19,37 @@ pub enum PresetArg {
     Family,
 }
 
+/// An API to reach devices by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendArg {
+    /// Vulkan.
+    Vulkan,
+    /// Metal.
+    Metal,
+    /// DirectX 12.
+    Dx12,
+    /// OpenGL.
+    Gl,
+}
+
+impl From<BackendArg> for Backend {
+    fn from(backend: BackendArg) -> Self {
+        match backend {
+            BackendArg::Vulkan => Self::Vulkan,
+            BackendArg::Metal => Self::Metal,
+            BackendArg::Dx12 => Self::Dx12,
+            BackendArg::Gl => Self::Gl,
+        }
+    }
+}
+
 /// `bottleneck bench`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Weights and inputs are seeded, the same in every run. Before any time is taken, every workload's numbers \
     are checked: a block's against the reference (f64 on the CPU), a network's against the reference at 64x64 and against \
-    the other plan at its own size. Wrong numbers are exit code 1, and no time is printed."
+    the other plan at its own size. Wrong numbers are exit code 1, and no time is printed.\n\
+    --adapter all measures every adapter, each workload on one after the other; --json is then a list of reports."
 )]
 pub struct BenchArgs {
     /// Workloads that belong together; peers-check where nothing else is asked for.
@@ -45,9 +71,12 @@ pub struct BenchArgs {
     /// Only the workloads whose name contains this.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub only: Option<String>,
-    /// How they are run.
+    /// How they are run; --adapter all: on every adapter there is, side by side.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// On the best adapter of each of these, side by side; with --adapter on the one that fits it, with --adapter all on all.
+    #[arg(long, value_enum, value_name = "B,B", value_delimiter = ',', num_args = 1)]
+    pub backend: Vec<BackendArg>,
     /// Spend little time: to see that it works, not to compare.
     #[arg(long)]
     pub quick: bool,
@@ -62,7 +91,8 @@ pub struct BenchArgs {
     pub csv: bool,
     /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
-        conflicts_with_all = ["preset", "model", "block", "only", "quick", "steps", "adapter", "kernel", "csv"])]
+        conflicts_with_all = ["preset", "model", "block", "only", "quick", "steps", "adapter", "backend",
+            "kernel", "csv"])]
     pub compare: Vec<PathBuf>,
 }
 

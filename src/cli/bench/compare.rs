@@ -47,22 +47,28 @@ impl Ratio {
 /// Runs the command.
 pub fn run(before: &Path, after: &Path, as_json: bool) -> Result<(), CliError> {
     let (a, b) = (read(before)?, read(after)?);
-    let pairs = pair(&a, &b).map_err(|reason| CliError::NotComparable {
-        before: before.to_owned(),
-        after: after.to_owned(),
-        reason,
-    })?;
-    if a.quick || b.quick {
+    let refused = |reason| CliError::NotComparable { before: before.to_owned(), after: after.to_owned(), reason };
+    let mut compared = Vec::new();
+    for (a, b) in devices(&a, &b).map_err(refused)? {
+        compared.push((a, b, pair(a, b).map_err(refused)?));
+    }
+    if compared.iter().any(|(a, b, _)| a.quick || b.quick) {
         output::progress("warning: a report of --quick: its times are no more than a first look");
     }
     match as_json {
-        true => output::json(&comparison_json(&a, &b, &pairs)),
-        false => output::print(&comparison_text(&a, &b, &pairs)),
+        true => {
+            let mut all: Vec<Value> = compared.iter().map(|(a, b, pairs)| comparison_json(a, b, pairs)).collect();
+            output::json(&if all.len() == 1 { all.remove(0) } else { all.into() })
+        }
+        false => {
+            let texts: Vec<String> = compared.iter().map(|(a, b, pairs)| comparison_text(a, b, pairs)).collect();
+            output::print(&texts.join("\n"))
+        }
     }
 }
 
-/// A report out of its file.
-fn read(path: &Path) -> Result<Report, CliError> {
+/// The reports in a file.
+fn read(path: &Path) -> Result<Vec<Report>, CliError> {
     let refused = |reason: String| CliError::NotAReport { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
@@ -70,15 +76,43 @@ fn read(path: &Path) -> Result<Report, CliError> {
         return Err(refused(format!("it is longer than {MOST_BYTES} bytes")));
     }
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
+    match value {
+        Value::Array(values) if values.is_empty() => Err(refused("it is an empty list".to_owned())),
+        Value::Array(values) => values.into_iter().map(|value| report(value).map_err(refused)).collect(),
+        value => Ok(vec![report(value).map_err(refused)?]),
+    }
+}
+
+/// A report, or why it is none.
+fn report(value: Value) -> Result<Report, String> {
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => {}
-        Some(other) => return Err(refused(format!("its schema is {other:?}, expected {SCHEMA:?}"))),
-        None => return Err(refused(format!("it has no schema, expected {SCHEMA:?}"))),
+        Some(other) => return Err(format!("its schema is {other:?}, expected {SCHEMA:?}")),
+        None => return Err(format!("it has no schema, expected {SCHEMA:?}")),
     }
-    let report: Report = serde_json::from_value(value).map_err(|error| refused(error.to_string()))?;
+    let report: Report = serde_json::from_value(value).map_err(|error| error.to_string())?;
     match report.workloads.iter().find(|workload| !possible(workload)) {
-        Some(workload) => Err(refused(format!("the times of {} are none", workload.name))),
+        Some(workload) => Err(format!("the times of {} are none", workload.name)),
         None => Ok(report),
+    }
+}
+
+/// The reports of one file with those of the other. Two single ones may be of different devices, which is a comparison of these.
+fn devices<'a>(a: &'a [Report], b: &'a [Report]) -> Result<Vec<(&'a Report, &'a Report)>, String> {
+    if let ([a], [b]) = (a, b) {
+        return Ok(vec![(a, b)]);
+    }
+    let mut left: Vec<&Report> = b.iter().collect();
+    let mut with = |a: &'a Report| -> Result<_, String> {
+        let name = a.device.short();
+        // Twins pair in order.
+        let at = left.iter().position(|b| b.device.short() == name).ok_or(format!("only the first has {name}"))?;
+        Ok((a, left.remove(at)))
+    };
+    let pairs = a.iter().map(&mut with).collect::<Result<_, String>>()?;
+    match left.first() {
+        Some(extra) => Err(format!("only the second has {}", extra.device.short())),
+        None => Ok(pairs),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Timing a workload: warmed up, then again and again until the medians are steady.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -79,8 +80,8 @@ pub struct Times {
     pub device: Quantiles,
     /// The sum of the dispatches' GPU times.
     pub gpu: Option<Quantiles>,
-    /// The median GPU time of each step, in milliseconds.
-    pub steps: Option<Vec<f64>>,
+    /// The GPU times of the dispatches, in seconds: a list per round.
+    dispatches: Option<Vec<Vec<f64>>>,
     /// Rounds that were counted.
     pub rounds: usize,
     /// Whether the medians had come to rest when the time was up.
@@ -92,8 +93,8 @@ pub struct Times {
 struct Rounds {
     host: Vec<f64>,
     device: Vec<f64>,
-    /// A list per round; none from the round on whose timestamps were no times.
-    steps: Option<Vec<Vec<f64>>>,
+    /// GPU times of the dispatches, a list per round; none from the round on whose timestamps were no times.
+    dispatches: Option<Vec<Vec<f64>>>,
 }
 
 /// Times a workload. Each round takes each kind of time once, so that what else the machine does hits them alike.
@@ -106,9 +107,9 @@ pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Time
         rounds.host.push(start.elapsed().as_secs_f64());
         let run = timing::run(gpu, &bound)?;
         rounds.device.push((run.record + run.complete).as_secs_f64());
-        rounds.time_steps(timer.as_ref())
+        rounds.time_dispatches(timer.as_ref())
     };
-    let new = || Rounds { steps: timer.is_some().then(Vec::new), ..Rounds::default() };
+    let new = || Rounds { dispatches: timer.is_some().then(Vec::new), ..Rounds::default() };
     let (mut cold, start) = (new(), Instant::now());
     while cold.host.len() < 2 || start.elapsed() < effort.warm_up {
         round(&mut cold)?;
@@ -123,11 +124,11 @@ pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Time
 }
 
 impl Rounds {
-    fn time_steps(&mut self, timer: Option<&Timer<'_>>) -> Result<(), CliError> {
-        if let (Some(timer), Some(steps)) = (timer, &mut self.steps) {
-            match timer.run()? {
-                Some(times) => steps.push(times.iter().map(Duration::as_secs_f64).collect()),
-                None => self.steps = None,
+    fn time_dispatches(&mut self, timer: Option<&Timer<'_>>) -> Result<(), CliError> {
+        if let (Some(timer), Some(rounds)) = (timer, &mut self.dispatches) {
+            match timer.run()?.dispatches {
+                Some(times) => rounds.push(times.iter().map(|time| (time.end - time.start).as_secs_f64()).collect()),
+                None => self.dispatches = None,
             }
         }
         Ok(())
@@ -145,27 +146,30 @@ impl Rounds {
     }
 
     /// Of the rounds that were steady, or of all.
-    fn times(&self) -> Times {
+    fn times(self) -> Times {
         let steady = self.steady();
         let first = if steady { self.host.len() - 2 * WINDOW } else { 0 };
-        let steps = self.steps.as_ref().map(|steps| &steps[first..]);
-        let sums: Option<Vec<f64>> = steps.map(|rounds| rounds.iter().map(|steps| steps.iter().sum()).collect());
+        let dispatches = self.dispatches.map(|mut rounds| rounds.split_off(first));
+        let sums =
+            dispatches.as_ref().map(|rounds| rounds.iter().map(|times| times.iter().sum()).collect::<Vec<f64>>());
         Times {
             host: Quantiles::of(&self.host[first..]),
             device: Quantiles::of(&self.device[first..]),
             gpu: sums.map(|sums| Quantiles::of(&sums)),
-            steps: steps.map(medians),
+            dispatches,
             rounds: self.host.len() - first,
             steady,
         }
     }
 }
 
-/// The median of each step over the rounds, in milliseconds.
-fn medians(rounds: &[Vec<f64>]) -> Vec<f64> {
-    let count = rounds.first().map_or(0, Vec::len);
-    let of_step = |step: usize| rounds.iter().filter_map(|steps| steps.get(step).copied()).collect::<Vec<_>>();
-    (0..count).map(|step| Quantiles::of(&of_step(step)).p50_ms).collect()
+impl Times {
+    /// The median GPU time of some of the dispatches together, in milliseconds.
+    pub fn gpu_ms(&self, dispatches: Range<usize>) -> Option<f64> {
+        let rounds = self.dispatches.as_ref()?;
+        let sums = rounds.iter().map(|times| times.get(dispatches.clone()).map(|times| times.iter().sum()));
+        Some(Quantiles::of(&sums.collect::<Option<Vec<f64>>>()?).p50_ms)
+    }
 }
 
 #[cfg(test)]
@@ -181,23 +185,28 @@ mod tests {
 
     #[test]
     fn a_drift_is_not_steady() {
-        let rounds = |host: Vec<f64>| Rounds { device: vec![1.0; host.len()], host, steps: None };
+        let rounds = |host: Vec<f64>| Rounds { device: vec![1.0; host.len()], host, dispatches: None };
         assert!(rounds(vec![1.0; 20]).steady() && !rounds(vec![1.0; 19]).steady());
         let drift = rounds((0..40).map(|round| 2.0 - 0.01 * f64::from(round)).collect());
         assert!(!drift.steady() && drift.times().rounds == 40);
         let settled = rounds([vec![9.0; 30], vec![1.0; 20]].concat());
-        assert!(settled.steady() && settled.times().host.p90_ms == 1e3 && settled.times().rounds == 20);
+        assert!(settled.steady());
+        let settled = settled.times();
+        assert!(settled.host.p90_ms == 1e3 && settled.rounds == 20);
     }
 
     #[test]
-    fn steps_have_medians_of_their_own() {
+    fn dispatches_have_medians_of_their_own() {
         let rounds = Rounds {
             host: vec![1.0; 3],
             device: vec![1.0; 3],
-            steps: Some(vec![vec![1.0, 6.0], vec![2.0, 5.0], vec![3.0, 1.0]]),
+            dispatches: Some(vec![vec![1.0, 6.0, 0.0], vec![2.0, 5.0, 0.5], vec![3.0, 1.0, 0.5]]),
         };
         let times = rounds.times();
-        assert_eq!(times.steps, Some(vec![2e3, 5e3]));
         assert_eq!(times.gpu.map(|gpu| gpu.p50_ms), Some(7e3));
+        let each = [0..1, 1..2, 0..2, 2..3].map(|range| times.gpu_ms(range));
+        // The two together have a median of their own, which is not the sum of theirs where it is not.
+        assert_eq!(each, [Some(2e3), Some(5e3), Some(7e3), Some(0.5e3)]);
+        assert_eq!(times.gpu_ms(2..4), None);
     }
 }

@@ -1,5 +1,6 @@
 //! `bottleneck bench`: how fast blocks and networks are on this device, and how far from what it can do at most.
 
+mod adapters;
 mod args;
 mod checked;
 mod compare;
@@ -15,7 +16,7 @@ use wgpu_bottleneck::{Gpu, LoadOptions};
 use self::checked::Checked;
 use self::measure::Effort;
 use self::progress::Progress;
-use self::report::{DeviceReport, Report, SCHEMA, WorkloadReport};
+use self::report::{DeviceReport, Report, Reports, SCHEMA, WorkloadReport};
 use self::workload::Workload;
 use super::args::PlanArg;
 use super::error::CliError;
@@ -23,53 +24,85 @@ use super::output;
 
 pub use self::args::BenchArgs;
 
+/// A device, how each workload is loaded on it, and what came out.
+struct Bench {
+    gpu: Gpu,
+    options: Vec<LoadOptions>,
+    report: Report,
+}
+
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     if let [before, after] = &args.compare[..] {
         return compare::run(before, after, args.json);
     }
     let workloads = workload::workloads(args)?;
-    let gpu = args.engine.adapter.gpu()?;
-    let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options())?;
-    let report = measure_all(&gpu, args, &workloads, &options)?;
+    let effort = if args.quick { Effort::quick() } else { Effort::full() };
+    let mut benches = Vec::new();
+    for gpu in adapters::gpus(args)? {
+        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options())?;
+        benches.push((gpu, options));
+    }
+    let progress = Progress::new(workloads.len() * benches.len());
+    let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &effort, &progress));
+    let mut benches = benches.collect::<Result<Vec<_>, _>>()?;
+    measure_all(&mut benches, &workloads, &effort, &progress)?;
+    drop(progress);
+    let reports = Reports::new(benches.into_iter().map(|bench| bench.report).collect(), adapters::several(args));
     match (args.json, args.csv) {
-        (true, _) => output::print(&text::json(&report)?),
-        (_, true) => output::print(&text::csv(&report)?),
-        _ => output::print(&text::tables(&report, args.steps)),
+        (true, _) => output::print(&text::json(&reports)?),
+        (_, true) => output::print(&text::csv(reports.all())?),
+        _ => output::print(&text::tables(reports.all(), args.steps)),
     }
 }
 
-/// Nothing is printed before all workloads have been found right: a wrong one leaves no times.
+/// Each workload on one device after the other, so that times side by side are of the same minutes. Nothing is printed before
+/// all workloads have been found right: a wrong one leaves no times.
 fn measure_all(
-    gpu: &Gpu,
-    args: &BenchArgs,
+    benches: &mut [Bench],
     workloads: &[Workload],
-    options: &[LoadOptions],
-) -> Result<Report, CliError> {
-    let effort = if args.quick { Effort::quick() } else { Effort::full() };
-    let progress = Progress::new(workloads.len());
-    progress.before("the device's ceilings");
-    let ceilings = Ceilings::measure(gpu, &effort.ceilings)?;
-    let mut measured = Vec::with_capacity(workloads.len());
-    for (at, (workload, options)) in workloads.iter().zip(options).enumerate() {
-        progress.begin(at, &workload.name, &workload.what);
-        let mut checked = Checked::load(gpu, workload, options)?;
-        let times = measure::measure(gpu, &mut checked, &effort)?;
-        measured.push(WorkloadReport::new(workload, &checked, &times, &ceilings));
+    effort: &Effort,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let mut done = 0;
+    for (at, workload) in workloads.iter().enumerate() {
+        for Bench { gpu, options, report } in &mut *benches {
+            progress.begin(done, &workload.name, &workload.what);
+            let mut checked = Checked::load(gpu, workload, &options[at])?;
+            let times = measure::measure(gpu, &mut checked, effort)?;
+            report.workloads.push(WorkloadReport::new(workload, &checked, &times, &report.ceilings));
+            done += 1;
+        }
     }
-    let plan = match args.engine.plan {
-        PlanArg::Fused => "fused",
-        PlanArg::Unfused => "unfused",
-    };
-    Ok(Report {
-        schema: SCHEMA.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: DeviceReport::of(gpu),
-        ceilings,
-        quick: args.quick,
-        plan: plan.to_owned(),
-        kernel: args.engine.kernel.clone(),
-        timestamps: gpu.timestamps().map(|kind| kind.name().to_owned()),
-        workloads: measured,
-    })
+    Ok(())
+}
+
+impl Bench {
+    /// Measures what the device can do at most.
+    fn new(
+        gpu: Gpu,
+        options: Vec<LoadOptions>,
+        args: &BenchArgs,
+        effort: &Effort,
+        progress: &Progress,
+    ) -> Result<Self, CliError> {
+        progress.before(&format!("the ceilings of {}", gpu.info().name));
+        let ceilings = Ceilings::measure(&gpu, &effort.ceilings)?;
+        let plan = match args.engine.plan {
+            PlanArg::Fused => "fused",
+            PlanArg::Unfused => "unfused",
+        };
+        let report = Report {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: DeviceReport::of(&gpu),
+            ceilings,
+            quick: args.quick,
+            plan: plan.to_owned(),
+            kernel: args.engine.kernel.clone(),
+            timestamps: gpu.timestamps().map(|kind| kind.name().to_owned()),
+            workloads: Vec::new(),
+        };
+        Ok(Self { gpu, options, report })
+    }
 }

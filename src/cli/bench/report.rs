@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::gpu::Ceilings;
-use wgpu_bottleneck::plan::{RecordedStep, Recording};
+use wgpu_bottleneck::plan::{Dispatch, RecordedStep, Recording, Segment};
 
 use super::super::devices::{driver, kind};
 use super::checked::Checked;
@@ -36,6 +36,37 @@ pub struct Report {
     pub workloads: Vec<WorkloadReport>,
 }
 
+/// What `--json` prints: a report, or a list of them where several devices were asked for, however many there were.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reports {
+    /// Of one device.
+    One(Box<Report>),
+    /// Of several, of the same workloads.
+    Several(Vec<Report>),
+}
+
+impl Reports {
+    /// Of one or more devices.
+    pub fn new(mut reports: Vec<Report>, several: bool) -> Self {
+        match reports.pop() {
+            Some(only) if reports.is_empty() && !several => Self::One(Box::new(only)),
+            last => {
+                reports.extend(last);
+                Self::Several(reports)
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Report] {
+        match self {
+            Self::One(report) => std::slice::from_ref(report),
+            Self::Several(reports) => reports,
+        }
+    }
+}
+
 /// A device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
@@ -50,6 +81,11 @@ pub struct DeviceReport {
 }
 
 impl DeviceReport {
+    /// A few words to tell it from others by.
+    pub fn short(&self) -> String {
+        format!("{} ({})", self.name, self.backend)
+    }
+
     /// What is known of a device.
     pub fn of(gpu: &Gpu) -> Self {
         let info = gpu.info();
@@ -109,36 +145,75 @@ pub struct WorkloadReport {
     pub largest_error: f64,
     /// Device memory in bytes, weights and all.
     pub memory_bytes: u64,
-    /// GPU time by block.
-    pub blocks: Vec<Part>,
-    /// GPU time by step.
-    pub steps: Vec<Part>,
+    /// One after the other: the stem, each block, the head.
+    pub blocks: Vec<BlockReport>,
 }
 
-/// A step or a block of a workload.
+/// A block of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+pub struct BlockReport {
     /// Its name.
     pub name: String,
-    /// The kernels.
-    pub kernels: Vec<String>,
-    /// Floating-point operations.
+    /// What it comes to.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// One after the other.
+    pub steps: Vec<StepReport>,
+}
+
+/// A step of a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Its name.
+    pub name: String,
+    /// What it comes to.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// How it is done.
+    pub dispatches: Vec<DispatchReport>,
+}
+
+/// A dispatch of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DispatchReport {
+    /// The kernel.
+    pub kernel: String,
+    /// How many workgroups of it.
+    pub workgroups: [u32; 3],
+    /// The median GPU time.
+    pub gpu_ms: Option<f64>,
+}
+
+/// Work, and the time that it took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Floating-point operations of convolutions, two per multiply-add.
     pub flops: u64,
     /// The least memory traffic.
     pub bytes: u64,
-    /// The median.
+    /// The least time that the device's ceilings leave it.
+    pub roof_ms: f64,
+    /// The median GPU time: of the sums, where it is of several dispatches.
     pub gpu_ms: Option<f64>,
+}
+
+impl Cost {
+    /// 10^9 times as many a second.
+    pub fn giga_a_second(&self, amount: u64) -> Option<f64> {
+        self.gpu_ms.filter(|&ms| ms > 0.0).map(|ms| amount as f64 / ms / 1e6)
+    }
 }
 
 impl WorkloadReport {
     /// What a workload came to.
     pub fn new(workload: &Workload, checked: &Checked, times: &Times, ceilings: &Ceilings) -> Self {
         let recording = checked.executor().recording();
-        let (steps, blocks) = parts(recording, times.steps.as_deref());
-        let (flops, bytes) = (recording.plan.conv_flops(), steps.iter().map(|step| step.bytes).sum());
+        let blocks = blocks(recording, times, ceilings);
+        let flops = recording.plan.conv_flops();
+        let bytes = blocks.iter().map(|block| block.cost.bytes).sum();
         let ms = times.gpu.unwrap_or(times.device).p50_ms;
         let a_second = |amount: u64| amount as f64 / ms / 1e6;
-        let roof: f64 = steps.iter().map(|step| roof_ms(step, ceilings)).sum();
+        let roof: f64 = blocks.iter().map(|block| block.cost.roof_ms).sum();
         Self {
             name: workload.name.clone(),
             what: workload.what.clone(),
@@ -163,46 +238,47 @@ impl WorkloadReport {
             largest_error: checked.largest_error,
             memory_bytes: checked.executor().memory().total(),
             blocks,
-            steps,
         }
     }
 }
 
-/// The steps of a recording, and its blocks.
-fn parts(recording: &Recording, times: Option<&[f64]>) -> (Vec<Part>, Vec<Part>) {
-    let part = |(index, recorded): (usize, &RecordedStep)| Part {
-        name: recorded.step.to_string(),
-        kernels: recorded.dispatches.iter().map(|dispatch| dispatch.kernel.name()).collect(),
-        flops: recording.plan.step_flops(&recorded.step),
-        bytes: recording.plan.step_min_bytes(&recorded.step),
-        gpu_ms: times.and_then(|times| times.get(index).copied()),
+/// The blocks of a recording, with their steps and dispatches.
+fn blocks(recording: &Recording, times: &Times, ceilings: &Ceilings) -> Vec<BlockReport> {
+    let (plan, mut at) = (&recording.plan, 0);
+    let mut step = |recorded: &RecordedStep| {
+        let (flops, bytes) = (plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step));
+        let first = at;
+        let mut dispatch = |dispatch: &Dispatch| {
+            at += 1;
+            let (kernel, workgroups) = (dispatch.kernel.name(), dispatch.workgroups);
+            DispatchReport { kernel, workgroups, gpu_ms: times.gpu_ms(at - 1..at) }
+        };
+        let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
+        let roof_ms = (flops as f64 / ceilings.fma_gflops).max(bytes as f64 / ceilings.copy_gbps) / 1e6;
+        let cost = Cost { flops, bytes, roof_ms, gpu_ms: times.gpu_ms(first..at) };
+        (StepReport { name: recorded.step.to_string(), cost, dispatches }, first..at)
     };
-    let steps: Vec<Part> = recording.steps().enumerate().map(part).collect();
-    let block = |range: &std::ops::Range<usize>| {
-        let of_block = &steps[range.clone()];
-        Part {
-            name: block_name(of_block),
-            kernels: of_block.iter().flat_map(|step| step.kernels.clone()).collect(),
-            flops: of_block.iter().map(|step| step.flops).sum(),
-            bytes: of_block.iter().map(|step| step.bytes).sum(),
-            gpu_ms: of_block.iter().map(|step| step.gpu_ms).sum(),
-        }
+    let block = |segment: &Segment| {
+        let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();
+        let costs = || steps.iter().map(|step| step.cost);
+        let first = ranges.first().map_or(0, |range| range.start);
+        let cost = Cost {
+            flops: costs().map(|cost| cost.flops).sum(),
+            bytes: costs().map(|cost| cost.bytes).sum(),
+            roof_ms: costs().map(|cost| cost.roof_ms).sum(),
+            gpu_ms: times.gpu_ms(first..ranges.last().map_or(first, |range| range.end)),
+        };
+        BlockReport { name: block_name(&steps), cost, steps }
     };
-    let blocks = recording.plan.blocks.iter().map(block).collect();
-    (steps, blocks)
+    recording.segments.iter().map(block).collect()
 }
 
 /// What the names of a block's steps have in common: `layer1.0`; of stem and head, which have nothing, the first.
-fn block_name(steps: &[Part]) -> String {
+fn block_name(steps: &[StepReport]) -> String {
     let Some(first) = steps.first() else { return String::new() };
     let parents = first.name.match_indices('.').map(|(at, _)| &first.name[..at]);
     let mut common = parents.filter(|parent| {
         steps.iter().all(|step| step.name.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
     });
     common.next_back().unwrap_or(&first.name).to_owned()
-}
-
-/// The least milliseconds that the ceilings leave a step.
-fn roof_ms(step: &Part, ceilings: &Ceilings) -> f64 {
-    (step.flops as f64 / ceilings.fma_gflops).max(step.bytes as f64 / ceilings.copy_gbps) / 1e6
 }

@@ -2,34 +2,51 @@
 
 use super::super::error::CliError;
 use super::super::output::{Cell, Table};
-use super::report::{Part, Report, WorkloadReport};
+use super::measure::Quantiles;
+use super::report::{Cost, DeviceReport, Report, Reports, StepReport, WorkloadReport};
 
-/// The report as JSON.
-pub fn json(report: &Report) -> Result<String, CliError> {
+/// The reports as JSON.
+pub fn json(reports: &Reports) -> Result<String, CliError> {
     let failed = |error: serde_json::Error| CliError::io("standard output", error.into());
-    Ok(serde_json::to_string_pretty(report).map_err(failed)? + "\n")
+    Ok(serde_json::to_string_pretty(reports).map_err(failed)? + "\n")
 }
 
-/// The report as tables for people; with `steps` also every dispatch.
-pub fn tables(report: &Report, steps: bool) -> String {
-    let mut text = heading(report) + "\n" + &times(&report.workloads) + "\n" + &shares(&report.workloads);
+/// The reports as tables for people; with `steps` also every dispatch.
+pub fn tables(reports: &[Report], steps: bool) -> String {
+    let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
+    text += &format!("\n{}\n{}", times(reports), shares(reports));
     text += "  (GFLOP: convolutions only, two operations per multiply-add; MB: the least memory traffic. host: from host array to\n  \
         host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time\n  \
         at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
-    if report.workloads.iter().any(|workload| !workload.steady) {
+    if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
         text += "  (~: the medians had not come to rest when the time was up: a busy machine, or little time)\n";
     }
     if steps {
-        report.workloads.iter().for_each(|workload| text += &parts(workload));
+        for (number, report) in numbered(reports) {
+            report.workloads.iter().for_each(|workload| text += &parts(&number, workload));
+        }
     }
     text
 }
 
+/// Reports with the numbers of their devices; one alone needs none.
+fn numbered(reports: &[Report]) -> impl Iterator<Item = (String, &Report)> {
+    let several = reports.len() > 1;
+    (1..).zip(reports).map(move |(number, report)| (if several { format!("{number}") } else { String::new() }, report))
+}
+
+/// Each workload with the numbers of the devices, on one after the other.
+fn by_workload(reports: &[Report]) -> impl Iterator<Item = (String, &WorkloadReport)> {
+    let count = reports.first().map_or(0, |report| report.workloads.len());
+    (0..count)
+        .flat_map(|at| numbered(reports).filter_map(move |(number, report)| Some((number, report.workloads.get(at)?))))
+}
+
 /// What everything ran on, and what that can do.
-fn heading(report: &Report) -> String {
+fn heading(number: &str, report: &Report) -> String {
     let (device, ceilings) = (&report.device, &report.ceilings);
     let driver = if device.driver.is_empty() { String::new() } else { format!(", {}", device.driver) };
-    let mut text = format!("device    {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
+    let mut text = format!("device {number:<2} {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
     text += &format!(
         "ceilings  {:.1} GFLOP/s of multiply-adds, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
         ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us, ceilings.barrier_us
@@ -43,9 +60,15 @@ fn heading(report: &Report) -> String {
     text
 }
 
-fn times(workloads: &[WorkloadReport]) -> String {
+/// The column of the devices' numbers, where there are several.
+fn device_heading(reports: &[Report]) -> &'static str {
+    if reports.len() > 1 { ">device" } else { "" }
+}
+
+fn times(reports: &[Report]) -> String {
     let mut table = Table::new(&[
         "workload",
+        device_heading(reports),
         "input",
         ">host ms",
         ">p10",
@@ -57,7 +80,7 @@ fn times(workloads: &[WorkloadReport]) -> String {
         ">rounds",
         ">error",
     ]);
-    for workload in workloads {
+    for (number, workload) in by_workload(reports) {
         let WorkloadReport { host, device, .. } = workload;
         let ms = |ms: f64| format!("{ms:.3}");
         let input = workload.input.map(|size| size.to_string()).join("x");
@@ -65,15 +88,16 @@ fn times(workloads: &[WorkloadReport]) -> String {
         let error = format!("{:.1e}", workload.largest_error);
         let numbers = [host.p50_ms, host.p10_ms, host.p90_ms, device.p50_ms, device.p10_ms, device.p90_ms].map(ms);
         let gpu = workload.gpu_ms.map_or("-".to_owned(), ms);
-        let start = [workload.name.clone(), input];
+        let start = [workload.name.clone(), number, input];
         table.row(start.into_iter().chain(numbers).chain([gpu, rounds, error]).map(Cell::from));
     }
     table.render()
 }
 
-fn shares(workloads: &[WorkloadReport]) -> String {
+fn shares(reports: &[Report]) -> String {
     let mut table = Table::new(&[
         "workload",
+        device_heading(reports),
         "",
         ">GFLOP",
         ">MB",
@@ -84,10 +108,11 @@ fn shares(workloads: &[WorkloadReport]) -> String {
         ">of copy",
         ">of roof",
     ]);
-    for workload in workloads {
+    for (number, workload) in by_workload(reports) {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         table.row([
             workload.name.as_str().into(),
+            number.into(),
             workload.what.as_str().into(),
             format!("{:.3}", workload.flops as f64 / 1e9).into(),
             format!("{:.2}", workload.bytes as f64 / 1e6).into(),
@@ -102,51 +127,67 @@ fn shares(workloads: &[WorkloadReport]) -> String {
     table.render()
 }
 
-/// Every block and step of a workload.
-fn parts(workload: &WorkloadReport) -> String {
-    let mut table = Table::new(&["step", "kernel", ">GPU ms", ">GFLOP/s", ">GB/s"]);
-    let a_second = |amount: u64, ms: Option<f64>| match ms {
-        Some(ms) if ms > 0.0 => format!("{:.1}", amount as f64 / ms / 1e6),
-        _ => "-".to_owned(),
+/// Every block, step and dispatch of a workload.
+fn parts(number: &str, workload: &WorkloadReport) -> String {
+    let mut table = Table::new(&["step", "kernel", ">GPU ms", ">of roof", ">GFLOP/s", ">GB/s"]);
+    let mut row = |name: String, kernel: &str, ms: Option<f64>, cost: Option<&Cost>| {
+        let or_none = |number: Option<f64>, digits: usize| number.map_or("-".to_owned(), |it| format!("{it:.digits$}"));
+        let rates = cost.map_or_else(Default::default, |cost| {
+            let share = ms.filter(|&ms| ms > 0.0).map(|ms| cost.roof_ms / ms * 100.0);
+            let percent = share.map_or("-".to_owned(), |share| format!("{share:.0} %"));
+            let speeds = [cost.flops, cost.bytes].map(|amount| or_none(cost.giga_a_second(amount), 1));
+            [percent].into_iter().chain(speeds).collect::<Vec<_>>()
+        });
+        table.row([name, kernel.to_owned(), or_none(ms, 3)].into_iter().chain(rates).map(Cell::from));
     };
-    let mut row = |name: String, kernels: &str, part: &Part| {
-        let ms = part.gpu_ms.map_or("-".to_owned(), |ms| format!("{ms:.3}"));
-        let speeds = [a_second(part.flops, part.gpu_ms), a_second(part.bytes, part.gpu_ms)];
-        table.row([name, kernels.to_owned(), ms].into_iter().chain(speeds).map(Cell::from));
-    };
-    let mut steps = workload.steps.iter();
     for block in &workload.blocks {
-        row(block.name.clone(), "", block);
-        // One kernel a step, as a recording must have.
-        for step in steps.by_ref().take(block.kernels.len()) {
-            row(format!("  {}", step.name), &step.kernels.join(" "), step);
+        row(block.name.clone(), "", block.cost.gpu_ms, Some(&block.cost));
+        for StepReport { name, cost, dispatches } in &block.steps {
+            match &dispatches[..] {
+                [only] => row(format!("  {name}"), &only.kernel, cost.gpu_ms, Some(cost)),
+                several => {
+                    row(format!("  {name}"), "", cost.gpu_ms, Some(cost));
+                    several.iter().for_each(|one| row(String::new(), &one.kernel, one.gpu_ms, None));
+                }
+            }
         }
     }
-    format!("\n{}: {}\n{}", workload.name, workload.what, table.render())
+    let on = if number.is_empty() { String::new() } else { format!(" on device {number}") };
+    format!("\n{}{on}: {}\n{}", workload.name, workload.what, table.render())
 }
 
-/// A line per workload.
-pub fn csv(report: &Report) -> Result<String, CliError> {
+/// A line per workload and device.
+pub fn csv(reports: &[Report]) -> Result<String, CliError> {
     let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let columns = "workload,what,n,c,h,w,flops,bytes,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
-        device_p90_ms,gpu_ms,gflops,gbps,share_of_fma,share_of_copy,share_of_roof,rounds,steady,largest_error,device";
+    let columns = "workload,what,n,c,h,w,flops,bytes,intensity,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
+        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,gbps,share_of_fma,share_of_copy,share_of_roof,rounds,steady,\
+        largest_error,device,backend,driver";
     writer.write_record(columns.split(',')).map_err(failed)?;
-    for workload in &report.workloads {
-        let WorkloadReport { host, device, .. } = workload;
-        let mut record = vec![workload.name.clone(), workload.what.clone()];
-        record.extend(workload.input.map(|size| size.to_string()));
-        record.extend([workload.flops, workload.bytes].map(|count| count.to_string()));
-        record.extend([host.p10_ms, workload.median_ms, host.p90_ms].map(|ms| ms.to_string()));
-        record.extend([device.p10_ms, workload.device_ms, device.p90_ms].map(|ms| ms.to_string()));
-        record.push(workload.gpu_ms.map_or(String::new(), |ms| ms.to_string()));
-        record.extend([workload.gflops, workload.gbps].map(|speed| speed.to_string()));
-        let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof];
-        record.extend(shares.map(|share| share.to_string()));
-        record.extend([workload.rounds.to_string(), workload.steady.to_string(), workload.largest_error.to_string()]);
-        record.push(report.device.name.clone());
-        writer.write_record(&record).map_err(failed)?;
+    for report in reports {
+        for workload in &report.workloads {
+            writer.write_record(record(&report.device, workload)).map_err(failed)?;
+        }
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The line of a workload.
+fn record(on: &DeviceReport, workload: &WorkloadReport) -> Vec<String> {
+    let WorkloadReport { host, device, gpu, .. } = workload;
+    let mut record = vec![workload.name.clone(), workload.what.clone()];
+    record.extend(workload.input.map(|size| size.to_string()));
+    record.extend([workload.flops, workload.bytes].map(|count| count.to_string()));
+    record.push(workload.intensity.to_string());
+    for times in [Some(*host), Some(*device), *gpu] {
+        let ms = |of: fn(Quantiles) -> f64| times.map_or(String::new(), |times| of(times).to_string());
+        record.extend([ms(|times| times.p10_ms), ms(|times| times.p50_ms), ms(|times| times.p90_ms)]);
+    }
+    record.extend([workload.gflops, workload.gbps].map(|speed| speed.to_string()));
+    let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof];
+    record.extend(shares.map(|share| share.to_string()));
+    record.extend([workload.rounds.to_string(), workload.steady.to_string(), workload.largest_error.to_string()]);
+    record.extend([&on.name, &on.backend, &on.driver].map(String::clone));
+    record
 }
