@@ -58,6 +58,11 @@ impl OutputFile {
         self.stage(&bytes)?.persist()
     }
 
+    /// Writes a file with these contents beside its place, then moves it there in one step.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
+        self.stage(bytes)?.persist()
+    }
+
     /// The file, symbolic links followed.
     pub fn path(&self) -> &Path {
         &self.path

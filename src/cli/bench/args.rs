@@ -89,10 +89,16 @@ pub struct BenchArgs {
     /// Print CSV.
     #[arg(long)]
     pub csv: bool,
+    /// Also write a page with a roofline plot and the time of every layer.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Also write a trace of a run of each workload, for Perfetto or chrome://tracing.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
         conflicts_with_all = ["preset", "model", "block", "only", "quick", "steps", "adapter", "backend",
-            "kernel", "csv"])]
+            "kernel", "csv", "html", "trace"])]
     pub compare: Vec<PathBuf>,
 }
 

@@ -4,11 +4,16 @@ mod adapters;
 mod args;
 mod checked;
 mod compare;
+mod html;
 mod measure;
+mod parts;
 mod progress;
 mod report;
 mod text;
+mod trace;
 mod workload;
+
+use std::path::PathBuf;
 
 use wgpu_bottleneck::gpu::Ceilings;
 use wgpu_bottleneck::{Gpu, LoadOptions};
@@ -17,9 +22,11 @@ use self::checked::Checked;
 use self::measure::Effort;
 use self::progress::Progress;
 use self::report::{DeviceReport, Report, Reports, SCHEMA, WorkloadReport};
+use self::trace::Trace;
 use self::workload::Workload;
 use super::args::PlanArg;
 use super::error::CliError;
+use super::files::OutputFile;
 use super::output;
 
 pub use self::args::BenchArgs;
@@ -37,6 +44,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         return compare::run(before, after, args.json);
     }
     let workloads = workload::workloads(args)?;
+    let (html, trace) = outputs(args)?;
     let effort = if args.quick { Effort::quick() } else { Effort::full() };
     let mut benches = Vec::new();
     for gpu in adapters::gpus(args)? {
@@ -46,14 +54,33 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let progress = Progress::new(workloads.len() * benches.len());
     let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &effort, &progress));
     let mut benches = benches.collect::<Result<Vec<_>, _>>()?;
-    measure_all(&mut benches, &workloads, &effort, &progress)?;
+    let mut traced = trace.is_some().then(Trace::default);
+    measure_all(&mut benches, &workloads, &effort, &progress, traced.as_mut())?;
+    for bench in &mut benches {
+        bench.finish(&effort, &progress)?;
+    }
     drop(progress);
     let reports = Reports::new(benches.into_iter().map(|bench| bench.report).collect(), adapters::several(args));
+    if let Some(file) = html {
+        file.write_bytes(html::page(reports.all()).as_bytes())?;
+    }
+    if let (Some(file), Some(traced)) = (trace, traced) {
+        file.write_bytes(traced.json()?.as_bytes())?;
+    }
     match (args.json, args.csv) {
         (true, _) => output::print(&text::json(&reports)?),
         (_, true) => output::print(&text::csv(reports.all())?),
         _ => output::print(&text::tables(reports.all(), args.steps)),
     }
+}
+
+/// The files to write, checked before any work is done.
+fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>), CliError> {
+    if args.html.is_some() && args.html == args.trace {
+        return Err(CliError::Usage("--html and --trace: one file cannot be both".to_owned()));
+    }
+    let check = |path: &Option<PathBuf>| path.as_deref().map(|path| OutputFile::check(path, &[])).transpose();
+    Ok((check(&args.html)?, check(&args.trace)?))
 }
 
 /// Each workload on one device after the other, so that times side by side are of the same minutes. Nothing is printed before
@@ -63,6 +90,7 @@ fn measure_all(
     workloads: &[Workload],
     effort: &Effort,
     progress: &Progress,
+    mut trace: Option<&mut Trace>,
 ) -> Result<(), CliError> {
     let mut done = 0;
     for (at, workload) in workloads.iter().enumerate() {
@@ -70,7 +98,10 @@ fn measure_all(
             progress.begin(done, &workload.name, &workload.what);
             let mut checked = Checked::load(gpu, workload, &options[at])?;
             let times = measure::measure(gpu, &mut checked, effort)?;
-            report.workloads.push(WorkloadReport::new(workload, &checked, &times, &report.ceilings));
+            report.workloads.push(WorkloadReport::new(workload, &checked, &times));
+            if let Some(trace) = &mut trace {
+                trace.add(gpu, &checked, workload)?;
+            }
             done += 1;
         }
     }
@@ -86,7 +117,7 @@ impl Bench {
         effort: &Effort,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        progress.before(&format!("the ceilings of {}", gpu.info().name));
+        progress.ceilings(&gpu);
         let ceilings = Ceilings::measure(&gpu, &effort.ceilings)?;
         let plan = match args.engine.plan {
             PlanArg::Fused => "fused",
@@ -104,5 +135,14 @@ impl Bench {
             workloads: Vec::new(),
         };
         Ok(Self { gpu, options, report })
+    }
+
+    /// Measures that once more, since a moment in which the machine was busy would make shares of more than there is.
+    fn finish(&mut self, effort: &Effort, progress: &Progress) -> Result<(), CliError> {
+        progress.ceilings(&self.gpu);
+        let Report { ceilings, workloads, .. } = &mut self.report;
+        *ceilings = ceilings.better(Ceilings::measure(&self.gpu, &effort.ceilings)?);
+        workloads.iter_mut().for_each(|workload| workload.against(ceilings));
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use wgpu_bottleneck::Gpu;
 
 use super::super::output;
 
@@ -28,9 +29,10 @@ impl Progress {
         Self { bar, workloads }
     }
 
-    /// What goes before all workloads is under way.
-    pub fn before(&self, what: &str) {
-        self.say(what, format!("{what} ..."));
+    /// What a device can do is under way.
+    pub fn ceilings(&self, gpu: &Gpu) {
+        let what = format!("the ceilings of {}", gpu.info().name);
+        self.say(&what, format!("{what} ..."));
     }
 
     /// The workload of this index is under way.

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::gpu::Ceilings;
-use wgpu_bottleneck::plan::{Dispatch, RecordedStep, Recording, Segment};
 
 use super::super::devices::{driver, kind};
 use super::checked::Checked;
 use super::measure::{Quantiles, Times};
+use super::parts::{self, BlockReport};
 use super::workload::Workload;
 
 /// What the schema is called. It changes when a member gets another meaning or goes away, not when one is added.
@@ -22,7 +22,7 @@ pub struct Report {
     pub version: String,
     /// What it ran on.
     pub device: DeviceReport,
-    /// What the device can do at most.
+    /// What the device can do at most: the better of what it did before the workloads and after them.
     pub ceilings: Ceilings,
     /// Whether little time was spent.
     pub quick: bool,
@@ -149,71 +149,15 @@ pub struct WorkloadReport {
     pub blocks: Vec<BlockReport>,
 }
 
-/// A block of a workload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BlockReport {
-    /// Its name.
-    pub name: String,
-    /// What it comes to.
-    #[serde(flatten)]
-    pub cost: Cost,
-    /// One after the other.
-    pub steps: Vec<StepReport>,
-}
-
-/// A step of a block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepReport {
-    /// Its name.
-    pub name: String,
-    /// What it comes to.
-    #[serde(flatten)]
-    pub cost: Cost,
-    /// How it is done.
-    pub dispatches: Vec<DispatchReport>,
-}
-
-/// A dispatch of a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DispatchReport {
-    /// The kernel.
-    pub kernel: String,
-    /// How many workgroups of it.
-    pub workgroups: [u32; 3],
-    /// The median GPU time.
-    pub gpu_ms: Option<f64>,
-}
-
-/// Work, and the time that it took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Floating-point operations of convolutions, two per multiply-add.
-    pub flops: u64,
-    /// The least memory traffic.
-    pub bytes: u64,
-    /// The least time that the device's ceilings leave it.
-    pub roof_ms: f64,
-    /// The median GPU time: of the sums, where it is of several dispatches.
-    pub gpu_ms: Option<f64>,
-}
-
-impl Cost {
-    /// 10^9 times as many a second.
-    pub fn giga_a_second(&self, amount: u64) -> Option<f64> {
-        self.gpu_ms.filter(|&ms| ms > 0.0).map(|ms| amount as f64 / ms / 1e6)
-    }
-}
-
 impl WorkloadReport {
-    /// What a workload came to.
-    pub fn new(workload: &Workload, checked: &Checked, times: &Times, ceilings: &Ceilings) -> Self {
+    /// What a workload came to; its shares are those of nothing until [`Self::against`] has set them.
+    pub fn new(workload: &Workload, checked: &Checked, times: &Times) -> Self {
         let recording = checked.executor().recording();
-        let blocks = blocks(recording, times, ceilings);
+        let blocks = parts::blocks(recording, times);
         let flops = recording.plan.conv_flops();
         let bytes = blocks.iter().map(|block| block.cost.bytes).sum();
         let ms = times.gpu.unwrap_or(times.device).p50_ms;
         let a_second = |amount: u64| amount as f64 / ms / 1e6;
-        let roof: f64 = blocks.iter().map(|block| block.cost.roof_ms).sum();
         Self {
             name: workload.name.clone(),
             what: workload.what.clone(),
@@ -226,9 +170,9 @@ impl WorkloadReport {
             gpu_ms: times.gpu.map(|gpu| gpu.p50_ms),
             gflops: a_second(flops),
             gbps: a_second(bytes),
-            share_of_fma: a_second(flops) / ceilings.fma_gflops,
-            share_of_copy: a_second(bytes) / ceilings.copy_gbps,
-            share_of_roof: roof / ms,
+            share_of_fma: 0.0,
+            share_of_copy: 0.0,
+            share_of_roof: 0.0,
             host: times.host,
             device: times.device,
             gpu: times.gpu,
@@ -240,45 +184,13 @@ impl WorkloadReport {
             blocks,
         }
     }
-}
 
-/// The blocks of a recording, with their steps and dispatches.
-fn blocks(recording: &Recording, times: &Times, ceilings: &Ceilings) -> Vec<BlockReport> {
-    let (plan, mut at) = (&recording.plan, 0);
-    let mut step = |recorded: &RecordedStep| {
-        let (flops, bytes) = (plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step));
-        let first = at;
-        let mut dispatch = |dispatch: &Dispatch| {
-            at += 1;
-            let (kernel, workgroups) = (dispatch.kernel.name(), dispatch.workgroups);
-            DispatchReport { kernel, workgroups, gpu_ms: times.gpu_ms(at - 1..at) }
-        };
-        let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
-        let roof_ms = (flops as f64 / ceilings.fma_gflops).max(bytes as f64 / ceilings.copy_gbps) / 1e6;
-        let cost = Cost { flops, bytes, roof_ms, gpu_ms: times.gpu_ms(first..at) };
-        (StepReport { name: recorded.step.to_string(), cost, dispatches }, first..at)
-    };
-    let block = |segment: &Segment| {
-        let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();
-        let costs = || steps.iter().map(|step| step.cost);
-        let first = ranges.first().map_or(0, |range| range.start);
-        let cost = Cost {
-            flops: costs().map(|cost| cost.flops).sum(),
-            bytes: costs().map(|cost| cost.bytes).sum(),
-            roof_ms: costs().map(|cost| cost.roof_ms).sum(),
-            gpu_ms: times.gpu_ms(first..ranges.last().map_or(first, |range| range.end)),
-        };
-        BlockReport { name: block_name(&steps), cost, steps }
-    };
-    recording.segments.iter().map(block).collect()
-}
-
-/// What the names of a block's steps have in common: `layer1.0`; of stem and head, which have nothing, the first.
-fn block_name(steps: &[StepReport]) -> String {
-    let Some(first) = steps.first() else { return String::new() };
-    let parents = first.name.match_indices('.').map(|(at, _)| &first.name[..at]);
-    let mut common = parents.filter(|parent| {
-        steps.iter().all(|step| step.name.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
-    });
-    common.next_back().unwrap_or(&first.name).to_owned()
+    /// Holds it against what the device can do at most.
+    pub fn against(&mut self, ceilings: &Ceilings) {
+        self.blocks.iter_mut().for_each(|block| block.against(ceilings));
+        let roof: f64 = self.blocks.iter().map(|block| block.cost.roof_ms).sum();
+        self.share_of_fma = self.gflops / ceilings.fma_gflops;
+        self.share_of_copy = self.gbps / ceilings.copy_gbps;
+        self.share_of_roof = roof / self.gpu.unwrap_or(self.device).p50_ms;
+    }
 }

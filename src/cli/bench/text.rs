@@ -3,7 +3,8 @@
 use super::super::error::CliError;
 use super::super::output::{Cell, Table};
 use super::measure::Quantiles;
-use super::report::{Cost, DeviceReport, Report, Reports, StepReport, WorkloadReport};
+use super::parts::{Cost, StepReport};
+use super::report::{DeviceReport, Report, Reports, WorkloadReport};
 
 /// The reports as JSON.
 pub fn json(reports: &Reports) -> Result<String, CliError> {

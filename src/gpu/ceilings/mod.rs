@@ -83,6 +83,17 @@ impl Ceilings {
             barrier_us: (dependent - empty).max(0.0) * 1e6,
         })
     }
+
+    /// The better of two measurements of one device: whatever else the machine did can only have made one worse.
+    #[must_use]
+    pub fn better(self, other: Self) -> Self {
+        Self {
+            fma_gflops: self.fma_gflops.max(other.fma_gflops),
+            copy_gbps: self.copy_gbps.max(other.copy_gbps),
+            empty_dispatch_us: self.empty_dispatch_us.min(other.empty_dispatch_us),
+            barrier_us: self.barrier_us.min(other.barrier_us),
+        }
+    }
 }
 
 /// Workgroups of `bench/fma`: enough to fill any GPU.

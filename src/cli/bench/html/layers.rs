@@ -1,0 +1,91 @@
+//! A bar for every layer: the GPU time that it took, and within it the time that the device's ceilings leave it.
+
+use maud::{Markup, html};
+
+use super::super::parts::{BlockReport, StepReport};
+use super::super::report::{Report, WorkloadReport};
+use super::{colour, percent, short};
+
+/// The layers of every workload, the first one's unfolded.
+pub fn all(report: &Report) -> Markup {
+    if report.workloads.iter().all(|workload| workload.gpu.is_none()) {
+        return html! { p { "This device does not tell GPU times, so there are none of layers." } };
+    }
+    html! {
+        p { "Median GPU time. The full part of a bar is the time at which the layer would meet a ceiling of the device." }
+        @for (index, workload) in report.workloads.iter().enumerate() {
+            details class=(colour(index)) open[index == 0] {
+                summary {
+                    span.swatch {} b { (workload.name) } " " (workload.what) " "
+                    @if let Some(ms) = workload.gpu_ms { small { (short(ms)) " ms" } }
+                }
+                (layers(workload))
+            }
+        }
+    }
+}
+
+fn layers(workload: &WorkloadReport) -> Markup {
+    let steps = || workload.blocks.iter().flat_map(|block| &block.steps);
+    let longest = steps().filter_map(|step| step.cost.gpu_ms).fold(0.0, f64::max);
+    html! {
+        div.layers {
+            @for block in &workload.blocks {
+                @if block.steps.len() > 1 { (heading(block)) }
+                @for step in &block.steps { (layer(block, step, longest)) }
+            }
+        }
+    }
+}
+
+/// A line for the block: its time, and its share of the roof.
+fn heading(block: &BlockReport) -> Markup {
+    let ms = block.cost.gpu_ms;
+    html! {
+        span.block { (block.name) }
+        span {}
+        span.block.number { @if let Some(ms) = ms { (short(ms)) " ms" } }
+        span.block.number { @if let Some(share) = share(block.cost.roof_ms, ms) { (percent(share)) " of roof" } }
+        span.kernel {}
+    }
+}
+
+/// A line for the step. Bars are as long as their times, `longest` filling the line.
+fn layer(block: &BlockReport, step: &StepReport, longest: f64) -> Markup {
+    let name = step.name.strip_prefix(&format!("{}.", block.name)).unwrap_or(&step.name);
+    let ms = step.cost.gpu_ms;
+    let of_line = |ms: f64| if longest > 0.0 { ms / longest } else { 0.0 };
+    let roof = share(step.cost.roof_ms, ms);
+    html! {
+        span.label { (name) }
+        span.bar title=(tooltip(step)) {
+            i style=(width(ms.map_or(0.0, of_line))) { b style=(width(roof.unwrap_or(0.0))) {} }
+        }
+        span.number { @if let Some(ms) = ms { (short(ms)) " ms" } }
+        span.number { @if let Some(roof) = roof { (percent(roof)) " of roof" } }
+        span.kernel { @for (index, one) in step.dispatches.iter().enumerate() { @if index > 0 { " + " } (one.kernel) } }
+    }
+}
+
+fn share(roof_ms: f64, ms: Option<f64>) -> Option<f64> {
+    ms.filter(|&ms| ms > 0.0).map(|ms| roof_ms / ms)
+}
+
+fn width(share: f64) -> String {
+    format!("width:{:.1}%", share.clamp(0.0, 1.0) * 100.0)
+}
+
+/// What does not fit into a line.
+fn tooltip(step: &StepReport) -> String {
+    let cost = &step.cost;
+    let rate = |amount: u64, unit: &str| cost.giga_a_second(amount).map(|rate| format!(", {} {unit}", short(rate)));
+    let mut text = step.name.clone();
+    text.extend(rate(cost.flops, "GFLOP/s"));
+    text.extend(rate(cost.bytes, "GB/s"));
+    for one in &step.dispatches {
+        let [x, y, z] = one.workgroups;
+        let ms = one.gpu_ms.map_or(String::new(), |ms| format!(", {} ms", short(ms)));
+        text += &format!("\n{}, {x} × {y} × {z} workgroups{ms}", one.kernel);
+    }
+    text
+}

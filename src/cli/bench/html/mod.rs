@@ -1,0 +1,114 @@
+//! `bottleneck bench --html`: a report as one page, which needs nothing from anywhere else and no script.
+
+mod layers;
+mod roofline;
+mod tables;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::report::{Report, WorkloadReport};
+
+/// The page's looks, light and dark.
+const STYLE: &str = include_str!("style.css");
+
+/// Workloads have one of so many colours, in turn.
+const COLOURS: usize = 8;
+
+/// The page.
+pub fn page(reports: &[Report]) -> String {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "bottleneck bench" @for report in reports { ", " (report.device.short()) } }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { "bottleneck bench" }
+                    @if let Some(report) = reports.first() { (run(report)) }
+                    @if reports.len() > 1 { (tables::side_by_side(reports)) }
+                    @for report in reports { (device(report)) }
+                }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+/// What all devices have in common.
+fn run(report: &Report) -> Markup {
+    html! {
+        p {
+            "version " (report.version) ", " (report.plan) " plan"
+            @if let Some(kernel) = &report.kernel { ", kernel " (kernel) " where it fits" }
+            ". Every workload's numbers were checked before it was timed."
+        }
+        @if report.quick {
+            p.warning { "Taken with --quick: too little time was spent to compare these numbers with others." }
+        }
+    }
+}
+
+fn device(report: &Report) -> Markup {
+    let (device, ceilings) = (&report.device, &report.ceilings);
+    let card = |what: &str, value: f64, unit: &str| {
+        html! { div { dt { (what) } dd { (short(value)) " " small { (unit) } } } }
+    };
+    html! {
+        section {
+            h2 { (device.name) }
+            p { (device.backend) ", " (device.kind) @if !device.driver.is_empty() { ", " (device.driver) } }
+            dl.cards {
+                (card("multiply-adds", ceilings.fma_gflops, "GFLOP/s"))
+                (card("copying", ceilings.copy_gbps, "GB/s"))
+                (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
+                (card("barrier", ceilings.barrier_us, "µs"))
+            }
+            h3 { "Roofline" }
+            (roofline::figure(report))
+            h3 { "Workloads" }
+            (tables::workloads(report))
+            h3 { "Layers" }
+            (layers::all(report))
+        }
+    }
+}
+
+/// The class of a workload's colour.
+fn colour(index: usize) -> String {
+    format!("c{}", index % COLOURS)
+}
+
+/// Three digits that count.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 99.95 || size == 0.0 => format!("{value:.0}"),
+        size if size >= 9.995 => format!("{value:.1}"),
+        size if size >= 0.9995 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+/// A share in percent.
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// The shape of a workload's input.
+fn shape(workload: &WorkloadReport) -> String {
+    workload.input.map(|size| size.to_string()).join(" × ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown = [0.0, 0.01234, 0.9996, 1.234, 9.996, 12.34, 99.96, 123.4, 12345.6].map(short);
+        assert_eq!(shown, ["0", "0.012", "1.00", "1.23", "10.0", "12.3", "100", "123", "12346"]);
+    }
+}

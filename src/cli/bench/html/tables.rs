@@ -1,0 +1,84 @@
+//! The tables of the page.
+
+use maud::{Markup, html};
+
+use super::super::measure::Quantiles;
+use super::super::report::Report;
+use super::{colour, percent, shape, short};
+
+/// The workloads of a device; the dots are the roofline's legend.
+pub fn workloads(report: &Report) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                tr {
+                    th { "workload" } th { "input" }
+                    @for heading in ["host ms", "device ms", "GPU ms", "GFLOP/s", "GB/s", "FLOP/byte"] {
+                        th.number { (heading) }
+                    }
+                    th { "of roof" } th.number { "error" }
+                }
+                @for (index, workload) in report.workloads.iter().enumerate() {
+                    tr class=(colour(index)) {
+                        td { span.swatch {} b { (workload.name) } br; small { (workload.what) } }
+                        td { (shape(workload)) }
+                        td.number { (time(&workload.host)) }
+                        td.number { (time(&workload.device)) }
+                        td.number { @if let Some(gpu) = &workload.gpu { (time(gpu)) } @else { "–" } }
+                        td.number { (short(workload.gflops)) }
+                        td.number { (short(workload.gbps)) }
+                        td.number { (short(workload.intensity)) }
+                        td { (meter(workload.share_of_roof)) (percent(workload.share_of_roof)) }
+                        td.number { (format!("{:.0e}", workload.largest_error)) }
+                    }
+                }
+            }
+        }
+        p {
+            "Medians, below them the tenth and ninetieth percentiles. Host: from host array to host array; device: input and output "
+            "staying there; GPU: the sum of the dispatches' times. Of roof: the time at which every step would meet the device's ceiling "
+            "of arithmetic or of traffic, as a share of the time taken. Error: the largest, as a share of the largest value."
+        }
+    }
+}
+
+/// Every workload on every device, as multiples of the first.
+pub fn side_by_side(reports: &[Report]) -> Markup {
+    let Some((first, others)) = reports.split_first() else { return Markup::default() };
+    html! {
+        h2 { "Side by side" }
+        p { "Milliseconds from host array to host array, and how often the first device's time each takes." }
+        div.scroll {
+            table {
+                tr {
+                    th { "workload" }
+                    @for report in reports { th.number { (report.device.short()) } }
+                }
+                @for (index, workload) in first.workloads.iter().enumerate() {
+                    tr {
+                        td { b { (workload.name) } br; small { (workload.what) } }
+                        td.number { (time(&workload.host)) }
+                        @for other in others {
+                            @if let Some(other) = other.workloads.get(index) {
+                                td.number {
+                                    (time(&other.host)) " "
+                                    small { "× " (short(other.median_ms / workload.median_ms)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A median, and how it spreads.
+fn time(times: &Quantiles) -> Markup {
+    html! { (short(times.p50_ms)) br; small { (short(times.p10_ms)) "–" (short(times.p90_ms)) } }
+}
+
+/// A share as a bar, which ends at 100 %.
+fn meter(share: f64) -> Markup {
+    html! { span.meter { i style=(format!("width:{:.1}%", share.clamp(0.0, 1.0) * 100.0)) {} } }
+}

@@ -1,0 +1,114 @@
+//! The parts of a workload: its blocks, their steps, the dispatches of these, and what each comes to.
+
+use serde::{Deserialize, Serialize};
+use wgpu_bottleneck::gpu::Ceilings;
+use wgpu_bottleneck::plan::{Dispatch, RecordedStep, Recording, Segment};
+
+use super::measure::Times;
+
+/// A block of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockReport {
+    /// Its name.
+    pub name: String,
+    /// What it comes to.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// One after the other.
+    pub steps: Vec<StepReport>,
+}
+
+/// A step of a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Its name.
+    pub name: String,
+    /// What it comes to.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// How it is done.
+    pub dispatches: Vec<DispatchReport>,
+}
+
+/// A dispatch of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DispatchReport {
+    /// The kernel.
+    pub kernel: String,
+    /// How many workgroups of it.
+    pub workgroups: [u32; 3],
+    /// The median GPU time.
+    pub gpu_ms: Option<f64>,
+}
+
+/// Work, and the time that it took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Floating-point operations of convolutions, two per multiply-add.
+    pub flops: u64,
+    /// The least memory traffic.
+    pub bytes: u64,
+    /// The least time that the device's ceilings leave it.
+    pub roof_ms: f64,
+    /// The median GPU time: of the sums, where it is of several dispatches.
+    pub gpu_ms: Option<f64>,
+}
+
+impl Cost {
+    /// 10^9 times as many a second.
+    pub fn giga_a_second(&self, amount: u64) -> Option<f64> {
+        self.gpu_ms.filter(|&ms| ms > 0.0).map(|ms| amount as f64 / ms / 1e6)
+    }
+}
+
+impl BlockReport {
+    /// Sets the least times that the ceilings leave the steps, and their sum.
+    pub fn against(&mut self, ceilings: &Ceilings) {
+        for StepReport { cost, .. } in &mut self.steps {
+            let (arithmetic, traffic) =
+                (cost.flops as f64 / ceilings.fma_gflops, cost.bytes as f64 / ceilings.copy_gbps);
+            cost.roof_ms = arithmetic.max(traffic) / 1e6;
+        }
+        self.cost.roof_ms = self.steps.iter().map(|step| step.cost.roof_ms).sum();
+    }
+}
+
+/// The blocks of a recording, with their steps and dispatches.
+pub fn blocks(recording: &Recording, times: &Times) -> Vec<BlockReport> {
+    let (plan, mut at) = (&recording.plan, 0);
+    let mut step = |recorded: &RecordedStep| {
+        let (flops, bytes) = (plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step));
+        let first = at;
+        let mut dispatch = |dispatch: &Dispatch| {
+            at += 1;
+            let (kernel, workgroups) = (dispatch.kernel.name(), dispatch.workgroups);
+            DispatchReport { kernel, workgroups, gpu_ms: times.gpu_ms(at - 1..at) }
+        };
+        let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
+        let cost = Cost { flops, bytes, roof_ms: 0.0, gpu_ms: times.gpu_ms(first..at) };
+        (StepReport { name: recorded.step.to_string(), cost, dispatches }, first..at)
+    };
+    let block = |segment: &Segment| {
+        let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();
+        let costs = || steps.iter().map(|step| step.cost);
+        let first = ranges.first().map_or(0, |range| range.start);
+        let cost = Cost {
+            flops: costs().map(|cost| cost.flops).sum(),
+            bytes: costs().map(|cost| cost.bytes).sum(),
+            roof_ms: 0.0,
+            gpu_ms: times.gpu_ms(first..ranges.last().map_or(first, |range| range.end)),
+        };
+        let names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+        BlockReport { name: block_name(&names), cost, steps }
+    };
+    recording.segments.iter().map(block).collect()
+}
+
+/// What the names of a block's steps have in common: `layer1.0`; of stem and head, which have nothing, the first.
+pub fn block_name(steps: &[String]) -> String {
+    let Some(first) = steps.first() else { return String::new() };
+    let parents = first.match_indices('.').map(|(at, _)| &first[..at]);
+    let mut common = parents
+        .filter(|parent| steps.iter().all(|step| step.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.'))));
+    common.next_back().unwrap_or(first).to_owned()
+}
