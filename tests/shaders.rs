@@ -205,13 +205,17 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
 fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
     let (pictures, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
-    assert_eq!((pictures.len(), ceilings.len()), (8, 7));
-    for (name, source) in pictures.into_iter().chain(ceilings) {
-        let (shader, reflection) =
-            inspect(&source, Extensions::default()).map_err(|error| format!("{name}: {error}"))?;
+    assert_eq!((pictures.len(), ceilings.len()), (8, 11));
+    let pictures = pictures.into_iter().map(|(name, source)| (name, source, Extensions::default()));
+    for (name, source, extensions) in pictures.chain(ceilings) {
+        let (shader, reflection) = inspect(&source, extensions).map_err(|error| format!("{name}: {error}"))?;
+        assert_eq!(inspect(&source, Extensions::default()).is_err(), extensions.f16, "{name}");
         assert!(reflection.storage.len() <= STORAGE_BUFFERS, "{name}: {:?}", reflection.storage);
         assert_eq!(reflection.sampled.is_empty(), !name.ends_with("texture"), "{name}");
         for target in Target::ALL {
+            if !target.expresses(extensions) {
+                continue;
+            }
             let written = write(&shader, target).map_err(|error| format!("{name}, {target:?}: {error}"))?;
             assert!(!written.bytes.is_empty(), "{name}, {target:?}");
             if validated && target == Target::SpirV {

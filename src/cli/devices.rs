@@ -11,7 +11,7 @@ use super::output::{self, Table};
 
 /// The features that kernels may come to use, by wgpu's names, and what each would be good for.
 const FEATURES: [(&str, Features, &str); 6] = [
-    ("SHADER_F16", Features::SHADER_F16, "half-precision kernels"),
+    ("SHADER_F16", Features::SHADER_F16, "the ceiling of half precision in `bench`, later kernels"),
     ("SUBGROUP", Features::SUBGROUP, "kernels that hand values round within a subgroup"),
     ("SHADER_INT64", Features::SHADER_INT64, "loads and stores of 64 bits, on software drivers"),
     ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "GPU times in `bench`"),

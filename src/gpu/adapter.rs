@@ -121,7 +121,7 @@ pub fn is_software(info: &AdapterInfo) -> bool {
         || ["llvmpipe", "softpipe", "swiftshader", "basic render"].iter().any(|known| name.contains(known))
 }
 
-/// What a device must be created with to run this crate's kernels well: subgroup operations and timestamps where the adapter
+/// What a device must be created with to run this crate's kernels well: subgroup operations, f16 and timestamps where the adapter
 /// has them, on software drivers 64-bit integers too, the adapter's own limits for buffers and compute, and WebGPU's downlevel
 /// defaults (or the adapter's, if lower) for all else.
 /// Less works too, down to no features and WebGPU's core limits.
@@ -143,7 +143,8 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
         max_compute_workgroups_per_dimension: own.max_compute_workgroups_per_dimension,
         ..Limits::downlevel_defaults().or_worse_values_from(&own)
     };
-    let mut useful = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+    let timestamps = Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+    let mut useful = Features::SUBGROUP | Features::SHADER_F16 | timestamps;
     // Words of 64 bits are for software drivers.
     useful.set(Features::SHADER_INT64, is_software(&adapter.get_info()));
     (adapter.features() & useful, limits)

@@ -241,7 +241,7 @@ impl Kernel {
     /// What the text asks of a device beyond plain WGSL.
     #[must_use]
     pub fn extensions(&self) -> Extensions {
-        Extensions { subgroups: self.family.uses_subgroups(), int64: self.access == Access::Texture }
+        Extensions { subgroups: self.family.uses_subgroups(), int64: self.access == Access::Texture, f16: false }
     }
 
     /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.

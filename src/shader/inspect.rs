@@ -55,6 +55,8 @@ pub struct Extensions {
     pub subgroups: bool,
     /// 64-bit integers.
     pub int64: bool,
+    /// Half precision.
+    pub f16: bool,
 }
 
 /// Parses and validates a text, with no capability beyond plain WGSL but the extensions.
@@ -65,6 +67,7 @@ pub fn inspect(source: &str, extensions: Extensions) -> Result<(Validated, Refle
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, extensions.subgroups);
     capabilities.set(Capabilities::SHADER_INT64, extensions.int64);
+    capabilities.set(Capabilities::SHADER_FLOAT16, extensions.f16);
     let text = format!("{}{source}", prelude(Reader::Naga, extensions));
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)

@@ -47,10 +47,12 @@ impl Target {
     }
 
     /// Whether the language has everything that a text with these extensions may use: 64-bit integers are in naga's dialect
-    /// of WGSL, but neither in the browsers' nor in GLSL ES.
+    /// of WGSL, but neither in the browsers' nor in GLSL ES; half precision needs a shader model of 6.2, and is not in GLSL ES.
     #[must_use]
     pub const fn expresses(self, extensions: Extensions) -> bool {
-        !(extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl))
+        let refuses_int64 = extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl);
+        let refuses_f16 = extensions.f16 && matches!(self, Self::Hlsl | Self::Glsl);
+        !(refuses_int64 || refuses_f16)
     }
 
     /// What the names of its files end in, as the compilers of the language expect them.
@@ -82,9 +84,11 @@ pub enum Reader {
 /// capabilities allow them.
 #[must_use]
 pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
-    match (reader, extensions.subgroups) {
-        (Reader::Browser, true) => "enable subgroups;\n",
-        (Reader::Browser, false) | (Reader::Naga, _) => "",
+    match (reader, extensions.subgroups, extensions.f16) {
+        (Reader::Browser, true, true) => "enable f16;\nenable subgroups;\n",
+        (Reader::Browser, true, false) => "enable subgroups;\n",
+        (_, _, true) => "enable f16;\n",
+        (Reader::Browser, false, false) | (Reader::Naga, _, false) => "",
     }
 }
 

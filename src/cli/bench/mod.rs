@@ -95,7 +95,7 @@ fn measure_all(
     let mut done = 0;
     for (at, workload) in workloads.iter().enumerate() {
         for Bench { gpu, options, report } in &mut *benches {
-            progress.begin(done, &workload.name, &workload.what);
+            progress.begin(done, workload, gpu);
             let mut checked = Checked::load(gpu, workload, &options[at])?;
             let times = measure::measure(gpu, &mut checked, effort)?;
             report.workloads.push(WorkloadReport::new(workload, &checked, &times));

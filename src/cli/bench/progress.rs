@@ -6,6 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wgpu_bottleneck::Gpu;
 
 use super::super::output;
+use super::report::DeviceReport;
+use super::workload::Workload;
 
 /// The workloads of this run.
 #[derive(Debug)]
@@ -31,14 +33,15 @@ impl Progress {
 
     /// What a device can do is under way.
     pub fn ceilings(&self, gpu: &Gpu) {
-        let what = format!("the ceilings of {}", gpu.info().name);
+        let what = format!("the ceilings of {}", DeviceReport::of(gpu).short());
         self.say(&what, format!("{what} ..."));
     }
 
     /// The workload of this index is under way.
-    pub fn begin(&self, index: usize, name: &str, what: &str) {
+    pub fn begin(&self, index: usize, workload: &Workload, gpu: &Gpu) {
         self.bar.set_position(index as u64);
-        self.say(name, format!("{} of {}: {name}, {what} ...", index + 1, self.workloads));
+        let (Workload { name, what, .. }, on) = (workload, DeviceReport::of(gpu).short());
+        self.say(name, format!("{} of {}: {name}, {what}, on {on} ...", index + 1, self.workloads));
     }
 
     fn say(&self, message: &str, line: String) {

@@ -48,8 +48,9 @@ fn heading(number: &str, report: &Report) -> String {
     let (device, ceilings) = (&report.device, &report.ceilings);
     let driver = if device.driver.is_empty() { String::new() } else { format!(", {}", device.driver) };
     let mut text = format!("device {number:<2} {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
+    let half = ceilings.fma_f16_gflops.map_or(String::new(), |gflops| format!(" ({gflops:.1} in f16)"));
     text += &format!(
-        "ceilings  {:.1} GFLOP/s of multiply-adds, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
+        "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
         ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us, ceilings.barrier_us
     );
     let kernel = report.kernel.as_deref().map_or(String::new(), |kernel| format!(", kernel {kernel} where it fits"));

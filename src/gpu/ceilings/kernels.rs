@@ -2,7 +2,7 @@
 
 use crate::error::{GpuError, Result};
 use crate::kernel::host_struct;
-use crate::shader::{AssembleError, Values, assemble};
+use crate::shader::{AssembleError, Extensions, Values, assemble};
 
 /// Invocations of a workgroup of `bench/fma` and `bench/copy`.
 pub(super) const LANES: u32 = 64;
@@ -31,21 +31,38 @@ pub(super) struct Fma {
     chains: u32,
     /// Whether it asks for one instruction.
     fused: bool,
+    /// Whether each sum is a pair of f16.
+    half: bool,
 }
 
 impl Fma {
-    /// A GPU has registers enough for any. A CPU of sixteen vector registers is fastest with ten sums, and has half the speed
-    /// with twelve; a shorter pipeline wants fewer.
-    pub const ALL: [Self; 4] = [
-        Self { chains: 8, fused: false },
-        Self { chains: 8, fused: true },
-        Self { chains: 10, fused: false },
-        Self { chains: 10, fused: true },
-    ];
+    /// The forms in f32, or in f16. A GPU has registers enough for any. A CPU of sixteen vector registers is fastest with ten sums,
+    /// and has half the speed with twelve; a shorter pipeline wants fewer.
+    pub const fn forms(half: bool) -> [Self; 4] {
+        [
+            Self { chains: 8, fused: false, half },
+            Self { chains: 8, fused: true, half },
+            Self { chains: 10, fused: false, half },
+            Self { chains: 10, fused: true, half },
+        ]
+    }
 
     /// Floating-point operations of an invocation in a round.
     pub const fn flops_per_round(self) -> u64 {
-        (2 * self.chains * UNROLL) as u64
+        (2 * self.chains * UNROLL * if self.half { 2 } else { 1 }) as u64
+    }
+
+    const fn name(self) -> &'static str {
+        match (self.half, self.fused, self.chains) {
+            (false, false, 8) => "bench_multiply_add_c8",
+            (false, true, 8) => "bench_fma_c8",
+            (false, false, _) => "bench_multiply_add_c10",
+            (false, true, _) => "bench_fma_c10",
+            (true, false, 8) => "bench_f16_multiply_add_c8",
+            (true, true, 8) => "bench_f16_fma_c8",
+            (true, false, _) => "bench_f16_multiply_add_c10",
+            (true, true, _) => "bench_f16_fma_c10",
+        }
     }
 }
 
@@ -60,24 +77,29 @@ pub(super) enum Kernel {
 
 impl Kernel {
     pub fn all() -> impl Iterator<Item = Self> {
-        Fma::ALL.into_iter().map(Self::Fma).chain([Self::Copy, Self::Empty, Self::Dependent])
+        let forms = [false, true].into_iter().flat_map(Fma::forms);
+        forms.map(Self::Fma).chain([Self::Copy, Self::Empty, Self::Dependent])
     }
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Fma(Fma { chains: 8, fused: false }) => "bench_multiply_add_c8",
-            Self::Fma(Fma { chains: 8, fused: true }) => "bench_fma_c8",
-            Self::Fma(Fma { fused: false, .. }) => "bench_multiply_add_c10",
-            Self::Fma(Fma { fused: true, .. }) => "bench_fma_c10",
+            Self::Fma(fma) => fma.name(),
             Self::Copy => "bench_copy",
             Self::Empty => "bench_empty",
             Self::Dependent => "bench_dependent",
         }
     }
 
+    /// What its text may use.
+    pub fn extensions(self) -> Extensions {
+        Extensions { f16: matches!(self, Self::Fma(Fma { half: true, .. })), ..Extensions::default() }
+    }
+
     pub fn text(self) -> Result<String, GpuError> {
         let values = match self {
-            Self::Fma(Fma { chains, fused }) => vec![("CHAINS", chains), ("UNROLL", UNROLL), ("FUSED", fused.into())],
+            Self::Fma(Fma { chains, fused, half }) => {
+                vec![("CHAINS", chains), ("UNROLL", UNROLL), ("FUSED", fused.into()), ("HALF", half.into())]
+            }
             Self::Copy => vec![("EACH", EACH)],
             Self::Empty | Self::Dependent => Vec::new(),
         };
@@ -92,26 +114,27 @@ impl Kernel {
     }
 }
 
-/// Name and WGSL of every kernel that [`Ceilings::measure`](super::Ceilings::measure) uses: for tests, and to read.
+/// Name, WGSL and extensions of every kernel that [`Ceilings::measure`](super::Ceilings::measure) uses: for tests, and to read.
 ///
 /// # Errors
 /// [`GpuError::Shader`], which would be a bug of this crate.
-pub fn ceiling_kernels() -> Result<Vec<(&'static str, String)>> {
-    Kernel::all().map(|kernel| Ok((kernel.name(), kernel.text()?))).collect()
+pub fn ceiling_kernels() -> Result<Vec<(&'static str, String, Extensions)>> {
+    Kernel::all().map(|kernel| Ok((kernel.name(), kernel.text()?, kernel.extensions()))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::HostStruct;
-    use crate::shader::{Extensions, inspect};
+    use crate::shader::inspect;
 
     #[test]
     fn host_structs_are_laid_out_like_the_shaders() -> Result<(), String> {
-        let fma = Fma::ALL.map(|fma| (Kernel::Fma(fma), FmaParams::layout()));
-        for (kernel, (members, bytes)) in fma.into_iter().chain([(Kernel::Copy, CopyParams::layout())]) {
+        let forms = [false, true].into_iter().flat_map(Fma::forms);
+        let fma = forms.map(|fma| (Kernel::Fma(fma), FmaParams::layout()));
+        for (kernel, (members, bytes)) in fma.chain([(Kernel::Copy, CopyParams::layout())]) {
             let source = kernel.text().map_err(|error| error.to_string())?;
-            let (_, reflection) = inspect(&source, Extensions::default())?;
+            let (_, reflection) = inspect(&source, kernel.extensions())?;
             let wgsl: Vec<_> = reflection.members.iter().map(|m| (m.name.as_str(), m.offset as usize)).collect();
             assert_eq!((members, bytes as u32), (&wgsl[..], reflection.params_bytes), "{kernel:?}");
             assert_eq!(reflection.workgroup_size, [LANES, 1, 1]);

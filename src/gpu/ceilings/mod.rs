@@ -12,7 +12,7 @@ use bytemuck::bytes_of;
 use serde::{Deserialize, Serialize};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferUsages, CommandEncoder, CommandEncoderDescriptor,
-    ComputePassDescriptor,
+    ComputePassDescriptor, Features,
 };
 
 pub use self::kernels::ceiling_kernels;
@@ -20,13 +20,15 @@ use self::kernels::{CopyParams, Fma, FmaParams, Kernel, LANES, VEC4S_PER_GROUP};
 use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{Error, GpuError, Result};
-use crate::shader::Extensions;
 
 /// The ceilings of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ceilings {
     /// Multiply-adds of f32, two operations each, in 10^9 operations a second: the fastest of several forms.
     pub fma_gflops: f64,
+    /// The same of f16, in pairs; none where the device has no f16, or was created without it.
+    #[serde(default)]
+    pub fma_f16_gflops: Option<f64>,
     /// Bytes read and bytes written by a copy beyond the caches, together, in 10^9 bytes a second: by a kernel, or by the
     /// driver's own copy where that is faster.
     pub copy_gbps: f64,
@@ -48,7 +50,7 @@ pub struct CeilingOptions {
 }
 
 impl Default for CeilingOptions {
-    /// About four seconds, with copies beyond the caches of the GPUs there are.
+    /// About six seconds, with copies beyond the caches of the GPUs there are.
     fn default() -> Self {
         Self { submit: Duration::from_millis(40), submits: 8, copy_bytes: 128 << 20 }
     }
@@ -70,14 +72,15 @@ impl Ceilings {
     /// the device reported.
     pub fn measure(gpu: &Gpu, options: &CeilingOptions) -> Result<Self> {
         let bench = Bench { gpu, options: *options };
-        let mut flops = 0.0f64;
-        for fma in Fma::ALL {
-            flops = flops.max(bench.multiply_adds(fma)?);
-        }
+        let fastest = |half: bool| -> Result<f64> {
+            Fma::forms(half).into_iter().try_fold(0.0f64, |most, fma| Ok(most.max(bench.multiply_adds(fma)?)))
+        };
+        let has_f16 = gpu.inner.device.features().contains(Features::SHADER_F16);
         let empty = bench.empty()?;
         let dependent = bench.dependent()?;
         Ok(Self {
-            fma_gflops: flops / 1e9,
+            fma_gflops: fastest(false)? / 1e9,
+            fma_f16_gflops: if has_f16 { Some(fastest(true)? / 1e9) } else { None },
             copy_gbps: bench.copy()? / 1e9,
             empty_dispatch_us: empty * 1e6,
             barrier_us: (dependent - empty).max(0.0) * 1e6,
@@ -89,6 +92,7 @@ impl Ceilings {
     pub fn better(self, other: Self) -> Self {
         Self {
             fma_gflops: self.fma_gflops.max(other.fma_gflops),
+            fma_f16_gflops: self.fma_f16_gflops.into_iter().chain(other.fma_f16_gflops).reduce(f64::max),
             copy_gbps: self.copy_gbps.max(other.copy_gbps),
             empty_dispatch_us: self.empty_dispatch_us.min(other.empty_dispatch_us),
             barrier_us: self.barrier_us.min(other.barrier_us),
@@ -228,7 +232,7 @@ impl Bench<'_> {
     /// Compiles a kernel and binds buffers to the bindings 0, 1, 2, ...
     fn bind(&self, kernel: Kernel, buffers: &[&Buffer]) -> Result<Bound> {
         let (text, checks) = (kernel.text()?, self.gpu.runtime_checks());
-        let pipeline = Pipeline::build(self.gpu, kernel.name(), &text, Extensions::default(), checks)?;
+        let pipeline = Pipeline::build(self.gpu, kernel.name(), &text, kernel.extensions(), checks)?;
         let inner = &self.gpu.inner;
         let group = inner.monitor.guarded(&inner.device, "binding buffers", || {
             let resources = buffers.iter().map(|buffer| buffer.as_entire_binding());

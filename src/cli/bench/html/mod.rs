@@ -63,6 +63,7 @@ fn device(report: &Report) -> Markup {
             p { (device.backend) ", " (device.kind) @if !device.driver.is_empty() { ", " (device.driver) } }
             dl.cards {
                 (card("multiply-adds", ceilings.fma_gflops, "GFLOP/s"))
+                @if let Some(gflops) = ceilings.fma_f16_gflops { (card("multiply-adds in f16", gflops, "GFLOP/s")) }
                 (card("copying", ceilings.copy_gbps, "GB/s"))
                 (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
                 (card("barrier", ceilings.barrier_us, "µs"))

@@ -61,8 +61,7 @@ pub fn side_by_side(reports: &[Report]) -> Markup {
                         @for other in others {
                             @if let Some(other) = other.workloads.get(index) {
                                 td.number {
-                                    (time(&other.host)) " "
-                                    small { "× " (short(other.median_ms / workload.median_ms)) }
+                                    b { (short(other.median_ms / workload.median_ms)) " ×" } " " (time(&other.host))
                                 }
                             }
                         }
