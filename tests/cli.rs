@@ -1,6 +1,6 @@
 //! The program as its users run it: exit codes, files, and the two lines that say what is wrong.
 
-#[path = "cli/bench.rs"]
+#[path = "cli/bench/mod.rs"]
 mod bench;
 mod common;
 #[path = "cli/embed/mod.rs"]

@@ -61,9 +61,14 @@ pub struct BenchArgs {
     /// A Bottleneck of one's own.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// Height and width of the images of --model and --preset family [default: 224], and of the input of --block.
-    #[arg(long, value_name = "HxW", value_parser = size)]
-    pub size: Option<[usize; 2]>,
+    /// For each stage of --model but the first, whether its stride becomes a dilation, as torchvision's parameter:
+    /// false,true,true gives DeepLab's output stride of 8.
+    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1, requires = "model")]
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// Height and width of the images of --model and --preset family [default: 224], and of the input of --block; each of
+    /// several is a workload of its own.
+    #[arg(long, value_name = "HxW,HxW", value_delimiter = ',', num_args = 1, value_parser = size)]
+    pub size: Vec<[usize; 2]>,
     /// Batches, each a workload of its own.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1, default_value = "1",
         value_parser = clap::value_parser!(u32).range(1..=65_536))]

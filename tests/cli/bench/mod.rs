@@ -1,8 +1,10 @@
-//! `bottleneck bench`: what it prints, what it compares, what it refuses.
+//! `bottleneck bench`: what it prints, what it refuses.
+
+mod compare;
+mod files;
 
 use std::process::Output;
 
-use scraper::{Html, Selector};
 use serde_json::{Value, json};
 
 use crate::common::{Outcome, loudly};
@@ -20,6 +22,12 @@ fn report(args: &[&str]) -> Result<Value> {
     let output = bench(&[&SMALL[..], &["--json"], args].concat())?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// A file for `--compare`.
+fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
+    std::fs::write(folder.path(name), value.to_string())?;
+    Ok(folder.path(name).display().to_string())
 }
 
 #[test]
@@ -140,133 +148,6 @@ fn devices_stand_side_by_side() -> Outcome {
     Ok(())
 }
 
-/// A page that needs nothing from elsewhere, with a bar for every step and a dot for every one that computes.
-#[test]
-fn a_page_stands_alone() -> Outcome {
-    let folder = Folder::with(b"", b"")?;
-    let path = folder.path("page.html").display().to_string();
-    let args = ["--adapter", "all", "--batch", "1,2", "--json", "--html", &path];
-    let output = bench(&[&SMALL[..], &args].concat())?;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let reports: Value = serde_json::from_slice(&output.stdout)?;
-    let reports = reports.as_array().ok_or("no list")?;
-    let timed = reports.iter().filter(|report| !report["workloads"][0]["gpu_ms"].is_null()).count();
-
-    let page = Html::parse_document(&std::fs::read_to_string(&path)?);
-    assert!(page.errors.is_empty(), "{:?}", page.errors);
-    let count =
-        |css: &str| Selector::parse(css).map(|css| page.select(&css).count()).map_err(|error| error.to_string());
-    assert_eq!((count("section")?, count("svg polyline.roof")?), (reports.len(), reports.len()));
-    assert_eq!((count("svg circle.workload")?, count("svg circle.step")?), (2 * reports.len(), 6 * timed));
-    assert_eq!((count(".layers .label")?, count(".layers .block")? / 3), (6 * timed, 2 * timed));
-    // Nothing is loaded, and nothing is run.
-    assert_eq!(count("script, link, img, iframe, object, embed, use, base, [src], [href], [onload], [onclick]")?, 0);
-    let styles = Selector::parse("style").map_err(|error| error.to_string())?;
-    let css: String = page.select(&styles).flat_map(|style| style.text()).collect();
-    assert!(css.contains("prefers-color-scheme: dark") && !css.contains("url(") && !css.contains("@import"), "{css}");
-    // A browser drops what it cannot read; a number that is none would be that.
-    let text = std::fs::read_to_string(&path)?;
-    assert!(!text.contains("NaN") && !text.contains("inf\""), "{text}");
-    Ok(())
-}
-
-/// Chrome's trace events: per workload the CPU's blocks, submit and wait, and the GPU's blocks over their dispatches.
-#[test]
-fn a_trace_has_cpu_and_gpu() -> Outcome {
-    let folder = Folder::with(b"", b"")?;
-    let path = folder.path("trace.json").display().to_string();
-    let report = report(&["--batch", "1,2", "--trace", &path])?;
-    let trace: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
-    let events = trace["traceEvents"].as_array().ok_or("no events")?;
-    for (workload, pid) in ["block:", "block_b2:"].into_iter().zip(1..) {
-        let of = |ph: &str, tid: u64| -> Vec<&Value> {
-            events.iter().filter(|event| event["pid"] == pid && event["tid"] == tid && event["ph"] == ph).collect()
-        };
-        let process = of("M", 0);
-        assert!(process[0]["args"]["name"].as_str().is_some_and(|name| name.starts_with(workload)), "{process:?}");
-        let names = |events: &[&Value]| events.iter().map(|event| event["name"].clone()).collect::<Vec<_>>();
-        let span = |event: &Value| -> Option<(f64, f64)> {
-            let (start, length) = (event["ts"].as_f64()?, event["dur"].as_f64()?);
-            Some((start, start + length)).filter(|_| start >= 0.0 && length >= 0.0)
-        };
-        let cpu = of("X", 1);
-        assert_eq!(names(&cpu), ["record block0", "submit", "wait"]);
-        let spans: Vec<(f64, f64)> = cpu.iter().filter_map(|event| span(event)).collect();
-        assert!(spans.len() == 3 && spans.is_sorted_by(|a, b| a.1 <= b.0 + 0.01), "{spans:?}");
-        if report["timestamps"].is_null() {
-            continue;
-        }
-        let gpu = of("X", 2);
-        assert_eq!(names(&gpu), ["block0", "block0.conv1", "block0.conv2", "block0.conv3"]);
-        assert!(gpu[1..].iter().all(|event| event["args"]["kernel"].is_string()), "{gpu:?}");
-        let spans: Vec<(f64, f64)> = gpu.iter().filter_map(|event| span(event)).collect();
-        assert!(spans[1..].iter().all(|span| span.0 + 0.01 >= spans[0].0 && span.1 <= spans[0].1 + 0.01), "{spans:?}");
-    }
-    Ok(())
-}
-
-/// A file for `--compare`.
-fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
-    std::fs::write(folder.path(name), value.to_string())?;
-    Ok(folder.path(name).display().to_string())
-}
-
-#[test]
-fn reports_are_compared() -> Outcome {
-    let (folder, mut report) = (Folder::with(b"", b"")?, report(&[])?);
-    let times = |report: &mut Value, ms: f64| {
-        for kind in ["host", "device", "gpu"] {
-            report["workloads"][0][kind] = json!({ "p10_ms": 0.9 * ms, "p50_ms": ms, "p90_ms": 1.1 * ms });
-        }
-    };
-    times(&mut report, 3.0);
-    let a = write(&folder, "a", &report)?;
-    times(&mut report, 2.0);
-    let b = write(&folder, "b", &report)?;
-    let output = bench(&["bench", "--compare", &a, &b])?;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let said = text(&output.stdout);
-    let line = said.lines().find(|line| line.trim_start().starts_with("block ")).ok_or("no line")?;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    assert_eq!(words, ["block", "host", "3.000", "2.000", "1.50", "1.23", "1.83", "faster"]);
-    for (files, verdict) in [([&b, &a], "slower"), ([&a, &a], "within noise")] {
-        let output = bench(&["bench", "--json", "--compare", files[0], files[1]])?;
-        let compared: Value = serde_json::from_slice(&output.stdout)?;
-        assert_eq!(compared["workloads"][0]["gpu"]["b_is"], verdict, "{compared:#}");
-    }
-    Ok(())
-}
-
-#[test]
-fn what_cannot_be_compared_is_refused() -> Outcome {
-    let (folder, report) = (Folder::with(b"", b"")?, report(&[])?);
-    let good = write(&folder, "good", &report)?;
-    let changed = |change: &dyn Fn(&mut Value)| {
-        let mut other = report.clone();
-        change(&mut other);
-        other
-    };
-    let cases: [(Value, &str); 8] = [
-        (json!([1]), "no schema"),
-        (changed(&|report| report["schema"] = json!("wgpu-bottleneck bench 9")), "bench 9"),
-        (changed(&|report| report["workloads"][0]["host"] = Value::Null), "invalid type"),
-        (changed(&|report| report["workloads"][0]["host"]["p50_ms"] = json!(-1.0)), "the times of block"),
-        (changed(&|report| report["workloads"][0]["name"] = json!("w1")), "only the second has w1"),
-        (changed(&|report| report["workloads"][0]["input"][2] = json!(7)), "another workload"),
-        (changed(&|report| report["workloads"][0]["flops"] = json!(7)), "another workload"),
-        (changed(&|report| report["workloads"] = json!([])), "only the first has block"),
-    ];
-    for (value, said) in cases {
-        let other = write(&folder, "other", &value)?;
-        assert_eq!(complaint(&bench(&["bench", "--compare", &good, &other])?, 2, &[said]), None);
-    }
-    std::fs::write(folder.path("cut"), &report.to_string()[..200])?;
-    let (cut, nowhere) = (folder.path("cut").display().to_string(), folder.path("nowhere").display().to_string());
-    assert_eq!(complaint(&bench(&["bench", "--compare", &cut, &good])?, 2, &["not a report"]), None);
-    assert_eq!(complaint(&bench(&["bench", "--compare", &good, &nowhere])?, 2, &["nowhere"]), None);
-    Ok(())
-}
-
 #[test]
 fn wrong_arguments_are_refused() -> Outcome {
     for (args, said) in [
@@ -275,6 +156,9 @@ fn wrong_arguments_are_refused() -> Outcome {
         (&["--size", "56"], "--size"),
         (&["--model", "resnet18", "--size", "0x4"], "--size"),
         (&["--batch", "0"], "--batch"),
+        (&["--replace-stride-with-dilation", "true,true,true"], "--model"),
+        (&["--model", "resnet50", "--replace-stride-with-dilation", "true"], "replace_stride_with_dilation"),
+        (&["--model", "resnet18", "--replace-stride-with-dilation", "true,true,true"], "dilat"),
         (&["--preset", "all"], "--preset"),
         (&["--inplanes", "64"], "--block"),
         (&["--block", "--inplanes", "64", "--planes", "16"], "--size"),
