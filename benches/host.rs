@@ -7,11 +7,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
-use support::{Random, Result, block, buffers, image, resnet50};
+use support::{Random, Result, block, buffers, image, network_file, resnet50};
 use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::network::plan_network;
 use wgpu_bottleneck::op::StepParams;
-use wgpu_bottleneck::plan::{RecordedStep, Recording};
-use wgpu_bottleneck::{Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record};
+use wgpu_bottleneck::plan::{PlanKind, RecordedStep, Recording};
+use wgpu_bottleneck::{
+    Block, Bottleneck, CheckpointOptions, Gpu, HostTensor, LoadOptions, Model, NetworkWeights, ResNet, Shape, record,
+};
 
 /// ResNet-50's 16 blocks for an image of 224x224, whose stem leaves 56x56.
 fn network() -> Result<(Vec<Bottleneck>, Shape)> {
@@ -49,6 +52,29 @@ fn pack(recording: &Recording, params: &[StepParams]) -> usize {
         recorded.dispatches.iter().map(|dispatch| dispatch.kernel.pack(&problem, params).len()).sum()
     };
     recording.steps().zip(params).map(of_step).sum()
+}
+
+/// From a file to what every step of a plan needs. The file is in the system's cache, as it is when a program starts again.
+fn loading(criterion: &mut Criterion) -> Result<()> {
+    let network = ResNet::named("resnet50")?.build()?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("resnet50.safetensors");
+    std::fs::write(&path, network_file(&network, &mut Random(1))?)?;
+    let plan = plan_network(&network, Shape::new(1, 3, 224, 224)?, PlanKind::Fused)?;
+    let options = CheckpointOptions::default();
+    let mut group = criterion.benchmark_group("load_resnet50");
+    group.sample_size(10);
+    group.bench_function("open", |bencher| {
+        bencher.iter(|| NetworkWeights::open(&path, &options).expect("just written"))
+    });
+    group.bench_function("open_and_fold", |bencher| {
+        bencher.iter(|| {
+            let weights = NetworkWeights::open(&path, &options).expect("just written");
+            // One step at a time, as a network is loaded.
+            plan.steps.iter().for_each(|step| drop(black_box(weights.step_params(step).expect("of this network"))));
+        });
+    });
+    Ok(())
 }
 
 fn layouts(criterion: &mut Criterion) -> Result<()> {
@@ -99,7 +125,7 @@ fn running(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn host(criterion: &mut Criterion) {
-    for bench in [planning, weights, layouts, running] {
+    for bench in [planning, weights, loading, layouts, running] {
         if let Err(error) = bench(criterion) {
             eprintln!("error: {error}");
             std::process::exit(1);

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use wgpu_bottleneck::op::Conv;
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, Shape, StateDict};
+use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, ResNet, Shape, StateDict};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -41,11 +41,7 @@ pub fn block(spec: &Bottleneck, random: &mut Random) -> Result<Block> {
     for (name, norm, conv) in layers.into_iter().chain(shortcut) {
         layer(&mut tensors, random, name, norm, conv);
     }
-    let views = tensors
-        .iter()
-        .map(|(key, dims, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let dict = StateDict::from_bytes(safetensors::serialize(views, None)?)?;
+    let dict = StateDict::from_bytes(file(&tensors)?)?;
     let options = BlockOptions {
         stride: spec.stride(),
         dilation: spec.dilation(),
@@ -54,6 +50,26 @@ pub fn block(spec: &Bottleneck, random: &mut Random) -> Result<Block> {
         norm: spec.norm(),
     };
     Ok(Block::from_state_dict(&dict, "", &options)?)
+}
+
+/// The safetensors file of a network with seeded weights, positive ones, as variances must be.
+pub fn network_file(network: &ResNet, random: &mut Random) -> Result<Vec<u8>> {
+    let mut tensors = Tensors::new();
+    for (key, dims) in network.state_dict_shapes() {
+        if !key.ends_with("num_batches_tracked") {
+            let count = dims.iter().product();
+            tensors.push((key, dims, (0..count).flat_map(|_| random.uniform(0.5, 1.0).to_le_bytes()).collect()));
+        }
+    }
+    file(&tensors)
+}
+
+fn file(tensors: &Tensors) -> Result<Vec<u8>> {
+    let views = tensors
+        .iter()
+        .map(|(key, dims, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(safetensors::serialize(views, None)?)
 }
 
 /// A convolution and its norm, scaled so that every layer's output stays near 1.

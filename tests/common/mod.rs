@@ -47,6 +47,10 @@ fn make_targets() -> Vec<Target> {
     ];
     let mut targets: Vec<Target> = Vec::new();
     for (name, adapter, limits, runtime_checks) in wanted {
+        if !chosen(name) {
+            loudly(&format!("SKIPPED: device \"{name}\": BOTTLENECK_TEST_DEVICES does not name it"));
+            continue;
+        }
         match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks }) {
             // The best adapter may be SwiftShader itself; once is enough.
             Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
@@ -79,6 +83,12 @@ fn name_skipped_kernels(target: &Target) {
         let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
         loudly(&format!("SKIPPED on {}: {} ({reason}): {}", target.name, target.gpu.describe(), names.join(" ")));
     }
+}
+
+/// Whether a device is among those of `BOTTLENECK_TEST_DEVICES`, names with commas; all are where that is not set.
+fn chosen(name: &str) -> bool {
+    let names = std::env::var("BOTTLENECK_TEST_DEVICES");
+    names.map_or(true, |names| names.split(',').any(|one| one == name))
 }
 
 /// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value those that Mesa's drivers
