@@ -1,0 +1,202 @@
+"""Runs the same graphs through this engine and others, in turn, and prints one table. benches/peers/compare starts it."""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from worker import ENGINES, TOLERANCE
+from workloads import WORKLOADS
+
+OURS = "bottleneck"
+# Between two turns, so that an engine's threads, which spin for a while, are asleep when the next one is timed.
+PAUSE = 0.5
+
+
+class Wrong(Exception):
+    """An output that is not the reference's, or none."""
+
+
+class Peer:
+    """An engine in a process of its own."""
+
+    def __init__(self, engine, folder):
+        self.name = engine
+        command = [sys.executable, Path(__file__).with_name("worker.py"), engine, folder]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.told = self.answer()
+        if "refused" in self.told:
+            raise Wrong(self.told["refused"])
+
+    def answer(self):
+        # Engines print what they like between the lines of JSON.
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise Wrong(f"ended with {self.process.wait()}")
+
+    def time(self, seconds):
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        self.told["peak_mib"] = answer["peak_mib"]
+        return statistics.median(answer["ms"])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Ours:
+    """This engine: checked on the graph's own weights by `bottleneck block` or `run`, timed by `bottleneck bench`."""
+
+    name = OURS
+
+    def __init__(self, program, workload, batch, folder, further):
+        self.bench = [program, "bench", "--preset", "peers-check", "--only", workload.name, "--batch", str(batch), "--json", *further]
+        out = folder / "out.safetensors"
+        files = ["--weights", folder / "weights.safetensors", "--input", folder / "in.safetensors", "--output", out]
+        command = [program, "run" if workload.block is None else "block", *files, *workload.options, *further]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        _, status, usage = os.wait4(process.pid, 0)
+        first = time.perf_counter() - start
+        if status != 0:
+            raise Wrong(process.stderr.read().strip().splitlines()[-1])
+        expected = np.load(folder / "expected.npy")
+        (output,) = load_file(out).values()
+        error = float(np.abs(output - expected).max() / np.abs(expected).max())
+        if not error <= TOLERANCE:
+            raise Wrong(f"wrong: {error:.1e} of the largest value")
+        self.version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
+        self.told = {"error": error, "first_s": first, "peak_mib": usage.ru_maxrss / 1024}
+
+    def time(self, _):
+        done = subprocess.run(self.bench, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Wrong(done.stderr.strip().splitlines()[-1])
+        report = json.loads(done.stdout)
+        device = report["device"]
+        self.told["version"] = f"{self.version}, {device['name']} ({device['driver']})"
+        (workload,) = report["workloads"]
+        for key in ("device_ms", "gpu_ms"):
+            self.told.setdefault(key, []).append(workload[key])
+        return workload["median_ms"]
+
+    def close(self):
+        for key in ("device_ms", "gpu_ms"):
+            known = [value for value in self.told[key] if value is not None]
+            self.told[key] = statistics.median(known) if known else None
+
+
+def measure(workload, batch, folder, options, further):
+    """Every engine on one workload, in turn."""
+    say(f"{workload.name}, batch {batch}: {workload.what} ...")
+    # In a process of its own: what is large here when a process begins counts as that one's memory.
+    subprocess.run([sys.executable, Path(__file__).with_name("graphs.py"), workload.name, str(batch), folder], check=True)
+    running, rows = [], {}
+    for engine in options.engines:
+        try:
+            running.append(Ours(options.bottleneck, workload, batch, folder, further) if engine == OURS else Peer(engine, folder))
+        except Wrong as why:
+            say(f"  {engine}: left out: {why}")
+            rows[engine] = {"left_out": str(why)}
+    times = {one.name: [] for one in running}
+    for turn in range(options.rounds):
+        # Everyone comes first once.
+        for one in running[turn % len(running):] + running[:turn % len(running)]:
+            time.sleep(PAUSE)
+            times[one.name].append(one.time(options.seconds))
+    for one in running:
+        one.close()
+        ours = times.get(OURS)
+        ratios = [theirs / our for theirs, our in zip(times[one.name], ours)] if ours else None
+        rows[one.name] = {**one.told, "ms": statistics.median(times[one.name]), "rounds_ms": times[one.name],
+                          "ratio": ratios and statistics.median(ratios), "ratios": ratios}
+    return rows
+
+
+def table(results, engines):
+    """Markdown: a row for each engine; milliseconds, and how many times ours that is."""
+    lines = ["| engine | " + " | ".join(results) + " |", "| --- |" + " --- |" * len(results)]
+    for engine in engines:
+        cells = []
+        for rows in results.values():
+            row = rows[engine]
+            if "left_out" in row:
+                cells.append("-")
+            elif engine == OURS or row["ratio"] is None:
+                cells.append(f"{row['ms']:.1f}")
+            else:
+                cells.append(f"{row['ms']:.1f} ({row['ratio']:.2f} x)")
+        lines.append(f"| {engine} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def notes(results, engines):
+    """What each engine said of itself, and why it was left out."""
+    for engine in engines:
+        said = {}
+        for name, rows in results.items():
+            said.setdefault(rows[engine].get("left_out") or rows[engine]["version"], []).append(name)
+        yield f"- {engine}: " + "; ".join(f"{what} ({', '.join(names)})" if len(said) > 1 else what for what, names in said.items())
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main():
+    names = [workload.name for workload in WORKLOADS]
+    words = lambda text: text.split(",")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Other arguments go to `bottleneck`, for example --adapter llvmpipe.")
+    parser.add_argument("--bottleneck", type=Path, default=Path("target/release/bottleneck"), help="the program (default: %(default)s)")
+    parser.add_argument("--engines", type=words, default=[OURS, *ENGINES], help="which, with commas (default: all)")
+    parser.add_argument("--workloads", type=words, default=names, help="which, with commas (default: all)")
+    parser.add_argument("--batch", type=lambda text: [int(n) for n in words(text)], default=[1], help="batch sizes (default: 1)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each engine's turn comes (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn is at least (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="a file for everything that was measured")
+    options, further = parser.parse_known_args()
+    for what, wanted, known in (("engine", options.engines, [OURS, *ENGINES]), ("workload", options.workloads, names)):
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for workload in WORKLOADS:
+            for batch in options.batch if workload.name in options.workloads else []:
+                folder = Path(temporary) / f"{workload.name}-{batch}"
+                name = workload.name if batch == 1 else f"{workload.name} batch {batch}"
+                results[name] = measure(workload, batch, folder, options, further)
+    machine = f"{processor()}, {os.cpu_count()} cores"
+    command = " ".join(["benches/peers/compare", *sys.argv[1:]])
+    print(f"Date: {datetime.date.today()}. Machine: {machine}. Command: `{command}`.\n")
+    print("Milliseconds from host array to host array, the median of the turns, and in brackets the median ratio to ours of the same turn.\n")
+    print(table(results, options.engines), end="\n\n")
+    print("\n".join(notes(results, options.engines)))
+    if options.json:
+        options.json.write_text(json.dumps({"date": str(datetime.date.today()), "machine": machine, "command": command, "workloads": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
