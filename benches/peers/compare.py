@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 from worker import ENGINES, TOLERANCE
 from workloads import WORKLOADS
 
+HERE = Path(__file__).resolve().parent
 OURS = "bottleneck"
 # Between two turns, so that an engine's threads, which spin for a while, are asleep when the next one is timed.
 PAUSE = 0.5
@@ -27,13 +29,27 @@ class Wrong(Exception):
     """An output that is not the reference's, or none."""
 
 
+@functools.cache
+def command(engine):
+    """What starts an engine, with everything built that it needs."""
+    if engine == "onnxruntime-webgpu":
+        # Few devices need this layer. On one that does, the worker says what is missing.
+        layer = HERE / "layer"
+        flags = ["-O2", "-Wall", "-shared", "-fPIC", "-o", layer / "libimage_indexing.so"]
+        try:
+            subprocess.run(["cc", *flags, layer / "image_indexing.c"], check=True)
+        except (OSError, subprocess.CalledProcessError) as why:
+            say(f"  {engine}: no layer: {why}")
+    return [sys.executable, HERE / "worker.py", engine]
+
+
 class Peer:
     """An engine in a process of its own."""
 
     def __init__(self, engine, folder):
         self.name = engine
-        command = [sys.executable, Path(__file__).with_name("worker.py"), engine, folder]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen([*command(engine), folder], text=True, **pipes)
         self.told = self.answer()
         if "refused" in self.told:
             raise Wrong(self.told["refused"])
@@ -103,7 +119,7 @@ def measure(workload, batch, folder, options, further):
     """Every engine on one workload, in turn."""
     say(f"{workload.name}, batch {batch}: {workload.what} ...")
     # In a process of its own: what is large here when a process begins counts as that one's memory.
-    subprocess.run([sys.executable, Path(__file__).with_name("graphs.py"), workload.name, str(batch), folder], check=True)
+    subprocess.run([sys.executable, HERE / "graphs.py", workload.name, str(batch), folder], check=True)
     running, rows = [], {}
     for engine in options.engines:
         try:

@@ -10,12 +10,15 @@ import json
 import os
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 # pnnx's names, for graphs.py.
 NCNN_PARAM, NCNN_WEIGHTS = "graph.ncnn.param", "graph.ncnn.bin"
+# compare.py compiles it, for onnxruntime-webgpu.
+LAYER = Path(__file__).resolve().parent / "layer"
 # Like the engines here: within f32's own error of a sum of some thousand products.
 TOLERANCE = 1e-4
 STARTED = time.perf_counter()
@@ -29,6 +32,33 @@ def onnxruntime_cpu(folder, _):
     import onnxruntime
     session = onnxruntime.InferenceSession(folder / "graph.onnx", providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"input": x})[0], f"onnxruntime {onnxruntime.__version__}, CPU"
+
+
+def onnxruntime_webgpu(folder, _):
+    # Where there is no other device, a software one is wanted.
+    os.environ["ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"] = "1"
+    if (LAYER / "libimage_indexing.so").exists():
+        os.environ |= {"VK_LAYER_PATH": str(LAYER), "VK_INSTANCE_LAYERS": "VK_LAYER_peers_image_indexing"}
+    import onnxruntime
+    import onnxruntime_ep_webgpu as plugin
+    name = plugin.get_ep_name()
+    onnxruntime.register_execution_provider_library(name, plugin.get_library_path())
+    devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == name]
+    if not devices:
+        raise Refused("no WebGPU device")
+    options = onnxruntime.SessionOptions()
+    options.add_provider_for_devices(devices[:1], {})
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        session = onnxruntime.InferenceSession(folder / "graph.onnx", options)
+    except Exception as why:  # Each of its errors is a class of its own.
+        raise Refused(str(why).strip().split(". ")[-1])
+    # What it cannot run, it gives to the CPU without a word.
+    elsewhere = {part.ep_name for part in session.get_provider_graph_assignment_info()} - {name}
+    if elsewhere:
+        raise Refused(f"gives nodes to {', '.join(elsewhere)}")
+    version = metadata.version("onnxruntime-ep-webgpu")
+    return lambda x: session.run(None, {"input": x})[0], f"onnxruntime {onnxruntime.__version__}, WebGPU plugin {version}"
 
 
 def ncnn(folder, shape, vulkan):
@@ -109,6 +139,7 @@ def torch_cuda(folder, shape, half=False, tf32=False, how="eager"):
 ENGINES = {
     "ncnn-vulkan": lambda folder, shape: ncnn(folder, shape, True),
     "ncnn-cpu": lambda folder, shape: ncnn(folder, shape, False),
+    "onnxruntime-webgpu": onnxruntime_webgpu,
     "onnxruntime-cpu": onnxruntime_cpu,
     "torch-cpu": torch_cpu,
     "torch-cuda": torch_cuda,
