@@ -20,7 +20,8 @@ from worker import ENGINES, TOLERANCE
 from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
-OURS = "bottleneck"
+OURS, BURN = "bottleneck", "burn"
+KNOWN = [OURS, *ENGINES, BURN]
 # Between two turns, so that an engine's threads, which spin for a while, are asleep when the next one is timed.
 PAUSE = 0.5
 
@@ -32,6 +33,13 @@ class Wrong(Exception):
 @functools.cache
 def command(engine):
     """What starts an engine, with everything built that it needs."""
+    if engine == BURN:
+        say(f"  {engine}: building it, which takes 12 to 22 minutes the first time ...")
+        manifest, target = HERE / "burn" / "Cargo.toml", HERE / "burn" / "target"
+        cargo = ["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target]
+        if subprocess.run(cargo).returncode != 0:
+            raise Wrong("does not build")
+        return [target / "release" / "burn-peer"]
     if engine == "onnxruntime-webgpu":
         # Few devices need this layer. On one that does, the worker says what is missing.
         layer = HERE / "layer"
@@ -185,14 +193,14 @@ def main():
     words = lambda text: text.split(",")
     parser = argparse.ArgumentParser(description=__doc__, epilog="Other arguments go to `bottleneck`, for example --adapter llvmpipe.")
     parser.add_argument("--bottleneck", type=Path, default=Path("target/release/bottleneck"), help="the program (default: %(default)s)")
-    parser.add_argument("--engines", type=words, default=[OURS, *ENGINES], help="which, with commas (default: all)")
+    parser.add_argument("--engines", type=words, default=KNOWN, help="which, with commas (default: all)")
     parser.add_argument("--workloads", type=words, default=names, help="which, with commas (default: all)")
     parser.add_argument("--batch", type=lambda text: [int(n) for n in words(text)], default=[1], help="batch sizes (default: 1)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each engine's turn comes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn is at least (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="a file for everything that was measured")
     options, further = parser.parse_known_args()
-    for what, wanted, known in (("engine", options.engines, [OURS, *ENGINES]), ("workload", options.workloads, names)):
+    for what, wanted, known in (("engine", options.engines, KNOWN), ("workload", options.workloads, names)):
         unknown = [name for name in wanted if name not in known]
         if unknown:
             parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
