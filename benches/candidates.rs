@@ -11,7 +11,7 @@ use support::{Random, Result, image};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{self, Access, Kernel, Method, Tile};
 use wgpu_bottleneck::op::{Op, StepParams};
-use wgpu_bottleneck::plan::{KernelChoice, Placement, Plan, PlanKind, Slot, TensorId, schedule};
+use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Slot, TensorId, schedule};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Bottleneck, Gpu, HostTensor, Shape, network, reference};
@@ -48,6 +48,17 @@ fn layers(network: &str, groups: usize, base_width: usize) -> Result<Vec<Layer>>
         }
     }
     Ok(layers)
+}
+
+/// The convolutions of a DeepLab's layer4 block: a dense 3x3 one of dilation 2, of 512 channels.
+fn deeplab() -> Result<Vec<Layer>> {
+    let spec = Bottleneck::torchvision(2048, 512).dilation(2).build()?;
+    let plan = network::plan_block(&spec, Shape::new(1, 2048, 28, 28)?, PlanKind::Fused)?;
+    let layer = |at: usize| Layer {
+        name: format!("deeplab layer4.1 {}", plan.steps[at].role.name()),
+        plan: single_step(&plan, at),
+    };
+    Ok((0..plan.steps.len()).map(layer).collect())
 }
 
 /// A plan of one step of another plan. A second input is a tensor that nothing writes: only the first is the caller's.
@@ -96,13 +107,14 @@ struct Contestant {
 
 impl Contestant {
     fn new(gpu: &Gpu, layer: &Layer, index: usize, params: &StepParams, image: &HostTensor) -> Result<Self> {
-        let mut recording = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(index))?;
+        let mut recording =
+            schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(index), MemoryBudget::default())?;
         // The second input is the image too where it has its shape, zeros of its own shape otherwise.
         if let [_, second] = recording.plan.steps[0].inputs[..] {
-            recording.places[second.0] = Placement::Slot(0);
-            recording.slots = vec![Slot { bytes: recording.plan.tensor(second).bytes() }];
+            recording.places[second.0] = Placement::Slot(recording.slots.len());
+            recording.slots.push(Slot { bytes: recording.plan.tensor(second).bytes() });
         }
-        let kernel = recording.segments[0].steps[0].dispatches[0].kernel;
+        let kernel = recording.segments[0].steps[0].kernel;
         let executor = Executor::new(gpu, recording, std::slice::from_ref(params), ExecutorOptions::default())?;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let buffer = |size| {
@@ -137,7 +149,8 @@ impl Contestant {
 
 /// What the reference says of the step, a second input being zeros.
 fn expected(layer: &Layer, params: &StepParams, image: &HostTensor) -> Result<HostTensor> {
-    let mut recording = schedule(layer.plan.clone(), &kernel::Capabilities::CORE, &KernelChoice::Ranked)?;
+    let mut recording =
+        schedule(layer.plan.clone(), &kernel::Capabilities::CORE, &KernelChoice::Ranked, MemoryBudget::default())?;
     let step = &mut recording.segments[0].steps[0].step;
     let mut params = params.clone();
     match (&mut step.op, &mut params) {
@@ -160,13 +173,16 @@ fn contestants(gpu: &Gpu, layer: &Layer) -> Result<Vec<Contestant>> {
     let step = &layer.plan.steps[0];
     let (params, image) = (params(&step.op, &mut random), image(layer.plan.tensor(TensorId(0)).shape, &mut random));
     let expected = expected(layer, &params, &image)?;
-    let tolerance = Tolerance::for_sum(Element::F32, step.op.reduction_length());
+    let tolerance = |kernel: &Kernel| match kernel.winograd {
+        Some(_) => Tolerance::relative(1e-5),
+        None => Tolerance::for_sum(Element::F32, step.op.reduction_length()),
+    };
     let count = kernel::candidates(&layer.plan.problem(step), gpu.capabilities()).len();
     let contestant = |index| {
         let mut contestant = Contestant::new(gpu, layer, index, &params, &image)?;
         contestant.run(gpu)?;
         contestant.times.clear();
-        let comparison = compare(&expected, &contestant.result(gpu)?, tolerance);
+        let comparison = compare(&expected, &contestant.result(gpu)?, tolerance(&contestant.kernel));
         if !comparison.passed() {
             return Err(format!("{} {}: {comparison}", layer.name, contestant.kernel.name()).into());
         }
@@ -202,15 +218,16 @@ fn short(kernel: &Kernel) -> String {
         (Method::Staged | Method::StagedGroups, _) => "staged ",
         _ => "",
     };
-    format!("{family}l{lanes}s{slices}r{rows}c{cols}")
+    let winograd = kernel.winograd.map_or(String::new(), |winograd| format!("{} ", winograd.name()));
+    format!("{winograd}{family}l{lanes}s{slices}r{rows}c{cols}")
 }
 
 /// Checks and times every candidate of a layer and prints its row. Returns the pick's time over the best's.
 fn contest(gpu: &Gpu, layer: &Layer, rounds: usize) -> Result<f64> {
     let mut contestants = contestants(gpu, layer)?;
     let best = race(gpu, &mut contestants, rounds)?;
-    let picked = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Ranked)?;
-    let picked = picked.segments[0].steps[0].dispatches[0].kernel;
+    let picked = schedule(layer.plan.clone(), gpu.capabilities(), &KernelChoice::Ranked, MemoryBudget::default())?;
+    let picked = picked.segments[0].steps[0].kernel;
     let flops = layer.plan.conv_flops() as f64;
     let cell = |contestant: &Contestant| {
         let mark = if contestant.kernel == picked { "**" } else { "" };
@@ -232,7 +249,8 @@ fn main() -> Result<()> {
     println!("{}\n", gpu.describe());
     println!("| layer | pick / best | candidates, best first, GFLOP/s, the pick in bold |\n| --- | --- | --- |");
     let mut worst = (1.0, String::new());
-    for layer in layers("resnet50", 1, 64)?.into_iter().chain(layers("resnext50_32x4d", 32, 4)?) {
+    let all = [layers("resnet50", 1, 64)?, layers("resnext50_32x4d", 32, 4)?, deeplab()?];
+    for layer in all.into_iter().flatten() {
         if part.is_some_and(|part| !layer.name.contains(part.as_str()))
             || (rounds == 1 && !layer.name.contains("layer3.1"))
         {

@@ -29,6 +29,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#else
 //#repeat r ROWS
     var a${r} = min(first_row + ${r}u, params.rows - 1u) * params.in_vec4;
+//#if BATCHED
+    a${r} += src_at;
+//#end
 //#end
 //#end
     for (var k = 0u; k < params.in_vec4; k += 1u) {

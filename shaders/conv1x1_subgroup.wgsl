@@ -31,7 +31,10 @@ fn main(
     let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
     let a${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.in_vec4;
 //#else
-    let a${h} = own${h} * params.in_vec4;
+    var a${h} = own${h} * params.in_vec4;
+//#end
+//#if BATCHED
+    a${h} += src_at;
 //#end
 //#end
     for (var k = 0u; k < params.in_vec4; k += 1u) {

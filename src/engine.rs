@@ -10,9 +10,9 @@ use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
 use crate::kernel::Capabilities;
 use crate::network::{Bottleneck, plan_chain};
 use crate::op::StepParams;
-use crate::plan::{self, KernelChoice, PlanKind, Recording};
+use crate::plan::{self, KernelChoice, MemoryBudget, PlanKind, Recording};
 use crate::reference::{self, ExactBound};
-use crate::tensor::{Element, HostTensor, Shape, Tolerance};
+use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
 pub use backbone::Backbone;
@@ -25,6 +25,8 @@ pub struct LoadOptions {
     pub plan: PlanKind,
     /// How kernels are chosen.
     pub kernels: KernelChoice,
+    /// What kernels may take of memory beyond what they need.
+    pub budget: MemoryBudget,
     /// How memory is laid out.
     pub executor: ExecutorOptions,
 }
@@ -40,7 +42,7 @@ pub fn record(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    plan::schedule(plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels)
+    plan::schedule(plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels, options.budget)
 }
 
 /// A chain of blocks on a device, for one input shape.
@@ -136,9 +138,9 @@ impl Model {
         Ok(reference::run_with_bound(self.recording(), &self.params, input)?)
     }
 
-    /// How far [`Model::run`] may be from [`Model::reference`]: by the element type and the longest sum of the plan.
+    /// How far [`Model::run`] may be from [`Model::reference`]: see [`Recording::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
-        Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
+        self.recording().tolerance()
     }
 }

@@ -287,7 +287,7 @@ fn limits_are_checked_before_anything_is_allocated() -> Outcome {
     let small = Capabilities { max_workgroups: 2, ..Capabilities::CORE };
     let error = record(&[*block.spec()], Shape::new(1, 12, 64, 64)?, &small, &options).err().ok_or("accepted")?;
     assert!(matches!(error, Error::Gpu(GpuError::TooManyWorkgroups { limit: 2, .. })), "{error:?}");
-    let named = LoadOptions { kernels: KernelChoice::Named("winograd".to_owned()), ..Default::default() };
+    let named = LoadOptions { kernels: KernelChoice::Named("winograd9".to_owned()), ..Default::default() };
     let error =
         record(&[*block.spec()], Shape::new(1, 12, 8, 8)?, &Capabilities::CORE, &named).err().ok_or("accepted")?;
     assert!(matches!(error, Error::Gpu(GpuError::NoSuchKernel { .. })), "{error:?}");

@@ -7,7 +7,8 @@ mod common;
 mod ops;
 
 use common::exact::{
-    DENSE, EXACT_NORMS, GUARD, Growth, Kernels, check_blocks, check_kind, check_recording, check_run, exact_block,
+    DENSE, EXACT_BUDGET, EXACT_NORMS, GUARD, Growth, Kernels, check_blocks, check_kind, check_recording, check_run,
+    exact_block,
 };
 use common::seeded::small_integers;
 use common::specs::{Wish, chains, config, images, norms, wishes};
@@ -198,7 +199,7 @@ fn the_checks_find_what_is_wrong() -> Outcome {
     let target = &targets()[0];
     let plan = network::plan_block(block.spec(), input.shape(), PlanKind::Fused)?;
     let params = Block::params(&[block], &plan)?;
-    let recording = plan::schedule(plan, target.gpu.capabilities(), &KernelChoice::Nth(0))?;
+    let recording = plan::schedule(plan, target.gpu.capabilities(), &KernelChoice::Nth(0), EXACT_BUDGET)?;
     let check = |recording: &Recording, expected: &HostTensor| {
         check_recording(&target.gpu, recording.clone(), &params, &input, expected)
     };

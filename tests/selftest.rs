@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Outcome, SWIFTSHADER, Target, targets};
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::kernel::{Capabilities, Family, all_specialisations, candidates};
+use wgpu_bottleneck::kernel::{Capabilities, Family, Kernel, all_candidates, candidates};
 use wgpu_bottleneck::network::{self, BlockKind, ResNet, StrideIn};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
 use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
@@ -25,7 +25,7 @@ fn named(name: &str) -> Result<&'static Mutant, String> {
 
 #[test]
 fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
-    let all: BTreeSet<String> = all_specialisations().iter().filter(|k| is_in_plans(k)).map(|k| k.name()).collect();
+    let all: BTreeSet<String> = all_candidates().iter().filter(|k| is_in_plans(k)).map(|k| k.name()).collect();
     for target in targets() {
         let report = selftest::run(&target.gpu, &Options::default())?;
         assert!(report.passed(), "{}: {:#?}", target.name, report.failures);
@@ -35,7 +35,7 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
         let seen: BTreeSet<String> = report.kernels.iter().cloned().chain(skipped).collect();
         assert_eq!(seen, all, "{}", target.name);
         for skipped in &report.skipped {
-            let kernel = all_specialisations().into_iter().find(|kernel| kernel.name() == skipped.kernel);
+            let kernel = all_candidates().into_iter().find(|kernel| kernel.name() == skipped.kernel);
             let runs = kernel.is_none_or(|kernel| kernel.runs_on(target.gpu.capabilities()).is_ok());
             assert!(!runs, "{}: {} {}", target.name, skipped.kernel, skipped.reason);
         }
@@ -80,7 +80,7 @@ fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
             for step in &plan.steps {
                 for kernel in candidates(&plan.problem(step), &capabilities) {
                     assert!(is_in_plans(&kernel), "{}", kernel.name());
-                    used.insert(kernel.family.name());
+                    used.extend(kernel.stages().iter().map(|stage| stage.family.name()));
                 }
             }
         }
@@ -97,7 +97,7 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
         assert!(mutant.name.starts_with(&format!("{}.", mutant.family.name())), "{}", mutant.name);
         let kernels = mutant.kernels();
         assert!(!kernels.is_empty(), "{} changes nothing", mutant.name);
-        for kernel in kernels.iter().take(4) {
+        for kernel in kernels.iter().take(4).flat_map(Kernel::stages).filter(|stage| stage.family == mutant.family) {
             let source = kernel.source_with(mutant.patches)?;
             shader::inspect(&source, kernel.extensions())
                 .map_err(|error| format!("{} {}: {error}", mutant.name, kernel.name()))?;

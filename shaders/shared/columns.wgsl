@@ -1,5 +1,9 @@
     // The columns of this lane, clamped to valid weights, its sums, and the quad of K that comes next.
+//#if BATCHED
+    var k4 = product * params.k_quads;
+//#else
     var k4 = 0u;
+//#end
 //#repeat c COLS
 //#if ADJACENT
     let column${c} = (group.x * ${LANES}u + local.x) * ${COLS}u + ${c}u;

@@ -1,7 +1,7 @@
 // Mirrored by ConvParams in src/kernel/conv.rs; a test compares names and offsets.
 struct Params {
-    images: u32,             // in the batch
-    rows: u32,               // output pixels of the whole batch
+    images: u32,             // in the batch; of a batch of products, the products
+    rows: u32,               // output pixels of the whole batch; of a batch of products, rows of one
     row_groups: u32,         // workgroups along y, before z counts on
     in_height: u32,
     in_width: u32,
@@ -16,6 +16,9 @@ struct Params {
     group_out_channels: u32, // the same without padding
     shortcut_vec4: u32,      // vec4s of one pixel of the joined kernel's second input
     k_quads: u32,            // quads of K that an output channel sums over, of taps and both inputs
+    batch_tiles: u32,        // row tiles of one product of a batch, in workgroups; rows are then those of one
+    src_plane: u32,          // vec4s from the rows of one product to those of the next
+    dst_plane: u32,          // the same of its output
 }
 
 //#include shared/words

@@ -24,7 +24,11 @@
 //#end
 //#repeat r ROWS
     if row${r} < row_end {
+//#if BATCHED
+        let at = dst_at + row${r} * params.out_vec4;
+//#else
         let at = row${r} * params.out_vec4;
+//#end
 //#repeat c COLS
 //#if RELU
         let value${c} = relu(acc${r}_${c});

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
-use wgpu_bottleneck::plan::KernelChoice;
+use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget};
 use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
 
@@ -169,6 +169,9 @@ pub struct EngineArgs {
     /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
+    /// MiB by which transformed weights (Winograd's) may exceed the convolutions' own, 0 for none; unset: no bound.
+    #[arg(long, value_name = "MIB")]
+    pub extra_weights: Option<u32>,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
@@ -182,7 +185,9 @@ impl EngineArgs {
             PlanArg::Unfused => PlanKind::Unfused,
         };
         let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
-        LoadOptions { plan, kernels, ..Default::default() }
+        let bound = |mib: u32| MemoryBudget { extra_weight_bytes: u64::from(mib) << 20 };
+        let budget = self.extra_weights.map(bound).unwrap_or_default();
+        LoadOptions { plan, kernels, budget, ..Default::default() }
     }
 }
 

@@ -130,7 +130,8 @@ impl NetworkArgs {
 fn memory_line(memory: &Memory) -> String {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
     let parts = [
-        ("packed weights", memory.weights),
+        ("packed weights", memory.weights - memory.extra_weights),
+        ("transformed weights beyond these", memory.extra_weights),
         ("workspace", memory.workspace),
         ("parameters", memory.params),
         ("input", memory.input),

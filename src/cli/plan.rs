@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
+use wgpu_bottleneck::tensor::Element;
 use wgpu_bottleneck::{Bottleneck, Shape, record};
 
 use super::args::{PlanArgs, read_input};
@@ -60,6 +61,20 @@ impl Shown<'_> {
         format!("{} {}", self.name(id), self.shape(id))
     }
 
+    /// Bytes of the packed parameters of all dispatches.
+    fn weight_bytes(&self) -> usize {
+        let of_step = |recorded: &RecordedStep| {
+            let problem = self.recording.plan.problem(&recorded.step);
+            recorded
+                .kernel
+                .stages()
+                .iter()
+                .map(|stage| stage.packed_values(&problem) * Element::F32.bytes())
+                .sum::<usize>()
+        };
+        self.recording.steps().map(of_step).sum()
+    }
+
     fn sum(&self, of: impl Fn(&Step) -> u64) -> u64 {
         self.recording.plan.steps.iter().map(of).sum()
     }
@@ -72,11 +87,14 @@ impl Shown<'_> {
         self.sum(|step| self.recording.plan.step_min_bytes(step))
     }
 
-    /// The tensors that share each slot, by index.
-    fn sharers(&self, slot: usize) -> Vec<&str> {
+    /// The tensors and the scratch that share a slot.
+    fn sharers(&self, slot: usize) -> Vec<String> {
         let places = self.recording.places.iter().enumerate();
         let here = places.filter(|(_, place)| **place == Placement::Slot(slot));
-        here.map(|(index, _)| self.name(TensorId(index))).collect()
+        let tensors = here.map(|(index, _)| self.name(TensorId(index)).to_owned());
+        let of_step = |recorded: &RecordedStep| recorded.scratch.iter().any(|scratch| scratch.slot == slot);
+        let scratch = self.recording.steps().filter(|recorded| of_step(recorded));
+        tensors.chain(scratch.map(|recorded| format!("scratch of {}", recorded.step))).collect()
     }
 
     fn text(&self) -> String {
@@ -93,6 +111,8 @@ impl Shown<'_> {
         text.push_str(&format!("{} FLOPs, {} of them in convolutions\n", self.flops(), plan.conv_flops()));
         let workspace = recording.workspace_bytes();
         text.push_str(&format!("{} bytes of memory traffic at least, {workspace} of workspace\n", self.min_bytes()));
+        let (weights, extra) = (self.weight_bytes(), recording.extra_weight_bytes());
+        text.push_str(&format!("{weights} bytes of packed weights, {extra} of them because some are transformed\n"));
         text
     }
 
@@ -155,6 +175,8 @@ impl Shown<'_> {
                 .map(|(index, slot)| json!({ "bytes": slot.bytes, "tensors": self.sharers(index) }))
                 .collect::<Value>(),
             "workspace_bytes": recording.workspace_bytes(),
+            "weight_bytes": self.weight_bytes(),
+            "extra_weight_bytes": recording.extra_weight_bytes(),
             "min_bytes": self.min_bytes(),
             "flops": self.flops(),
             "conv_flops": plan.conv_flops(),

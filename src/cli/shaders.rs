@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::GpuError;
-use wgpu_bottleneck::kernel::{Access, Binding, Kernel, all_specialisations};
+use wgpu_bottleneck::kernel::{Access, Binding, Kernel, Winograd, all_specialisations};
 use wgpu_bottleneck::shader::{Reflection, Target, Written, inspect, write};
 
 use super::args::ShadersArgs;
@@ -130,6 +130,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "family": kernel.family.name(),
         "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
         "strided": kernel.strided,
+        "winograd": kernel.winograd.map(Winograd::name),
         "access": kernel.access.name(),
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
         "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),
@@ -147,16 +148,24 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
 fn bindings(kernel: &Kernel, written: &Written) -> Value {
     let slot = |number: u32| written.slots.iter().find(|(binding, _)| *binding == number).map(|(_, slot)| slot);
     let binding = |(number, binding): (u32, Binding)| {
-        let (role, kind, input) = match binding {
-            Binding::Params => ("params", "uniform", None),
-            Binding::Input(index) => ("input", "read-only storage", Some(index)),
-            Binding::Weights if kernel.access == Access::Texture => ("weights", "read-only storage texture", None),
-            Binding::Weights => ("weights", "read-only storage", None),
-            Binding::Output => ("output", "storage", None),
+        let from_texture = kernel.access == Access::Texture && !kernel.family.is_transform();
+        let kind = match binding {
+            Binding::Params => "uniform",
+            Binding::Weights if from_texture => "read-only storage texture",
+            _ if binding == kernel.written() => "storage",
+            _ => "read-only storage",
+        };
+        let (role, index) = match binding {
+            Binding::Params => ("params", None),
+            Binding::Input(index) => ("input", Some(("input", index))),
+            Binding::Weights => ("weights", None),
+            Binding::Output => ("output", None),
+            // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.
+            Binding::Scratch(index) => ("scratch", Some(("scratch", index))),
         };
         let mut value = json!({ "binding": number, "role": role, "kind": kind, "slot": slot(number) });
-        if let Some(index) = input {
-            value["input"] = index.into();
+        if let Some((name, index)) = index {
+            value[name] = index.into();
         }
         value
     };

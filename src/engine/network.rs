@@ -9,7 +9,7 @@ use crate::kernel::Capabilities;
 use crate::network::{self, ResNet};
 use crate::plan::{self, Recording, TensorId};
 use crate::reference;
-use crate::tensor::{Element, HostTensor, Shape, Tolerance};
+use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::NetworkWeights;
 
 /// Records a network for a device with these capabilities, without a device and without weights: what would be run.
@@ -23,7 +23,7 @@ pub fn record_network(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    plan::schedule(network::plan_network(network, input, options.plan)?, capabilities, &options.kernels)
+    plan::schedule(network::plan_network(network, input, options.plan)?, capabilities, &options.kernels, options.budget)
 }
 
 /// A network on a device, for images of one size: one command buffer for the stem, one for each block, one for the head, all
@@ -147,10 +147,10 @@ impl Network {
         Ok(names.into_iter().zip(in_parts(recording, input, &ids, run)?).collect())
     }
 
-    /// How far [`Network::run`] may be from [`Network::reference`]: by the element type and the longest sum of the plan.
+    /// How far [`Network::run`] may be from [`Network::reference`]: see [`Recording::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
-        Tolerance::for_sum(Element::F32, self.recording().plan.longest_reduction())
+        self.recording().tolerance()
     }
 
     fn tensors(&mut self, input: &HostTensor, wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {

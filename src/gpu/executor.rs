@@ -16,7 +16,7 @@ use super::readback::Readback;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::kernel::Binding;
 use crate::op::StepParams;
-use crate::plan::{Dispatch, Placement, Recording, Step, TensorId, TensorInfo};
+use crate::plan::{Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, HostTensor};
 
 /// How an executor lays out its memory.
@@ -197,6 +197,7 @@ impl Executor {
         let ready = &self.ready;
         Memory {
             weights: ready.weight_bytes,
+            extra_weights: ready.recording.extra_weight_bytes(),
             workspace: ready.slots.iter().map(Buffer::size).sum(),
             params: ready.uniforms.size(),
             input: self.input_bytes(),
@@ -344,7 +345,7 @@ impl Ready {
             let dispatches = self
                 .recording
                 .steps()
-                .flat_map(|recorded| recorded.dispatches.iter().map(move |dispatch| (&recorded.step, dispatch)));
+                .flat_map(|recorded| recorded.dispatches.iter().map(move |dispatch| (recorded, dispatch)));
             let pairs = dispatches.zip(&self.launches);
             pairs.map(|((step, dispatch), launch)| self.bind_group(step, dispatch, launch, input, output)).collect()
         })
@@ -352,21 +353,29 @@ impl Ready {
 
     fn bind_group(
         &self,
-        step: &Step,
+        recorded: &RecordedStep,
         dispatch: &Dispatch,
         launch: &Launch,
         input: &Buffer,
         output: &Buffer,
     ) -> BindGroup {
+        let step = &recorded.step;
+        // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
+        let bound = |buffer, bytes: u64| {
+            let size = NonZeroU64::new(bytes + self.options.guard_bytes);
+            BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
+        };
         let tensor = |id: TensorId| {
             let buffer = match self.recording.places[id.0] {
                 Placement::Input => input,
                 Placement::Output => output,
                 Placement::Slot(slot) => &self.slots[slot],
             };
-            // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
-            let size = NonZeroU64::new(self.tensor_bytes(id) + self.options.guard_bytes);
-            BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
+            bound(buffer, self.tensor_bytes(id))
+        };
+        let scratch = |index: usize| {
+            let Scratch { slot, bytes } = recorded.scratch[index];
+            bound(&self.slots[slot], bytes as u64)
         };
         let params = || {
             let size = NonZeroU64::new(launch.uniform_bytes);
@@ -376,6 +385,7 @@ impl Ready {
             (Binding::Params, _) => params(),
             (Binding::Input(index), _) => tensor(step.inputs[index]),
             (Binding::Output, _) => tensor(step.output),
+            (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
             (Binding::Weights, Weights::Texture(view)) => BindingResource::TextureView(view),
             (Binding::Weights, Weights::None) => self.uniforms.as_entire_binding(),

@@ -49,6 +49,8 @@ impl Gpu {
 pub struct Memory {
     /// Weights and biases, packed for the kernels.
     pub weights: u64,
+    /// Of the weights, the bytes by which transformed ones are larger than the convolutions' own.
+    pub extra_weights: u64,
     /// Tensors between the operations.
     pub workspace: u64,
     /// The parameters of every dispatch.

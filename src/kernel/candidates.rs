@@ -1,7 +1,8 @@
 //! Which kernels can carry out a step.
 
-use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile};
+use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd};
 use crate::op::{Epilogue, Op};
+use crate::tensor::Element;
 
 /// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
 /// loads are what costs (large tiles); several slices fill a GPU's subgroups (smaller tiles, more of them in flight).
@@ -62,12 +63,24 @@ const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4
 /// The mean: a workgroup's slices share the pixels of an image. Sixteen let llvmpipe sum a million of them.
 const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 
+/// Tiles of Winograd's products, whose rows are tiles of the image: few of each kind, as each is a candidate with both tiles.
+const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
+const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
+
+/// Winograd's transforms: one vec4 of a tile per invocation.
+pub(super) const TRANSFORM_TILE: Tile = Tile::new(64, 1, 1, 1);
+
 /// Elementwise kernels: one vec4 per invocation.
 const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
-        Method::Subgroup if access == Access::Texture && family == Family::Conv1x1Subgroup => &TEXTURE_TILES,
+        Method::Registers if family.is_winograd() => &WINOGRAD_TILES,
+        Method::Subgroup if access == Access::Vectors && family.is_winograd() => &WINOGRAD_SUBGROUP_TILES,
+        // Products are in the loops of 1x1 convolutions.
+        Method::Subgroup if access == Access::Texture && family.file() == Family::Conv1x1Subgroup.name() => {
+            &TEXTURE_TILES
+        }
         Method::Subgroup if access == Access::Texture => &TEXTURE_TILES_OF_TWO,
         Method::Window if access == Access::Texture => &TEXTURE_WINDOW_TILES,
         Method::Registers if family == Family::Conv3x3Grouped => &GROUPED_TILES,
@@ -77,13 +90,32 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Window => &WINDOW_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
+        Method::Elementwise if family.is_transform() => std::slice::from_ref(&TRANSFORM_TILE),
         Method::Elementwise => &ELEMENTWISE_TILES,
     }
 }
 
-/// The tiles of a family, for each way in which it reads memory.
-fn variants(family: Family) -> impl Iterator<Item = (Tile, Access)> {
-    let of_access = move |&access: &Access| tiles(family, access).iter().map(move |&tile| (tile, access));
+/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, and each of Winograd's.
+fn variants(family: Family) -> impl Iterator<Item = Kernel> {
+    let winograds: &[Option<Winograd>] = if family.is_winograd() || family.is_transform() {
+        &[Some(Winograd::F2x2), Some(Winograd::F4x4)]
+    } else {
+        &[None]
+    };
+    let of_access = move |&access: &Access| {
+        let kernel = move |&tile: &Tile| {
+            let of_winograd = move |&winograd: &Option<Winograd>| Kernel {
+                family,
+                tile,
+                epilogue: Epilogue::default(),
+                strided: false,
+                access,
+                winograd,
+            };
+            winograds.iter().map(of_winograd)
+        };
+        tiles(family, access).iter().flat_map(kernel)
+    };
     family.accesses().iter().flat_map(of_access)
 }
 
@@ -98,7 +130,7 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
     };
     let of_family = |&family: &Family| {
         let strided = strided && family.has_strided_form();
-        variants(family).map(move |(tile, access)| Kernel { family, tile, epilogue, strided, access })
+        variants(family).map(move |kernel| Kernel { epilogue, strided, ..kernel })
     };
     let every = Family::of(&problem.op).iter().flat_map(of_family);
     every.filter(|kernel| kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()).collect()
@@ -139,6 +171,11 @@ impl Kernel {
             return false;
         }
         let Op::Conv { conv, .. } = problem.op else { return true };
+        if let Some(winograd) = self.winograd {
+            let weights = self.packed_values(problem) * Element::F32.bytes();
+            let fits = |bytes: usize| bytes as u64 <= capabilities.max_binding_bytes;
+            return winograd.suits(&conv) && fits(weights) && self.scratch_bytes(problem).into_iter().all(fits);
+        }
         let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
         let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
         let short_steps = conv.dilation == 1 && conv.stride <= 2;
@@ -155,13 +192,26 @@ impl Kernel {
     }
 }
 
-/// Every specialisation that can ever be built: what tests validate.
+/// Every specialisation that can ever be built: what tests validate. Winograd's products are without an epilogue there, and its
+/// transforms apart.
 #[must_use]
 pub fn all_specialisations() -> Vec<Kernel> {
+    let plain = |kernel: &Kernel| !kernel.family.is_winograd() || kernel.epilogue == Epilogue::default();
+    all(&Family::ALL).into_iter().filter(plain).collect()
+}
+
+/// Every kernel that can be a candidate for a step: what the self test runs.
+#[must_use]
+pub fn all_candidates() -> Vec<Kernel> {
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !family.is_transform()).collect();
+    all(&families)
+}
+
+fn all(families: &[Family]) -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
-    for family in Family::ALL {
-        for (tile, access) in variants(family) {
+    for &family in families {
+        for kernel in variants(family) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
@@ -170,12 +220,12 @@ pub fn all_specialisations() -> Vec<Kernel> {
                         bias && !residual
                     }
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
-                    Family::MaxPool | Family::GlobalAvgPool => !bias && !residual && !relu,
+                    Family::MaxPool | Family::GlobalAvgPool | Family::WinogradInput => !bias && !residual && !relu,
                     Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,
                     _ => true,
                 };
                 if possible && (!strided || family.has_strided_form()) {
-                    all.push(Kernel { family, tile, epilogue: Epilogue { bias, residual, relu }, strided, access });
+                    all.push(Kernel { epilogue: Epilogue { bias, residual, relu }, strided, ..kernel });
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The host's side of the convolution kernels: `Params` and grid.
 
 use super::host::host_struct;
-use super::{Capabilities, Kernel, Problem, Tile, check_grid};
+use super::{Capabilities, Kernel, Problem, Tile, check_grid, winograd};
 use crate::error::GpuError;
 use crate::op::Op;
 
@@ -9,7 +9,8 @@ host_struct! {
     /// Mirrors `Params` of `shaders/shared/conv_params.wgsl`.
     ConvParams {
         images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation,
-        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads,
+        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads, batch_tiles, src_plane,
+        dst_plane,
     }
 }
 
@@ -33,7 +34,11 @@ pub(super) fn dispatch(
     let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
     let Tile { lanes, cols, .. } = kernel.tile;
     let columns = out_layout.vec4_per_pixel() as u64;
-    let row_tiles = kernel.row_tiles(output);
+    // Winograd's products are a batch, one for each position of a tile; whatever else is one product of its own.
+    let (products, rows) = kernel.products(problem);
+    let taps = if kernel.winograd.is_some() { 1 } else { taps };
+    let batch_tiles = kernel.row_tiles(problem);
+    let row_tiles = batch_tiles * products as u64;
     let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
     let workgroups = [columns.div_ceil(u64::from(lanes * cols)), row_groups, row_tiles.div_ceil(row_groups)];
     let k = src_layout.vec4_per_pixel() / groups * taps + shortcut_vec4;
@@ -43,8 +48,8 @@ pub(super) fn dispatch(
         _ => (out_layout.vec4_per_pixel() / groups, output.c / groups),
     };
     let params = ConvParams {
-        images: output.n as u32,
-        rows: output.pixels() as u32,
+        images: if kernel.winograd.is_some() { products } else { output.n } as u32,
+        rows: rows as u32,
         row_groups: row_groups as u32,
         in_height: image.h as u32,
         in_width: image.w as u32,
@@ -59,6 +64,9 @@ pub(super) fn dispatch(
         group_out_channels: group_out_channels as u32,
         shortcut_vec4: shortcut_vec4 as u32,
         k_quads: k as u32,
+        batch_tiles: batch_tiles as u32,
+        src_plane: winograd::plane(rows, src_layout) as u32,
+        dst_plane: winograd::plane(rows, out_layout) as u32,
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), check_grid(kernel, workgroups, capabilities)?))
 }

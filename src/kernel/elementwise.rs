@@ -28,8 +28,13 @@ pub(super) fn grid(
     capabilities: &Capabilities,
 ) -> Result<(u32, [u32; 3]), GpuError> {
     let (shape, layout) = problem.output;
-    let vec4s = (shape.pixels() * layout.vec4_per_pixel()) as u64;
-    let groups = vec4s.div_ceil(u64::from(kernel.tile.lanes));
+    let vec4s = shape.pixels() * layout.vec4_per_pixel();
+    Ok((vec4s as u32, workgroups(kernel, vec4s, capabilities)?))
+}
+
+/// The workgroups that cover so many `vec4`s: along x, then y.
+pub(super) fn workgroups(kernel: &Kernel, vec4s: usize, capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
+    let groups = (vec4s as u64).div_ceil(u64::from(kernel.tile.lanes));
     let row_groups = groups.min(u64::from(capabilities.max_workgroups));
-    Ok((vec4s as u32, check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)?))
+    check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)
 }

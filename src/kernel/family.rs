@@ -21,6 +21,14 @@ pub enum Family {
     Conv3x3Staged,
     /// `conv3x3_subgroup.wgsl`, dense.
     Conv3x3Subgroup,
+    /// Winograd's convolution, its products by `conv1x1.wgsl`.
+    Conv3x3Winograd,
+    /// Winograd's convolution, its products by `conv1x1_subgroup.wgsl`.
+    Conv3x3WinogradSubgroup,
+    /// `winograd_input.wgsl`: the first dispatch of Winograd's convolution.
+    WinogradInput,
+    /// `winograd_output.wgsl`: the last one.
+    WinogradOutput,
     /// `conv3x3.wgsl`, grouped.
     Conv3x3Grouped,
     /// `conv3x3_grouped_staged.wgsl`.
@@ -83,13 +91,17 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
         Self::Conv3x3,
         Self::Conv3x3Staged,
         Self::Conv3x3Subgroup,
+        Self::Conv3x3Winograd,
+        Self::Conv3x3WinogradSubgroup,
+        Self::WinogradInput,
+        Self::WinogradOutput,
         Self::Conv3x3Grouped,
         Self::Conv3x3GroupedStaged,
         Self::Conv3x3GroupedWindow,
@@ -118,9 +130,13 @@ impl Family {
                     _ => &[],
                 }
             }
-            Op::Conv { conv: Conv { groups: 1, .. }, .. } => {
-                &[Self::Conv3x3, Self::Conv3x3Staged, Self::Conv3x3Subgroup]
-            }
+            Op::Conv { conv: Conv { groups: 1, .. }, .. } => &[
+                Self::Conv3x3,
+                Self::Conv3x3Staged,
+                Self::Conv3x3Subgroup,
+                Self::Conv3x3Winograd,
+                Self::Conv3x3WinogradSubgroup,
+            ],
             Op::Conv { .. } => &[Self::Conv3x3Grouped, Self::Conv3x3GroupedStaged, Self::Conv3x3GroupedWindow],
             Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => {
                 &[Self::Conv1x1Joined, Self::Conv1x1JoinedStaged, Self::Conv1x1JoinedSubgroup]
@@ -137,16 +153,26 @@ impl Family {
     #[must_use]
     pub const fn method(self) -> Method {
         match self {
-            Self::Conv1x1 | Self::Conv3x3 | Self::Conv7x7 | Self::Conv3x3Grouped | Self::Conv1x1Joined => {
-                Method::Registers
-            }
+            Self::Conv1x1
+            | Self::Conv3x3
+            | Self::Conv3x3Winograd
+            | Self::Conv7x7
+            | Self::Conv3x3Grouped
+            | Self::Conv1x1Joined => Method::Registers,
             Self::Conv1x1Staged | Self::Conv3x3Staged | Self::Conv1x1JoinedStaged => Method::Staged,
-            Self::Conv1x1Subgroup | Self::Conv3x3Subgroup | Self::Conv7x7Subgroup | Self::Conv1x1JoinedSubgroup => {
-                Method::Subgroup
-            }
+            Self::Conv1x1Subgroup
+            | Self::Conv3x3Subgroup
+            | Self::Conv3x3WinogradSubgroup
+            | Self::Conv7x7Subgroup
+            | Self::Conv1x1JoinedSubgroup => Method::Subgroup,
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
-            Self::BatchNormRelu | Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool => Method::Elementwise,
+            Self::BatchNormRelu
+            | Self::ResidualAdd
+            | Self::MaxPool
+            | Self::GlobalAvgPool
+            | Self::WinogradInput
+            | Self::WinogradOutput => Method::Elementwise,
         }
     }
 
@@ -163,11 +189,24 @@ impl Family {
             || matches!(self.method(), Method::Window | Method::StagedGroups)
     }
 
+    /// Whether its kernels transform Winograd's tiles: dispatches beside the one that the step is named after.
+    #[must_use]
+    pub const fn is_transform(self) -> bool {
+        matches!(self, Self::WinogradInput | Self::WinogradOutput)
+    }
+
+    /// Whether its kernels are Winograd's products, with a transform before and one after.
+    #[must_use]
+    pub const fn is_winograd(self) -> bool {
+        matches!(self, Self::Conv3x3Winograd | Self::Conv3x3WinogradSubgroup)
+    }
+
     /// How its kernels can read and write memory, each way a form of its own.
     #[must_use]
     pub const fn accesses(self) -> &'static [Access] {
         match self.method() {
             Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
+            Method::Elementwise if self.is_transform() => &[Access::Vectors, Access::Texture],
             _ => &[Access::Vectors],
         }
     }
@@ -182,6 +221,10 @@ impl Family {
             Self::Conv3x3 => "conv3x3",
             Self::Conv3x3Staged => "conv3x3_staged",
             Self::Conv3x3Subgroup => "conv3x3_subgroup",
+            Self::Conv3x3Winograd => "conv3x3_winograd",
+            Self::Conv3x3WinogradSubgroup => "conv3x3_winograd_subgroup",
+            Self::WinogradInput => "winograd_input",
+            Self::WinogradOutput => "winograd_output",
             Self::Conv3x3Grouped => "conv3x3_grouped",
             Self::Conv3x3GroupedStaged => "conv3x3_grouped_staged",
             Self::Conv3x3GroupedWindow => "conv3x3_grouped_window",
@@ -203,6 +246,8 @@ impl Family {
         match self {
             Self::Conv3x3Grouped | Self::Conv7x7 => "conv3x3",
             Self::Conv7x7Subgroup => "conv3x3_subgroup",
+            Self::Conv3x3Winograd => "conv1x1",
+            Self::Conv3x3WinogradSubgroup => "conv1x1_subgroup",
             other => other.name(),
         }
     }

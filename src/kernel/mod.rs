@@ -13,18 +13,20 @@ mod host;
 mod pack;
 mod pool;
 mod select;
+mod winograd;
 
 use crate::error::{GpuError, Result};
 use crate::op::{Epilogue, Op, StepParams};
 use crate::shader::{self, AssembleError, Extensions, Patch, Values};
-use crate::tensor::{ChannelLayout, Shape};
+use crate::tensor::{ChannelLayout, Element, Shape};
 
-pub use candidates::{all_specialisations, candidates};
+pub use candidates::{all_candidates, all_specialisations, candidates};
 pub use capabilities::{Capabilities, DeviceKind};
 pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
 pub(crate) use host::host_struct;
 pub use select::select;
+pub use winograd::Winograd;
 
 /// Quads of K in one stage of a staged kernel: 16 channels.
 const STAGE_QUADS: u32 = 4;
@@ -53,6 +55,8 @@ pub struct Kernel {
     pub strided: bool,
     /// How memory is read and written.
     pub access: Access,
+    /// The tiles of Winograd's convolution, where it is one. The step's epilogue is then that of its last dispatch.
+    pub winograd: Option<Winograd>,
 }
 
 /// What stands behind a binding of a kernel.
@@ -66,6 +70,8 @@ pub enum Binding {
     Weights,
     /// The step's output.
     Output,
+    /// What is between the step's dispatches, by index: see [`Kernel::scratch_bytes`].
+    Scratch(usize),
 }
 
 impl Kernel {
@@ -74,6 +80,10 @@ impl Kernel {
     pub fn name(&self) -> String {
         let Tile { lanes, slices, rows, cols } = self.tile;
         let mut name = format!("{}_l{lanes}s{slices}r{rows}c{cols}", self.family.name());
+        if let Some(winograd) = self.winograd {
+            name.push('_');
+            name.push_str(winograd.name());
+        }
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
             (self.access == Access::Texture, "_texture"),
@@ -85,6 +95,37 @@ impl Kernel {
             name.push_str(if flag { text } else { "" });
         }
         name
+    }
+
+    /// The kernels that are launched for it, in order: itself, and where it is Winograd's product, a transform before it and one after
+    /// with the epilogue. Each is told of the step's [`Problem`].
+    #[must_use]
+    pub fn stages(&self) -> Vec<Self> {
+        if !self.family.is_winograd() {
+            return vec![*self];
+        }
+        let plain = Self { epilogue: Epilogue::default(), ..*self };
+        let transform = |family| Self { family, tile: candidates::TRANSFORM_TILE, ..plain };
+        let last = Self { epilogue: self.epilogue, ..transform(Family::WinogradOutput) };
+        vec![transform(Family::WinogradInput), plain, last]
+    }
+
+    /// Bytes of what lies between its dispatches: Winograd's transformed input, and the products.
+    #[must_use]
+    pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
+        let Some(winograd) = self.winograd else { return Vec::new() };
+        let bytes = |layout| {
+            winograd.positions() * winograd::plane(winograd.grid(problem).tiles(), layout) * 4 * Element::F32.bytes()
+        };
+        vec![bytes(problem.inputs[0].1), bytes(problem.output.1)]
+    }
+
+    /// Bytes by which its weights are larger than those of the convolution: transformed ones are 16 or 36 for 9.
+    #[must_use]
+    pub fn extra_weight_bytes(&self, problem: &Problem) -> u64 {
+        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd()) else { return 0 };
+        let values = self.packed_values(problem);
+        ((values - values / winograd.positions() * 9) * Element::F32.bytes()) as u64
     }
 
     /// The WGSL of the specialisation.
@@ -101,7 +142,10 @@ impl Kernel {
     /// As [`Kernel::source`], and for a patch that does not fit its file.
     pub fn source_with(&self, patches: &[Patch]) -> Result<String, AssembleError> {
         let Tile { lanes, slices, rows, cols } = self.tile;
-        let Epilogue { bias, residual, relu } = self.epilogue;
+        // Products have no epilogue: it is that of the transform after them.
+        let epilogue = if self.family.is_winograd() { Epilogue::default() } else { self.epilogue };
+        let Epilogue { bias, residual, relu } = epilogue;
+        let winograd = self.winograd.unwrap_or(Winograd::F2x2);
         let values = Values::from([
             ("LANES", lanes),
             ("SLICES", slices),
@@ -126,6 +170,11 @@ impl Kernel {
             ("WINDOW_MOVES", self.window() - 1),
             // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
             ("DEPTH", STAGE_QUADS),
+            ("BATCHED", self.family.is_winograd().into()),
+            // Of Winograd's tiles: inputs and outputs along each side.
+            ("INPUTS", winograd.inputs() as u32),
+            ("OUTPUTS", winograd.outputs() as u32),
+            ("F4", (winograd == Winograd::F4x4).into()),
             ("ROW_LOADS", STAGE_QUADS * rows / lanes),
             ("WEIGHT_LOADS", 4 * STAGE_QUADS * cols / slices),
         ]);
@@ -135,11 +184,19 @@ impl Kernel {
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{Input, Output, Params, Weights};
+        use Binding::{Input, Output, Params, Scratch, Weights};
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
             Family::MaxPool | Family::GlobalAvgPool => vec![Params, Input(0), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
+            Family::WinogradInput => vec![Params, Input(0), Scratch(0)],
+            Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => vec![Params, Scratch(0), Weights, Scratch(1)],
+            Family::WinogradOutput => {
+                let mut bindings = vec![Params, Scratch(1), Output];
+                bindings.extend(self.epilogue.bias.then_some(Weights));
+                bindings.extend(self.epilogue.residual.then_some(Input(1)));
+                bindings
+            }
             Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
                 vec![Params, Input(0), Weights, Output, Input(1)]
             }
@@ -148,6 +205,16 @@ impl Kernel {
                 bindings.extend(self.epilogue.residual.then_some(Input(1)));
                 bindings
             }
+        }
+    }
+
+    /// The one binding that the kernel writes.
+    #[must_use]
+    pub const fn written(&self) -> Binding {
+        match self.family {
+            Family::WinogradInput => Binding::Scratch(0),
+            Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => Binding::Scratch(1),
+            _ => Binding::Output,
         }
     }
 
@@ -161,6 +228,7 @@ impl Kernel {
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
+            Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
             _ => conv::dispatch(self, problem, capabilities),
         }
     }
@@ -172,6 +240,7 @@ impl Kernel {
             (layout.vec4_per_pixel() / groups) as u64
         };
         match problem.op {
+            _ if self.winograd.is_some() => vec4s(0, 1),
             Op::Conv { conv, .. } => (vec4s(0, conv.groups) + 1) * conv.taps() as u64,
             Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
             Op::GlobalAvgPool { .. } => {
@@ -185,13 +254,19 @@ impl Kernel {
     /// The step's parameters as the kernel reads them; empty for a step without any.
     #[must_use]
     pub fn pack(&self, problem: &Problem, params: &StepParams) -> Vec<f32> {
-        pack::pack(problem, params)
+        match self.winograd {
+            Some(winograd) => pack::pack_winograd(self.family, winograd, problem, params),
+            None => pack::pack(problem, params),
+        }
     }
 
     /// Values that [`Kernel::pack`] gives, without packing anything.
     #[must_use]
     pub fn packed_values(&self, problem: &Problem) -> usize {
-        pack::packed_values(problem)
+        match self.winograd {
+            Some(winograd) => pack::packed_winograd_values(self, winograd, problem),
+            None => pack::packed_values(problem),
+        }
     }
 
     /// Width and height of the texture that holds the packed parameters as texels of four values, for a kernel that reads them
@@ -200,7 +275,8 @@ impl Kernel {
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
         let width = problem.output.1.vec4_per_pixel() * 4;
         let height = self.packed_values(problem).div_ceil(width * 4);
-        (self.access == Access::Texture).then_some([width as u32, height as u32])
+        let from_texture = self.access == Access::Texture && !self.family.is_transform();
+        from_texture.then_some([width as u32, height as u32])
     }
 
     /// How far a window moves from one output pixel to the next.
@@ -226,15 +302,25 @@ impl Kernel {
         vec4s * 16
     }
 
-    /// Workgroups that cover the rows of an output.
-    fn row_tiles(&self, output: Shape) -> u64 {
+    /// Workgroups that cover the rows of an output; of one product, where they are several.
+    fn row_tiles(&self, problem: &Problem) -> u64 {
+        let (output, _) = problem.output;
         let Tile { slices, rows, .. } = self.tile;
         let tiles = |count: usize, step: u32| (count as u64).div_ceil(u64::from(step));
         let (images, strips) = (output.n as u64, tiles(output.w, rows));
         match self.family.method() {
             Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(slices)),
             Method::StagedGroups => images * tiles(output.h, slices) * strips,
+            _ if self.winograd.is_some() => tiles(self.products(problem).1, slices * rows),
             _ => tiles(output.pixels(), slices * rows),
+        }
+    }
+
+    /// The matrix products that it computes, and the rows of each.
+    fn products(&self, problem: &Problem) -> (usize, usize) {
+        match self.winograd {
+            Some(winograd) => (winograd.positions(), winograd.grid(problem).tiles()),
+            None => (1, problem.output.0.pixels()),
         }
     }
 
@@ -250,6 +336,7 @@ impl Kernel {
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::ElementwiseParams::layout(),
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
+            Family::WinogradInput | Family::WinogradOutput => winograd::WinogradParams::layout(),
             _ => conv::ConvParams::layout(),
         }
     }

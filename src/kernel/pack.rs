@@ -4,7 +4,7 @@
 //! input channels and four output channels one 4x4 matrix, which a lane reads as a `mat4x4<f32>`. Padding is zero. The bias
 //! follows, so that weights and bias take one binding.
 
-use super::Problem;
+use super::{Family, Kernel, Problem, Winograd};
 use crate::op::{Conv, Op, StepParams};
 use crate::tensor::ChannelLayout;
 
@@ -12,13 +12,13 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
     let (_, out) = problem.output;
     match (problem.op, params) {
         (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) => {
-            let mut packed = matrix(conv, weight, problem.inputs[0].1, out);
+            let mut packed = matrix(conv, conv.taps(), weight, problem.inputs[0].1, out);
             packed.extend(per_channel(bias, out));
             packed
         }
         (Op::JoinedConv { main, shortcut, .. }, StepParams::JoinedConv { main: w3, shortcut: wds, bias }) => {
-            let mut packed = matrix(main, w3, problem.inputs[0].1, out);
-            packed.extend(matrix(shortcut, wds, problem.inputs[1].1, out));
+            let mut packed = matrix(main, 1, w3, problem.inputs[0].1, out);
+            packed.extend(matrix(shortcut, 1, wds, problem.inputs[1].1, out));
             packed.extend(per_channel(bias, out));
             packed
         }
@@ -28,6 +28,34 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
             packed
         }
         _ => Vec::new(),
+    }
+}
+
+/// What the dispatches of Winograd's convolution read: the products the transformed weights, position by position, and the transform
+/// after them the bias.
+pub(super) fn pack_winograd(family: Family, winograd: Winograd, problem: &Problem, params: &StepParams) -> Vec<f32> {
+    let (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) = (problem.op, params) else { return Vec::new() };
+    let (_, out) = problem.output;
+    match family {
+        Family::WinogradInput => Vec::new(),
+        Family::WinogradOutput => per_channel(bias, out),
+        _ => matrix(conv, winograd.positions(), &winograd.weights(weight), problem.inputs[0].1, out),
+    }
+}
+
+/// Values that [`pack_winograd`] gives.
+pub(super) fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem) -> usize {
+    let [values_in, values_out] = [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() * 4);
+    match kernel.family {
+        Family::WinogradInput => 0,
+        Family::WinogradOutput => {
+            if kernel.epilogue.bias {
+                values_out
+            } else {
+                0
+            }
+        }
+        _ => values_in * values_out * winograd.positions(),
     }
 }
 
@@ -52,11 +80,12 @@ fn per_channel(values: &[f32], layout: ChannelLayout) -> Vec<f32> {
     (0..padded).map(|position| layout.channel_at(position).map_or(0.0, |channel| values[channel])).collect()
 }
 
-fn matrix(conv: Conv, weight: &[f32], input: ChannelLayout, output: ChannelLayout) -> Vec<f32> {
+/// The matrix of `[out][in / groups][taps]` weights.
+fn matrix(conv: Conv, taps: usize, weight: &[f32], input: ChannelLayout, output: ChannelLayout) -> Vec<f32> {
     let columns = output.vec4_per_pixel();
     // Padded input channels that one output channel sees, per tap.
     let group_in = input.vec4_per_pixel() * 4 / conv.groups;
-    let (taps, in_per_group, out_per_group) = (conv.taps(), conv.in_per_group(), conv.out_per_group());
+    let (in_per_group, out_per_group) = (conv.in_per_group(), conv.out_per_group());
     let mut packed = vec![0.0; group_in * taps * columns * 4];
     let quads = group_in / 4;
     for column in 0..columns {
@@ -86,7 +115,7 @@ mod tests {
         let conv = Conv { groups: 2, ..Conv::conv1x1(4, 4, 1) };
         let layout = ChannelLayout::grouped(4, 2);
         let weight: Vec<f32> = (1..=8).map(|v| v as f32).collect();
-        let packed = matrix(conv, &weight, layout, layout);
+        let packed = matrix(conv, 1, &weight, layout, layout);
         // One K quad, two columns; column 0 holds group 0: row k = (out 0, out 1, pad, pad).
         assert_eq!(packed[..8], [1.0, 3.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]);
         assert_eq!(packed[16..24], [5.0, 7.0, 0.0, 0.0, 6.0, 8.0, 0.0, 0.0]);

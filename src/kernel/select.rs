@@ -6,15 +6,17 @@ use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
 ///
 /// The rule, in order:
 /// 1. A software driver runs a workgroup's subgroups one after the other and pays for barriers and workgroup memory as for any
-///    other memory, so tiles of one slice are preferred there, and tiles of several slices on hardware.
+///    other memory, so tiles of one slice are preferred there, and tiles of several slices on hardware. Winograd's convolutions are
+///    only taken on hardware where they are asked for, until they have been measured there.
 /// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they compute in
 ///    vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the device idle for
 ///    want of invocations pays for the idle share.
+///    Winograd's convolutions pay for their transforms, and must be a fifth faster.
 /// 3. The first of equals.
 #[must_use]
 pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
     let software = capabilities.kind == DeviceKind::Software;
-    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == software;
+    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == software && (software || kernel.winograd.is_none());
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
     let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
     let cost = |kernel: &&Kernel| estimated_cost(problem, kernel, capabilities);
@@ -26,6 +28,9 @@ pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilit
 fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'static str {
     let idles = idle_share(problem, kernel, capabilities) > 1.0;
     match (capabilities.kind, kernel.family.method(), kernel.access) {
+        _ if kernel.winograd.is_some() => {
+            "software: fewer multiplications for more loads, the fewest of both, tails counted"
+        }
         (DeviceKind::Software, Method::Subgroup, Access::Texture) => {
             "software: rows by broadcast, weights from a texture, which costs few loads; tails counted"
         }
@@ -56,11 +61,12 @@ const fn enough_invocations(kind: DeviceKind) -> f64 {
 
 /// Rows and columns that the kernel's tiles cover.
 fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
-    let (output, layout) = problem.output;
+    let (_, layout) = problem.output;
     let Tile { lanes, slices, rows, cols } = kernel.tile;
     let columns = u64::from(lanes * cols);
     let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
-    ((kernel.row_tiles(output) * u64::from(slices * rows)) as f64, (column_tiles * columns) as f64)
+    let (products, _) = kernel.products(problem);
+    ((products as u64 * kernel.row_tiles(problem) * u64::from(slices * rows)) as f64, (column_tiles * columns) as f64)
 }
 
 /// How many times longer the kernel takes for want of invocations; 1 where there are enough.
@@ -70,26 +76,60 @@ fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
     (enough_invocations(capabilities.kind) / invocations).max(1.0)
 }
 
-/// The cost of all multiply-adds of a vec4 that the kernel does for one K quad, in such multiply-adds.
+/// The cost of a kernel, in multiply-adds of a vec4.
 fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
     let tile = f64::from(kernel.tile.rows * kernel.tile.cols);
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
-    rows * columns * (4.0 + loads(kernel, capabilities) / tile) * idle_share(problem, kernel, capabilities)
+    let k_quads = match (kernel.winograd, problem.op) {
+        (Some(_), _) => problem.inputs[0].1.vec4_per_pixel(),
+        (None, op) => op.reduction_length().div_ceil(4),
+    } as f64;
+    let sums = rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads;
+    let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
+    (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
+}
+
+/// How many times a load of a row of a product a load or store of Winograd's planes costs, which are written by one dispatch and read by
+/// the next: they do not stay in the caches (from the rates of conv2 of ResNet-50's stages on lavapipe of Mesa 22.3).
+const PLANES: f64 = 4.0;
+
+/// How many times as fast Winograd's convolution must be for what it takes beside time: two more kernels to compile, larger weights and
+/// planes, digits.
+const WINOGRAD_GAIN: f64 = 1.2;
+
+/// What Winograd's transforms cost, and the stores of the products.
+fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    let Some(winograd) = kernel.winograd else { return 0.0 };
+    let (positions, tiles) = kernel.products(problem);
+    let outputs = winograd.outputs() * winograd.outputs();
+    let load = PLANES * costs(kernel, capabilities).0;
+    // A tile's inputs are loaded and their transforms stored, at about four additions each; then the products are stored, loaded, and
+    // the outputs stored.
+    let [before, after] =
+        [2 * positions, 2 * positions + outputs].map(|moved| moved as f64 * load + 4.0 * positions as f64);
+    let [columns_in, columns_out] =
+        [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() as f64);
+    tiles as f64 * (columns_in * before + columns_out * after)
+}
+
+/// What a load of a vec4 costs in multiply-adds of one: from memory, of weights, and from workgroup memory.
+fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
+    // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a texture (from the rates of subgroup tiles
+    // on lavapipe of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of
+    // it on hardware. Those of hardware are estimates, until the benchmark harness has measured them.
+    match (capabilities.kind, kernel.access) {
+        (DeviceKind::Software, Access::Vectors) => (14.0, 14.0, 14.0),
+        (DeviceKind::Software, Access::Texture) => (11.0, 3.0, 14.0),
+        _ => (4.0, 4.0, 2.0),
+    }
 }
 
 /// What the loads of one invocation and one K quad cost, in multiply-adds of a vec4.
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Tile { lanes, slices, rows, cols } = kernel.tile;
     let (lanes, slices, r, c) = (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
-    // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a texture (from the rates of subgroup tiles
-    // on lavapipe of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of
-    // it on hardware. Those of hardware are estimates, until the benchmark harness has measured them.
-    let (memory, weights, on_chip) = match (capabilities.kind, kernel.access) {
-        (DeviceKind::Software, Access::Vectors) => (14.0, 14.0, 14.0),
-        (DeviceKind::Software, Access::Texture) => (11.0, 3.0, 14.0),
-        _ => (4.0, 4.0, 2.0),
-    };
+    let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
         Method::Elementwise => 0.0,
         Method::Registers => memory * r + weights * 4.0 * c,

@@ -1,7 +1,7 @@
 //! Whether a recording holds together. All of its fields are public, so it may have been made or changed by hand; kernels
 //! run without bounds checks, so an executor must not take its word.
 
-use super::{Placement, RecordedStep, Recording, Step, TensorId};
+use super::{Dispatch, Placement, RecordedStep, Recording, Step, TensorId};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Capabilities};
 use crate::op::{Conv, Op};
@@ -56,14 +56,28 @@ impl Recording {
             return Ok(Err("the output lies where an input lies"));
         }
         let problem = self.plan.problem(step);
-        let [dispatch] = &recorded.dispatches[..] else { return Ok(Err("there must be one dispatch")) };
-        if !kernel::candidates(&problem, capabilities).contains(&dispatch.kernel) {
+        if !kernel::candidates(&problem, capabilities).contains(&recorded.kernel) {
             return Ok(Err("a kernel that is no candidate"));
         }
-        if dispatch.kernel.dispatch(&problem, capabilities)? != (dispatch.params.clone(), dispatch.workgroups) {
-            return Ok(Err("a dispatch that is not what its kernel asks for"));
+        if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
+            return Ok(Err("dispatches that are not what the kernel asks for"));
+        }
+        let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
+        if bytes != recorded.kernel.scratch_bytes(&problem) || !self.scratch_fits(recorded) {
+            return Ok(Err("scratch that is missing, too small or where something else lies"));
         }
         Ok(Ok(()))
+    }
+
+    /// Each scratch of a step in a slot that is large enough and holds neither another one nor what the step reads or writes.
+    fn scratch_fits(&self, recorded: &RecordedStep) -> bool {
+        let step = &recorded.step;
+        let tensors: Vec<Placement> = step.inputs.iter().chain([&step.output]).map(|id| self.places[id.0]).collect();
+        recorded.scratch.iter().enumerate().all(|(at, scratch)| {
+            self.slots.get(scratch.slot).is_some_and(|slot| slot.bytes >= scratch.bytes)
+                && !tensors.contains(&Placement::Slot(scratch.slot))
+                && recorded.scratch[..at].iter().all(|other| other.slot != scratch.slot)
+        })
     }
 
     /// Grouped convolutions need their groups padded apart; what is added value by value needs one layout.

@@ -1,5 +1,7 @@
 //! Which tensors share a workspace slot.
 //!
+//! What a step keeps between its dispatches, its scratch, lives for that step.
+//!
 //! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it. Each
 //! slot is a buffer of its own rather than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would
 //! wait for each other for nothing.
@@ -20,42 +22,79 @@ pub enum Placement {
 /// A workspace buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// Bytes of the largest tensor that it holds.
+    /// Bytes of the largest tensor or scratch that it holds.
     pub bytes: usize,
 }
 
-/// Assigns every tensor of a plan its place. Walks the steps in order; a written tensor takes, of the slots free at that
-/// step, the one whose size is nearest, or a new one. A step's inputs are freed only after it, so that none of them shares
-/// the output's slot.
+/// Workspace of one step alone, between its dispatches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Scratch {
+    /// The slot that it lies in: no other scratch of the step does, nor any tensor that lives.
+    pub slot: usize,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
+/// Where all of a plan lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The place of each tensor, by its index.
+    pub tensors: Vec<Placement>,
+    /// The scratch of each step, in order.
+    pub scratch: Vec<Vec<Scratch>>,
+    /// The workspace.
+    pub slots: Vec<Slot>,
+}
+
+/// Assigns every tensor of a plan its place, and every step its scratch, of so many bytes each. Walks the steps in order; what is
+/// written takes, of the slots free at that step, the one whose size is nearest, or a new one. A step's inputs and scratch are freed only
+/// after it, so that none of them shares the output's slot.
 #[must_use]
-pub fn assign(plan: &Plan) -> (Vec<Placement>, Vec<Slot>) {
+pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
     let mut last_read = vec![0; plan.tensors.len()];
     for (index, step) in plan.steps.iter().enumerate() {
         step.inputs.iter().for_each(|id| last_read[id.0] = index);
     }
     let mut places = vec![Placement::Input; plan.tensors.len()];
-    let mut slots: Vec<Slot> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
+    let mut scratches = Vec::with_capacity(plan.steps.len());
+    let mut pool = Pool::default();
     for (index, step) in plan.steps.iter().enumerate() {
         places[step.output.0] = if step.output == plan.output {
             Placement::Output
         } else {
-            let bytes = plan.tensor(step.output).bytes();
-            let nearest = (0..free.len()).min_by_key(|&at| slots[free[at]].bytes.abs_diff(bytes));
-            let slot = nearest.map_or(slots.len(), |at| free.swap_remove(at));
-            match slots.get_mut(slot) {
-                Some(slot) => slot.bytes = slot.bytes.max(bytes),
-                None => slots.push(Slot { bytes }),
-            }
-            Placement::Slot(slot)
+            Placement::Slot(pool.take(plan.tensor(step.output).bytes()))
         };
+        let bytes = scratch.get(index).into_iter().flatten();
+        let own: Vec<Scratch> = bytes.map(|&bytes| Scratch { slot: pool.take(bytes), bytes }).collect();
+        pool.free.extend(own.iter().map(|scratch| scratch.slot));
+        scratches.push(own);
         let mut ended: Vec<TensorId> =
             step.inputs.iter().copied().filter(|id| last_read[id.0] == index && !plan.kept.contains(id)).collect();
         ended.dedup();
-        free.extend(ended.iter().filter_map(|id| match places[id.0] {
+        pool.free.extend(ended.iter().filter_map(|id| match places[id.0] {
             Placement::Slot(slot) => Some(slot),
             Placement::Input | Placement::Output => None,
         }));
     }
-    (places, slots)
+    Places { tensors: places, scratch: scratches, slots: pool.slots }
+}
+
+/// All slots so far, and those that hold nothing any more.
+#[derive(Default)]
+struct Pool {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+impl Pool {
+    /// A slot that holds nothing, of the nearest size and grown to this one, or a new one.
+    fn take(&mut self, bytes: usize) -> usize {
+        let nearest = (0..self.free.len()).min_by_key(|&at| self.slots[self.free[at]].bytes.abs_diff(bytes));
+        let slot = nearest.map_or(self.slots.len(), |at| self.free.swap_remove(at));
+        match self.slots.get_mut(slot) {
+            Some(slot) => slot.bytes = slot.bytes.max(bytes),
+            None => self.slots.push(Slot { bytes }),
+        }
+        slot
+    }
 }

@@ -11,7 +11,7 @@ mod recording;
 mod scheduler;
 mod step;
 
-pub use lifetime::{Placement, Slot, assign};
+pub use lifetime::{Placement, Places, Scratch, Slot, assign};
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
-pub use scheduler::{KernelChoice, schedule};
+pub use scheduler::{KernelChoice, MemoryBudget, schedule};
 pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};

@@ -1,7 +1,9 @@
 //! Recordings: a plan with its kernels, memory and order, ready to be executed.
 
-use super::{Placement, Plan, Slot, Step};
-use crate::kernel::Kernel;
+use super::{Placement, Plan, Scratch, Slot, Step};
+use crate::error::Result;
+use crate::kernel::{Capabilities, Kernel, Problem};
+use crate::tensor::{Element, Tolerance};
 
 /// One kernel launch.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,15 +16,33 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
 }
 
+impl Dispatch {
+    /// The launches that carry out a problem with a kernel, in order.
+    ///
+    /// # Errors
+    /// As [`Kernel::dispatch`].
+    pub fn all(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Result<Vec<Self>> {
+        let launch = |kernel: Kernel| {
+            let (params, workgroups) = kernel.dispatch(problem, capabilities)?;
+            Ok(Self { kernel, params, workgroups })
+        };
+        kernel.stages().into_iter().map(launch).collect()
+    }
+}
+
 /// A step and the launches that carry it out. Executors other than the GPU read only the step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedStep {
     /// What is computed.
     pub step: Step,
-    /// Why this kernel was picked.
+    /// The kernel that was picked: what its [stages](Kernel::stages) are launched for.
+    pub kernel: Kernel,
+    /// Why it was picked.
     pub reason: &'static str,
     /// How, in order.
     pub dispatches: Vec<Dispatch>,
+    /// What lies between the launches.
+    pub scratch: Vec<Scratch>,
 }
 
 /// The work of one block, which becomes one command buffer with one compute pass.
@@ -53,7 +73,8 @@ impl Recording {
         self.segments.iter().flat_map(|segment| &segment.steps)
     }
 
-    /// Gives every tensor of the workspace a slot of its own: more memory, and a guard band can stand right behind each.
+    /// Gives every tensor of the workspace and every scratch a slot of its own: more memory, and a guard band can stand right behind
+    /// each.
     pub fn unshare_slots(&mut self) {
         self.slots.clear();
         for (place, tensor) in self.places.iter_mut().zip(&self.plan.tensors) {
@@ -62,6 +83,25 @@ impl Recording {
                 self.slots.push(Slot { bytes: tensor.bytes() });
             }
         }
+        for scratch in
+            self.segments.iter_mut().flat_map(|segment| &mut segment.steps).flat_map(|step| &mut step.scratch)
+        {
+            scratch.slot = self.slots.len();
+            self.slots.push(Slot { bytes: scratch.bytes });
+        }
+    }
+
+    /// How far a run may be from the reference: by the element type and the longest sum of the plan, and by what its kernels may be off.
+    #[must_use]
+    pub fn tolerance(&self) -> Tolerance {
+        let sums = Tolerance::for_sum(Element::F32, self.plan.longest_reduction());
+        if self.steps().any(|step| step.kernel.winograd.is_some()) { sums.or(Tolerance::TRANSFORMED) } else { sums }
+    }
+
+    /// Bytes by which the weights are larger than those of the convolutions, for the sake of kernels that transform them.
+    #[must_use]
+    pub fn extra_weight_bytes(&self) -> u64 {
+        self.steps().map(|step| step.kernel.extra_weight_bytes(&self.plan.problem(&step.step))).sum()
     }
 
     /// Kernel launches in all.

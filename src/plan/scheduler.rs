@@ -15,7 +15,9 @@
 //! but a pass runs dispatches that share no buffer side by side anyway), and measure anything (the choice of kernels is a
 //! pure function of the problem and the device's capabilities).
 
-use super::{Dispatch, Plan, RecordedStep, Recording, Segment, Step, lifetime};
+use std::ops::Range;
+
+use super::{Dispatch, Places, Plan, RecordedStep, Recording, Scratch, Segment, Step, lifetime};
 use crate::error::{GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
 use crate::tensor::Element;
@@ -32,12 +34,33 @@ pub enum KernelChoice {
     Named(String),
 }
 
+/// What a recording may take of memory beyond what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// Bytes by which transformed weights may exceed those of the convolutions, over the whole plan: kernels that would go beyond are
+    /// not taken, and first come, first served. 0 rules out all of them, and with them the only kernels that do not sum as the reference
+    /// does.
+    pub extra_weight_bytes: u64,
+}
+
+impl Default for MemoryBudget {
+    /// No bound.
+    fn default() -> Self {
+        Self { extra_weight_bytes: u64::MAX }
+    }
+}
+
 /// Records a plan for a device with these capabilities.
 ///
 /// # Errors
 /// [`GpuError::TooLarge`] when a tensor or the weights of a step are beyond the device's binding limit, [`GpuError::TooManyWorkgroups`],
 /// [`GpuError::NoSuchKernel`] when a kernel was named that no step has.
-pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) -> Result<Recording> {
+pub fn schedule(
+    plan: Plan,
+    capabilities: &Capabilities,
+    choice: &KernelChoice,
+    mut budget: MemoryBudget,
+) -> Result<Recording> {
     for tensor in &plan.tensors {
         let (bytes, limit) = (tensor.bytes() as u64, capabilities.max_binding_bytes);
         if bytes > limit {
@@ -46,26 +69,33 @@ pub fn schedule(plan: Plan, capabilities: &Capabilities, choice: &KernelChoice) 
             );
         }
     }
-    let (places, slots) = lifetime::assign(&plan);
-    let mut segments = Vec::with_capacity(plan.blocks.len());
-    let mut named = false;
-    for (block, range) in plan.blocks.iter().enumerate() {
-        let mut steps = Vec::with_capacity(range.len());
-        for step in &plan.steps[range.clone()] {
-            let problem = plan.problem(step);
-            let picked = pick(&problem, capabilities, choice)?;
-            named |= picked.named;
-            let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
-            if bytes > capabilities.max_binding_bytes {
-                let limit = capabilities.max_binding_bytes;
-                return Err(GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into());
-            }
-            let (params, workgroups) = picked.kernel.dispatch(&problem, capabilities)?;
-            let dispatch = Dispatch { kernel: picked.kernel, params, workgroups };
-            steps.push(RecordedStep { step: step.clone(), reason: picked.reason, dispatches: vec![dispatch] });
+    let (mut picks, mut named) = (Vec::with_capacity(plan.steps.len()), false);
+    for step in &plan.steps {
+        let problem = plan.problem(step);
+        let picked = pick(&problem, capabilities, choice, budget)?;
+        named |= picked.named;
+        budget.extra_weight_bytes -= picked.kernel.extra_weight_bytes(&problem);
+        let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
+        if bytes > capabilities.max_binding_bytes {
+            let limit = capabilities.max_binding_bytes;
+            return Err(GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into());
         }
-        segments.push(Segment { block, steps });
+        picks.push(picked);
     }
+    let with_step = || plan.steps.iter().zip(&picks);
+    let scratch: Vec<Vec<usize>> =
+        with_step().map(|(step, picked)| picked.kernel.scratch_bytes(&plan.problem(step))).collect();
+    let Places { tensors: places, scratch, slots } = lifetime::assign(&plan, &scratch);
+    let record = |((step, picked), scratch): ((&Step, &Picked), &Vec<Scratch>)| {
+        let Picked { kernel, reason, .. } = *picked;
+        let dispatches = Dispatch::all(&kernel, &plan.problem(step), capabilities)?;
+        Ok(RecordedStep { step: step.clone(), kernel, reason, dispatches, scratch: scratch.clone() })
+    };
+    let mut recorded = with_step().zip(&scratch).map(record);
+    let segment = |(block, range): (usize, &Range<usize>)| {
+        Ok(Segment { block, steps: recorded.by_ref().take(range.len()).collect::<Result<_>>()? })
+    };
+    let segments = plan.blocks.iter().enumerate().map(segment).collect::<Result<_>>()?;
     match choice {
         KernelChoice::Named(name) if !named => {
             let all = plan.steps.iter().flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
@@ -97,8 +127,9 @@ struct Picked {
     named: bool,
 }
 
-fn pick(problem: &Problem, capabilities: &Capabilities, choice: &KernelChoice) -> Result<Picked> {
-    let candidates = kernel::candidates(problem, capabilities);
+fn pick(problem: &Problem, capabilities: &Capabilities, choice: &KernelChoice, budget: MemoryBudget) -> Result<Picked> {
+    let mut candidates = kernel::candidates(problem, capabilities);
+    candidates.retain(|kernel| kernel.extra_weight_bytes(problem) <= budget.extra_weight_bytes);
     let forced = match choice {
         KernelChoice::Ranked => None,
         KernelChoice::Nth(n) => n.checked_rem(candidates.len()).map(|at| candidates[at]),

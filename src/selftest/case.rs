@@ -1,11 +1,14 @@
 //! One operation on given tensors, what must come out, and the recording that runs it with one kernel.
 
+use std::collections::HashSet;
+
 use super::seeded::{Seeded, exact_params, small_integers, with_non_finite};
 use crate::error::{Error, GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
 use crate::op::{Op, StepParams};
 use crate::plan::{
-    Dispatch, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Segment, Slot, Step, TensorId, TensorInfo,
+    Dispatch, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Segment, Slot, Step, TensorId,
+    TensorInfo,
 };
 use crate::reference;
 use crate::tensor::{ChannelLayout, HostTensor, Shape};
@@ -112,16 +115,35 @@ impl Case {
     pub(super) fn record(&self, kernel: Kernel, device: &Capabilities) -> Result<Recording> {
         let plan = self.plan()?;
         let step = plan.steps[0].clone();
-        let (params, workgroups) = kernel.dispatch(&plan.problem(&step), &self.capabilities(device))?;
+        let problem = plan.problem(&step);
+        let dispatches = Dispatch::all(&kernel, &problem, &self.capabilities(device))?;
         let mut places = vec![Placement::Input, Placement::Output];
         let mut slots = Vec::new();
         if self.second.is_some() {
             places.insert(1, Placement::Slot(0));
             slots.push(Slot { bytes: plan.tensors[1].bytes() });
         }
-        let dispatches = vec![Dispatch { kernel, params, workgroups }];
-        let steps = vec![RecordedStep { step, reason: "self test", dispatches }];
+        let scratch = |bytes| {
+            slots.push(Slot { bytes });
+            Scratch { slot: slots.len() - 1, bytes }
+        };
+        let scratch = kernel.scratch_bytes(&problem).into_iter().map(scratch).collect();
+        let steps = vec![RecordedStep { step, kernel, reason: "self test", dispatches, scratch }];
         Ok(Recording { plan, places, slots, segments: vec![Segment { block: 0, steps }] })
+    }
+
+    /// Where a kernel may put NaN for a number: in the tiles of Winograd's convolution that see a value of the first input that is not
+    /// finite. The position is the output's.
+    pub(super) fn spreads(&self, kernel: Kernel, inputs: &[HostTensor]) -> impl Fn([usize; 4]) -> bool {
+        let mut tiles = HashSet::new();
+        let grid = kernel.winograd.zip(self.problem().ok()).map(|(winograd, problem)| winograd.grid(&problem));
+        if let (Some(grid), Some(image)) = (grid, inputs.first()) {
+            let odd = image.data().iter().enumerate().filter(|(_, value)| !value.is_finite());
+            for [n, _, y, x] in odd.map(|(at, _)| image.shape().position(at)) {
+                tiles.extend(grid.tiles_that_see(n, y, x));
+            }
+        }
+        move |[n, _, y, x]| grid.is_some_and(|grid| tiles.contains(&grid.tile_of(n, y, x)))
     }
 
     /// Inputs, parameters and what must come out.

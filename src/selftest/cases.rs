@@ -7,7 +7,7 @@
 //! first.
 
 use super::case::{Case, layouts};
-use crate::kernel::{Family, Kernel, Tile};
+use crate::kernel::{Family, Kernel, Tile, Winograd};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
 use crate::tensor::{ChannelLayout, Shape};
 
@@ -113,6 +113,10 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
     let (rows, channels) = ((rows * slices) as usize, (4 * lanes * cols) as usize);
     let mut all: Vec<Case> = match kind {
         Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),
+        Kind::Conv3x3 if kernel.winograd.is_some() => {
+            let outputs = kernel.winograd.map_or(1, Winograd::outputs);
+            sizes_winograd(rows, channels, outputs)
+        }
         Kind::Conv3x3 => sizes_3x3(rows, channels),
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Stem => sizes_stem(rows, channels),
@@ -236,6 +240,28 @@ fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
     ]
 }
 
+/// Rows are tiles of so many outputs along each side. Their products are 16 or 36 workgroups at least, so that a grid can only be as small
+/// as the square root of that; the channels of that case are as many as a transform needs to go on in its second dimension.
+fn sizes_winograd(rows: usize, channels: usize, outputs: usize) -> Vec<Size> {
+    let tiles = |count: usize| count * outputs;
+    let [n, h, w] = two_images(2 * rows + 1);
+    let limit = outputs as u32 + 3;
+    vec![
+        Size::new("several tiles", [n, tiles(h) - 1, tiles(w) - 1], [37, channels + 3]),
+        Size {
+            max_workgroups: Some(limit),
+            ..Size::new("grid in three dimensions", [rows, tiles(1), tiles(1)], [136, 140])
+        },
+        Size::new("dilation 3", [2, 3 * tiles(2) - 2, 3 * tiles(1) + 2], [6, 9]).taps(1, 3),
+        Size::new("dilation 2", [1, 5, rows + 1], [5, 9]).taps(1, 2),
+        Size::new("dilation larger than the image", [2, 3, 2], [5, 6]).taps(1, 12),
+        Size::new("one less than the tile", [1, tiles(1), tiles(rows - 1)], [16, channels - 1]),
+        Size::new("whole tiles", [1, tiles(2 * rows), tiles(1)], [4, channels]),
+        Size::new("one more than the tile", [1, tiles(1), tiles(rows) + 1], [20, channels + 1]),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
+    ]
+}
+
 /// Few input channels, as a stem has; the sums are 49 times as long.
 fn sizes_stem(rows: usize, channels: usize) -> Vec<Size> {
     vec![
@@ -306,12 +332,12 @@ mod tests {
 
     use super::*;
     use crate::error::Result;
-    use crate::kernel::all_specialisations;
+    use crate::kernel::all_candidates;
 
     #[test]
     fn every_kernel_has_cases_and_f32_is_exact_for_each() -> Result<()> {
         let mut seen = HashSet::new();
-        for kernel in all_specialisations() {
+        for kernel in all_candidates() {
             let cases = cases(kernel);
             assert!(cases.len() > 3, "{}: {} cases", kernel.name(), cases.len());
             for case in cases.into_iter().filter(|case| seen.insert(*case)) {

@@ -9,7 +9,7 @@ use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
 use crate::kernel::Kernel;
 use crate::plan::TensorId;
-use crate::tensor::{HostTensor, Tolerance, compare};
+use crate::tensor::{HostTensor, Tolerance, compare_spread};
 
 /// Behind each tensor, inside its binding.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
@@ -70,7 +70,7 @@ impl<'g> Checker<'g> {
         let [(integers, output), (special, special_output)] = &expected.runs;
         let enough = |findings: &Findings| until == Until::Failure && !findings.failures.is_empty();
         let Some(first) = run(&mut executor, integers, findings)? else { return Ok(()) };
-        findings.values(Check::Exact, output, &first.output);
+        findings.values(Check::Exact, output, &first.output, |_| false);
         findings.memory(&first);
         if enough(findings) {
             return Ok(());
@@ -81,7 +81,8 @@ impl<'g> Checker<'g> {
             return Ok(());
         }
         let Some(third) = run(&mut executor, special, findings)? else { return Ok(()) };
-        findings.values(Check::NonFinite, special_output, &third.output);
+        let spreads = case.spreads(findings.kernel, special);
+        findings.values(Check::NonFinite, special_output, &third.output, spreads);
         findings.memory(&third);
         Ok(())
     }
@@ -140,9 +141,17 @@ impl Findings {
         self.failures.push(Failure { kernel, family, case: self.case, check, what, first });
     }
 
-    fn values(&mut self, check: Check, expected: &HostTensor, found: &HostTensor) {
+    /// To the bit, but for what Winograd's convolution may be off and where it may spread NaN.
+    fn values(
+        &mut self,
+        check: Check,
+        expected: &HostTensor,
+        found: &HostTensor,
+        spreads: impl Fn([usize; 4]) -> bool,
+    ) {
         self.checks += 1;
-        let comparison = compare(expected, found, Tolerance::EXACT);
+        let tolerance = if self.kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { Tolerance::EXACT };
+        let comparison = compare_spread(expected, found, tolerance, spreads);
         if let Some(mismatch) = comparison.mismatch {
             let first = First::new(mismatch.at, mismatch.expected, mismatch.found);
             self.fail(check, comparison.to_string(), Some(first));

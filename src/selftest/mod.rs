@@ -32,7 +32,7 @@ pub use seeded::{Seeded, exact_params, integer_weights, small_integers, with_non
 
 use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
-use crate::kernel::{Capabilities, Family, Kernel, all_specialisations};
+use crate::kernel::{Capabilities, Family, Kernel, all_candidates};
 use check::{Checker, Expectations, Until};
 use known::Tested;
 use mutants::Mutant;
@@ -117,7 +117,7 @@ fn chosen(options: &Options) -> Vec<Kernel> {
         Some(name) => kernel.name().contains(name),
         None => is_in_plans(kernel),
     };
-    let Some(mutant) = options.mutant else { return all_specialisations().into_iter().filter(wanted).collect() };
+    let Some(mutant) = options.mutant else { return all_candidates().into_iter().filter(wanted).collect() };
     let changed = mutant.kernels();
     let found: Vec<Kernel> = changed.iter().copied().filter(wanted).collect();
     // A fault in what no plan holds shows nowhere else.

@@ -51,7 +51,10 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/tile",
     "shared/weights",
     "shared/window_sums",
+    "shared/winograd",
     "shared/words",
+    "winograd_input",
+    "winograd_output",
 ];
 
 /// The text of a file, before assembly.

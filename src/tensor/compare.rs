@@ -9,16 +9,29 @@ use super::{Element, HostTensor};
 pub struct Tolerance {
     /// The largest accepted |found - expected| / max |expected|.
     pub relative: f64,
+    /// Whether NaN and infinities may spread, as NaN, to values that a direct computation would keep: where something that is expected is
+    /// not finite, a NaN passes for a number.
+    pub spreads: bool,
 }
 
 impl Tolerance {
     /// Equal to the bit, but that -0 equals 0.
-    pub const EXACT: Self = Self { relative: 0.0 };
+    pub const EXACT: Self = Self::relative(0.0);
 
     /// A fixed share.
     #[must_use]
     pub const fn relative(relative: f64) -> Self {
-        Self { relative }
+        Self { relative, spreads: false }
+    }
+
+    /// What an algorithm that transforms its input and weights may be off: Winograd's, whose candidates are picked for it.
+    pub const TRANSFORMED: Self = Self { relative: 1e-5, spreads: true };
+
+    /// The wider of two.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        let relative = if self.relative > other.relative { self.relative } else { other.relative };
+        Self { relative, spreads: self.spreads || other.spreads }
     }
 
     /// For a chain of sums whose longest has `length` terms, accumulated in f32 from values of type `element`.
@@ -28,7 +41,7 @@ impl Tolerance {
     /// sums of a block and the spread between seeds.
     #[must_use]
     pub fn for_sum(element: Element, length: usize) -> Self {
-        Self { relative: 8.0 * element.unit_roundoff() * (length as f64).sqrt() }
+        Self::relative(8.0 * element.unit_roundoff() * (length as f64).sqrt())
     }
 }
 
@@ -85,6 +98,19 @@ impl fmt::Display for Comparison {
 /// Tensors of different shapes mismatch at the origin.
 #[must_use]
 pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) -> Comparison {
+    let spreads = tolerance.spreads && expected.data().iter().any(|value| !value.is_finite());
+    compare_spread(expected, found, tolerance, |_| spreads)
+}
+
+/// [`compare`] where it is known how far NaN may spread: where `spreads` says so of a position (image, channel, row, column), a NaN
+/// passes for whatever is expected. Nowhere may one vanish.
+#[must_use]
+pub fn compare_spread(
+    expected: &HostTensor,
+    found: &HostTensor,
+    tolerance: Tolerance,
+    spreads: impl Fn([usize; 4]) -> bool,
+) -> Comparison {
     let finite = |values: &[f32]| {
         values.iter().filter(|v| v.is_finite()).fold(0.0f64, |largest, &v| largest.max(f64::from(v).abs()))
     };
@@ -102,7 +128,7 @@ pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) 
             result.max_abs_error = result.max_abs_error.max(error);
             error <= bound
         } else {
-            e == f || (e.is_nan() && f.is_nan())
+            e == f || (e.is_nan() && f.is_nan()) || (f.is_nan() && spreads(expected.shape().position(index)))
         };
         if !good && result.mismatch.is_none() {
             let at = expected.shape().position(index);
@@ -130,6 +156,12 @@ mod tests {
         {
             assert!(!compare(&expected, &tensor(&wrong)?, Tolerance::relative(1e9)).passed());
         }
+        let spread = tensor(&[f32::NAN, f32::NAN, f32::NAN, 0.0])?;
+        assert!(compare(&expected, &spread, Tolerance::TRANSFORMED).passed());
+        assert!(!compare(&expected, &spread, Tolerance::relative(1.0)).passed());
+        assert!(!compare(&tensor(&[1.0; 4])?, &spread, Tolerance::TRANSFORMED).passed());
+        let vanished = tensor(&[1.0, 0.0, f32::NAN, 0.0])?;
+        assert!(!compare(&expected, &vanished, Tolerance::TRANSFORMED).passed());
         let off = compare(&expected, &tensor(&[1.5, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::relative(0.1));
         assert_eq!(off.mismatch.map(|m| m.at), Some([0, 0, 0, 0]));
         Ok(())

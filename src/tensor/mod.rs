@@ -9,7 +9,7 @@ mod host;
 mod layout;
 mod shape;
 
-pub use compare::{Comparison, Mismatch, Tolerance, compare};
+pub use compare::{Comparison, Mismatch, Tolerance, compare, compare_spread};
 pub use element::Element;
 pub use host::HostTensor;
 pub use layout::ChannelLayout;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::op::{Conv, StepParams};
-use wgpu_bottleneck::plan::{self, KernelChoice, Plan, PlanKind, Recording};
+use wgpu_bottleneck::plan::{self, KernelChoice, MemoryBudget, Plan, PlanKind, Recording};
 use wgpu_bottleneck::selftest::integer_weights;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, StateDict, network, reference};
@@ -170,6 +170,9 @@ pub fn check_kind(blocks: &[Block], input: &HostTensor, kind: PlanKind, kernels:
 /// One check at a time: a device uses every core anyway, and wgpu panics where OpenGL's context is held for seconds.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Rules out kernels that transform their weights, which round where others do not: tests/winograd.rs is for them.
+pub const EXACT_BUDGET: MemoryBudget = MemoryBudget { extra_weight_bytes: 0 };
+
 /// Every candidate of a plan on every target equals the reference.
 pub fn check_plan(
     plan: &Plan,
@@ -180,7 +183,7 @@ pub fn check_plan(
 ) -> Check {
     let text = |error: wgpu_bottleneck::Error| error.to_string();
     let record = |target: &Target, choice: &KernelChoice| -> Result<Recording, String> {
-        plan::schedule(plan.clone(), target.gpu.capabilities(), choice).map_err(text)
+        plan::schedule(plan.clone(), target.gpu.capabilities(), choice, EXACT_BUDGET).map_err(text)
     };
     let first = record(&targets[0], &KernelChoice::Ranked)?;
     let (expected, bound) = reference::run_with_bound(&first, params, input).map_err(|error| error.to_string())?;
@@ -189,7 +192,7 @@ pub fn check_plan(
     }
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for target in targets {
-        let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities()));
+        let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities(), true));
         for choice in std::iter::once(KernelChoice::Ranked).chain(forced.map(KernelChoice::Nth)) {
             let recording = record(target, &choice)?;
             let kernels: Vec<String> =
@@ -221,12 +224,14 @@ pub fn check_recording(
     if same { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
 }
 
-/// A run from poisoned memory: exact, and within its memory.
+/// A run from poisoned memory: exact, or as near as Winograd's convolution must be, and within its memory.
 pub fn check_run(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Result<HostTensor, String> {
     let text = |error: wgpu_bottleneck::Error| error.to_string();
     executor.poison().map_err(text)?;
     let output = executor.run(input).map_err(text)?;
-    let comparison = compare(expected, &output, Tolerance::EXACT);
+    let winograd = executor.recording().steps().any(|step| step.kernel.winograd.is_some());
+    let tolerance = if winograd { Tolerance::TRANSFORMED } else { Tolerance::EXACT };
+    let comparison = compare(expected, &output, tolerance);
     let broken = executor.broken_guards().map_err(text)?;
     if !broken.is_empty() {
         return Err(format!("written behind the end of {}; {comparison}", broken.join(", ")));

@@ -102,9 +102,12 @@ pub fn any_gpu() -> Gpu {
     Gpu::new().unwrap_or_else(|error| panic!("{error}; run the tests through scripts/with-gpu"))
 }
 
-/// The largest number of candidates that any step of a plan has.
-pub fn most_candidates(plan: &Plan, capabilities: &Capabilities) -> usize {
-    let count = |step: &Step| kernel::candidates(&plan.problem(step), capabilities).len();
+/// The largest number of candidates that any step of a plan has; `exact`: without those that transform their weights.
+pub fn most_candidates(plan: &Plan, capabilities: &Capabilities, exact: bool) -> usize {
+    let count = |step: &Step| {
+        let candidates = kernel::candidates(&plan.problem(step), capabilities);
+        candidates.iter().filter(|kernel| !exact || kernel.winograd.is_none()).count()
+    };
     plan.steps.iter().map(count).max().unwrap_or(0)
 }
 

@@ -11,6 +11,7 @@ mod grouped;
 mod joined;
 mod pools;
 mod shared;
+mod winograd;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ use super::check::{Checker, Expectations, Until};
 use super::{Check, Failure, cases, why_not};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernel::{DeviceKind, Family, Kernel, all_specialisations};
+use crate::kernel::{DeviceKind, Family, Kernel, all_candidates};
 use crate::shader::Patch;
 
 /// Kinds of fault.
@@ -91,18 +92,18 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// Whether the fault changes the text of a kernel of its family.
+    /// Whether the fault changes the text of a kernel of its family that is launched for this one.
     #[must_use]
     pub fn changes(&self, kernel: &Kernel) -> bool {
-        kernel.family == self.family && kernel.source_with(self.patches) != kernel.source()
+        let changed = |stage: &Kernel| stage.family == self.family && stage.source_with(self.patches) != stage.source();
+        kernel.stages().iter().any(changed)
     }
 
     /// The kernels that the fault changes, the likeliest to show it soon first: with the whole epilogue, and the smallest tile
     /// of several rows, which compiles fastest.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> =
-            all_specialisations().into_iter().filter(|kernel| self.changes(kernel)).collect();
+        let mut kernels: Vec<Kernel> = all_candidates().into_iter().filter(|kernel| self.changes(kernel)).collect();
         kernels.sort_by_key(|Kernel { tile, epilogue, strided, .. }| {
             let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
             (3 - parts, tile.rows < 2, tile.rows * tile.cols, *strided)
@@ -140,8 +141,15 @@ impl Verdict {
 
 /// Every mutant, family by family.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let lists =
-        [conv1x1::MUTANTS, conv3x3::MUTANTS, grouped::MUTANTS, joined::MUTANTS, elementwise::MUTANTS, pools::MUTANTS];
+    let lists = [
+        conv1x1::MUTANTS,
+        conv3x3::MUTANTS,
+        winograd::MUTANTS,
+        grouped::MUTANTS,
+        joined::MUTANTS,
+        elementwise::MUTANTS,
+        pools::MUTANTS,
+    ];
     lists.into_iter().flatten().copied().flatten()
 }
 
