@@ -169,9 +169,9 @@ pub struct EngineArgs {
     /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
-    /// MiB by which transformed weights (Winograd's) may exceed the convolutions' own, 0 for none; unset: no bound.
-    #[arg(long, value_name = "MIB")]
-    pub extra_weights: Option<u32>,
+    /// MiB by which transformed weights (Winograd's) may exceed the convolutions' own, over all of the network; 0 for none.
+    #[arg(long, value_name = "MIB", default_value_t = 9)]
+    pub extra_weights: u32,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
@@ -185,8 +185,7 @@ impl EngineArgs {
             PlanArg::Unfused => PlanKind::Unfused,
         };
         let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
-        let bound = |mib: u32| MemoryBudget { extra_weight_bytes: u64::from(mib) << 20 };
-        let budget = self.extra_weights.map(bound).unwrap_or_default();
+        let budget = MemoryBudget { extra_weight_bytes: u64::from(self.extra_weights) << 20 };
         LoadOptions { plan, kernels, budget, ..Default::default() }
     }
 }

@@ -43,10 +43,15 @@ pub struct MemoryBudget {
     pub extra_weight_bytes: u64,
 }
 
-impl Default for MemoryBudget {
+impl MemoryBudget {
     /// No bound.
+    pub const UNBOUNDED: Self = Self { extra_weight_bytes: u64::MAX };
+}
+
+impl Default for MemoryBudget {
+    /// 9 MiB: what a Bottleneck's 3x3 convolution may need, and a ResNet-50's weights stay within 1.1 times its file.
     fn default() -> Self {
-        Self { extra_weight_bytes: u64::MAX }
+        Self { extra_weight_bytes: 9 << 20 }
     }
 }
 
