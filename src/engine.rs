@@ -16,7 +16,7 @@ use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
 pub use backbone::Backbone;
-pub use network::{Network, record_network};
+pub use network::{Network, largest_part, record_network};
 
 /// How blocks and networks are loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -29,6 +29,7 @@ pub mod reference;
 pub mod selftest;
 pub mod shader;
 pub mod tensor;
+pub mod tune;
 pub mod weights;
 
 pub use engine::{Backbone, LoadOptions, Model, Network, record, record_network};

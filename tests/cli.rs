@@ -17,6 +17,8 @@ mod refused_weights;
 mod selftest;
 #[path = "cli/shaders.rs"]
 mod shaders;
+#[path = "cli/tune.rs"]
+mod tune;
 
 use std::io::Write;
 use std::path::Path;

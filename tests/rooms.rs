@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reference", &["plan", "op", "tensor", "error"]),
     ("gpu", &["plan", "kernel", "shader", "op", "picture", "tensor", "error"]),
     ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
+    ("tune", &["selftest", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),
     ("network", &["plan", "op", "tensor", "error"]),
     ("weights", &["network", "plan", "op", "tensor", "error"]),
     ("engine", &["weights", "network", "gpu", "reference", "plan", "kernel", "op", "picture", "tensor", "error"]),

@@ -14,6 +14,7 @@ use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
+use super::tune::{self, TuneArgs};
 
 /// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per block.
 ///
@@ -56,6 +57,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Measure how fast blocks and networks are here, and how far from what this device can do at most.
     Bench(BenchArgs),
+    /// Measure which kernels are fastest here, shape by shape, for the other commands' --tuned.
+    Tune(TuneArgs),
     /// Test whether this device and its driver compute right.
     Selftest(SelftestArgs),
 }
@@ -172,21 +175,35 @@ pub struct EngineArgs {
     /// MiB by which transformed weights (Winograd's) may exceed the convolutions' own, over all of the network; 0 for none.
     #[arg(long, value_name = "MIB", default_value_t = 9)]
     pub extra_weights: u32,
+    /// Use the kernels that `bottleneck tune` found to be fastest on this device, instead of those that rank first; of FILE,
+    /// or of the user's cache directory. Numbers may then differ in their last bits from one tuning to the next.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "kernel")]
+    pub tuned: Option<Option<PathBuf>>,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
 }
 
 impl EngineArgs {
-    /// How it is loaded.
-    pub fn load_options(&self) -> LoadOptions {
-        let plan = match self.plan {
+    /// Fused or unfused.
+    pub fn plan_kind(&self) -> PlanKind {
+        match self.plan {
             PlanArg::Fused => PlanKind::Fused,
             PlanArg::Unfused => PlanKind::Unfused,
+        }
+    }
+
+    /// How it is loaded on a device; `None` for none in particular.
+    pub fn load_options(&self, gpu: Option<&Gpu>) -> Result<LoadOptions, CliError> {
+        let kernels = match (&self.tuned, gpu) {
+            (None, _) => self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named),
+            (Some(file), Some(gpu)) => tune::kernels(file.as_deref(), gpu)?,
+            (Some(_), None) => {
+                return Err(CliError::Usage("--tuned: times are of one device; --adapter says which".to_owned()));
+            }
         };
-        let kernels = self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named);
         let budget = MemoryBudget { extra_weight_bytes: u64::from(self.extra_weights) << 20 };
-        LoadOptions { plan, kernels, budget, ..Default::default() }
+        Ok(LoadOptions { plan: self.plan_kind(), kernels, budget, ..Default::default() })
     }
 }
 

@@ -13,10 +13,11 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
     let block = args.spec.block()?;
     let input = read_input(&args.input)?;
-    let options = args.spec.engine.load_options();
     // What is wrong with the files is said before, and whether or not, there is a GPU.
-    network::plan_block(block.spec(), input.shape(), options.plan).map_err(CliError::in_file(&args.input))?;
+    network::plan_block(block.spec(), input.shape(), args.spec.engine.plan_kind())
+        .map_err(CliError::in_file(&args.input))?;
     let gpu = args.spec.engine.adapter.gpu()?;
+    let options = args.spec.engine.load_options(Some(&gpu))?;
     let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
     let out = model.run(&input)?;
     let checked = if args.verify { Some(verify(&model, &input, &out)?) } else { None };

@@ -81,6 +81,9 @@ pub enum CliError {
     /// A self test found something.
     #[error("self test failed: {0}")]
     Failed(String),
+    /// A kernel that ranks first is further behind than was asked for.
+    #[error("{0}")]
+    TooSlow(String),
     /// Some pictures could not be used.
     #[error("{0}")]
     Incomplete(String),
@@ -106,7 +109,7 @@ impl CliError {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Wrong(_) | Self::Failed(_) => EXIT_WRONG,
+            Self::Wrong(_) | Self::Failed(_) | Self::TooSlow(_) => EXIT_WRONG,
             Self::Incomplete(_) => EXIT_INCOMPLETE,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {

@@ -17,16 +17,19 @@ mod error;
 mod features;
 mod files;
 mod forced;
+mod interrupt;
 mod labels;
 mod network_args;
 mod output;
 mod pictures;
 mod plan;
+mod progress_bar;
 mod run;
 mod seeded;
 mod selftest;
 mod shaders;
 mod timing;
+mod tune;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -77,6 +80,7 @@ fn run_command() -> u8 {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Embed(args)) => embed::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };
     match outcome {

@@ -202,11 +202,12 @@ impl PictureArgs {
             output::progress(&format!("{said}: {resize}, cropped to {height} x {width}"));
         }
         let batch = pictures.min(self.batch as usize).max(1);
-        let options = self.network.engine.load_options();
         // What is wrong with the file is said before, and whether or not, there is a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
-        network::plan_network(weights.spec(), shape, options.plan).map_err(CliError::in_file(&self.network.weights))?;
+        let plan = self.network.engine.plan_kind();
+        network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.weights))?;
         let gpu = self.network.engine.adapter.gpu()?;
+        let options = self.network.engine.load_options(Some(&gpu))?;
         let backbone = Backbone::load(&gpu, weights, &preprocess, batch, &options)?;
         self.network.tell_memory(backbone.network());
         Ok(backbone)

@@ -6,7 +6,7 @@ use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recordi
 use wgpu_bottleneck::tensor::Element;
 use wgpu_bottleneck::{Bottleneck, Shape, record};
 
-use super::args::{PlanArgs, read_input};
+use super::args::{EngineArgs, PlanArgs, read_input};
 use super::error::CliError;
 use super::output::{self, Table, count};
 
@@ -20,14 +20,14 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
         Some(path) => read_input(path)?.shape(),
         None => Shape::named("--shape", &args.shape).map_err(wgpu_bottleneck::Error::from)?,
     };
-    let (device, capabilities) = match args.spec.engine.adapter.adapter {
-        Some(_) => {
-            let gpu = args.spec.engine.adapter.gpu()?;
-            (gpu.describe(), *gpu.capabilities())
-        }
+    let EngineArgs { adapter, .. } = &args.spec.engine;
+    let gpu = adapter.adapter.as_ref().map(|_| adapter.gpu()).transpose()?;
+    let (device, capabilities) = match &gpu {
+        Some(gpu) => (gpu.describe(), *gpu.capabilities()),
         None => (CORE.to_owned(), Capabilities::CORE),
     };
-    let recording = record(&[*block.spec()], input, &capabilities, &args.spec.engine.load_options())?;
+    let options = args.spec.engine.load_options(gpu.as_ref())?;
+    let recording = record(&[*block.spec()], input, &capabilities, &options)?;
     let shown = Shown { block: block.spec(), recording: &recording, device: &device };
     if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }
 }

@@ -17,10 +17,11 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let input = read_input(&args.input)?;
     let shape =
         Shape { n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)), ..input.shape() };
-    let options = args.network.engine.load_options();
     // What is wrong with the files is said before, and whether or not, there is a GPU.
-    network::plan_network(weights.spec(), shape, options.plan).map_err(CliError::in_file(&args.input))?;
+    network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
+        .map_err(CliError::in_file(&args.input))?;
     let gpu = args.network.engine.adapter.gpu()?;
+    let options = args.network.engine.load_options(Some(&gpu))?;
     let mut network = Network::load(&gpu, &weights, shape, &options)?;
     args.network.tell_memory(&network);
     let mut tensors = network.run(&input)?;

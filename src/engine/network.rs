@@ -262,8 +262,17 @@ fn in_parts(
 /// Bytes of workspace that a batch may ask for; larger ones are run in parts.
 const MOST_WORKSPACE: u64 = 1 << 30;
 
-/// As much of a batch as one run can take: its largest tensor must fit one binding, and all of them a reasonable workspace.
-fn largest_part(network: &ResNet, input: Shape, capabilities: &Capabilities, options: &LoadOptions) -> Result<Shape> {
+/// As much of a batch as one run of a [`Network`] takes: its largest tensor must fit one binding, and all of them a reasonable
+/// workspace.
+///
+/// # Errors
+/// As [`record_network`], of a single image.
+pub fn largest_part(
+    network: &ResNet,
+    input: Shape,
+    capabilities: &Capabilities,
+    options: &LoadOptions,
+) -> Result<Shape> {
     let recording = record_network(network, Shape { n: 1, ..input }, capabilities, options)?;
     let largest = recording.plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
     let workspace: u64 = recording.slots.iter().map(|slot| slot.bytes as u64).sum();

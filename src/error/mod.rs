@@ -7,6 +7,7 @@ mod picture;
 mod pth;
 mod shape;
 mod spec;
+mod tuning;
 mod weights;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use picture::PictureError;
 pub use pth::PthError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
+pub use tuning::TuningError;
 pub use weights::WeightsError;
 
 /// What any call of this crate can fail with.

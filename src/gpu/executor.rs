@@ -226,6 +226,20 @@ impl Executor {
         Ok(Bound { ready: self.ready.clone(), groups: self.ready.bind_groups(input, output)? })
     }
 
+    /// Binds the buffers of another executor's own runs, of the same input and output: for contests, whose contestants then need
+    /// none of their own. The other one must have run.
+    pub(crate) fn bind_beside(&self, other: &Self) -> Result<Bound> {
+        let Some(own) = &other.own else {
+            return Err(GpuError::Buffer { buffer: "input", reason: "the other executor never ran".to_owned() }.into());
+        };
+        self.bind(&own.input, &own.output)
+    }
+
+    /// Gives back the buffers of its own runs, until it runs again.
+    pub(crate) fn release_own_buffers(&mut self) {
+        self.own = None;
+    }
+
     /// Runs on host tensors: upload, one submit of all blocks, download.
     ///
     /// # Errors

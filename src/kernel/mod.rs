@@ -10,6 +10,7 @@ mod conv;
 mod elementwise;
 mod family;
 mod host;
+mod measured;
 mod pack;
 mod pool;
 mod select;
@@ -25,6 +26,7 @@ pub use capabilities::{Capabilities, DeviceKind};
 pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
 pub(crate) use host::host_struct;
+pub use measured::Measured;
 pub use select::select;
 pub use winograd::Winograd;
 

@@ -9,6 +9,7 @@ mod check;
 mod lifetime;
 mod recording;
 mod scheduler;
+mod single;
 mod step;
 
 pub use lifetime::{Placement, Places, Scratch, Slot, assign};

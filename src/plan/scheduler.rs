@@ -13,13 +13,13 @@
 //!
 //! What it does not do: reorder steps (a Bottleneck is a chain; its unfused downsample could overlap with the main branch,
 //! but a pass runs dispatches that share no buffer side by side anyway), and measure anything (the choice of kernels is a
-//! pure function of the problem and the device's capabilities).
+//! pure function of the problem, the device's capabilities and what was measured before, if that is asked for).
 
 use std::ops::Range;
 
 use super::{Dispatch, Places, Plan, RecordedStep, Recording, Scratch, Segment, Step, lifetime};
 use crate::error::{GpuError, Result};
-use crate::kernel::{self, Capabilities, Kernel, Problem};
+use crate::kernel::{self, Capabilities, Kernel, Measured, Problem};
 use crate::tensor::Element;
 
 /// How the kernel of each step is chosen.
@@ -32,6 +32,8 @@ pub enum KernelChoice {
     Nth(usize),
     /// The candidate whose name contains this, where a step has one; a name that no step has is an error.
     Named(String),
+    /// The candidate that was measured to be fastest; by the ranking rule where nothing was measured.
+    Measured(Measured),
 }
 
 /// What a recording may take of memory beyond what it needs.
@@ -135,8 +137,17 @@ struct Picked {
 fn pick(problem: &Problem, capabilities: &Capabilities, choice: &KernelChoice, budget: MemoryBudget) -> Result<Picked> {
     let mut candidates = kernel::candidates(problem, capabilities);
     candidates.retain(|kernel| kernel.extra_weight_bytes(problem) <= budget.extra_weight_bytes);
+    if let KernelChoice::Measured(measured) = choice
+        && let Some(kernel) = measured.fastest(problem, &candidates)
+    {
+        return Ok(Picked {
+            kernel,
+            reason: "measured: the fastest of those that gave the right numbers",
+            named: false,
+        });
+    }
     let forced = match choice {
-        KernelChoice::Ranked => None,
+        KernelChoice::Ranked | KernelChoice::Measured(_) => None,
         KernelChoice::Nth(n) => n.checked_rem(candidates.len()).map(|at| candidates[at]),
         KernelChoice::Named(name) => candidates.iter().copied().find(|kernel| kernel.name().contains(name.as_str())),
     };

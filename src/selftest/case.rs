@@ -6,10 +6,7 @@ use super::seeded::{Seeded, exact_params, small_integers, with_non_finite};
 use crate::error::{Error, GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
 use crate::op::{Op, StepParams};
-use crate::plan::{
-    Dispatch, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Segment, Slot, Step, TensorId,
-    TensorInfo,
-};
+use crate::plan::{Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot};
 use crate::reference;
 use crate::tensor::{ChannelLayout, HostTensor, Shape};
 
@@ -65,30 +62,7 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
 impl Case {
     /// One operation as a plan: its inputs first, its output last.
     fn plan(&self) -> Result<Plan> {
-        let (layouts, _) = layouts(&self.op);
-        let shapes: Vec<Shape> = std::iter::once(self.first).chain(self.second).collect();
-        let output = self.op.output_shape(&shapes)?;
-        let mut tensors = Vec::new();
-        for ((name, shape), mut layout) in ["first input", "second input"].into_iter().zip(shapes).zip(layouts) {
-            // A residual lies as the output does.
-            if matches!(self.op, Op::Conv { .. }) && !tensors.is_empty() {
-                layout = self.output_layout;
-            }
-            tensors.push(TensorInfo { name: name.to_owned(), shape, layout });
-        }
-        let inputs: Vec<TensorId> = (0..tensors.len()).map(TensorId).collect();
-        let id = TensorId(tensors.len());
-        tensors.push(TensorInfo { name: "output".to_owned(), shape: output, layout: self.output_layout });
-        let steps = vec![Step {
-            block: 0,
-            module: self.op.name().to_owned(),
-            role: Role::Conv1,
-            op: self.op,
-            inputs,
-            output: id,
-        }];
-        let blocks = vec![0..1; 1];
-        Ok(Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output: id, kept: Vec::new() })
+        Ok(Plan::single(&self.problem()?))
     }
 
     /// What a kernel is told of the case.
@@ -96,8 +70,15 @@ impl Case {
     /// # Errors
     /// A [`ShapeError`](crate::error::ShapeError) for shapes that do not fit the operation.
     pub fn problem(&self) -> Result<Problem> {
-        let plan = self.plan()?;
-        Ok(plan.problem(&plan.steps[0]))
+        let (layouts, _) = layouts(&self.op);
+        let shapes: Vec<Shape> = std::iter::once(self.first).chain(self.second).collect();
+        let output = (self.op.output_shape(&shapes)?, self.output_layout);
+        let mut inputs: Vec<(Shape, ChannelLayout)> = shapes.into_iter().zip(layouts).collect();
+        // A residual lies as the output does.
+        if let (Op::Conv { .. }, Some((_, residual))) = (self.op, inputs.get_mut(1)) {
+            *residual = self.output_layout;
+        }
+        Ok(Problem { op: self.op, inputs, output })
     }
 
     /// What a kernel is told of the device.

@@ -126,3 +126,10 @@ pub fn json(args: &[&str]) -> Result<Value> {
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
     Ok(serde_json::from_slice(&output.stdout)?)
 }
+
+/// Sends a signal.
+#[cfg(unix)]
+pub fn signal(child: &std::process::Child, name: &str) -> Result<()> {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status()?.success());
+    Ok(())
+}

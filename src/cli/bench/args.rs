@@ -43,15 +43,9 @@ impl From<BackendArg> for Backend {
     }
 }
 
-/// `bottleneck bench`.
+/// Blocks and networks, at sizes, in batches.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Weights and inputs are seeded, the same in every run. Before any time is taken, every workload's numbers \
-    are checked: a block's against the reference (f64 on the CPU), a network's against the reference at 64x64 and against \
-    the other plan at its own size. Wrong numbers are exit code 1, and no time is printed.\n\
-    --adapter all measures every adapter, each workload on one after the other; --json is then a list of reports."
-)]
-pub struct BenchArgs {
+pub struct WorkloadArgs {
     /// Workloads that belong together; peers-check where nothing else is asked for.
     #[arg(long, value_enum, value_name = "NAME")]
     pub preset: Option<PresetArg>,
@@ -76,6 +70,20 @@ pub struct BenchArgs {
     /// Only the workloads whose name contains this.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub only: Option<String>,
+}
+
+/// `bottleneck bench`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Weights and inputs are seeded, the same in every run. Before any time is taken, every workload's numbers \
+    are checked: a block's against the reference (f64 on the CPU), a network's against the reference at 64x64 and against \
+    the other plan at its own size. Wrong numbers are exit code 1, and no time is printed.\n\
+    --adapter all measures every adapter, each workload on one after the other; --json is then a list of reports."
+)]
+pub struct BenchArgs {
+    /// What is measured.
+    #[command(flatten)]
+    pub what: WorkloadArgs,
     /// How they are run; --adapter all: on every adapter there is, side by side.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -103,7 +111,7 @@ pub struct BenchArgs {
     /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
         conflicts_with_all = ["preset", "model", "block", "only", "quick", "steps", "adapter", "backend",
-            "kernel", "csv", "html", "trace"])]
+            "kernel", "tuned", "csv", "html", "trace"])]
     pub compare: Vec<PathBuf>,
 }
 

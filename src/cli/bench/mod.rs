@@ -23,13 +23,13 @@ use self::measure::Effort;
 use self::progress::Progress;
 use self::report::{DeviceReport, Report, Reports, SCHEMA, WorkloadReport};
 use self::trace::Trace;
-use self::workload::Workload;
 use super::args::PlanArg;
 use super::error::CliError;
 use super::files::OutputFile;
 use super::output;
 
-pub use self::args::BenchArgs;
+pub use self::args::{BenchArgs, WorkloadArgs};
+pub use self::workload::{Subject, Workload, workloads};
 
 /// A device, how each workload is loaded on it, and what came out.
 struct Bench {
@@ -43,12 +43,12 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     if let [before, after] = &args.compare[..] {
         return compare::run(before, after, args.json);
     }
-    let workloads = workload::workloads(args)?;
+    let workloads = workloads(&args.what)?;
     let (html, trace) = outputs(args)?;
     let effort = if args.quick { Effort::quick() } else { Effort::full() };
     let mut benches = Vec::new();
     for gpu in adapters::gpus(args)? {
-        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options())?;
+        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options(Some(&gpu))?)?;
         benches.push((gpu, options));
     }
     let progress = Progress::new(workloads.len() * benches.len());
@@ -131,6 +131,7 @@ impl Bench {
             quick: args.quick,
             plan: plan.to_owned(),
             kernel: args.engine.kernel.clone(),
+            tuned: args.engine.tuned.is_some(),
             timestamps: gpu.timestamps().map(|kind| kind.name().to_owned()),
             workloads: Vec::new(),
         };

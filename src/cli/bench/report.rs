@@ -30,6 +30,9 @@ pub struct Report {
     pub plan: String,
     /// The kernel that was forced, if one was.
     pub kernel: Option<String>,
+    /// Whether kernels were picked by what `bottleneck tune` had measured.
+    #[serde(default)]
+    pub tuned: bool,
     /// How GPU times were taken; none where the device has no timestamps.
     pub timestamps: Option<String>,
     /// One after the other.

@@ -6,7 +6,7 @@ use wgpu_bottleneck::network::{BlockSpec, VARIANTS};
 use wgpu_bottleneck::{Bottleneck, Error, ResNet, Shape};
 
 use super::super::error::CliError;
-use super::args::{BenchArgs, PresetArg};
+use super::args::{PresetArg, WorkloadArgs};
 
 /// What runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Workload {
 const IMAGE: usize = 224;
 
 /// The workloads that are asked for: each at every size, in every batch.
-pub fn workloads(args: &BenchArgs) -> Result<Vec<Workload>, CliError> {
+pub fn workloads(args: &WorkloadArgs) -> Result<Vec<Workload>, CliError> {
     let mut single: Vec<Workload> = Vec::new();
     for image in sizes(&args.size) {
         let named = of_size(args, image)?;
@@ -65,7 +65,7 @@ fn side([height, width]: [usize; 2]) -> String {
 }
 
 /// What is asked for, on images of a size.
-fn of_size(args: &BenchArgs, image: [usize; 2]) -> Result<Vec<Workload>, CliError> {
+fn of_size(args: &WorkloadArgs, image: [usize; 2]) -> Result<Vec<Workload>, CliError> {
     let block = args.shape.bottleneck()?;
     let nothing_named = args.model.is_empty() && block.is_none();
     let preset = args.preset.or(nothing_named.then_some(PresetArg::PeersCheck));
@@ -173,7 +173,7 @@ mod tests {
     fn named(args: &[&str]) -> Option<Vec<(String, [usize; 4])>> {
         let cli = Cli::try_parse_from([&["bottleneck", "bench"], args].concat()).ok()?;
         let Some(Command::Bench(args)) = cli.command else { return None };
-        Some(workloads(&args).ok()?.into_iter().map(|workload| (workload.name, workload.input.dims())).collect())
+        Some(workloads(&args.what).ok()?.into_iter().map(|workload| (workload.name, workload.input.dims())).collect())
     }
 
     fn expected(workloads: &[(&str, [usize; 4])]) -> Option<Vec<(String, [usize; 4])>> {

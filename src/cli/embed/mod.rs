@@ -7,7 +7,6 @@ mod args;
 mod files;
 mod fingerprint;
 mod format;
-mod interrupt;
 mod journal;
 mod npy;
 mod parquet;
@@ -30,6 +29,7 @@ use self::progress::Progress;
 use self::rows::{Row, Rows};
 use super::each::each;
 use super::error::CliError;
+use super::interrupt;
 use super::output::{self, count};
 use super::pictures::{Decoded, Pictures};
 
@@ -40,7 +40,7 @@ const COPIED: usize = 256;
 
 /// Runs the command.
 pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
-    interrupt::heed();
+    interrupt::heed("the batch under way");
     let output = Output::check(&args.out, &args.inputs())?;
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;

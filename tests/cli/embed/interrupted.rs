@@ -1,10 +1,10 @@
 //! Runs that end early: kills, Ctrl-C, and what they leave.
 
-use std::process::{Child, Command};
-
 use super::studio::{FORMATS, LENGTH, Studio, table};
 use crate::common::Outcome;
 use crate::common::seeded::Seeded;
+#[cfg(unix)]
+use crate::program::signal;
 use crate::program::{complaint, stderr};
 
 /// Killed three times at random moments and resumed, a run ends with the bytes of one that nobody disturbed.
@@ -32,13 +32,6 @@ fn killed_runs_go_on_where_they_were() -> Outcome {
         assert_eq!((table.len(), table.values().filter(|row| row.is_err()).count()), (501, 1));
     }
     assert!(studio.files()?.iter().all(|name| !name.starts_with('.')), "{:?}", studio.files()?);
-    Ok(())
-}
-
-/// Sends a signal.
-#[cfg(unix)]
-fn signal(child: &Child, name: &str) -> Outcome {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status()?.success());
     Ok(())
 }
 

@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::error::EXIT_INTERRUPTED;
-use crate::cli::output;
+use super::error::EXIT_INTERRUPTED;
+use super::output;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C is heeded, not obeyed at once.
-pub fn heed() {
-    let handler = || {
+/// From now on Ctrl-C is heeded, not obeyed at once, but after `what` is done.
+pub fn heed(what: &'static str) {
+    let handler = move || {
         if ASKED.swap(true, Ordering::SeqCst) {
             end();
         }
-        output::progress("stopping after the batch under way; Ctrl-C again stops at once");
+        output::progress(&format!("stopping after {what}; Ctrl-C again stops at once"));
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         output::progress(&format!("warning: Ctrl-C will stop at once: {error}"));

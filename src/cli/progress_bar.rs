@@ -1,0 +1,47 @@
+//! The bar of what takes long: on a terminal; elsewhere its messages are lines.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output;
+
+/// So many things, one after the other.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// At the first of them.
+    pub fn new(things: usize) -> Self {
+        let bar = ProgressBar::new(things as u64);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {elapsed}, {msg}") {
+            bar.set_style(style);
+        }
+        if !bar.is_hidden() {
+            // So that the time goes on while one is under way.
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
+        output::keep_above(Some(bar.clone()));
+        Self(bar)
+    }
+
+    /// So many are done.
+    pub fn done(&self, things: usize) {
+        self.0.set_position(things as u64);
+    }
+
+    /// What is under way: beside the bar, or where there is none as a line of its own.
+    pub fn say(&self, message: &str, line: &str) {
+        match self.0.is_hidden() {
+            true => output::progress(line),
+            false => self.0.set_message(message.to_owned()),
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        output::keep_above(None);
+        self.0.finish_and_clear();
+    }
+}

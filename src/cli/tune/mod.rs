@@ -1,0 +1,135 @@
+//! `bottleneck tune`: which kernels are fastest on this device, measured, and how far the ranking rule is behind them.
+
+mod args;
+mod summary;
+
+pub use self::args::TuneArgs;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use wgpu_bottleneck::engine::largest_part;
+use wgpu_bottleneck::error::TuningError;
+use wgpu_bottleneck::kernel::Problem;
+use wgpu_bottleneck::plan::{KernelChoice, Recording};
+use wgpu_bottleneck::tune::{TuneEvent, TuneOptions, TuningTable, worth_tuning};
+use wgpu_bottleneck::{Error, Gpu, LoadOptions, record, record_network};
+
+use self::summary::{Rejected, Summary};
+use super::bench::{Subject, Workload, workloads};
+use super::error::CliError;
+use super::interrupt;
+use super::output;
+use super::progress_bar::Bar;
+
+/// Rounds of `--quick`.
+const QUICK: usize = 2;
+
+/// Runs the command.
+pub fn run(args: &TuneArgs) -> Result<(), CliError> {
+    let workloads = workloads(&args.what)?;
+    let gpu = args.adapter.gpu()?;
+    let path = args.output.clone().map_or_else(|| default_path(&gpu), Ok)?;
+    let problems = problems(&workloads, &gpu)?;
+    let mut table = begin(&path, args.output.is_some(), &gpu)?;
+    interrupt::heed("the run under way");
+    let options = if args.quick { TuneOptions { rounds: QUICK } } else { TuneOptions::default() };
+    let (mut rejected, mut unsaved) = (Vec::new(), None);
+    let bar = Bar::new(problems.len());
+    let found = gpu.tune(&problems, &options, |event| {
+        match event {
+            TuneEvent::Begins { index, problem, candidates } => {
+                bar.done(index);
+                let line = format!("{} of {}: {problem}, {candidates} candidates ...", index + 1, problems.len());
+                bar.say(&problem.to_string(), &line);
+            }
+            TuneEvent::Rejected { problem, kernel, why } => rejected.push(Rejected::new(problem, &kernel, why)),
+            TuneEvent::Measured(shape) => {
+                table.insert(shape.clone());
+                unsaved = table.save(&path).err();
+            }
+            _ => {}
+        }
+        if interrupt::asked() || unsaved.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    drop(bar);
+    let found = found?;
+    if let Some(error) = unsaved {
+        return Err(error.into());
+    }
+    if interrupt::asked() {
+        let (done, all, path) = (found.shapes().len(), problems.len(), path.display());
+        return Err(CliError::Interrupted(format!("interrupted: {done} of {all} shapes measured, which {path} holds")));
+    }
+    let summary = Summary::new(&found, rejected, &path);
+    match args.json {
+        true => output::json(&serde_json::json!(summary))?,
+        false => output::print(&summary.text())?,
+    }
+    summary.verdict(args.assert)
+}
+
+/// The kernels of the table in a file, or of that in the user's cache directory.
+pub fn kernels(file: Option<&Path>, gpu: &Gpu) -> Result<KernelChoice, CliError> {
+    let path = file.map_or_else(|| default_path(gpu), |file| Ok(file.to_owned()))?;
+    if file.is_some() {
+        fs::metadata(&path).map_err(|source| CliError::io(&path, source))?;
+    }
+    Ok(TuningTable::load(&path, gpu).map_or_else(
+        || {
+            let path = path.display();
+            output::progress(&format!(
+                "warning: {path} has no times of this device: kernels are those that rank first"
+            ));
+            KernelChoice::Ranked
+        },
+        |table| table.kernels(),
+    ))
+}
+
+fn default_path(gpu: &Gpu) -> Result<PathBuf, CliError> {
+    let nowhere = || CliError::Usage("there is no cache directory (HOME is not set): name a file".to_owned());
+    TuningTable::default_path(gpu).ok_or_else(nowhere)
+}
+
+/// What is to be added to: the table that is there, if it is of this device. That it can be written is seen before any work is done.
+fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliError> {
+    let table = match fs::read_to_string(path).map(|text| TuningTable::parse(&text, gpu)) {
+        Ok(Ok(table)) => table,
+        Ok(Err(error @ TuningError::NotATable { .. })) if asked_for => {
+            return Err(CliError::Usage(format!("{}: {error}, and is not overwritten", path.display())));
+        }
+        Ok(Err(error)) => {
+            output::progress(&format!("warning: {} is begun anew: {error}", path.display()));
+            TuningTable::new(gpu)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => TuningTable::new(gpu),
+        Err(error) => return Err(CliError::io(path, error)),
+    };
+    table.save(path)?;
+    Ok(table)
+}
+
+/// What there is to choose in the workloads.
+fn problems(workloads: &[Workload], gpu: &Gpu) -> Result<Vec<Problem>, CliError> {
+    let recordings = workloads.iter().map(|workload| recorded(workload, gpu)).collect::<Result<Vec<_>, _>>()?;
+    let problems = recordings.iter().flat_map(|recording| {
+        let plan = &recording.plan;
+        plan.steps.iter().map(|step| plan.problem(step))
+    });
+    Ok(worth_tuning(problems, gpu))
+}
+
+/// What is run of a workload: of a large batch, a part.
+fn recorded(workload: &Workload, gpu: &Gpu) -> Result<Recording, Error> {
+    let (capabilities, options) = (gpu.capabilities(), LoadOptions::default());
+    match &workload.subject {
+        Subject::Block(spec) => record(&[*spec], workload.input, capabilities, &options),
+        Subject::Network(spec) => {
+            let part = largest_part(spec, workload.input, capabilities, &options)?;
+            record_network(spec, part, capabilities, &options)
+        }
+    }
+}

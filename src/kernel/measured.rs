@@ -1,0 +1,78 @@
+//! Kernels by how fast they were when somebody measured them: what a scheduler can go by instead of the rule.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Kernel, Problem};
+use crate::op::{Conv, Epilogue, Op, PoolWindows};
+use crate::tensor::{ChannelLayout, Shape};
+
+/// The names of kernels for some problems, the fastest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Measured {
+    /// By what the problem's [`Display`](fmt::Display) says.
+    by_problem: BTreeMap<String, Vec<String>>,
+}
+
+impl Measured {
+    /// The fastest of the candidates, by name; `None` where none of them was measured for this problem.
+    #[must_use]
+    pub fn fastest(&self, problem: &Problem, candidates: &[Kernel]) -> Option<Kernel> {
+        let names = self.by_problem.get(&problem.to_string())?;
+        names.iter().find_map(|name| candidates.iter().copied().find(|kernel| kernel.name() == *name))
+    }
+}
+
+impl FromIterator<(String, Vec<String>)> for Measured {
+    /// From problems, as they are displayed, and the names of kernels for each, the fastest first.
+    fn from_iter<I: IntoIterator<Item = (String, Vec<String>)>>(problems: I) -> Self {
+        Self { by_problem: problems.into_iter().collect() }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// One line that says all of it, and that no other problem has:
+    /// `conv3x3 groups 32, bias, relu: [1, 128, 28, 28] -> [1, 128, 28, 28]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.op.name())?;
+        let flags = |f: &mut fmt::Formatter<'_>, flags: &[(bool, &str)]| {
+            flags.iter().filter(|(set, _)| *set).try_for_each(|(_, name)| write!(f, ", {name}"))
+        };
+        match self.op {
+            Op::Conv { conv, epilogue: Epilogue { bias, residual, relu } } => {
+                steps(f, &conv)?;
+                flags(f, &[(bias, "bias"), (residual, "residual"), (relu, "relu")])?;
+            }
+            Op::JoinedConv { main, shortcut, relu } => {
+                steps(f, &main)?;
+                f.write_str(" +")?;
+                steps(f, &shortcut)?;
+                flags(f, &[(relu, "relu")])?;
+            }
+            Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => flags(f, &[(relu, "relu")])?,
+            Op::MaxPool { windows, .. } => flags(f, &[(windows == PoolWindows::CeilMode, "ceil mode")])?,
+            Op::GlobalAvgPool { .. } => {}
+        }
+        for (at, input) in self.inputs.iter().enumerate() {
+            f.write_str(if at == 0 { ": " } else { " + " })?;
+            tensor(f, *input)?;
+        }
+        f.write_str(" -> ")?;
+        tensor(f, self.output)
+    }
+}
+
+/// What a convolution does other than the plain one of its size.
+fn steps(f: &mut fmt::Formatter<'_>, conv: &Conv) -> fmt::Result {
+    let all = [("stride", conv.stride), ("dilation", conv.dilation), ("groups", conv.groups)];
+    all.into_iter().filter(|(_, value)| *value != 1).try_for_each(|(name, value)| write!(f, " {name} {value}"))
+}
+
+/// Shape, and layout where channels are padded in groups.
+fn tensor(f: &mut fmt::Formatter<'_>, (shape, layout): (Shape, ChannelLayout)) -> fmt::Result {
+    write!(f, "{shape}")?;
+    match layout.groups {
+        1 => Ok(()),
+        groups => write!(f, " in {groups} x {}", layout.per_group),
+    }
+}

@@ -1,0 +1,94 @@
+//! A problem with numbers, and what must come out.
+
+use crate::error::{GpuError, Result};
+use crate::gpu::{Executor, ExecutorOptions, Gpu};
+use crate::kernel::Problem;
+use crate::op::StepParams;
+use crate::plan::{KernelChoice, MemoryBudget, Placement, Plan, Slot, TensorId, schedule};
+use crate::reference;
+use crate::selftest::{Seeded, exact_params, small_integers};
+use crate::tensor::{HostTensor, Shape, Tolerance, compare};
+
+/// How far a candidate may be off, as a share of the largest value. The numbers are integers and quarters, which kernels that
+/// sum get right to the bit: where one is missing or twice there, that is more than this.
+const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
+
+/// How far two of them may be from each other.
+const AGREEMENT: Tolerance = Tolerance::relative(2.0 * TOLERANCE.relative);
+
+/// A problem, inputs and parameters for it, and what the reference says of them.
+pub(super) struct Sample {
+    plan: Plan,
+    params: StepParams,
+    inputs: Vec<HostTensor>,
+    /// Of the first image and the last one: in f64 on the CPU, a whole batch would take longer than all else.
+    expected: Vec<(usize, HostTensor)>,
+    /// What the first candidate that got these right made of the whole batch.
+    agreed: Option<HostTensor>,
+}
+
+impl Sample {
+    pub fn new(problem: &Problem) -> Result<Self> {
+        let params = exact_params(&problem.op, &mut Seeded::new(7));
+        let inputs: Vec<HostTensor> =
+            (1..).zip(&problem.inputs).map(|(seed, (shape, _))| small_integers(*shape, seed)).collect();
+        let mut images = vec![0, problem.output.0.n - 1];
+        images.dedup();
+        let expected = |at: usize| {
+            let images = inputs.iter().map(|input| image(input, at)).collect::<Result<Vec<_>>>()?;
+            Ok((at, reference::run_op(&problem.op, &params, &images.iter().collect::<Vec<_>>())?))
+        };
+        let expected = images.into_iter().map(expected).collect::<Result<_>>()?;
+        Ok(Self { plan: Plan::single(problem), params, inputs, expected, agreed: None })
+    }
+
+    /// The candidate of this index with the sample's weights, after a run that gave the right numbers. The inner error says what
+    /// is wrong with it.
+    ///
+    /// # Errors
+    /// A device that is lost: nothing more can be said of any candidate.
+    pub fn check(&mut self, gpu: &Gpu, candidate: usize) -> Result<Result<Executor, String>> {
+        match self.run(gpu, candidate) {
+            Ok((executor, output)) => Ok(self.compare(output)?.map(|()| executor)),
+            Err(error) => gpu.wait().map(|()| Err(error.to_string())),
+        }
+    }
+
+    /// Runs a candidate from NaN in all memory but the inputs.
+    fn run(&self, gpu: &Gpu, candidate: usize) -> Result<(Executor, HostTensor)> {
+        let mut recording =
+            schedule(self.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(candidate), MemoryBudget::UNBOUNDED)?;
+        if let [_, second] = self.plan.steps[0].inputs[..] {
+            recording.places[second.0] = Placement::Slot(recording.slots.len());
+            recording.slots.push(Slot { bytes: self.plan.tensor(second).bytes() });
+        }
+        let params = std::slice::from_ref(&self.params);
+        let mut executor = Executor::new(gpu, recording, params, ExecutorOptions::default())?;
+        let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(&self.inputs).collect();
+        let probe = executor.probe(&given)?;
+        let wrong = |reason: String| Err(GpuError::Wrong { doing: "tuning", reason }.into());
+        match (probe.padding, &probe.changed[..]) {
+            (Some(value), _) => wrong(format!("a padding channel of the output holds {value}, not 0")),
+            (None, [changed, ..]) => wrong(format!("changed {changed}")),
+            (None, []) => Ok((executor, probe.output)),
+        }
+    }
+
+    /// Holds an output against the reference, and against that of the candidates before.
+    fn compare(&mut self, output: HostTensor) -> Result<Result<(), String>> {
+        for (at, expected) in &self.expected {
+            let comparison = compare(expected, &image(&output, *at)?, TOLERANCE);
+            if !comparison.passed() {
+                return Ok(Err(format!("wrong numbers in image {at}: {comparison}")));
+            }
+        }
+        let comparison = compare(self.agreed.get_or_insert_with(|| output.clone()), &output, AGREEMENT);
+        Ok(if comparison.passed() { Ok(()) } else { Err(format!("wrong numbers: {comparison}")) })
+    }
+}
+
+/// One image of a batch.
+fn image(batch: &HostTensor, at: usize) -> Result<HostTensor> {
+    let shape = Shape { n: 1, ..batch.shape() };
+    Ok(HostTensor::new(shape, batch.data()[at * shape.len()..(at + 1) * shape.len()].to_vec())?)
+}

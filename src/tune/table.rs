@@ -1,0 +1,195 @@
+//! What was measured, as data and as text.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TuningError;
+use crate::gpu::Gpu;
+use crate::kernel::Measured;
+use crate::plan::KernelChoice;
+
+/// What every schema of a table begins with.
+const KIND: &str = "wgpu-bottleneck tuning ";
+/// What the schema is called. It changes when a member gets another meaning or goes away.
+const SCHEMA: &str = "wgpu-bottleneck tuning 1";
+
+/// The times of kernels on one device, by shape. JSON, a line per shape; without it nothing is wrong, only slower.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuningTable {
+    schema: String,
+    version: String,
+    device: TunedDevice,
+    shapes: Vec<TunedShape>,
+}
+
+/// The device and driver that a table is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TunedDevice {
+    /// The device's name.
+    pub name: String,
+    /// wgpu's name of the API: `vulkan`, `metal`, `dx12`, `gl`.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+    /// Whether kernels were compiled with wgpu's runtime checks, which slow them down unequally.
+    pub runtime_checks: bool,
+}
+
+/// One shape: every candidate whose numbers were right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TunedShape {
+    /// The problem, as its `Display` says it.
+    pub shape: String,
+    /// The kernel that the ranking rule picks.
+    pub rule: String,
+    /// What told the times.
+    pub clock: Clock,
+    /// The fastest first.
+    pub candidates: Vec<TunedKernel>,
+}
+
+/// How long a kernel takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TunedKernel {
+    /// Its name.
+    pub kernel: String,
+    /// Microseconds for the whole step: of its rounds, a quarter took less.
+    pub us: f64,
+}
+
+/// What tells times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Timestamps on the GPU: from the beginning of a step's first dispatch to the end of its last.
+    Gpu,
+    /// Recording is over; submit and wait, on the host.
+    Host,
+}
+
+impl TunedDevice {
+    /// What a device says of itself.
+    #[must_use]
+    pub fn of(gpu: &Gpu) -> Self {
+        let info = gpu.info();
+        Self {
+            name: info.name.clone(),
+            backend: info.backend.to_str().to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            runtime_checks: gpu.runtime_checks(),
+        }
+    }
+}
+
+impl std::fmt::Display for TunedDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, backend, driver, runtime_checks } = self;
+        let checks = if *runtime_checks { ", with runtime checks" } else { "" };
+        write!(f, "{name} ({backend}, {driver}{checks})")
+    }
+}
+
+impl TunedShape {
+    /// The time of the rule's pick over the best; `None` where the pick has no time, as its numbers were wrong.
+    #[must_use]
+    pub fn behind(&self) -> Option<f64> {
+        let pick = self.candidates.iter().find(|candidate| candidate.kernel == self.rule)?;
+        Some(pick.us / self.candidates.first()?.us)
+    }
+
+    /// Whether the times are times, the fastest first. There is at least one.
+    fn is_sound(&self) -> bool {
+        let sound = |kernel: &TunedKernel| kernel.us.is_finite() && kernel.us > 0.0;
+        let sorted = self.candidates.is_sorted_by(|a, b| a.us <= b.us);
+        !self.candidates.is_empty() && sorted && self.candidates.iter().all(sound)
+    }
+}
+
+impl TuningTable {
+    /// A table without any shapes.
+    #[must_use]
+    pub fn new(gpu: &Gpu) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: TunedDevice::of(gpu),
+            shapes: Vec::new(),
+        }
+    }
+
+    /// What was measured, shape by shape.
+    #[must_use]
+    pub fn shapes(&self) -> &[TunedShape] {
+        &self.shapes
+    }
+
+    /// The device that it is of.
+    #[must_use]
+    pub fn device(&self) -> &TunedDevice {
+        &self.device
+    }
+
+    /// Adds a shape, or puts it in the place of what was known of it.
+    pub fn insert(&mut self, shape: TunedShape) {
+        match self.shapes.iter_mut().find(|known| known.shape == shape.shape) {
+            Some(known) => *known = shape,
+            None => self.shapes.push(shape),
+        }
+    }
+
+    /// What [`LoadOptions::kernels`](crate::LoadOptions::kernels) wants: the fastest candidate of each of these shapes. A name that
+    /// no candidate has is passed over.
+    #[must_use]
+    pub fn kernels(&self) -> KernelChoice {
+        let names = |shape: &TunedShape| shape.candidates.iter().map(|candidate| candidate.kernel.clone()).collect();
+        KernelChoice::Measured(
+            self.shapes.iter().map(|shape| (shape.shape.clone(), names(shape))).collect::<Measured>(),
+        )
+    }
+
+    /// The table as JSON, a line per shape.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let line = |value: serde_json::Result<String>| value.unwrap_or_else(|_| "null".to_owned());
+        let Self { schema, version, device, shapes } = self;
+        let [schema, version] = [schema, version].map(|text| line(serde_json::to_string(text)));
+        let device = line(serde_json::to_string(device));
+        let mut text =
+            format!("{{\n\"schema\": {schema},\n\"version\": {version},\n\"device\": {device},\n\"shapes\": [");
+        for (at, shape) in shapes.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            // Writing to a string does not fail.
+            let _ = write!(text, "{comma}\n{}", line(serde_json::to_string(shape)));
+        }
+        text + "\n]\n}\n"
+    }
+
+    /// A table of this device and of this version of the crate. Shapes whose times are no times are left out.
+    ///
+    /// # Errors
+    /// [`TuningError`] says what it is instead.
+    pub fn parse(json: &str, gpu: &Gpu) -> Result<Self, TuningError> {
+        let not_a_table = |error: serde_json::Error| TuningError::NotATable { reason: error.to_string() };
+        // What another version wrote may have other members: its name comes first.
+        let value: serde_json::Value = serde_json::from_str(json).map_err(not_a_table)?;
+        let here = Self::new(gpu);
+        let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or("none").to_owned();
+        let names = |schema: &str, version: &str| format!("schema \"{schema}\", version {version}");
+        let (schema, version) = (text("schema"), text("version"));
+        if !schema.starts_with(KIND) {
+            return Err(TuningError::NotATable { reason: format!("its schema is \"{schema}\"") });
+        }
+        if (&schema, &version) != (&here.schema, &here.version) {
+            let (found, expected) = (names(&schema, &version), names(&here.schema, &here.version));
+            return Err(TuningError::OtherVersion { found, expected });
+        }
+        let mut table: Self = serde_json::from_value(value).map_err(not_a_table)?;
+        if table.device != here.device {
+            let (found, expected) = (table.device.to_string(), here.device.to_string());
+            return Err(TuningError::OtherDevice { found, expected });
+        }
+        table.shapes.retain(TunedShape::is_sound);
+        Ok(table)
+    }
+}
