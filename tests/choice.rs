@@ -1,9 +1,10 @@
 //! The rule that picks kernels, on a table: devices by layers. Nothing here needs a GPU.
 
-use wgpu_bottleneck::kernel::{Access, Capabilities, DeviceKind, Kernel, candidates, select};
+use wgpu_bottleneck::kernel::{Access, Capabilities, DeviceKind, Kernel, candidates, select, select_for_runs};
+use wgpu_bottleneck::network::ResNet;
 use wgpu_bottleneck::network::plan_block;
-use wgpu_bottleneck::plan::PlanKind;
-use wgpu_bottleneck::{Bottleneck, Shape};
+use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
+use wgpu_bottleneck::{Bottleneck, LoadOptions, Shape, record_network};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -317,6 +318,53 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
             assert_eq!(select(&problem, &[], &capabilities), None);
         }
     }
+    Ok(())
+}
+
+/// Few runs on a software driver get kernels that are soon compiled; many, and all on hardware, the fastest.
+#[test]
+fn what_compiling_takes_counts_for_few_runs() -> Outcome {
+    for (name, block, image, step) in layers()? {
+        let plan = plan_block(&block, image, PlanKind::Fused)?;
+        let problem = plan.problem(&plan.steps[step]);
+        for (device, capabilities) in DEVICES {
+            let candidates = candidates(&problem, &capabilities);
+            let lasting = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+            let pick = |runs, compiled: &[Kernel]| {
+                select_for_runs(&problem, &candidates, &capabilities, runs, compiled).ok_or("no kernel")
+            };
+            let time = |kernel: &Kernel| -> std::time::Duration {
+                kernel.stages().iter().map(|stage| stage.compile_time(&capabilities)).sum()
+            };
+            assert_eq!(pick(u32::MAX, &[])?, lasting, "{name} on {device}: many runs");
+            assert_eq!(pick(1, &lasting.0.stages())?, lasting, "{name} on {device}: one that is compiled anyway");
+            let (once, reason) = pick(1, &[])?;
+            assert!(time(&once) <= time(&lasting.0), "{name} on {device}: {once:?} takes longer to compile");
+            if capabilities.kind != DeviceKind::Software {
+                assert_eq!((once, reason), lasting, "{name} on {device}: compiling costs nothing known");
+            } else if device == "lavapipe" && name.starts_with("resnet50") && image.n == 1 {
+                assert!(short(&once).ends_with("subgroup_l8s1r8c1_texture"), "{name}: {once:?}");
+                assert_eq!(reason, "software: compiled quickly, for few runs");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A network's layers share the kernels that one of them has.
+#[test]
+fn few_runs_of_a_network_compile_few_kernels() -> Outcome {
+    let network = ResNet::named("resnet50")?.build()?;
+    let compiling = |kernels| -> Result<_, Box<dyn std::error::Error>> {
+        let options = LoadOptions { kernels, ..LoadOptions::default() };
+        let recording = record_network(&network, Shape::new(1, 3, 224, 224)?, &LAVAPIPE, &options)?;
+        let steps = recording.segments.iter().flat_map(|segment| &segment.steps);
+        let kernels: std::collections::HashSet<Kernel> = steps.flat_map(|step| step.kernel.stages()).collect();
+        Ok(kernels.iter().map(|kernel| kernel.compile_time(&LAVAPIPE).as_secs_f64()).sum::<f64>())
+    };
+    let (once, often) = (compiling(KernelChoice::RankedFor(1))?, compiling(KernelChoice::Ranked)?);
+    assert!(once < 0.25 * often, "{once} s to compile for one run, {often} s for many");
+    assert!((compiling(KernelChoice::RankedFor(u32::MAX))? - often).abs() < 1e-9);
     Ok(())
 }
 

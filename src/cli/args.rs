@@ -179,6 +179,10 @@ pub struct EngineArgs {
     /// or of the user's cache directory. Numbers may then differ in their last bits from one tuning to the next.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "kernel")]
     pub tuned: Option<Option<PathBuf>>,
+    /// How often it will be run before the program ends: a software driver gets kernels that it compiles quickly for few runs, and
+    /// those that run fastest for many. Unset: as often as the command runs it; for embed and bench, often.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["kernel", "tuned"])]
+    pub runs: Option<u32>,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
@@ -193,10 +197,11 @@ impl EngineArgs {
         }
     }
 
-    /// How it is loaded on a device; `None` for none in particular.
-    pub fn load_options(&self, gpu: Option<&Gpu>) -> Result<LoadOptions, CliError> {
+    /// How it is loaded on a device, or `None` for none in particular, by a command that runs it so many times, or `None` for often.
+    pub fn load_options(&self, gpu: Option<&Gpu>, runs: Option<u32>) -> Result<LoadOptions, CliError> {
+        let ranked = self.runs.or(runs).map_or(KernelChoice::Ranked, KernelChoice::RankedFor);
         let kernels = match (&self.tuned, gpu) {
-            (None, _) => self.kernel.clone().map_or(KernelChoice::Ranked, KernelChoice::Named),
+            (None, _) => self.kernel.clone().map_or(ranked, KernelChoice::Named),
             (Some(file), Some(gpu)) => tune::kernels(file.as_deref(), gpu)?,
             (Some(_), None) => {
                 return Err(CliError::Usage("--tuned: times are of one device; --adapter says which".to_owned()));

@@ -17,7 +17,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     network::plan_block(block.spec(), input.shape(), args.spec.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.spec.engine.adapter.gpu()?;
-    let options = args.spec.engine.load_options(Some(&gpu))?;
+    let options = args.spec.engine.load_options(Some(&gpu), Some(1))?;
     let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
     let out = model.run(&input)?;
     let checked = if args.verify { Some(verify(&model, &input, &out)?) } else { None };

@@ -33,7 +33,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("{file}: a network without classes; `bottleneck embed` takes such")));
     };
     let labels = Labels::of(args.labels.as_deref(), classes)?;
-    let mut backbone = args.pictures.load(&weights, files.len())?;
+    let mut backbone = args.pictures.load(&weights, Some(files.len()))?;
     let batch = backbone.network().input_shape().n;
 
     let mut verdicts: Vec<Verdict> = Vec::new();

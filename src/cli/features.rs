@@ -37,7 +37,7 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     let folder = OutputFolder::check(&args.png)?;
     let weights = args.pictures.network.weights()?;
     let picture = Picture::open(&args.picture)?;
-    let mut backbone = args.pictures.load(&weights, 1)?;
+    let mut backbone = args.pictures.load(&weights, Some(1))?;
     let maps: Vec<(String, HostTensor)> =
         backbone.run(&[(&picture).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
     for (name, map) in &maps {

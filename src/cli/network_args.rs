@@ -193,21 +193,23 @@ impl PictureArgs {
         })
     }
 
-    /// The network on its device, for batches of these pictures at most.
-    pub fn load(&self, weights: &NetworkWeights, pictures: usize) -> Result<Backbone, CliError> {
+    /// The network on its device, for batches of so many pictures, or of any number.
+    pub fn load(&self, weights: &NetworkWeights, pictures: Option<usize>) -> Result<Backbone, CliError> {
         let preprocess = self.preprocess()?;
         if self.preset.is_none() && self.config.is_none() && preprocess != Preprocess::default() {
             let Preprocess { resize, crop: [height, width], .. } = preprocess;
             let said = "pictures are prepared as the configuration beside the weights says";
             output::progress(&format!("{said}: {resize}, cropped to {height} x {width}"));
         }
-        let batch = pictures.min(self.batch as usize).max(1);
+        let largest = self.batch as usize;
+        let batch = pictures.map_or(largest, |pictures| pictures.clamp(1, largest));
         // What is wrong with the file is said before, and whether or not, there is a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
         network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.weights))?;
         let gpu = self.network.engine.adapter.gpu()?;
-        let options = self.network.engine.load_options(Some(&gpu))?;
+        let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
+        let options = self.network.engine.load_options(Some(&gpu), runs)?;
         let backbone = Backbone::load(&gpu, weights, &preprocess, batch, &options)?;
         self.network.tell_memory(backbone.network());
         Ok(backbone)

@@ -26,7 +26,7 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
         Some(gpu) => (gpu.describe(), *gpu.capabilities()),
         None => (CORE.to_owned(), Capabilities::CORE),
     };
-    let options = args.spec.engine.load_options(gpu.as_ref())?;
+    let options = args.spec.engine.load_options(gpu.as_ref(), Some(1))?;
     let recording = record(&[*block.spec()], input, &capabilities, &options)?;
     let shown = Shown { block: block.spec(), recording: &recording, device: &device };
     if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }

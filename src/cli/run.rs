@@ -21,7 +21,8 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.network.engine.adapter.gpu()?;
-    let options = args.network.engine.load_options(Some(&gpu))?;
+    let runs = u32::try_from(input.shape().n.div_ceil(shape.n.max(1))).ok();
+    let options = args.network.engine.load_options(Some(&gpu), runs)?;
     let mut network = Network::load(&gpu, &weights, shape, &options)?;
     args.network.tell_memory(&network);
     let mut tensors = network.run(&input)?;

@@ -33,11 +33,12 @@ const SUBGROUP_TILES: [Tile; 6] = [
 
 /// Subgroup tiles whose weights come from a texture, where loads are cheap, so that more columns pay. Few, because lavapipe does not
 /// keep compiled kernels that read textures, and takes half a second for one. 14 rows divide the maps of ResNet. A 1x1 convolution
-/// has four columns a lane, which lie side by side in longer runs of memory, and two for 64 channels;
-const TEXTURE_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2)];
+/// has four columns a lane, which lie side by side in longer runs of memory, and two for 64 channels. The smallest tile is
+/// compiled in a sixth of the time and takes up to 1.4 times as long to run: it is for the first output.
+const TEXTURE_TILES: [Tile; 3] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
-/// the others, whose loops hold more, are slower with four (benches/NOTES.md).
-const TEXTURE_TILES_OF_TWO: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2)];
+/// The same, of convolutions whose loops hold more, which are slower with four columns (benches/NOTES.md).
+const TEXTURE_TILES_OF_TWO: [Tile; 3] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
 /// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
 const STAGED_TILES: [Tile; 4] =

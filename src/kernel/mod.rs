@@ -6,6 +6,7 @@
 
 mod candidates;
 mod capabilities;
+mod compile_time;
 mod conv;
 mod elementwise;
 mod family;
@@ -27,7 +28,7 @@ pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
 pub(crate) use host::host_struct;
 pub use measured::Measured;
-pub use select::select;
+pub use select::{select, select_for_runs};
 pub use winograd::Winograd;
 
 /// Quads of K in one stage of a staged kernel: 16 channels.

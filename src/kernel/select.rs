@@ -1,6 +1,6 @@
 //! Which kernel to take, without measuring.
 
-use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
+use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile, compile_time};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
 ///
@@ -15,13 +15,43 @@ use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile};
 /// 3. The first of equals.
 #[must_use]
 pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
+    let cost = |kernel: &Kernel| estimated_cost(problem, kernel, capabilities);
+    let (kernel, only) = cheapest(candidates, capabilities, cost)?;
+    Some((kernel, if only { "the only one" } else { reason(problem, &kernel, capabilities) }))
+}
+
+/// [`select`] for a process that runs the kernel so many times and ends: what the driver takes to compile it counts as well, unless it
+/// is among those that are compiled anyway. Where that is not known ([`compile_time`](Kernel::compile_time)), as [`select`].
+#[must_use]
+pub fn select_for_runs(
+    problem: &Problem,
+    candidates: &[Kernel],
+    capabilities: &Capabilities,
+    runs: u32,
+    compiled: &[Kernel],
+) -> Option<(Kernel, &'static str)> {
+    let lasting = select(problem, candidates, capabilities)?;
+    let cost = |kernel: &Kernel| {
+        let new = kernel.stages().into_iter().filter(|stage| !compiled.contains(stage));
+        let compiling: f64 = new.map(|stage| stage.compile_time(capabilities).as_secs_f64()).sum();
+        f64::from(runs) * estimated_cost(problem, kernel, capabilities) + compiling / compile_time::MULTIPLY_ADD
+    };
+    let (kernel, _) = cheapest(candidates, capabilities, cost)?;
+    Some(if kernel == lasting.0 { lasting } else { (kernel, "software: compiled quickly, for few runs") })
+}
+
+/// The first of the cheapest among the candidates for this kind of device, and whether it is the only one.
+fn cheapest(
+    candidates: &[Kernel],
+    capabilities: &Capabilities,
+    cost: impl Fn(&Kernel) -> f64,
+) -> Option<(Kernel, bool)> {
     let software = capabilities.kind == DeviceKind::Software;
     let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == software && (software || kernel.winograd.is_none());
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
     let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
-    let cost = |kernel: &&Kernel| estimated_cost(problem, kernel, capabilities);
-    let &kernel = pool.iter().copied().min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
-    Some((kernel, if pool.len() == 1 { "the only one" } else { reason(problem, &kernel, capabilities) }))
+    let kernel = pool.iter().copied().min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    Some((*kernel, pool.len() == 1))
 }
 
 /// Why a kernel won, by how it comes by its operands.

@@ -28,6 +28,10 @@ pub enum KernelChoice {
     /// By the ranking rule.
     #[default]
     Ranked,
+    /// By the ranking rule, for a process that runs the plan so many times and ends: what a software driver takes to compile the
+    /// kernels is shared out over the runs, so that few of them get kernels that are soon compiled. Numbers may differ from those
+    /// of other choices within the [tolerance](crate::Model::tolerance).
+    RankedFor(u32),
     /// The `n`-th candidate of each step (modulo how many it has): how tests force every one.
     Nth(usize),
     /// The candidate whose name contains this, where a step has one; a name that no step has is an error.
@@ -76,11 +80,12 @@ pub fn schedule(
             );
         }
     }
-    let (mut picks, mut named) = (Vec::with_capacity(plan.steps.len()), false);
+    let (mut picks, mut named, mut compiled) = (Vec::with_capacity(plan.steps.len()), false, Vec::new());
     for step in &plan.steps {
         let problem = plan.problem(step);
-        let picked = pick(&problem, capabilities, choice, budget)?;
+        let picked = pick(&problem, capabilities, choice, budget, &compiled)?;
         named |= picked.named;
+        compiled.extend(picked.kernel.stages());
         budget.extra_weight_bytes -= picked.kernel.extra_weight_bytes(&problem);
         let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
         if bytes > capabilities.max_binding_bytes {
@@ -134,7 +139,14 @@ struct Picked {
     named: bool,
 }
 
-fn pick(problem: &Problem, capabilities: &Capabilities, choice: &KernelChoice, budget: MemoryBudget) -> Result<Picked> {
+/// Picks a step's kernel, beside those that are `compiled` for the steps before.
+fn pick(
+    problem: &Problem,
+    capabilities: &Capabilities,
+    choice: &KernelChoice,
+    budget: MemoryBudget,
+    compiled: &[Kernel],
+) -> Result<Picked> {
     let mut candidates = kernel::candidates(problem, capabilities);
     candidates.retain(|kernel| kernel.extra_weight_bytes(problem) <= budget.extra_weight_bytes);
     if let KernelChoice::Measured(measured) = choice
@@ -147,18 +159,21 @@ fn pick(problem: &Problem, capabilities: &Capabilities, choice: &KernelChoice, b
         });
     }
     let forced = match choice {
-        KernelChoice::Ranked | KernelChoice::Measured(_) => None,
+        KernelChoice::Ranked | KernelChoice::RankedFor(_) | KernelChoice::Measured(_) => None,
         KernelChoice::Nth(n) => n.checked_rem(candidates.len()).map(|at| candidates[at]),
         KernelChoice::Named(name) => candidates.iter().copied().find(|kernel| kernel.name().contains(name.as_str())),
     };
     if let Some(kernel) = forced {
         return Ok(Picked { kernel, reason: "asked for", named: true });
     }
-    let (kernel, reason) =
-        kernel::select(problem, &candidates, capabilities).ok_or_else(|| GpuError::NoSuchKernel {
-            kernel: "within this device's limits".to_owned(),
-            step: problem.op.name().to_owned(),
-            candidates: Vec::new(),
-        })?;
+    let ranked = match choice {
+        KernelChoice::RankedFor(runs) => kernel::select_for_runs(problem, &candidates, capabilities, *runs, compiled),
+        _ => kernel::select(problem, &candidates, capabilities),
+    };
+    let (kernel, reason) = ranked.ok_or_else(|| GpuError::NoSuchKernel {
+        kernel: "within this device's limits".to_owned(),
+        step: problem.op.name().to_owned(),
+        candidates: Vec::new(),
+    })?;
     Ok(Picked { kernel, reason, named: false })
 }

@@ -48,7 +48,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let effort = if args.quick { Effort::quick() } else { Effort::full() };
     let mut benches = Vec::new();
     for gpu in adapters::gpus(args)? {
-        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options(Some(&gpu))?)?;
+        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options(Some(&gpu), None)?)?;
         benches.push((gpu, options));
     }
     let progress = Progress::new(workloads.len() * benches.len());

@@ -116,7 +116,7 @@ fn embed(
         return Ok(None);
     }
     // Of the same size whatever is left to do, so that the same kernels make the same vectors.
-    let mut backbone = args.pictures.load(weights, usize::MAX)?;
+    let mut backbone = args.pictures.load(weights, None)?;
     let mut pictures = Pictures::decode(paths);
     let mut progress = Progress::new(names.len());
     while !interrupt::asked() {
