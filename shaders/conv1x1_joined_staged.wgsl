@@ -21,9 +21,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
     let main_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = main_steps + (params.shortcut_vec4 - 1u) / ${DEPTH}u + 1u;
-    for (var step = 0u; step <= steps; step += 1u) {
+//#include shared/staged_steps
+    for (var step = first_step; step <= end_step; step += 1u) {
 //#include shared/staged_fetched
-        if step < steps {
+        if step < end_step {
             let is_main = step < main_steps;
             let input_k = select(step - main_steps, step, is_main) * ${DEPTH}u;
             let first_k = select(params.in_vec4, 0u, is_main) + input_k;

@@ -31,9 +31,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
 //#end
     let steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
-    for (var step = 0u; step <= steps; step += 1u) {
+//#include shared/staged_steps
+    for (var step = first_step; step <= end_step; step += 1u) {
 //#include shared/staged_fetched
-        if step < steps {
+        if step < end_step {
             let first_k = step * ${DEPTH}u;
             let quads_left = params.in_vec4 - first_k;
             let inside = vec4<bool>(quad < quads_left);

@@ -23,9 +23,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
     let tap_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
-    for (var step = 0u; step <= steps; step += 1u) {
+//#include shared/staged_steps
+    for (var step = first_step; step <= end_step; step += 1u) {
 //#include shared/staged_fetched
-        if step < steps {
+        if step < end_step {
             let tap = step / tap_steps;
             let input_k = (step - tap * tap_steps) * ${DEPTH}u;
             let first_k = tap * params.in_vec4 + input_k;

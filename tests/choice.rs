@@ -51,9 +51,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_subgroup_l8s1r16c2_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k8",
             "conv3x3_staged_l16s16r4c1",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k8",
         ],
     ),
     (
@@ -73,9 +73,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k8",
             "conv1x1_staged_l16s16r4c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k8",
         ],
     ),
     (
@@ -84,9 +84,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r14c4_f4x4_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k16",
             "conv3x3_staged_l16s16r4c1",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k16",
         ],
     ),
     (
@@ -106,9 +106,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
-            "conv1x1_staged_l16s16r4c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k16",
+            "conv1x1_staged_l8s8r4c1_k4",
+            "conv1x1_staged_l16s16r4c1_k16",
         ],
     ),
     (
@@ -117,9 +117,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r16c2_f4x4_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_l16s4r1c1",
-            "conv3x3_staged_l16s16r4c1",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k16",
+            "conv3x3_staged_l8s8r4c1_k4",
+            "conv3x3_staged_l16s16r4c1_k16",
         ],
     ),
     (
@@ -139,9 +139,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
-            "conv1x1_l16s4r1c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k16",
+            "conv1x1_staged_l16s16r4c1_k8",
+            "conv1x1_staged_l16s16r4c1_k16",
         ],
     ),
     (
@@ -150,9 +150,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r16c2_f2x2_texture",
             "conv3x3_winograd_l8s1r16c2_f2x2",
             "conv3x3_winograd_subgroup_l4s1r16c2_f2x2",
-            "conv3x3_l16s4r1c1",
-            "conv3x3_l16s4r1c1",
-            "conv3x3_l16s4r1c1",
+            "conv3x3_staged_l16s16r4c1_k16",
+            "conv3x3_staged_l16s16r4c1_k8",
+            "conv3x3_staged_l16s16r4c1_k16",
         ],
     ),
     (
@@ -161,9 +161,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k8",
             "conv1x1_staged_l16s16r4c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r4c1_k8",
         ],
     ),
     (
@@ -216,9 +216,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_joined_subgroup_l8s1r16c2_texture",
             "conv1x1_joined_l8s1r16c2",
             "conv1x1_joined_subgroup_l4s1r16c2",
-            "conv1x1_joined_staged_l16s16r4c1",
+            "conv1x1_joined_staged_l8s8r4c1_k4",
             "conv1x1_joined_staged_l8s8r8c2",
-            "conv1x1_joined_staged_l16s16r4c1",
+            "conv1x1_joined_staged_l8s8r4c1_k4",
         ],
     ),
     (
@@ -318,6 +318,34 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
             assert_eq!(select(&problem, &[], &capabilities), None);
         }
     }
+    Ok(())
+}
+
+/// K is cut into slices where tiles that load as little would leave hardware idle without, and never on a software
+/// driver.
+#[test]
+fn k_is_cut_where_hardware_would_idle() -> Outcome {
+    let mut cut = [0; 2];
+    for (name, block, image, step) in layers()? {
+        for (batch, cut) in [1, 64].into_iter().zip(&mut cut) {
+            let plan = plan_block(&block, Shape { n: batch, ..image }, PlanKind::Fused)?;
+            let problem = plan.problem(&plan.steps[step]);
+            for (device, capabilities) in DEVICES {
+                let mut candidates = candidates(&problem, &capabilities);
+                let (kernel, reason) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+                if !kernel.is_split() {
+                    continue;
+                }
+                candidates.retain(|other| other.family == kernel.family && !other.is_split());
+                let (whole, why) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+                *cut += 1;
+                assert_ne!(capabilities.kind, DeviceKind::Software, "{name} on {device}");
+                assert!(reason.ends_with("so K is cut into slices"), "{name} on {device}: {reason}");
+                assert!(why.starts_with("hardware: too small to fill the device"), "{name} on {device}: {whole:?}");
+            }
+        }
+    }
+    assert!(cut[0] > 20 && cut[1] == 0, "{cut:?}");
     Ok(())
 }
 

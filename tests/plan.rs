@@ -13,7 +13,9 @@ use proptest::prelude::*;
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Binding, Capabilities, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
-use wgpu_bottleneck::plan::{Placement, Plan, PlanKind, Recording, Role, Slot, Step, TensorId, TensorInfo};
+use wgpu_bottleneck::plan::{
+    KernelChoice, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step, TensorId, TensorInfo,
+};
 use wgpu_bottleneck::tensor::{ChannelLayout, Element, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record};
@@ -23,7 +25,21 @@ type Check = Result<(), String>;
 const KINDS: [PlanKind; 2] = [PlanKind::Fused, PlanKind::Unfused];
 
 fn recorded(specs: &[Bottleneck], input: Shape, kind: PlanKind) -> Result<Recording, String> {
-    let options = LoadOptions { plan: kind, ..Default::default() };
+    recorded_with(KernelChoice::Ranked, specs, input, kind)
+}
+
+/// With the first candidates, none of which needs scratch: for what is said of the tensors' slots alone.
+fn recorded_plainly(specs: &[Bottleneck], input: Shape, kind: PlanKind) -> Result<Recording, String> {
+    recorded_with(KernelChoice::Nth(0), specs, input, kind)
+}
+
+fn recorded_with(
+    kernels: KernelChoice,
+    specs: &[Bottleneck],
+    input: Shape,
+    kind: PlanKind,
+) -> Result<Recording, String> {
+    let options = LoadOptions { plan: kind, kernels, ..Default::default() };
     record(specs, input, &Capabilities::CORE, &options).map_err(|error| error.to_string())
 }
 
@@ -89,12 +105,13 @@ fn check_tensors(plan: &Plan) -> Check {
     expect(read.iter().chain(&written).all(|&used| used), || "a tensor is not used".to_owned())
 }
 
-/// Walks the steps and keeps book of what each slot holds: a read finds what was written for it.
+/// Walks the steps and keeps book of what each slot holds: a read finds what was written for it, and scratch lies in no
+/// slot that its step reads or writes.
 fn check_memory(recording: &Recording) -> Check {
     let Recording { plan, places, slots, .. } = recording;
     expect(places.len() == plan.tensors.len(), || "places and tensors differ".to_owned())?;
     let mut holds: Vec<Option<TensorId>> = vec![None; slots.len()];
-    for step in &plan.steps {
+    for RecordedStep { step, scratch, .. } in recording.steps() {
         for &id in &step.inputs {
             let there = match places[id.0] {
                 Placement::Input => id == plan.input,
@@ -110,14 +127,21 @@ fn check_memory(recording: &Recording) -> Check {
             Placement::Output => expect(step.output == plan.output, || format!("{step} writes the output"))?,
             Placement::Input => return Err(format!("{step} writes the input buffer")),
         }
+        for &Scratch { slot, .. } in scratch {
+            let shared = step.inputs.iter().chain([&step.output]).any(|id| places[id.0] == Placement::Slot(slot));
+            expect(!shared, || format!("{step} has scratch in slot {slot}, which it reads or writes"))?;
+            holds[slot] = None;
+        }
     }
     for (slot, Slot { bytes }) in slots.iter().enumerate() {
         let held = |(place, _): &(&Placement, &TensorInfo)| **place == Placement::Slot(slot);
-        let largest = places.iter().zip(&plan.tensors).filter(held).map(|(_, tensor)| tensor.bytes()).max();
+        let tensors = places.iter().zip(&plan.tensors).filter(held).map(|(_, tensor)| tensor.bytes());
+        let scratch = recording.steps().flat_map(|step| &step.scratch).filter(|scratch| scratch.slot == slot);
+        let largest = tensors.chain(scratch.map(|scratch| scratch.bytes)).max();
         expect(largest == Some(*bytes), || format!("slot {slot} has {bytes} bytes for {largest:?}"))?;
     }
-    // x, and at most a step's two inputs and its output, whatever the length of the chain.
-    expect(slots.len() <= 4, || format!("{} slots", slots.len()))
+    // x, and at most a step's two inputs, its output and its scratch, whatever the length of the chain.
+    expect(slots.len() <= 5, || format!("{} slots", slots.len()))
 }
 
 /// Each kernel is a candidate, binds at most four storage buffers and is launched within the limits.
@@ -154,7 +178,8 @@ proptest! {
                 check(&recording, chain).map_err(TestCaseError::fail)?;
                 let mut unshared = recording.clone();
                 unshared.unshare_slots();
-                prop_assert_eq!(unshared.slots.len(), recording.plan.tensors.len() - 2);
+                let scratch: usize = recording.steps().map(|step| step.scratch.len()).sum();
+                prop_assert_eq!(unshared.slots.len(), recording.plan.tensors.len() - 2 + scratch);
                 prop_assert_eq!(recorded(chain, input, kind).map_err(TestCaseError::fail)?, recording);
             }
         }
@@ -252,7 +277,7 @@ fn layer2_0() -> Result<(Bottleneck, Shape), Box<dyn std::error::Error>> {
 #[test]
 fn the_fused_plan_of_layer2_0() -> Outcome {
     let (spec, input) = layer2_0()?;
-    let recording = recorded(&[spec], input, PlanKind::Fused)?;
+    let recording = recorded_plainly(&[spec], input, PlanKind::Fused)?;
     let tensor = |name: &str, c, side| -> Result<TensorInfo, Box<dyn std::error::Error>> {
         Ok(TensorInfo { name: name.to_owned(), shape: Shape::new(1, c, side, side)?, layout: ChannelLayout::dense(c) })
     };
@@ -311,7 +336,7 @@ fn the_costs_of_layer2_0() -> Outcome {
 #[test]
 fn the_unfused_plan_of_layer2_0() -> Outcome {
     let (spec, input) = layer2_0()?;
-    let recording = recorded(&[spec], input, PlanKind::Unfused)?;
+    let recording = recorded_plainly(&[spec], input, PlanKind::Unfused)?;
     let lines: Vec<String> = recording
         .plan
         .steps
@@ -421,7 +446,7 @@ fn sixteen_blocks_are_sixteen_command_buffers_in_one_submit() -> Outcome {
 fn slots_hold_the_padding_of_their_tensors() -> Outcome {
     // 2 groups of 26 channels: 28 each on the device.
     let spec = Bottleneck::torchvision(256, 64).base_width(26).groups(2).build()?;
-    let recording = recorded(&[spec], Shape::new(1, 256, 3, 3)?, PlanKind::Fused)?;
+    let recording = recorded_plainly(&[spec], Shape::new(1, 256, 3, 3)?, PlanKind::Fused)?;
     assert_eq!(recording.plan.tensors[1].layout, ChannelLayout { groups: 2, per_group: 26 });
     assert_eq!(recording.slots, [Slot { bytes: 4 * 9 * 56 }, Slot { bytes: 4 * 9 * 56 }]);
     assert_eq!(recording.workspace_bytes(), 2 * 4 * 9 * 56);

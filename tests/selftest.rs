@@ -50,6 +50,8 @@ fn plans() -> Result<Vec<Plan>, Error> {
         Bottleneck::torchvision(8, 4).stride(2).downsample(true).build()?,
         Bottleneck::torchvision(16, 4).groups(2).base_width(64).dilation(2).build()?,
         Bottleneck::torchvision(16, 4).groups(2).base_width(64).build()?,
+        // Sums long enough to be cut into slices.
+        Bottleneck::torchvision(256, 64).build()?,
     ];
     let mut plans = Vec::new();
     for spec in specs {

@@ -16,9 +16,9 @@ struct Params {
     group_out_channels: u32, // the same without padding
     shortcut_vec4: u32,      // vec4s of one pixel of the joined kernel's second input
     k_quads: u32,            // quads of K that an output channel sums over, of taps and both inputs
-    batch_tiles: u32,        // row tiles of one product of a batch, in workgroups; rows are then those of one
+    batch_tiles: u32,        // row tiles of a product of a batch or a slice of K, in workgroups; rows are of one
     src_plane: u32,          // vec4s from the rows of one product to those of the next
-    dst_plane: u32,          // the same of its output
+    dst_plane: u32,          // the same of its output, and from the sums of one slice of K to those of the next
 }
 
 //#include shared/words

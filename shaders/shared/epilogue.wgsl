@@ -24,7 +24,7 @@
 //#end
 //#repeat r ROWS
     if row${r} < row_end {
-//#if BATCHED
+//#if PLANES
         let at = dst_at + row${r} * params.out_vec4;
 //#else
         let at = row${r} * params.out_vec4;

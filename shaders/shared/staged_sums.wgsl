@@ -1,4 +1,4 @@
-        if step > 0u {
+        if step > first_step {
             let stage = (step - 1u) % 2u;
 //#repeat q DEPTH
 //#repeat c COLS
@@ -18,7 +18,7 @@
 //#end
 //#end
         }
-        if step < steps {
+        if step < end_step {
             let stage = step % 2u;
 //#repeat h ROW_LOADS
             staged_rows[(stage * ${DEPTH}u + quad) * TILE_ROWS + place${h}] = fetched_row${h};

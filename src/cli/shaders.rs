@@ -131,6 +131,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
         "strided": kernel.strided,
         "winograd": kernel.winograd.map(Winograd::name),
+        "k_slices": kernel.k_slices,
         "access": kernel.access.name(),
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
         "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),

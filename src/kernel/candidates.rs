@@ -1,6 +1,8 @@
 //! Which kernels can carry out a step.
 
-use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd};
+use std::collections::HashSet;
+
+use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k};
 use crate::op::{Epilogue, Op};
 use crate::tensor::Element;
 
@@ -68,11 +70,8 @@ const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
-/// Winograd's transforms: one vec4 of a tile per invocation.
-pub(super) const TRANSFORM_TILE: Tile = Tile::new(64, 1, 1, 1);
-
-/// Elementwise kernels: one vec4 per invocation.
-const ELEMENTWISE_TILES: [Tile; 1] = [Tile::new(64, 1, 1, 1)];
+/// Elementwise kernels: one vec4 per invocation; of Winograd's transforms, one of a tile.
+pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
@@ -91,18 +90,15 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Window => &WINDOW_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
-        Method::Elementwise if family.is_transform() => std::slice::from_ref(&TRANSFORM_TILE),
-        Method::Elementwise => &ELEMENTWISE_TILES,
+        Method::Elementwise => std::slice::from_ref(&ELEMENTWISE_TILE),
     }
 }
 
-/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, and each of Winograd's.
+/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, each of Winograd's,
+/// and each number of slices of K.
 fn variants(family: Family) -> impl Iterator<Item = Kernel> {
-    let winograds: &[Option<Winograd>] = if family.is_winograd() || family.is_transform() {
-        &[Some(Winograd::F2x2), Some(Winograd::F4x4)]
-    } else {
-        &[None]
-    };
+    let winograds: &[Option<Winograd>] =
+        if family.is_winograd() { &[Some(Winograd::F2x2), Some(Winograd::F4x4)] } else { &[None] };
     let of_access = move |&access: &Access| {
         let kernel = move |&tile: &Tile| {
             let of_winograd = move |&winograd: &Option<Winograd>| Kernel {
@@ -112,12 +108,18 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
                 strided: false,
                 access,
                 winograd,
+                k_slices: 1,
             };
             winograds.iter().map(of_winograd)
         };
         tiles(family, access).iter().flat_map(kernel)
     };
-    family.accesses().iter().flat_map(of_access)
+    let with_splits = |kernel: Kernel| {
+        let staged = kernel.family.method() == Method::Staged;
+        let splits = split_k::SPLITS.iter().filter(move |(tile, _)| staged && *tile == kernel.tile);
+        std::iter::once(kernel).chain(splits.map(move |&(_, k_slices)| Kernel { k_slices, ..kernel }))
+    };
+    family.accesses().iter().flat_map(of_access).flat_map(with_splits)
 }
 
 /// Every kernel that can carry out the problem on a device with these capabilities.
@@ -171,10 +173,13 @@ impl Kernel {
         if texture.into_iter().any(|side| side > capabilities.max_texture_side) {
             return false;
         }
+        let fits = |bytes: usize| bytes as u64 <= capabilities.max_binding_bytes;
+        if self.is_split() {
+            return split_k::suits(self, problem) && self.scratch_bytes(problem).into_iter().all(fits);
+        }
         let Op::Conv { conv, .. } = problem.op else { return true };
         if let Some(winograd) = self.winograd {
             let weights = self.packed_values(problem) * Element::F32.bytes();
-            let fits = |bytes: usize| bytes as u64 <= capabilities.max_binding_bytes;
             return winograd.suits(&conv) && fits(weights) && self.scratch_bytes(problem).into_iter().all(fits);
         }
         let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
@@ -193,25 +198,23 @@ impl Kernel {
     }
 }
 
-/// Every specialisation that can ever be built: what tests validate. Winograd's products are without an epilogue there, and its
-/// transforms apart.
+/// Every specialisation that can ever be built, family by family: what tests validate. Of a candidate of several
+/// dispatches, each of them.
 #[must_use]
 pub fn all_specialisations() -> Vec<Kernel> {
-    let plain = |kernel: &Kernel| !kernel.family.is_winograd() || kernel.epilogue == Epilogue::default();
-    all(&Family::ALL).into_iter().filter(plain).collect()
+    let mut seen = HashSet::new();
+    let stages = all_candidates().into_iter().flat_map(|kernel| kernel.stages());
+    let mut all: Vec<Kernel> = stages.filter(|&kernel| seen.insert(kernel)).collect();
+    all.sort_by_key(|kernel| kernel.family as usize);
+    all
 }
 
 /// Every kernel that can be a candidate for a step: what the self test runs.
 #[must_use]
 pub fn all_candidates() -> Vec<Kernel> {
-    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !family.is_transform()).collect();
-    all(&families)
-}
-
-fn all(families: &[Family]) -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
-    for &family in families {
+    for family in Family::ALL.into_iter().filter(|family| !family.is_beside()) {
         for kernel in variants(family) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
@@ -221,7 +224,7 @@ fn all(families: &[Family]) -> Vec<Kernel> {
                         bias && !residual
                     }
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
-                    Family::MaxPool | Family::GlobalAvgPool | Family::WinogradInput => !bias && !residual && !relu,
+                    Family::MaxPool | Family::GlobalAvgPool => !bias && !residual && !relu,
                     Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,
                     _ => true,
                 };

@@ -1,7 +1,7 @@
 //! The host's side of the convolution kernels: `Params` and grid.
 
 use super::host::host_struct;
-use super::{Capabilities, Kernel, Problem, Tile, check_grid, winograd};
+use super::{Capabilities, Kernel, Problem, Tile, check_grid, stages};
 use crate::error::GpuError;
 use crate::op::Op;
 
@@ -34,7 +34,8 @@ pub(super) fn dispatch(
     let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
     let Tile { lanes, cols, .. } = kernel.tile;
     let columns = out_layout.vec4_per_pixel() as u64;
-    // Winograd's products are a batch, one for each position of a tile; whatever else is one product of its own.
+    // Winograd's products are a batch, one for each position of a tile, and slices of K are one each; whatever else is
+    // one product of its own.
     let (products, rows) = kernel.products(problem);
     let taps = if kernel.winograd.is_some() { 1 } else { taps };
     let batch_tiles = kernel.row_tiles(problem);
@@ -65,8 +66,8 @@ pub(super) fn dispatch(
         shortcut_vec4: shortcut_vec4 as u32,
         k_quads: k as u32,
         batch_tiles: batch_tiles as u32,
-        src_plane: winograd::plane(rows, src_layout) as u32,
-        dst_plane: winograd::plane(rows, out_layout) as u32,
+        src_plane: stages::plane(rows, src_layout) as u32,
+        dst_plane: stages::plane(rows, out_layout) as u32,
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), check_grid(kernel, workgroups, capabilities)?))
 }

@@ -41,6 +41,8 @@ pub enum Family {
     Conv1x1JoinedStaged,
     /// `conv1x1_joined_subgroup.wgsl`.
     Conv1x1JoinedSubgroup,
+    /// `split_k_sum.wgsl`: the last dispatch of a convolution whose K is cut into slices.
+    SplitKSum,
     /// `batchnorm_relu.wgsl`.
     BatchNormRelu,
     /// `residual_add.wgsl`.
@@ -91,7 +93,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -110,6 +112,7 @@ impl Family {
         Self::Conv1x1Joined,
         Self::Conv1x1JoinedStaged,
         Self::Conv1x1JoinedSubgroup,
+        Self::SplitKSum,
         Self::BatchNormRelu,
         Self::ResidualAdd,
         Self::MaxPool,
@@ -171,6 +174,7 @@ impl Family {
             | Self::ResidualAdd
             | Self::MaxPool
             | Self::GlobalAvgPool
+            | Self::SplitKSum
             | Self::WinogradInput
             | Self::WinogradOutput => Method::Elementwise,
         }
@@ -189,7 +193,13 @@ impl Family {
             || matches!(self.method(), Method::Window | Method::StagedGroups)
     }
 
-    /// Whether its kernels transform Winograd's tiles: dispatches beside the one that the step is named after.
+    /// Whether its kernels are only ever dispatches beside the one that the step is named after.
+    #[must_use]
+    pub const fn is_beside(self) -> bool {
+        self.is_transform() || matches!(self, Self::SplitKSum)
+    }
+
+    /// Whether its kernels transform Winograd's tiles.
     #[must_use]
     pub const fn is_transform(self) -> bool {
         matches!(self, Self::WinogradInput | Self::WinogradOutput)
@@ -231,6 +241,7 @@ impl Family {
             Self::Conv1x1Joined => "conv1x1_joined",
             Self::Conv1x1JoinedStaged => "conv1x1_joined_staged",
             Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",
+            Self::SplitKSum => "split_k_sum",
             Self::Conv7x7 => "conv7x7",
             Self::Conv7x7Subgroup => "conv7x7_subgroup",
             Self::BatchNormRelu => "batchnorm_relu",

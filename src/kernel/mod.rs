@@ -15,7 +15,11 @@ mod measured;
 mod pack;
 mod pool;
 mod select;
+mod split_k;
+mod stages;
 mod winograd;
+
+use std::fmt::Write as _;
 
 use crate::error::{GpuError, Result};
 use crate::op::{Epilogue, Op, StepParams};
@@ -60,6 +64,8 @@ pub struct Kernel {
     pub access: Access,
     /// The tiles of Winograd's convolution, where it is one. The step's epilogue is then that of its last dispatch.
     pub winograd: Option<Winograd>,
+    /// Into how many slices K is cut, 1 where it is not. The step's epilogue is then that of its last dispatch.
+    pub k_slices: u32,
 }
 
 /// What stands behind a binding of a kernel.
@@ -87,6 +93,10 @@ impl Kernel {
             name.push('_');
             name.push_str(winograd.name());
         }
+        if self.k_slices > 1 {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "_k{}", self.k_slices);
+        }
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
             (self.access == Access::Texture, "_texture"),
@@ -98,29 +108,6 @@ impl Kernel {
             name.push_str(if flag { text } else { "" });
         }
         name
-    }
-
-    /// The kernels that are launched for it, in order: itself, and where it is Winograd's product, a transform before it and one after
-    /// with the epilogue. Each is told of the step's [`Problem`].
-    #[must_use]
-    pub fn stages(&self) -> Vec<Self> {
-        if !self.family.is_winograd() {
-            return vec![*self];
-        }
-        let plain = Self { epilogue: Epilogue::default(), ..*self };
-        let transform = |family| Self { family, tile: candidates::TRANSFORM_TILE, ..plain };
-        let last = Self { epilogue: self.epilogue, ..transform(Family::WinogradOutput) };
-        vec![transform(Family::WinogradInput), plain, last]
-    }
-
-    /// Bytes of what lies between its dispatches: Winograd's transformed input, and the products.
-    #[must_use]
-    pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
-        let Some(winograd) = self.winograd else { return Vec::new() };
-        let bytes = |layout| {
-            winograd.positions() * winograd::plane(winograd.grid(problem).tiles(), layout) * 4 * Element::F32.bytes()
-        };
-        vec![bytes(problem.inputs[0].1), bytes(problem.output.1)]
     }
 
     /// Bytes by which its weights are larger than those of the convolution: transformed ones are 16 or 36 for 9.
@@ -145,9 +132,7 @@ impl Kernel {
     /// As [`Kernel::source`], and for a patch that does not fit its file.
     pub fn source_with(&self, patches: &[Patch]) -> Result<String, AssembleError> {
         let Tile { lanes, slices, rows, cols } = self.tile;
-        // Products have no epilogue: it is that of the transform after them.
-        let epilogue = if self.family.is_winograd() { Epilogue::default() } else { self.epilogue };
-        let Epilogue { bias, residual, relu } = epilogue;
+        let Epilogue { bias, residual, relu } = self.own_epilogue();
         let winograd = self.winograd.unwrap_or(Winograd::F2x2);
         let values = Values::from([
             ("LANES", lanes),
@@ -174,6 +159,11 @@ impl Kernel {
             // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
             ("DEPTH", STAGE_QUADS),
             ("BATCHED", self.family.is_winograd().into()),
+            // Of slices of K: whether it sums them or adds their sums, and how many they are. Products and slices go to
+            // planes.
+            ("SPLIT", self.is_split().into()),
+            ("K_SLICES", self.k_slices),
+            ("PLANES", self.writes_planes().into()),
             // Of Winograd's tiles: inputs and outputs along each side.
             ("INPUTS", winograd.inputs() as u32),
             ("OUTPUTS", winograd.outputs() as u32),
@@ -188,24 +178,26 @@ impl Kernel {
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
         use Binding::{Input, Output, Params, Scratch, Weights};
+        let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
             Family::MaxPool | Family::GlobalAvgPool => vec![Params, Input(0), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
             Family::WinogradInput => vec![Params, Input(0), Scratch(0)],
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => vec![Params, Scratch(0), Weights, Scratch(1)],
-            Family::WinogradOutput => {
-                let mut bindings = vec![Params, Scratch(1), Output];
+            Family::WinogradOutput | Family::SplitKSum => {
+                let sums = Scratch(if self.family == Family::SplitKSum { 0 } else { 1 });
+                let mut bindings = vec![Params, sums, Output];
                 bindings.extend(self.epilogue.bias.then_some(Weights));
                 bindings.extend(self.epilogue.residual.then_some(Input(1)));
                 bindings
             }
             Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
-                vec![Params, Input(0), Weights, Output, Input(1)]
+                vec![Params, Input(0), Weights, written, Input(1)]
             }
             _ => {
-                let mut bindings = vec![Params, Input(0), Weights, Output];
-                bindings.extend(self.epilogue.residual.then_some(Input(1)));
+                let mut bindings = vec![Params, Input(0), Weights, written];
+                bindings.extend(self.own_epilogue().residual.then_some(Input(1)));
                 bindings
             }
         }
@@ -215,6 +207,7 @@ impl Kernel {
     #[must_use]
     pub const fn written(&self) -> Binding {
         match self.family {
+            _ if self.is_split() => Binding::Scratch(0),
             Family::WinogradInput => Binding::Scratch(0),
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => Binding::Scratch(1),
             _ => Binding::Output,
@@ -232,6 +225,7 @@ impl Kernel {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
+            Family::SplitKSum => split_k::dispatch(self, problem, capabilities),
             _ => conv::dispatch(self, problem, capabilities),
         }
     }
@@ -244,6 +238,7 @@ impl Kernel {
         };
         match problem.op {
             _ if self.winograd.is_some() => vec4s(0, 1),
+            _ if self.family == Family::SplitKSum => u64::from(self.k_slices),
             Op::Conv { conv, .. } => (vec4s(0, conv.groups) + 1) * conv.taps() as u64,
             Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
             Op::GlobalAvgPool { .. } => {
@@ -259,6 +254,7 @@ impl Kernel {
     pub fn pack(&self, problem: &Problem, params: &StepParams) -> Vec<f32> {
         match self.winograd {
             Some(winograd) => pack::pack_winograd(self.family, winograd, problem, params),
+            None if self.family == Family::SplitKSum => pack::pack_bias(problem, params),
             None => pack::pack(problem, params),
         }
     }
@@ -268,6 +264,7 @@ impl Kernel {
     pub fn packed_values(&self, problem: &Problem) -> usize {
         match self.winograd {
             Some(winograd) => pack::packed_winograd_values(self, winograd, problem),
+            None if self.family == Family::SplitKSum => pack::packed_bias_values(self, problem),
             None => pack::packed_values(problem),
         }
     }
@@ -319,11 +316,12 @@ impl Kernel {
         }
     }
 
-    /// The matrix products that it computes, and the rows of each.
+    /// The matrix products that it computes, and the rows of each: for each position of Winograd's tiles one, and for
+    /// each slice of K.
     fn products(&self, problem: &Problem) -> (usize, usize) {
         match self.winograd {
             Some(winograd) => (winograd.positions(), winograd.grid(problem).tiles()),
-            None => (1, problem.output.0.pixels()),
+            None => (self.k_slices as usize, problem.output.0.pixels()),
         }
     }
 
@@ -340,6 +338,7 @@ impl Kernel {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::ElementwiseParams::layout(),
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
             Family::WinogradInput | Family::WinogradOutput => winograd::WinogradParams::layout(),
+            Family::SplitKSum => split_k::SplitKParams::layout(),
             _ => conv::ConvParams::layout(),
         }
     }

@@ -45,18 +45,28 @@ pub(super) fn pack_winograd(family: Family, winograd: Winograd, problem: &Proble
 
 /// Values that [`pack_winograd`] gives.
 pub(super) fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem) -> usize {
-    let [values_in, values_out] = [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() * 4);
     match kernel.family {
         Family::WinogradInput => 0,
-        Family::WinogradOutput => {
-            if kernel.epilogue.bias {
-                values_out
-            } else {
-                0
-            }
+        Family::WinogradOutput => packed_bias_values(kernel, problem),
+        _ => {
+            let values = |layout: ChannelLayout| layout.vec4_per_pixel() * 4;
+            values(problem.inputs[0].1) * values(problem.output.1) * winograd.positions()
         }
-        _ => values_in * values_out * winograd.positions(),
     }
+}
+
+/// What the dispatch reads that adds slices of K: the bias. It is at the end of the weights of the sums too, where
+/// nobody reads it.
+pub(super) fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
+    match params {
+        StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => per_channel(bias, problem.output.1),
+        StepParams::Affine { .. } | StepParams::None => Vec::new(),
+    }
+}
+
+/// Values of a dispatch that reads the bias alone.
+pub(super) fn packed_bias_values(kernel: &Kernel, problem: &Problem) -> usize {
+    if kernel.epilogue.bias { problem.output.1.vec4_per_pixel() * 4 } else { 0 }
 }
 
 /// Values that [`pack`] gives.

@@ -8,11 +8,14 @@ use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile, com
 /// 1. A software driver runs a workgroup's subgroups one after the other and pays for barriers and workgroup memory as for any
 ///    other memory, so tiles of one slice are preferred there, and tiles of several slices on hardware. Winograd's convolutions are
 ///    only taken on hardware where they are asked for, until they have been measured there.
-/// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they compute in
-///    vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the device idle for
-///    want of invocations pays for the idle share.
-///    Winograd's convolutions pay for their transforms, and must be a fifth faster.
+/// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they
+///    compute in vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the
+///    device idle for want of invocations pays for the idle share; one that cuts K into slices fills more of it, and
+///    pays for the slices' sums and for one more dispatch. Winograd's convolutions pay for their transforms, and must
+///    be a fifth faster.
 /// 3. The first of equals.
+///
+/// All figures of hardware are estimates: no GPU could be measured yet.
 #[must_use]
 pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
     let cost = |kernel: &Kernel| estimated_cost(problem, kernel, capabilities);
@@ -47,7 +50,11 @@ fn cheapest(
     cost: impl Fn(&Kernel) -> f64,
 ) -> Option<(Kernel, bool)> {
     let software = capabilities.kind == DeviceKind::Software;
-    let suits = |kernel: &&Kernel| (kernel.tile.slices == 1) == software && (software || kernel.winograd.is_none());
+    let suits = |kernel: &&Kernel| match software {
+        // It runs one workgroup after the other, so that nothing idles that slices of K could fill.
+        true => kernel.tile.slices == 1 && !kernel.is_split(),
+        false => kernel.tile.slices > 1 && kernel.winograd.is_none(),
+    };
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
     let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
     let kernel = pool.iter().copied().min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
@@ -72,6 +79,7 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
         }
         (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
+        _ if kernel.is_split() => "hardware: too small to fill the device, so K is cut into slices",
         (_, Method::Staged | Method::StagedGroups, _) if !idles => "hardware: operands on the chip, and enough tiles",
         (_, _, _) if idles => "hardware: too small to fill the device, so small tiles",
         _ => "hardware: the tile with the fewest loads that still fills the device",
@@ -106,6 +114,19 @@ fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
     (enough_invocations(capabilities.kind) / invocations).max(1.0)
 }
 
+/// What one more dispatch costs, with the barrier before it, in multiply-adds of a vec4: some 4 us of a large GPU that
+/// does 5e12 of them in a second, as long of one with a tenth of that; and three and a half times as much, since the
+/// rule's times of kernels that leave the device idle are that much longer than those of workgroups that have a
+/// multiprocessor each (`benches/NOTES.md`). Estimates, as no GPU could be measured. A software driver's is next to
+/// nothing, and counts for no choice.
+const fn another_dispatch(kind: DeviceKind) -> f64 {
+    match kind {
+        DeviceKind::Software => 0.0,
+        DeviceKind::Integrated => 7e6,
+        DeviceKind::Discrete => 7e7,
+    }
+}
+
 /// The cost of a kernel, in multiply-adds of a vec4.
 fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
@@ -113,11 +134,26 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
     let k_quads = match (kernel.winograd, problem.op) {
         (Some(_), _) => problem.inputs[0].1.vec4_per_pixel(),
-        (None, op) => op.reduction_length().div_ceil(4),
+        // A slice's share: the rows of all slices are counted.
+        (None, op) => op.reduction_length().div_ceil(4 * kernel.k_slices as usize),
     } as f64;
     let sums = rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads;
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
     (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
+        + slices(problem, kernel, capabilities)
+}
+
+/// What slices of K cost: each stores its sums, and a second dispatch loads them. Its invocations are a `vec4` each, as
+/// many as keep a device busy with loads. The planes are in the caches of a GPU, if not the nearest: some MB at most
+/// where K is worth cutting.
+fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    if !kernel.is_split() {
+        return 0.0;
+    }
+    let (slices, rows) = kernel.products(problem);
+    let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
+    let (memory, _, _) = costs(kernel, capabilities);
+    moved as f64 * memory + another_dispatch(capabilities.kind)
 }
 
 /// How many times a load of a row of a product a load or store of Winograd's planes costs, which are written by one dispatch and read by

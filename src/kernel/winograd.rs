@@ -19,10 +19,10 @@
 //! NaN and infinities spread over the outputs of their tile, as NaN or with the sign that they should have; none vanishes.
 
 use super::host::host_struct;
-use super::{Access, Capabilities, Family, Kernel, Problem, elementwise};
+use super::{Access, Capabilities, Family, Kernel, Problem, elementwise, stages};
 use crate::error::GpuError;
 use crate::op::{Conv, KernelSize, Op};
-use crate::tensor::{ChannelLayout, Shape};
+use crate::tensor::Shape;
 
 /// How many outputs a tile has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,16 +176,6 @@ impl Grid {
     }
 }
 
-/// `vec4`s from one position of transformed tiles to the next. A transform stores all positions of a tile in turn: 128 bytes more than a
-/// multiple of 4 KiB apart, no two fall into the same set of a CPU's first cache, which has a set for each 64 bytes of 4 KiB.
-pub(super) fn plane(tiles: usize, layout: ChannelLayout) -> usize {
-    let vec4s = tiles * layout.vec4_per_pixel();
-    if vec4s < PAGE { vec4s } else { vec4s.next_multiple_of(PAGE) + 8 }
-}
-
-/// 4 KiB in `vec4`s of f32.
-const PAGE: usize = 256;
-
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/winograd.wgsl`.
     WinogradParams {
@@ -212,7 +202,7 @@ pub(super) fn dispatch(
         words: all as u32,
         words_per_pixel: words_per_pixel as u32,
         row_groups: workgroups[0],
-        plane: (plane(grid.tiles(), layout) * words) as u32,
+        plane: (stages::plane(grid.tiles(), layout) * words) as u32,
         height: output.h as u32,
         width: output.w as u32,
         dilation: grid.dilation as u32,

@@ -124,11 +124,13 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
         Kind::AvgPool => sizes_global(lanes as usize),
     }
     .into_iter()
-    .map(|size| case(kind, kernel, size))
+    .map(|size| case(kind, kernel, if kernel.is_split() { long_sums(kind, kernel, size) } else { size }))
     .collect();
     if kind == Kind::Conv1x1 {
         // A dense convolution may write for a grouped one.
-        let mut apart = case(kind, kernel, Size::new("groups padded apart", [1, 2, 3], [7, 15]));
+        let size = Size::new("groups padded apart", [1, 2, 3], [7, 15]);
+        let size = if kernel.is_split() { long_sums(kind, kernel, size) } else { size };
+        let mut apart = case(kind, kernel, size);
         apart.output_layout = ChannelLayout::grouped(15, 3);
         all.push(apart);
     }
@@ -238,6 +240,22 @@ fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
         Size::new("whole tiles", [1, 2 * rows, 1], [4, channels]),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
     ]
+}
+
+/// The same with sums long enough to be cut into slices, of which some have a stage more than others. Slices times row
+/// tiles are so many workgroups that a grid can only be as small as the square root of that; the channels of that case
+/// are as many as the slices' sum needs to go on in its second dimension.
+fn long_sums(kind: Kind, kernel: Kernel, size: Size) -> Size {
+    let [input, output] = size.channels;
+    let taps = if kind == Kind::Conv3x3 { 9 } else { 1 };
+    let channels = [kernel.least_channels(taps) - 1 + input, output];
+    match size.max_workgroups {
+        Some(_) => {
+            let most = (5.0 * f64::from(kernel.k_slices)).sqrt().ceil() as u32;
+            Size { channels: [channels[0], 18], max_workgroups: Some(most), ..size }
+        }
+        None => Size { channels, ..size },
+    }
 }
 
 /// Rows are tiles of so many outputs along each side. Their products are 16 or 36 workgroups at least, so that a grid can only be as small

@@ -45,6 +45,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/relu",
     "shared/staged",
     "shared/staged_fetched",
+    "shared/staged_steps",
     "shared/staged_sums",
     "shared/staged_tile",
     "shared/staged_weights",
@@ -53,6 +54,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/window_sums",
     "shared/winograd",
     "shared/words",
+    "split_k_sum",
     "winograd_input",
     "winograd_output",
 ];

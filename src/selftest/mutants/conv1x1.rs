@@ -1,8 +1,8 @@
 //! Mutants of the 1x1 convolutions.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_texture_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
+    of_every_subgroup, of_every_texture_form,
 };
 use super::{Fault, Mutant, mutants};
 use crate::kernel::Family;
@@ -19,6 +19,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv1x1Staged, "conv1x1_staged"),
     of_every_residual!(Conv1x1Staged, "conv1x1_staged"),
     of_every_stage!(Conv1x1Staged, "conv1x1_staged"),
+    of_every_split!(Conv1x1Staged, "conv1x1_staged"),
     STAGED,
     of_every_convolution!(Conv1x1Subgroup, "conv1x1_subgroup"),
     of_every_register!(Conv1x1Subgroup, "conv1x1_subgroup"),
@@ -71,7 +72,7 @@ const EQUIVALENT: &[Mutant] = &[
 ];
 
 const STAGED: &[Mutant] = mutants! { Conv1x1Staged, "conv1x1_staged":
-    "last_stage_not_summed" StaleTile { "conv1x1_staged": "step <= steps" => "step < steps" }
+    "last_stage_not_summed" StaleTile { "conv1x1_staged": "step <= end_step" => "step < end_step" }
     "last_stage_of_channels" MissingTail { "conv1x1_staged": "/ ${DEPTH}u + 1u" => "/ ${DEPTH}u" }
     "channels_behind_the_last" PaddingAsData { "conv1x1_staged": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)" }
     "last_channels" OffByOne { "conv1x1_staged": "(quad < quads_left)" => "(quad + 1u < quads_left)" }

@@ -1,8 +1,8 @@
 //! Mutants of the 3x3 and 7x7 convolutions.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_texture_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
+    of_every_subgroup, of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -38,6 +38,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv3x3Staged, "conv3x3_staged"),
     of_every_residual!(Conv3x3Staged, "conv3x3_staged"),
     of_every_stage!(Conv3x3Staged, "conv3x3_staged"),
+    of_every_split!(Conv3x3Staged, "conv3x3_staged"),
     STAGED,
 ];
 
@@ -152,5 +153,5 @@ const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
     "output_width" SwappedStride { "conv3x3_staged": "* params.in_width + x${h}" => "* params.out_width + x${h}" }
     "stride_lost_in_y" SwappedStride { "conv3x3_staged": "pixel${h}.y * params.stride" => "pixel${h}.y" }
     "last_tap" OffByOne { "conv3x3_staged": "9u * tap_steps" => "8u * tap_steps" }
-    "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= steps" => "step < steps" }
+    "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= end_step" => "step < end_step" }
 };

@@ -1,7 +1,8 @@
 //! Mutants of the third convolution joined with the downsample.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_stage, of_every_subgroup, of_every_texture_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_split, of_every_stage, of_every_subgroup,
+    of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -13,6 +14,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_convolution!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     of_every_column!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     of_every_stage!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
+    of_every_split!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     STAGED,
     of_every_convolution!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
     of_every_register!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
@@ -48,7 +50,7 @@ const PLAIN: &[Mutant] = mutants! { Conv1x1Joined, "conv1x1_joined":
 };
 
 const STAGED: &[Mutant] = mutants! { Conv1x1JoinedStaged, "conv1x1_joined_staged":
-    "last_stage_not_summed" StaleTile { "conv1x1_joined_staged": "step <= steps" => "step < steps" }
+    "last_stage_not_summed" StaleTile { "conv1x1_joined_staged": "step <= end_step" => "step < end_step" }
     "last_stage_of_the_shortcut" MissingTail {
         "conv1x1_joined_staged": "(params.shortcut_vec4 - 1u) / ${DEPTH}u + 1u" => "(params.shortcut_vec4 - 1u) / ${DEPTH}u"
     }

@@ -11,6 +11,7 @@ mod grouped;
 mod joined;
 mod pools;
 mod shared;
+mod split_k;
 mod winograd;
 
 use std::collections::BTreeSet;
@@ -147,6 +148,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         winograd::MUTANTS,
         grouped::MUTANTS,
         joined::MUTANTS,
+        split_k::MUTANTS,
         elementwise::MUTANTS,
         pools::MUTANTS,
     ];

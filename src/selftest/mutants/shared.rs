@@ -100,6 +100,50 @@ macro_rules! of_every_stage {
     };
 }
 
+/// The faults of those that can sum slices of K apart.
+macro_rules! of_every_split {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "slice_left_out" OffByOne { "shared/staged_tile": "${K_SLICES}u - 1u" => "${K_SLICES}u - 2u" }
+            "slices_overlap" OffByOne {
+                "shared/staged_steps": "let first_step = slice * steps / ${K_SLICES}u"
+                    => "let first_step = max(slice * steps / ${K_SLICES}u, 1u) - 1u"
+            }
+            "last_stages_of_no_slice" MissingTail {
+                "shared/staged_steps": "(slice + 1u) * steps / ${K_SLICES}u" => "(slice + 1u) * (steps / ${K_SLICES}u)"
+            }
+            "slice_without_its_last_stage" OffByOne {
+                "shared/staged_steps": "let end_step = (slice + 1u) * steps / ${K_SLICES}u"
+                    => "let end_step = (slice + 1u) * steps / ${K_SLICES}u - 1u"
+            }
+            "every_slice_is_all_of_k" WrongGroup {
+                "shared/staged_steps": "let first_step = slice * steps / ${K_SLICES}u" => "let first_step = 0u"
+            }
+            "stored_over_the_first_slice" WrongGroup { "shared/staged_tile": "slice * params.dst_plane" => "0u" }
+            "planes_of_the_input" SwappedStride {
+                "shared/staged_tile": "slice * params.dst_plane" => "slice * params.src_plane"
+            }
+            "planes_overlap" OffByOne {
+                "shared/staged_tile": "slice * params.dst_plane" => "slice * (params.dst_plane - 1u)"
+            }
+            "rows_of_the_first_slice" WrongGroup {
+                "shared/staged_tile": "tiles - slice * params.batch_tiles" => "tiles"
+            }
+            "slices_by_rows" SwappedStride {
+                "shared/staged_tile": "tiles / params.batch_tiles" => "tiles / params.rows"
+            }
+            "row_tail_of_slices" MissingTail {
+                "shared/epilogue": "if row${r} < row_end {"
+                    => "//#if SPLIT\n    if true {\n//#else\n    if row${r} < row_end {\n//#end"
+            }
+            "column_tail_of_slices" MissingTail {
+                "shared/epilogue": "if column${c} < params.out_vec4 {"
+                    => "//#if SPLIT\n        if true {\n//#else\n        if column${c} < params.out_vec4 {\n//#end"
+            }
+        }
+    };
+}
+
 /// The faults of those that slide along a line.
 macro_rules! of_every_window {
     ($family:ident, $prefix:literal) => {
@@ -151,6 +195,6 @@ macro_rules! of_every_value {
 }
 
 pub(super) use {
-    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_stage, of_every_subgroup,
-    of_every_texture_form, of_every_value, of_every_window,
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
+    of_every_subgroup, of_every_texture_form, of_every_value, of_every_window,
 };

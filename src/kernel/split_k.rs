@@ -1,0 +1,101 @@
+//! Split-K: the reduction length K cut into slices, for maps so small that their tiles leave a GPU idle.
+//!
+//! ```text
+//! input --*_staged_*_k8--> sums [slice][row][column] --split_k_sum--> output
+//!          a staged tile's workgroups, once a slice     slices added in order, bias, residual, ReLU
+//! ```
+//!
+//! A layer of 7x7 pixels and 512 channels is 8 workgroups of 64 x 64 outputs, for a GPU of more than a hundred
+//! multiprocessors, and its sums are 4608 long. With K in 16 slices it is 128 workgroups, and 16 planes of sums to
+//! write and to read. No atomics: slices are added in their order, so that two runs have the same bits.
+//!
+//! Slices are cut between the stages of a staged tile, of 16 channels each: all of a layer's slices have as many or one
+//! more.
+
+use super::host::host_struct;
+use super::{Capabilities, Family, Kernel, Problem, STAGE_QUADS, Tile, elementwise, stages};
+use crate::error::GpuError;
+use crate::op::Op;
+
+/// Staged tiles and into how many slices they cut K: small tiles, which are many already, into few; tiles of 64 x 64
+/// outputs, which load less, into more. Their four rows by one column an invocation are what keeps most of them in
+/// flight.
+pub(super) const SPLITS: [(Tile, u32); 4] = [
+    (Tile::new(8, 8, 4, 1), 4),
+    (Tile::new(8, 8, 4, 1), 8),
+    (Tile::new(16, 16, 4, 1), 8),
+    (Tile::new(16, 16, 4, 1), 16),
+];
+
+/// Stages that a slice must have, for which filling the first and storing the sums is worth it.
+const LEAST_STAGES: usize = 4;
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/split_k_sum.wgsl`.
+    SplitKParams { vec4s, vec4_per_pixel, row_groups, plane }
+}
+
+impl Kernel {
+    /// Whether its sums are those of slices, which a second dispatch adds.
+    #[must_use]
+    pub const fn is_split(&self) -> bool {
+        self.k_slices > 1 && !matches!(self.family, Family::SplitKSum)
+    }
+
+    /// The fewest input channels of a convolution of so many taps that are enough for its slices.
+    pub(crate) fn least_channels(&self, taps: usize) -> usize {
+        let stages_a_tap = (LEAST_STAGES * self.k_slices as usize).div_ceil(taps);
+        (stages_a_tap - 1) * 4 * STAGE_QUADS as usize + 1
+    }
+}
+
+/// Whether every slice of a kernel has enough stages.
+pub(super) fn suits(kernel: &Kernel, problem: &Problem) -> bool {
+    stages_of_k(problem) >= LEAST_STAGES * kernel.k_slices as usize
+}
+
+/// The stages in which a staged kernel goes through all of K.
+fn stages_of_k(problem: &Problem) -> usize {
+    let stages = |input: usize| problem.inputs[input].1.vec4_per_pixel().div_ceil(STAGE_QUADS as usize);
+    match problem.op {
+        Op::Conv { conv, .. } => conv.taps() * stages(0),
+        Op::JoinedConv { .. } => stages(0) + stages(1),
+        Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
+    }
+}
+
+/// `Params` and workgroups of the second dispatch: a `vec4` of the output per invocation.
+pub(super) fn dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (vec4s, workgroups) = elementwise::grid(kernel, problem, capabilities)?;
+    let (output, layout) = problem.output;
+    let params = SplitKParams {
+        vec4s,
+        vec4_per_pixel: layout.vec4_per_pixel() as u32,
+        row_groups: workgroups[0],
+        plane: stages::plane(output.pixels(), layout) as u32,
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::{Method, all_candidates};
+    use super::*;
+
+    /// Each form of a staged tile that K is cut for is there without slices too, and every such form is there.
+    #[test]
+    fn every_split_is_a_candidate() {
+        let kernels: HashSet<Kernel> = all_candidates().into_iter().collect();
+        let whole = kernels.iter().filter(|kernel| kernel.family.method() == Method::Staged && kernel.k_slices == 1);
+        let splits: HashSet<Kernel> =
+            whole.flat_map(|kernel| SPLITS.map(|(tile, k_slices)| Kernel { tile, k_slices, ..*kernel })).collect();
+        let found: HashSet<Kernel> = kernels.iter().filter(|kernel| kernel.is_split()).copied().collect();
+        assert!(found.len() >= 3 * SPLITS.len() && found == splits);
+    }
+}

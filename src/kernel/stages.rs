@@ -1,0 +1,58 @@
+//! Kernels of several dispatches: what is launched for them, and what lies between.
+
+use super::{Family, Kernel, Problem, candidates};
+use crate::op::Epilogue;
+use crate::tensor::{ChannelLayout, Element};
+
+impl Kernel {
+    /// The kernels that are launched for it, in order: itself; where it is Winograd's product, a transform before it
+    /// and one after; where K is cut into slices, their sum after it. What comes last has the epilogue. Each is told of
+    /// the step's [`Problem`].
+    #[must_use]
+    pub fn stages(&self) -> Vec<Self> {
+        let plain = Self { epilogue: Epilogue::default(), ..*self };
+        let beside = |family| Self { family, tile: candidates::ELEMENTWISE_TILE, strided: false, ..plain };
+        let last = |family| Self { epilogue: self.epilogue, ..beside(family) };
+        if self.family.is_winograd() {
+            vec![beside(Family::WinogradInput), plain, last(Family::WinogradOutput)]
+        } else if self.is_split() {
+            vec![plain, last(Family::SplitKSum)]
+        } else {
+            vec![*self]
+        }
+    }
+
+    /// What follows the sums in its own text: nothing where a later dispatch has the step's epilogue.
+    pub(super) fn own_epilogue(&self) -> Epilogue {
+        if self.writes_planes() { Epilogue::default() } else { self.epilogue }
+    }
+
+    /// Whether it writes planes of sums, for another dispatch to make the output of.
+    pub(super) fn writes_planes(&self) -> bool {
+        self.family.is_winograd() || self.is_split()
+    }
+
+    /// Bytes of what lies between its dispatches: Winograd's transformed input, and the products; the sums of each
+    /// slice of K.
+    #[must_use]
+    pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
+        let planes = |count: usize, rows: usize, layout| count * plane(rows, layout) * 4 * Element::F32.bytes();
+        let (products, rows) = self.products(problem);
+        match self.winograd {
+            Some(_) => [problem.inputs[0].1, problem.output.1].map(|layout| planes(products, rows, layout)).to_vec(),
+            None if self.is_split() => vec![planes(products, rows, problem.output.1)],
+            None => Vec::new(),
+        }
+    }
+}
+
+/// `vec4`s from one plane of scratch to the next. A transform stores all positions of a tile in turn, and slices are
+/// loaded in turn: 128 bytes more than a multiple of 4 KiB apart, no two fall into the same set of a CPU's first cache,
+/// which has a set for each 64 bytes of 4 KiB.
+pub(super) fn plane(rows: usize, layout: ChannelLayout) -> usize {
+    let vec4s = rows * layout.vec4_per_pixel();
+    if vec4s < PAGE { vec4s } else { vec4s.next_multiple_of(PAGE) + 8 }
+}
+
+/// 4 KiB in `vec4`s of f32.
+const PAGE: usize = 256;
