@@ -63,7 +63,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r4c1",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c2",
             "conv1x1_staged_l16s16r4c1",
         ],
     ),
@@ -233,6 +233,17 @@ const TABLE: &[(&str, [&str; 6])] = &[
         ],
     ),
     (
+        "resnet50 layer1.1 conv1, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r16c2_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
         "resnet50 layer1.1 conv2, batch 64",
         [
             "conv3x3_subgroup_l8s1r16c2_texture",
@@ -241,6 +252,116 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_staged_l8s8r8c2",
             "conv3x3_staged_l8s8r8c2",
             "conv3x3_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer1.1 conv3, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv1, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv2, batch 64",
+        [
+            "conv3x3_winograd_subgroup_l8s1r14c4_f4x4_texture",
+            "conv3x3_winograd_l8s1r16c2_f4x4",
+            "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
+            "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer2.1 conv3, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv1, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv2, batch 64",
+        [
+            "conv3x3_winograd_subgroup_l8s1r14c4_f4x4_texture",
+            "conv3x3_winograd_l8s1r16c2_f4x4",
+            "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
+            "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer3.1 conv3, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv1, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r4c1",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r4c1",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv2, batch 64",
+        [
+            "conv3x3_winograd_subgroup_l8s1r16c2_f4x4_texture",
+            "conv3x3_winograd_l8s1r16c2_f4x4",
+            "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
+            "conv3x3_staged_l16s16r4c1",
+            "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l16s16r4c1",
+        ],
+    ),
+    (
+        "resnet50 layer4.1 conv3, batch 64",
+        [
+            "conv1x1_subgroup_l8s1r14c4_texture",
+            "conv1x1_l8s1r16c2",
+            "conv1x1_subgroup_l4s1r16c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l8s8r8c2",
         ],
     ),
 ];
@@ -266,8 +387,14 @@ fn layers() -> Result<Vec<Layer>, Box<dyn std::error::Error>> {
     layers.push(("resnet50 layer2.0 conv3".to_owned(), strided.build()?, Shape::new(1, 256, 56, 56)?, 2));
     let strided = strided.groups(32).base_width(4).build()?;
     layers.push(("resnext50 layer2.0 conv2".to_owned(), strided, Shape::new(1, 256, 56, 56)?, 1));
-    let batch = Bottleneck::torchvision(256, 64).build()?;
-    layers.push(("resnet50 layer1.1 conv2, batch 64".to_owned(), batch, Shape::new(64, 256, 56, 56)?, 1));
+    for (stage, side) in [(1, 56), (2, 28), (3, 14), (4, 7)] {
+        let planes = 32 << stage;
+        let block = Bottleneck::torchvision(4 * planes, planes).build()?;
+        let image = Shape::new(64, 4 * planes, side, side)?;
+        for (step, name) in ["conv1", "conv2", "conv3"].into_iter().enumerate() {
+            layers.push((format!("resnet50 layer{stage}.1 {name}, batch 64"), block, image, step));
+        }
+    }
     Ok(layers)
 }
 

@@ -42,9 +42,15 @@ const TEXTURE_TILES: [Tile; 3] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2)
 /// The same, of convolutions whose loops hold more, which are slower with four columns (benches/NOTES.md).
 const TEXTURE_TILES_OF_TWO: [Tile; 3] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
-/// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, and for small maps 32 x 32 and 16 x 64.
-const STAGED_TILES: [Tile; 4] =
-    [Tile::new(8, 8, 8, 2), Tile::new(16, 16, 4, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 4, 1)];
+/// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, for small maps 32 x 32 and 16 x 64, and for large
+/// batches 128 x 128, whose two stages are 32 KiB of workgroup memory.
+const STAGED_TILES: [Tile; 5] = [
+    Tile::new(8, 8, 8, 2),
+    Tile::new(16, 16, 4, 1),
+    Tile::new(8, 8, 4, 1),
+    Tile::new(16, 4, 4, 1),
+    Tile::new(16, 16, 8, 2),
+];
 
 /// Window tiles: rows are pixels of one output line, as wide as the lines of ResNeXt's maps or a part of them. Not 28 at once:
 /// no faster on lavapipe than 14, and SwiftShader takes minutes to compile as many registers.
