@@ -202,7 +202,7 @@ impl EngineArgs {
         let ranked = self.runs.or(runs).map_or(KernelChoice::Ranked, KernelChoice::RankedFor);
         let kernels = match (&self.tuned, gpu) {
             (None, _) => self.kernel.clone().map_or(ranked, KernelChoice::Named),
-            (Some(file), Some(gpu)) => tune::kernels(file.as_deref(), gpu)?,
+            (Some(file), Some(gpu)) => tune::kernels(file.as_deref(), gpu, ranked)?,
             (Some(_), None) => {
                 return Err(CliError::Usage("--tuned: times are of one device; --adapter says which".to_owned()));
             }

@@ -44,8 +44,8 @@ pub enum KernelChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryBudget {
     /// Bytes by which transformed weights may exceed those of the convolutions, over the whole plan: kernels that would go beyond are
-    /// not taken, and first come, first served. 0 rules out all of them, and with them the only kernels that do not sum as the reference
-    /// does.
+    /// not taken, and first come, first served. 0 rules out all of them, and with them the only kernels that round where sums of
+    /// integers are exact.
     pub extra_weight_bytes: u64,
 }
 

@@ -71,8 +71,8 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
     summary.verdict(args.assert)
 }
 
-/// The kernels of the table in a file, or of that in the user's cache directory.
-pub fn kernels(file: Option<&Path>, gpu: &Gpu) -> Result<KernelChoice, CliError> {
+/// The kernels of the table in a file, or of that in the user's cache directory; `otherwise` where there is none of this device.
+pub fn kernels(file: Option<&Path>, gpu: &Gpu, otherwise: KernelChoice) -> Result<KernelChoice, CliError> {
     let path = file.map_or_else(|| default_path(gpu), |file| Ok(file.to_owned()))?;
     if file.is_some() {
         fs::metadata(&path).map_err(|source| CliError::io(&path, source))?;
@@ -83,7 +83,7 @@ pub fn kernels(file: Option<&Path>, gpu: &Gpu) -> Result<KernelChoice, CliError>
             output::progress(&format!(
                 "warning: {path} has no times of this device: kernels are those that rank first"
             ));
-            KernelChoice::Ranked
+            otherwise
         },
         |table| table.kernels(),
     ))
