@@ -169,7 +169,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
     (
         "resnext50 layer1.1 conv2",
         [
-            "conv3x3_grouped_window_l8s1r14c1_texture",
+            "conv3x3_grouped_slide_l8s1r7c1_texture",
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_staged_l8s8r4c1",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Outcome, SWIFTSHADER, Target, targets};
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::kernel::{Capabilities, Family, Kernel, all_candidates, candidates};
+use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Family, Kernel, all_candidates, candidates};
 use wgpu_bottleneck::network::{self, BlockKind, ResNet, StrideIn};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
 use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
@@ -76,8 +76,10 @@ fn plans() -> Result<Vec<Plan>, Error> {
 #[test]
 fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
     let mut used = BTreeSet::new();
-    for subgroup_size in [None, Some(4), Some(8), Some(32)] {
-        let capabilities = Capabilities { subgroup_size, ..Capabilities::CORE };
+    let sizes = [None, Some(4), Some(8), Some(32)];
+    let devices = sizes.map(|subgroup_size| Capabilities { subgroup_size, ..Capabilities::CORE });
+    let software = Capabilities { kind: DeviceKind::Software, int64: true, ..Capabilities::CORE };
+    for capabilities in devices.into_iter().chain([software]) {
         for plan in plans()? {
             for step in &plan.steps {
                 for kernel in candidates(&plan.problem(step), &capabilities) {

@@ -66,6 +66,9 @@ const WINDOW_TILES: [Tile; 6] = [
 /// Window tiles whose weights come from a texture.
 const TEXTURE_WINDOW_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 14, 1)];
 
+/// Tiles that slide down the image: rows are pixels of one line. Seven divide the maps of ResNet.
+const SLIDE_TILES: [Tile; 1] = [Tile::new(8, 1, 7, 1)];
+
 /// Staged tiles of whole groups: slices are lines, rows pixels side by side, lanes columns.
 const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
 
@@ -94,6 +97,7 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Subgroup => &SUBGROUP_TILES,
         Method::Staged => &STAGED_TILES,
         Method::Window => &WINDOW_TILES,
+        Method::Slide => &SLIDE_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
         Method::Elementwise => std::slice::from_ref(&ELEMENTWISE_TILE),
@@ -194,6 +198,11 @@ impl Kernel {
         match self.family.method() {
             // All columns of a lane lie in one group.
             Method::Window => short_steps && group_columns.is_multiple_of(cols),
+            // The weights of a lane are those of one vec4.
+            Method::Slide => {
+                let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
+                conv.dilation == 1 && conv.stride == 1 && in_columns == 1
+            }
             // A workgroup's columns are whole groups, and its input columns the same.
             Method::StagedGroups => {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;

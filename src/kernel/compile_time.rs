@@ -30,7 +30,9 @@ impl Kernel {
             Method::Elementwise if self.family.is_transform() => TRANSFORM,
             Method::Elementwise => EACH,
             _ => {
-                let sums = f64::from(self.tile.rows * self.tile.cols);
+                // All nine taps of a kernel that slides down the image stand in its text.
+                let taps = if self.family.method() == Method::Slide { 4 } else { 1 };
+                let sums = f64::from(self.tile.rows * self.tile.cols * taps);
                 let each = if self.access == Access::Texture { 0.0055 } else { 0.012 };
                 EACH + sums * each * if self.epilogue.residual { 1.5 } else { 1.0 }
             }

@@ -35,6 +35,8 @@ pub enum Family {
     Conv3x3GroupedStaged,
     /// `conv3x3_grouped_window.wgsl`.
     Conv3x3GroupedWindow,
+    /// `conv3x3_grouped_slide.wgsl`.
+    Conv3x3GroupedSlide,
     /// `conv1x1_joined.wgsl`.
     Conv1x1Joined,
     /// `conv1x1_joined_staged.wgsl`.
@@ -66,6 +68,8 @@ pub enum Method {
     Staged,
     /// Each lane keeps a window of input pixels and slides along a line.
     Window,
+    /// Each lane keeps a window of input pixels, and its weights, and slides down the image.
+    Slide,
     /// The input pixels of whole groups in workgroup memory, once; then windows.
     StagedGroups,
 }
@@ -93,7 +97,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -107,6 +111,7 @@ impl Family {
         Self::Conv3x3Grouped,
         Self::Conv3x3GroupedStaged,
         Self::Conv3x3GroupedWindow,
+        Self::Conv3x3GroupedSlide,
         Self::Conv7x7,
         Self::Conv7x7Subgroup,
         Self::Conv1x1Joined,
@@ -140,7 +145,12 @@ impl Family {
                 Self::Conv3x3Winograd,
                 Self::Conv3x3WinogradSubgroup,
             ],
-            Op::Conv { .. } => &[Self::Conv3x3Grouped, Self::Conv3x3GroupedStaged, Self::Conv3x3GroupedWindow],
+            Op::Conv { .. } => &[
+                Self::Conv3x3Grouped,
+                Self::Conv3x3GroupedStaged,
+                Self::Conv3x3GroupedWindow,
+                Self::Conv3x3GroupedSlide,
+            ],
             Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => {
                 &[Self::Conv1x1Joined, Self::Conv1x1JoinedStaged, Self::Conv1x1JoinedSubgroup]
             }
@@ -170,6 +180,7 @@ impl Family {
             | Self::Conv1x1JoinedSubgroup => Method::Subgroup,
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
+            Self::Conv3x3GroupedSlide => Method::Slide,
             Self::BatchNormRelu
             | Self::ResidualAdd
             | Self::MaxPool
@@ -215,6 +226,7 @@ impl Family {
     #[must_use]
     pub const fn accesses(self) -> &'static [Access] {
         match self.method() {
+            Method::Slide => &[Access::Texture],
             Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
             Method::Elementwise if self.is_transform() => &[Access::Vectors, Access::Texture],
             _ => &[Access::Vectors],
@@ -238,6 +250,7 @@ impl Family {
             Self::Conv3x3Grouped => "conv3x3_grouped",
             Self::Conv3x3GroupedStaged => "conv3x3_grouped_staged",
             Self::Conv3x3GroupedWindow => "conv3x3_grouped_window",
+            Self::Conv3x3GroupedSlide => "conv3x3_grouped_slide",
             Self::Conv1x1Joined => "conv1x1_joined",
             Self::Conv1x1JoinedStaged => "conv1x1_joined_staged",
             Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",

@@ -38,6 +38,10 @@ pub use winograd::Winograd;
 /// Quads of K in one stage of a staged kernel: 16 channels.
 const STAGE_QUADS: u32 = 4;
 
+/// Output lines that an invocation of a sliding kernel goes down: the more, the less it loads and computes twice at the ends; the
+/// fewer, the more invocations there are. A half or all of ResNet's larger maps.
+pub(crate) const SLIDE_LINES: u32 = 28;
+
 /// What a kernel needs to know of a step: the operation, and the shapes and layouts of what it reads and writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -156,6 +160,7 @@ impl Kernel {
             ("BORDER", 3 - self.window_stride()),
             ("WINDOW", self.window()),
             ("WINDOW_MOVES", self.window() - 1),
+            ("LINES", SLIDE_LINES),
             // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
             ("DEPTH", STAGE_QUADS),
             ("BATCHED", self.family.is_winograd().into()),
@@ -310,6 +315,7 @@ impl Kernel {
         let (images, strips) = (output.n as u64, tiles(output.w, rows));
         match self.family.method() {
             Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(slices)),
+            Method::Slide => (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices)),
             Method::StagedGroups => images * tiles(output.h, slices) * strips,
             _ if self.winograd.is_some() => tiles(self.products(problem).1, slices * rows),
             _ => tiles(output.pixels(), slices * rows),

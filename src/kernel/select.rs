@@ -1,6 +1,6 @@
 //! Which kernel to take, without measuring.
 
-use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, Tile, compile_time};
+use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
 ///
@@ -77,6 +77,9 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
         (DeviceKind::Software, Method::Subgroup, Access::Vectors) => {
             "software: rows by broadcast; the tile with the fewest loads, tails counted"
         }
+        (DeviceKind::Software, Method::Slide, _) => {
+            "software: a pixel loaded once for nine taps, weights once, tails counted"
+        }
         (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
         _ if kernel.is_split() => "hardware: too small to fill the device, so K is cut into slices",
@@ -104,7 +107,13 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
     let columns = u64::from(lanes * cols);
     let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
     let (products, _) = kernel.products(problem);
-    ((products as u64 * kernel.row_tiles(problem) * u64::from(slices * rows)) as f64, (column_tiles * columns) as f64)
+    let lines = match kernel.family.method() {
+        // All of a part of the image, and two lines at its ends.
+        Method::Slide => (problem.output.0.h as u64).min(u64::from(SLIDE_LINES)) + 2,
+        _ => 1,
+    };
+    let rows = products as u64 * kernel.row_tiles(problem) * u64::from(slices * rows) * lines;
+    (rows as f64, (column_tiles * columns) as f64)
 }
 
 /// How many times longer the kernel takes for want of invocations; 1 where there are enough.
@@ -203,6 +212,8 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
         Method::Staged => memory * r / lanes + weights * 4.0 * c / slices + on_chip * (r + 4.0 * c),
         // A window serves three taps.
         Method::Window => memory * f64::from(kernel.window()) / 3.0 + weights * 4.0 * c,
+        // One that slides down serves nine, and its weights a whole strip.
+        Method::Slide => memory * f64::from(kernel.window()) / 9.0,
         Method::StagedGroups => on_chip * f64::from(kernel.window()) / 3.0 + weights * 4.0 * c,
     }
 }

@@ -7,7 +7,7 @@
 //! first.
 
 use super::case::{Case, layouts};
-use crate::kernel::{Family, Kernel, Tile, Winograd};
+use crate::kernel::{Family, Kernel, Method, SLIDE_LINES, Tile, Winograd};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
 use crate::tensor::{ChannelLayout, Shape};
 
@@ -118,6 +118,7 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
             sizes_winograd(rows, channels, outputs)
         }
         Kind::Conv3x3 => sizes_3x3(rows, channels),
+        Kind::Grouped if kernel.family.method() == Method::Slide => sizes_slide(rows, SLIDE_LINES as usize, channels),
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Stem => sizes_stem(rows, channels),
         Kind::Norm | Kind::Add | Kind::MaxPool => sizes_elementwise(lanes as usize),
@@ -328,6 +329,19 @@ fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Size> {
         Size::new("groups of a vec4", [1, 2, rows + 1], [4, 4]).groups(32),
         Size::new("groups of eight", [1, 3, (rows - 1).max(1)], [8, 8]).groups(16),
         Size::new("whole tiles", [1, rows, 2], [8, channels]).groups(2),
+        Size::new("one pixel, one channel", [1, 1, 1], [1, 1]).groups(2),
+    ]
+}
+
+/// Groups whose input channels are one `vec4`; a tile is a strip of `rows` pixels of `lines` lines.
+fn sizes_slide(rows: usize, lines: usize, channels: usize) -> Vec<Size> {
+    vec![
+        Size::new("several strips and parts", [2, 2 * lines + 3, 2 * rows + 1], [3, 5]).groups(channels / 8 + 1),
+        Size { max_workgroups: Some(3), ..Size::new("grid in three dimensions", [5, 2, rows], [4, 3]) }.groups(2),
+        Size::new("groups of a vec4", [1, 2, rows + 1], [4, 4]).groups(32),
+        Size::new("groups of one channel", [1, 3, 5], [1, 1]).groups(32),
+        Size::new("one less than the tile", [1, lines - 1, (rows - 1).max(1)], [2, channels - 1]).groups(2),
+        Size::new("whole tiles", [1, lines, 2 * rows], [4, channels]).groups(2),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]).groups(2),
     ]
 }

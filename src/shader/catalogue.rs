@@ -25,6 +25,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "conv1x1_subgroup",
     "conv3x3",
     "conv3x3_grouped_staged",
+    "conv3x3_grouped_slide",
     "conv3x3_grouped_window",
     "conv3x3_staged",
     "conv3x3_subgroup",
