@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
 use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
+use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
@@ -43,6 +44,21 @@ fn app_device() -> Result<(wgpu::Device, wgpu::Queue, Arc<AtomicUsize>), Box<dyn
 
 fn buffer(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
     device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+}
+
+/// Kernels are compiled by other threads than the one that loads.
+#[test]
+fn a_kernel_that_does_not_compile_is_an_error_of_loading() -> Outcome {
+    let golden = golden("s2_odd_downsample")?;
+    for target in targets() {
+        let broken = target.gpu.with_patches(&[Patch::new("shared/mac", "fma(m[3]", "no_such_function(m[3]")])?;
+        let error = model(&broken, &golden).err().ok_or("loaded")?;
+        let Error::Gpu(GpuError::Shader { kernel, reason }) = &error else { return Err(error.into()) };
+        assert!(kernel.starts_with("conv") && reason.contains("no_such_function"), "{}: {error}", target.name);
+        // The device is none the worse for it.
+        assert!(matches(&golden, &model(&target.gpu, &golden)?.run(&golden.input)?), "{}", target.name);
+    }
+    Ok(())
 }
 
 #[test]

@@ -188,13 +188,18 @@ impl Gpu {
 
     /// The compiled kernel; compiled on first use, then kept.
     pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
-        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(&kernel) {
-            return Ok(pipeline.clone());
+        if let Some(pipeline) = self.compiled(kernel) {
+            return Ok(pipeline);
         }
+        // Without the lock, so that several threads can compile; should two compile the same kernel, the first one's is kept.
         let pipeline = Arc::new(Pipeline::compile(self, kernel, self.inner.runtime_checks, &self.inner.patches)?);
-        pipelines.insert(kernel, pipeline.clone());
-        Ok(pipeline)
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
+    }
+
+    /// The kernel, if it was compiled before.
+    pub(super) fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
     }
 }
 

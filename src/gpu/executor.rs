@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
-    CommandBuffer, CommandEncoder, ComputePass, Queue, TextureView,
+    CommandBuffer, CommandEncoder, ComputePass, Queue,
 };
 
 use super::Gpu;
-use super::memory::{Memory, Uploader};
+use super::memory::Memory;
 use super::pipeline::Pipeline;
 use super::readback::Readback;
+use super::upload::{Uploader, Weights, upload};
 use crate::error::{GpuError, Result, ShapeError};
-use crate::kernel::Binding;
+use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, HostTensor};
@@ -57,14 +58,6 @@ struct Launch {
     uniform_offset: u64,
     uniform_bytes: u64,
     weights: Weights,
-}
-
-/// The packed parameters of a step.
-#[derive(Debug)]
-enum Weights {
-    None,
-    Buffer(Buffer),
-    Texture(TextureView),
 }
 
 #[derive(Debug)]
@@ -134,41 +127,28 @@ impl Executor {
     fn build<'a>(
         gpu: &Gpu,
         recording: Recording,
-        mut params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
+        params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
         options: ExecutorOptions,
     ) -> Result<Self> {
-        let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
-        let (mut launches, mut uniforms) = (Vec::with_capacity(recording.dispatch_count()), Vec::new());
+        let kernels: Vec<Kernel> =
+            recording.steps().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.kernel).collect();
         let mut uploader = Uploader::new(gpu);
-        for recorded in recording.steps() {
-            let params = params(&recorded.step)?;
-            if !params.fit(&recorded.step.op) {
-                let reason = "parameters of another operation or size";
-                return Err(GpuError::Recording { step: recorded.step.to_string(), reason }.into());
-            }
-            let problem = recording.plan.problem(&recorded.step);
-            for dispatch in &recorded.dispatches {
-                let packed = dispatch.kernel.pack(&problem, &params);
-                let name = format!("{} weights", recorded.step);
-                let weights = match dispatch.kernel.weights_texture(&problem) {
-                    Some(size) => Weights::Texture(uploader.texture(&name, packed, size)?),
-                    None if packed.is_empty() => Weights::None,
-                    None => Weights::Buffer(uploader.buffer(&name, bytemuck::cast_slice(&packed))?),
-                };
-                uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
-                let uniform_offset = uniforms.len() as u64;
-                uniforms.extend_from_slice(&dispatch.params);
-                let pipeline = gpu.pipeline(dispatch.kernel)?;
-                launches.push(Launch {
-                    pipeline,
-                    workgroups: dispatch.workgroups,
-                    uniform_offset,
-                    uniform_bytes: dispatch.params.len() as u64,
-                    weights,
-                });
-            }
-        }
+        let weights = gpu.compile_beside(&kernels, || upload(&recording, &mut uploader, params))?;
         let weight_bytes = uploader.uploaded();
+        let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let (mut launches, mut uniforms) = (Vec::with_capacity(kernels.len()), Vec::new());
+        for (dispatch, weights) in recording.steps().flat_map(|step| &step.dispatches).zip(weights) {
+            uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
+            let uniform_offset = uniforms.len() as u64;
+            uniforms.extend_from_slice(&dispatch.params);
+            launches.push(Launch {
+                pipeline: gpu.pipeline(dispatch.kernel)?,
+                workgroups: dispatch.workgroups,
+                uniform_offset,
+                uniform_bytes: dispatch.params.len() as u64,
+                weights,
+            });
+        }
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let slot = |(index, slot): (usize, &crate::plan::Slot)| {

@@ -77,56 +77,6 @@ impl Memory {
     }
 }
 
-/// Uploads weights, and waits whenever wgpu's own copies of what is under way have grown to some size: it frees them only when
-/// they have arrived.
-pub(super) struct Uploader<'a> {
-    gpu: &'a Gpu,
-    under_way: u64,
-    uploaded: u64,
-}
-
-/// Bytes under way that an [`Uploader`] waits for.
-const MOST_UNDER_WAY: u64 = 16 << 20;
-
-impl<'a> Uploader<'a> {
-    pub fn new(gpu: &'a Gpu) -> Self {
-        Self { gpu, under_way: 0, uploaded: 0 }
-    }
-
-    /// As [`Gpu::buffer_with`], for a storage buffer.
-    pub fn buffer(&mut self, what: &str, contents: &[u8]) -> Result<Buffer, GpuError> {
-        let buffer = self.gpu.buffer_with(what, contents, BufferUsages::STORAGE)?;
-        self.count(buffer.size())?;
-        Ok(buffer)
-    }
-
-    /// As [`Gpu::texture_with`].
-    pub fn texture(&mut self, what: &str, values: Vec<f32>, size: [u32; 2]) -> Result<TextureView, GpuError> {
-        let view = self.gpu.texture_with(what, values, size)?;
-        self.count(u64::from(size[0]) * u64::from(size[1]) * 16)?;
-        Ok(view)
-    }
-
-    fn count(&mut self, bytes: u64) -> Result<(), GpuError> {
-        self.uploaded += bytes;
-        self.under_way += bytes;
-        if self.under_way >= MOST_UNDER_WAY { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), GpuError> {
-        let inner = &self.gpu.inner;
-        inner.monitor.guarded(&inner.device, "uploading", || inner.queue.submit([]))?;
-        inner.monitor.wait(&inner.device)?;
-        self.under_way = 0;
-        Ok(())
-    }
-
-    /// Bytes uploaded so far.
-    pub fn uploaded(&self) -> u64 {
-        self.uploaded
-    }
-}
-
 /// The texels of textures: four f32, the `rgba32float` of the shaders.
 pub(super) const TEXELS: TextureFormat = TextureFormat::Rgba32Float;
 

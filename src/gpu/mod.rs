@@ -2,6 +2,7 @@
 
 mod adapter;
 mod ceilings;
+mod compile;
 mod device;
 mod executor;
 mod guard;
@@ -11,6 +12,7 @@ mod pipeline;
 mod preprocess;
 mod readback;
 mod timestamps;
+mod upload;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};

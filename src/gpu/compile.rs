@@ -1,0 +1,53 @@
+//! Compiling the kernels of a recording on several threads, while another one uploads its weights.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::Gpu;
+use crate::error::{GpuError, Result};
+use crate::kernel::Kernel;
+
+impl Gpu {
+    /// Does `meanwhile` on this thread while others compile the kernels, each once; no more threads than kernels or cores. Where a
+    /// system has no threads, the kernels are compiled when [`Gpu::pipeline`] asks for them.
+    ///
+    /// # Errors
+    /// What `meanwhile` returns, else the first error of a compilation. Either ends the other soon.
+    pub(super) fn compile_beside<T>(&self, kernels: &[Kernel], meanwhile: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut missing: Vec<Kernel> = Vec::new();
+        for &kernel in kernels {
+            if !missing.contains(&kernel) && self.compiled(kernel).is_none() {
+                missing.push(kernel);
+            }
+        }
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<GpuError>));
+        let stop = || next.store(missing.len(), Ordering::Relaxed);
+        let compile = || {
+            while let Some(&kernel) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.pipeline(kernel) {
+                    stop();
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
+        let done = thread::scope(|scope| {
+            for _ in 0..threads {
+                if thread::Builder::new().name("compile".to_owned()).spawn_scoped(scope, compile).is_err() {
+                    break;
+                }
+            }
+            let done = meanwhile();
+            if done.is_err() {
+                stop();
+            }
+            done
+        })?;
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(done),
+            Some(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The packed parameters of a recording's steps on their way to the device.
+
+use std::borrow::Cow;
+
+use wgpu::{Buffer, BufferUsages, TextureView};
+
+use super::Gpu;
+use crate::error::{GpuError, Result};
+use crate::op::StepParams;
+use crate::plan::{Dispatch, Recording, Step};
+
+/// The packed parameters that a dispatch reads.
+#[derive(Debug)]
+pub(super) enum Weights {
+    None,
+    Buffer(Buffer),
+    Texture(TextureView),
+}
+
+/// Packs and uploads what each dispatch reads of its step's parameters.
+pub(super) fn upload<'a>(
+    recording: &Recording,
+    uploader: &mut Uploader<'_>,
+    mut params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
+) -> Result<Vec<Weights>> {
+    let mut all = Vec::with_capacity(recording.dispatch_count());
+    for recorded in recording.steps() {
+        let params = params(&recorded.step)?;
+        if !params.fit(&recorded.step.op) {
+            let reason = "parameters of another operation or size";
+            return Err(GpuError::Recording { step: recorded.step.to_string(), reason }.into());
+        }
+        let problem = recording.plan.problem(&recorded.step);
+        for Dispatch { kernel, .. } in &recorded.dispatches {
+            let packed = kernel.pack(&problem, &params);
+            let name = format!("{} weights", recorded.step);
+            all.push(match kernel.weights_texture(&problem) {
+                Some(size) => Weights::Texture(uploader.texture(&name, packed, size)?),
+                None if packed.is_empty() => Weights::None,
+                None => Weights::Buffer(uploader.buffer(&name, bytemuck::cast_slice(&packed))?),
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Uploads weights, and waits whenever wgpu's own copies of what is under way have grown to some size: it frees them only when
+/// they have arrived.
+pub(super) struct Uploader<'a> {
+    gpu: &'a Gpu,
+    under_way: u64,
+    uploaded: u64,
+}
+
+/// Bytes under way that an [`Uploader`] waits for.
+const MOST_UNDER_WAY: u64 = 16 << 20;
+
+impl<'a> Uploader<'a> {
+    pub fn new(gpu: &'a Gpu) -> Self {
+        Self { gpu, under_way: 0, uploaded: 0 }
+    }
+
+    /// As [`Gpu::buffer_with`], for a storage buffer.
+    pub fn buffer(&mut self, what: &str, contents: &[u8]) -> Result<Buffer, GpuError> {
+        let buffer = self.gpu.buffer_with(what, contents, BufferUsages::STORAGE)?;
+        self.count(buffer.size())?;
+        Ok(buffer)
+    }
+
+    /// As [`Gpu::texture_with`].
+    pub fn texture(&mut self, what: &str, values: Vec<f32>, size: [u32; 2]) -> Result<TextureView, GpuError> {
+        let view = self.gpu.texture_with(what, values, size)?;
+        self.count(u64::from(size[0]) * u64::from(size[1]) * 16)?;
+        Ok(view)
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), GpuError> {
+        self.uploaded += bytes;
+        self.under_way += bytes;
+        if self.under_way >= MOST_UNDER_WAY { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), GpuError> {
+        let inner = &self.gpu.inner;
+        inner.monitor.guarded(&inner.device, "uploading", || inner.queue.submit([]))?;
+        inner.monitor.wait(&inner.device)?;
+        self.under_way = 0;
+        Ok(())
+    }
+
+    /// Bytes uploaded so far.
+    pub fn uploaded(&self) -> u64 {
+        self.uploaded
+    }
+}
