@@ -61,6 +61,53 @@ fn a_kernel_that_does_not_compile_is_an_error_of_loading() -> Outcome {
     Ok(())
 }
 
+/// Whatever is in the file, models load and compute the same; afterwards it is whole.
+#[test]
+fn pipelines_are_kept_in_a_file_where_a_device_can() -> Outcome {
+    let golden = golden("s2_odd_downsample")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("not yet there").join("pipelines.bin");
+    let (mut written, mut expected) = (Vec::new(), None);
+    for contents in ["nothing", "what was kept", "half of it", "rubbish", "a folder"] {
+        match contents {
+            "half of it" => std::fs::write(&file, &written[..written.len() / 2])?,
+            "rubbish" => std::fs::write(&file, "rubbish")?,
+            "a folder" => {
+                std::fs::remove_file(&file)?;
+                std::fs::create_dir(&file)?;
+            }
+            _ => {}
+        }
+        let gpu = Gpu::new()?;
+        let can = gpu.device().features().contains(wgpu::Features::PIPELINE_CACHE);
+        assert_eq!(gpu.keep_pipelines(&file)?, can, "{contents}");
+        assert!(!gpu.keep_pipelines(&file)?, "{contents}: a second file");
+        let output = model(&gpu, &golden)?.run(&golden.input)?;
+        assert!(matches(&golden, &output), "{contents}");
+        assert_eq!(*expected.get_or_insert_with(|| output.clone()), output, "{contents}");
+        if !can {
+            assert!(!file.exists());
+            return Ok(());
+        }
+        if contents != "a folder" {
+            written = std::fs::read(&file)?;
+            assert!(written.starts_with(b"bottleneck pipelines"), "{contents}");
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(file.parent().ok_or("no folder")?)?.collect::<Result<_, _>>()?;
+    assert_eq!(left.len(), 1, "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn devices_without_a_cache_of_pipelines_say_so() -> Outcome {
+    let gpu = Gpu::with_options(&GpuOptions { limits: LimitsChoice::Core, ..Default::default() })?;
+    let folder = tempfile::tempdir()?;
+    assert!(!gpu.keep_pipelines(&folder.path().join("pipelines.bin"))?);
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
+    Ok(())
+}
+
 #[test]
 fn an_app_keeps_its_device_and_its_handler() -> Outcome {
     let (device, queue, errors) = app_device()?;

@@ -77,6 +77,16 @@ impl AdapterArgs {
         let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
         Ok(Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?)
     }
+
+    /// The same for commands that run what was run before: compiled kernels are kept in the user's cache directory, where the
+    /// device can.
+    pub fn gpu_with_kept_pipelines(&self) -> Result<Gpu, CliError> {
+        let gpu = self.gpu()?;
+        if let Some(file) = gpu.default_pipelines_path() {
+            gpu.keep_pipelines(&file)?;
+        }
+        Ok(gpu)
+    }
 }
 
 /// `bottleneck` without a command.

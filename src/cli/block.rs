@@ -16,7 +16,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     // What is wrong with the files is said before, and whether or not, there is a GPU.
     network::plan_block(block.spec(), input.shape(), args.spec.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
-    let gpu = args.spec.engine.adapter.gpu()?;
+    let gpu = args.spec.engine.adapter.gpu_with_kept_pipelines()?;
     let options = args.spec.engine.load_options(Some(&gpu), Some(1))?;
     let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
     let out = model.run(&input)?;

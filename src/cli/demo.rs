@@ -28,7 +28,7 @@ const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
 
 /// Runs the demonstration.
 pub fn run(args: &DemoArgs) -> Result<(), CliError> {
-    let gpu = args.adapter.gpu()?;
+    let gpu = args.adapter.gpu_with_kept_pipelines()?;
     let kernels = Forced::new(&gpu, args.kernel.as_deref());
     adapter(&gpu)?;
     let mut wrong = pytorch(&kernels)?;

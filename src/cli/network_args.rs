@@ -207,7 +207,7 @@ impl PictureArgs {
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
         network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.weights))?;
-        let gpu = self.network.engine.adapter.gpu()?;
+        let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
         let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
         let backbone = Backbone::load(&gpu, weights, &preprocess, batch, &options)?;

@@ -20,7 +20,7 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     // What is wrong with the files is said before, and whether or not, there is a GPU.
     network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
-    let gpu = args.network.engine.adapter.gpu()?;
+    let gpu = args.network.engine.adapter.gpu_with_kept_pipelines()?;
     let runs = u32::try_from(input.shape().n.div_ceil(shape.n.max(1))).ok();
     let options = args.network.engine.load_options(Some(&gpu), runs)?;
     let mut network = Network::load(&gpu, &weights, shape, &options)?;

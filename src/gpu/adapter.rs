@@ -144,7 +144,7 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
         ..Limits::downlevel_defaults().or_worse_values_from(&own)
     };
     let timestamps = Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES;
-    let mut useful = Features::SUBGROUP | Features::SHADER_F16 | timestamps;
+    let mut useful = Features::SUBGROUP | Features::SHADER_F16 | Features::PIPELINE_CACHE | timestamps;
     // Words of 64 bits are for software drivers.
     useful.set(Features::SHADER_INT64, is_software(&adapter.get_info()));
     (adapter.features() & useful, limits)

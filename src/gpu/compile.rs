@@ -46,7 +46,12 @@ impl Gpu {
             done
         })?;
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(done),
+            None => {
+                if !missing.is_empty() {
+                    self.save_pipelines();
+                }
+                Ok(done)
+            }
             Some(error) => Err(error.into()),
         }
     }

@@ -1,11 +1,12 @@
 //! A device and what belongs to it for its whole life: the monitor and the compiled pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wgpu::{AdapterInfo, Device, DeviceDescriptor, Features, Limits, Queue};
 
 use super::adapter::{self, AdapterChoice};
+use super::kept_pipelines::KeptPipelines;
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
 use crate::error::{GpuError, Result};
@@ -51,6 +52,8 @@ pub(super) struct Inner {
     /// Faults that its kernels are compiled with; none but in a self test of the self test.
     patches: Vec<Patch>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    /// The file that they are kept in, once there is one.
+    pub kept_pipelines: OnceLock<KeptPipelines>,
 }
 
 impl Gpu {
@@ -115,10 +118,19 @@ impl Gpu {
 
     fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {
         let capabilities = capabilities(&device.limits(), device.features(), &info);
-        let pipelines = Mutex::default();
-        let patches = Vec::new();
+        let (patches, pipelines, kept_pipelines) = (Vec::new(), Mutex::default(), OnceLock::new());
         Self {
-            inner: Arc::new(Inner { device, queue, monitor, info, capabilities, runtime_checks, patches, pipelines }),
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                monitor,
+                info,
+                capabilities,
+                runtime_checks,
+                patches,
+                pipelines,
+                kept_pipelines,
+            }),
         }
     }
 
@@ -131,8 +143,18 @@ impl Gpu {
         patches.iter().try_for_each(Patch::check).map_err(GpuError::from)?;
         let Inner { device, queue, monitor, info, capabilities, .. } = &*self.inner;
         let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
-        let (capabilities, patches, pipelines) = (*capabilities, patches.to_vec(), Mutex::default());
-        let inner = Inner { device, queue, monitor, info, capabilities, runtime_checks: true, patches, pipelines };
+        let inner = Inner {
+            device,
+            queue,
+            monitor,
+            info,
+            capabilities: *capabilities,
+            runtime_checks: true,
+            patches: patches.to_vec(),
+            pipelines: Mutex::default(),
+            // Nobody is to run a faulty kernel by accident.
+            kept_pipelines: OnceLock::new(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

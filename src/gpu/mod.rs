@@ -6,6 +6,7 @@ mod compile;
 mod device;
 mod executor;
 mod guard;
+mod kept_pipelines;
 mod memory;
 mod monitor;
 mod pipeline;
@@ -13,6 +14,7 @@ mod preprocess;
 mod readback;
 mod timestamps;
 mod upload;
+pub(crate) mod user_cache;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};

@@ -68,7 +68,7 @@ impl Pipeline {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: inner.kept_pipelines.get().map(|kept| &kept.cache),
             });
             Self { pipeline, layout }
         })
