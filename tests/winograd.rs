@@ -263,3 +263,27 @@ fn memory_tells_of_transformed_weights() -> Outcome {
     }
     Ok(())
 }
+
+/// F(2x2) has 16 products for 36 multiplications, F(4x4) 36 for 144; other kernels carry out what the convolution says.
+#[test]
+fn fewer_operations_are_executed_than_counted() -> Outcome {
+    let plan =
+        network::plan_block(&Bottleneck::torchvision(256, 64).build()?, Shape::new(1, 256, 56, 56)?, PlanKind::Fused)?;
+    let software = Capabilities { kind: DeviceKind::Software, ..Capabilities::CORE };
+    let mut seen = std::collections::BTreeSet::new();
+    for step in &plan.steps {
+        let (problem, flops) = (plan.problem(step), plan.step_flops(step));
+        for kernel in candidates(&problem, &software) {
+            let share = match kernel.winograd {
+                None => 1.0,
+                Some(Winograd::F2x2) => 16.0 / 36.0,
+                Some(Winograd::F4x4) => 36.0 / 144.0,
+            };
+            let executed = kernel.executed_flops(&problem) as f64;
+            assert!((executed - flops as f64 * share).abs() < 1.0, "{}: {executed} of {flops}", kernel.name());
+            seen.insert(kernel.winograd.map(|winograd| winograd.name()));
+        }
+    }
+    assert_eq!(seen.len(), 3);
+    Ok(())
+}

@@ -122,6 +122,21 @@ impl Kernel {
         ((values - values / winograd.positions() * 9) * Element::F32.bytes()) as u64
     }
 
+    /// Floating-point operations of the sums of a convolution as the kernel carries them out, tiles that end outside of the output
+    /// not counted: of Winograd's, the products, which are fewer than [`Op::flops`] says; the transforms are additions for the
+    /// most part and not counted either.
+    #[must_use]
+    pub fn executed_flops(&self, problem: &Problem) -> u64 {
+        let (output, _) = problem.output;
+        match (self.winograd, problem.op) {
+            (Some(winograd), Op::Conv { conv, .. }) => {
+                let outputs = winograd.outputs() * winograd.outputs();
+                problem.op.flops(output) * winograd.positions() as u64 / (conv.taps() * outputs) as u64
+            }
+            (_, op) => op.flops(output),
+        }
+    }
+
     /// The WGSL of the specialisation.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use super::{Placement, Plan, Scratch, Slot, Step};
 use crate::error::Result;
 use crate::kernel::{Capabilities, Kernel, Problem};
+use crate::op::Op;
 use crate::tensor::{Element, Tolerance};
 
 /// One kernel launch.
@@ -102,6 +103,15 @@ impl Recording {
     #[must_use]
     pub fn extra_weight_bytes(&self) -> u64 {
         self.steps().map(|step| step.kernel.extra_weight_bytes(&self.plan.problem(&step.step))).sum()
+    }
+
+    /// Floating-point operations of the convolutions as the picked kernels carry them out
+    /// ([`Kernel::executed_flops`](crate::kernel::Kernel::executed_flops)): fewer than [`Plan::conv_flops`] where Winograd's are
+    /// among them.
+    #[must_use]
+    pub fn executed_flops(&self) -> u64 {
+        let conv = |step: &&RecordedStep| matches!(step.step.op, Op::Conv { .. } | Op::JoinedConv { .. });
+        self.steps().filter(conv).map(|step| step.kernel.executed_flops(&self.plan.problem(&step.step))).sum()
     }
 
     /// Kernel launches in all.

@@ -112,6 +112,9 @@ pub struct WorkloadReport {
     pub input: [usize; 4],
     /// Floating-point operations of its convolutions, two per multiply-add.
     pub flops: u64,
+    /// The same as the picked kernels carry them out: fewer where Winograd's are among them. Zero in files from before it was counted.
+    #[serde(default)]
+    pub executed_flops: u64,
     /// The least memory traffic of its steps: what they use read once, what they make written once.
     pub bytes: u64,
     /// Operations per byte.
@@ -124,9 +127,12 @@ pub struct WorkloadReport {
     pub gpu_ms: Option<f64>,
     /// Operations a second by `gpu_ms`, or `device_ms` where that is none.
     pub gflops: f64,
+    /// Executed operations a second, likewise.
+    #[serde(default)]
+    pub executed_gflops: f64,
     /// The least traffic a second, likewise.
     pub gbps: f64,
-    /// The share of the device's multiply-add ceiling.
+    /// The share of the device's multiply-add ceiling, by the executed operations.
     pub share_of_fma: f64,
     /// The share of its copy ceiling.
     pub share_of_copy: f64,
@@ -157,7 +163,7 @@ impl WorkloadReport {
     pub fn new(workload: &Workload, checked: &Checked, times: &Times) -> Self {
         let recording = checked.executor().recording();
         let blocks = parts::blocks(recording, times);
-        let flops = recording.plan.conv_flops();
+        let (flops, executed_flops) = (recording.plan.conv_flops(), recording.executed_flops());
         let bytes = blocks.iter().map(|block| block.cost.bytes).sum();
         let ms = times.gpu.unwrap_or(times.device).p50_ms;
         let a_second = |amount: u64| amount as f64 / ms / 1e6;
@@ -166,12 +172,14 @@ impl WorkloadReport {
             what: workload.what.clone(),
             input: workload.input.dims(),
             flops,
+            executed_flops,
             bytes,
             intensity: flops as f64 / bytes as f64,
             median_ms: times.host.p50_ms,
             device_ms: times.device.p50_ms,
             gpu_ms: times.gpu.map(|gpu| gpu.p50_ms),
             gflops: a_second(flops),
+            executed_gflops: a_second(executed_flops),
             gbps: a_second(bytes),
             share_of_fma: 0.0,
             share_of_copy: 0.0,
@@ -192,7 +200,7 @@ impl WorkloadReport {
     pub fn against(&mut self, ceilings: &Ceilings) {
         self.blocks.iter_mut().for_each(|block| block.against(ceilings));
         let roof: f64 = self.blocks.iter().map(|block| block.cost.roof_ms).sum();
-        self.share_of_fma = self.gflops / ceilings.fma_gflops;
+        self.share_of_fma = self.executed_gflops / ceilings.fma_gflops;
         self.share_of_copy = self.gbps / ceilings.copy_gbps;
         self.share_of_roof = roof / self.gpu.unwrap_or(self.device).p50_ms;
     }

@@ -16,8 +16,8 @@ pub fn json(reports: &Reports) -> Result<String, CliError> {
 pub fn tables(reports: &[Report], steps: bool) -> String {
     let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
     text += &format!("\n{}\n{}", times(reports), shares(reports));
-    text += "  (GFLOP: convolutions only, two operations per multiply-add; MB: the least memory traffic. host: from host array to\n  \
-        host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time\n  \
+    text += "  (GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
+        where Winograd's are among them; of FMA: its share; MB: the least memory traffic. host: from host array to host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time\n  \
         at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
     if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
         text += "  (~: the medians had not come to rest when the time was up: a busy machine, or little time)\n";
@@ -105,6 +105,7 @@ fn shares(reports: &[Report]) -> String {
         ">MB",
         ">FLOP/byte",
         ">GFLOP/s",
+        ">executed",
         ">GB/s",
         ">of FMA",
         ">of copy",
@@ -120,6 +121,7 @@ fn shares(reports: &[Report]) -> String {
             format!("{:.2}", workload.bytes as f64 / 1e6).into(),
             format!("{:.1}", workload.intensity).into(),
             format!("{:.1}", workload.gflops).into(),
+            format!("{:.1}", workload.executed_gflops).into(),
             format!("{:.1}", workload.gbps).into(),
             percent(workload.share_of_fma).into(),
             percent(workload.share_of_copy).into(),
@@ -162,8 +164,8 @@ fn parts(number: &str, workload: &WorkloadReport) -> String {
 pub fn csv(reports: &[Report]) -> Result<String, CliError> {
     let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let columns = "workload,what,n,c,h,w,flops,bytes,intensity,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
-        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,gbps,share_of_fma,share_of_copy,share_of_roof,rounds,steady,\
+    let columns = "workload,what,n,c,h,w,flops,executed_flops,bytes,intensity,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
+        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,executed_gflops,gbps,share_of_fma,share_of_copy,share_of_roof,rounds,steady,\
         largest_error,device,backend,driver";
     writer.write_record(columns.split(',')).map_err(failed)?;
     for report in reports {
@@ -180,13 +182,13 @@ fn record(on: &DeviceReport, workload: &WorkloadReport) -> Vec<String> {
     let WorkloadReport { host, device, gpu, .. } = workload;
     let mut record = vec![workload.name.clone(), workload.what.clone()];
     record.extend(workload.input.map(|size| size.to_string()));
-    record.extend([workload.flops, workload.bytes].map(|count| count.to_string()));
+    record.extend([workload.flops, workload.executed_flops, workload.bytes].map(|count| count.to_string()));
     record.push(workload.intensity.to_string());
     for times in [Some(*host), Some(*device), *gpu] {
         let ms = |of: fn(Quantiles) -> f64| times.map_or(String::new(), |times| of(times).to_string());
         record.extend([ms(|times| times.p10_ms), ms(|times| times.p50_ms), ms(|times| times.p90_ms)]);
     }
-    record.extend([workload.gflops, workload.gbps].map(|speed| speed.to_string()));
+    record.extend([workload.gflops, workload.executed_gflops, workload.gbps].map(|speed| speed.to_string()));
     let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof];
     record.extend(shares.map(|share| share.to_string()));
     record.extend([workload.rounds.to_string(), workload.steady.to_string(), workload.largest_error.to_string()]);

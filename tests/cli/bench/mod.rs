@@ -45,7 +45,17 @@ fn json_has_every_number() -> Outcome {
         assert_eq!((&workload["name"], &workload["input"]), (&json!(name), &json!([batch, 16, 6, 5])));
         // Three convolutions: 16 to 4, 4 to 4 by 3x3, 4 to 16, on 30 pixels.
         assert_eq!(workload["flops"], 2 * 30 * batch * (16 * 4 + 9 * 4 * 4 + 4 * 16));
-        for number in ["bytes", "intensity", "median_ms", "device_ms", "gflops", "gbps", "share_of_roof"] {
+        for number in [
+            "bytes",
+            "intensity",
+            "median_ms",
+            "device_ms",
+            "gflops",
+            "executed_flops",
+            "executed_gflops",
+            "gbps",
+            "share_of_roof",
+        ] {
             assert!(positive(&workload[number]), "{number}: {workload:#}");
         }
         let block = &workload["blocks"][0];
