@@ -89,7 +89,7 @@ fn tables_and_csv_are_printed() -> Outcome {
     let output = bench(&[&SMALL[..], &["--csv"]].concat())?;
     let said = text(&output.stdout);
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines.len() == 2 && lines[0].starts_with("workload,what,n,c,h,w,flops,bytes,"), "{said}");
+    assert!(lines.len() == 2 && lines[0].starts_with("workload,what,n,c,h,w,flops,executed_flops,bytes,"), "{said}");
     assert!(lines[1].starts_with("block,\"Bottleneck 16 -> 16, width 4\",1,16,6,5,"), "{said}");
     Ok(())
 }
