@@ -1,11 +1,13 @@
 //! The public face: blocks and weights in, numbers or command buffers out.
 
 mod backbone;
+mod cut;
 mod network;
 
 use wgpu::Buffer;
 
-use crate::error::Result;
+use self::cut::{Cut, record_parts};
+use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
 use crate::kernel::Capabilities;
 use crate::network::{Bottleneck, plan_chain};
@@ -45,7 +47,24 @@ pub fn record(
     plan::schedule(plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels, options.budget)
 }
 
+/// [`record`] of an input that may be too large for the device: what [`Model`] runs, and how many times it does.
+///
+/// # Errors
+/// As [`record`], where no part of the input fits either.
+pub fn record_in_parts(
+    blocks: &[Bottleneck],
+    input: Shape,
+    capabilities: &Capabilities,
+    options: &LoadOptions,
+) -> Result<(Recording, usize)> {
+    let (recording, cut) = record_parts(blocks, input, |part| record(blocks, part, capabilities, options))?;
+    Ok((recording, cut.map_or(1, |cut| cut.runs())))
+}
+
 /// A chain of blocks on a device, for one input shape.
+///
+/// An input with a tensor that is too large for the device's bindings (128 MiB on some) is run in parts: images of the batch, or bands
+/// of an image's lines that overlap by what the 3x3 convolutions see beyond them. [`Model::runs`] says how many.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
@@ -62,6 +81,8 @@ pub fn record(
 pub struct Model {
     executor: Executor,
     params: Vec<StepParams>,
+    /// The recording of the whole input, which no device runs, where it is cut.
+    cut: Option<Box<(Cut, Recording)>>,
 }
 
 impl Model {
@@ -71,27 +92,43 @@ impl Model {
     /// As [`record`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
     pub fn load(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
-        let mut recording = record(&specs, input, gpu.capabilities(), options)?;
+        let capabilities = gpu.capabilities();
+        let (mut recording, cut) = record_parts(&specs, input, |part| record(&specs, part, capabilities, options))?;
+        // As a device would that binds anything.
+        let boundless = Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
+        let whole = |cut| Ok::<_, Error>(Box::new((cut, record(&specs, input, &boundless, options)?)));
+        let cut = cut.map(whole).transpose()?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
         let params = Block::params(blocks, &recording.plan)?;
         let executor = Executor::new(gpu, recording, &params, options.executor)?;
-        Ok(Self { executor, params })
+        Ok(Self { executor, params, cut })
     }
 
-    /// What is run: the plan, its kernels, its memory.
+    /// What is run: the plan, its kernels, its memory. Of one part, where the input is run in parts.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         self.executor.recording()
     }
 
-    /// Runs on host tensors (NCHW, f32): upload, one command buffer per block and one submit, download.
+    /// How many runs of the [recording](Self::recording) an input takes: one, unless it is too large for the device.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.cut.as_deref().map_or(1, |(cut, _)| cut.runs())
+    }
+
+    /// Runs on host tensors (NCHW, f32): upload, one command buffer per block and one submit, download; for each part.
     ///
     /// # Errors
     /// See [`Executor::run`].
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        self.executor.run(input)
+        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run(input) };
+        let mut values = vec![0.0; cut.output().len()];
+        for run in 0..cut.runs() {
+            cut.put(run, &self.executor.run(&cut.part(run, input)?)?, &mut values);
+        }
+        Ok(HostTensor::new(cut.output(), values)?)
     }
 
     /// [`Model::run`] for async callers.
@@ -99,18 +136,27 @@ impl Model {
     /// # Errors
     /// See [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        self.executor.run_async(input).await
+        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_async(input).await };
+        let mut values = vec![0.0; cut.output().len()];
+        for run in 0..cut.runs() {
+            cut.put(run, &self.executor.run_async(&cut.part(run, input)?).await?, &mut values);
+        }
+        Ok(HostTensor::new(cut.output(), values)?)
     }
 
     /// Binds buffers of the caller's: see [`Executor::bind`] for their layout, [`Bound`] for recording.
     ///
     /// # Errors
-    /// See [`Executor::bind`].
+    /// See [`Executor::bind`]; [`GpuError::Buffer`] where the input is run in parts.
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
+        if self.cut.is_some() {
+            let reason = format!("the model's is too large to bind, and run in {} parts", self.runs());
+            return Err(GpuError::Buffer { buffer: "input", reason }.into());
+        }
         self.executor.bind(input, output)
     }
 
-    /// The GPU side, for self tests and benchmarks.
+    /// The GPU side, for self tests and benchmarks. Runs one part, where the input is run in parts.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
@@ -127,7 +173,7 @@ impl Model {
     /// # Errors
     /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
     pub fn reference(&self, input: &HostTensor) -> Result<HostTensor> {
-        Ok(reference::run(self.recording(), &self.params, input)?)
+        Ok(reference::run(self.whole(), &self.params, input)?)
     }
 
     /// As [`Model::reference`], and whether f32 is exact for this input and these weights.
@@ -135,7 +181,12 @@ impl Model {
     /// # Errors
     /// As [`Model::reference`].
     pub fn reference_with_bound(&self, input: &HostTensor) -> Result<(HostTensor, ExactBound)> {
-        Ok(reference::run_with_bound(self.recording(), &self.params, input)?)
+        Ok(reference::run_with_bound(self.whole(), &self.params, input)?)
+    }
+
+    /// The recording of the whole input.
+    fn whole(&self) -> &Recording {
+        self.cut.as_deref().map_or(self.recording(), |(_, whole)| whole)
     }
 
     /// How far [`Model::run`] may be from [`Model::reference`]: see [`Recording::tolerance`].

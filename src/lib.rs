@@ -32,7 +32,7 @@ pub mod tensor;
 pub mod tune;
 pub mod weights;
 
-pub use engine::{Backbone, LoadOptions, Model, Network, record, record_network};
+pub use engine::{Backbone, LoadOptions, Model, Network, record, record_in_parts, record_network};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Outcome, goldens, most_candidates, targets};
+use common::{Outcome, goldens, is_wanted, most_candidates, targets};
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{LoadOptions, Model, kernel, network};
+use wgpu_bottleneck::{LoadOptions, Model, kernel, network, record};
 
 /// The largest error accepted, as a share of the largest value that PyTorch gives.
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
@@ -23,6 +23,9 @@ fn every_candidate_matches_pytorch() -> Outcome {
                 let steps = network::plan_block(&spec, golden.input.shape(), plan)?;
                 for candidate in 0..most_candidates(&steps, target.gpu.capabilities(), false) {
                     let options = LoadOptions { plan, kernels: KernelChoice::Nth(candidate), ..Default::default() };
+                    if !is_wanted(&record(&[spec], golden.input.shape(), target.gpu.capabilities(), &options)?) {
+                        continue;
+                    }
                     let mut model = Model::load(&target.gpu, &[golden.block()?], golden.input.shape(), &options)?;
                     model.executor_mut().poison()?;
                     let found = model.run(&golden.input)?;

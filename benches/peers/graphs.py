@@ -125,9 +125,10 @@ def write(workload, batch, folder):
     save_file({"input": x.contiguous()}, folder / "in.safetensors")
     np.save(folder / "input.npy", x.numpy())
     np.save(folder / "expected.npy", expected.numpy())
-    # ncnn knows no batches. Its weights stay f32, as everyone's here.
-    one = ",".join(map(str, (1, *x.shape[1:])))
-    command = [Path(sys.executable).parent / "pnnx", "graph.onnx", f"inputshape=[{one}]", "fp16=0"]
+    # ncnn knows no batches, and pnnx takes shapes from the graph: one of a single image. Weights stay f32, as everyone's here.
+    one = [1, *x.shape[1:]]
+    onnx.save(writer.model(output, one, [1, *expected.shape[1:]]), folder / "single.onnx")
+    command = [Path(sys.executable).parent / "pnnx", "single.onnx", f"inputshape=[{','.join(map(str, one))}]", "fp16=0"]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 # pnnx's names, for graphs.py.
-NCNN_PARAM, NCNN_WEIGHTS = "graph.ncnn.param", "graph.ncnn.bin"
+NCNN_PARAM, NCNN_WEIGHTS = "single.ncnn.param", "single.ncnn.bin"
 # compare.py compiles it, for onnxruntime-webgpu.
 LAYER = Path(__file__).resolve().parent / "layer"
 # Like the engines here: within f32's own error of a sum of some thousand products.

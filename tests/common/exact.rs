@@ -12,7 +12,7 @@ use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, St
 
 use super::dict::DictBuilder;
 use super::seeded::Seeded;
-use super::{Target, most_candidates};
+use super::{Target, is_wanted, most_candidates};
 
 pub type Check = Result<(), String>;
 
@@ -195,6 +195,9 @@ pub fn check_plan(
         let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities(), true));
         for choice in std::iter::once(KernelChoice::Ranked).chain(forced.map(KernelChoice::Nth)) {
             let recording = record(target, &choice)?;
+            if !is_wanted(&recording) {
+                continue;
+            }
             let kernels: Vec<String> =
                 recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
             check_recording(&target.gpu, recording, params, input, &expected)

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
 use wgpu_bottleneck::kernel::{self, Capabilities};
 use wgpu_bottleneck::op::Epilogue;
-use wgpu_bottleneck::plan::{Plan, Step};
+use wgpu_bottleneck::plan::{Plan, Recording, Step};
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, HostTensor, Norm, StateDict};
 
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -109,6 +109,18 @@ pub fn most_candidates(plan: &Plan, capabilities: &Capabilities, exact: bool) ->
         candidates.iter().filter(|kernel| !exact || kernel.winograd.is_none()).count()
     };
     plan.steps.iter().map(count).max().unwrap_or(0)
+}
+
+/// Whether a recording has a kernel that `BOTTLENECK_TEST_KERNELS` names: parts of names, with commas; unset: every one. Where it is set,
+/// each that has is printed, so that a name that fits nothing does not pass for a test.
+pub fn is_wanted(recording: &Recording) -> bool {
+    let Ok(wanted) = std::env::var("BOTTLENECK_TEST_KERNELS") else { return true };
+    let names: Vec<String> = recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
+    let found = names.iter().any(|name| wanted.split(',').any(|part| name.contains(part)));
+    if found {
+        println!("{}: {}", recording.plan.tensor(recording.plan.input).shape, names.join(", "));
+    }
+    found
 }
 
 /// A golden block: what PyTorch was given and what it answered.

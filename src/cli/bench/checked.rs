@@ -6,7 +6,7 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{
-    Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, ResNet, Shape, record,
+    Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, ResNet, Shape, record_in_parts,
     record_network,
 };
 
@@ -32,7 +32,11 @@ pub struct Checked {
     engine: Engine,
     /// Its input on the host.
     pub input: HostTensor,
-    /// Its input and output on the device.
+    /// Floating-point operations of its convolutions, two per multiply-add.
+    pub flops: u64,
+    /// How many runs of the executor it takes: one, unless the input is too large for the device.
+    pub runs: usize,
+    /// Input and output of one run on the device.
     pub buffers: Buffers,
     /// What it was held against.
     pub against: &'static str,
@@ -57,11 +61,14 @@ impl Checked {
                 (Engine::Network(network), "the reference at 64x64, the other plan")
             }
         };
-        let buffers = Buffers::new(engine.executor(), &input)?;
+        let plan = &engine.executor().recording().plan;
+        let (part, runs) = (seeded::input(plan.tensor(plan.input).shape, SEED), engine.runs(workload.input.n));
+        let buffers = Buffers::new(engine.executor(), &part)?;
         timing::run(gpu, &buffers.bind(engine.executor())?)?;
-        let (expected, found) = (engine.executor_mut().run(&input)?, buffers.download(engine.executor())?);
+        let (expected, found) = (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
         worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
-        Ok(Self { engine, input, buffers, against, largest_error: worst.error })
+        let flops = workload.conv_flops()?;
+        Ok(Self { engine, input, flops, runs, buffers, against, largest_error: worst.error })
     }
 
     /// What runs.
@@ -71,11 +78,22 @@ impl Checked {
 
     /// One inference from host array to host array.
     pub fn run(&mut self) -> Result<HostTensor, Error> {
-        self.engine.executor_mut().run(&self.input)
+        match &mut self.engine {
+            Engine::Block(model) => model.run(&self.input),
+            Engine::Network(network) if self.runs > 1 => network.logits(&self.input),
+            Engine::Network(network) => network.executor_mut().run(&self.input),
+        }
     }
 }
 
 impl Engine {
+    fn runs(&self, batch: usize) -> usize {
+        match self {
+            Self::Block(model) => model.runs(),
+            Self::Network(network) => batch.div_ceil(network.input_shape().n),
+        }
+    }
+
     fn executor(&self) -> &Executor {
         match self {
             Self::Block(model) => model.executor(),
@@ -191,7 +209,7 @@ pub fn plan(
 
 fn recorded(workload: &Workload, capabilities: &Capabilities, options: &LoadOptions) -> Result<Recording, Error> {
     match &workload.subject {
-        Subject::Block(spec) => record(&[*spec], workload.input, capabilities, options),
+        Subject::Block(spec) => Ok(record_in_parts(&[*spec], workload.input, capabilities, options)?.0),
         Subject::Network(spec) => record_network(spec, workload.input, capabilities, options),
     }
 }

@@ -105,9 +105,13 @@ pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Time
         let start = Instant::now();
         checked.run()?;
         rounds.host.push(start.elapsed().as_secs_f64());
-        let run = timing::run(gpu, &bound)?;
-        rounds.device.push((run.record + run.complete).as_secs_f64());
-        rounds.time_dispatches(timer.as_ref())
+        let mut device = Duration::ZERO;
+        for _ in 0..checked.runs {
+            let run = timing::run(gpu, &bound)?;
+            device += run.record + run.complete;
+        }
+        rounds.device.push(device.as_secs_f64());
+        rounds.time_dispatches(timer.as_ref(), checked.runs)
     };
     let new = || Rounds { dispatches: timer.is_some().then(Vec::new), ..Rounds::default() };
     let (mut cold, start) = (new(), Instant::now());
@@ -124,10 +128,14 @@ pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Time
 }
 
 impl Rounds {
-    fn time_dispatches(&mut self, timer: Option<&Timer<'_>>) -> Result<(), CliError> {
+    /// Times the dispatches of one run, and counts each as often as there are runs.
+    fn time_dispatches(&mut self, timer: Option<&Timer<'_>>, runs: usize) -> Result<(), CliError> {
         if let (Some(timer), Some(rounds)) = (timer, &mut self.dispatches) {
             match timer.run()?.dispatches {
-                Some(times) => rounds.push(times.iter().map(|time| (time.end - time.start).as_secs_f64()).collect()),
+                Some(times) => {
+                    let seconds = |time: &Range<Duration>| (time.end - time.start).as_secs_f64() * runs as f64;
+                    rounds.push(times.iter().map(seconds).collect());
+                }
                 None => self.dispatches = None,
             }
         }

@@ -73,11 +73,12 @@ impl BlockReport {
     }
 }
 
-/// The blocks of a recording, with their steps and dispatches.
-pub fn blocks(recording: &Recording, times: &Times) -> Vec<BlockReport> {
+/// The blocks of a recording, with their steps and dispatches, of all of its runs together.
+pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockReport> {
     let (plan, mut at) = (&recording.plan, 0);
     let mut step = |recorded: &RecordedStep| {
-        let (flops, bytes) = (plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step));
+        let [flops, bytes] =
+            [plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step)].map(|amount| amount * runs as u64);
         let first = at;
         let mut dispatch = |dispatch: &Dispatch| {
             at += 1;

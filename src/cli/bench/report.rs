@@ -162,8 +162,9 @@ impl WorkloadReport {
     /// What a workload came to; its shares are those of nothing until [`Self::against`] has set them.
     pub fn new(workload: &Workload, checked: &Checked, times: &Times) -> Self {
         let recording = checked.executor().recording();
-        let blocks = parts::blocks(recording, times);
-        let (flops, executed_flops) = (recording.plan.conv_flops(), recording.executed_flops());
+        let blocks = parts::blocks(recording, times, checked.runs);
+        // Runs of parts share some lines, which are computed more than once.
+        let (flops, executed_flops) = (checked.flops, recording.executed_flops() * checked.runs as u64);
         let bytes = blocks.iter().map(|block| block.cost.bytes).sum();
         let ms = times.gpu.unwrap_or(times.device).p50_ms;
         let a_second = |amount: u64| amount as f64 / ms / 1e6;

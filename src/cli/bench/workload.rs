@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use wgpu_bottleneck::network::{BlockSpec, VARIANTS};
-use wgpu_bottleneck::{Bottleneck, Error, ResNet, Shape};
+use wgpu_bottleneck::network::{BlockSpec, VARIANTS, plan_block, plan_network};
+use wgpu_bottleneck::{Bottleneck, Error, PlanKind, ResNet, Shape};
 
 use super::super::error::CliError;
 use super::args::{PresetArg, WorkloadArgs};
@@ -28,6 +28,17 @@ pub struct Workload {
     pub subject: Subject,
     /// On what: NCHW.
     pub input: Shape,
+}
+
+impl Workload {
+    /// Floating-point operations of its convolutions, two per multiply-add.
+    pub fn conv_flops(&self) -> Result<u64, Error> {
+        let plan = match &self.subject {
+            Subject::Block(spec) => plan_block(spec, self.input, PlanKind::Fused),
+            Subject::Network(spec) => plan_network(spec, self.input, PlanKind::Fused),
+        };
+        Ok(plan?.conv_flops())
+    }
 }
 
 /// The side of ImageNet's crops.

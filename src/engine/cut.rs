@@ -1,0 +1,264 @@
+//! Inputs that are too large for a device's bindings, cut: a batch into images, an image into bands of lines that overlap.
+//!
+//! A chain of blocks sees an image through its 3x3 convolutions alone, so an output line depends on a few input lines. A band is run as
+//! if it were an image; the lines at its ends, which saw zeros where the image goes on, are left out, and neighbours overlap by
+//! as much. All bands are as high as each other, so that one recording serves them all.
+
+use std::ops::Range;
+
+use crate::error::{Error, GpuError, Result, ShapeError};
+use crate::network::{Bottleneck, StrideIn};
+use crate::plan::Recording;
+use crate::tensor::{HostTensor, Shape};
+
+/// How an input is run in pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The whole input.
+    input: Shape,
+    /// What comes of it.
+    output: Shape,
+    /// The input of one run.
+    part: Shape,
+    pieces: Vec<Piece>,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Piece {
+    /// The first of its images.
+    image: usize,
+    band: Band,
+}
+
+/// Lines of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Band {
+    /// The input line that is its first.
+    top: usize,
+    /// The output line that its first gives.
+    first: usize,
+    /// The output lines that are taken from it.
+    lines: Range<usize>,
+}
+
+/// Records the whole input, or, where a tensor is too large for the device, as large a part as it takes, and how the input is
+/// cut into such parts.
+///
+/// # Errors
+/// What `record` says of the whole, where no part can be recorded either.
+pub(super) fn record_parts(
+    blocks: &[Bottleneck],
+    input: Shape,
+    record: impl Fn(Shape) -> Result<Recording>,
+) -> Result<(Recording, Option<Cut>)> {
+    let whole = match record(input) {
+        Err(error @ Error::Gpu(GpuError::TooLarge { .. })) => error,
+        recorded => return recorded.map(|recording| (recording, None)),
+    };
+    let fits = |part: Shape| match record(part) {
+        Ok(_) => Ok(true),
+        Err(Error::Gpu(GpuError::TooLarge { .. })) => Ok(false),
+        Err(error) => Err(error),
+    };
+    let images = largest(input.n, |n| fits(Shape { n, ..input }))?;
+    let (part, bands) = match images {
+        Some(n) => (Shape { n, ..input }, vec![Band::whole(blocks, input.h)]),
+        None => {
+            let lines = Lines::of(blocks, input.h);
+            let fitting = |h: usize| fits(Shape { n: 1, h, ..input });
+            let Some((h, bands)) = lines.bands(fitting)? else {
+                // What stands in the way is what is too large for a single image.
+                return Err(record(Shape { n: 1, ..input }).err().unwrap_or(whole));
+            };
+            (Shape { n: 1, h, ..input }, bands)
+        }
+    };
+    let recording = record(part)?;
+    let of_part = recording.plan.tensor(recording.plan.output).shape;
+    let output = Shape { n: input.n, h: Lines::of(blocks, input.h).outputs(), ..of_part };
+    let pieces = (0..input.n).step_by(part.n);
+    let pieces = pieces.flat_map(|image| bands.iter().map(move |band| Piece { image, band: band.clone() }));
+    let cut = Cut { input, output, part, pieces: pieces.collect() };
+    Ok((recording, Some(cut)))
+}
+
+/// The largest number from one to `most` for which something holds that holds for all smaller ones; none where it does not for one.
+fn largest(most: usize, mut holds: impl FnMut(usize) -> Result<bool>) -> Result<Option<usize>> {
+    let (mut below, mut above) = (0, most + 1);
+    while above - below > 1 {
+        let middle = below + (above - below) / 2;
+        if holds(middle)? { below = middle } else { above = middle }
+    }
+    Ok((below > 0).then_some(below))
+}
+
+/// Which lines of an image a chain of blocks makes which lines of.
+#[derive(Debug, Clone)]
+struct Lines {
+    /// Lines of the image.
+    height: usize,
+    /// Stride and dilation of the convolutions that look beyond a line or leave some out, one after the other. A line y of an
+    /// output is made of those from y * stride - dilation to y * stride + dilation.
+    convs: Vec<[usize; 2]>,
+}
+
+impl Lines {
+    fn of(blocks: &[Bottleneck], height: usize) -> Self {
+        let of_block = |block: &Bottleneck| match block.stride_in() {
+            StrideIn::Conv1 => vec![[block.stride(), 0], [1, block.dilation()]],
+            StrideIn::Conv2 => vec![[block.stride(), block.dilation()]],
+        };
+        Self { height, convs: blocks.iter().flat_map(of_block).collect() }
+    }
+
+    /// Lines of the output.
+    fn outputs(&self) -> usize {
+        self.convs.iter().fold(self.height, |height, [stride, _]| (height - 1) / stride + 1)
+    }
+
+    /// The output lines of the image that a band gives as the image does.
+    fn right(&self, band: Range<usize>) -> Range<usize> {
+        let (mut height, mut right) = (self.height, band);
+        for &[stride, dilation] in &self.convs {
+            let outputs = (height - 1) / stride + 1;
+            // Beyond the ends of the image is padding, in a band as well.
+            let start = if right.start == 0 { 0 } else { (right.start + dilation).div_ceil(stride) };
+            let end = match right.end {
+                end if end == height => outputs,
+                end => (end.saturating_sub(dilation)).div_ceil(stride),
+            };
+            (height, right) = (outputs, start..end.max(start));
+        }
+        right
+    }
+
+    /// Bands of a height that fits, as few as the largest such height gives, and no higher than they must be for that.
+    fn bands(&self, fits: impl Fn(usize) -> Result<bool>) -> Result<Option<(usize, Vec<Band>)>> {
+        // Bands begin where strides do, and the last one ends with the image, so heights differ by whole strides.
+        let stride: usize = self.convs.iter().map(|[stride, _]| stride).product();
+        let steps = (self.height - 1) / stride;
+        let height = |taken: usize| self.height - taken * stride;
+        // The fewer steps are left out, the higher the band.
+        let Some(kept) = largest(steps, |kept| fits(height(steps + 1 - kept)))? else { return Ok(None) };
+        let Some(widest) = self.of_height(height(steps + 1 - kept), stride) else { return Ok(None) };
+        let as_few =
+            |kept: usize| self.of_height(height(steps + 1 - kept), stride).filter(|bands| bands.len() == widest.len());
+        let least = (1..=kept).find_map(|kept| Some((height(steps + 1 - kept), as_few(kept)?)));
+        Ok(least)
+    }
+
+    /// Bands of this height over the whole image; none where they are too low to give a line beside those they share.
+    fn of_height(&self, height: usize, stride: usize) -> Option<Vec<Band>> {
+        let (last, outputs) = (self.height - height, self.outputs());
+        let (mut bands, mut top, mut done) = (Vec::new(), 0, 0);
+        loop {
+            let right = self.right(top..top + height);
+            if right.start > done || right.end <= done {
+                return None;
+            }
+            bands.push(Band { top, first: top / stride, lines: done..right.end });
+            done = right.end;
+            if done == outputs {
+                return Some(bands);
+            }
+            // The lowest place whose lines go on where these end.
+            let next = largest((last - top) / stride, |steps| {
+                let next = top + steps * stride;
+                Ok(self.right(next..next + height).start <= done)
+            });
+            top += next.ok()?? * stride;
+        }
+    }
+}
+
+impl Band {
+    fn whole(blocks: &[Bottleneck], height: usize) -> Self {
+        Self { top: 0, first: 0, lines: 0..Lines::of(blocks, height).outputs() }
+    }
+}
+
+impl Cut {
+    /// How many runs it takes.
+    pub fn runs(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// What comes of the whole input.
+    pub fn output(&self) -> Shape {
+        self.output
+    }
+
+    /// The input of a run. Images behind the last are zeros.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for an input of another shape than the whole.
+    pub fn part(&self, run: usize, input: &HostTensor) -> Result<HostTensor> {
+        if input.shape() != self.input {
+            let (expected, found) = (self.input.dims().to_vec(), input.shape().dims().to_vec());
+            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
+        }
+        let (Piece { image, band }, Shape { c, h, w, .. }) = (&self.pieces[run], self.input);
+        let mut values = Vec::with_capacity(self.part.len());
+        for plane in image * c..((image + self.part.n) * c).min(self.input.n * c) {
+            let start = (plane * h + band.top) * w;
+            values.extend_from_slice(&input.data()[start..start + self.part.h * w]);
+        }
+        values.resize(self.part.len(), 0.0);
+        Ok(HostTensor::new(self.part, values)?)
+    }
+
+    /// Puts the lines of a run's output that are right into their places.
+    pub fn put(&self, run: usize, found: &HostTensor, output: &mut [f32]) {
+        let (Piece { image, band }, Shape { c, h, w, .. }) = (&self.pieces[run], self.output);
+        let lines = found.shape().h;
+        let planes = image * c..((image + self.part.n) * c).min(self.output.n * c);
+        for (at, plane) in planes.enumerate() {
+            let (from, to) = ((at * lines + band.lines.start - band.first) * w, (plane * h + band.lines.start) * w);
+            let count = band.lines.len() * w;
+            output[to..to + count].copy_from_slice(&found.data()[from..from + count]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever lines fit, the bands give every output line once, each from a band that sees all it is made of.
+    #[test]
+    fn bands_give_every_line_once() -> Result<()> {
+        let (mut cut, mut refused) = (0, 0);
+        for (height, strides, dilations, fits) in (1..40).flat_map(|height| {
+            (0..81).flat_map(move |kind| (1..height).map(move |fits| (height, kind % 9, kind / 9, fits)))
+        }) {
+            let convs = vec![[1 + strides % 3, 1 + dilations % 3], [1 + strides / 3, 1 + dilations / 3]];
+            let lines = Lines { height, convs: convs.clone() };
+            let Some((band, bands)) = lines.bands(|height| Ok(height <= fits))? else {
+                refused += 1;
+                continue;
+            };
+            cut += 1;
+            assert!(band <= fits && !bands.is_empty(), "{lines:?}: {band}");
+            let mut done = 0;
+            for Band { top, first, lines: taken } in &bands {
+                assert!(taken.start == done && taken.end > done && top + band <= height, "{lines:?}: {bands:?}");
+                assert_eq!(first * convs[0][0] * convs[1][0], *top, "{lines:?}: {bands:?}");
+                done = taken.end;
+                for y in taken.clone() {
+                    // What the line is made of, worked backwards.
+                    let (mut low, mut high) = (y as isize, y as isize);
+                    let heights = [height as isize, (height as isize - 1) / convs[0][0] as isize + 1];
+                    for (&[stride, dilation], height) in convs.iter().zip(heights).rev() {
+                        low = (low * stride as isize - dilation as isize).max(0);
+                        high = (high * stride as isize + dilation as isize).min(height - 1);
+                    }
+                    assert!(low >= *top as isize && high < (top + band) as isize, "{lines:?}: line {y} of {bands:?}");
+                }
+            }
+            assert_eq!(done, lines.outputs(), "{lines:?}: {bands:?}");
+        }
+        assert!(cut > 10_000 && refused > 1_000, "{cut} {refused}");
+        Ok(())
+    }
+}
