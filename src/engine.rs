@@ -124,11 +124,11 @@ impl Model {
     /// See [`Executor::run`].
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
         let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run(input) };
-        let mut values = vec![0.0; cut.output().len()];
-        for run in 0..cut.runs() {
-            cut.put(run, &self.executor.run(&cut.part(run, input)?)?, &mut values);
+        let mut output = HostTensor::new(cut.output(), vec![0.0; cut.output().len()])?;
+        for piece in cut.pieces(input)? {
+            self.executor.run_piece(input, &mut output, piece)?;
         }
-        Ok(HostTensor::new(cut.output(), values)?)
+        Ok(output)
     }
 
     /// [`Model::run`] for async callers.
@@ -137,11 +137,11 @@ impl Model {
     /// See [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
         let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_async(input).await };
-        let mut values = vec![0.0; cut.output().len()];
-        for run in 0..cut.runs() {
-            cut.put(run, &self.executor.run_async(&cut.part(run, input)?).await?, &mut values);
+        let mut output = HostTensor::new(cut.output(), vec![0.0; cut.output().len()])?;
+        for piece in cut.pieces(input)? {
+            self.executor.run_piece_async(input, &mut output, piece).await?;
         }
-        Ok(HostTensor::new(cut.output(), values)?)
+        Ok(output)
     }
 
     /// Binds buffers of the caller's: see [`Executor::bind`] for their layout, [`Bound`] for recording.

@@ -7,9 +7,10 @@
 use std::ops::Range;
 
 use crate::error::{Error, GpuError, Result, ShapeError};
+use crate::gpu;
 use crate::network::{Bottleneck, StrideIn};
 use crate::plan::Recording;
-use crate::tensor::{HostTensor, Shape};
+use crate::tensor::{HostTensor, Lines, Shape};
 
 /// How an input is run in pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) fn record_parts(
     let (part, bands) = match images {
         Some(n) => (Shape { n, ..input }, vec![Band::whole(blocks, input.h)]),
         None => {
-            let lines = Lines::of(blocks, input.h);
+            let lines = Heights::of(blocks, input.h);
             let fitting = |h: usize| fits(Shape { n: 1, h, ..input });
             let Some((h, bands)) = lines.bands(fitting)? else {
                 // What stands in the way is what is too large for a single image.
@@ -76,7 +77,7 @@ pub(super) fn record_parts(
     };
     let recording = record(part)?;
     let of_part = recording.plan.tensor(recording.plan.output).shape;
-    let output = Shape { n: input.n, h: Lines::of(blocks, input.h).outputs(), ..of_part };
+    let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
     let pieces = (0..input.n).step_by(part.n);
     let pieces = pieces.flat_map(|image| bands.iter().map(move |band| Piece { image, band: band.clone() }));
     let cut = Cut { input, output, part, pieces: pieces.collect() };
@@ -95,7 +96,7 @@ fn largest(most: usize, mut holds: impl FnMut(usize) -> Result<bool>) -> Result<
 
 /// Which lines of an image a chain of blocks makes which lines of.
 #[derive(Debug, Clone)]
-struct Lines {
+struct Heights {
     /// Lines of the image.
     height: usize,
     /// Stride and dilation of the convolutions that look beyond a line or leave some out, one after the other. A line y of an
@@ -103,7 +104,7 @@ struct Lines {
     convs: Vec<[usize; 2]>,
 }
 
-impl Lines {
+impl Heights {
     fn of(blocks: &[Bottleneck], height: usize) -> Self {
         let of_block = |block: &Bottleneck| match block.stride_in() {
             StrideIn::Conv1 => vec![[block.stride(), 0], [1, block.dilation()]],
@@ -174,7 +175,7 @@ impl Lines {
 
 impl Band {
     fn whole(blocks: &[Bottleneck], height: usize) -> Self {
-        Self { top: 0, first: 0, lines: 0..Lines::of(blocks, height).outputs() }
+        Self { top: 0, first: 0, lines: 0..Heights::of(blocks, height).outputs() }
     }
 }
 
@@ -189,35 +190,21 @@ impl Cut {
         self.output
     }
 
-    /// The input of a run. Images behind the last are zeros.
+    /// The runs, for an input.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for an input of another shape than the whole.
-    pub fn part(&self, run: usize, input: &HostTensor) -> Result<HostTensor> {
+    pub fn pieces(&self, input: &HostTensor) -> Result<impl Iterator<Item = gpu::Piece>> {
         if input.shape() != self.input {
             let (expected, found) = (self.input.dims().to_vec(), input.shape().dims().to_vec());
             return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
         }
-        let (Piece { image, band }, Shape { c, h, w, .. }) = (&self.pieces[run], self.input);
-        let mut values = Vec::with_capacity(self.part.len());
-        for plane in image * c..((image + self.part.n) * c).min(self.input.n * c) {
-            let start = (plane * h + band.top) * w;
-            values.extend_from_slice(&input.data()[start..start + self.part.h * w]);
-        }
-        values.resize(self.part.len(), 0.0);
-        Ok(HostTensor::new(self.part, values)?)
-    }
-
-    /// Puts the lines of a run's output that are right into their places.
-    pub fn put(&self, run: usize, found: &HostTensor, output: &mut [f32]) {
-        let (Piece { image, band }, Shape { c, h, w, .. }) = (&self.pieces[run], self.output);
-        let lines = found.shape().h;
-        let planes = image * c..((image + self.part.n) * c).min(self.output.n * c);
-        for (at, plane) in planes.enumerate() {
-            let (from, to) = ((at * lines + band.lines.start - band.first) * w, (plane * h + band.lines.start) * w);
-            let count = band.lines.len() * w;
-            output[to..to + count].copy_from_slice(&found.data()[from..from + count]);
-        }
+        let images = self.part.n;
+        Ok(self.pieces.iter().map(move |Piece { image, band }| gpu::Piece {
+            from: Lines { image: *image, images, top: band.top, count: self.part.h },
+            first: band.lines.start - band.first,
+            to: Lines { image: *image, images, top: band.lines.start, count: band.lines.len() },
+        }))
     }
 }
 
@@ -233,7 +220,7 @@ mod tests {
             (0..81).flat_map(move |kind| (1..height).map(move |fits| (height, kind % 9, kind / 9, fits)))
         }) {
             let convs = vec![[1 + strides % 3, 1 + dilations % 3], [1 + strides / 3, 1 + dilations / 3]];
-            let lines = Lines { height, convs: convs.clone() };
+            let lines = Heights { height, convs: convs.clone() };
             let Some((band, bands)) = lines.bands(|height| Ok(height <= fits))? else {
                 refused += 1;
                 continue;

@@ -18,7 +18,7 @@ use crate::error::{GpuError, Result, ShapeError};
 use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId, TensorInfo};
-use crate::tensor::{ChannelLayout, HostTensor};
+use crate::tensor::{ChannelLayout, HostTensor, Lines};
 
 /// How an executor lays out its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -229,6 +229,24 @@ impl Executor {
         self.start(input)?.wait(|bytes| self.unpack(bytes))?
     }
 
+    /// Runs on some lines of images of a larger tensor, as if they were its input, and puts some lines of what comes out into
+    /// their places in another.
+    pub(crate) fn run_piece(&mut self, input: &HostTensor, output: &mut HostTensor, piece: Piece) -> Result<()> {
+        self.start_piece(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))?;
+        Ok(())
+    }
+
+    /// [`Executor::run_piece`] for async callers.
+    pub(crate) async fn run_piece_async(
+        &mut self,
+        input: &HostTensor,
+        output: &mut HostTensor,
+        piece: Piece,
+    ) -> Result<()> {
+        self.start_piece(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
+        Ok(())
+    }
+
     /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
     ///
     /// # Errors
@@ -272,11 +290,17 @@ impl Executor {
             let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
             return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
         }
-        let layout = expected.layout;
+        self.start_piece(input, Lines::all(input.shape()))
+    }
+
+    /// Uploads some lines of a tensor, which are as many values as the input has, and submits a run.
+    fn start_piece(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
+        let plan = &self.ready.recording.plan;
+        let layout = plan.tensor(plan.input).layout;
         self.make_own_buffers()?;
         let (bytes, mut written) = (self.input_bytes(), Ok(()));
         let readback = self.submit(|queue, buffer| {
-            written = write(queue, buffer, bytes, input, layout);
+            written = write(queue, buffer, bytes, input, lines, layout);
             None
         })?;
         written?;
@@ -303,6 +327,13 @@ impl Executor {
     fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
         let plan = &self.ready.recording.plan;
         unpack(plan.tensor(plan.output), bytes)
+    }
+
+    /// Puts lines of an output into their places.
+    fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: Piece) {
+        let plan = &self.ready.recording.plan;
+        let TensorInfo { shape, layout, .. } = plan.tensor(plan.output);
+        output.put_nhwc(*layout, &values(bytes), shape.h, piece.first, piece.to);
     }
 
     /// Makes the buffers of [`Executor::run`] unless they are there.
@@ -455,19 +486,31 @@ impl Bound {
     }
 }
 
-/// Writes a tensor into a buffer by the next submit, without another copy on the host.
+/// A run on some lines of a larger tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The lines that are its input.
+    pub from: Lines,
+    /// The line of its output that is the first to be taken.
+    pub first: usize,
+    /// Where the lines that are taken belong.
+    pub to: Lines,
+}
+
+/// Writes lines of a tensor into a buffer by the next submit, without another copy on the host.
 fn write(
     queue: &Queue,
     buffer: &Buffer,
     bytes: u64,
     tensor: &HostTensor,
+    lines: Lines,
     layout: ChannelLayout,
 ) -> Result<(), ShapeError> {
     // Where the buffer cannot be written, wgpu reports it as ever.
     let staging = NonZeroU64::new(bytes).and_then(|bytes| queue.write_buffer_with(buffer, 0, bytes));
     let Some(mut staging) = staging else { return Ok(()) };
     let mut at = 0;
-    tensor.nhwc_strips(layout, |strip| {
+    tensor.nhwc_strips(layout, lines, |strip| {
         let strip: &[u8] = bytemuck::cast_slice(strip);
         staging.slice(at..at + strip.len()).copy_from_slice(strip);
         at += strip.len();
@@ -476,12 +519,15 @@ fn write(
 
 /// A tensor from its bytes on the device.
 fn unpack(info: &TensorInfo, bytes: &[u8]) -> Result<HostTensor> {
-    // What is mapped is aligned, unless a backend has other ideas.
-    let values = match bytemuck::try_cast_slice(bytes) {
+    Ok(HostTensor::from_nhwc(info.shape, info.layout, &values(bytes))?)
+}
+
+/// What is mapped is aligned, unless a backend has other ideas.
+fn values(bytes: &[u8]) -> Cow<'_, [f32]> {
+    match bytemuck::try_cast_slice(bytes) {
         Ok(values) => Cow::Borrowed(values),
         Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
-    };
-    Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
+    }
 }
 
 fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {

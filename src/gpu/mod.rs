@@ -19,6 +19,7 @@ pub(crate) mod user_cache;
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
+pub(crate) use executor::Piece;
 pub use executor::{Bound, Executor, ExecutorOptions};
 pub use guard::Probe;
 pub use memory::Memory;

@@ -73,21 +73,31 @@ impl HostTensor {
     /// [`ShapeError::Mismatch`] when `layout` is for another number of channels.
     pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
         let mut packed = Vec::with_capacity(self.shape.pixels() * layout.vec4_per_pixel() * 4);
-        self.nhwc_strips(layout, |strip| packed.extend_from_slice(strip))?;
+        self.nhwc_strips(layout, Lines::all(self.shape), |strip| packed.extend_from_slice(strip))?;
         Ok(packed)
     }
 
-    /// [`HostTensor::to_nhwc`] piece by piece, in order: a few pixels with all of their channels at a time, which stay in the
-    /// first cache while the channels are gathered.
-    pub(crate) fn nhwc_strips(&self, layout: ChannelLayout, mut write: impl FnMut(&[f32])) -> Result<(), ShapeError> {
+    /// [`HostTensor::to_nhwc`] of some lines, piece by piece, in order: a few pixels with all of their channels at a time, which stay
+    /// in the first cache while the channels are gathered. Zeros for images behind the last.
+    pub(crate) fn nhwc_strips(
+        &self,
+        layout: ChannelLayout,
+        lines: Lines,
+        mut write: impl FnMut(&[f32]),
+    ) -> Result<(), ShapeError> {
         check_channels(self.shape, layout)?;
         let (plane, padded) = (self.shape.h * self.shape.w, layout.vec4_per_pixel() * 4);
+        let (start, end) = (lines.top * self.shape.w, (lines.top + lines.count) * self.shape.w);
         let mut strip = vec![0.0; STRIP * padded];
-        for image in self.data.chunks_exact(self.shape.c * plane) {
-            for first in (0..plane).step_by(STRIP) {
-                let pixels = STRIP.min(plane - first);
+        for image in lines.image..lines.image + lines.images {
+            let image = self.data.chunks_exact(self.shape.c * plane).nth(image);
+            if image.is_none() {
+                strip.fill(0.0);
+            }
+            for first in (start..end).step_by(STRIP) {
+                let pixels = STRIP.min(end - first);
                 for position in 0..padded {
-                    let Some(channel) = layout.channel_at(position) else { continue };
+                    let (Some(image), Some(channel)) = (image, layout.channel_at(position)) else { continue };
                     let source = &image[channel * plane + first..][..pixels];
                     for (pixel, &value) in strip.chunks_exact_mut(padded).zip(source) {
                         pixel[position] = value;
@@ -106,14 +116,32 @@ impl HostTensor {
     /// not a tensor of this shape and layout.
     pub fn from_nhwc(shape: Shape, layout: ChannelLayout, packed: &[f32]) -> Result<Self, ShapeError> {
         check_channels(shape, layout)?;
-        let (plane, padded) = (shape.h * shape.w, layout.vec4_per_pixel() * 4);
+        let padded = layout.vec4_per_pixel() * 4;
         if packed.len() != shape.pixels() * padded {
             let expected = shape.pixels() * padded;
             return Err(ShapeError::Length { tensor: format!("NHWC tensor {shape}"), expected, found: packed.len() });
         }
-        let mut data = vec![0.0; shape.len()];
-        for (image, packed) in data.chunks_exact_mut(shape.c * plane).zip(packed.chunks_exact(plane * padded)) {
-            for (strip, first) in packed.chunks(STRIP * padded).zip((0..plane).step_by(STRIP)) {
+        let mut tensor = Self { shape, data: vec![0.0; shape.len()] };
+        tensor.put_nhwc(layout, packed, shape.h, 0, Lines::all(shape));
+        Ok(tensor)
+    }
+
+    /// Takes lines of images as the device has them, each `height` lines of which those from `first` on are meant, into their
+    /// places here. Images behind the last are left out. `packed` must be as many, in this layout.
+    pub(crate) fn put_nhwc(
+        &mut self,
+        layout: ChannelLayout,
+        packed: &[f32],
+        height: usize,
+        first: usize,
+        lines: Lines,
+    ) {
+        let Shape { c, h, w, .. } = self.shape;
+        let (plane, padded) = (h * w, layout.vec4_per_pixel() * 4);
+        let images = self.data.chunks_exact_mut(c * plane).skip(lines.image).take(lines.images);
+        for (image, packed) in images.zip(packed.chunks_exact(height * w * padded)) {
+            let packed = &packed[first * w * padded..][..lines.count * w * padded];
+            for (strip, first) in packed.chunks(STRIP * padded).zip((lines.top * w..).step_by(STRIP)) {
                 for position in 0..padded {
                     let Some(channel) = layout.channel_at(position) else { continue };
                     let target = &mut image[channel * plane + first..];
@@ -123,7 +151,26 @@ impl HostTensor {
                 }
             }
         }
-        Ok(Self { shape, data })
+    }
+}
+
+/// Lines of some images of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lines {
+    /// The first image.
+    pub image: usize,
+    /// How many.
+    pub images: usize,
+    /// The first line.
+    pub top: usize,
+    /// How many.
+    pub count: usize,
+}
+
+impl Lines {
+    /// Those of a tensor of this shape.
+    pub const fn all(shape: Shape) -> Self {
+        Self { image: 0, images: shape.n, top: 0, count: shape.h }
     }
 }
 

@@ -12,5 +12,6 @@ mod shape;
 pub use compare::{Comparison, Mismatch, Tolerance, compare, compare_spread};
 pub use element::Element;
 pub use host::HostTensor;
+pub(crate) use host::Lines;
 pub use layout::ChannelLayout;
 pub use shape::Shape;
