@@ -137,16 +137,16 @@ impl Heights {
     /// Bands of a height that fits, as few as the largest such height gives, and no higher than they must be for that.
     fn bands(&self, fits: impl Fn(usize) -> Result<bool>) -> Result<Option<(usize, Vec<Band>)>> {
         // Bands begin where strides do, and the last one ends with the image, so heights differ by whole strides.
-        let stride: usize = self.convs.iter().map(|[stride, _]| stride).product();
+        let stride = self.convs.iter().fold(1_usize, |product, [stride, _]| product.saturating_mul(*stride));
         let steps = (self.height - 1) / stride;
-        let height = |taken: usize| self.height - taken * stride;
         // The fewer steps are left out, the higher the band.
-        let Some(kept) = largest(steps, |kept| fits(height(steps + 1 - kept)))? else { return Ok(None) };
-        let Some(widest) = self.of_height(height(steps + 1 - kept), stride) else { return Ok(None) };
-        let as_few =
-            |kept: usize| self.of_height(height(steps + 1 - kept), stride).filter(|bands| bands.len() == widest.len());
-        let least = (1..=kept).find_map(|kept| Some((height(steps + 1 - kept), as_few(kept)?)));
-        Ok(least)
+        let height = |kept: usize| self.height - (steps + 1 - kept) * stride;
+        let Some(most) = largest(steps, |kept| fits(height(kept)))? else { return Ok(None) };
+        let Some(fewest) = self.of_height(height(most), stride).map(|bands| bands.len()) else { return Ok(None) };
+        let bands = |kept: usize| self.of_height(height(kept), stride);
+        let too_low = largest(most - 1, |kept| Ok(bands(kept).is_none_or(|bands| bands.len() > fewest)))?;
+        let kept = too_low.unwrap_or(0) + 1;
+        Ok(bands(kept).map(|bands| (height(kept), bands)))
     }
 
     /// Bands of this height over the whole image; none where they are too low to give a line beside those they share.
@@ -211,6 +211,16 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tall_image_and_large_strides_take_no_time() -> Result<()> {
+        let tall = Heights { height: 1 << 20, convs: vec![[1, 1]; 2] };
+        let (height, bands) = tall.bands(|height| Ok(height <= 5))?.ok_or(GpuError::SameBuffer)?;
+        assert_eq!((height, bands.len()), (5, (1 << 20) - 4));
+        let wide_steps = Heights { height: 99, convs: vec![[usize::MAX, 1]; 2] };
+        assert_eq!(wide_steps.bands(|_| Ok(true))?, None);
+        Ok(())
+    }
 
     /// Whatever lines fit, the bands give every output line once, each from a band that sees all it is made of.
     #[test]
