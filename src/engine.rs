@@ -37,7 +37,7 @@ pub struct LoadOptions {
 ///
 /// # Errors
 /// A [`SpecError`](crate::error::SpecError) or [`ShapeError`](crate::error::ShapeError) when blocks and input do not fit
-/// together, a [`GpuError`](crate::error::GpuError) when the device could not run them.
+/// together, a [`GpuError`] when the device could not run them.
 pub fn record(
     blocks: &[Bottleneck],
     input: Shape,
