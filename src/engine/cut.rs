@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, GpuError, Result, ShapeError};
+use crate::error::{Error, GpuError, Result};
 use crate::gpu;
 use crate::network::{Bottleneck, StrideIn};
 use crate::plan::Recording;
@@ -193,12 +193,9 @@ impl Cut {
     /// The runs, for an input.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for an input of another shape than the whole.
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape than the whole.
     pub fn pieces(&self, input: &HostTensor) -> Result<impl Iterator<Item = gpu::Piece>> {
-        if input.shape() != self.input {
-            let (expected, found) = (self.input.dims().to_vec(), input.shape().dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
-        }
+        input.check_shape("input", self.input)?;
         let images = self.part.n;
         Ok(self.pieces.iter().map(move |Piece { image, band }| gpu::Piece {
             from: Lines { image: *image, images, top: band.top, count: self.part.h },

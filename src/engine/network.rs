@@ -3,7 +3,7 @@
 use wgpu::{Buffer, CommandBuffer};
 
 use super::LoadOptions;
-use crate::error::{Result, ShapeError};
+use crate::error::Result;
 use crate::gpu::{Bound, Executor, Gpu, Memory};
 use crate::kernel::Capabilities;
 use crate::network::{self, ResNet};
@@ -85,7 +85,7 @@ impl Network {
     /// f32, already normalised, and may hold any number of images.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for images of another size, and as [`Executor::run`].
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and as [`Executor::run`].
     pub fn logits(&mut self, input: &HostTensor) -> Result<HostTensor> {
         Ok(last(self.tensors(input, Wanted::Output)?))
     }
@@ -139,7 +139,7 @@ impl Network {
     /// f64. Slow, and with all parameters in memory at once.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for images of another size, and what [`NetworkWeights::step_params`] says of the weights.
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and what [`NetworkWeights::step_params`] says of the weights.
     pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
         let (recording, (ids, names)) = (self.recording(), self.named(Wanted::Everything));
         let params = weights.params(&recording.plan)?;
@@ -242,10 +242,7 @@ fn in_parts(
 ) -> Result<Vec<HostTensor>> {
     let plan = &recording.plan;
     let (part, whole) = (plan.tensor(plan.input).shape, input.shape());
-    if (whole.c, whole.h, whole.w) != (part.c, part.h, part.w) {
-        let (expected, found) = (Shape { n: whole.n, ..part }.dims().to_vec(), whole.dims().to_vec());
-        return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
-    }
+    input.check_shape("input", Shape { n: whole.n, ..part })?;
     let image = whole.len() / whole.n;
     let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
     for images in input.data().chunks(part.len()) {

@@ -285,11 +285,7 @@ impl Executor {
 
     fn start(&mut self, input: &HostTensor) -> Result<Readback> {
         let plan = &self.ready.recording.plan;
-        let expected = plan.tensor(plan.input);
-        if input.shape() != expected.shape {
-            let (expected, found) = (expected.shape.dims().to_vec(), input.shape().dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found }.into());
-        }
+        input.check_shape("input", plan.tensor(plan.input).shape)?;
         self.start_piece(input, Lines::all(input.shape()))
     }
 

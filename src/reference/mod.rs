@@ -107,11 +107,7 @@ fn apply_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<(Hos
 /// Every tensor of the plan, by its index.
 fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<Vec<Tensor64>, ShapeError> {
     let plan = &recording.plan;
-    let expected = plan.tensor(plan.input).shape;
-    if input.shape() != expected {
-        let (expected, found) = (expected.dims().to_vec(), input.shape().dims().to_vec());
-        return Err(ShapeError::Mismatch { tensor: "input".to_owned(), expected, found });
-    }
+    input.check_shape("input", plan.tensor(plan.input).shape)?;
     let steps: Vec<&Step> = recording.steps().map(|recorded| &recorded.step).collect();
     if params.len() != steps.len() {
         let tensor = "parameters of the steps".to_owned();

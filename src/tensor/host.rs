@@ -57,14 +57,19 @@ impl HostTensor {
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of another size.
     pub fn append(&mut self, images: &Self) -> Result<(), ShapeError> {
-        let expected = Shape { n: images.shape.n, ..self.shape };
-        if images.shape != expected {
-            let (expected, found) = (expected.dims().to_vec(), images.shape.dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: "images".to_owned(), expected, found });
-        }
+        images.check_shape("images", Shape { n: images.shape.n, ..self.shape })?;
         self.data.extend_from_slice(&images.data);
         self.shape.n += images.shape.n;
         Ok(())
+    }
+
+    /// Refuses a tensor of another shape than the expected one; `tensor` is what the error calls it.
+    pub(crate) fn check_shape(&self, tensor: &str, expected: Shape) -> Result<(), ShapeError> {
+        if self.shape == expected {
+            return Ok(());
+        }
+        let (expected, found) = (expected.dims().to_vec(), self.shape.dims().to_vec());
+        Err(ShapeError::Mismatch { tensor: tensor.to_owned(), expected, found })
     }
 
     /// The values as the device wants them: NHWC, channels in `layout`, padding zero.
