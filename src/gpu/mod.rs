@@ -1,11 +1,13 @@
 //! The GPU executor: adapters and devices, pipelines, buffers and bind groups, and the running of recordings.
 
 mod adapter;
+mod bound;
 mod ceilings;
 mod compile;
 mod device;
 mod executor;
 mod guard;
+mod host_run;
 mod kept_pipelines;
 mod memory;
 mod monitor;
@@ -17,11 +19,12 @@ mod upload;
 pub(crate) mod user_cache;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};
+pub use bound::Bound;
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
-pub(crate) use executor::Piece;
-pub use executor::{Bound, Executor, ExecutorOptions};
+pub use executor::{Executor, ExecutorOptions};
 pub use guard::Probe;
+pub(crate) use host_run::Piece;
 pub use memory::Memory;
 pub use preprocess::{Preprocessor, Source};
 pub use timestamps::{TimedRun, Timer, TimestampKind};

@@ -12,8 +12,8 @@ use wgpu::{
     ComputePassTimestampWrites, Features, QUERY_SET_MAX_QUERIES, QUERY_SIZE, QuerySet, QuerySetDescriptor, QueryType,
 };
 
+use super::Bound;
 use super::Gpu;
-use super::executor::Bound;
 use crate::error::Result;
 use crate::plan::Segment;
 

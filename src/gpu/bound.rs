@@ -1,0 +1,76 @@
+//! Recording: an executor bound to buffers, and its dispatches written into command buffers, one per segment.
+
+use std::sync::Arc;
+
+use wgpu::{BindGroup, CommandBuffer, CommandEncoder, ComputePass};
+
+use super::executor::{Launch, Ready};
+use crate::error::Result;
+
+/// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
+/// executor's weights and workspace, and may outlive it.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) ready: Arc<Ready>,
+    pub(super) groups: Vec<BindGroup>,
+}
+
+impl Bound {
+    /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or what the device reported. The loss of a borrowed device is told to its app alone: there,
+    /// wgpu drops what is recorded and submitted without a word, until something is read back.
+    pub fn record(&self) -> Result<Vec<CommandBuffer>> {
+        let inner = &self.ready.gpu.inner;
+        Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
+    }
+
+    /// Records every block, a compute pass each, into the caller's encoder; the command buffer is then the caller's.
+    ///
+    /// # Errors
+    /// As [`Bound::record`].
+    pub fn record_into(&self, encoder: &mut CommandEncoder) -> Result<()> {
+        let (ready, mut first) = (&self.ready, 0);
+        let inner = &ready.gpu.inner;
+        inner.monitor.guarded(&inner.device, "recording", || {
+            for segment in 0..ready.recording.segments.len() {
+                first = ready.encode(segment, first, &self.groups, encoder);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Ready {
+    /// Encodes one segment as one compute pass. `first` is the index of its first dispatch.
+    fn encode(&self, segment: usize, first: usize, groups: &[BindGroup], encoder: &mut CommandEncoder) -> usize {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let behind =
+            first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
+        (first..behind).for_each(|at| self.launch(at, groups, &mut pass));
+        behind
+    }
+
+    /// Encodes the dispatch of this index.
+    pub(super) fn launch(&self, at: usize, groups: &[BindGroup], pass: &mut ComputePass<'_>) {
+        let Launch { pipeline, workgroups: [x, y, z], .. } = &self.launches[at];
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &groups[at], &[]);
+        pass.dispatch_workgroups(*x, *y, *z);
+    }
+
+    /// One command buffer per segment.
+    pub(super) fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
+        let mut first = 0;
+        let record = |segment: usize| {
+            let first_step = self.recording.segments[segment].steps.first();
+            let label = first_step.map(|recorded| recorded.step.module.as_str());
+            let descriptor = wgpu::CommandEncoderDescriptor { label };
+            let mut encoder = self.gpu.inner.device.create_command_encoder(&descriptor);
+            first = self.encode(segment, first, groups, &mut encoder);
+            encoder.finish()
+        };
+        (0..self.recording.segments.len()).map(record).collect()
+    }
+}
