@@ -123,11 +123,8 @@ impl Model {
     /// # Errors
     /// See [`Executor::run`].
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run(input) };
-        let mut output = HostTensor::new(cut.output(), vec![0.0; cut.output().len()])?;
-        for piece in cut.pieces(input)? {
-            self.executor.run_piece(input, &mut output, piece)?;
-        }
+        let mut output = HostTensor::zeros(self.output_shape());
+        self.run_into(input, &mut output)?;
         Ok(output)
     }
 
@@ -136,12 +133,40 @@ impl Model {
     /// # Errors
     /// See [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_async(input).await };
-        let mut output = HostTensor::new(cut.output(), vec![0.0; cut.output().len()])?;
-        for piece in cut.pieces(input)? {
-            self.executor.run_piece_async(input, &mut output, piece).await?;
-        }
+        let mut output = HostTensor::zeros(self.output_shape());
+        self.run_into_async(input, &mut output).await?;
         Ok(output)
+    }
+
+    /// [`Model::run`] into a tensor that is there already: see [`Executor::run_into`].
+    ///
+    /// # Errors
+    /// See [`Executor::run_into`].
+    pub fn run_into(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
+        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_into(input, output) };
+        for piece in cut.pieces(input, output)? {
+            self.executor.run_piece(input, output, piece)?;
+        }
+        Ok(())
+    }
+
+    /// [`Model::run_into`] for async callers.
+    ///
+    /// # Errors
+    /// See [`Executor::run_into`].
+    pub async fn run_into_async(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
+        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_into_async(input, output).await };
+        for piece in cut.pieces(input, output)? {
+            self.executor.run_piece_async(input, output, piece).await?;
+        }
+        Ok(())
+    }
+
+    /// The shape of what [`Model::run`] returns.
+    #[must_use]
+    pub fn output_shape(&self) -> Shape {
+        let plan = &self.whole().plan;
+        plan.tensor(plan.output).shape
     }
 
     /// Binds buffers of the caller's: see [`Executor::bind`] for their layout, [`Bound`] for recording.

@@ -239,6 +239,7 @@ fn a_future_that_is_dropped_does_no_harm() -> Outcome {
         let _ = std::future::Future::poll(future.as_mut(), &mut context);
         drop(future);
         assert!(matches(&golden, &model.run(&golden.input)?));
+        assert!(matches(&golden, &model.run(&golden.input)?));
     }
     Ok(())
 }

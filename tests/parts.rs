@@ -71,9 +71,21 @@ fn parts_come_to_the_bits_of_the_whole() -> Outcome {
         let (reference, bound) = whole.reference_with_bound(&input)?;
         assert!(bound.is_exact(), "{dims:?}");
         assert_eq!(parts.reference(&input)?, reference, "{dims:?}");
-        for found in [whole.run(&input)?, parts.run(&input)?, pollster::block_on(parts.run_async(&input))?] {
-            let comparison = compare(&reference, &found, Tolerance::EXACT);
+        let matches = |found: &HostTensor| {
+            let comparison = compare(&reference, found, Tolerance::EXACT);
             assert!(comparison.passed(), "{dims:?}: {comparison}");
+        };
+        for model in [&mut whole, &mut parts] {
+            matches(&model.run(&input)?);
+            matches(&pollster::block_on(model.run_async(&input))?);
+            // An output that is there already, with something else in it, and another input in between.
+            let mut kept = HostTensor::from_fn(model.output_shape(), |_| f32::NAN);
+            model.run_into(&input, &mut kept)?;
+            matches(&kept);
+            model.run_into(&small_integers(shape, 4), &mut kept)?;
+            assert_ne!(kept, reference, "{dims:?}");
+            pollster::block_on(model.run_into_async(&input, &mut kept))?;
+            matches(&kept);
         }
     }
     Ok(())
@@ -101,6 +113,11 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     let part = HostTensor::from_fn(model.executor().recording().plan.tensors[0].shape, |_| 0.0);
     let wrong = model.run(&part).err().ok_or("ran")?;
     assert!(matches!(wrong, Error::Shape(ShapeError::Mismatch { .. })), "{wrong}");
+    let input = HostTensor::zeros(shape);
+    for model in [&mut model, &mut Model::load(&any_gpu(), &blocks, shape, &options)?] {
+        let wrong = model.run_into(&input, &mut part.clone()).err().ok_or("ran")?;
+        assert!(matches!(&wrong, Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == "output"), "{wrong}");
+    }
 
     // A line is larger than a binding; a line and its neighbours are; nothing but the weights is.
     for (dims, what) in [([1, 16, 1, 600], "tensor"), ([1, 16, 40, 200], "tensor")] {

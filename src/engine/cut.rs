@@ -185,17 +185,17 @@ impl Cut {
         self.pieces.len()
     }
 
-    /// What comes of the whole input.
-    pub fn output(&self) -> Shape {
-        self.output
-    }
-
-    /// The runs, for an input.
+    /// The runs, for an input and an output.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape than the whole.
-    pub fn pieces(&self, input: &HostTensor) -> Result<impl Iterator<Item = gpu::Piece>> {
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for one of another shape than the whole.
+    pub fn pieces<'a>(
+        &'a self,
+        input: &HostTensor,
+        output: &HostTensor,
+    ) -> Result<impl Iterator<Item = gpu::Piece> + use<'a>> {
         input.check_shape("input", self.input)?;
+        output.check_shape("output", self.output)?;
         let images = self.part.n;
         Ok(self.pieces.iter().map(move |Piece { image, band }| gpu::Piece {
             from: Lines { image: *image, images, top: band.top, count: self.part.h },

@@ -161,7 +161,7 @@ impl Executor {
             params: ready.uniforms.size(),
             input: self.input_bytes(),
             output: self.output_bytes(),
-            staging: self.output_bytes(),
+            staging: self.input_bytes() + self.output_bytes(),
         }
     }
 

@@ -1,21 +1,24 @@
 //! Runs from host tensors to host tensors, in buffers of the executor's own.
 
 use std::borrow::Cow;
-use std::num::NonZeroU64;
 
-use wgpu::{BindGroup, Buffer, BufferUsages, CommandBuffer, Queue};
+use wgpu::{BindGroup, Buffer, BufferUsages, CommandBuffer, Device};
 
 use super::Executor;
 use super::readback::Readback;
+use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Placement, TensorId, TensorInfo};
-use crate::tensor::{ChannelLayout, HostTensor, Lines};
+use crate::tensor::{HostTensor, Lines};
 
+/// What runs from host tensors need beside the weights and the workspace.
 #[derive(Debug)]
 pub(super) struct OwnBuffers {
     pub(super) input: Buffer,
     pub(super) output: Buffer,
     staging: Buffer,
+    /// What the next input is written into, unless the last run left it behind unmapped.
+    upload: Option<UploadStaging>,
     pub(super) groups: Vec<BindGroup>,
 }
 
@@ -26,13 +29,44 @@ impl Executor {
     /// [`ShapeError::Mismatch`] for an input of another shape; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or what the
     /// device reported. A result is never taken from a device that reported an error.
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        self.start(input)?.wait(|bytes| self.unpack(bytes))?
+        let mut output = self.new_output();
+        self.run_into(input, &mut output)?;
+        Ok(output)
+    }
+
+    /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
+        let mut output = self.new_output();
+        self.run_into_async(input, &mut output).await?;
+        Ok(output)
+    }
+
+    /// [`Executor::run`] into a tensor that is there already. A large output is made faster this way: the system hands out fresh
+    /// memory page by page, on the first touch of each. What the tensor holds after an error is not said.
+    ///
+    /// # Errors
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`] for an output of another shape.
+    pub fn run_into(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
+        let piece = self.whole_piece(input, output)?;
+        self.run_piece(input, output, piece)
+    }
+
+    /// [`Executor::run_into`] for async callers.
+    ///
+    /// # Errors
+    /// As [`Executor::run_into`].
+    pub async fn run_into_async(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
+        let piece = self.whole_piece(input, output)?;
+        self.run_piece_async(input, output, piece).await
     }
 
     /// Runs on some lines of images of a larger tensor, as if they were its input, and puts some lines of what comes out into
     /// their places in another.
     pub(crate) fn run_piece(&mut self, input: &HostTensor, output: &mut HostTensor, piece: Piece) -> Result<()> {
-        self.start_piece(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))?;
+        self.start(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))?;
         Ok(())
     }
 
@@ -43,16 +77,8 @@ impl Executor {
         output: &mut HostTensor,
         piece: Piece,
     ) -> Result<()> {
-        self.start_piece(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
+        self.start(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
         Ok(())
-    }
-
-    /// [`Executor::run`] for async callers. On native backends the future polls the device whenever it is polled itself.
-    ///
-    /// # Errors
-    /// As [`Executor::run`].
-    pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        self.start(input)?.wait_async(|bytes| self.unpack(bytes)).await?
     }
 
     /// A tensor that the plan keeps, as the last [`Executor::run`] left it.
@@ -80,36 +106,53 @@ impl Executor {
         self.make_own_buffers()?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let first = fill(&own.input)?;
-        self.submit(|_, _| Some(first))?.wait(|bytes| self.unpack(bytes))?
+        let plan = &self.ready.recording.plan;
+        self.submit(|_, _| first)?.wait(|bytes| unpack(plan.tensor(plan.output), bytes))?
     }
 
-    fn start(&mut self, input: &HostTensor) -> Result<Readback> {
+    fn new_output(&self) -> HostTensor {
+        let plan = &self.ready.recording.plan;
+        HostTensor::zeros(plan.tensor(plan.output).shape)
+    }
+
+    /// All of an input and an output, which must be those of the plan.
+    fn whole_piece(&self, input: &HostTensor, output: &HostTensor) -> Result<Piece, ShapeError> {
         let plan = &self.ready.recording.plan;
         input.check_shape("input", plan.tensor(plan.input).shape)?;
-        self.start_piece(input, Lines::all(input.shape()))
+        output.check_shape("output", plan.tensor(plan.output).shape)?;
+        Ok(Piece { from: Lines::all(input.shape()), first: 0, to: Lines::all(output.shape()) })
     }
 
     /// Uploads some lines of a tensor, which are as many values as the input has, and submits a run.
-    fn start_piece(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
-        let plan = &self.ready.recording.plan;
-        let layout = plan.tensor(plan.input).layout;
+    fn start(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
         self.make_own_buffers()?;
-        let (bytes, mut written) = (self.input_bytes(), Ok(()));
-        let readback = self.submit(|queue, buffer| {
-            written = write(queue, buffer, bytes, input, lines, layout);
-            None
+        let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
+        let layout = plan.tensor(plan.input).layout;
+        let kept = self.own.as_mut().and_then(|own| own.upload.take());
+        let upload = match kept.filter(UploadStaging::is_mapped) {
+            Some(upload) => upload,
+            None => UploadStaging::new(&self.ready.gpu, bytes)?,
+        };
+        upload.fill(&self.ready.gpu, |write| input.nhwc_strips(layout, lines, write))?;
+        let readback = self.submit(|device, input| {
+            let mut copy = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
+            copy.copy_buffer_to_buffer(upload.buffer(), 0, input, 0, bytes);
+            copy.finish()
         })?;
-        written?;
+        let upload = upload.map_again(&self.ready.gpu)?;
+        if let Some(own) = &mut self.own {
+            own.upload = Some(upload);
+        }
         Ok(readback)
     }
 
-    /// Submits a run of the executor's own buffers. `first` fills the input, or returns the commands that do.
-    fn submit(&self, first: impl FnOnce(&Queue, &Buffer) -> Option<CommandBuffer>) -> Result<Readback> {
+    /// Submits a run of the executor's own buffers, behind the commands that fill the input.
+    fn submit(&self, first: impl FnOnce(&Device, &Buffer) -> CommandBuffer) -> Result<Readback> {
         let output_bytes = self.output_bytes();
         let Some(own) = &self.own else { unreachable!("the callers made them") };
         let inner = &self.ready.gpu.inner;
         inner.monitor.guarded(&inner.device, "running", || {
-            let mut commands: Vec<CommandBuffer> = first(&inner.queue, &own.input).into_iter().collect();
+            let mut commands = vec![first(&inner.device, &own.input)];
             commands.extend(self.ready.command_buffers(&own.groups));
             let mut copy =
                 inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
@@ -118,11 +161,6 @@ impl Executor {
             inner.queue.submit(commands);
         })?;
         Ok(Readback::start(&self.ready.gpu, &own.staging)?)
-    }
-
-    fn unpack(&self, bytes: &[u8]) -> Result<HostTensor> {
-        let plan = &self.ready.recording.plan;
-        unpack(plan.tensor(plan.output), bytes)
     }
 
     /// Puts lines of an output into their places.
@@ -144,7 +182,7 @@ impl Executor {
         let staging =
             self.ready.gpu.buffer("staging", self.output_bytes(), BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let groups = self.ready.bind_groups(&input, &output)?;
-        self.own = Some(OwnBuffers { input, output, staging, groups });
+        self.own = Some(OwnBuffers { input, output, staging, upload: None, groups });
         Ok(())
     }
 
@@ -163,26 +201,6 @@ pub(crate) struct Piece {
     pub first: usize,
     /// Where the lines that are taken belong.
     pub to: Lines,
-}
-
-/// Writes lines of a tensor into a buffer by the next submit, without another copy on the host.
-fn write(
-    queue: &Queue,
-    buffer: &Buffer,
-    bytes: u64,
-    tensor: &HostTensor,
-    lines: Lines,
-    layout: ChannelLayout,
-) -> Result<(), ShapeError> {
-    // Where the buffer cannot be written, wgpu reports it as ever.
-    let staging = NonZeroU64::new(bytes).and_then(|bytes| queue.write_buffer_with(buffer, 0, bytes));
-    let Some(mut staging) = staging else { return Ok(()) };
-    let mut at = 0;
-    tensor.nhwc_strips(layout, lines, |strip| {
-        let strip: &[u8] = bytemuck::cast_slice(strip);
-        staging.slice(at..at + strip.len()).copy_from_slice(strip);
-        at += strip.len();
-    })
 }
 
 /// A tensor from its bytes on the device.

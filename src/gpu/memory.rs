@@ -20,6 +20,18 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::TooLarge`] beyond the limit of a storage binding, [`GpuError::OutOfMemory`].
     pub(super) fn buffer(&self, what: &str, bytes: u64, usage: BufferUsages) -> Result<Buffer, GpuError> {
+        self.new_buffer(what, bytes, usage, false)
+    }
+
+    /// [`Gpu::buffer`], mapped: to be written by the host before anything else.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(super) fn mapped_buffer(&self, what: &str, bytes: u64, usage: BufferUsages) -> Result<Buffer, GpuError> {
+        self.new_buffer(what, bytes, usage, true)
+    }
+
+    fn new_buffer(&self, what: &str, bytes: u64, usage: BufferUsages, mapped: bool) -> Result<Buffer, GpuError> {
         let limit = self.capabilities().max_binding_bytes;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: what.to_owned(), bytes, limit });
@@ -28,7 +40,7 @@ impl Gpu {
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
             // wgpu copies and maps in steps of four bytes, and no kernel binds nothing.
             let size = bytes.max(16).next_multiple_of(4);
-            inner.device.create_buffer(&BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false })
+            inner.device.create_buffer(&BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: mapped })
         })
     }
 
@@ -59,7 +71,7 @@ pub struct Memory {
     pub input: u64,
     /// The output, likewise.
     pub output: u64,
-    /// What the output is read back through, likewise. Reading a kept tensor takes its size for the time being.
+    /// What the input is uploaded and the output read back through, likewise. Reading a kept tensor takes its size for the time being.
     pub staging: u64,
 }
 

@@ -16,6 +16,7 @@ mod preprocess;
 mod readback;
 mod timestamps;
 mod upload;
+mod upload_staging;
 pub(crate) mod user_cache;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, required};

@@ -29,6 +29,12 @@ impl HostTensor {
         Ok(Self { shape, data })
     }
 
+    /// A tensor of zeros.
+    #[must_use]
+    pub fn zeros(shape: Shape) -> Self {
+        Self { shape, data: vec![0.0; shape.len()] }
+    }
+
     /// A tensor whose value at flat NCHW index `i` is `value(i)`.
     pub fn from_fn(shape: Shape, value: impl FnMut(usize) -> f32) -> Self {
         Self { shape, data: (0..shape.len()).map(value).collect() }
@@ -126,7 +132,7 @@ impl HostTensor {
             let expected = shape.pixels() * padded;
             return Err(ShapeError::Length { tensor: format!("NHWC tensor {shape}"), expected, found: packed.len() });
         }
-        let mut tensor = Self { shape, data: vec![0.0; shape.len()] };
+        let mut tensor = Self::zeros(shape);
         tensor.put_nhwc(layout, packed, shape.h, 0, Lines::all(shape));
         Ok(tensor)
     }

@@ -32,6 +32,8 @@ pub struct Checked {
     engine: Engine,
     /// Its input on the host.
     pub input: HostTensor,
+    /// What its input gives, on the host, where one run makes it.
+    output: HostTensor,
     /// Floating-point operations of its convolutions, two per multiply-add.
     pub flops: u64,
     /// How many runs of the executor it takes: one, unless the input is too large for the device.
@@ -67,8 +69,9 @@ impl Checked {
         timing::run(gpu, &buffers.bind(engine.executor())?)?;
         let (expected, found) = (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
         worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
+        let output = HostTensor::zeros(engine.output_shape());
         let flops = workload.conv_flops()?;
-        Ok(Self { engine, input, flops, runs, buffers, against, largest_error: worst.error })
+        Ok(Self { engine, input, output, flops, runs, buffers, against, largest_error: worst.error })
     }
 
     /// What runs.
@@ -76,12 +79,12 @@ impl Checked {
         self.engine.executor()
     }
 
-    /// One inference from host array to host array.
-    pub fn run(&mut self) -> Result<HostTensor, Error> {
+    /// One inference from host array to host array, both of which are there already.
+    pub fn run(&mut self) -> Result<(), Error> {
         match &mut self.engine {
-            Engine::Block(model) => model.run(&self.input),
-            Engine::Network(network) if self.runs > 1 => network.logits(&self.input),
-            Engine::Network(network) => network.executor_mut().run(&self.input),
+            Engine::Block(model) => model.run_into(&self.input, &mut self.output),
+            Engine::Network(network) if self.runs > 1 => network.logits(&self.input).map(drop),
+            Engine::Network(network) => network.executor_mut().run_into(&self.input, &mut self.output),
         }
     }
 }
@@ -91,6 +94,15 @@ impl Engine {
         match self {
             Self::Block(model) => model.runs(),
             Self::Network(network) => batch.div_ceil(network.input_shape().n),
+        }
+    }
+
+    /// The shape of a block's output, or of what one run of a network's executor makes.
+    fn output_shape(&self) -> Shape {
+        let plan = &self.executor().recording().plan;
+        match self {
+            Self::Block(model) => model.output_shape(),
+            Self::Network(_) => plan.tensor(plan.output).shape,
         }
     }
 
