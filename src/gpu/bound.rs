@@ -19,7 +19,7 @@ impl Bound {
     /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
     ///
     /// # Errors
-    /// [`GpuError::Lost`], or what the device reported. The loss of a borrowed device is told to its app alone: there,
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported. The loss of a borrowed device is told to its app alone: there,
     /// wgpu drops what is recorded and submitted without a word, until something is read back.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
         let inner = &self.ready.gpu.inner;

@@ -93,6 +93,10 @@ pub struct BenchArgs {
     /// Spend little time: to see that it works, not to compare.
     #[arg(long)]
     pub quick: bool,
+    /// Load all workloads, then time them in turns, a round of each after a round of the other: for ratios between them on a machine
+    /// whose speed comes and goes. Takes the memory of all at once.
+    #[arg(long)]
+    pub in_turns: bool,
     /// Also show the GPU time of every dispatch (JSON always has them).
     #[arg(long)]
     pub steps: bool,
@@ -110,7 +114,7 @@ pub struct BenchArgs {
     pub trace: Option<PathBuf>,
     /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
-        conflicts_with_all = ["preset", "model", "block", "only", "quick", "steps", "adapter", "backend",
+        conflicts_with_all = ["preset", "model", "block", "only", "quick", "in_turns", "steps", "adapter", "backend",
             "kernel", "tuned", "csv", "html", "trace"])]
     pub compare: Vec<PathBuf>,
 }

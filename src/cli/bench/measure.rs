@@ -1,11 +1,11 @@
-//! Timing a workload: warmed up, then again and again until the medians are steady.
+//! Timing workloads: warmed up, then again and again until the medians are steady.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::Gpu;
-use wgpu_bottleneck::gpu::{CeilingOptions, Timer};
+use wgpu_bottleneck::gpu::{Bound, CeilingOptions, Timer};
 
 use super::super::error::CliError;
 use super::super::timing;
@@ -97,34 +97,41 @@ struct Rounds {
     dispatches: Option<Vec<Vec<f64>>>,
 }
 
-/// Times a workload. Each round takes each kind of time once, so that what else the machine does hits them alike.
-pub fn measure(gpu: &Gpu, checked: &mut Checked, effort: &Effort) -> Result<Times, CliError> {
-    let bound = checked.buffers.bind(checked.executor())?;
-    let timer = bound.timer()?;
-    let mut round = |rounds: &mut Rounds| -> Result<(), CliError> {
-        let start = Instant::now();
-        checked.run()?;
-        rounds.host.push(start.elapsed().as_secs_f64());
-        let mut device = Duration::ZERO;
-        for _ in 0..checked.runs {
-            let run = timing::run(gpu, &bound)?;
-            device += run.record + run.complete;
+/// Times workloads, each with its device. Each round takes each kind of time of each workload once, so that what else the machine
+/// does hits them alike; rounds are taken until the medians of all are steady.
+pub fn measure(workloads: &mut [(&Gpu, Checked)], effort: &Effort) -> Result<Vec<Times>, CliError> {
+    let bind = |(_, checked): &(&Gpu, Checked)| checked.buffers.bind(checked.executor());
+    let bounds = workloads.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let timers = bounds.iter().map(Bound::timer).collect::<Result<Vec<_>, _>>()?;
+    let mut round = |all: &mut [Rounds]| -> Result<(), CliError> {
+        for ((((gpu, checked), bound), timer), rounds) in workloads.iter_mut().zip(&bounds).zip(&timers).zip(all) {
+            let start = Instant::now();
+            checked.run()?;
+            rounds.host.push(start.elapsed().as_secs_f64());
+            let mut device = Duration::ZERO;
+            for _ in 0..checked.runs {
+                let run = timing::run(gpu, bound)?;
+                device += run.record + run.complete;
+            }
+            rounds.device.push(device.as_secs_f64());
+            rounds.time_dispatches(timer.as_ref(), checked.runs)?;
         }
-        rounds.device.push(device.as_secs_f64());
-        rounds.time_dispatches(timer.as_ref(), checked.runs)
+        Ok(())
     };
-    let new = || Rounds { dispatches: timer.is_some().then(Vec::new), ..Rounds::default() };
-    let (mut cold, start) = (new(), Instant::now());
-    while cold.host.len() < 2 || start.elapsed() < effort.warm_up {
+    let new = |timer: &Option<Timer<'_>>| Rounds { dispatches: timer.is_some().then(Vec::new), ..Rounds::default() };
+    let new = || timers.iter().map(new).collect::<Vec<Rounds>>();
+    let (mut cold, mut taken, start) = (new(), 0, Instant::now());
+    let (warm_up, limit) = (effort.warm_up * bounds.len() as u32, effort.limit * bounds.len() as u32);
+    while taken < 2 || start.elapsed() < warm_up {
         round(&mut cold)?;
+        taken += 1;
     }
-    let (mut rounds, start) = (new(), Instant::now());
-    while rounds.host.len() < effort.fewest
-        || (rounds.host.len() < effort.most && start.elapsed() < effort.limit && !rounds.steady())
-    {
-        round(&mut rounds)?;
+    let (mut all, mut taken, start) = (new(), 0, Instant::now());
+    while taken < effort.fewest || (taken < effort.most && start.elapsed() < limit && !all.iter().all(Rounds::steady)) {
+        round(&mut all)?;
+        taken += 1;
     }
-    Ok(rounds.times())
+    Ok(all.into_iter().map(Rounds::times).collect())
 }
 
 impl Rounds {

@@ -55,7 +55,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &effort, &progress));
     let mut benches = benches.collect::<Result<Vec<_>, _>>()?;
     let mut traced = trace.is_some().then(Trace::default);
-    measure_all(&mut benches, &workloads, &effort, &progress, traced.as_mut())?;
+    measure_all(&mut benches, &workloads, args, &effort, &progress, traced.as_mut())?;
     for bench in &mut benches {
         bench.finish(&effort, &progress)?;
     }
@@ -83,26 +83,39 @@ fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>),
     Ok((check(&args.html)?, check(&args.trace)?))
 }
 
-/// Each workload on one device after the other, so that times side by side are of the same minutes. Nothing is printed before
-/// all workloads have been found right: a wrong one leaves no times.
+/// Each workload on one device after the other, so that times side by side are of the same minutes; or everything in turns.
+/// Nothing is printed before all workloads have been found right: a wrong one leaves no times.
 fn measure_all(
     benches: &mut [Bench],
     workloads: &[Workload],
+    args: &BenchArgs,
     effort: &Effort,
     progress: &Progress,
     mut trace: Option<&mut Trace>,
 ) -> Result<(), CliError> {
-    let mut done = 0;
-    for (at, workload) in workloads.iter().enumerate() {
-        for Bench { gpu, options, report } in &mut *benches {
-            progress.begin(done, workload, gpu);
-            let mut checked = Checked::load(gpu, workload, &options[at])?;
-            let times = measure::measure(gpu, &mut checked, effort)?;
-            report.workloads.push(WorkloadReport::new(workload, &checked, &times));
+    let pairs: Vec<(usize, usize)> =
+        (0..workloads.len()).flat_map(|workload| (0..benches.len()).map(move |bench| (workload, bench))).collect();
+    let at_a_time = if args.in_turns { pairs.len().max(1) } else { 1 };
+    for (first, pairs) in (0..).step_by(at_a_time).zip(pairs.chunks(at_a_time)) {
+        let mut turns = Vec::with_capacity(pairs.len());
+        for (index, &(at, bench)) in (first..).zip(pairs) {
+            let Bench { gpu, options, .. } = &benches[bench];
+            progress.begin(index, &workloads[at], gpu);
+            turns.push((gpu, Checked::load(gpu, &workloads[at], &options[at])?));
+        }
+        if args.in_turns {
+            progress.turns();
+        }
+        let times = measure::measure(&mut turns, effort)?;
+        let mut reports = Vec::with_capacity(pairs.len());
+        for ((&(at, _), (gpu, checked)), times) in pairs.iter().zip(&turns).zip(&times) {
+            reports.push(WorkloadReport::new(&workloads[at], checked, times));
             if let Some(trace) = &mut trace {
-                trace.add(gpu, &checked, workload)?;
+                trace.add(gpu, checked, &workloads[at])?;
             }
-            done += 1;
+        }
+        for (&(_, bench), report) in pairs.iter().zip(reports) {
+            benches[bench].report.workloads.push(report);
         }
     }
     Ok(())

@@ -25,6 +25,12 @@ impl Progress {
         self.bar.say(&what, &format!("{what} ..."));
     }
 
+    /// All workloads are loaded, and timed in turns.
+    pub fn turns(&self) {
+        let what = "all of them, in turns";
+        self.bar.say(what, &format!("{what} ..."));
+    }
+
     /// The workload of this index is under way.
     pub fn begin(&self, index: usize, workload: &Workload, gpu: &Gpu) {
         self.bar.done(index);

@@ -114,14 +114,18 @@ fn networks_are_measured() -> Outcome {
 fn devices_stand_side_by_side() -> Outcome {
     let listed: Value = serde_json::from_slice(&run(bottleneck().args(["devices", "--json"]))?.stdout)?;
     let listed = listed.as_array().ok_or("no list")?;
-    let output = bench(&[&SMALL[..], &["--json", "--adapter", "all"]].concat())?;
+    let output = bench(&[&SMALL[..], &["--json", "--adapter", "all", "--batch", "2,1", "--in-turns"]].concat())?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let reports: Value = serde_json::from_slice(&output.stdout)?;
     let reports = reports.as_array().ok_or("no list")?;
     let of = |device: &Value| (device["name"].clone(), device["backend"].clone());
     let measured: Vec<_> = reports.iter().map(|report| of(&report["device"])).collect();
     assert_eq!(measured, listed.iter().map(of).collect::<Vec<_>>());
-    assert!(reports.iter().all(|report| report["workloads"][0]["name"] == "block"), "{reports:#?}");
+    let names = |report: &Value| [0, 1, 2].map(|at| report["workloads"][at]["name"].clone());
+    assert!(
+        reports.iter().all(|report| names(report) == [json!("block_b2"), json!("block"), json!(null)]),
+        "{reports:#?}"
+    );
 
     let folder = Folder::with(b"", b"")?;
     let all = write(&folder, "all", &reports.as_slice().into())?;
