@@ -3,6 +3,7 @@
 mod backbone;
 mod cut;
 mod network;
+mod training;
 
 use wgpu::Buffer;
 
@@ -19,6 +20,7 @@ use crate::weights::Block;
 
 pub use backbone::Backbone;
 pub use network::{Network, largest_part, record_network};
+pub use training::{Gradients, TrainedBlock, TrainingOptions, TrainingStep};
 
 /// How blocks and networks are loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -32,14 +32,17 @@ pub mod tensor;
 pub mod tune;
 pub mod weights;
 
-pub use engine::{Backbone, LoadOptions, Model, Network, record, record_in_parts, record_network};
+pub use engine::{
+    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainingOptions, TrainingStep, record, record_in_parts,
+    record_network,
+};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
 pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
-pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, NetworkWeights, StateDict};
+pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, NetworkWeights, StateDict, TrainableBlock};
 
 /// The very wgpu that this crate uses, so that an app's device and ours are of one version.
 pub use wgpu;

@@ -279,7 +279,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
     let (spec, input) = layer2_0()?;
     let recording = recorded_plainly(&[spec], input, PlanKind::Fused)?;
     let tensor = |name: &str, c, side| -> Result<TensorInfo, Box<dyn std::error::Error>> {
-        Ok(TensorInfo { name: name.to_owned(), shape: Shape::new(1, c, side, side)?, layout: ChannelLayout::dense(c) })
+        Ok(TensorInfo::pixels(name, Shape::new(1, c, side, side)?, ChannelLayout::dense(c)))
     };
     let epilogue = Epilogue { bias: true, residual: false, relu: true };
     let (main, shortcut) = (Conv::conv1x1(128, 512, 1), Conv::conv1x1(256, 512, 2));
@@ -294,6 +294,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         role,
         op,
         inputs,
+        weights: None,
         output: TensorId(at),
     };
     let expected = Plan {
@@ -308,6 +309,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         blocks: std::iter::once(0..3).collect(),
         input: TensorId(0),
         output: TensorId(3),
+        given: Vec::new(),
         kept: Vec::new(),
     };
     assert_eq!(recording.plan, expected);

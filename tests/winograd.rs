@@ -35,7 +35,7 @@ impl Case {
         let op = Op::Conv { conv, epilogue };
         let (inputs, layout_out) = layouts(&op);
         let shape = conv.output_shape(image)?;
-        let tensor = |name: &str, shape, layout| TensorInfo { name: name.to_owned(), shape, layout };
+        let tensor = |name: &str, shape, layout| TensorInfo::pixels(name, shape, layout);
         let mut tensors = vec![tensor("input", image, inputs[0])];
         let mut steps = Vec::new();
         if epilogue.residual {
@@ -43,15 +43,23 @@ impl Case {
             tensors.push(tensor("side", shape, layout_out));
             let op = Op::Conv { conv: side, epilogue: Epilogue::default() };
             let (inputs, output) = (vec![TensorId(0)], TensorId(1));
-            steps.push(Step { block: 0, module: "side".to_owned(), role: Role::Downsample, op, inputs, output });
+            steps.push(Step {
+                block: 0,
+                module: "side".to_owned(),
+                role: Role::Downsample,
+                op,
+                inputs,
+                weights: None,
+                output,
+            });
         }
         let inputs = (0..tensors.len()).map(TensorId).collect();
         let output = TensorId(tensors.len());
         tensors.push(tensor("output", shape, layout_out));
-        steps.push(Step { block: 0, module: "conv".to_owned(), role: Role::Conv2, op, inputs, output });
+        steps.push(Step { block: 0, module: "conv".to_owned(), role: Role::Conv2, op, inputs, weights: None, output });
         let blocks = vec![0..steps.len(); 1];
         let (kind, input) = (PlanKind::Fused, TensorId(0));
-        Ok(Plan { kind, tensors, steps, blocks, input, output, kept: Vec::new() })
+        Ok(Plan { kind, tensors, steps, blocks, input, output, given: Vec::new(), kept: Vec::new() })
     }
 
     fn params(&self, plan: &Plan) -> Vec<StepParams> {

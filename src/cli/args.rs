@@ -8,7 +8,7 @@ use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget};
 use wgpu_bottleneck::shader::Target;
-use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict};
+use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict, TrainableBlock};
 
 use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
@@ -237,6 +237,35 @@ pub struct BlockArgs {
     /// Also run the reference on the CPU, and fail where the result is beyond tolerance.
     #[arg(long)]
     pub verify: bool,
+    /// Run in training mode: norms take the batch's statistics. Also writes the norms' running statistics after the batch, under their
+    /// keys, and, where the input file holds `grad_out`, the gradient of `out`, `grad.input` and `grad.KEY` for every parameter.
+    #[arg(long, conflicts_with = "plan")]
+    pub train: bool,
+    /// The weight of the batch in the running statistics; none: 1 / batches so far [default: 0.1]
+    #[arg(long, value_name = "M", requires = "train")]
+    pub momentum: Option<Momentum>,
+}
+
+/// PyTorch's momentum of a norm: a number or `none`.
+#[derive(Debug, Clone, Copy)]
+pub struct Momentum(pub Option<f64>);
+
+impl Default for Momentum {
+    fn default() -> Self {
+        Self(Some(0.1))
+    }
+}
+
+impl std::str::FromStr for Momentum {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = || text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+        match text {
+            "none" => Ok(Self(None)),
+            _ => Ok(Self(Some(number().ok_or("expected a number from 0 to 1, or none")?))),
+        }
+    }
 }
 
 /// `bottleneck plan`.
@@ -339,6 +368,13 @@ impl SpecArgs {
         let options = self.options()?;
         let dict = StateDict::open(&self.weights)?;
         Block::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
+    }
+
+    /// The block with its tensors as they are.
+    pub fn trainable_block(&self) -> Result<TrainableBlock, CliError> {
+        let options = self.options()?;
+        let dict = StateDict::open(&self.weights)?;
+        TrainableBlock::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
     }
 
     /// What the file does not say of the block.

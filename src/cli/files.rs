@@ -54,6 +54,14 @@ impl OutputFile {
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
     ) -> Result<(), CliError> {
+        self.write_values(tensors.into_iter().map(|(name, dims, values)| (name, dims, Values::F32(values))))
+    }
+
+    /// [`OutputFile::write`] for tensors of several types.
+    pub fn write_values<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,
+    ) -> Result<(), CliError> {
         let bytes = serialize(tensors).map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
         self.stage(&bytes)?.persist()
     }
@@ -190,18 +198,30 @@ fn same_file(path: &Path, metadata: &Metadata, other: &Path) -> bool {
     fs::canonicalize(other).is_ok_and(|other| other == path)
 }
 
-/// A safetensors file of f32 tensors, little-endian.
+/// The values of a tensor to write.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// Numbers.
+    F32(&'a [f32]),
+    /// Counts.
+    I64(&'a [i64]),
+}
+
+/// A safetensors file, little-endian.
 fn serialize<'a>(
-    tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,
 ) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes = |(name, dims, values): (&'a str, &'a [usize], &'a [f32])| {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        (name, dims, bytes)
+    let bytes = |(name, dims, values): (&'a str, &'a [usize], Values<'a>)| {
+        let (dtype, bytes): (Dtype, Vec<u8>) = match values {
+            Values::F32(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Values::I64(values) => (Dtype::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        };
+        (name, dims, dtype, bytes)
     };
     let tensors: Vec<_> = tensors.into_iter().map(bytes).collect();
     let views: Result<Vec<_>, safetensors::SafeTensorError> = tensors
         .iter()
-        .map(|(name, dims, bytes)| Ok((*name, TensorView::new(Dtype::F32, dims.to_vec(), bytes)?)))
+        .map(|(name, dims, dtype, bytes)| Ok((*name, TensorView::new(*dtype, dims.to_vec(), bytes)?)))
         .collect();
     safetensors::serialize(views?, None)
 }

@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod block;
+mod block_train;
 mod chain;
 mod classify;
 mod demo;
@@ -72,6 +73,7 @@ fn run_command() -> u8 {
     let outcome = match cli.command {
         None => demo::run(&cli.demo),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Block(args)) if args.train => block_train::run(&args),
         Some(Command::Block(args)) => block::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Shaders(args)) => shaders::run(&args),

@@ -58,6 +58,14 @@ pub enum ShapeError {
         /// Its groups.
         groups: usize,
     },
+    /// A norm that takes the statistics of a batch has one value per channel, of which there is no variance.
+    #[error("{norm}: expected more than 1 value per channel when training, found shape {found:?}")]
+    SingleValue {
+        /// The norm.
+        norm: String,
+        /// The shape of its input.
+        found: Vec<usize>,
+    },
     /// A tensor does not have four dimensions.
     #[error("{tensor}: expected 4 dimensions (N, C, H, W), found shape {dims:?}")]
     Rank {

@@ -255,7 +255,10 @@ impl Ready {
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
             (Binding::Weights, Weights::Texture(view)) => BindingResource::TextureView(view),
-            (Binding::Weights, Weights::None) => self.uniforms.as_entire_binding(),
+            (Binding::Weights, Weights::Tensor) if step.weights.is_some() => {
+                tensor(step.weights.unwrap_or(step.output))
+            }
+            (Binding::Weights, Weights::None | Weights::Tensor) => self.uniforms.as_entire_binding(),
         };
         let entries: Vec<BindGroupEntry<'_>> = (0..)
             .zip(dispatch.kernel.bindings())

@@ -6,7 +6,7 @@ use wgpu::{Buffer, BufferUsages};
 use super::Executor;
 use super::memory::{poison, poison_word};
 use super::readback::Readback;
-use crate::error::{GpuError, Result, ShapeError};
+use crate::error::{GpuError, Result};
 use crate::plan::{Placement, TensorId};
 use crate::tensor::HostTensor;
 
@@ -69,7 +69,7 @@ impl Executor {
     /// tensors in slots.
     ///
     /// # Errors
-    /// As [`Executor::run`]; [`ShapeError::Mismatch`] for a given tensor of another shape than the plan's;
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for a given tensor of another shape than the plan's;
     /// [`GpuError::Recording`] for one that the plan does not have, or that has no place of its own.
     pub fn probe(&mut self, given: &[(TensorId, &HostTensor)]) -> Result<Probe> {
         self.make_own_buffers()?;
@@ -111,11 +111,7 @@ impl Executor {
                 let reason = "a given tensor is not in the plan";
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
             };
-            if values.shape() != info.shape {
-                let (expected, found) = (info.shape.dims().to_vec(), values.shape().dims().to_vec());
-                return Err(ShapeError::Mismatch { tensor: info.name.clone(), expected, found }.into());
-            }
-            let packed = values.to_nhwc(info.layout)?;
+            let packed = info.pack(values)?;
             let place = match recording.places[id.0] {
                 Placement::Slot(slot) => slot,
                 Placement::Input => self.ready.slots.len(),
@@ -151,10 +147,12 @@ impl Executor {
                 values = bytemuck::pod_collect_to_vec(&bytes[..info.bytes()]);
             }
         }
-        let is_padding = |at: usize| info.layout.channel_at(at % (info.layout.vec4_per_pixel() * 4)).is_none();
+        let is_padding = |at: usize| {
+            info.weights.is_none() && info.layout.channel_at(at % (info.layout.vec4_per_pixel() * 4)).is_none()
+        };
         let padding = values.iter().enumerate().find(|&(at, &value)| value != 0.0 && is_padding(at));
         let padding = padding.map(|(_, &value)| value);
-        let output = HostTensor::from_nhwc(info.shape, info.layout, &values)?;
+        let output = info.unpack(&values)?;
         Ok(Probe { output, padding, broken_guards, changed })
     }
 

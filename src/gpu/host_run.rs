@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use wgpu::{BindGroup, Buffer, BufferUsages, CommandBuffer, Device};
 
 use super::Executor;
+use super::executor::Ready;
 use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
@@ -79,6 +80,24 @@ impl Executor {
     ) -> Result<()> {
         self.start(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
         Ok(())
+    }
+
+    /// Sets a tensor that the plan says is given, for all runs from now on.
+    ///
+    /// # Errors
+    /// [`GpuError::Recording`] for a tensor that is not given; [`ShapeError::Mismatch`] for another shape; [`GpuError::Lost`], or what
+    /// the device reported.
+    pub fn give(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
+        let Ready { gpu, recording, slots, .. } = &*self.ready;
+        let place = recording.places.get(id.0).filter(|_| recording.plan.given.contains(&id));
+        let Some(Placement::Slot(slot)) = place else {
+            let step = format!("tensor {}", id.0);
+            return Err(GpuError::Recording { step, reason: "is not given" }.into());
+        };
+        let packed = recording.plan.tensor(id).pack(tensor)?;
+        let inner = &gpu.inner;
+        let write = || inner.queue.write_buffer(&slots[*slot], 0, bytemuck::cast_slice(&packed));
+        Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)
     }
 
     /// A tensor that the plan keeps, as the last [`Executor::run`] left it.
@@ -205,7 +224,7 @@ pub(crate) struct Piece {
 
 /// A tensor from its bytes on the device.
 fn unpack(info: &TensorInfo, bytes: &[u8]) -> Result<HostTensor> {
-    Ok(HostTensor::from_nhwc(info.shape, info.layout, &values(bytes))?)
+    Ok(info.unpack(&values(bytes))?)
 }
 
 /// What is mapped is aligned, unless a backend has other ideas.

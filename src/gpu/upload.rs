@@ -15,6 +15,8 @@ pub(super) enum Weights {
     None,
     Buffer(Buffer),
     Texture(TextureView),
+    /// A tensor of the plan.
+    Tensor,
 }
 
 /// Packs and uploads what each dispatch reads of its step's parameters.
@@ -26,6 +28,10 @@ pub(super) fn upload<'a>(
     let mut all = Vec::with_capacity(recording.dispatch_count());
     for recorded in recording.steps() {
         let params = params(&recorded.step)?;
+        if recorded.step.weights.is_some() {
+            all.extend(recorded.dispatches.iter().map(|_| Weights::Tensor));
+            continue;
+        }
         if !params.fit(&recorded.step.op) {
             let reason = "parameters of another operation or size";
             return Err(GpuError::Recording { step: recorded.step.to_string(), reason }.into());

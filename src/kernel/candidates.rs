@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k};
-use crate::op::{Epilogue, Op};
+use crate::op::{Epilogue, Op, TrainOp};
 use crate::tensor::Element;
 
 /// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
@@ -79,12 +79,24 @@ const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
+/// Sums over the pixels of a batch, per channel: slices are slices of the pixels.
+const NORM_TILES: [Tile; 2] = [Tile::new(8, 1, 1, 1), Tile::new(8, 8, 1, 1)];
+
+/// The gradient of weights: rows are `vec4`s of input channels.
+const WEIGHT_GRAD_TILES: [Tile; 4] =
+    [Tile::new(8, 1, 4, 1), Tile::new(8, 1, 1, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 8, 1, 1)];
+
+/// The same with broadcasts: rows are `vec4`s of input channels, four times as many sums.
+const WEIGHT_GRAD_SUBGROUP_TILES: [Tile; 4] =
+    [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 2), Tile::new(8, 1, 4, 1), Tile::new(4, 1, 4, 2)];
+
 /// Elementwise kernels: one vec4 per invocation; of Winograd's transforms, one of a tile.
 pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
         Method::Registers if family.is_winograd() => &WINOGRAD_TILES,
+        Method::Subgroup if family == Family::WeightGradSubgroup => &WEIGHT_GRAD_SUBGROUP_TILES,
         Method::Subgroup if access == Access::Vectors && family.is_winograd() => &WINOGRAD_SUBGROUP_TILES,
         // Products are in the loops of 1x1 convolutions.
         Method::Subgroup if access == Access::Texture && family.file() == Family::Conv1x1Subgroup.name() => {
@@ -100,6 +112,8 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Slide => &SLIDE_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
+        Method::Elementwise if matches!(family, Family::NormStats | Family::NormGradSums) => &NORM_TILES,
+        Method::Elementwise if family == Family::WeightGrad => &WEIGHT_GRAD_TILES,
         Method::Elementwise => std::slice::from_ref(&ELEMENTWISE_TILE),
     }
 }
@@ -140,6 +154,10 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
         Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => (Epilogue::default(), false),
+        Op::Train(
+            TrainOp::NormApply { relu, .. } | TrainOp::NormGradSums { relu, .. } | TrainOp::NormGrad { relu, .. },
+        ) => (Epilogue { relu, ..Epilogue::default() }, false),
+        Op::Train(_) => (Epilogue::default(), false),
     };
     let of_family = |&family: &Family| {
         let strided = strided && family.has_strided_form();
@@ -179,6 +197,9 @@ impl Kernel {
 
     /// Whether the problem is of the form that the kernel is written for, beyond its operation, and of a size for it.
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
+        if problem.weights_change && (self.access == Access::Texture || self.winograd.is_some()) {
+            return false;
+        }
         let texture = self.weights_texture(problem).unwrap_or_default();
         if texture.into_iter().any(|side| side > capabilities.max_texture_side) {
             return false;
@@ -218,7 +239,7 @@ impl Kernel {
 #[must_use]
 pub fn all_specialisations() -> Vec<Kernel> {
     let mut seen = HashSet::new();
-    let stages = all_candidates().into_iter().flat_map(|kernel| kernel.stages());
+    let stages = all_candidates().into_iter().chain(training_candidates()).flat_map(|kernel| kernel.stages());
     let mut all: Vec<Kernel> = stages.filter(|&kernel| seen.insert(kernel)).collect();
     all.sort_by_key(|kernel| kernel.family as usize);
     all
@@ -229,7 +250,7 @@ pub fn all_specialisations() -> Vec<Kernel> {
 pub fn all_candidates() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
-    for family in Family::ALL.into_iter().filter(|family| !family.is_beside()) {
+    for family in Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training()) {
         for kernel in variants(family) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
@@ -247,6 +268,20 @@ pub fn all_candidates() -> Vec<Kernel> {
                     all.push(Kernel { epilogue: Epilogue { bias, residual, relu }, strided, ..kernel });
                 }
             }
+        }
+    }
+    all
+}
+
+/// Every kernel that can be a candidate for a step of training alone.
+#[must_use]
+pub fn training_candidates() -> Vec<Kernel> {
+    let mut all = Vec::new();
+    for family in Family::ALL.into_iter().filter(|family| family.is_training() && !family.is_beside()) {
+        let relu = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad);
+        for kernel in variants(family) {
+            all.push(kernel);
+            all.extend(relu.then_some(Kernel { epilogue: Epilogue { relu, ..Epilogue::default() }, ..kernel }));
         }
     }
     all

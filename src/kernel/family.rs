@@ -1,6 +1,6 @@
 //! The families: one per WGSL file and use, how each works, and the tile that cuts its work.
 
-use crate::op::{Conv, KernelSize, Op};
+use crate::op::{Conv, KernelSize, Op, TrainOp};
 
 /// A kernel family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +53,34 @@ pub enum Family {
     MaxPool,
     /// `global_avg_pool.wgsl`.
     GlobalAvgPool,
+    /// `train/norm_stats.wgsl`.
+    NormStats,
+    /// `train/norm_partials.wgsl`.
+    NormPartials,
+    /// `train/norm_frozen.wgsl`.
+    NormFrozen,
+    /// `train/norm_apply.wgsl`.
+    NormApply,
+    /// `train/running_stats.wgsl`.
+    RunningStats,
+    /// `train/norm_grad_sums.wgsl`.
+    NormGradSums,
+    /// `train/norm_grad_partials.wgsl`.
+    NormGradPartials,
+    /// `train/norm_grad.wgsl`.
+    NormGrad,
+    /// `train/relu_grad.wgsl`.
+    ReluGrad,
+    /// `train/mirrored_weights.wgsl`.
+    MirroredWeights,
+    /// `train/input_grad.wgsl`.
+    InputGrad,
+    /// `train/weight_grad.wgsl`.
+    WeightGrad,
+    /// `train/weight_grad_subgroup.wgsl`.
+    WeightGradSubgroup,
+    /// `train/weight_grad_sum.wgsl`.
+    WeightGradSum,
 }
 
 /// How a family's kernels come by their operands.
@@ -97,7 +125,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 38] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -122,6 +150,20 @@ impl Family {
         Self::ResidualAdd,
         Self::MaxPool,
         Self::GlobalAvgPool,
+        Self::NormStats,
+        Self::NormPartials,
+        Self::NormFrozen,
+        Self::NormApply,
+        Self::RunningStats,
+        Self::NormGradSums,
+        Self::NormGradPartials,
+        Self::NormGrad,
+        Self::ReluGrad,
+        Self::MirroredWeights,
+        Self::InputGrad,
+        Self::WeightGrad,
+        Self::WeightGradSubgroup,
+        Self::WeightGradSum,
     ];
 
     /// The families that can carry out an operation; none for a grouped 1x1 convolution, a 7x7 one that is grouped or adds a
@@ -159,7 +201,47 @@ impl Family {
             Op::Add { .. } => &[Self::ResidualAdd],
             Op::MaxPool { .. } => &[Self::MaxPool],
             Op::GlobalAvgPool { .. } => &[Self::GlobalAvgPool],
+            Op::Train(op) => Self::of_training(op),
         }
+    }
+
+    /// The families that can carry out an operation of training.
+    const fn of_training(op: &TrainOp) -> &'static [Self] {
+        match op {
+            TrainOp::NormStats { .. } => &[Self::NormStats],
+            TrainOp::NormFrozen { .. } => &[Self::NormFrozen],
+            TrainOp::NormApply { .. } => &[Self::NormApply],
+            TrainOp::RunningStats { .. } => &[Self::RunningStats],
+            TrainOp::NormGradSums { .. } => &[Self::NormGradSums],
+            TrainOp::NormGrad { .. } => &[Self::NormGrad],
+            TrainOp::ReluGrad { .. } => &[Self::ReluGrad],
+            TrainOp::MirroredWeights { .. } => &[Self::MirroredWeights],
+            TrainOp::InputGrad { .. } => &[Self::InputGrad],
+            TrainOp::WeightGrad { conv: Conv { groups: 1, .. } } => &[Self::WeightGrad, Self::WeightGradSubgroup],
+            TrainOp::WeightGrad { .. } => &[Self::WeightGrad],
+        }
+    }
+
+    /// Whether its kernels are those of training alone.
+    #[must_use]
+    pub const fn is_training(self) -> bool {
+        matches!(
+            self,
+            Self::NormStats
+                | Self::NormPartials
+                | Self::NormFrozen
+                | Self::NormApply
+                | Self::RunningStats
+                | Self::NormGradSums
+                | Self::NormGradPartials
+                | Self::NormGrad
+                | Self::ReluGrad
+                | Self::MirroredWeights
+                | Self::InputGrad
+                | Self::WeightGrad
+                | Self::WeightGradSubgroup
+                | Self::WeightGradSum
+        )
     }
 
     /// How its kernels come by their operands.
@@ -177,7 +259,8 @@ impl Family {
             | Self::Conv3x3Subgroup
             | Self::Conv3x3WinogradSubgroup
             | Self::Conv7x7Subgroup
-            | Self::Conv1x1JoinedSubgroup => Method::Subgroup,
+            | Self::Conv1x1JoinedSubgroup
+            | Self::WeightGradSubgroup => Method::Subgroup,
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
             Self::Conv3x3GroupedSlide => Method::Slide,
@@ -187,7 +270,20 @@ impl Family {
             | Self::GlobalAvgPool
             | Self::SplitKSum
             | Self::WinogradInput
-            | Self::WinogradOutput => Method::Elementwise,
+            | Self::WinogradOutput
+            | Self::NormStats
+            | Self::NormPartials
+            | Self::NormFrozen
+            | Self::NormApply
+            | Self::RunningStats
+            | Self::NormGradSums
+            | Self::NormGradPartials
+            | Self::NormGrad
+            | Self::ReluGrad
+            | Self::MirroredWeights
+            | Self::InputGrad
+            | Self::WeightGrad
+            | Self::WeightGradSum => Method::Elementwise,
         }
     }
 
@@ -207,7 +303,8 @@ impl Family {
     /// Whether its kernels are only ever dispatches beside the one that the step is named after.
     #[must_use]
     pub const fn is_beside(self) -> bool {
-        self.is_transform() || matches!(self, Self::SplitKSum)
+        self.is_transform()
+            || matches!(self, Self::SplitKSum | Self::NormPartials | Self::NormGradPartials | Self::WeightGradSum)
     }
 
     /// Whether its kernels transform Winograd's tiles.
@@ -227,6 +324,7 @@ impl Family {
     pub const fn accesses(self) -> &'static [Access] {
         match self.method() {
             Method::Slide => &[Access::Texture],
+            Method::Subgroup if self.is_training() => &[Access::Vectors],
             Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
             Method::Elementwise if self.is_transform() => &[Access::Vectors, Access::Texture],
             _ => &[Access::Vectors],
@@ -261,6 +359,20 @@ impl Family {
             Self::ResidualAdd => "residual_add",
             Self::MaxPool => "max_pool",
             Self::GlobalAvgPool => "global_avg_pool",
+            Self::NormStats => "norm_stats",
+            Self::NormPartials => "norm_partials",
+            Self::NormFrozen => "norm_frozen",
+            Self::NormApply => "norm_apply",
+            Self::RunningStats => "running_stats",
+            Self::NormGradSums => "norm_grad_sums",
+            Self::NormGradPartials => "norm_grad_partials",
+            Self::NormGrad => "norm_grad",
+            Self::ReluGrad => "relu_grad",
+            Self::MirroredWeights => "mirrored_weights",
+            Self::InputGrad => "input_grad",
+            Self::WeightGrad => "weight_grad",
+            Self::WeightGradSubgroup => "weight_grad_subgroup",
+            Self::WeightGradSum => "weight_grad_sum",
         }
     }
 
@@ -272,6 +384,20 @@ impl Family {
             Self::Conv7x7Subgroup => "conv3x3_subgroup",
             Self::Conv3x3Winograd => "conv1x1",
             Self::Conv3x3WinogradSubgroup => "conv1x1_subgroup",
+            Self::NormStats => "train/norm_stats",
+            Self::NormPartials => "train/norm_partials",
+            Self::NormFrozen => "train/norm_frozen",
+            Self::NormApply => "train/norm_apply",
+            Self::RunningStats => "train/running_stats",
+            Self::NormGradSums => "train/norm_grad_sums",
+            Self::NormGradPartials => "train/norm_grad_partials",
+            Self::NormGrad => "train/norm_grad",
+            Self::ReluGrad => "train/relu_grad",
+            Self::MirroredWeights => "train/mirrored_weights",
+            Self::InputGrad => "train/input_grad",
+            Self::WeightGrad => "train/weight_grad",
+            Self::WeightGradSubgroup => "train/weight_grad_subgroup",
+            Self::WeightGradSum => "train/weight_grad_sum",
             other => other.name(),
         }
     }

@@ -52,7 +52,9 @@ impl fmt::Display for Problem {
             Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => flags(f, &[(relu, "relu")])?,
             Op::MaxPool { windows, .. } => flags(f, &[(windows == PoolWindows::CeilMode, "ceil mode")])?,
             Op::GlobalAvgPool { .. } => {}
+            Op::Train(op) => write!(f, " {op:?}")?,
         }
+        flags(f, &[(self.weights_change, "weights that change")])?;
         for (at, input) in self.inputs.iter().enumerate() {
             f.write_str(if at == 0 { ": " } else { " + " })?;
             tensor(f, *input)?;

@@ -17,21 +17,23 @@ mod pool;
 mod select;
 mod split_k;
 mod stages;
+mod train;
 mod winograd;
 
 use std::fmt::Write as _;
 
 use crate::error::{GpuError, Result};
-use crate::op::{Epilogue, Op, StepParams};
+use crate::op::{Epilogue, Op, StepParams, WeightLayout};
 use crate::shader::{self, AssembleError, Extensions, Patch, Values};
 use crate::tensor::{ChannelLayout, Element, Shape};
 
-pub use candidates::{all_candidates, all_specialisations, candidates};
+pub use candidates::{all_candidates, all_specialisations, candidates, training_candidates};
 pub use capabilities::{Capabilities, DeviceKind};
 pub use family::{Access, Family, Method, Tile};
 pub use host::HostStruct;
 pub(crate) use host::host_struct;
 pub use measured::Measured;
+pub(crate) use pack::{pack_weights, unpack_weights};
 pub use select::{select, select_for_runs};
 pub use winograd::Winograd;
 
@@ -51,6 +53,10 @@ pub struct Problem {
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
+    /// Whether its weights are a tensor that may change between runs: then no kernel has a form of its own made of them.
+    pub weights_change: bool,
+    /// How the weights lie that its first input is, where it is weights.
+    pub weights: Option<WeightLayout>,
 }
 
 /// One specialisation of a WGSL file.
@@ -159,7 +165,7 @@ impl Kernel {
             ("ROWS", rows),
             ("COLS", cols),
             // Rows that each lane of a subgroup kernel loads, the last of some lanes in vain.
-            ("HANDS", rows.div_ceil(lanes)),
+            ("HANDS", if self.family == Family::WeightGradSubgroup { rows * 4 / lanes } else { rows.div_ceil(lanes) }),
             ("BIAS", bias.into()),
             ("RESIDUAL", residual.into()),
             ("RELU", relu.into()),
@@ -203,6 +209,20 @@ impl Kernel {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
             Family::MaxPool | Family::GlobalAvgPool => vec![Params, Input(0), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
+            Family::NormPartials => vec![Params, Input(0), written],
+            Family::NormStats => vec![Params, Scratch(0), Input(1), Output],
+            Family::NormGradPartials => vec![Params, Input(0), Input(1), Input(2), written],
+            Family::NormGradSums => vec![Params, Scratch(0), Input(2), Output],
+            Family::NormGrad => vec![Params, Input(0), Input(1), Input(2), Output],
+            Family::NormFrozen | Family::NormApply | Family::RunningStats | Family::ReluGrad => {
+                vec![Params, Input(0), Input(1), written]
+            }
+            Family::WeightGrad | Family::WeightGradSubgroup => {
+                vec![Params, Input(0), Input(1), written]
+            }
+            Family::MirroredWeights => vec![Params, Input(0), Output],
+            Family::InputGrad => vec![Params, Input(0), Weights, Output],
+            Family::WeightGradSum => vec![Params, Scratch(0), Output],
             Family::WinogradInput => vec![Params, Input(0), Scratch(0)],
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => vec![Params, Scratch(0), Weights, Scratch(1)],
             Family::WinogradOutput | Family::SplitKSum => {
@@ -228,7 +248,11 @@ impl Kernel {
     pub const fn written(&self) -> Binding {
         match self.family {
             _ if self.is_split() => Binding::Scratch(0),
-            Family::WinogradInput => Binding::Scratch(0),
+            Family::WinogradInput
+            | Family::NormPartials
+            | Family::NormGradPartials
+            | Family::WeightGrad
+            | Family::WeightGradSubgroup => Binding::Scratch(0),
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => Binding::Scratch(1),
             _ => Binding::Output,
         }
@@ -246,6 +270,11 @@ impl Kernel {
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
             Family::SplitKSum => split_k::dispatch(self, problem, capabilities),
+            family if family.is_training() => {
+                let shared = matches!(family, Family::ReluGrad);
+                let dispatch = if shared { elementwise::dispatch } else { train::dispatch };
+                dispatch(self, problem, capabilities)
+            }
             _ => conv::dispatch(self, problem, capabilities),
         }
     }
@@ -266,6 +295,7 @@ impl Kernel {
                 ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices)) + u64::from(self.tile.slices)
             }
             Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } => 9,
+            Op::Train(_) => train::iterations(problem),
         }
     }
 
@@ -360,6 +390,13 @@ impl Kernel {
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
             Family::WinogradInput | Family::WinogradOutput => winograd::WinogradParams::layout(),
             Family::SplitKSum => split_k::SplitKParams::layout(),
+            Family::ReluGrad => elementwise::ElementwiseParams::layout(),
+            Family::MirroredWeights
+            | Family::InputGrad
+            | Family::WeightGrad
+            | Family::WeightGradSubgroup
+            | Family::WeightGradSum => train::ConvGradParams::layout(),
+            family if family.is_training() => train::NormParams::layout(),
             _ => conv::ConvParams::layout(),
         }
     }

@@ -5,8 +5,28 @@
 //! follows, so that weights and bias take one binding.
 
 use super::{Family, Kernel, Problem, Winograd};
-use crate::op::{Conv, Op, StepParams};
+use crate::error::ShapeError;
+use crate::op::{Conv, Op, StepParams, WeightLayout};
 use crate::tensor::ChannelLayout;
+
+/// A convolution's weights in OIHW as the device has them where they are a tensor: as [`Kernel::pack`] gives them, without a bias.
+pub(crate) fn pack_weights(layout: &WeightLayout, weight: &[f32]) -> Vec<f32> {
+    matrix(layout.conv, layout.conv.taps(), weight, layout.input, layout.output)
+}
+
+/// The inverse of [`pack_weights`].
+///
+/// # Errors
+/// [`ShapeError::Length`] for another number of values.
+pub(crate) fn unpack_weights(layout: &WeightLayout, packed: &[f32]) -> Result<Vec<f32>, ShapeError> {
+    let (conv, expected, found) = (layout.conv, layout.values(), packed.len());
+    if expected != found {
+        return Err(ShapeError::Length { tensor: format!("packed weights of {}", conv.name()), expected, found });
+    }
+    let mut weight = vec![0.0; conv.weights()];
+    places(conv, conv.taps(), layout.input, layout.output, |source, place| weight[source] = packed[place]);
+    Ok(weight)
+}
 
 pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
     let (_, out) = problem.output;
@@ -80,7 +100,7 @@ pub(super) fn packed_values(problem: &Problem) -> usize {
             matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
         }
         Op::BatchNorm { .. } => 2 * per_channel,
-        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
+        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => 0,
     }
 }
 
@@ -92,11 +112,18 @@ fn per_channel(values: &[f32], layout: ChannelLayout) -> Vec<f32> {
 
 /// The matrix of `[out][in / groups][taps]` weights.
 fn matrix(conv: Conv, taps: usize, weight: &[f32], input: ChannelLayout, output: ChannelLayout) -> Vec<f32> {
+    let values = input.vec4_per_pixel() * 4 / conv.groups * taps * output.vec4_per_pixel() * 4;
+    let mut packed = vec![0.0; values];
+    places(conv, taps, input, output, |source, place| packed[place] = weight[source]);
+    packed
+}
+
+/// Where each of `[out][in / groups][taps]` weights lies in the matrix.
+fn places(conv: Conv, taps: usize, input: ChannelLayout, output: ChannelLayout, mut place: impl FnMut(usize, usize)) {
     let columns = output.vec4_per_pixel();
     // Padded input channels that one output channel sees, per tap.
     let group_in = input.vec4_per_pixel() * 4 / conv.groups;
     let (in_per_group, out_per_group) = (conv.in_per_group(), conv.out_per_group());
-    let mut packed = vec![0.0; group_in * taps * columns * 4];
     let quads = group_in / 4;
     for column in 0..columns {
         for lane in 0..4 {
@@ -107,12 +134,11 @@ fn matrix(conv: Conv, taps: usize, weight: &[f32], input: ChannelLayout, output:
                 let source = (out_channel * in_per_group + channel - group * in_per_group) * taps;
                 for tap in 0..taps {
                     let k4 = tap * quads + within / 4;
-                    packed[((k4 * columns + column) * 4 + within % 4) * 4 + lane] = weight[source + tap];
+                    place(source + tap, ((k4 * columns + column) * 4 + within % 4) * 4 + lane);
                 }
             }
         }
     }
-    packed
 }
 
 #[cfg(test)]

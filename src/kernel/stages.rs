@@ -1,6 +1,6 @@
 //! Kernels of several dispatches: what is launched for them, and what lies between.
 
-use super::{Family, Kernel, Problem, candidates};
+use super::{Family, Kernel, Problem, candidates, train};
 use crate::op::Epilogue;
 use crate::tensor::{ChannelLayout, Element};
 
@@ -18,7 +18,16 @@ impl Kernel {
         } else if self.is_split() {
             vec![plain, last(Family::SplitKSum)]
         } else {
-            vec![*self]
+            match self.family {
+                Family::NormStats if self.tile != candidates::ELEMENTWISE_TILE => {
+                    vec![Self { family: Family::NormPartials, ..plain }, beside(Family::NormStats)]
+                }
+                Family::NormGradSums if self.tile != candidates::ELEMENTWISE_TILE => {
+                    vec![Self { family: Family::NormGradPartials, ..*self }, beside(Family::NormGradSums)]
+                }
+                Family::WeightGrad | Family::WeightGradSubgroup => vec![*self, beside(Family::WeightGradSum)],
+                _ => vec![*self],
+            }
         }
     }
 
@@ -36,6 +45,9 @@ impl Kernel {
     /// slice of K.
     #[must_use]
     pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
+        if self.family.is_training() {
+            return train::scratch_bytes(problem);
+        }
         let planes = |count: usize, rows: usize, layout| count * plane(rows, layout) * 4 * Element::F32.bytes();
         let (products, rows) = self.products(problem);
         match self.winograd {

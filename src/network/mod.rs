@@ -10,6 +10,7 @@ mod norm;
 mod plans;
 mod resnet;
 mod resnet_builder;
+mod training;
 mod variants;
 
 pub use basic::{BasicBlock, BasicBlockBuilder};
@@ -19,4 +20,5 @@ pub use norm::Norm;
 pub use plans::{plan_block, plan_chain, plan_network};
 pub use resnet::{ResNet, Stem};
 pub use resnet_builder::ResNetBuilder;
+pub use training::{BlockTraining, TrainedLayer, TrainedNorm, plan_block_training};
 pub use variants::{VARIANTS, Variant};

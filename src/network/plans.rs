@@ -83,9 +83,9 @@ const FOLDED: Epilogue = Epilogue { bias: true, residual: false, relu: true };
 
 impl Planner {
     fn new(kind: PlanKind, input: Shape) -> Self {
-        let info = TensorInfo { name: "input".to_owned(), shape: input, layout: ChannelLayout::dense(input.c) };
+        let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
         let (input, steps, blocks, kept) = (TensorId(0), Vec::new(), Vec::new(), Vec::new());
-        let plan = Plan { kind, tensors: vec![info], steps, blocks, input, output: input, kept };
+        let plan = Plan { kind, tensors: vec![info], steps, blocks, input, output: input, given: Vec::new(), kept };
         Self { plan, name: String::new() }
     }
 
@@ -119,9 +119,9 @@ impl Planner {
         let shape = op.output_shape(&shapes)?;
         let output = TensorId(plan.tensors.len());
         let module = format!("{}{}", self.name, role.name());
-        plan.tensors.push(TensorInfo { name: module.clone(), shape, layout });
+        plan.tensors.push(TensorInfo::pixels(module.clone(), shape, layout));
         let block = plan.blocks.len().saturating_sub(1);
-        plan.steps.push(Step { block, module, role, op, inputs: inputs.to_vec(), output });
+        plan.steps.push(Step { block, module, role, op, inputs: inputs.to_vec(), weights: None, output });
         if let Some(range) = plan.blocks.last_mut() {
             range.end += 1;
         }

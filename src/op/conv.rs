@@ -114,6 +114,20 @@ impl Conv {
         Shape::new(image.n, self.out_channels, size(image.h), size(image.w))
     }
 
+    /// The shape of its weights: OIHW.
+    #[must_use]
+    pub const fn weight_shape(&self) -> Shape {
+        let side = self.kernel.side();
+        Shape { n: self.out_channels, c: self.in_per_group(), h: side, w: side }
+    }
+
+    /// The convolution of stride 1 that takes gradients of the output to those of the input, if this one's stride is 1 too: inputs and
+    /// outputs exchanged, by the [mirrored weights](super::TrainOp::MirroredWeights).
+    #[must_use]
+    pub const fn mirrored(&self) -> Self {
+        Self { in_channels: self.out_channels, out_channels: self.in_channels, stride: 1, ..*self }
+    }
+
     /// Input channels that one output channel sees.
     #[must_use]
     pub const fn in_per_group(&self) -> usize {

@@ -3,12 +3,16 @@
 
 mod conv;
 mod params;
+mod train;
+mod weights;
 
 use crate::error::ShapeError;
 use crate::tensor::{Element, Shape};
 
 pub use conv::{Conv, KernelSize};
 pub use params::StepParams;
+pub use train::{NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, Scalar, TrainOp};
+pub use weights::WeightLayout;
 
 /// What a convolution does with its sums before it writes them, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -90,6 +94,8 @@ pub enum Op {
         /// Whether ReLU follows.
         relu: bool,
     },
+    /// An operation of training.
+    Train(TrainOp),
 }
 
 impl Op {
@@ -103,6 +109,7 @@ impl Op {
             Op::Add { .. } => "residual_add",
             Op::MaxPool { .. } => "max_pool",
             Op::GlobalAvgPool { .. } => "global_avg_pool",
+            Op::Train(op) => op.name(),
         }
     }
 
@@ -134,6 +141,7 @@ impl Op {
                 same("input", Shape { c: channels, ..left }, left)?;
                 same("shortcut", left, right)
             }
+            (Op::Train(op), inputs) => op.output_shape(inputs),
             _ => Err(ShapeError::Mismatch {
                 tensor: format!("inputs of {}", self.name()),
                 expected: vec![self.input_count()],
@@ -149,6 +157,7 @@ impl Op {
             Op::Conv { epilogue, .. } => 1 + usize::from(epilogue.residual),
             Op::JoinedConv { .. } | Op::Add { .. } => 2,
             Op::BatchNorm { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 1,
+            Op::Train(op) => op.input_count(),
         }
     }
 
@@ -163,6 +172,7 @@ impl Op {
             Op::BatchNorm { .. } => 2 * values,
             Op::Add { .. } => values,
             Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
+            Op::Train(op) => op.flops(output),
         }
     }
 
@@ -191,7 +201,7 @@ impl Op {
             Op::Conv { conv, epilogue } => conv.weights() + if epilogue.bias { conv.out_channels } else { 0 },
             Op::JoinedConv { main, shortcut, .. } => main.weights() + shortcut.weights() + main.out_channels,
             Op::BatchNorm { channels, .. } => 2 * channels,
-            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
+            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => 0,
         }
     }
 
@@ -205,6 +215,7 @@ impl Op {
             Op::BatchNorm { .. } | Op::Add { .. } => 2,
             Op::MaxPool { .. } => 1,
             Op::GlobalAvgPool { .. } => 49,
+            Op::Train(op) => op.reduction_length(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Whether a recording holds together. All of its fields are public, so it may have been made or changed by hand; kernels
 //! run without bounds checks, so an executor must not take its word.
 
-use super::{Dispatch, Placement, RecordedStep, Recording, Step, TensorId};
+use super::{Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Capabilities};
-use crate::op::{Conv, Op};
+use crate::op::{Conv, Epilogue, Op, TrainOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
@@ -39,7 +39,7 @@ impl Recording {
     ) -> Result<Result<(), &'static str>, Error> {
         let step = &recorded.step;
         let known = |id: &TensorId| id.0 < self.places.len();
-        if !step.inputs.iter().chain([&step.output]).all(known) {
+        if !step.reads().chain([step.output]).all(|id| known(&id)) {
             return Ok(Err("a tensor that is not in the plan"));
         }
         if step.op.output_shape(&self.plan.input_shapes(step))? != self.plan.tensor(step.output).shape {
@@ -48,11 +48,11 @@ impl Recording {
         if !self.layouts_fit(step) {
             return Ok(Err("layouts that the kernels do not read"));
         }
-        if !step.inputs.iter().chain([&step.output]).all(|&id| self.place_fits(id)) {
+        if !step.reads().chain([step.output]).all(|id| self.place_fits(id)) {
             return Ok(Err("a tensor in a slot that is missing or too small"));
         }
         let output = self.places[step.output.0];
-        if output == Placement::Input || step.inputs.iter().any(|id| self.places[id.0] == output) {
+        if output == Placement::Input || step.reads().any(|id| self.places[id.0] == output) {
             return Ok(Err("the output lies where an input lies"));
         }
         let problem = self.plan.problem(step);
@@ -72,7 +72,7 @@ impl Recording {
     /// Each scratch of a step in a slot that is large enough and holds neither another one nor what the step reads or writes.
     fn scratch_fits(&self, recorded: &RecordedStep) -> bool {
         let step = &recorded.step;
-        let tensors: Vec<Placement> = step.inputs.iter().chain([&step.output]).map(|id| self.places[id.0]).collect();
+        let tensors: Vec<Placement> = step.reads().chain([step.output]).map(|id| self.places[id.0]).collect();
         recorded.scratch.iter().enumerate().all(|(at, scratch)| {
             self.slots.get(scratch.slot).is_some_and(|slot| slot.bytes >= scratch.bytes)
                 && !tensors.contains(&Placement::Slot(scratch.slot))
@@ -88,14 +88,51 @@ impl Recording {
         let grouped = |conv: Conv, layout: ChannelLayout| {
             conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
         };
+        let weights = |conv: Conv| {
+            let expected = WeightLayout { conv, input: image, output };
+            step.weights.is_none_or(|id| self.plan.tensor(id).weights == Some(expected))
+        };
         match step.op {
+            Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } if step.weights.is_some() => false,
+            Op::Conv { conv, .. } if !weights(conv) => false,
             Op::Conv { conv, .. } => {
                 grouped(conv, image) && grouped(conv, output) && second.is_none_or(|residual| residual == output)
             }
             Op::JoinedConv { .. } => true,
+            Op::Train(op) => self.training_fits(step, op),
             Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => {
                 image == output && second.is_none_or(|second| second == output)
             }
+        }
+    }
+
+    /// Tensors of weights where weights are meant, laid out as the images beside them; what is per channel laid out as the image.
+    fn training_fits(&self, step: &Step, op: TrainOp) -> bool {
+        let tensor = |id: TensorId| self.plan.tensor(id);
+        let output = tensor(step.output);
+        let inputs: Vec<&TensorInfo> = step.inputs.iter().map(|&id| tensor(id)).collect();
+        let layouts = |conv: Conv, image: &TensorInfo, gradient: &TensorInfo| {
+            let grouped = |layout: ChannelLayout| {
+                conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
+            };
+            let pixels = image.weights.is_none() && gradient.weights.is_none();
+            let layout = WeightLayout { conv, input: image.layout, output: gradient.layout };
+            (pixels && grouped(image.layout) && grouped(gradient.layout)).then_some(layout)
+        };
+        match op {
+            TrainOp::MirroredWeights { conv } => {
+                conv.stride == 1
+                    && inputs[0]
+                        .weights
+                        .is_some_and(|weights| weights.conv == conv && output.weights == Some(weights.mirrored()))
+            }
+            TrainOp::InputGrad { conv, .. } => layouts(conv, output, inputs[0])
+                .is_some_and(|layout| step.weights.is_some_and(|id| tensor(id).weights == Some(layout))),
+            TrainOp::WeightGrad { conv } => {
+                let layout = layouts(conv, inputs[0], inputs[1]);
+                layout.is_some() && output.weights == layout
+            }
+            _ => inputs.iter().all(|input| input.weights.is_none() && input.layout == output.layout),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! What a step keeps between its dispatches, its scratch, lives for that step.
 //!
-//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it. Each
+//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it; one that is given
+//! lives all the time. Each
 //! slot is a buffer of its own rather than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would
 //! wait for each other for nothing.
 
@@ -53,11 +54,15 @@ pub struct Places {
 pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
     let mut last_read = vec![0; plan.tensors.len()];
     for (index, step) in plan.steps.iter().enumerate() {
-        step.inputs.iter().for_each(|id| last_read[id.0] = index);
+        step.reads().for_each(|id| last_read[id.0] = index);
     }
     let mut places = vec![Placement::Input; plan.tensors.len()];
     let mut scratches = Vec::with_capacity(plan.steps.len());
     let mut pool = Pool::default();
+    for &id in &plan.given {
+        places[id.0] = Placement::Slot(pool.take(plan.tensor(id).bytes()));
+    }
+    let stays = |id: &TensorId| plan.kept.contains(id) || plan.given.contains(id);
     for (index, step) in plan.steps.iter().enumerate() {
         places[step.output.0] = if step.output == plan.output {
             Placement::Output
@@ -68,9 +73,12 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
         let own: Vec<Scratch> = bytes.map(|&bytes| Scratch { slot: pool.take(bytes), bytes }).collect();
         pool.free.extend(own.iter().map(|scratch| scratch.slot));
         scratches.push(own);
-        let mut ended: Vec<TensorId> =
-            step.inputs.iter().copied().filter(|id| last_read[id.0] == index && !plan.kept.contains(id)).collect();
-        ended.dedup();
+        let mut ended: Vec<TensorId> = Vec::new();
+        for id in step.reads().filter(|id| last_read[id.0] == index && !stays(id)) {
+            if !ended.contains(&id) {
+                ended.push(id);
+            }
+        }
         pool.free.extend(ended.iter().filter_map(|id| match places[id.0] {
             Placement::Slot(slot) => Some(slot),
             Placement::Input | Placement::Output => None,

@@ -128,7 +128,9 @@ impl Plan {
             let info = self.tensor(id);
             (info.shape, info.layout)
         };
-        Problem { op: step.op, inputs: step.inputs.iter().map(|&id| tensor(id)).collect(), output: tensor(step.output) }
+        let inputs = step.inputs.iter().map(|&id| tensor(id)).collect();
+        let weights = step.inputs.first().and_then(|&id| self.tensor(id).weights);
+        Problem { op: step.op, inputs, output: tensor(step.output), weights_change: step.weights.is_some(), weights }
     }
 }
 

@@ -11,7 +11,7 @@ impl Plan {
         let names = ["first input", "second input"].into_iter().map(str::to_owned);
         let named = names.zip(&problem.inputs).chain([("output".to_owned(), &problem.output)]);
         let tensors: Vec<TensorInfo> =
-            named.map(|(name, &(shape, layout))| TensorInfo { name, shape, layout }).collect();
+            named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
         let output = TensorId(tensors.len() - 1);
         let step = Step {
             block: 0,
@@ -19,9 +19,11 @@ impl Plan {
             role: Role::Conv1,
             op: problem.op,
             inputs: (0..output.0).map(TensorId).collect(),
+            weights: None,
             output,
         };
         let blocks = vec![0..1; 1];
-        Self { kind: PlanKind::Fused, tensors, steps: vec![step], blocks, input: TensorId(0), output, kept: Vec::new() }
+        let (steps, given, kept) = (vec![step], Vec::new(), Vec::new());
+        Self { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output, given, kept }
     }
 }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::op::Op;
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::error::ShapeError;
+use crate::kernel::{pack_weights, unpack_weights};
+use crate::op::{Op, TrainOp, WeightLayout};
+use crate::tensor::{ChannelLayout, Element, HostTensor, Shape};
 
 /// Index of a tensor in [`Plan::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,13 +21,55 @@ pub struct TensorInfo {
     pub shape: Shape,
     /// How its channels lie on the device.
     pub layout: ChannelLayout,
+    /// How it lies on the device where it is a convolution's weights or their gradient, OIHW on the host; the layout is then of no
+    /// account.
+    pub weights: Option<WeightLayout>,
 }
 
 impl TensorInfo {
+    /// A tensor of pixels.
+    #[must_use]
+    pub fn pixels(name: impl Into<String>, shape: Shape, layout: ChannelLayout) -> Self {
+        Self { name: name.into(), shape, layout, weights: None }
+    }
+
+    /// A convolution's weights, or their gradient.
+    #[must_use]
+    pub fn weights(name: impl Into<String>, weights: WeightLayout) -> Self {
+        let shape = weights.conv.weight_shape();
+        Self { name: name.into(), shape, layout: ChannelLayout::dense(shape.c), weights: Some(weights) }
+    }
+
     /// Bytes on the device, padding included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.layout.bytes(self.shape, Element::F32)
+        match &self.weights {
+            Some(weights) => weights.values() * Element::F32.bytes(),
+            None => self.layout.bytes(self.shape, Element::F32),
+        }
+    }
+
+    /// The values of a tensor of this shape as the device has them.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for another shape.
+    pub fn pack(&self, tensor: &HostTensor) -> Result<Vec<f32>, ShapeError> {
+        tensor.check_shape(&self.name, self.shape)?;
+        match &self.weights {
+            Some(weights) => Ok(pack_weights(weights, tensor.data())),
+            None => tensor.to_nhwc(self.layout),
+        }
+    }
+
+    /// The inverse of [`TensorInfo::pack`].
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] for another number of values.
+    pub fn unpack(&self, packed: &[f32]) -> Result<HostTensor, ShapeError> {
+        match &self.weights {
+            Some(weights) => HostTensor::new(self.shape, unpack_weights(weights, packed)?),
+            None => HostTensor::from_nhwc(self.shape, self.layout, packed),
+        }
     }
 }
 
@@ -61,6 +105,8 @@ pub enum Role {
     AvgPool,
     /// The head's fully connected layer, as a 1x1 convolution of one pixel.
     Fc,
+    /// A step of a training plan, whose parameters are tensors.
+    Training,
 }
 
 impl Role {
@@ -80,6 +126,7 @@ impl Role {
             Role::MaxPool => "maxpool",
             Role::AvgPool => "avgpool",
             Role::Fc => "fc",
+            Role::Training => "training",
         }
     }
 }
@@ -97,6 +144,8 @@ pub struct Step {
     pub op: Op,
     /// What is read, in the op's order.
     pub inputs: Vec<TensorId>,
+    /// The convolution's weights, where they are a tensor of the plan and not parameters that an executor is given once.
+    pub weights: Option<TensorId>,
     /// What is written: each tensor by exactly one step, and never one of the inputs.
     pub output: TensorId,
 }
@@ -132,8 +181,17 @@ pub struct Plan {
     pub input: TensorId,
     /// The tensor that the caller gets. No step reads it.
     pub output: TensorId,
+    /// Tensors beside the input that the caller gives, before the first run or any later one. No step writes them.
+    pub given: Vec<TensorId>,
     /// Tensors on the way that stay as they are until the next run, for the caller to read.
     pub kept: Vec<TensorId>,
+}
+
+impl Step {
+    /// All that it reads: inputs, then weights.
+    pub fn reads(&self) -> impl Iterator<Item = TensorId> + '_ {
+        self.inputs.iter().chain(&self.weights).copied()
+    }
 }
 
 impl Plan {
@@ -152,7 +210,10 @@ impl Plan {
     /// Floating-point operations of one step, as [`Op::flops`] counts them.
     #[must_use]
     pub fn step_flops(&self, step: &Step) -> u64 {
-        step.op.flops(self.tensor(step.output).shape)
+        match step.op {
+            Op::Train(TrainOp::WeightGrad { conv }) => 2 * conv.macs(self.tensor(step.inputs[1]).shape),
+            op => op.flops(self.tensor(step.output).shape),
+        }
     }
 
     /// The least memory traffic of one step, as [`Op::min_bytes`] counts it.

@@ -3,6 +3,7 @@
 
 mod bound;
 mod ops;
+mod train;
 
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
@@ -106,23 +107,54 @@ fn apply_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<(Hos
 
 /// Every tensor of the plan, by its index.
 fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<Vec<Tensor64>, ShapeError> {
+    all_tensors(recording, params, &[(recording.plan.input, input)])
+}
+
+/// Runs a recording whose caller gives more than the input: every tensor of the plan, by its index.
+///
+/// # Errors
+/// As [`run`], and [`ShapeError::Mismatch`] for a tensor that is not given.
+pub fn all_tensors(
+    recording: &Recording,
+    params: &[StepParams],
+    given: &[(TensorId, &HostTensor)],
+) -> Result<Vec<Tensor64>, ShapeError> {
     let plan = &recording.plan;
-    input.check_shape("input", plan.tensor(plan.input).shape)?;
     let steps: Vec<&Step> = recording.steps().map(|recorded| &recorded.step).collect();
     if params.len() != steps.len() {
         let tensor = "parameters of the steps".to_owned();
         return Err(ShapeError::Length { tensor, expected: steps.len(), found: params.len() });
     }
-    if let Some((step, params)) = steps.iter().zip(params).find(|(step, params)| !params.fit(&step.op)) {
+    let misfits = |(step, params): &(&&Step, &StepParams)| step.weights.is_none() && !params.fit(&step.op);
+    if let Some((step, params)) = steps.iter().zip(params).find(misfits) {
         let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
         return Err(ShapeError::Length { tensor, expected, found: params.count() });
     }
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
-    every[plan.input.0].data = input.data().iter().copied().map(f64::from).collect();
+    for &id in plan.given.iter().chain([&plan.input]) {
+        let info = plan.tensor(id);
+        let found = given.iter().find(|(given, _)| *given == id).map(|(_, tensor)| *tensor);
+        let missing = || ShapeError::Mismatch {
+            tensor: info.name.clone(),
+            expected: info.shape.dims().to_vec(),
+            found: Vec::new(),
+        };
+        let tensor = found.ok_or_else(missing)?;
+        let name = if id == plan.input { "input" } else { &info.name };
+        tensor.check_shape(name, info.shape)?;
+        every[id.0].data = tensor.data().iter().copied().map(f64::from).collect();
+    }
     for (step, params) in steps.into_iter().zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
-        every[step.output.0].data = ops::apply(&step.op, params, &inputs, plan.tensor(step.output).shape);
+        let shape = plan.tensor(step.output).shape;
+        every[step.output.0].data = match (step.op, step.weights) {
+            (Op::Train(op), weights) => train::apply(&op, &inputs, weights.map(|id| &every[id.0]), shape),
+            (Op::Conv { conv, epilogue }, Some(weights)) => {
+                ops::convolve_by(conv, epilogue, &every[weights.0], &inputs, shape)
+            }
+            _ => ops::apply(&step.op, params, &inputs, shape),
+        };
     }
     Ok(every)
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Tensor64;
-use crate::op::{Conv, Op, StepParams};
+use crate::op::{Conv, Epilogue, Op, StepParams};
 use crate::tensor::Shape;
 
 /// Applies an operation. `output` is its output's shape; parameters of the wrong kind count as none.
@@ -42,8 +42,24 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
             let plane = inputs[0].shape.h * inputs[0].shape.w;
             inputs[0].data.chunks_exact(plane).map(|values| values.iter().sum::<f64>() / plane as f64).collect()
         }
+        (Op::Train(op), _) => super::train::apply(&op, inputs, None, output),
         (op, _) => unreachable!("{} with parameters that do not fit, which run() refuses", op.name()),
     }
+}
+
+/// A convolution by weights that are a tensor, without a bias.
+pub(super) fn convolve_by(
+    conv: Conv,
+    epilogue: Epilogue,
+    weights: &Tensor64,
+    inputs: &[&Tensor64],
+    output: Shape,
+) -> Vec<f64> {
+    let mut sums = convolve(conv, &weights.data, inputs[0], output);
+    if epilogue.residual {
+        add(&mut sums, &inputs[1].data);
+    }
+    finish(sums, epilogue.relu)
 }
 
 /// The largest of 3x3 values at stride 2, padding left out; NaN wins, as in PyTorch.
@@ -84,7 +100,12 @@ fn per_channel(values: &mut [f64], shape: Shape, change: impl Fn(f64, usize) -> 
 }
 
 /// The plain sums of a convolution, an output plane at a time, planes side by side on the CPU's cores.
-pub(super) fn convolve(conv: Conv, weight: &[f32], image: &Tensor64, output: Shape) -> Vec<f64> {
+pub(super) fn convolve<W: Copy + Into<f64> + Sync>(
+    conv: Conv,
+    weight: &[W],
+    image: &Tensor64,
+    output: Shape,
+) -> Vec<f64> {
     let mut sums = vec![0.0; output.len()];
     sums.par_chunks_exact_mut(output.h * output.w).enumerate().for_each(|(plane, sums)| {
         let (n, out_channel) = (plane / output.c, plane % output.c);
@@ -93,9 +114,9 @@ pub(super) fn convolve(conv: Conv, weight: &[f32], image: &Tensor64, output: Sha
     sums
 }
 
-fn convolve_plane(
+fn convolve_plane<W: Copy + Into<f64>>(
     conv: Conv,
-    weight: &[f32],
+    weight: &[W],
     image: &Tensor64,
     n: usize,
     out_channel: usize,
@@ -115,7 +136,7 @@ fn convolve_plane(
         for tap_y in 0..side {
             for tap_x in 0..side {
                 let at = ((out_channel * conv.in_per_group() + channel) * side + tap_y) * side + tap_x;
-                let weight = f64::from(weight[at]);
+                let weight: f64 = weight[at].into();
                 for y in 0..output.h {
                     let Some(in_y) = input_at(y, tap_y, h) else { continue };
                     for x in 0..output.w {

@@ -49,6 +49,7 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
             let inputs = [main, shortcut].map(|conv| ChannelLayout::dense(conv.in_channels));
             (inputs.to_vec(), ChannelLayout::dense(main.out_channels))
         }
+        Op::Train(_) => (Vec::new(), ChannelLayout::dense(1)),
         Op::BatchNorm { channels, .. }
         | Op::Add { channels, .. }
         | Op::MaxPool { channels, .. }
@@ -78,7 +79,7 @@ impl Case {
         if let (Op::Conv { .. }, Some((_, residual))) = (self.op, inputs.get_mut(1)) {
             *residual = self.output_layout;
         }
-        Ok(Problem { op: self.op, inputs, output })
+        Ok(Problem { op: self.op, inputs, output, weights_change: false, weights: None })
     }
 
     /// What a kernel is told of the device.

@@ -35,12 +35,15 @@ static FILES: &[(&str, &str)] = catalogue![
     "picture/resize_last",
     "residual_add",
     "shared/broadcast_rows",
+    "shared/channels",
     "shared/columns",
+    "shared/conv_grad_params",
     "shared/conv_params",
     "shared/elementwise",
     "shared/epilogue",
     "shared/load_weights",
     "shared/mac",
+    "shared/norm_params",
     "shared/pixels",
     "shared/pool",
     "shared/relu",
@@ -56,6 +59,20 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/winograd",
     "shared/words",
     "split_k_sum",
+    "train/input_grad",
+    "train/mirrored_weights",
+    "train/norm_apply",
+    "train/norm_frozen",
+    "train/norm_grad",
+    "train/norm_grad_partials",
+    "train/norm_grad_sums",
+    "train/norm_partials",
+    "train/norm_stats",
+    "train/relu_grad",
+    "train/running_stats",
+    "train/weight_grad",
+    "train/weight_grad_subgroup",
+    "train/weight_grad_sum",
     "winograd_input",
     "winograd_output",
 ];
@@ -66,7 +83,7 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The kernels of networks, without the shared parts, what makes pictures an input, and the benchmarks of devices.
+/// The kernels of networks and of training, without the shared parts, what makes pictures an input, and the benchmarks of devices.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(name, _)| *name).filter(|name| !name.contains('/'))
+    FILES.iter().map(|(name, _)| *name).filter(|name| !name.contains('/') || name.starts_with("train/"))
 }

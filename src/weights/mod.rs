@@ -15,6 +15,7 @@ mod network;
 mod pth;
 mod reader;
 mod state_dict;
+mod trainable;
 mod values;
 
 pub use block::{Block, BlockOptions};
@@ -22,3 +23,4 @@ pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
 pub use names::Naming;
 pub use network::NetworkWeights;
 pub use state_dict::{StateDict, Tensor};
+pub use trainable::{LayerTensors, NormTensors, TrainableBlock};

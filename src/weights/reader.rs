@@ -3,6 +3,7 @@
 use super::block::BlockOptions;
 use super::fold::Affine;
 use super::layers::Layer;
+use super::trainable::{LayerTensors, NormTensors};
 use super::{Checkpoint, StateDict};
 use crate::error::{Result, SpecError, WeightsError};
 use crate::network::{Bottleneck, EXPANSION, Norm};
@@ -211,6 +212,33 @@ impl<'a> Reader<'a> {
         }
         let norm = self.affine(norm_name, conv.out_channels, affine)?;
         Ok(Layer { norm_key: self.key(norm_name), weight, norm })
+    }
+
+    /// A layer's tensors as they are.
+    pub fn trainable(
+        &self,
+        conv: Conv,
+        conv_name: &str,
+        norm_name: &str,
+        affine: bool,
+    ) -> Result<LayerTensors, WeightsError> {
+        // What is wrong with it is wrong for inference too.
+        let layer = self.layer(conv, conv_name, norm_name, affine)?;
+        let key = |part: &str| self.key(&format!("{norm_name}.{part}"));
+        let part = |part: &str| self.dict.weight(&key(part), &[conv.out_channels]);
+        let norm = match self.norm.eps() {
+            None => None,
+            Some(_) => Some(NormTensors {
+                gamma: if affine { part("weight")? } else { vec![1.0; conv.out_channels] },
+                beta: if affine { part("bias")? } else { vec![0.0; conv.out_channels] },
+                affine: affine && matches!(self.norm, Norm::BatchNorm2d { .. }),
+                running_mean: part("running_mean")?,
+                running_var: part("running_var")?,
+                num_batches_tracked: self.dict.counter(&key("num_batches_tracked"))?,
+                key: layer.norm_key,
+            }),
+        };
+        Ok(LayerTensors { key: layer.weight.key.clone(), weight: layer.weight.get()?.into_owned(), norm })
     }
 
     /// A norm's scale and shift in f64.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 use super::bytes::Bytes;
 use super::entry::Entry;
@@ -165,6 +165,25 @@ impl StateDict {
         match bad {
             Some((index, value)) => Err(WeightsError::NonFinite { tensor: key.to_owned(), index, value }),
             None => Ok(values),
+        }
+    }
+
+    /// A single i64, as `num_batches_tracked` is; none where there is none of that key.
+    ///
+    /// # Errors
+    /// [`WeightsError::ElementType`], [`WeightsError::Shape`], [`WeightsError::Changed`].
+    pub fn counter(&self, key: &str) -> Result<Option<i64>, WeightsError> {
+        let Some(entry) = self.entries.get(key) else { return Ok(None) };
+        if entry.dtype != Dtype::I64 {
+            return Err(WeightsError::ElementType { tensor: key.to_owned(), found: format!("{:?}", entry.dtype) });
+        }
+        let bytes = self.bytes.now()?.get(entry.range.clone()).and_then(|bytes| bytes.try_into().ok());
+        match bytes {
+            Some(bytes) => Ok(Some(i64::from_le_bytes(bytes))),
+            None => {
+                let (expected, found) = ("[]".to_owned(), entry.dims.clone());
+                Err(WeightsError::Shape { tensor: key.to_owned(), expected, found })
+            }
         }
     }
 

@@ -42,7 +42,7 @@ impl OpCase {
     fn plan(&self) -> Result<(Plan, Option<Conv>), Box<dyn std::error::Error>> {
         let (image, c) = (TensorId(0), self.image.c);
         let (layout_in, layout_out) = image_and_output(&self.op);
-        let mut tensors = vec![TensorInfo { name: "input".to_owned(), shape: self.image, layout: layout_in }];
+        let mut tensors = vec![TensorInfo::pixels("input", self.image, layout_in)];
         let side = match self.op {
             Op::Conv { conv, epilogue } if epilogue.residual => {
                 Some((Conv::conv1x1(c, conv.out_channels, conv.stride), layout_out))
@@ -57,7 +57,7 @@ impl OpCase {
         let mut inputs = vec![image];
         if let Some((conv, layout)) = side {
             let shape = conv.output_shape(self.image)?;
-            tensors.push(TensorInfo { name: "side".to_owned(), shape, layout });
+            tensors.push(TensorInfo::pixels("side", shape, layout));
             let op = Op::Conv { conv, epilogue: Epilogue::default() };
             steps.push(Step {
                 block: 0,
@@ -65,6 +65,7 @@ impl OpCase {
                 role: Role::Downsample,
                 op,
                 inputs: vec![image],
+                weights: None,
                 output: TensorId(1),
             });
             inputs.push(TensorId(1));
@@ -74,15 +75,28 @@ impl OpCase {
         }
         let shapes: Vec<Shape> = inputs.iter().map(|id| tensors[id.0].shape).collect();
         let output = TensorId(tensors.len());
-        tensors.push(TensorInfo {
-            name: "output".to_owned(),
-            shape: self.op.output_shape(&shapes)?,
-            layout: layout_out,
+        tensors.push(TensorInfo::pixels("output", self.op.output_shape(&shapes)?, layout_out));
+        steps.push(Step {
+            block: 0,
+            module: "op".to_owned(),
+            role: Role::Conv1,
+            op: self.op,
+            inputs,
+            weights: None,
+            output,
         });
-        steps.push(Step { block: 0, module: "op".to_owned(), role: Role::Conv1, op: self.op, inputs, output });
         let blocks = vec![0..steps.len(); 1];
         Ok((
-            Plan { kind: PlanKind::Fused, tensors, steps, blocks, input: image, output, kept: Vec::new() },
+            Plan {
+                kind: PlanKind::Fused,
+                tensors,
+                steps,
+                blocks,
+                input: image,
+                output,
+                given: Vec::new(),
+                kept: Vec::new(),
+            },
             side.map(|(conv, _)| conv),
         ))
     }

@@ -1,0 +1,234 @@
+//! A block in training mode.
+
+use crate::error::{Result, ShapeError};
+use crate::gpu::{Executor, Gpu};
+use crate::network::{BlockTraining, TrainedLayer, plan_block_training};
+use crate::op::StepParams;
+use crate::plan::{self, Recording, TensorId};
+use crate::reference::{self, Tensor64};
+use crate::tensor::{HostTensor, Shape};
+use crate::weights::{LayerTensors, NormTensors, TrainableBlock};
+
+use super::LoadOptions;
+
+/// How a block is trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainingOptions {
+    /// The weight of a batch's statistics in the running ones; without one, they are the mean of those of all batches so far, as
+    /// `momentum=None` has it in PyTorch.
+    pub momentum: Option<f64>,
+}
+
+impl Default for TrainingOptions {
+    /// PyTorch's momentum of 0.1.
+    fn default() -> Self {
+        Self { momentum: Some(0.1) }
+    }
+}
+
+/// A Bottleneck on a device in training mode, for one input shape: forward with a batch's statistics, and every gradient.
+///
+/// ```no_run
+/// use wgpu_bottleneck::{BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions};
+///
+/// let weights = StateDict::open("block.safetensors")?;
+/// let block = TrainableBlock::from_state_dict(&weights, "", &BlockOptions::default())?;
+/// let file = StateDict::open("input.safetensors")?;
+/// let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
+/// let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
+/// let mut block = TrainedBlock::load(&Gpu::new()?, block, input.shape(), &training, &loading)?;
+/// let step = block.step(&input, &grad_out)?;
+/// println!("{}, {} gradients", step.out.shape(), step.gradients.parameters.len());
+/// # Ok::<(), wgpu_bottleneck::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TrainedBlock {
+    executor: Executor,
+    training: BlockTraining,
+    options: TrainingOptions,
+    block: TrainableBlock,
+}
+
+/// What one batch came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingStep {
+    /// The block's output.
+    pub out: HostTensor,
+    /// The norms' running statistics after the batch, by their keys: `bn1.running_mean`, ...; of norms that are frozen, none.
+    pub statistics: Vec<(String, Vec<f32>)>,
+    /// The batches seen by each norm that counts them, by its key: `bn1.num_batches_tracked`.
+    pub batches: Vec<(String, i64)>,
+    /// The gradients.
+    pub gradients: Gradients,
+}
+
+/// The gradients of one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gradients {
+    /// Of the input.
+    pub input: HostTensor,
+    /// Of every parameter, by its key, with its dimensions: `conv1.weight`, `bn1.weight`, `bn1.bias`, ...
+    pub parameters: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+impl TrainedBlock {
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input. Of `loading`, the plan's kind is of
+    /// no account.
+    ///
+    /// # Errors
+    /// As [`plan_block_training`], and what the device says.
+    pub fn load(
+        gpu: &Gpu,
+        block: TrainableBlock,
+        input: Shape,
+        options: &TrainingOptions,
+        loading: &LoadOptions,
+    ) -> Result<Self> {
+        let training = plan_block_training(&block.spec, input)?;
+        let mut recording =
+            plan::schedule(training.plan.clone(), gpu.capabilities(), &loading.kernels, loading.budget)?;
+        if loading.executor.guard_bytes > 0 {
+            recording.unshare_slots();
+        }
+        let params = vec![StepParams::None; training.plan.steps.len()];
+        let executor = Executor::new(gpu, recording, &params, loading.executor)?;
+        let mut trained = Self { executor, training, options: *options, block };
+        for (id, tensor) in trained.given()? {
+            trained.executor.give(id, &tensor)?;
+        }
+        Ok(trained)
+    }
+
+    /// What is run: the plan, its kernels, its memory.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        self.executor.recording()
+    }
+
+    /// The block, with its parameters and statistics as they are now.
+    #[must_use]
+    pub fn block(&self) -> &TrainableBlock {
+        &self.block
+    }
+
+    /// Forward and backward on a batch: the block's output, the gradients for this gradient of it, and the running statistics, which are
+    /// the block's from now on. Its parameters stay as they are.
+    ///
+    /// # Errors
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`] for a gradient of another shape than the output.
+    pub fn step(&mut self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
+        let shape = self.training.plan.tensor(self.training.out).shape;
+        grad_out.check_shape("grad_out", shape)?;
+        self.executor.give(self.training.grad_out, grad_out)?;
+        let grad_input = self.executor.run(input)?;
+        let executor = &self.executor;
+        let step =
+            collect(&self.training.layers, &self.block.layers, self.training.out, grad_input, |id| executor.kept(id))?;
+        self.keep_statistics(&step)?;
+        Ok(step)
+    }
+
+    /// What the [reference](mod@crate::reference) says of the same batch and the statistics as they are now, on the CPU in f64.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for tensors of other shapes.
+    pub fn reference(&self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
+        let given = self.given()?;
+        let plan = &self.training.plan;
+        let mut all: Vec<(TensorId, &HostTensor)> = given.iter().map(|(id, tensor)| (*id, tensor)).collect();
+        all.extend([(plan.input, input), (self.training.grad_out, grad_out)]);
+        let params = vec![StepParams::None; plan.steps.len()];
+        let every = reference::all_tensors(self.recording(), &params, &all)?;
+        let rounded =
+            |tensor: &Tensor64| HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect());
+        let grad_input = rounded(&every[plan.output.0])?;
+        collect(&self.training.layers, &self.block.layers, self.training.out, grad_input, |id| {
+            Ok(rounded(&every[id.0])?)
+        })
+    }
+
+    /// Weights, and what the norms have, as the plan wants them.
+    fn given(&self) -> Result<Vec<(TensorId, HostTensor)>, ShapeError> {
+        let plan = &self.training.plan;
+        let mut given = Vec::new();
+        for (layer, tensors) in self.training.layers.iter().zip(&self.block.layers) {
+            let weight = HostTensor::new(plan.tensor(layer.weight).shape, tensors.weight.clone())?;
+            given.push((layer.weight, weight));
+            if let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) {
+                given.push((norm.affine, per_channel(&[&tensors.gamma, &tensors.beta])?));
+                given.push((norm.running, running(tensors, &self.options)?));
+            }
+        }
+        Ok(given)
+    }
+
+    /// Takes over the running statistics of a step.
+    fn keep_statistics(&mut self, step: &TrainingStep) -> Result<()> {
+        for (layer, tensors) in self.training.layers.iter().zip(&mut self.block.layers) {
+            let (Some(norm), Some(tensors)) = (&layer.norm, &mut tensors.norm) else { continue };
+            if norm.running_after.is_none() {
+                continue;
+            }
+            let of = |part: &str| {
+                let key = format!("{}.{part}", tensors.key);
+                step.statistics.iter().find(|(known, _)| *known == key).map(|(_, values)| values.clone())
+            };
+            if let (Some(mean), Some(var)) = (of("running_mean"), of("running_var")) {
+                (tensors.running_mean, tensors.running_var) = (mean, var);
+            }
+            tensors.num_batches_tracked = tensors.num_batches_tracked.map(|count| count + 1);
+            self.executor.give(norm.running, &running(tensors, &self.options)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A norm's running statistics, and the weight of the next batch in them.
+fn running(norm: &NormTensors, options: &TrainingOptions) -> Result<HostTensor, ShapeError> {
+    let next = norm.num_batches_tracked.unwrap_or_default().saturating_add(1);
+    let momentum = options.momentum.unwrap_or(1.0 / next as f64) as f32;
+    per_channel(&[&norm.running_mean, &norm.running_var, &vec![momentum; norm.running_mean.len()]])
+}
+
+/// Some numbers per channel as the plan wants them.
+fn per_channel(numbers: &[&[f32]]) -> Result<HostTensor, ShapeError> {
+    let channels = numbers.first().map_or(0, |numbers| numbers.len());
+    let shape = Shape { n: 1, c: channels, h: 1, w: numbers.len() };
+    HostTensor::new(shape, (0..channels).flat_map(|at| numbers.iter().map(move |numbers| numbers[at])).collect())
+}
+
+/// One of the numbers that a tensor has per channel.
+fn column(tensor: &HostTensor, at: usize) -> Vec<f32> {
+    tensor.data().chunks_exact(tensor.shape().w).map(|numbers| numbers[at]).collect()
+}
+
+/// Puts together what a step came to.
+fn collect(
+    layers: &[TrainedLayer],
+    tensors: &[LayerTensors],
+    out: TensorId,
+    grad_input: HostTensor,
+    read: impl Fn(TensorId) -> Result<HostTensor>,
+) -> Result<TrainingStep> {
+    let (mut statistics, mut batches, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+    for (layer, tensors) in layers.iter().zip(tensors) {
+        let weight = read(layer.weight_grad)?;
+        parameters.push((tensors.key.clone(), weight.shape().dims().to_vec(), weight.into_data()));
+        let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) else { continue };
+        let key = |part: &str| format!("{}.{part}", tensors.key);
+        if tensors.affine {
+            let sums = read(norm.sums)?;
+            for (at, part) in ["weight", "bias"].into_iter().enumerate() {
+                parameters.push((key(part), vec![norm.channels], column(&sums, at)));
+            }
+        }
+        if let Some(after) = norm.running_after {
+            let after = read(after)?;
+            for (at, part) in ["running_mean", "running_var"].into_iter().enumerate() {
+                statistics.push((key(part), column(&after, at)));
+            }
+            batches.extend(tensors.num_batches_tracked.map(|count| (key("num_batches_tracked"), count + 1)));
+        }
+    }
+    Ok(TrainingStep { out: read(out)?, statistics, batches, gradients: Gradients { input: grad_input, parameters } })
+}

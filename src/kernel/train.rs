@@ -1,0 +1,224 @@
+//! The host's side of the kernels of training: `Params`, grids, and what lies between two dispatches.
+
+use super::host::host_struct;
+use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
+use crate::error::GpuError;
+use crate::op::{Conv, Op, TrainOp, WeightLayout};
+use crate::tensor::{ChannelLayout, Element, Shape};
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/shared/norm_params.wgsl`.
+    NormParams {
+        vec4s, vec4_per_pixel, row_groups, pixels, chunk, slices, group_vec4, group_channels, eps, share, unbiased,
+    }
+}
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/shared/conv_grad_params.wgsl`.
+    ConvGradParams {
+        vec4s, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation, padding, side,
+        group_in_vec4, group_out_vec4, pixels, chunk, slices, tap_tiles, in_run_vec4, in_run_channels, out_run_vec4, out_run_channels,
+    }
+}
+
+/// Pixels of a slice of a norm's sums: enough to make a workgroup worth its start, few enough that there are many; sums of a thousand
+/// values lose few digits.
+const NORM_CHUNK: usize = 512;
+
+/// Slices of a norm's sums at most: one invocation adds them.
+const MOST_NORM_SLICES: usize = 4096;
+
+/// Pixels of a slice of the gradient of weights at least,
+const LEAST_WEIGHT_CHUNK: usize = 512;
+
+/// and at most, which is half of what llvmpipe lets a loop go round.
+const MOST_WEIGHT_CHUNK: usize = 32_768;
+
+/// Bytes that the slices of the gradient of weights may take, as long as they are within the bounds above.
+const WEIGHT_SLICES_BYTES: usize = 8 << 20;
+
+/// The image that a norm's operation is about, and its layout.
+fn image(problem: &Problem) -> (Shape, ChannelLayout) {
+    problem.inputs[0]
+}
+
+/// The pixels of a slice of a norm's image, and the slices.
+fn norm_slices(image: Shape) -> (usize, usize) {
+    let pixels = image.pixels();
+    let chunk = NORM_CHUNK.max(pixels.div_ceil(MOST_NORM_SLICES));
+    (chunk, pixels.div_ceil(chunk))
+}
+
+/// The pixels of a slice of the gradient of weights, and the slices.
+fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
+    let (pixels, bytes) = (gradient.pixels(), layout.values() * Element::F32.bytes());
+    let most = (WEIGHT_SLICES_BYTES / bytes.max(1)).max(1);
+    let chunk = pixels.div_ceil(most).clamp(LEAST_WEIGHT_CHUNK, MOST_WEIGHT_CHUNK);
+    (chunk, pixels.div_ceil(chunk))
+}
+
+/// The convolution that an operation is about, with its weights' layout, its image and its output.
+fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
+    let layout = |conv: Conv, input, output| WeightLayout { conv, input, output };
+    let none = Shape { n: 1, c: 1, h: 1, w: 1 };
+    match problem.op {
+        Op::Train(TrainOp::InputGrad { conv, .. }) => {
+            let ((image, input), (gradient, output)) = (problem.output, problem.inputs[0]);
+            Some((layout(conv, input, output), image, gradient))
+        }
+        Op::Train(TrainOp::WeightGrad { conv }) => {
+            let [(image, input), (gradient, output)] = [problem.inputs[0], problem.inputs[1]];
+            Some((layout(conv, input, output), image, gradient))
+        }
+        Op::Train(TrainOp::MirroredWeights { .. }) => problem.weights.map(|layout| (layout, none, none)),
+        _ => None,
+    }
+}
+
+/// Bytes of what lies between the dispatches of an operation of training.
+pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
+    let sums = |rows: usize| {
+        let (image, layout) = image(problem);
+        vec![norm_slices(image).1 * rows * layout.vec4_per_pixel() * 4 * Element::F32.bytes()]
+    };
+    match (problem.op, conv_of(problem)) {
+        (Op::Train(TrainOp::NormStats { .. }), _) => sums(3),
+        (Op::Train(TrainOp::NormGradSums { .. }), _) => sums(2),
+        (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => {
+            vec![weight_slices(&layout, gradient).1 * layout.values() * Element::F32.bytes()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// About how often one invocation goes round its loops.
+pub(super) fn iterations(problem: &Problem) -> u64 {
+    let count = match (problem.op, conv_of(problem)) {
+        (Op::Train(TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. }), _) => {
+            let (chunk, slices) = norm_slices(image(problem).0);
+            2 * chunk.max(slices)
+        }
+        (Op::Train(TrainOp::InputGrad { conv, .. }), Some((layout, ..))) => {
+            (layout.output.vec4_per_pixel() / conv.groups + 1) * conv.taps()
+        }
+        (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => weight_slices(&layout, gradient).0,
+        _ => 1,
+    };
+    count as u64
+}
+
+/// `Params` and workgroups of a kernel of training.
+pub(super) fn dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    match conv_of(problem) {
+        Some((layout, image, gradient)) => conv_grad(kernel, &layout, image, gradient, capabilities),
+        None => norm(kernel, problem, capabilities),
+    }
+}
+
+fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let (image, layout) = image(problem);
+    let columns = layout.vec4_per_pixel();
+    let (chunk, slices) = norm_slices(image);
+    let workgroups = match kernel.family {
+        Family::NormPartials | Family::NormGradPartials => tiled(kernel, columns, slices, capabilities)?,
+        Family::NormApply | Family::NormGrad => {
+            elementwise::workgroups(kernel, image.pixels() * columns, capabilities)?
+        }
+        _ => elementwise::workgroups(kernel, columns, capabilities)?,
+    };
+    let bits = |value: f64| (value as f32).to_bits();
+    let (mut eps, mut share, mut count) = (0.0, 0.0, 0);
+    match problem.op {
+        Op::Train(TrainOp::NormStats { eps: added, .. } | TrainOp::NormFrozen { eps: added, .. }) => eps = added.get(),
+        Op::Train(TrainOp::NormGradSums { batch: true, .. }) => share = 1.0 / image.pixels() as f64,
+        Op::Train(TrainOp::RunningStats { count: values, .. }) => count = values,
+        _ => {}
+    }
+    let params = NormParams {
+        vec4s: (image.pixels() * columns) as u32,
+        vec4_per_pixel: columns as u32,
+        row_groups: row_groups(kernel, workgroups),
+        pixels: image.pixels() as u32,
+        chunk: chunk as u32,
+        slices: slices as u32,
+        group_vec4: layout.vec4_per_group() as u32,
+        group_channels: layout.per_group as u32,
+        eps: bits(eps),
+        share: bits(share),
+        unbiased: bits(count as f64 / (count as f64 - 1.0)),
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
+
+fn conv_grad(
+    kernel: &Kernel,
+    layout: &WeightLayout,
+    image: Shape,
+    gradient: Shape,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let WeightLayout { conv, input, output } = *layout;
+    let (in_vec4, out_vec4) = (input.vec4_per_pixel(), output.vec4_per_pixel());
+    let (group_in_vec4, weights) = (in_vec4 / conv.groups, layout.values() / 4);
+    let (chunk, slices) = weight_slices(layout, gradient);
+    let tap_tiles = group_in_vec4.div_ceil(kernel.tile.rows as usize);
+    let columns = out_vec4.div_ceil(kernel.tile.cols as usize);
+    let (vec4s, workgroups) = match kernel.family {
+        Family::InputGrad => {
+            let vec4s = image.pixels() * in_vec4;
+            (vec4s, elementwise::workgroups(kernel, vec4s, capabilities)?)
+        }
+        Family::WeightGrad | Family::WeightGradSubgroup => {
+            (weights, tiled(kernel, columns, conv.taps() * tap_tiles * slices, capabilities)?)
+        }
+        Family::MirroredWeights => (weights, elementwise::workgroups(kernel, weights / 4, capabilities)?),
+        _ => (weights, elementwise::workgroups(kernel, weights, capabilities)?),
+    };
+    let params = ConvGradParams {
+        vec4s: vec4s as u32,
+        row_groups: row_groups(kernel, workgroups),
+        in_height: image.h as u32,
+        in_width: image.w as u32,
+        in_vec4: in_vec4 as u32,
+        out_height: gradient.h as u32,
+        out_width: gradient.w as u32,
+        out_vec4: out_vec4 as u32,
+        stride: conv.stride as u32,
+        dilation: conv.dilation as u32,
+        padding: (conv.kernel.side() / 2 * conv.dilation) as u32,
+        side: conv.kernel.side() as u32,
+        group_in_vec4: group_in_vec4 as u32,
+        group_out_vec4: (out_vec4 / conv.groups) as u32,
+        pixels: gradient.pixels() as u32,
+        chunk: chunk as u32,
+        slices: slices as u32,
+        tap_tiles: tap_tiles as u32,
+        in_run_vec4: input.vec4_per_group() as u32,
+        in_run_channels: input.per_group as u32,
+        out_run_vec4: output.vec4_per_group() as u32,
+        out_run_channels: output.per_group as u32,
+    };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
+
+/// Workgroups of columns along x, and of tiles along y, then z.
+fn tiled(kernel: &Kernel, columns: usize, tiles: usize, capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
+    let tiles = (tiles as u64).div_ceil(u64::from(kernel.tile.slices));
+    let row_groups = tiles.min(u64::from(capabilities.max_workgroups));
+    let columns = (columns as u64).div_ceil(u64::from(kernel.tile.lanes));
+    check_grid(kernel, [columns, row_groups, tiles.div_ceil(row_groups)], capabilities)
+}
+
+/// Workgroups before the next dimension counts on.
+fn row_groups(kernel: &Kernel, workgroups: [u32; 3]) -> u32 {
+    match kernel.family {
+        Family::NormPartials | Family::NormGradPartials | Family::WeightGrad | Family::WeightGradSubgroup => {
+            workgroups[1]
+        }
+        _ => workgroups[0],
+    }
+}
