@@ -105,6 +105,12 @@ impl TrainedBlock {
         self.executor.recording()
     }
 
+    /// The GPU side, for self tests and benchmarks.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
     /// The block, with its parameters and statistics as they are now.
     #[must_use]
     pub fn block(&self) -> &TrainableBlock {

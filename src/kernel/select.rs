@@ -1,6 +1,7 @@
 //! Which kernel to take, without measuring.
 
 use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time};
+use crate::op::{Conv, Op, TrainOp};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
 ///
@@ -138,6 +139,9 @@ const fn another_dispatch(kind: DeviceKind) -> f64 {
 
 /// The cost of a kernel, in multiply-adds of a vec4.
 fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    if let Op::Train(TrainOp::WeightGrad { conv }) = problem.op {
+        return weight_grad_cost(&conv, problem, kernel, capabilities);
+    }
     let (rows, columns) = covered(problem, kernel);
     let tile = f64::from(kernel.tile.rows * kernel.tile.cols);
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
@@ -150,6 +154,21 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
     (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
         + slices(problem, kernel, capabilities)
+}
+
+/// The cost of the gradient of weights: of four pixels, the multiply-adds of each tile of input and output channels and its loads.
+fn weight_grad_cost(conv: &Conv, problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    let Tile { lanes, rows, cols, .. } = kernel.tile;
+    let [columns_in, columns_out] = [0, 1].map(|input: usize| problem.inputs[input].1.vec4_per_pixel() as f64);
+    let (memory, _, _) = costs(kernel, capabilities);
+    let loads = match kernel.family.method() {
+        Method::Subgroup => 4.0 * f64::from(cols) + 4.0 * f64::from(rows) / f64::from(lanes),
+        _ => 4.0 * f64::from(rows + cols),
+    };
+    let tiles_out = (columns_out / f64::from(lanes * cols)).ceil() * f64::from(lanes);
+    let tiles_in = (columns_in / conv.groups as f64 / f64::from(rows)).ceil() * conv.taps() as f64;
+    let pixels = problem.inputs[1].0.pixels() as f64 / 4.0;
+    pixels * tiles_out * tiles_in * (16.0 * f64::from(rows * cols) + memory * loads)
 }
 
 /// What slices of K cost: each stores its sums, and a second dispatch loads them. Its invocations are a `vec4` each, as
