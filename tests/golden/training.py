@@ -18,6 +18,7 @@ from torch import nn
 from make import CASES, GOLDEN, draw, encode
 
 FOLDER = GOLDEN / "training"
+FAR = FOLDER / "far_from_zero"
 
 # Large files, which say nothing that smaller ones do not; and what is unusual about running statistics alone.
 LEFT_OUT = {
@@ -108,6 +109,31 @@ def make(case, index):
     return f"{case.name:34} {shape:14} {errors}  {path.stat().st_size / 1024:5.1f} KiB  attempt {attempt}"
 
 
+def far_from_zero():
+    """Whole blocks on inputs whose mean is large beside their deviation, and how far PyTorch's own f32 is off."""
+    lines = []
+    for name, mean in (("plain_batch4", 50), ("plain_batch4", 1000), ("s2_odd_downsample", 50), ("s2_odd_downsample", 1000)):
+        case = next(case for case in CASES if case.name == name)
+        seed = zlib.crc32(f"{name} mean {mean}".encode())
+        block, state, x, grad = set_up(case, max(case.batch, 2), 0.1, seed)
+        x += mean
+        single, _ = run(copy.deepcopy(block), x, grad)
+        found, _ = run(block.double(), x.double(), grad.double())
+        metadata = {**case.metadata(), "momentum": "0.1"}
+        kept = {"out": found["out"]}
+        for key, value in found.items():
+            if key.startswith("after.") and value.is_floating_point():
+                kept[key] = value
+        for key, value in kept.items():
+            metadata[f"f32.{key}"] = repr(((single[key].double() - value).abs().max() / value.abs().max()).item())
+        weights = {f"block.{key}": value for key, value in state.items()}
+        tensors = {**weights, "input": x, "grad_out": grad, **{key: rounded(value) for key, value in kept.items()}}
+        FAR.mkdir(exist_ok=True)
+        (FAR / f"{name}_mean{mean}.safetensors").write_bytes(encode(tensors, metadata))
+        lines.append(f"{name}, mean {mean:4}: f32 off {float(metadata['f32.out']):.0e}")
+    return lines
+
+
 def batchnorm():
     """The norm alone, on inputs whose mean is large beside their deviation."""
     rng = np.random.RandomState(zlib.crc32(b"batchnorm"))
@@ -146,5 +172,5 @@ if __name__ == "__main__":
     cases = [case for case in CASES if case.folder == GOLDEN and not case.poke and case.name not in LEFT_OUT]
     for index, case in enumerate(cases):
         print(make(case, index))
-    print("\n".join(batchnorm()))
-    print(f"{len(cases)} blocks, {sum(path.stat().st_size for path in FOLDER.iterdir()) / 2**20:.1f} MiB")
+    print("\n".join(batchnorm() + far_from_zero()))
+    print(f"{len(cases)} blocks, {sum(path.stat().st_size for path in FOLDER.rglob('*.safetensors')) / 2**20:.1f} MiB")
