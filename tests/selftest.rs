@@ -89,7 +89,7 @@ fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
             }
         }
     }
-    assert_eq!(used, Family::ALL.iter().map(|family| family.name()).collect());
+    assert_eq!(used, inference().map(Family::name).collect());
     Ok(())
 }
 
@@ -110,13 +110,18 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
     Ok(())
 }
 
+/// The families of inference: those of training are not in the self test yet, and held to the same in tests/training.rs.
+fn inference() -> impl Iterator<Item = Family> {
+    Family::ALL.into_iter().filter(|family| !family.is_training())
+}
+
 #[test]
 fn every_family_has_a_dozen_mutants_of_many_kinds() {
     let mut families: BTreeMap<&str, Vec<Fault>> = BTreeMap::new();
     for mutant in mutants::all().filter(|mutant| mutant.equivalent.is_none()) {
         families.entry(mutant.family.name()).or_default().push(mutant.fault);
     }
-    for family in Family::ALL {
+    for family in inference() {
         let faults = families.remove(family.name()).unwrap_or_default();
         assert!(faults.len() >= 12, "{}: {} mutants", family.name(), faults.len());
         let kinds: Vec<Fault> = faults.iter().fold(Vec::new(), |mut kinds, fault| {

@@ -6,6 +6,7 @@ use common::seeded::small_integers;
 use common::{Golden, Outcome, any_gpu, golden_dir, loudly, most_candidates, targets};
 use wgpu_bottleneck::error::{Error, ShapeError};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
+use wgpu_bottleneck::kernel::Family;
 use wgpu_bottleneck::network::{BlockTraining, plan_block_training};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, Scalar, StepParams, TrainOp, WeightLayout};
 use wgpu_bottleneck::plan::{
@@ -665,6 +666,29 @@ const NORM_MUTANTS: [(&str, &str, &str); 20] = [
     ("train/norm_grad", "- sums[column + 3u * line]", ""),
 ];
 
+/// Faults that show in whole blocks, and the golden that they show in.
+const BLOCK_MUTANTS: [(&str, &str, &str, &str); 5] = [
+    ("train/relu_grad", "output[at] <= vec4<f32>(0.0)", "output[at] < vec4<f32>(0.0)", "plain"),
+    ("train/relu_grad", "if at >= params.vec4s {", "if at + 1u >= params.vec4s {", "plain"),
+    ("train/norm_frozen", " + bitcast<f32>(params.eps)", "", "frozen_variance_zero_eps_1em3"),
+    ("train/norm_frozen", "dst[column] = running[column];", "dst[column] = vec4<f32>(0.0);", "frozen"),
+    (
+        "train/norm_frozen",
+        "dst[column + 3u * line] = affine[column + line];",
+        "dst[column + 3u * line] = affine[column];",
+        "frozen",
+    ),
+];
+
+#[test]
+fn every_kernel_of_training_has_mutants() {
+    let mutants = MUTANTS.iter().chain(&NORM_MUTANTS).map(|(file, ..)| *file);
+    let files: Vec<&str> = mutants.chain(BLOCK_MUTANTS.iter().map(|(file, ..)| *file)).collect();
+    for family in Family::ALL.into_iter().filter(|family| family.is_training()) {
+        assert!(files.iter().filter(|file| **file == family.file()).count() >= 2, "{}", family.name());
+    }
+}
+
 #[test]
 fn faults_in_norms_are_caught() -> Outcome {
     let gpu = any_gpu();
@@ -675,18 +699,7 @@ fn faults_in_norms_are_caught() -> Outcome {
         assert!(caught.is_some(), "{file}: {text} -> {becomes} was not caught");
     }
     // These show in whole blocks.
-    for (file, text, becomes, name) in [
-        ("train/relu_grad", "output[at] <= vec4<f32>(0.0)", "output[at] < vec4<f32>(0.0)", "plain"),
-        ("train/relu_grad", "if at >= params.vec4s {", "if at + 1u >= params.vec4s {", "plain"),
-        ("train/norm_frozen", " + bitcast<f32>(params.eps)", "", "frozen_variance_zero_eps_1em3"),
-        ("train/norm_frozen", "dst[column] = running[column];", "dst[column] = vec4<f32>(0.0);", "frozen"),
-        (
-            "train/norm_frozen",
-            "dst[column + 3u * line] = affine[column + line];",
-            "dst[column + 3u * line] = affine[column];",
-            "frozen",
-        ),
-    ] {
+    for (file, text, becomes, name) in BLOCK_MUTANTS {
         let patched = gpu.with_patches(&[Patch::new(file, text, becomes)])?;
         let golden = goldens()?.into_iter().find(|golden| golden.name == name).ok_or("no golden")?;
         let step = load(&patched, &golden, &LoadOptions::default())?;
