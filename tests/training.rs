@@ -79,8 +79,8 @@ fn off(expected: &[f32], found: &[f32]) -> f64 {
     assert_eq!(expected.len(), found.len());
     let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
     let error = expected.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-    // A NaN is no number that max would keep.
-    let worst = error.fold(0.0, |worst: f64, error| if error <= worst { worst } else { error });
+    // A NaN is no number that a maximum keeps, here or where this is compared.
+    let worst = error.fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
     if worst == 0.0 { 0.0 } else { worst / largest }
 }
 

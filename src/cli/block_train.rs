@@ -1,7 +1,8 @@
 //! `bottleneck block --train`: one batch through one block in training mode, forward and backward.
 
 use wgpu_bottleneck::error::ShapeError;
-use wgpu_bottleneck::{HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{Error, HostTensor, Shape, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
 
 use super::args::{BlockArgs, Momentum, read_input};
 use super::error::CliError;
@@ -81,16 +82,15 @@ fn verify(expected: &TrainingStep, found: &TrainingStep) -> Result<String, CliEr
     let mut worst = [0.0_f64; 2];
     let checks = forward.map(|check| (0, FORWARD, check)).chain(backward.map(|check| (1, BACKWARD, check)));
     for (at, tolerance, (name, expected, found)) in checks {
-        let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
-        let errors = expected.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-        let error = errors.fold(0.0, |worst: f64, error| if error <= worst { worst } else { error });
-        let relative = if error == 0.0 { 0.0 } else { error / largest };
-        if relative.is_nan() || relative > tolerance {
-            return Err(CliError::Wrong(format!(
-                "{name}: off by {relative:.1e} of the largest value, not {tolerance:.0e}"
-            )));
+        let tensor = |values: &[f32]| {
+            let shape = Shape { n: 1, c: values.len(), h: 1, w: 1 };
+            HostTensor::new(shape, values.to_vec()).map_err(Error::from)
+        };
+        let comparison = compare(&tensor(expected)?, &tensor(found)?, Tolerance::relative(tolerance));
+        if !comparison.passed() {
+            return Err(CliError::Wrong(format!("{name}: {comparison}")));
         }
-        worst[at] = worst[at].max(relative);
+        worst[at] = worst[at].max(comparison.relative_error());
     }
     Ok(format!("; verified: forward off {:.1e}, gradients {:.1e}", worst[0], worst[1]))
 }
