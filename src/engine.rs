@@ -3,6 +3,8 @@
 mod backbone;
 mod cut;
 mod network;
+mod schedule;
+mod trained_network;
 mod training;
 
 use wgpu::Buffer;
@@ -20,6 +22,8 @@ use crate::weights::Block;
 
 pub use backbone::Backbone;
 pub use network::{Network, largest_part, record_network};
+pub use schedule::{Decay, Schedule};
+pub use trained_network::{OptimizerState, TrainedBatch, TrainedNetwork};
 pub use training::{Gradients, TrainedBlock, TrainingOptions, TrainingStep};
 
 /// How blocks and networks are loaded.

@@ -33,8 +33,8 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainingOptions, TrainingStep, record, record_in_parts,
-    record_network,
+    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainedNetwork, TrainingOptions, TrainingStep, record,
+    record_in_parts, record_network,
 };
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};

@@ -311,6 +311,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         output: TensorId(3),
         given: Vec::new(),
         kept: Vec::new(),
+        carried: Vec::new(),
     };
     assert_eq!(recording.plan, expected);
     assert_eq!(recording.places, [Placement::Input, Placement::Slot(0), Placement::Slot(1), Placement::Output]);

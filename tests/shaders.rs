@@ -96,8 +96,8 @@ fn every_kernel_fits_the_weakest_device() -> Outcome {
 fn bindings_are_what_the_shaders_declare() -> Outcome {
     each(|one| {
         let roles: BTreeMap<u32, Binding> = (0..).zip(one.kernel.bindings()).collect();
-        let Reflection { storage, uniform, textures, .. } = &one.reflection;
-        let buffers = storage.iter().map(|&(binding, _)| binding).chain(*uniform);
+        let Reflection { storage, uniform, uniforms, textures, .. } = &one.reflection;
+        let buffers = storage.iter().map(|&(binding, _)| binding).chain(*uniform).chain(uniforms.iter().copied());
         let declared: BTreeSet<u32> = buffers.chain(textures.iter().copied()).collect();
         let given: BTreeSet<u32> = roles.keys().copied().collect();
         expect(declared == given, || format!("declared {declared:?}, given {given:?}"))?;

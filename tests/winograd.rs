@@ -59,7 +59,17 @@ impl Case {
         steps.push(Step { block: 0, module: "conv".to_owned(), role: Role::Conv2, op, inputs, weights: None, output });
         let blocks = vec![0..steps.len(); 1];
         let (kind, input) = (PlanKind::Fused, TensorId(0));
-        Ok(Plan { kind, tensors, steps, blocks, input, output, given: Vec::new(), kept: Vec::new() })
+        Ok(Plan {
+            kind,
+            tensors,
+            steps,
+            blocks,
+            input,
+            output,
+            given: Vec::new(),
+            kept: Vec::new(),
+            carried: Vec::new(),
+        })
     }
 
     fn params(&self, plan: &Plan) -> Vec<StepParams> {

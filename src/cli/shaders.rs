@@ -151,14 +151,14 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
     let binding = |(number, binding): (u32, Binding)| {
         let from_texture = kernel.access == Access::Texture && !kernel.family.is_transform();
         let kind = match binding {
-            Binding::Params => "uniform",
+            Binding::Params | Binding::UniformInput(_) => "uniform",
             Binding::Weights if from_texture => "read-only storage texture",
             _ if binding == kernel.written() => "storage",
             _ => "read-only storage",
         };
         let (role, index) = match binding {
             Binding::Params => ("params", None),
-            Binding::Input(index) => ("input", Some(("input", index))),
+            Binding::Input(index) | Binding::UniformInput(index) => ("input", Some(("input", index))),
             Binding::Weights => ("weights", None),
             Binding::Output => ("output", None),
             // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.

@@ -197,14 +197,14 @@ fn running(norm: &NormTensors, options: &TrainingOptions) -> Result<HostTensor, 
 }
 
 /// Some numbers per channel as the plan wants them.
-fn per_channel(numbers: &[&[f32]]) -> Result<HostTensor, ShapeError> {
+pub(super) fn per_channel(numbers: &[&[f32]]) -> Result<HostTensor, ShapeError> {
     let channels = numbers.first().map_or(0, |numbers| numbers.len());
     let shape = Shape { n: 1, c: channels, h: 1, w: numbers.len() };
     HostTensor::new(shape, (0..channels).flat_map(|at| numbers.iter().map(move |numbers| numbers[at])).collect())
 }
 
 /// One of the numbers that a tensor has per channel.
-fn column(tensor: &HostTensor, at: usize) -> Vec<f32> {
+pub(super) fn column(tensor: &HostTensor, at: usize) -> Vec<f32> {
     tensor.data().chunks_exact(tensor.shape().w).map(|numbers| numbers[at]).collect()
 }
 
@@ -218,12 +218,14 @@ fn collect(
 ) -> Result<TrainingStep> {
     let (mut statistics, mut batches, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
     for (layer, tensors) in layers.iter().zip(tensors) {
-        let weight = read(layer.weight_grad)?;
-        parameters.push((tensors.key.clone(), weight.shape().dims().to_vec(), weight.into_data()));
+        if let Some(weight_grad) = layer.weight_grad {
+            let weight = read(weight_grad)?;
+            parameters.push((tensors.key.clone(), weight.shape().dims().to_vec(), weight.into_data()));
+        }
         let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) else { continue };
         let key = |part: &str| format!("{}.{part}", tensors.key);
-        if tensors.affine {
-            let sums = read(norm.sums)?;
+        if let Some(sums) = norm.sums.filter(|_| tensors.affine) {
+            let sums = read(sums)?;
             for (at, part) in ["weight", "bias"].into_iter().enumerate() {
                 parameters.push((key(part), vec![norm.channels], column(&sums, at)));
             }

@@ -7,6 +7,7 @@ mod picture;
 mod pth;
 mod shape;
 mod spec;
+mod training;
 mod tuning;
 mod weights;
 
@@ -19,6 +20,7 @@ pub use picture::PictureError;
 pub use pth::PthError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
+pub use training::TrainingError;
 pub use tuning::TuningError;
 pub use weights::WeightsError;
 
@@ -40,6 +42,9 @@ pub enum Error {
     /// A picture, or how it is to be preprocessed, cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// A training run cannot go on.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
     /// The GPU, its driver or its limits refused.
     #[error(transparent)]
     Gpu(#[from] GpuError),

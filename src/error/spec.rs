@@ -122,6 +122,28 @@ pub enum SpecError {
     /// A chain of no blocks.
     #[error("a chain needs at least one block")]
     EmptyChain,
+    /// A number of an optimiser or of a training run that cannot be.
+    #[error("{parameter} must be {expected}, found {value}")]
+    Optimizer {
+        /// The number, in PyTorch's words.
+        parameter: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A part of a network that is to be frozen, and that the network does not have.
+    #[error("the network has no part {name} (parts are called conv1, bn1, layer1, layer1.0, layer1.0.conv1, ..., fc)")]
+    NoSuchPart {
+        /// The name as given.
+        name: String,
+    },
+    /// All of a network is frozen.
+    #[error("all of the network is frozen: there is nothing to train")]
+    NothingToTrain,
+    /// A network without classes has no loss.
+    #[error("the network has no classes (no fc), so that there is no loss to train it by")]
+    NoClasses,
     /// Two given parameters contradict what the checkpoint's shapes say.
     #[error("{parameter} = {given} contradicts {tensor}: its shape says {found}")]
     Contradicts {

@@ -49,7 +49,18 @@ impl Ready {
         let behind =
             first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
         (first..behind).for_each(|at| self.launch(at, groups, &mut pass));
+        drop(pass);
+        self.carry(segment, encoder);
         behind
+    }
+
+    /// Encodes the copies after a segment, which put what it wrote into the places of given tensors.
+    pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder) {
+        for &(block, from, to, bytes) in &self.carried {
+            if block == segment {
+                encoder.copy_buffer_to_buffer(&self.slots[from], 0, &self.slots[to], 0, bytes);
+            }
+        }
     }
 
     /// Encodes the dispatch of this index.

@@ -13,7 +13,7 @@ use super::{Bound, Gpu, Memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
-use crate::plan::{Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId};
+use crate::plan::{Carry, Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId};
 
 /// How an executor lays out its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +43,8 @@ pub(super) struct Ready {
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
+    /// The copies after segments: the segment, from which slot, to which, and how many bytes.
+    pub(super) carried: Vec<(usize, usize, usize, u64)>,
 }
 
 /// What one dispatch needs beside the tensors.
@@ -129,12 +131,15 @@ impl Executor {
             });
         }
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        // Of a slot, a tensor of few numbers may be bound as a uniform.
+        let usage = BufferUsages::STORAGE | BufferUsages::UNIFORM | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let slot = |(index, slot): (usize, &crate::plan::Slot)| {
             gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
         };
         let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
-        let ready = Arc::new(Ready { gpu: gpu.clone(), recording, options, launches, weight_bytes, uniforms, slots });
+        let carried = carried(&recording);
+        let gpu = gpu.clone();
+        let ready = Arc::new(Ready { gpu, recording, options, launches, weight_bytes, uniforms, slots, carried });
         Ok(Self { ready, own: None })
     }
 
@@ -250,7 +255,7 @@ impl Ready {
         };
         let resource = |binding: Binding| match (binding, &launch.weights) {
             (Binding::Params, _) => params(),
-            (Binding::Input(index), _) => tensor(step.inputs[index]),
+            (Binding::Input(index) | Binding::UniformInput(index), _) => tensor(step.inputs[index]),
             (Binding::Output, _) => tensor(step.output),
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
@@ -271,6 +276,18 @@ impl Ready {
             entries: &entries,
         })
     }
+}
+
+/// The copies after segments.
+fn carried(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
+    let plan = &recording.plan;
+    let copy = |&Carry { from, to }: &Carry| match (recording.places[from.0], recording.places[to.0]) {
+        (Placement::Slot(source), Placement::Slot(target)) => {
+            Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
+        }
+        _ => None,
+    };
+    plan.carried.iter().filter_map(copy).collect()
 }
 
 fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {

@@ -100,13 +100,14 @@ impl Executor {
         Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)
     }
 
-    /// A tensor that the plan keeps, as the last [`Executor::run`] left it.
+    /// A tensor that the plan keeps, as the last [`Executor::run`] left it, or that is given, as it is for the next run.
     ///
     /// # Errors
-    /// [`GpuError::Recording`] for a tensor that is not kept; [`GpuError::Lost`], or what the device reported.
+    /// [`GpuError::Recording`] for a tensor that is neither; [`GpuError::Lost`], or what the device reported.
     pub fn kept(&self, id: TensorId) -> Result<HostTensor> {
         let recording = &self.ready.recording;
-        let place = recording.places.get(id.0).filter(|_| recording.plan.kept.contains(&id));
+        let stays = recording.plan.kept.contains(&id) || recording.plan.given.contains(&id);
+        let place = recording.places.get(id.0).filter(|_| stays);
         let Some(Placement::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not kept, so it may be another's by now" }.into());

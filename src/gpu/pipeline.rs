@@ -107,7 +107,8 @@ fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
         format: TEXELS,
         view_dimension: TextureViewDimension::D2,
     };
-    let uniform = reflection.uniform.iter().map(|&binding| entry(binding, buffer(BufferBindingType::Uniform)));
+    let uniforms = reflection.uniform.iter().chain(&reflection.uniforms);
+    let uniform = uniforms.map(|&binding| entry(binding, buffer(BufferBindingType::Uniform)));
     let storage =
         |&(binding, written): &(u32, bool)| entry(binding, buffer(BufferBindingType::Storage { read_only: !written }));
     let textures = reflection.textures.iter().map(|&binding| entry(binding, texture));

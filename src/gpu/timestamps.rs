@@ -137,18 +137,21 @@ impl Timer<'_> {
     /// A command buffer per segment. `done` is called after each, with the time at which it was begun.
     fn record(&self, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
         let mut at = 0;
-        let segment = |segment: &Segment| {
+        let segment = |(index, segment): (usize, &Segment)| {
             let start = Instant::now();
             let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
-            let commands = self.commands("timed segment", |encoder| match self.kind {
-                TimestampKind::InsidePasses => self.encode_pass(encoder, at, count),
-                TimestampKind::PassPerDispatch => (at..at + count).for_each(|at| self.encode_dispatch(encoder, at)),
+            let commands = self.commands("timed segment", |encoder| {
+                match self.kind {
+                    TimestampKind::InsidePasses => self.encode_pass(encoder, at, count),
+                    TimestampKind::PassPerDispatch => (at..at + count).for_each(|at| self.encode_dispatch(encoder, at)),
+                }
+                self.bound.ready.carry(index, encoder);
             });
             at += count;
             done(start);
             commands
         };
-        self.bound.ready.recording.segments.iter().map(segment).collect()
+        self.bound.ready.recording.segments.iter().enumerate().map(segment).collect()
     }
 
     /// What puts the timestamps into a buffer.

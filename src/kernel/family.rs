@@ -1,6 +1,6 @@
 //! The families: one per WGSL file and use, how each works, and the tile that cuts its work.
 
-use crate::op::{Conv, KernelSize, Op, TrainOp};
+use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
 
 /// A kernel family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +81,34 @@ pub enum Family {
     WeightGradSubgroup,
     /// `train/weight_grad_sum.wgsl`.
     WeightGradSum,
+    /// `train/max_pool_grad.wgsl`.
+    MaxPoolGrad,
+    /// `train/avg_pool_grad.wgsl`.
+    AvgPoolGrad,
+    /// `train/add_bias.wgsl`.
+    AddBias,
+    /// `train/bias_grad.wgsl`.
+    BiasGrad,
+    /// `train/cross_entropy.wgsl`.
+    CrossEntropy,
+    /// `train/cross_entropy_grad.wgsl`.
+    CrossEntropyGrad,
+    /// `train/gate.wgsl`.
+    Gate,
+    /// `train/accumulate.wgsl`.
+    Accumulate,
+    /// `train/velocity.wgsl`.
+    Velocity,
+    /// `train/descend.wgsl`.
+    Descend,
+    /// `train/descend.wgsl`, Nesterov's.
+    DescendNesterov,
+    /// `train/moment.wgsl`.
+    Moment,
+    /// `train/moment.wgsl`, of squares.
+    SquareMoment,
+    /// `train/adamw.wgsl`.
+    AdamW,
 }
 
 /// How a family's kernels come by their operands.
@@ -125,7 +153,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 52] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -164,6 +192,20 @@ impl Family {
         Self::WeightGrad,
         Self::WeightGradSubgroup,
         Self::WeightGradSum,
+        Self::MaxPoolGrad,
+        Self::AvgPoolGrad,
+        Self::AddBias,
+        Self::BiasGrad,
+        Self::CrossEntropy,
+        Self::CrossEntropyGrad,
+        Self::Gate,
+        Self::Accumulate,
+        Self::Velocity,
+        Self::Descend,
+        Self::DescendNesterov,
+        Self::Moment,
+        Self::SquareMoment,
+        Self::AdamW,
     ];
 
     /// The families that can carry out an operation; none for a grouped 1x1 convolution, a 7x7 one that is grouped or adds a
@@ -219,6 +261,27 @@ impl Family {
             TrainOp::InputGrad { .. } => &[Self::InputGrad],
             TrainOp::WeightGrad { conv: Conv { groups: 1, .. } } => &[Self::WeightGrad, Self::WeightGradSubgroup],
             TrainOp::WeightGrad { .. } => &[Self::WeightGrad],
+            TrainOp::MaxPoolGrad { .. } => &[Self::MaxPoolGrad],
+            TrainOp::AvgPoolGrad { .. } => &[Self::AvgPoolGrad],
+            TrainOp::AddBias { .. } => &[Self::AddBias],
+            TrainOp::BiasGrad { .. } => &[Self::BiasGrad],
+            TrainOp::CrossEntropy { .. } => &[Self::CrossEntropy],
+            TrainOp::CrossEntropyGrad { .. } => &[Self::CrossEntropyGrad],
+            TrainOp::Gate => &[Self::Gate],
+            TrainOp::Update(op) => Self::of_update(op),
+        }
+    }
+
+    /// The families that can carry out an operation of an optimiser.
+    const fn of_update(op: &UpdateOp) -> &'static [Self] {
+        match op {
+            UpdateOp::Accumulate => &[Self::Accumulate],
+            UpdateOp::Velocity { .. } => &[Self::Velocity],
+            UpdateOp::Descend { nesterov: false, .. } => &[Self::Descend],
+            UpdateOp::Descend { nesterov: true, .. } => &[Self::DescendNesterov],
+            UpdateOp::Moment { squares: false, .. } => &[Self::Moment],
+            UpdateOp::Moment { squares: true, .. } => &[Self::SquareMoment],
+            UpdateOp::AdamW { .. } => &[Self::AdamW],
         }
     }
 
@@ -241,6 +304,28 @@ impl Family {
                 | Self::WeightGrad
                 | Self::WeightGradSubgroup
                 | Self::WeightGradSum
+                | Self::MaxPoolGrad
+                | Self::AvgPoolGrad
+                | Self::AddBias
+                | Self::BiasGrad
+                | Self::CrossEntropy
+                | Self::CrossEntropyGrad
+                | Self::Gate
+        ) || self.is_update()
+    }
+
+    /// Whether its kernels are an optimiser's.
+    #[must_use]
+    pub const fn is_update(self) -> bool {
+        matches!(
+            self,
+            Self::Accumulate
+                | Self::Velocity
+                | Self::Descend
+                | Self::DescendNesterov
+                | Self::Moment
+                | Self::SquareMoment
+                | Self::AdamW
         )
     }
 
@@ -283,7 +368,21 @@ impl Family {
             | Self::MirroredWeights
             | Self::InputGrad
             | Self::WeightGrad
-            | Self::WeightGradSum => Method::Elementwise,
+            | Self::WeightGradSum
+            | Self::MaxPoolGrad
+            | Self::AvgPoolGrad
+            | Self::AddBias
+            | Self::BiasGrad
+            | Self::CrossEntropy
+            | Self::CrossEntropyGrad
+            | Self::Gate
+            | Self::Accumulate
+            | Self::Velocity
+            | Self::Descend
+            | Self::DescendNesterov
+            | Self::Moment
+            | Self::SquareMoment
+            | Self::AdamW => Method::Elementwise,
         }
     }
 
@@ -373,6 +472,20 @@ impl Family {
             Self::WeightGrad => "weight_grad",
             Self::WeightGradSubgroup => "weight_grad_subgroup",
             Self::WeightGradSum => "weight_grad_sum",
+            Self::MaxPoolGrad => "max_pool_grad",
+            Self::AvgPoolGrad => "avg_pool_grad",
+            Self::AddBias => "add_bias",
+            Self::BiasGrad => "bias_grad",
+            Self::CrossEntropy => "cross_entropy",
+            Self::CrossEntropyGrad => "cross_entropy_grad",
+            Self::Gate => "gate",
+            Self::Accumulate => "accumulate",
+            Self::Velocity => "velocity",
+            Self::Descend => "descend",
+            Self::DescendNesterov => "descend_nesterov",
+            Self::Moment => "moment",
+            Self::SquareMoment => "square_moment",
+            Self::AdamW => "adamw",
         }
     }
 
@@ -398,6 +511,18 @@ impl Family {
             Self::WeightGrad => "train/weight_grad",
             Self::WeightGradSubgroup => "train/weight_grad_subgroup",
             Self::WeightGradSum => "train/weight_grad_sum",
+            Self::MaxPoolGrad => "train/max_pool_grad",
+            Self::AvgPoolGrad => "train/avg_pool_grad",
+            Self::AddBias => "train/add_bias",
+            Self::BiasGrad => "train/bias_grad",
+            Self::CrossEntropy => "train/cross_entropy",
+            Self::CrossEntropyGrad => "train/cross_entropy_grad",
+            Self::Gate => "train/gate",
+            Self::Accumulate => "train/accumulate",
+            Self::Velocity => "train/velocity",
+            Self::AdamW => "train/adamw",
+            Self::Descend | Self::DescendNesterov => "train/descend",
+            Self::Moment | Self::SquareMoment => "train/moment",
             other => other.name(),
         }
     }

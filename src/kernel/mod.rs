@@ -18,12 +18,13 @@ mod select;
 mod split_k;
 mod stages;
 mod train;
+mod update;
 mod winograd;
 
 use std::fmt::Write as _;
 
 use crate::error::{GpuError, Result};
-use crate::op::{Epilogue, Op, StepParams, WeightLayout};
+use crate::op::{Epilogue, Op, StepParams, TrainOp, WeightLayout};
 use crate::shader::{self, AssembleError, Extensions, Patch, Values};
 use crate::tensor::{ChannelLayout, Element, Shape};
 
@@ -53,7 +54,7 @@ pub struct Problem {
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
-    /// Whether its weights are a tensor that may change between runs: then no kernel has a form of its own made of them.
+    /// Whether its weights are a tensor that may change between runs: then no kernel has a form of its own made of them, but for a copy.
     pub weights_change: bool,
     /// How the weights lie that its first input is, where it is weights.
     pub weights: Option<WeightLayout>,
@@ -89,6 +90,8 @@ pub enum Binding {
     Weights,
     /// The step's output.
     Output,
+    /// The step's input of this index, as a uniform: for what is few numbers.
+    UniformInput(usize),
     /// What is between the step's dispatches, by index: see [`Kernel::scratch_bytes`].
     Scratch(usize),
 }
@@ -173,6 +176,8 @@ impl Kernel {
             ("TEXTURE", (self.access == Access::Texture).into()),
             // Taps along each side of a kernel that is not 1x1.
             ("SIDE", if matches!(self.family, Family::Conv7x7 | Family::Conv7x7Subgroup) { 7 } else { 3 }),
+            ("NESTEROV", (self.family == Family::DescendNesterov).into()),
+            ("SQUARES", (self.family == Family::SquareMoment).into()),
             ("GROUPED", (self.family == Family::Conv3x3Grouped).into()),
             ("ADJACENT", (self.family == Family::Conv3x3GroupedWindow).into()),
             // Of a window: its stride, and the input pixels of one kernel line that ROWS output pixels see. N lines of output
@@ -203,7 +208,7 @@ impl Kernel {
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{Input, Output, Params, Scratch, Weights};
+        use Binding::{Input, Output, Params, Scratch, UniformInput, Weights};
         let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
@@ -214,13 +219,24 @@ impl Kernel {
             Family::NormGradPartials => vec![Params, Input(0), Input(1), Input(2), written],
             Family::NormGradSums => vec![Params, Scratch(0), Input(2), Output],
             Family::NormGrad => vec![Params, Input(0), Input(1), Input(2), Output],
-            Family::NormFrozen | Family::NormApply | Family::RunningStats | Family::ReluGrad => {
-                vec![Params, Input(0), Input(1), written]
+            Family::NormFrozen
+            | Family::NormApply
+            | Family::RunningStats
+            | Family::ReluGrad
+            | Family::WeightGrad
+            | Family::WeightGradSubgroup
+            | Family::MaxPoolGrad
+            | Family::AddBias
+            | Family::CrossEntropy
+            | Family::CrossEntropyGrad
+            | Family::Gate => vec![Params, Input(0), Input(1), written],
+            Family::MirroredWeights | Family::AvgPoolGrad | Family::BiasGrad => vec![Params, Input(0), Output],
+            Family::Accumulate | Family::Moment | Family::SquareMoment => {
+                vec![Params, Input(0), Input(1), UniformInput(2), Output]
             }
-            Family::WeightGrad | Family::WeightGradSubgroup => {
-                vec![Params, Input(0), Input(1), written]
-            }
-            Family::MirroredWeights => vec![Params, Input(0), Output],
+            Family::Velocity | Family::AdamW => vec![Params, Input(0), Input(1), Input(2), UniformInput(3), Output],
+            Family::Descend => vec![Params, Input(0), Input(2), UniformInput(3), Output],
+            Family::DescendNesterov => vec![Params, Input(0), Input(2), UniformInput(3), Output, Input(1)],
             Family::InputGrad => vec![Params, Input(0), Weights, Output],
             Family::WeightGradSum => vec![Params, Scratch(0), Output],
             Family::WinogradInput => vec![Params, Input(0), Scratch(0)],
@@ -270,11 +286,13 @@ impl Kernel {
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
             Family::SplitKSum => split_k::dispatch(self, problem, capabilities),
-            family if family.is_training() => {
-                let shared = matches!(family, Family::ReluGrad);
-                let dispatch = if shared { elementwise::dispatch } else { train::dispatch };
-                dispatch(self, problem, capabilities)
-            }
+            Family::ReluGrad => elementwise::dispatch(self, problem, capabilities),
+            Family::MaxPoolGrad | Family::AvgPoolGrad => pool::dispatch(self, problem, capabilities),
+            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => update::loss(self, problem, capabilities),
+            family if family.is_training() => match problem.op {
+                Op::Train(TrainOp::Update(op)) => update::update(self, op, problem, capabilities),
+                _ => train::dispatch(self, problem, capabilities),
+            },
             _ => conv::dispatch(self, problem, capabilities),
         }
     }
@@ -391,6 +409,9 @@ impl Kernel {
             Family::WinogradInput | Family::WinogradOutput => winograd::WinogradParams::layout(),
             Family::SplitKSum => split_k::SplitKParams::layout(),
             Family::ReluGrad => elementwise::ElementwiseParams::layout(),
+            Family::MaxPoolGrad | Family::AvgPoolGrad => pool::PoolParams::layout(),
+            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => update::LossParams::layout(),
+            family if family.is_update() => update::UpdateParams::layout(),
             Family::MirroredWeights
             | Family::InputGrad
             | Family::WeightGrad

@@ -3,25 +3,30 @@
 use super::host::host_struct;
 use super::{Capabilities, Kernel, Problem, elementwise};
 use crate::error::GpuError;
-use crate::op::Op;
+use crate::op::{Op, TrainOp};
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/pool.wgsl`.
     PoolParams { vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, padding, scale }
 }
 
-/// `Params` and workgroups of a pool: one `vec4` of its output per invocation.
+/// `Params` and workgroups of a pool or of a pool's gradient: one `vec4` of its output per invocation.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-    let (image, _) = problem.inputs[0];
-    let (output, layout) = problem.output;
+    let layout = problem.output.1;
     let (vec4s, workgroups) = elementwise::grid(kernel, problem, capabilities)?;
     let padding = match problem.op {
-        Op::MaxPool { windows, .. } => windows.padding() as u32,
+        Op::MaxPool { windows, .. } | Op::Train(TrainOp::MaxPoolGrad { windows, .. }) => windows.padding() as u32,
         _ => 0,
+    };
+    // A gradient's output is the pool's image.
+    let ((image, _), (output, _)) = match problem.op {
+        Op::Train(TrainOp::MaxPoolGrad { .. }) => (problem.inputs[0], problem.inputs[1]),
+        Op::Train(_) => (problem.output, problem.inputs[0]),
+        _ => (problem.inputs[0], problem.output),
     };
     let params = PoolParams {
         vec4s,

@@ -102,6 +102,13 @@ pub(super) fn iterations(problem: &Problem) -> u64 {
             (layout.output.vec4_per_pixel() / conv.groups + 1) * conv.taps()
         }
         (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => weight_slices(&layout, gradient).0,
+        // Four windows of nine pixels.
+        (Op::Train(TrainOp::MaxPoolGrad { .. }), _) => 36,
+        (Op::Train(TrainOp::BiasGrad { .. }), _) => image(problem).0.pixels(),
+        (Op::Train(TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. }), _) => {
+            3 * image(problem).1.vec4_per_pixel()
+        }
+        (Op::Train(TrainOp::Gate), _) => image(problem).0.n,
         _ => 1,
     };
     count as u64
@@ -125,7 +132,7 @@ fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Resu
     let (chunk, slices) = norm_slices(image);
     let workgroups = match kernel.family {
         Family::NormPartials | Family::NormGradPartials => tiled(kernel, columns, slices, capabilities)?,
-        Family::NormApply | Family::NormGrad => {
+        Family::NormApply | Family::NormGrad | Family::AddBias => {
             elementwise::workgroups(kernel, image.pixels() * columns, capabilities)?
         }
         _ => elementwise::workgroups(kernel, columns, capabilities)?,

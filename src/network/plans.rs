@@ -84,9 +84,7 @@ const FOLDED: Epilogue = Epilogue { bias: true, residual: false, relu: true };
 impl Planner {
     fn new(kind: PlanKind, input: Shape) -> Self {
         let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
-        let (input, steps, blocks, kept) = (TensorId(0), Vec::new(), Vec::new(), Vec::new());
-        let plan = Plan { kind, tensors: vec![info], steps, blocks, input, output: input, given: Vec::new(), kept };
-        Self { plan, name: String::new() }
+        Self { plan: Plan::new(kind, info), name: String::new() }
     }
 
     fn input(&self) -> TensorId {

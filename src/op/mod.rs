@@ -4,6 +4,7 @@
 mod conv;
 mod params;
 mod train;
+mod update;
 mod weights;
 
 use crate::error::ShapeError;
@@ -11,7 +12,8 @@ use crate::tensor::{Element, Shape};
 
 pub use conv::{Conv, KernelSize};
 pub use params::StepParams;
-pub use train::{NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, Scalar, TrainOp};
+pub use train::{LOSSES, NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, Scalar, TrainOp};
+pub use update::{CONTROL, UpdateOp};
 pub use weights::WeightLayout;
 
 /// What a convolution does with its sums before it writes them, in this order.

@@ -12,7 +12,7 @@
 //! The mean is pivot + delta, where the pivot is one of the values: the difference of a value and the pivot is exact or nearly so in
 //! f32, whatever the mean is, and so is what a norm makes of it.
 
-use super::Conv;
+use super::{Conv, Op, PoolWindows, UpdateOp};
 use crate::error::ShapeError;
 use crate::tensor::Shape;
 
@@ -24,6 +24,9 @@ pub const NORM_COEFFICIENTS: usize = 6;
 
 /// Numbers per channel that a norm's gradient is made of.
 pub const NORM_SUMS: usize = 8;
+
+/// Numbers per image that the losses are: the loss, and the rank of the target.
+pub const LOSSES: usize = 2;
 
 /// A number of an operation's, compared by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,6 +122,54 @@ pub enum TrainOp {
         /// The convolution.
         conv: Conv,
     },
+    /// The gradient of a max pool's image: that of each window goes to its largest pixel, the first of equals, or the last NaN, as in
+    /// PyTorch. Inputs: image, gradient.
+    MaxPoolGrad {
+        /// Channels.
+        channels: usize,
+        /// Where the windows begin.
+        windows: PoolWindows,
+    },
+    /// The gradient of the image whose mean was taken: of every pixel the same. Input: gradient.
+    AvgPoolGrad {
+        /// Channels.
+        channels: usize,
+        /// The image's height.
+        height: usize,
+        /// The image's width.
+        width: usize,
+    },
+    /// A number per channel added to every pixel. Inputs: image, bias.
+    AddBias {
+        /// Channels.
+        channels: usize,
+    },
+    /// The gradient of that number: the sum over all pixels. Input: gradient.
+    BiasGrad {
+        /// Channels.
+        channels: usize,
+    },
+    /// The cross entropy of scores and the target classes, as `torch.nn.functional.cross_entropy` has it, for each image, and how many classes
+    /// score higher than the target: 0 where it is right. Inputs: scores, targets (the numbers of classes). Output: loss and rank.
+    CrossEntropy {
+        /// Classes.
+        classes: usize,
+        /// What of the target's share goes to all classes alike.
+        smoothing: Scalar,
+    },
+    /// The gradient of the scores for the mean of the losses. Inputs: scores, targets.
+    CrossEntropyGrad {
+        /// Classes.
+        classes: usize,
+        /// As the loss's.
+        smoothing: Scalar,
+        /// Images that the mean is over: the batch's, or those of several batches.
+        count: usize,
+    },
+    /// What steers an update, with `apply` off where a loss is not finite. Inputs: losses, control. Output: control.
+    Gate,
+    /// What an optimiser does.
+    Update(UpdateOp),
 }
 
 impl TrainOp {
@@ -136,6 +187,14 @@ impl TrainOp {
             Self::MirroredWeights { .. } => "mirrored_weights",
             Self::InputGrad { .. } => "input_grad",
             Self::WeightGrad { .. } => "weight_grad",
+            Self::MaxPoolGrad { .. } => "max_pool_grad",
+            Self::AvgPoolGrad { .. } => "avg_pool_grad",
+            Self::AddBias { .. } => "add_bias",
+            Self::BiasGrad { .. } => "bias_grad",
+            Self::CrossEntropy { .. } => "cross_entropy",
+            Self::CrossEntropyGrad { .. } => "cross_entropy_grad",
+            Self::Gate => "gate",
+            Self::Update(op) => op.name(),
         }
     }
 
@@ -143,7 +202,11 @@ impl TrainOp {
     #[must_use]
     pub const fn input_count(&self) -> usize {
         match self {
-            Self::MirroredWeights { .. } | Self::InputGrad { .. } => 1,
+            Self::MirroredWeights { .. }
+            | Self::InputGrad { .. }
+            | Self::AvgPoolGrad { .. }
+            | Self::BiasGrad { .. } => 1,
+            Self::Update(op) => op.input_count(),
             Self::NormGradSums { .. } | Self::NormGrad { .. } => 3,
             _ => 2,
         }
@@ -197,12 +260,40 @@ impl TrainOp {
                 super::same("gradient", conv.output_shape(image)?, gradient)?;
                 Ok(conv.weight_shape())
             }
-            _ => Err(ShapeError::Mismatch {
-                tensor: format!("inputs of {}", self.name()),
-                expected: vec![self.input_count()],
-                found: vec![inputs.len()],
-            }),
+            (Self::MaxPoolGrad { channels, windows }, &[image, gradient]) => {
+                let pool = Op::MaxPool { channels, windows };
+                super::same("gradient", pool.output_shape(&[image])?, gradient)?;
+                Ok(image)
+            }
+            (Self::AvgPoolGrad { channels, height, width }, &[gradient]) => {
+                super::same("gradient", Shape { c: channels, h: 1, w: 1, ..gradient }, gradient)?;
+                Shape::new(gradient.n, channels, height, width)
+            }
+            (Self::AddBias { channels }, &[image, bias]) => {
+                super::same("bias", per_channel(channels, 1), bias)?;
+                of(channels, image)
+            }
+            (Self::BiasGrad { channels }, &[gradient]) => {
+                of(channels, gradient)?;
+                Ok(per_channel(channels, 1))
+            }
+            (Self::CrossEntropy { classes, .. } | Self::CrossEntropyGrad { classes, .. }, &[scores, targets]) => {
+                super::same("scores", Shape { c: classes, h: 1, w: 1, ..scores }, scores)?;
+                super::same("targets", Shape { c: 1, ..scores }, targets)?;
+                Ok(if matches!(self, Self::CrossEntropy { .. }) { Shape { c: LOSSES, ..scores } } else { scores })
+            }
+            (Self::Gate, &[losses, control]) => {
+                super::same("losses", Shape { c: LOSSES, h: 1, w: 1, ..losses }, losses)?;
+                super::same("control", per_channel(1, super::CONTROL), control)
+            }
+            (Self::Update(op), inputs) => op.output_shape(inputs).unwrap_or_else(|| self.other_inputs(inputs)),
+            _ => self.other_inputs(inputs),
         }
+    }
+
+    fn other_inputs(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
+        let (expected, found) = (vec![self.input_count()], vec![inputs.len()]);
+        Err(ShapeError::Mismatch { tensor: format!("inputs of {}", self.name()), expected, found })
     }
 
     /// Floating-point operations of the gradients of convolutions, two per multiply-add; the rest is bound by memory and not counted.

@@ -1,10 +1,10 @@
 //! Whether a recording holds together. All of its fields are public, so it may have been made or changed by hand; kernels
 //! run without bounds checks, so an executor must not take its word.
 
-use super::{Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
+use super::{Carry, Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Capabilities};
-use crate::op::{Conv, Epilogue, Op, TrainOp, WeightLayout};
+use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
@@ -24,11 +24,35 @@ impl Recording {
         if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
             return whole("a tensor's layout is for another number of channels");
         }
+        if !self.plan.carried.iter().all(|carry| self.carry_fits(carry)) {
+            return whole("a tensor that cannot take another's place");
+        }
         for recorded in self.steps() {
             let wrong = |reason| GpuError::Recording { step: recorded.step.to_string(), reason };
             self.check_step(recorded, capabilities)?.map_err(wrong)?;
         }
         Ok(())
+    }
+
+    /// A written tensor that is like the given one, whose place nobody else takes, and which no later segment reads.
+    fn carry_fits(&self, Carry { from, to }: &Carry) -> bool {
+        let plan = &self.plan;
+        if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.given.contains(to) {
+            return false;
+        }
+        let (one, other, Some(block)) = (plan.tensor(*from), plan.tensor(*to), plan.written_in(*from)) else {
+            return false;
+        };
+        let alike = one.shape == other.shape && one.layout == other.layout && one.weights == other.weights;
+        let in_slots = [from, to].map(|id| match self.places[id.0] {
+            Placement::Slot(slot) => self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot),
+            Placement::Input | Placement::Output => None,
+        });
+        let apart = matches!(in_slots, [Some(from), Some(to)] if from != to);
+        let only = plan.carried.iter().filter(|carry| carry.to == *to).count() == 1;
+        let end = plan.blocks[block].end;
+        let read_later = plan.steps.iter().skip(end).any(|step| step.reads().any(|id| id == *to));
+        alike && apart && only && !read_later
     }
 
     /// The outer error is of the shapes, the inner one says what else is wrong.
@@ -132,6 +156,12 @@ impl Recording {
                 let layout = layouts(conv, inputs[0], inputs[1]);
                 layout.is_some() && output.weights == layout
             }
+            TrainOp::CrossEntropy { classes, .. } | TrainOp::CrossEntropyGrad { classes, .. } => {
+                let own = if matches!(op, TrainOp::CrossEntropy { .. }) { LOSSES } else { classes };
+                lie([(inputs[0], classes), (inputs[1], 1), (output, own)])
+            }
+            TrainOp::Gate => lie([(inputs[0], LOSSES), (inputs[1], 1), (output, 1)]),
+            TrainOp::Update(op) => update_fits(op, &inputs, output),
             _ => inputs.iter().all(|input| input.weights.is_none() && input.layout == output.layout),
         }
     }
@@ -145,4 +175,19 @@ impl Recording {
             }
         }
     }
+}
+
+/// Tensors of pixels, each of so many channels without gaps.
+fn lie<const N: usize>(tensors: [(&TensorInfo, usize); N]) -> bool {
+    tensors
+        .iter()
+        .all(|(tensor, channels)| tensor.weights.is_none() && tensor.layout == ChannelLayout::dense(*channels))
+}
+
+/// All but what steers lies as the output does.
+fn update_fits(op: UpdateOp, inputs: &[&TensorInfo], output: &TensorInfo) -> bool {
+    let Some((control, tensors)) = inputs.split_last() else { return false };
+    tensors.len() + 1 == op.input_count()
+        && lie([(*control, 1)])
+        && tensors.iter().all(|tensor| tensor.weights == output.weights && tensor.layout == output.layout)
 }

@@ -3,7 +3,7 @@
 //! What a step keeps between its dispatches, its scratch, lives for that step.
 //!
 //! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it; one that is given
-//! lives all the time. Each
+//! lives all the time, and what is to take its place until the segment ends after which it is copied there. Each
 //! slot is a buffer of its own rather than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would
 //! wait for each other for nothing.
 
@@ -52,10 +52,7 @@ pub struct Places {
 /// after it, so that none of them shares the output's slot.
 #[must_use]
 pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
-    let mut last_read = vec![0; plan.tensors.len()];
-    for (index, step) in plan.steps.iter().enumerate() {
-        step.reads().for_each(|id| last_read[id.0] = index);
-    }
+    let last_use = last_uses(plan);
     let mut places = vec![Placement::Input; plan.tensors.len()];
     let mut scratches = Vec::with_capacity(plan.steps.len());
     let mut pool = Pool::default();
@@ -74,7 +71,8 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
         pool.free.extend(own.iter().map(|scratch| scratch.slot));
         scratches.push(own);
         let mut ended: Vec<TensorId> = Vec::new();
-        for id in step.reads().filter(|id| last_read[id.0] == index && !stays(id)) {
+        let carried = plan.carried.iter().map(|carry| carry.from);
+        for id in step.reads().chain(carried).filter(|id| last_use[id.0] == index && !stays(id)) {
             if !ended.contains(&id) {
                 ended.push(id);
             }
@@ -85,6 +83,20 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
         }));
     }
     Places { tensors: places, scratch: scratches, slots: pool.slots }
+}
+
+/// The step after which each tensor is no longer needed, by its index: the last that reads it, or, where it takes the place of another, the
+/// last of the segment that writes it.
+fn last_uses(plan: &Plan) -> Vec<usize> {
+    let mut last = vec![0; plan.tensors.len()];
+    for (index, step) in plan.steps.iter().enumerate() {
+        step.reads().for_each(|id| last[id.0] = index);
+    }
+    for carry in &plan.carried {
+        let end = plan.written_in(carry.from).and_then(|block| plan.blocks.get(block)).map_or(0, |block| block.end);
+        last[carry.from.0] = last[carry.from.0].max(end.saturating_sub(1));
+    }
+    last
 }
 
 /// All slots so far, and those that hold nothing any more.

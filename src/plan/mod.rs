@@ -15,4 +15,4 @@ mod step;
 pub use lifetime::{Placement, Places, Scratch, Slot, assign};
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};
-pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
+pub use step::{Carry, Plan, PlanKind, Role, Step, TensorId, TensorInfo};

@@ -36,6 +36,9 @@ pub enum KernelChoice {
     Nth(usize),
     /// The candidate whose name contains this, where a step has one; a name that no step has is an error.
     Named(String),
+    /// The candidate of this name for each step, in order: what an earlier recording of the same plan picked. A step without a name, or whose name
+    /// is no candidate's here, is an error.
+    Recorded(Vec<String>),
     /// The candidate that was measured to be fastest; by the ranking rule where nothing was measured.
     Measured(Measured),
 }
@@ -81,12 +84,16 @@ pub fn schedule(
         }
     }
     let (mut picks, mut named, mut compiled) = (Vec::with_capacity(plan.steps.len()), false, Vec::new());
-    for step in &plan.steps {
+    for (at, step) in plan.steps.iter().enumerate() {
         let problem = plan.problem(step);
-        let picked = pick(&problem, capabilities, choice, budget, &compiled)?;
+        let picked = match choice {
+            KernelChoice::Recorded(names) => recorded(step, &problem, capabilities, names.get(at))?,
+            _ => pick(&problem, capabilities, choice, budget, &compiled)?,
+        };
         named |= picked.named;
         compiled.extend(picked.kernel.stages());
-        budget.extra_weight_bytes -= picked.kernel.extra_weight_bytes(&problem);
+        budget.extra_weight_bytes =
+            budget.extra_weight_bytes.saturating_sub(picked.kernel.extra_weight_bytes(&problem));
         let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
         if bytes > capabilities.max_binding_bytes {
             let limit = capabilities.max_binding_bytes;
@@ -141,6 +148,19 @@ struct Picked {
     named: bool,
 }
 
+/// The kernel that an earlier recording picked for a step.
+fn recorded(step: &Step, problem: &Problem, capabilities: &Capabilities, name: Option<&String>) -> Result<Picked> {
+    let candidates = kernel::candidates(problem, capabilities);
+    match candidates.iter().find(|kernel| name.is_some_and(|name| kernel.name() == *name)) {
+        Some(&kernel) => Ok(Picked { kernel, reason: "as recorded before", named: true }),
+        None => {
+            let (kernel, candidates) =
+                (name.cloned().unwrap_or_default(), candidates.iter().map(Kernel::name).collect());
+            Err(GpuError::NoSuchKernel { kernel, step: step.to_string(), candidates }.into())
+        }
+    }
+}
+
 /// Picks a step's kernel, beside those that are `compiled` for the steps before.
 fn pick(
     problem: &Problem,
@@ -161,7 +181,9 @@ fn pick(
         });
     }
     let forced = match choice {
-        KernelChoice::Ranked | KernelChoice::RankedFor(_) | KernelChoice::Measured(_) => None,
+        KernelChoice::Ranked | KernelChoice::RankedFor(_) | KernelChoice::Recorded(_) | KernelChoice::Measured(_) => {
+            None
+        }
         KernelChoice::Nth(n) => n.checked_rem(candidates.len()).map(|at| candidates[at]),
         KernelChoice::Named(name) => candidates.iter().copied().find(|kernel| kernel.name().contains(name.as_str())),
     };

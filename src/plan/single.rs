@@ -23,7 +23,7 @@ impl Plan {
             output,
         };
         let blocks = vec![0..1; 1];
-        let (steps, given, kept) = (vec![step], Vec::new(), Vec::new());
-        Self { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output, given, kept }
+        let (steps, given, kept, carried) = (vec![step], Vec::new(), Vec::new(), Vec::new());
+        Self { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output, given, kept, carried }
     }
 }

@@ -185,6 +185,18 @@ pub struct Plan {
     pub given: Vec<TensorId>,
     /// Tensors on the way that stay as they are until the next run, for the caller to read.
     pub kept: Vec<TensorId>,
+    /// What becomes of given tensors from one run to the next.
+    pub carried: Vec<Carry>,
+}
+
+/// A tensor that a step writes, and that takes the place of a given one for the next run: when the segment is done that the step belongs
+/// to, it is copied over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carry {
+    /// What is written.
+    pub from: TensorId,
+    /// The given tensor, which no later segment reads.
+    pub to: TensorId,
 }
 
 impl Step {
@@ -195,10 +207,25 @@ impl Step {
 }
 
 impl Plan {
+    /// A plan without steps, whose output is its input.
+    #[must_use]
+    pub fn new(kind: PlanKind, input: TensorInfo) -> Self {
+        let (steps, blocks, given, kept, carried) = Default::default();
+        let id = TensorId(0);
+        Self { kind, tensors: vec![input], steps, blocks, input: id, output: id, given, kept, carried }
+    }
+
     /// The tensor behind an id of this plan.
     #[must_use]
     pub fn tensor(&self, id: TensorId) -> &TensorInfo {
         &self.tensors[id.0]
+    }
+
+    /// The block whose step writes a tensor; `None` for one that no step writes.
+    #[must_use]
+    pub fn written_in(&self, id: TensorId) -> Option<usize> {
+        let step = self.steps.iter().position(|step| step.output == id)?;
+        self.blocks.iter().position(|block| block.contains(&step))
     }
 
     /// The shapes that a step of this plan reads.

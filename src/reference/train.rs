@@ -1,7 +1,7 @@
 //! The operations of training, one loop nest each, in f64. What a norm keeps per channel is laid out as `op/train.rs` draws it.
 
 use super::Tensor64;
-use crate::op::{Conv, TrainOp};
+use crate::op::{Conv, PoolWindows, TrainOp, UpdateOp};
 use crate::tensor::Shape;
 
 /// Applies an operation. `output` is its output's shape.
@@ -62,7 +62,115 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
             });
             weights
         }
+        TrainOp::MaxPoolGrad { windows, .. } => max_pool_grad(windows, inputs[0], inputs[1]),
+        TrainOp::AvgPoolGrad { height, width, .. } => {
+            let plane = height * width;
+            inputs[0].data.iter().flat_map(|&g| std::iter::repeat_n(g / plane as f64, plane)).collect()
+        }
+        TrainOp::AddBias { .. } => {
+            let with_bias = |(at, &x): (usize, &f64)| x + inputs[1].data[channel_of(output, at)];
+            inputs[0].data.iter().enumerate().map(with_bias).collect()
+        }
+        TrainOp::BiasGrad { channels } => {
+            let mut sums = vec![0.0; channels];
+            inputs[0].data.iter().enumerate().for_each(|(at, g)| sums[channel_of(inputs[0].shape, at)] += g);
+            sums
+        }
+        TrainOp::CrossEntropy { classes, smoothing } => {
+            let image = |(scores, &target): (&[f64], &f64)| {
+                let log_sum = log_sum_exp(scores);
+                let (target, spread) = (target as usize, scores.iter().map(|score| log_sum - score).sum::<f64>());
+                let score = scores[target];
+                let smoothed = match smoothing.get() {
+                    0.0 => log_sum - score,
+                    share => (1.0 - share) * (log_sum - score) + share * spread / classes as f64,
+                };
+                let before = |&(class, &other): &(usize, &f64)| other > score || other == score && class < target;
+                [smoothed, scores.iter().enumerate().filter(before).count() as f64]
+            };
+            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(image).collect()
+        }
+        TrainOp::CrossEntropyGrad { classes, smoothing, count } => {
+            let image = |(scores, &target): (&[f64], &f64)| {
+                let log_sum = log_sum_exp(scores);
+                let spread = smoothing.get() / classes as f64;
+                let share = move |class: usize| if class == target as usize { 1.0 - smoothing.get() } else { 0.0 };
+                let gradient = move |(class, score): (usize, &f64)| {
+                    ((score - log_sum).exp() - share(class) - spread) / count as f64
+                };
+                scores.iter().enumerate().map(gradient).collect::<Vec<f64>>()
+            };
+            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(image).collect()
+        }
+        TrainOp::Gate => {
+            let mut control = inputs[1].data.clone();
+            if inputs[0].data.iter().step_by(2).any(|loss| !loss.is_finite()) {
+                control[1] = 0.0;
+            }
+            control
+        }
+        TrainOp::Update(op) => update(op, inputs),
     }
+}
+
+/// The logarithm of the sum of the exponentials, from the largest down.
+fn log_sum_exp(scores: &[f64]) -> f64 {
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + scores.iter().map(|score| (score - largest).exp()).sum::<f64>().ln()
+}
+
+/// To the largest of each window, the first of equals or the last NaN.
+fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) -> Vec<f64> {
+    let Shape { n, c, h, w } = image.shape;
+    let mut grad = vec![0.0; image.data.len()];
+    for (at, g) in gradient.data.iter().enumerate() {
+        let Shape { h: out_h, w: out_w, .. } = gradient.shape;
+        let (plane, y, x) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
+        debug_assert!(plane < n * c);
+        let lines = (2 * y..2 * y + 3).filter_map(|y| y.checked_sub(windows.padding())).filter(|&y| y < h);
+        let taps = lines.flat_map(|y| {
+            let columns = (2 * x..2 * x + 3).filter_map(|x| x.checked_sub(windows.padding()));
+            columns.filter(|&x| x < w).map(move |x| (plane * h + y) * w + x)
+        });
+        let larger = |best: usize, tap: usize| {
+            let (kept, next) = (image.data[best], image.data[tap]);
+            if next > kept || next.is_nan() { tap } else { best }
+        };
+        if let Some(best) = taps.reduce(larger) {
+            grad[best] += g;
+        }
+    }
+    grad
+}
+
+/// What an optimiser does, value by value.
+fn update(op: UpdateOp, inputs: &[&Tensor64]) -> Vec<f64> {
+    let first = inputs[0];
+    let [rate, apply, keep, first_correction, second_correction] = of_channel::<5>(inputs[inputs.len() - 1], 0);
+    // A norm's gradient has more numbers per channel than its value.
+    let value = |input: usize, at: usize| {
+        let (own, line) = (inputs[input], first.shape.w);
+        own.data[at / line * own.shape.w + at % line]
+    };
+    let next = |(at, &before): (usize, &f64)| match op {
+        UpdateOp::Accumulate => value(1, at) + if keep == 0.0 { 0.0 } else { before },
+        _ if apply == 0.0 => before,
+        UpdateOp::Velocity { momentum, decay } => momentum.get() * before + (value(1, at) + decay.get() * value(2, at)),
+        UpdateOp::Descend { momentum, decay, nesterov } => {
+            let velocity = value(2, at);
+            let ahead = || value(1, at) + decay.get() * before + momentum.get() * velocity;
+            before - rate * if nesterov { ahead() } else { velocity }
+        }
+        UpdateOp::Moment { beta, squares } => {
+            let gradient = value(1, at);
+            beta.get() * before + (1.0 - beta.get()) * if squares { gradient * gradient } else { gradient }
+        }
+        UpdateOp::AdamW { eps, decay } => {
+            let root = value(2, at).sqrt() * second_correction + eps.get();
+            before * (1.0 - rate * decay.get()) - rate * first_correction * value(1, at) / root
+        }
+    };
+    first.data.iter().enumerate().map(next).collect()
 }
 
 /// The channel of a flat NCHW index.

@@ -5,6 +5,9 @@ use naga::{AddressSpace, Module, TypeInner};
 
 use super::{Reader, prelude};
 
+/// The variable that holds `Params`.
+const PARAMS: &str = "params";
+
 /// A parsed and validated shader.
 #[derive(Debug, Clone)]
 pub struct Validated {
@@ -42,6 +45,8 @@ pub struct Reflection {
     pub sampled: Vec<u32>,
     /// The binding of the uniform `Params`, if there is one.
     pub uniform: Option<u32>,
+    /// The bindings of other uniforms.
+    pub uniforms: Vec<u32>,
     /// The members of `Params`.
     pub members: Vec<Member>,
     /// Bytes of `Params`.
@@ -89,6 +94,7 @@ fn reflect(module: &Module) -> Reflection {
         textures: Vec::new(),
         sampled: Vec::new(),
         uniform: None,
+        uniforms: Vec::new(),
         members: Vec::new(),
         params_bytes: 0,
     };
@@ -102,6 +108,9 @@ fn reflect(module: &Module) -> Reflection {
             }
             (AddressSpace::Handle, Some(binding)) if is_sampled(inner) => reflection.sampled.push(binding),
             (AddressSpace::Handle, Some(binding)) => reflection.textures.push(binding),
+            (AddressSpace::Uniform, Some(binding)) if variable.name.as_deref() != Some(PARAMS) => {
+                reflection.uniforms.push(binding);
+            }
             (AddressSpace::Uniform, Some(binding)) => {
                 reflection.uniform = Some(binding);
                 if let TypeInner::Struct { members, span } = inner {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::{CheckpointOptions, Shapes};
-use super::names::{self, Naming};
+use super::names::{self, Naming, OPTIMIZER};
 use crate::error::{Differences, Result, ShapeDifference, WeightsError};
 use crate::network::{BlockKind, Norm, ResNet, Stem};
 
@@ -36,6 +36,11 @@ struct Stage {
     in_per_group: usize,
 }
 
+/// Whether a key is the network's, and not what an optimiser keeps beside it.
+fn is_networks(key: &&str) -> bool {
+    !key.starts_with(OPTIMIZER)
+}
+
 impl<'a> Tensors<'a> {
     /// # Errors
     /// [`WeightsError::ForeignPart`].
@@ -43,9 +48,9 @@ impl<'a> Tensors<'a> {
         let prefix = match prefix {
             Some(prefix) if prefix.is_empty() || prefix.ends_with('.') => prefix.to_owned(),
             Some(prefix) => format!("{prefix}."),
-            None => names::wrappers(dict.keys()),
+            None => names::wrappers(dict.keys().filter(is_networks)),
         };
-        let inner = || dict.keys().filter_map(|key| Some((key, key.strip_prefix(&prefix)?)));
+        let inner = || dict.keys().filter(is_networks).filter_map(|key| Some((key, key.strip_prefix(&prefix)?)));
         let naming = Naming::of(inner().map(|(_, inner)| inner));
         let (mut named, mut unnamed) = (BTreeMap::new(), Vec::new());
         for (key, inner) in inner().filter(|(_, inner)| inner.contains('.')) {

@@ -14,13 +14,15 @@ mod names;
 mod network;
 mod pth;
 mod reader;
+mod state;
 mod state_dict;
 mod trainable;
 mod values;
 
 pub use block::{Block, BlockOptions};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
-pub use names::Naming;
+pub use names::{Naming, OPTIMIZER};
 pub use network::NetworkWeights;
+pub use state::{Initialization, NetworkState};
 pub use state_dict::{StateDict, Tensor};
 pub use trainable::{LayerTensors, NormTensors, TrainableBlock};

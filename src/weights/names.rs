@@ -1,6 +1,9 @@
 //! How the tensors of a ResNet are named: wrappers' prefixes, Hugging Face's names beside torchvision's, and the parts that
 //! other networks have and these do not.
 
+/// What the keys of an optimiser's state begin with, in the checkpoints that training writes.
+pub const OPTIMIZER: &str = "optimizer.";
+
 /// What wrappers put before every key: `DataParallel`, training loops, feature extractors.
 const WRAPPERS: [&str; 4] = ["module.", "backbone.", "model.", "encoder."];
 

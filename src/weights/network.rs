@@ -53,6 +53,11 @@ impl NetworkWeights {
         self.checkpoint.network()
     }
 
+    /// The file.
+    pub(super) fn dict(&self) -> &StateDict {
+        &self.dict
+    }
+
     /// Which network it is, and where it keeps each tensor.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {

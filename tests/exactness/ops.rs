@@ -96,6 +96,7 @@ impl OpCase {
                 output,
                 given: Vec::new(),
                 kept: Vec::new(),
+                carried: Vec::new(),
             },
             side.map(|(conv, _)| conv),
         ))

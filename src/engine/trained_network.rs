@@ -1,0 +1,322 @@
+//! A network that is trained.
+
+use super::LoadOptions;
+use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
+use crate::gpu::{Executor, Gpu, Memory};
+use crate::network::{NetworkTraining, TrainedParameter, TrainingSetup, plan_network_training};
+use crate::op::{CONTROL, StepParams};
+use crate::plan::{self, KernelChoice, Placement, Recording, TensorId};
+use crate::tensor::{HostTensor, Shape};
+use crate::weights::{NetworkState, OPTIMIZER};
+
+use super::training::{column, per_channel};
+
+/// A ResNet on a device that is trained, batch by batch: forward with the batch's statistics, the cross entropy, every gradient, and the
+/// optimiser's step, in one submit of a command buffer for the stem, one for each block and one for the head, and one back through each. Parameters,
+/// statistics and what the optimiser keeps stay on the device.
+///
+/// ```no_run
+/// use wgpu_bottleneck::network::TrainingSetup;
+/// use wgpu_bottleneck::weights::{Initialization, NetworkState};
+/// use wgpu_bottleneck::{Gpu, HostTensor, LoadOptions, ResNet, Shape, TrainedNetwork};
+///
+/// let spec = ResNet::named("resnet50")?.classes(Some(10)).build()?;
+/// let state = NetworkState::initial(&spec, Initialization::default());
+/// let shape = Shape::new(8, 3, 224, 224)?;
+/// let (setup, loading) = (TrainingSetup::default(), LoadOptions::default());
+/// let mut network = TrainedNetwork::load(&Gpu::new()?, &state, shape, &setup, 0.1, &loading)?;
+/// let (pictures, classes) = (HostTensor::zeros(shape), [0, 1, 2, 3, 4, 5, 6, 7]);
+/// let batch = network.step(&pictures, &classes, 0.1)?;
+/// println!("loss {}, {} of 8 right", batch.loss(), batch.right());
+/// # Ok::<(), wgpu_bottleneck::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TrainedNetwork {
+    executor: Executor,
+    training: NetworkTraining,
+    setup: TrainingSetup,
+    state: NetworkState,
+    /// Batches since the network was loaded.
+    batches: u64,
+    /// Steps of the optimiser in all.
+    steps: u64,
+}
+
+/// What one batch came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedBatch {
+    /// The loss of each picture.
+    pub losses: Vec<f32>,
+    /// How many classes came before each picture's own: 0 where it is right.
+    pub ranks: Vec<u32>,
+}
+
+impl TrainedBatch {
+    /// The mean of the losses.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.losses.iter().copied().map(f64::from).sum::<f64>() / self.losses.len() as f64
+    }
+
+    /// How many pictures' own class came first.
+    #[must_use]
+    pub fn right(&self) -> usize {
+        self.ranks.iter().filter(|&&rank| rank == 0).count()
+    }
+}
+
+/// What an optimiser keeps of a network, by its own names: `optimizer.momentum_buffer.layer1.0.conv1.weight`; gamma and beta together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptimizerState {
+    /// Steps so far.
+    pub steps: u64,
+    /// Name, dimensions and values.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+impl TrainedNetwork {
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch, `momentum` the weight of a batch's statistics in the
+    /// running ones. Of `loading`, the plan's kind is of no account.
+    ///
+    /// # Errors
+    /// As [`plan_network_training`], what `state` lacks, and what the device says.
+    pub fn load(
+        gpu: &Gpu,
+        state: &NetworkState,
+        input: Shape,
+        setup: &TrainingSetup,
+        momentum: f64,
+        loading: &LoadOptions,
+    ) -> Result<Self> {
+        let training = plan_network_training(state.spec(), input, setup)?;
+        let executor = executor(gpu, training.plan.clone(), loading)?;
+        let (setup, state) = (setup.clone(), state.clone());
+        let mut network = Self { executor, training, setup, state, batches: 0, steps: 0 };
+        network.give_state(momentum)?;
+        Ok(network)
+    }
+
+    /// What is run: the plan, its kernels, its memory.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        self.executor.recording()
+    }
+
+    /// The GPU side, for self tests and benchmarks.
+    #[must_use]
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Where the plan's tensors are.
+    #[must_use]
+    pub fn training(&self) -> &NetworkTraining {
+        &self.training
+    }
+
+    /// The device memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.executor.memory()
+    }
+
+    /// Steps of the optimiser so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Trains on a batch: NCHW pictures, already normalised, and the number of each one's class, at this learning rate. Where several batches make
+    /// one step, the last of them makes it.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] for pictures of another shape or another number of classes; [`TrainingError::Class`] for a class that the network
+    /// does not have; [`TrainingError::Rate`]; [`TrainingError::NotFinite`] for a loss that is no number, with the layer where that began: nothing
+    /// is updated then but the running statistics; and as [`Executor::run`].
+    pub fn step(&mut self, pictures: &HostTensor, classes: &[usize], rate: f64) -> Result<TrainedBatch> {
+        let targets = self.targets(classes)?;
+        if !(rate.is_finite() && rate >= 0.0) {
+            return Err(TrainingError::Rate { rate }.into());
+        }
+        let over = self.setup.batches_per_step as u64;
+        let within = self.batches % over;
+        let applies = within + 1 == over;
+        let [first, second] = self.setup.optimizer.corrections(self.steps + 1);
+        let flag = |on: bool| f64::from(u8::from(on));
+        let control = [rate, flag(applies), flag(within > 0), first, second];
+        let losses = self.run(pictures, &targets, control)?;
+        let batch = collect(&losses);
+        if let Some(picture) = batch.losses.iter().position(|loss| !loss.is_finite()) {
+            let (step, loss) = (self.steps + 1, batch.losses[picture]);
+            let layer = self.first_not_finite(pictures, &targets)?;
+            return Err(TrainingError::NotFinite { step, picture, loss, layer }.into());
+        }
+        self.batches += 1;
+        self.steps += u64::from(applies);
+        Ok(batch)
+    }
+
+    /// The parameters and statistics as they are now, off the device.
+    ///
+    /// # Errors
+    /// As [`Executor::kept`].
+    pub fn state(&self) -> Result<NetworkState> {
+        let mut state = self.state.clone();
+        let read = |id| self.executor.kept(id);
+        for layer in &self.training.layers {
+            state.set(&format!("{}.weight", layer.name), read(layer.weight)?.into_data())?;
+            let Some(norm) = &layer.norm else { continue };
+            let (affine, running) = (read(norm.affine)?, read(norm.running)?);
+            for (tensor, at, part) in [
+                (&affine, 0, "weight"),
+                (&affine, 1, "bias"),
+                (&running, 0, "running_mean"),
+                (&running, 1, "running_var"),
+            ] {
+                state.set(&format!("{}.{part}", norm.name), column(tensor, at))?;
+            }
+            if norm.running_after.is_some() {
+                state.count_batches(&norm.name, i64::try_from(self.batches).unwrap_or(i64::MAX));
+            }
+        }
+        state.set("fc.weight", read(self.training.linear.weight)?.into_data())?;
+        state.set("fc.bias", read(self.training.linear.bias)?.into_data())?;
+        Ok(state)
+    }
+
+    /// What the optimiser keeps, off the device, to go on from: of norms and biases too. What batches have left for a step to come is not in it:
+    /// ask between steps.
+    ///
+    /// # Errors
+    /// As [`Executor::kept`].
+    pub fn optimizer_state(&self) -> Result<OptimizerState> {
+        let mut tensors = Vec::new();
+        for (name, id) in self.kept_by_optimizer() {
+            let tensor = self.executor.kept(id)?;
+            tensors.push((name, tensor.shape().dims().to_vec(), tensor.into_data()));
+        }
+        Ok(OptimizerState { steps: self.steps, tensors })
+    }
+
+    /// Goes on from what an optimiser of the same kind kept.
+    ///
+    /// # Errors
+    /// [`TrainingError::OptimizerState`] for a tensor that is missing; [`ShapeError::Mismatch`] for one of another shape.
+    pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
+        for (name, id) in self.kept_by_optimizer() {
+            let found = state.tensors.iter().find(|(known, ..)| *known == name);
+            let Some((_, dims, values)) = found else {
+                return Err(TrainingError::OptimizerState { tensor: name }.into());
+            };
+            let tensor = HostTensor::new(Shape::named(&name, dims)?, values.clone())?;
+            self.executor.give(id, &tensor)?;
+        }
+        self.steps = state.steps;
+        Ok(())
+    }
+
+    /// The tensors that the optimiser keeps, and their names.
+    fn kept_by_optimizer(&self) -> Vec<(String, TensorId)> {
+        let kinds = self.setup.optimizer.state_names();
+        let of = |parameter: &TrainedParameter| -> Vec<(String, TensorId)> {
+            kinds
+                .iter()
+                .zip(&parameter.state)
+                .map(|(kind, &id)| (format!("{OPTIMIZER}{kind}.{}", parameter.name), id))
+                .collect()
+        };
+        self.training.parameters.iter().flat_map(of).collect()
+    }
+
+    /// Classes as a tensor.
+    fn targets(&self, classes: &[usize]) -> Result<HostTensor> {
+        let shape = self.training.plan.tensor(self.training.targets).shape;
+        if classes.len() != shape.n {
+            let tensor = "classes of the pictures".to_owned();
+            return Err(ShapeError::Length { tensor, expected: shape.n, found: classes.len() }.into());
+        }
+        let known = self.state.spec().classes().unwrap_or_default();
+        if let Some(picture) = classes.iter().position(|&class| class >= known) {
+            return Err(TrainingError::Class { picture, class: classes[picture], classes: known }.into());
+        }
+        Ok(HostTensor::new(shape, classes.iter().map(|&class| class as f32).collect())?)
+    }
+
+    fn run(&mut self, pictures: &HostTensor, targets: &HostTensor, control: [f64; CONTROL]) -> Result<HostTensor> {
+        self.executor.give(self.training.targets, targets)?;
+        let shape = Shape { n: 1, c: 1, h: 1, w: CONTROL };
+        let control = HostTensor::new(shape, control.map(|number| number as f32).to_vec())?;
+        self.executor.give(self.training.control, &control)?;
+        self.executor.run(pictures)
+    }
+
+    /// Gives the device everything: parameters, statistics, and nothing that an optimiser would have kept.
+    fn give_state(&mut self, momentum: f64) -> Result<()> {
+        let Self { executor, training, state, .. } = self;
+        let shape = |id: TensorId| training.plan.tensor(id).shape;
+        for layer in &training.layers {
+            let weight = state.values(&format!("{}.weight", layer.name))?.to_vec();
+            executor.give(layer.weight, &HostTensor::new(shape(layer.weight), weight)?)?;
+            let Some(norm) = &layer.norm else { continue };
+            let part = |part: &str| state.values(&format!("{}.{part}", norm.name));
+            executor.give(norm.affine, &per_channel(&[part("weight")?, part("bias")?])?)?;
+            let momentum = vec![momentum as f32; norm.channels];
+            executor.give(norm.running, &per_channel(&[part("running_mean")?, part("running_var")?, &momentum])?)?;
+        }
+        for (id, name) in [(training.linear.weight, "fc.weight"), (training.linear.bias, "fc.bias")] {
+            executor.give(id, &HostTensor::new(shape(id), state.values(name)?.to_vec())?)?;
+        }
+        for parameter in &training.parameters {
+            for &id in parameter.state.iter().chain(&parameter.sum) {
+                executor.give(id, &HostTensor::zeros(shape(id)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first step of the plan whose output is not finite on these pictures, with the parameters as they are: found by a run that keeps every
+    /// tensor. None where all that is computed is finite, or there is not enough memory for all of it.
+    fn first_not_finite(&mut self, pictures: &HostTensor, targets: &HostTensor) -> Result<Option<String>> {
+        let Self { executor, training, .. } = &*self;
+        let mut plan = training.plan.clone();
+        plan.kept = plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
+        plan.carried.clear();
+        let loading = LoadOptions { kernels: KernelChoice::Ranked, ..LoadOptions::default() };
+        let mut keeping = match self::executor(executor.gpu(), plan.clone(), &loading) {
+            Ok(keeping) => keeping,
+            Err(Error::Gpu(GpuError::OutOfMemory { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for &id in plan.given.iter().filter(|&&id| id != training.targets) {
+            keeping.give(id, &executor.kept(id)?)?;
+        }
+        keeping.give(training.targets, targets)?;
+        keeping.run(pictures)?;
+        for step in &plan.steps {
+            if plan.kept.contains(&step.output) {
+                let tensor = keeping.kept(step.output)?;
+                if tensor.data().iter().any(|value| !value.is_finite()) {
+                    return Ok(Some(step.module.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Records a plan and makes it ready.
+fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Executor> {
+    let params = vec![StepParams::None; plan.steps.len()];
+    let mut recording = plan::schedule(plan, gpu.capabilities(), &loading.kernels, loading.budget)?;
+    if loading.executor.guard_bytes > 0 {
+        recording.unshare_slots();
+    }
+    debug_assert!(recording.places.iter().any(|place| matches!(place, Placement::Slot(_))));
+    Executor::new(gpu, recording, &params, loading.executor)
+}
+
+/// The loss and the rank of each picture.
+fn collect(losses: &HostTensor) -> TrainedBatch {
+    let pairs = || losses.data().chunks_exact(losses.shape().c);
+    TrainedBatch { losses: pairs().map(|pair| pair[0]).collect(), ranks: pairs().map(|pair| pair[1] as u32).collect() }
+}

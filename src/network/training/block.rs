@@ -1,0 +1,124 @@
+//! A block of either kind in training.
+
+use super::TrainedLayer;
+use super::layer::{Forward, Planner};
+use crate::error::Result;
+use crate::network::{BlockSpec, Bottleneck};
+use crate::op::{Op, TrainOp};
+use crate::plan::{Plan, TensorId, TensorInfo};
+use crate::tensor::{ChannelLayout, Shape};
+
+/// A block's plan in training mode, and where its tensors are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockTraining {
+    /// The plan: its input is the block's, its output the gradient of that.
+    pub plan: Plan,
+    /// What the block puts out.
+    pub out: TensorId,
+    /// Given: the gradient of that.
+    pub grad_out: TensorId,
+    /// The convolutions, in the order of their keys.
+    pub layers: Vec<TrainedLayer>,
+}
+
+/// Plans a block in training mode.
+///
+/// # Errors
+/// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the block's inplanes;
+/// [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) where a norm has one value per channel, of which there is no variance.
+pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTraining> {
+    let mut planner = Planner::new(block.norm(), input);
+    let x = planner.plan.input;
+    planner.begin("");
+    let forward = planner.block_forward(&BlockSpec::Bottleneck(*block), x)?;
+    let out = forward.out;
+    planner.plan.kept.push(out);
+
+    planner.begin("");
+    let info = TensorInfo::pixels("grad_out", planner.shape(out), planner.layout(out));
+    let grad_out = planner.give(info);
+    if let Some(grad_input) = planner.block_backward(&forward, grad_out, true)? {
+        "grad.input".clone_into(&mut planner.plan.tensors[grad_input.0].name);
+        planner.plan.output = grad_input;
+    }
+    let Planner { plan, layers, .. } = planner;
+    Ok(BlockTraining { plan, out, grad_out, layers })
+}
+
+/// A block on its way forward.
+pub(super) struct BlockForward {
+    /// The main branch, in order.
+    main: Vec<Forward>,
+    shortcut: Option<Forward>,
+    input: TensorId,
+    pub(super) out: TensorId,
+}
+
+impl Planner {
+    /// The block's convolutions and norms, and the sum with the shortcut.
+    pub fn block_forward(&mut self, block: &BlockSpec, x: TensorId) -> Result<BlockForward> {
+        let (outer, layers) = (ChannelLayout::dense(block.outplanes()), block.layers());
+        let inner = match block {
+            BlockSpec::Bottleneck(block) => ChannelLayout::grouped(block.width(), block.groups()),
+            BlockSpec::Basic(_) => outer,
+        };
+        let (downsample, main): (Vec<_>, Vec<_>) =
+            layers.into_iter().partition(|layer| layer.conv_name.starts_with("downsample"));
+        let (mut branch, mut current) = (Vec::with_capacity(main.len()), x);
+        for (at, layer) in main.iter().enumerate() {
+            let last = at + 1 == main.len();
+            let layout = if last { outer } else { inner };
+            let names = [layer.conv_name, layer.norm_name];
+            let forward = self.forward(names, layer.conv, !last, current, layout)?;
+            current = forward.activation;
+            branch.push(forward);
+        }
+        let shortcut = match downsample.first() {
+            Some(layer) => Some(self.forward([layer.conv_name, layer.norm_name], layer.conv, false, x, outer)?),
+            None => None,
+        };
+        let out = self.block_sum("out", x, current, shortcut.as_ref())?;
+        Ok(BlockForward { main: branch, shortcut, input: x, out })
+    }
+
+    fn block_sum(&mut self, name: &str, x: TensorId, main: TensorId, shortcut: Option<&Forward>) -> Result<TensorId> {
+        let (channels, layout) = (self.shape(main).c, self.layout(main));
+        let branches = [main, shortcut.map_or(x, |shortcut| shortcut.activation)];
+        self.step(name, Op::Add { channels, relu: true }, &branches, layout)
+    }
+
+    /// The block's convolutions and norms again, from its input, for gradients whose activations were not kept.
+    pub fn block_again(&mut self, before: &BlockForward) -> Result<BlockForward> {
+        let (mut branch, mut current) = (Vec::with_capacity(before.main.len()), before.input);
+        for layer in &before.main {
+            let forward = self.forward_again(layer, current)?;
+            current = forward.activation;
+            branch.push(forward);
+        }
+        let again = |shortcut: &Forward| self.forward_again(shortcut, before.input);
+        let shortcut = before.shortcut.as_ref().map(again).transpose()?;
+        Ok(BlockForward { main: branch, shortcut, ..*before })
+    }
+
+    /// The gradients of a block's parameters, and, where it is wanted, of its input.
+    pub fn block_backward(
+        &mut self,
+        forward: &BlockForward,
+        grad_out: TensorId,
+        wanted: bool,
+    ) -> Result<Option<TensorId>> {
+        let BlockForward { main, shortcut, out, .. } = forward;
+        let (channels, layout) = (self.shape(*out).c, self.layout(*out));
+        let joined = self.step("grad.add", Op::Train(TrainOp::ReluGrad { channels }), &[grad_out, *out], layout)?;
+        let Some((first, others)) = main.split_first() else { return Ok(None) };
+        let mut gradient = joined;
+        for layer in others.iter().rev() {
+            gradient = self.backward(layer, gradient, None, true)?.unwrap_or(gradient);
+        }
+        let shortcut_grad = match shortcut {
+            Some(shortcut) => self.backward(shortcut, joined, None, wanted)?,
+            None => Some(joined),
+        };
+        self.backward(first, gradient, shortcut_grad, wanted)
+    }
+}

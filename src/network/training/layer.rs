@@ -1,0 +1,348 @@
+//! A convolution and its norm in training: forward, and the gradients.
+
+use super::optimizer::Updates;
+use super::{Optimizer, TrainedParameter};
+use crate::error::{Result, ShapeError};
+use crate::network::Norm;
+use crate::op::{Conv, Epilogue, NORM_RUNNING, Op, Scalar, TrainOp, WeightLayout};
+use crate::plan::{Carry, Plan, PlanKind, Role, Step, TensorId, TensorInfo};
+use crate::tensor::{ChannelLayout, Shape};
+
+/// A norm's tensors in a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedNorm {
+    /// Its name: `bn1`, `layer1.0.downsample.1`.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+    /// Given: gamma and beta.
+    pub affine: TensorId,
+    /// Given: the running mean and variance, and the weight of the next batch in them.
+    pub running: TensorId,
+    /// What the running ones are after the batch; none for a norm that is frozen.
+    pub running_after: Option<TensorId>,
+    /// The gradients of gamma and beta, first and second of the numbers of each channel; none where the plan does not go back so far.
+    pub sums: Option<TensorId>,
+}
+
+/// A convolution's tensors in a plan, and those of the norm behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedLayer {
+    /// Its name: `conv1`, `layer1.0.downsample.0`.
+    pub name: String,
+    /// Given: its weights.
+    pub weight: TensorId,
+    /// Their gradient; none for weights that are frozen.
+    pub weight_grad: Option<TensorId>,
+    /// The norm; none for [`Norm::Identity`].
+    pub norm: Option<TrainedNorm>,
+}
+
+/// A layer on its way forward.
+#[derive(Clone)]
+pub(super) struct Forward {
+    conv: Conv,
+    relu: bool,
+    input: TensorId,
+    /// What the convolution put out.
+    sums: TensorId,
+    coefficients: Option<TensorId>,
+    /// What norm and ReLU made of that.
+    pub(super) activation: TensorId,
+    /// Its place among the planner's layers.
+    layer: usize,
+}
+
+/// A plan in the making.
+pub(super) struct Planner {
+    pub(super) plan: Plan,
+    norm: Norm,
+    /// What the names of the current block begin with.
+    prefix: String,
+    /// What is trained no further: beginnings of names.
+    frozen: Vec<String>,
+    /// Whether running statistics take the place of those before, and not only the caller's to read.
+    carries: bool,
+    /// The layers so far, in the order of their keys.
+    pub(super) layers: Vec<TrainedLayer>,
+    /// The optimiser; without one, gradients are kept for the caller to read.
+    pub(super) updates: Option<Updates>,
+    pub(super) parameters: Vec<TrainedParameter>,
+}
+
+impl Planner {
+    pub fn new(norm: Norm, input: Shape) -> Self {
+        let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
+        let (layers, parameters, frozen) = (Vec::new(), Vec::new(), Vec::new());
+        let plan = Plan::new(PlanKind::Unfused, info);
+        Self { plan, norm, prefix: String::new(), frozen, carries: false, layers, updates: None, parameters }
+    }
+
+    /// [`Planner::new`] for whole networks: what becomes of statistics and parameters is carried over them.
+    pub fn with_updates(norm: Norm, input: Shape, frozen: &[String], optimizer: &Optimizer, over: usize) -> Self {
+        let mut planner = Self::new(norm, input);
+        (planner.carries, planner.frozen) = (true, frozen.to_vec());
+        planner.updates = Some(Updates::new(optimizer, over, &mut planner.plan));
+        planner
+    }
+
+    /// The steps that follow are a segment of their own, and their names begin so.
+    pub fn begin(&mut self, prefix: &str) {
+        let at = self.plan.steps.len();
+        self.plan.blocks.push(at..at);
+        prefix.clone_into(&mut self.prefix);
+    }
+
+    /// Whether what is called so in the current block is trained no further.
+    pub fn is_frozen(&self, name: &str) -> bool {
+        let name = format!("{}{name}", self.prefix);
+        let begins = |frozen: &String| name.strip_prefix(frozen.as_str()).is_some_and(begins_a_name);
+        self.frozen.iter().any(begins)
+    }
+
+    fn add(&mut self, info: TensorInfo) -> TensorId {
+        self.plan.tensors.push(info);
+        TensorId(self.plan.tensors.len() - 1)
+    }
+
+    /// A tensor that the caller gives.
+    pub fn give(&mut self, info: TensorInfo) -> TensorId {
+        let id = self.add(info);
+        self.plan.given.push(id);
+        id
+    }
+
+    pub fn shape(&self, id: TensorId) -> Shape {
+        self.plan.tensor(id).shape
+    }
+
+    pub fn layout(&self, id: TensorId) -> ChannelLayout {
+        self.plan.tensor(id).layout
+    }
+
+    /// Appends a step, and the tensor of pixels that it writes.
+    pub fn step(&mut self, name: &str, op: Op, inputs: &[TensorId], layout: ChannelLayout) -> Result<TensorId> {
+        self.step_by(name, op, inputs, None, layout)
+    }
+
+    /// [`Planner::step`] by weights that are a tensor.
+    pub fn step_by(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[TensorId],
+        weights: Option<TensorId>,
+        layout: ChannelLayout,
+    ) -> Result<TensorId> {
+        let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
+        let info = TensorInfo::pixels(format!("{}{name}", self.prefix), op.output_shape(&shapes)?, layout);
+        Ok(self.push(op, inputs, weights, info))
+    }
+
+    /// Appends a step that writes this tensor, and is called as it is.
+    pub fn push(&mut self, op: Op, inputs: &[TensorId], weights: Option<TensorId>, info: TensorInfo) -> TensorId {
+        let (block, module) = (self.plan.blocks.len().saturating_sub(1), info.name.clone());
+        let output = self.add(info);
+        let (role, inputs) = (Role::Training, inputs.to_vec());
+        self.plan.steps.push(Step { block, module, role, op, inputs, weights, output });
+        if let Some(range) = self.plan.blocks.last_mut() {
+            range.end += 1;
+        }
+        output
+    }
+
+    /// A convolution, its norm, and ReLU or not.
+    pub fn forward(
+        &mut self,
+        [conv_name, norm_name]: [&str; 2],
+        conv: Conv,
+        relu: bool,
+        input: TensorId,
+        layout: ChannelLayout,
+    ) -> Result<Forward> {
+        let weights = WeightLayout { conv, input: self.layout(input), output: layout };
+        let name = format!("{}{conv_name}", self.prefix);
+        let weight = self.give(TensorInfo::weights(format!("{name}.weight"), weights));
+        let norm = match self.norm {
+            Norm::Identity => None,
+            _ => Some(self.norm_tensors(norm_name, conv.out_channels, layout)),
+        };
+        let layer = self.layers.len();
+        self.layers.push(TrainedLayer { name, weight, weight_grad: None, norm });
+        self.forward_of(layer, [conv_name, norm_name], conv, relu, input, layout)
+    }
+
+    /// What a norm has.
+    fn norm_tensors(&mut self, norm_name: &str, channels: usize, layout: ChannelLayout) -> TrainedNorm {
+        let name = format!("{}{norm_name}", self.prefix);
+        let pair = Shape { n: 1, c: channels, h: 1, w: 2 };
+        let affine = self.give(TensorInfo::pixels(format!("{name}.affine"), pair, layout));
+        let shape = Shape { w: NORM_RUNNING, ..pair };
+        let running = self.give(TensorInfo::pixels(format!("{name}.running"), shape, layout));
+        TrainedNorm { name, channels, affine, running, running_after: None, sums: None }
+    }
+
+    fn forward_of(
+        &mut self,
+        layer: usize,
+        [conv_name, norm_name]: [&str; 2],
+        conv: Conv,
+        relu: bool,
+        input: TensorId,
+        layout: ChannelLayout,
+    ) -> Result<Forward> {
+        let TrainedLayer { weight, norm, .. } = self.layers[layer].clone();
+        let epilogue = Epilogue { relu: relu && norm.is_none(), ..Epilogue::default() };
+        let sums = self.step_by(conv_name, Op::Conv { conv, epilogue }, &[input], Some(weight), layout)?;
+        let (Some(norm), Some(eps)) = (norm, self.norm.eps()) else {
+            return Ok(Forward { conv, relu, input, sums, coefficients: None, activation: sums, layer });
+        };
+        let coefficients = self.coefficients(layer, norm_name, &norm, sums, Scalar::new(eps))?;
+        let apply = Op::Train(TrainOp::NormApply { channels: conv.out_channels, relu });
+        let activation = self.step(norm_name, apply, &[sums, coefficients], layout)?;
+        Ok(Forward { conv, relu, input, sums, coefficients: Some(coefficients), activation, layer })
+    }
+
+    /// The layer again, from the same input, for gradients whose activations were not kept. Nothing is counted twice.
+    pub fn forward_again(&mut self, before: &Forward, input: TensorId) -> Result<Forward> {
+        let layout = self.layout(before.sums);
+        let named = |name: &str, prefix: &str| format!("again.{}", name.strip_prefix(prefix).unwrap_or(name));
+        let layer = &self.layers[before.layer];
+        let conv_name = named(&layer.name, &self.prefix);
+        let norm_name = layer.norm.as_ref().map_or_else(String::new, |norm| named(&norm.name, &self.prefix));
+        self.forward_of(before.layer, [&conv_name, &norm_name], before.conv, before.relu, input, layout)
+    }
+
+    /// The coefficients of a norm, and, the first time, what becomes of its running statistics.
+    fn coefficients(
+        &mut self,
+        layer: usize,
+        norm_name: &str,
+        norm: &TrainedNorm,
+        sums: TensorId,
+        eps: Scalar,
+    ) -> Result<TensorId> {
+        let (image, layout) = (self.shape(sums), self.layout(sums));
+        let (channels, count) = (image.c, image.pixels());
+        let label = format!("{norm_name}.stats");
+        let bare = norm.name.strip_prefix(self.prefix.as_str()).unwrap_or(&norm.name).to_owned();
+        if matches!(self.norm, Norm::FrozenBatchNorm2d { .. }) || self.is_frozen(&bare) {
+            let op = Op::Train(TrainOp::NormFrozen { channels, eps });
+            return self.step(&label, op, &[norm.running, norm.affine], layout);
+        }
+        if count < 2 {
+            return Err(ShapeError::SingleValue { norm: norm.name.clone(), found: image.dims().to_vec() }.into());
+        }
+        let op = Op::Train(TrainOp::NormStats { channels, eps });
+        let coefficients = self.step(&label, op, &[sums, norm.affine], layout)?;
+        if norm.running_after.is_none() {
+            let op = Op::Train(TrainOp::RunningStats { channels, count });
+            let after = self.step(&format!("{norm_name}.running"), op, &[coefficients, norm.running], layout)?;
+            match self.carries {
+                true => self.plan.carried.push(Carry { from: after, to: norm.running }),
+                false => self.plan.kept.push(after),
+            }
+            if let Some(norm) = &mut self.layers[layer].norm {
+                norm.running_after = Some(after);
+            }
+        }
+        Ok(coefficients)
+    }
+
+    /// A layer's gradients: of its parameters, and of its input, with another gradient of the same input added. The input's is only made where
+    /// it is wanted.
+    pub fn backward(
+        &mut self,
+        layer: &Forward,
+        mut gradient: TensorId,
+        other: Option<TensorId>,
+        wanted: bool,
+    ) -> Result<Option<TensorId>> {
+        let Forward { conv, relu, input, sums, coefficients, activation, layer } = *layer;
+        let (channels, layout) = (conv.out_channels, self.layout(sums));
+        let TrainedLayer { name, weight, norm, .. } = self.layers[layer].clone();
+        let strip = |name: &str, prefix: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+        let conv_name = strip(&name, &self.prefix);
+        if let (Some(norm), Some(coefficients)) = (norm, coefficients) {
+            let norm_name = strip(&norm.name, &self.prefix);
+            let op = TrainOp::NormGradSums { channels, relu, batch: norm.running_after.is_some() };
+            let inputs = [sums, gradient, coefficients];
+            let total = self.step(&format!("grad.{norm_name}.sums"), Op::Train(op), &inputs, layout)?;
+            let op = Op::Train(TrainOp::NormGrad { channels, relu });
+            gradient = self.step(&format!("grad.{norm_name}"), op, &[sums, gradient, total], layout)?;
+            if let Some(norm) = &mut self.layers[layer].norm {
+                norm.sums = Some(total);
+            }
+            let is_parameter = matches!(self.norm, Norm::BatchNorm2d { .. }) && !self.is_frozen(&norm_name);
+            self.gradient_of(&norm.name, norm.affine, total, is_parameter, false)?;
+        } else if relu {
+            let op = Op::Train(TrainOp::ReluGrad { channels });
+            gradient = self.step(&format!("grad.{conv_name}.relu"), op, &[gradient, activation], layout)?;
+        }
+        if !self.is_frozen(&conv_name) {
+            let weight_grad = self.weight_grad(&conv_name, conv, input, gradient);
+            self.layers[layer].weight_grad = Some(weight_grad);
+            self.gradient_of(&format!("{name}.weight"), weight, weight_grad, true, true)?;
+        }
+        if wanted { self.input_grad(&conv_name, conv, input, weight, gradient, other).map(Some) } else { Ok(None) }
+    }
+
+    /// What becomes of a parameter by its gradient: a step of the optimiser, or, without one, the caller reads it.
+    pub fn gradient_of(
+        &mut self,
+        name: &str,
+        value: TensorId,
+        gradient: TensorId,
+        is_parameter: bool,
+        decays: bool,
+    ) -> Result<()> {
+        if self.updates.is_none() {
+            self.plan.kept.push(gradient);
+        } else if is_parameter {
+            self.update(name, value, gradient, decays)?;
+        }
+        Ok(())
+    }
+
+    pub fn weight_grad(&mut self, name: &str, conv: Conv, input: TensorId, gradient: TensorId) -> TensorId {
+        let layout = WeightLayout { conv, input: self.layout(input), output: self.layout(gradient) };
+        let info = TensorInfo::weights(format!("{}grad.{name}.weight", self.prefix), layout);
+        self.push(Op::Train(TrainOp::WeightGrad { conv }), &[input, gradient], None, info)
+    }
+
+    /// The gradient of a convolution's image: by the mirrored weights and a forward kernel where the stride is 1.
+    pub fn input_grad(
+        &mut self,
+        name: &str,
+        conv: Conv,
+        input: TensorId,
+        weight: TensorId,
+        gradient: TensorId,
+        other: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let (image, layout) = (self.shape(input), self.layout(input));
+        let label = format!("grad.{name}");
+        if conv.stride == 1 {
+            let mirrored = WeightLayout { conv, input: layout, output: self.layout(gradient) }.mirrored();
+            let info = TensorInfo::weights(format!("{}{name}.mirrored", self.prefix), mirrored);
+            let mirrored_weight = self.push(Op::Train(TrainOp::MirroredWeights { conv }), &[weight], None, info);
+            let epilogue = Epilogue { residual: other.is_some(), ..Epilogue::default() };
+            let inputs: Vec<TensorId> = [gradient].into_iter().chain(other).collect();
+            let op = Op::Conv { conv: conv.mirrored(), epilogue };
+            return self.step_by(&label, op, &inputs, Some(mirrored_weight), layout);
+        }
+        let op = Op::Train(TrainOp::InputGrad { conv, height: image.h, width: image.w });
+        let own = self.step_by(&label, op, &[gradient], Some(weight), layout)?;
+        match other {
+            Some(other) => {
+                self.step(&format!("{label}.add"), Op::Add { channels: image.c, relu: false }, &[own, other], layout)
+            }
+            None => Ok(own),
+        }
+    }
+}
+
+/// Whether what is left of a name behind a prefix lets the prefix be a whole part of it.
+fn begins_a_name(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('.')
+}

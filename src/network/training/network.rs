@@ -1,0 +1,252 @@
+//! A network with its loss and its optimiser.
+
+use super::layer::{Forward, Planner};
+use super::{Optimizer, TrainedLayer, TrainedParameter};
+use crate::error::{Result, SpecError};
+use crate::network::{Norm, ResNet, Stem};
+use crate::op::{Conv, Epilogue, LOSSES, Op, Scalar, TrainOp, WeightLayout};
+use crate::plan::{Plan, TensorId, TensorInfo};
+use crate::tensor::{ChannelLayout, Shape};
+
+/// How a network is trained, as far as its plan says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingSetup {
+    /// How parameters follow their gradients.
+    pub optimizer: Optimizer,
+    /// What is trained no further, by what its names begin with: `conv1`, `layer1`, `layer2.0.bn1`. Norms among it take their running
+    /// statistics, as in eval mode.
+    pub frozen: Vec<String>,
+    /// What of a target's share goes to all classes alike: at least 0, below 1.
+    pub label_smoothing: f64,
+    /// Batches whose gradients make one step together.
+    pub batches_per_step: usize,
+    /// Whether the activations of blocks and stem are computed again for their gradients, rather than kept.
+    pub recompute: bool,
+}
+
+impl Default for TrainingSetup {
+    /// SGD as [`Optimizer::sgd`], all of the network, batch by batch, everything kept.
+    fn default() -> Self {
+        let frozen = Vec::new();
+        Self { optimizer: Optimizer::sgd(), frozen, label_smoothing: 0.0, batches_per_step: 1, recompute: false }
+    }
+}
+
+/// The linear layer's tensors in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainedLinear {
+    /// Given: its weights, `[classes, features, 1, 1]`.
+    pub weight: TensorId,
+    /// Given: its bias, `[1, classes, 1, 1]`.
+    pub bias: TensorId,
+}
+
+/// A network's plan of one batch of training, and where its tensors are. The plan's input are the pictures, its output, `[batch, 2, 1, 1]`, the
+/// loss of each and how many classes come before its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkTraining {
+    /// The plan.
+    pub plan: Plan,
+    /// Given: the numbers of the pictures' classes, `[batch, 1, 1, 1]`.
+    pub targets: TensorId,
+    /// Given: what steers the updates; see [`CONTROL`](crate::op::CONTROL).
+    pub control: TensorId,
+    /// The scores, `[batch, classes, 1, 1]`, which are kept.
+    pub scores: TensorId,
+    /// The convolutions and norms, in the order of their keys.
+    pub layers: Vec<TrainedLayer>,
+    /// The linear layer.
+    pub linear: TrainedLinear,
+    /// What is trained, from the last to the first.
+    pub parameters: Vec<TrainedParameter>,
+}
+
+/// Plans a batch of training: forward, the loss, the gradients, and the optimiser's steps.
+///
+/// # Errors
+/// [`SpecError`] for a network without classes, a setup that cannot be, names that no part has, or nothing left to train; a
+/// [`ShapeError`](crate::error::ShapeError) when the input's channels are not the stem's;
+/// [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) where a norm has one value per channel.
+pub fn plan_network_training(network: &ResNet, input: Shape, setup: &TrainingSetup) -> Result<NetworkTraining> {
+    let classes = network.classes().ok_or(SpecError::NoClasses)?;
+    check(network, setup)?;
+    let Parts { trained, first } = Parts::of(network, &setup.frozen)?;
+    let mut planner =
+        Planner::with_updates(network.norm(), input, &setup.frozen, &setup.optimizer, setup.batches_per_step);
+
+    planner.begin("");
+    let stem = planner.stem_forward(network.stem())?;
+    let (mut x, mut blocks) = (stem.out, Vec::new());
+    for (name, block) in network.blocks() {
+        planner.begin(&format!("{name}."));
+        let forward = planner.block_forward(block, x)?;
+        x = forward.out;
+        blocks.push((name, forward));
+    }
+
+    planner.begin("");
+    let head = planner.head(network.features(), classes, x, setup, first < trained.len() - 1)?;
+    let mut gradient = head.gradient;
+    for (at, (name, forward)) in blocks.iter().enumerate().rev() {
+        // The stem is the first part, the linear layer the last.
+        let part = at + 1;
+        let Some(arrived) = gradient.take_if(|_| part >= first) else { break };
+        planner.begin(&format!("{name}."));
+        let again = if setup.recompute { Some(planner.block_again(forward)?) } else { None };
+        gradient = planner.block_backward(again.as_ref().unwrap_or(forward), arrived, part > first)?;
+    }
+    if let Some(arrived) = gradient.filter(|_| first == 0) {
+        planner.begin("");
+        planner.stem_backward(network.stem(), &stem, arrived, setup.recompute)?;
+    }
+    let control = planner.updates.as_ref().map_or(planner.plan.input, |updates| updates.control);
+    let Planner { mut plan, layers, parameters, .. } = planner;
+    plan.output = head.losses;
+    plan.kept.push(head.scores);
+    let Head { targets, scores, linear, .. } = head;
+    Ok(NetworkTraining { plan, targets, control, scores, layers, linear, parameters })
+}
+
+/// Whether there can be such a setup.
+fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
+    setup.optimizer.check()?;
+    let wrong = |parameter, value, expected| Err(SpecError::Optimizer { parameter, value, expected });
+    let smoothing = setup.label_smoothing;
+    if !(0.0..1.0).contains(&smoothing) {
+        return wrong("label_smoothing", smoothing, "at least 0 and below 1");
+    }
+    if setup.batches_per_step == 0 {
+        return wrong("batches_per_step", 0.0, "at least 1");
+    }
+    let keys = network.state_dict_shapes();
+    let named = |prefix: &String| {
+        keys.iter().any(|(key, _)| key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    match setup.frozen.iter().find(|prefix| !named(prefix)) {
+        Some(prefix) => Err(SpecError::NoSuchPart { name: prefix.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The parts of a network, stem, blocks and linear layer, as far as they are trained.
+struct Parts {
+    /// Of each part, whether anything in it is.
+    trained: Vec<bool>,
+    /// The first of those.
+    first: usize,
+}
+
+impl Parts {
+    fn of(network: &ResNet, frozen: &[String]) -> Result<Self, SpecError> {
+        let is_frozen = |module: &str| {
+            let begins = |prefix: &String| {
+                module.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            frozen.iter().any(begins)
+        };
+        let norms = matches!(network.norm(), Norm::BatchNorm2d { .. });
+        let any = |conv: &str, norm: &str| !is_frozen(conv) || norms && !is_frozen(norm);
+        let mut trained = vec![any("conv1", "bn1")];
+        for (name, block) in network.blocks() {
+            let part = |conv: &str, norm: &str| any(&format!("{name}.{conv}"), &format!("{name}.{norm}"));
+            trained.push(block.layers().iter().any(|layer| part(layer.conv_name, layer.norm_name)));
+        }
+        trained.push(!is_frozen("fc"));
+        let first = trained.iter().position(|&trained| trained).ok_or(SpecError::NothingToTrain)?;
+        Ok(Self { trained, first })
+    }
+}
+
+/// A stem on its way forward.
+struct StemForward {
+    layer: Forward,
+    out: TensorId,
+}
+
+/// What the head of a plan came to.
+struct Head {
+    targets: TensorId,
+    scores: TensorId,
+    linear: TrainedLinear,
+    losses: TensorId,
+    /// Of the last block's output, where it is wanted.
+    gradient: Option<TensorId>,
+}
+
+impl Planner {
+    fn stem_forward(&mut self, stem: Stem) -> Result<StemForward> {
+        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
+        let layout = ChannelLayout::dense(stem.planes);
+        let layer = self.forward(["conv1", "bn1"], conv, true, self.plan.input, layout)?;
+        let pool = Op::MaxPool { channels: stem.planes, windows: stem.pool };
+        let out = self.step("maxpool", pool, &[layer.activation], layout)?;
+        Ok(StemForward { layer, out })
+    }
+
+    fn stem_backward(&mut self, stem: Stem, forward: &StemForward, gradient: TensorId, recompute: bool) -> Result<()> {
+        let layer = match recompute {
+            true => self.forward_again(&forward.layer, self.plan.input)?,
+            false => forward.layer.clone(),
+        };
+        let op = Op::Train(TrainOp::MaxPoolGrad { channels: stem.planes, windows: stem.pool });
+        let layout = self.layout(gradient);
+        let gradient = self.step("grad.maxpool", op, &[layer.activation, gradient], layout)?;
+        self.backward(&layer, gradient, None, false)?;
+        Ok(())
+    }
+
+    /// The mean of each map, the linear layer, the loss, and the gradients of all of them.
+    fn head(
+        &mut self,
+        features: usize,
+        classes: usize,
+        x: TensorId,
+        setup: &TrainingSetup,
+        wanted: bool,
+    ) -> Result<Head> {
+        let (wide, narrow) = (ChannelLayout::dense(features), ChannelLayout::dense(classes));
+        let pooled = self.step("avgpool", Op::GlobalAvgPool { channels: features }, &[x], wide)?;
+        let conv = Conv::conv1x1(features, classes, 1);
+        let weights = WeightLayout { conv, input: wide, output: narrow };
+        let weight = self.give(TensorInfo::weights("fc.weight", weights));
+        let shape = Shape { n: 1, c: classes, h: 1, w: 1 };
+        let bias = self.give(TensorInfo::pixels("fc.bias", shape, narrow));
+        let linear = Op::Conv { conv, epilogue: Epilogue::default() };
+        let products = self.step_by("fc", linear, &[pooled], Some(weight), narrow)?;
+        let add = Op::Train(TrainOp::AddBias { channels: classes });
+        let scores = self.step("scores", add, &[products, bias], narrow)?;
+
+        let batch = self.shape(x).n;
+        let shape = Shape { n: batch, c: 1, h: 1, w: 1 };
+        let targets = self.give(TensorInfo::pixels("targets", shape, ChannelLayout::dense(1)));
+        let smoothing = Scalar::new(setup.label_smoothing);
+        let op = Op::Train(TrainOp::CrossEntropy { classes, smoothing });
+        let losses = self.step("losses", op, &[scores, targets], ChannelLayout::dense(LOSSES))?;
+        if let Some(control) = self.updates.as_ref().map(|updates| updates.control) {
+            let gated = self.step("gate", Op::Train(TrainOp::Gate), &[losses, control], ChannelLayout::dense(1))?;
+            if let Some(updates) = &mut self.updates {
+                updates.gated = Some(gated);
+            }
+        }
+        let count = batch * setup.batches_per_step;
+        let op = Op::Train(TrainOp::CrossEntropyGrad { classes, smoothing, count });
+        let gradient = self.step("grad.scores", op, &[scores, targets], narrow)?;
+        if !self.is_frozen("fc") {
+            let op = Op::Train(TrainOp::BiasGrad { channels: classes });
+            let bias_grad = self.step("grad.fc.bias", op, &[gradient], narrow)?;
+            self.gradient_of("fc.bias", bias, bias_grad, true, false)?;
+            let weight_grad = self.weight_grad("fc", conv, pooled, gradient);
+            self.gradient_of("fc.weight", weight, weight_grad, true, true)?;
+        }
+        let gradient = match wanted {
+            true => {
+                let pooled_grad = self.input_grad("fc", conv, pooled, weight, gradient, None)?;
+                let Shape { h: height, w: width, .. } = self.shape(x);
+                let op = Op::Train(TrainOp::AvgPoolGrad { channels: features, height, width });
+                Some(self.step("grad.avgpool", op, &[pooled_grad], wide)?)
+            }
+            false => None,
+        };
+        Ok(Head { targets, scores, linear: TrainedLinear { weight, bias }, losses, gradient })
+    }
+}

@@ -1,0 +1,165 @@
+//! A network's state dict in memory, as training reads and writes it: nothing is folded.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Normal, Uniform};
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::NetworkWeights;
+use crate::error::{Error, Result, WeightsError};
+use crate::network::{BlockKind, ResNet};
+
+/// Every parameter and statistic of a network by torchvision's name, f32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkState {
+    spec: ResNet,
+    tensors: BTreeMap<String, Vec<f32>>,
+    counters: BTreeMap<String, i64>,
+}
+
+/// How the parameters of a network begin. The defaults are torchvision's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Initialization {
+    /// Says all random numbers.
+    pub seed: u64,
+    /// Whether the last norm of each block begins with a gamma of zero, so that each block begins as its shortcut.
+    pub zero_init_residual: bool,
+}
+
+/// What a norm's counter is called.
+const COUNTER: &str = "num_batches_tracked";
+
+impl NetworkState {
+    /// Parameters to begin with, as torchvision's `ResNet` initialises its own: convolutions by `kaiming_normal_(mode="fan_out",
+    /// nonlinearity="relu")`, norms by ones and zeros, the linear layer as `nn.Linear` does, uniformly within 1 / sqrt(features). The numbers
+    /// are ChaCha's, not PyTorch's.
+    #[must_use]
+    pub fn initial(spec: &ResNet, how: Initialization) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(how.seed);
+        let last_norm = if spec.kind() == BlockKind::Bottleneck { ".bn3.weight" } else { ".bn2.weight" };
+        let mut state = Self { spec: spec.clone(), tensors: BTreeMap::new(), counters: BTreeMap::new() };
+        for (key, dims) in spec.state_dict_shapes() {
+            let count: usize = dims.iter().product();
+            let values = match (key.rsplit_once('.'), dims.as_slice()) {
+                (Some((_, COUNTER)), _) => {
+                    state.counters.insert(key, 0);
+                    continue;
+                }
+                (_, &[out, _, height, width]) => {
+                    let deviation = (2.0 / (out * height * width) as f64).sqrt();
+                    let normal = Normal::new(0.0, deviation).ok();
+                    let mut draw = || normal.map_or(0.0, |normal| normal.sample(&mut random));
+                    (0..count).map(|_| draw() as f32).collect()
+                }
+                (Some(("fc", _)), _) => {
+                    let bound = 1.0 / (spec.features() as f64).sqrt();
+                    let uniform = Uniform::new(-bound, bound).ok();
+                    let mut draw = || uniform.map_or(0.0, |uniform| uniform.sample(&mut random));
+                    (0..count).map(|_| draw() as f32).collect()
+                }
+                (Some((_, "weight")), _) if how.zero_init_residual && key.ends_with(last_norm) => vec![0.0; count],
+                (Some((_, "weight" | "running_var")), _) => vec![1.0; count],
+                _ => vec![0.0; count],
+            };
+            state.tensors.insert(key, values);
+        }
+        state
+    }
+
+    /// What a checkpoint holds.
+    ///
+    /// # Errors
+    /// A [`WeightsError`] that names the tensor: one that is missing, not finite, of another shape or of a type that is not read.
+    pub fn read(weights: &NetworkWeights) -> Result<Self> {
+        let (spec, dict) = (weights.spec().clone(), weights.dict());
+        let (mut tensors, mut counters) = (BTreeMap::new(), BTreeMap::new());
+        for (name, dims) in spec.state_dict_shapes() {
+            let key = weights.checkpoint().key(&name).unwrap_or(&name);
+            if name.ends_with(COUNTER) {
+                // Files that other programs wrote may lack it.
+                counters.insert(name.clone(), dict.counter(key)?.unwrap_or_default());
+            } else {
+                tensors.insert(name.clone(), dict.weight(key, &dims)?);
+            }
+        }
+        Ok(Self { spec, tensors, counters })
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn spec(&self) -> &ResNet {
+        &self.spec
+    }
+
+    /// A tensor's values.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`] for a name that the network does not have.
+    pub fn values(&self, name: &str) -> Result<&[f32], WeightsError> {
+        let missing = || WeightsError::Missing { tensor: name.to_owned(), hint: String::new() };
+        self.tensors.get(name).map(Vec::as_slice).ok_or_else(missing)
+    }
+
+    /// A norm's batches so far, by its name; none where it does not count them.
+    #[must_use]
+    pub fn batches(&self, norm: &str) -> Option<i64> {
+        self.counters.get(&format!("{norm}.{COUNTER}")).copied()
+    }
+
+    /// Takes over a tensor's values.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`] for a name that the network does not have; [`WeightsError::Shape`] for another number of values.
+    pub fn set(&mut self, name: &str, values: Vec<f32>) -> Result<(), WeightsError> {
+        let expected = self.values(name)?.len();
+        if values.len() != expected {
+            let (tensor, expected) = (name.to_owned(), format!("[{expected}]"));
+            return Err(WeightsError::Shape { tensor, expected, found: vec![values.len()] });
+        }
+        self.tensors.insert(name.to_owned(), values);
+        Ok(())
+    }
+
+    /// Counts more batches of a norm that counts them.
+    pub fn count_batches(&mut self, norm: &str, more: i64) {
+        if let Some(count) = self.counters.get_mut(&format!("{norm}.{COUNTER}")) {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// The bytes of a safetensors file with all of it by torchvision's names, and `further` tensors and texts beside.
+    ///
+    /// # Errors
+    /// [`WeightsError::Format`] for names that occur twice.
+    pub fn to_safetensors(
+        &self,
+        further: &[(String, Vec<usize>, Vec<f32>)],
+        texts: &BTreeMap<String, String>,
+    ) -> Result<Vec<u8>> {
+        let mut all: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, dims) in self.spec.state_dict_shapes() {
+            match self.counters.get(&name) {
+                Some(count) => all.push((name, Dtype::I64, dims, count.to_le_bytes().to_vec())),
+                None => {
+                    let bytes = bytemuck::cast_slice(self.values(&name)?).to_vec();
+                    all.push((name, Dtype::F32, dims, bytes));
+                }
+            }
+        }
+        for (name, dims, values) in further {
+            all.push((name.clone(), Dtype::F32, dims.clone(), bytemuck::cast_slice(values).to_vec()));
+        }
+        let wrong = |reason: String| {
+            Error::from(WeightsError::Format { source_name: "the checkpoint to be written".to_owned(), reason })
+        };
+        let views = all.iter().map(|(name, dtype, dims, bytes)| {
+            let view = TensorView::new(*dtype, dims.clone(), bytes).map_err(|error| wrong(error.to_string()))?;
+            Ok((name.as_str(), view))
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        let texts = (!texts.is_empty()).then(|| texts.clone().into_iter().collect());
+        safetensors::serialize(views, texts).map_err(|error| wrong(error.to_string()))
+    }
+}
