@@ -17,6 +17,8 @@ mod refused_weights;
 mod selftest;
 #[path = "cli/shaders.rs"]
 mod shaders;
+#[path = "cli/train.rs"]
+mod train;
 #[path = "cli/training.rs"]
 mod training;
 #[path = "cli/tune.rs"]

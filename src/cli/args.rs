@@ -14,6 +14,7 @@ use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
+use super::train::TrainArgs;
 use super::tune::{self, TuneArgs};
 
 /// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per block.
@@ -57,6 +58,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Measure how fast blocks and networks are here, and how far from what this device can do at most.
     Bench(BenchArgs),
+    /// Train a network on folders of pictures, in runs that may be killed and gone on with.
+    Train(Box<TrainArgs>),
     /// Measure which kernels are fastest here, shape by shape, for the other commands' --tuned.
     Tune(TuneArgs),
     /// Test whether this device and its driver compute right.

@@ -1,7 +1,8 @@
 //! `bottleneck` without a command: the main job on built-in data.
 //!
-//! Three parts: blocks that PyTorch ran, against PyTorch's output; blocks of ResNet-50's size with seeded weights, fused
-//! and unfused, against the reference, and timed; a chain of sixteen blocks. One wrong number makes the program fail.
+//! Four parts: blocks that PyTorch ran, against PyTorch's output; blocks of ResNet-50's size with seeded weights, fused
+//! and unfused, against the reference, and timed; a chain of sixteen blocks; a network that ships, on digits. One wrong number makes the
+//! program fail.
 
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
@@ -14,7 +15,7 @@ use super::error::CliError;
 use super::forced::Forced;
 use super::output::{self, Cell, Table};
 use super::timing::{Buffers, interleaved, median};
-use super::{chain, seeded};
+use super::{chain, digits, seeded};
 
 /// What PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the header.
 const PYTORCH: [(&str, &[u8]); 3] = [
@@ -34,6 +35,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let mut wrong = pytorch(&kernels)?;
     wrong += resnet(&kernels)?;
     wrong += usize::from(!chain::run(&kernels)?);
+    wrong += digits::run(&kernels)?;
     kernels.check()?;
     match wrong {
         0 => output::print("\nAll numbers are right.\n"),

@@ -30,7 +30,13 @@ impl<'a> Forced<'a> {
 
     /// Loads a model, with the kernel where the model has a step for it.
     pub fn load(&self, blocks: &[Block], input: Shape, plan: PlanKind) -> Result<Model, Error> {
-        let load = |kernels| Model::load(self.gpu, blocks, input, &LoadOptions { plan, kernels, ..Default::default() });
+        self.load_by(|kernels| {
+            Model::load(self.gpu, blocks, input, &LoadOptions { plan, kernels, ..Default::default() })
+        })
+    }
+
+    /// Loads anything else so.
+    pub fn load_by<T>(&self, load: impl Fn(KernelChoice) -> Result<T, Error>) -> Result<T, Error> {
         let Some(kernel) = self.kernel else { return load(KernelChoice::Ranked) };
         match load(KernelChoice::Named(kernel.to_owned())) {
             Err(error @ Error::Gpu(GpuError::NoSuchKernel { .. })) => {

@@ -12,6 +12,7 @@ mod chain;
 mod classify;
 mod demo;
 mod devices;
+mod digits;
 mod each;
 mod embed;
 mod error;
@@ -30,6 +31,7 @@ mod seeded;
 mod selftest;
 mod shaders;
 mod timing;
+mod train;
 mod tune;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,6 +84,7 @@ fn run_command() -> u8 {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Embed(args)) => embed::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
         Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Selftest(args)) => selftest::run(&args),
     };

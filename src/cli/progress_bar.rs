@@ -30,6 +30,11 @@ impl Bar {
         self.0.set_position(things as u64);
     }
 
+    /// What is under way, beside the bar alone.
+    pub fn set(&self, message: &str) {
+        self.0.set_message(message.to_owned());
+    }
+
     /// What is under way: beside the bar, or where there is none as a line of its own.
     pub fn say(&self, message: &str, line: &str) {
         match self.0.is_hidden() {

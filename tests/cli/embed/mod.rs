@@ -3,4 +3,4 @@
 mod interrupted;
 mod outputs;
 mod pictures;
-mod studio;
+pub mod studio;

@@ -1,0 +1,266 @@
+//! The arguments of `bottleneck train`, and what they mean to the library.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use wgpu_bottleneck::engine::{Decay, Schedule};
+use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
+use wgpu_bottleneck::{BlockKind, Error, Preprocess, ResNet};
+
+use super::super::args::{EngineArgs, NormArgs};
+use super::super::error::CliError;
+
+/// What says the numbers of a run, by name.
+pub type Settings = BTreeMap<String, String>;
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerArg {
+    /// SGD with momentum.
+    Sgd,
+    /// AdamW.
+    Adamw,
+}
+
+/// How the learning rate decays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecayArg {
+    /// Not at all.
+    Constant,
+    /// Along half a cosine, down to nothing.
+    Cosine,
+    /// Times --factor every --every epochs.
+    Step,
+}
+
+/// `bottleneck train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The pictures: a folder per class, whose names, sorted, are the classes.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Pictures of the same classes that are not trained on, and measured after each epoch.
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    /// The folder to write checkpoint.safetensors, model.safetensors, log.csv and curves.svg into, created if its parent is there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on from the folder's checkpoint, to the very bits of a run that was never stopped; begin where there is none.
+    #[arg(long)]
+    pub resume: bool,
+
+    /// The network: a name, e.g. resnet50, or bottleneck or basic for one of --depths and --planes.
+    #[arg(long, value_name = "NAME", default_value = "resnet50")]
+    pub model: String,
+    /// Blocks per stage.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1)]
+    pub depths: Vec<usize>,
+    /// Planes per stage; a stage of Bottlenecks writes four times as many channels.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1)]
+    pub planes: Vec<usize>,
+    /// Channels that the stem writes.
+    #[arg(long, value_name = "N")]
+    pub stem_planes: Option<usize>,
+    /// Groups of the Bottlenecks' 3x3 convolutions.
+    #[arg(long, value_name = "N")]
+    pub groups: Option<usize>,
+    /// Width per 64 planes and group.
+    #[arg(long, value_name = "N")]
+    pub width_per_group: Option<usize>,
+    /// For each stage behind the first, whether its stride becomes a dilation.
+    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// Begin with the weights of this file; a linear layer of other classes begins anew.
+    #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
+    pub init: Option<PathBuf>,
+    /// Begin each block as its shortcut: the gamma of its last norm is zero.
+    #[arg(long)]
+    pub zero_init_residual: bool,
+    /// Do not train what is called so, or begins so: conv1, layer1, layer2.0.bn1; norms among it are as in eval mode. May be repeated.
+    #[arg(long, value_name = "PREFIX")]
+    pub freeze: Vec<String>,
+
+    /// Times that all pictures are seen.
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub epochs: u32,
+    /// Pictures per batch; what is left of an epoch behind the last whole batch is not seen in it.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Batches whose gradients make one step together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub accumulate: u32,
+    /// The learning rate.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    pub lr: f64,
+    /// Epochs over which the rate rises.
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    pub warmup: f64,
+    /// How the rate decays.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = DecayArg::Cosine)]
+    pub decay: DecayArg,
+    /// Epochs between two falls of --decay step.
+    #[arg(long, value_name = "N", default_value_t = 30.0)]
+    pub every: f64,
+    /// By what the rate is multiplied then.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    pub factor: f64,
+    /// The optimiser.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = OptimizerArg::Sgd)]
+    pub optimizer: OptimizerArg,
+    /// SGD's momentum.
+    #[arg(long, value_name = "X", default_value_t = 0.9)]
+    pub sgd_momentum: f64,
+    /// SGD looks ahead.
+    #[arg(long)]
+    pub nesterov: bool,
+    /// The weight decay; unset: 1e-4 for SGD, 1e-2 for AdamW.
+    #[arg(long, value_name = "X")]
+    pub weight_decay: Option<f64>,
+    /// Norms' parameters and biases do not decay.
+    #[arg(long)]
+    pub no_decay_of_norms: bool,
+    /// What of a class's share goes to all classes alike.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub label_smoothing: f64,
+    /// The weight of a batch in the norms' running statistics.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    pub momentum: f64,
+    /// Compute blocks' activations again for their gradients: less memory, a third more arithmetic.
+    #[arg(long)]
+    pub recompute: bool,
+    /// The norm layers.
+    #[command(flatten)]
+    pub norm: NormArgs,
+
+    /// Height and width that pictures become.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub size: u32,
+    /// The least and the largest part of a picture's area that is trained on.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1, default_values_t = [0.08, 1.0])]
+    pub crop: Vec<f64>,
+    /// How likely a picture is flipped.
+    #[arg(long, value_name = "P", default_value_t = 0.5)]
+    pub flip: f64,
+    /// Says all random numbers.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Steps between two checkpoints; at the end of an epoch there is one always.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub checkpoint_every: u32,
+    /// How it is run.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+impl TrainArgs {
+    /// The network, for so many classes.
+    pub fn spec(&self, classes: usize) -> Result<ResNet, CliError> {
+        let mut builder = match self.model.as_str() {
+            "bottleneck" => ResNet::builder(BlockKind::Bottleneck),
+            "basic" => ResNet::builder(BlockKind::Basic),
+            name => ResNet::named(name).map_err(Error::from)?,
+        };
+        if !self.depths.is_empty() {
+            builder = builder.depths(self.depths.clone());
+        }
+        if !self.planes.is_empty() {
+            builder = builder.planes(self.planes.clone());
+        }
+        if let Some(planes) = self.stem_planes {
+            builder = builder.stem_planes(planes);
+        }
+        if let Some(groups) = self.groups {
+            builder = builder.groups(groups);
+        }
+        if let Some(width) = self.width_per_group {
+            builder = builder.width_per_group(width);
+        }
+        let builder = builder.replace_stride_with_dilation(self.replace_stride_with_dilation.clone());
+        Ok(builder.norm_layer(self.norm.norm()?).classes(Some(classes)).build().map_err(Error::from)?)
+    }
+
+    /// What the plan says of the training.
+    pub fn setup(&self) -> TrainingSetup {
+        let decay_all = !self.no_decay_of_norms;
+        let optimizer = match (self.optimizer, Optimizer::adamw()) {
+            (OptimizerArg::Adamw, Optimizer::AdamW { beta1, beta2, eps, weight_decay, .. }) => {
+                let weight_decay = self.weight_decay.unwrap_or(weight_decay);
+                Optimizer::AdamW { beta1, beta2, eps, weight_decay, decay_all }
+            }
+            _ => {
+                let weight_decay = self.weight_decay.unwrap_or(1e-4);
+                Optimizer::Sgd { momentum: self.sgd_momentum, nesterov: self.nesterov, weight_decay, decay_all }
+            }
+        };
+        TrainingSetup {
+            optimizer,
+            frozen: self.freeze.iter().map(|prefix| prefix.trim_end_matches('.').to_owned()).collect(),
+            label_smoothing: self.label_smoothing,
+            batches_per_step: self.accumulate as usize,
+            recompute: self.recompute,
+        }
+    }
+
+    /// The learning rates of a run of so many steps an epoch.
+    pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
+        let epochs = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
+        let decay = match self.decay {
+            DecayArg::Constant => Decay::Constant,
+            DecayArg::Cosine => Decay::Cosine,
+            DecayArg::Step => Decay::Steps { every: epochs(self.every), factor: self.factor },
+        };
+        let steps = u64::from(self.epochs) * steps_per_epoch;
+        Schedule { rate: self.lr, warmup: epochs(self.warmup), decay, steps }
+    }
+
+    /// What is done to a picture once it is cropped and flipped.
+    pub fn preprocess(&self) -> Preprocess {
+        let (height, width) = (self.size, self.size);
+        let resize = wgpu_bottleneck::picture::Resize::Exact { height, width };
+        Preprocess { resize, crop: [height, width], ..Preprocess::imagenet_v1() }
+    }
+
+    /// Whether the numbers can be.
+    pub fn check(&self) -> Result<(), CliError> {
+        let refuse = |why: &str| Err(CliError::Usage(why.to_owned()));
+        match self.crop.as_slice() {
+            &[least, most] if 0.0 < least && least <= most && most <= 1.0 => {}
+            _ => return refuse("--crop: two parts of the area, the lesser first, above 0 and at most 1"),
+        }
+        if !(0.0..=1.0).contains(&self.flip) {
+            return refuse("--flip: from 0 to 1");
+        }
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return refuse("--momentum: from 0 to 1");
+        }
+        if !(self.lr.is_finite() && self.lr >= 0.0) {
+            return refuse("--lr: a finite number, not negative");
+        }
+        let times = [self.warmup, self.every, self.factor];
+        if times.iter().any(|time| !(time.is_finite() && *time >= 0.0)) {
+            return refuse("--warmup, --every, --factor: finite numbers, not negative");
+        }
+        Ok(())
+    }
+
+    /// What says the numbers of a run: a checkpoint of other ones is not gone on from.
+    pub fn settings(&self, spec: &ResNet, pictures: usize) -> Settings {
+        let mut settings = Settings::new();
+        let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
+        say("network", format!("{spec}, {:?}, {:?}", spec.norm(), spec.stride_in()));
+        say("setup", format!("{:?}", self.setup()));
+        say("decay", format!("{:?}", self.schedule(1).decay));
+        say("pictures", pictures.to_string());
+        say("epochs", self.epochs.to_string());
+        say("batch", self.batch.to_string());
+        say("lr", self.lr.to_string());
+        say("warmup", self.warmup.to_string());
+        say("momentum", self.momentum.to_string());
+        say("size", self.size.to_string());
+        say("crop", format!("{:?}", self.crop));
+        say("flip", self.flip.to_string());
+        say("seed", self.seed.to_string());
+        settings
+    }
+}

@@ -1,0 +1,108 @@
+//! What a run goes on from: parameters, statistics, what the optimiser keeps, the place in the data, and the kernels, in one file that appears
+//! whole or not at all. PyTorch reads the parameters by their keys.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use wgpu_bottleneck::engine::OptimizerState;
+use wgpu_bottleneck::weights::{NetworkState, OPTIMIZER};
+use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, TrainedNetwork};
+
+use super::super::error::CliError;
+use super::super::files::OutputFile;
+use super::args::Settings;
+
+/// What the file's metadata says it is.
+const FORMAT: &str = "wgpu-bottleneck training 1";
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Epochs that are done.
+    pub epoch: u64,
+    /// Batches of the epoch under way that are done.
+    pub batch: u64,
+}
+
+/// What an epoch has come to so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Sums {
+    /// The sum of its batches' losses.
+    pub losses: f64,
+    /// Pictures that were right.
+    pub right: usize,
+    /// Pictures in all.
+    pub pictures: usize,
+    /// Batches.
+    pub batches: usize,
+}
+
+/// All that a run goes on from.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Parameters and statistics.
+    pub state: NetworkState,
+    /// What the optimiser keeps.
+    pub optimizer: OptimizerState,
+    /// Where the run is.
+    pub position: Position,
+    /// What the epoch under way has come to so far.
+    pub sums: Sums,
+    /// The kernel of each step of the plan.
+    pub kernels: Vec<String>,
+}
+
+/// Writes where a run is.
+pub fn write(
+    file: &OutputFile,
+    network: &TrainedNetwork,
+    (position, sums): (Position, Sums),
+    settings: &Settings,
+    device: &str,
+    classes: &[String],
+) -> Result<(), CliError> {
+    let (state, optimizer) = (network.state()?, network.optimizer_state()?);
+    let kernels: Vec<String> = network.recording().steps().map(|step| step.kernel.name()).collect();
+    let mut texts = BTreeMap::new();
+    let mut say = |key: &str, value: String| texts.insert(key.to_owned(), value);
+    say("format", FORMAT.to_owned());
+    say("epoch", position.epoch.to_string());
+    say("batch", position.batch.to_string());
+    say("sums", serde_json::json!(sums).to_string());
+    say("steps", optimizer.steps.to_string());
+    say("settings", serde_json::json!(settings).to_string());
+    say("device", device.to_owned());
+    say("kernels", serde_json::json!(kernels).to_string());
+    say("classes", serde_json::json!(classes).to_string());
+    let bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
+    // Of one name, so that what a kill leaves of it is written over.
+    file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
+}
+
+/// Reads where a run was, which must have been of the same settings.
+pub fn read(path: &Path, spec: &ResNet, settings: &Settings) -> Result<Checkpoint, CliError> {
+    let dict = StateDict::open(path)?;
+    let refuse = |why: &str| CliError::Usage(format!("{}: {why}", path.display()));
+    let text = |key: &str| dict.metadata(key).ok_or_else(|| refuse("not a checkpoint of `bottleneck train`"));
+    if text("format")? != FORMAT {
+        return Err(refuse("a checkpoint of another version"));
+    }
+    let found: Settings = serde_json::from_str(text("settings")?).map_err(|_| refuse("its settings cannot be read"))?;
+    if let Some((name, now)) = settings.iter().find(|(name, now)| found.get(*name) != Some(*now)) {
+        let then = found.get(name).map_or("unknown", String::as_str);
+        return Err(refuse(&format!("of a run with other settings: {name} was {then}, and is {now} now")));
+    }
+    let number = |key: &str| text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is no number")));
+    let kernels = serde_json::from_str(text("kernels")?).map_err(|_| refuse("its kernels cannot be read"))?;
+    let sums = serde_json::from_str(text("sums")?).map_err(|_| refuse("its sums cannot be read"))?;
+    let mut tensors = Vec::new();
+    for key in dict.keys().filter(|key| key.starts_with(OPTIMIZER)) {
+        let tensor = dict.tensor(key).map_err(wgpu_bottleneck::Error::from)?;
+        tensors.push((key.to_owned(), tensor.dims, tensor.data));
+    }
+    let (steps, position) = (number("steps")?, Position { epoch: number("epoch")?, batch: number("batch")? });
+    let weights = NetworkWeights::matching(dict.clone(), spec, Some(""))?;
+    let state = NetworkState::read(&weights)?;
+    Ok(Checkpoint { state, optimizer: OptimizerState { steps, tensors }, position, sums, kernels })
+}

@@ -1,0 +1,267 @@
+//! The pictures of a run: found once, and decoded, cropped, flipped and resized ahead of the device, batch by batch.
+//!
+//! Which pictures a batch has, and what becomes of each, is said by the seed, the epoch and the place in it alone, so that a run can go on from
+//! the middle of an epoch.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Uniform};
+use rayon::prelude::*;
+use wgpu_bottleneck::{HostTensor, Picture, Preprocess};
+
+use super::super::error::CliError;
+use super::super::pictures;
+
+/// Batches that are made ahead of the device.
+const AHEAD: usize = 2;
+/// Times that a crop of a random shape is tried, as torchvision's `RandomResizedCrop` does, before all of the picture is taken.
+const TRIES: usize = 10;
+
+/// Pictures and their classes.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The classes' names, sorted.
+    pub classes: Vec<String>,
+    /// Each picture and its class.
+    pub pictures: Vec<(PathBuf, usize)>,
+}
+
+impl Data {
+    /// A folder per class, with every picture below it.
+    pub fn find(folder: &Path) -> Result<Self, CliError> {
+        let io = |source| CliError::io(folder, source);
+        let mut classes = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.path().is_dir() {
+                classes.push(name);
+            }
+        }
+        classes.sort();
+        if classes.len() < 2 {
+            let (folder, found) = (folder.display(), classes.len());
+            return Err(CliError::Usage(format!(
+                "{folder}: expected a folder for each of at least two classes, found {found}"
+            )));
+        }
+        let mut all = Vec::new();
+        for (class, name) in classes.iter().enumerate() {
+            all.extend(pictures::find(&[folder.join(name)])?.into_iter().map(|path| (path, class)));
+        }
+        Ok(Self { classes, pictures: all })
+    }
+}
+
+/// What becomes of a picture that is trained on.
+#[derive(Debug, Clone, Copy)]
+pub struct Augmentation {
+    /// The least and the largest part of the area.
+    pub area: [f64; 2],
+    /// How likely it is flipped.
+    pub flip: f64,
+}
+
+/// A batch, ready for the device.
+#[derive(Debug)]
+pub struct Batch {
+    /// NCHW, normalised.
+    pub pictures: HostTensor,
+    /// The class of each.
+    pub classes: Vec<usize>,
+}
+
+/// The batches of an epoch from some place on, made by another thread.
+#[derive(Debug)]
+pub struct Batches {
+    receiver: Option<Receiver<Result<Batch, CliError>>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Batches {
+    /// Begins to make them.
+    pub fn begin(
+        data: &Data,
+        preprocess: Preprocess,
+        augmentation: Augmentation,
+        size: usize,
+        (seed, epoch, from): (u64, u64, usize),
+    ) -> Self {
+        let order = order(data.pictures.len(), seed, epoch);
+        let pictures: Vec<(PathBuf, usize)> = order.iter().map(|&at| data.pictures[at].clone()).collect();
+        let (sender, receiver) = sync_channel(AHEAD);
+        let worker = std::thread::spawn(move || {
+            for (index, part) in pictures.chunks_exact(size).enumerate().skip(from) {
+                let one = |(at, (path, class)): (usize, &(PathBuf, usize))| {
+                    let mut random = generator(seed, epoch, 1 + (index * size + at) as u64);
+                    let picture = Picture::open(path)?;
+                    let picture =
+                        flipped(cropped(picture, augmentation.area, &mut random)?, augmentation.flip, &mut random)?;
+                    Ok((preprocess.tensor(&[picture])?, *class))
+                };
+                let made: Result<Vec<(HostTensor, usize)>, CliError> = part.par_iter().enumerate().map(one).collect();
+                // Nobody takes any more where the run has ended.
+                if sender.send(made.and_then(joined)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { receiver: Some(receiver), worker: Some(worker) }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, CliError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receiver.as_ref()?.recv().ok()
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        // Without a receiver the worker ends.
+        self.receiver = None;
+        if let Some(worker) = self.worker.take() {
+            // A panic of its own was printed.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Pictures without any augmentation, in order: for validation.
+pub fn plain(part: &[(PathBuf, usize)], preprocess: &Preprocess) -> Result<Batch, CliError> {
+    let one = |(path, class): &(PathBuf, usize)| Ok((preprocess.tensor(&[Picture::open(path)?])?, *class));
+    part.par_iter().map(one).collect::<Result<Vec<_>, CliError>>().and_then(joined)
+}
+
+fn joined(parts: Vec<(HostTensor, usize)>) -> Result<Batch, CliError> {
+    let mut parts = parts.into_iter();
+    let Some((mut pictures, class)) = parts.next() else {
+        return Err(CliError::Usage("a batch without a picture".to_owned()));
+    };
+    let mut classes = vec![class];
+    for (picture, class) in parts {
+        pictures.append(&picture).map_err(wgpu_bottleneck::Error::from)?;
+        classes.push(class);
+    }
+    Ok(Batch { pictures, classes })
+}
+
+/// Random numbers for one use.
+fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    random.set_stream(stream);
+    random
+}
+
+/// A number in `low..=high`.
+fn uniform(random: &mut ChaCha8Rng, low: f64, high: f64) -> f64 {
+    Uniform::new_inclusive(low, high).map_or(low, |uniform| uniform.sample(random))
+}
+
+/// A number in `0..=most`.
+fn below_or(random: &mut ChaCha8Rng, most: usize) -> usize {
+    Uniform::new_inclusive(0, most).map_or(0, |uniform| uniform.sample(random))
+}
+
+/// The order of an epoch: a shuffle by Fisher and Yates.
+fn order(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut random = generator(seed, epoch, 0);
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, below_or(&mut random, last));
+    }
+    order
+}
+
+/// A part of a picture, of a random area and a shape from 3:4 to 4:3, as torchvision's `RandomResizedCrop` takes it.
+fn cropped(picture: Picture, [least, most]: [f64; 2], random: &mut ChaCha8Rng) -> Result<Picture, CliError> {
+    let (width, height) = (picture.width(), picture.height());
+    for _ in 0..TRIES {
+        let area = f64::from(width) * f64::from(height) * uniform(random, least, most);
+        let ratio = uniform(random, (3.0f64 / 4.0).ln(), (4.0f64 / 3.0).ln()).exp();
+        let [w, h] = [(area * ratio).sqrt(), (area / ratio).sqrt()].map(|side| side.round() as u32);
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let [left, top] = [width - w, height - h].map(|most| below_or(random, most as usize) as u32);
+            return part(&picture, [left, top], [w, h]);
+        }
+    }
+    Ok(picture)
+}
+
+fn part(picture: &Picture, [left, top]: [u32; 2], [width, height]: [u32; 2]) -> Result<Picture, CliError> {
+    let line = |y: u32| {
+        let from = (y as usize * picture.width() as usize + left as usize) * 3;
+        &picture.data()[from..][..width as usize * 3]
+    };
+    let data = (top..top + height).flat_map(line).copied().collect();
+    Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
+}
+
+/// The picture, or with this likelihood what a mirror shows of it.
+fn flipped(picture: Picture, likelihood: f64, random: &mut ChaCha8Rng) -> Result<Picture, CliError> {
+    if uniform(random, 0.0, 1.0) >= likelihood && likelihood < 1.0 {
+        return Ok(picture);
+    }
+    let (width, height) = (picture.width(), picture.height());
+    let pixels: Vec<[u8; 3]> = picture.data().chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let data = pixels.chunks_exact(width as usize).flat_map(|line| line.iter().rev()).flatten().copied().collect();
+    Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), CliError>;
+
+    fn numbered() -> Result<Picture, CliError> {
+        Ok(Picture::from_fn(7, 5, |x, y| [x as u8, y as u8, 9]).map_err(wgpu_bottleneck::Error::from)?)
+    }
+
+    #[test]
+    fn orders_are_said_by_seed_and_epoch() {
+        let first = order(1000, 3, 5);
+        assert_eq!(first, order(1000, 3, 5));
+        assert!(first != order(1000, 3, 6) && first != order(1000, 4, 5));
+        let mut sorted = first;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn parts_lie_within_the_picture() -> Outcome {
+        let mut sizes = std::collections::BTreeSet::new();
+        for stream in 0..200 {
+            let found = cropped(numbered()?, [0.08, 1.0], &mut generator(1, 2, stream))?;
+            let (left, top) = (found.data()[0], found.data()[1]);
+            for y in 0..found.height() {
+                for x in 0..found.width() {
+                    assert_eq!(found.pixel(x, y), Some([left + x as u8, top + y as u8, 9]));
+                }
+            }
+            sizes.insert((found.width(), found.height()));
+        }
+        assert!(sizes.len() > 5, "{sizes:?}");
+        // All of it is all of it, whatever is drawn.
+        let square = Picture::from_fn(6, 6, |x, y| [x as u8, y as u8, 0]).map_err(wgpu_bottleneck::Error::from)?;
+        assert_eq!(cropped(square.clone(), [1.0, 1.0], &mut generator(0, 0, 0))?, square);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mirror_shows_it_from_right_to_left() -> Outcome {
+        let picture = numbered()?;
+        let mirrored = flipped(picture.clone(), 1.1, &mut generator(0, 0, 0))?;
+        assert_eq!(mirrored.pixel(0, 2), picture.pixel(6, 2));
+        assert_eq!(mirrored.pixel(6, 4), picture.pixel(0, 4));
+        assert_eq!(flipped(picture.clone(), 0.0, &mut generator(0, 0, 0))?, picture);
+        Ok(())
+    }
+}

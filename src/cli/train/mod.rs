@@ -1,0 +1,333 @@
+//! `bottleneck train`: a network trained on folders of pictures, from its initialisation or from a file, on any GPU.
+//!
+//! A run is killed at any moment and gone on with from its checkpoint to the very bits of one that never stopped: what a batch holds is said by the
+//! seed and its place, and the checkpoint says which kernels compute it.
+
+mod args;
+mod checkpoint;
+mod curves;
+mod data;
+mod log;
+
+pub use args::TrainArgs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
+use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
+use wgpu_bottleneck::plan::KernelChoice;
+use wgpu_bottleneck::weights::{Initialization, NetworkState};
+use wgpu_bottleneck::{
+    CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
+};
+
+use self::args::Settings;
+use self::checkpoint::{Position, Sums};
+use self::data::{Augmentation, Batches, Data};
+use self::log::Epoch;
+use super::error::CliError;
+use super::files::OutputFile;
+use super::interrupt;
+use super::output::{self, count};
+use super::progress_bar::Bar;
+
+/// Runs the command.
+pub fn run(args: &TrainArgs) -> Result<(), CliError> {
+    args.check()?;
+    let data = Data::find(&args.data)?;
+    let validation = args.validation.as_deref().map(Data::find).transpose()?;
+    if let (Some(other), Some(folder)) = (&validation, &args.validation)
+        && other.classes != data.classes
+    {
+        let folder = folder.display();
+        return Err(CliError::Usage(format!("{folder}: other classes than those that are trained on")));
+    }
+    let batch = args.batch as usize;
+    if data.pictures.len() < batch * args.accumulate as usize {
+        let (found, needed) = (data.pictures.len(), batch * args.accumulate as usize);
+        return Err(CliError::Usage(format!("{found} pictures are fewer than the {needed} of one step")));
+    }
+    let (spec, setup) = (args.spec(data.classes.len())?, args.setup());
+    let shape = args.preprocess().shape(batch).map_err(wgpu_bottleneck::Error::from)?;
+    plan_network_training(&spec, shape, &setup)?;
+    let files = Files::check(&args.out)?;
+    interrupt::heed("the batch under way");
+    let mut training = Run::begin(args, spec, setup, shape, data, files)?;
+    training.epochs(args, validation.as_ref())
+}
+
+/// The files that a run writes.
+struct Files {
+    checkpoint: OutputFile,
+    model: OutputFile,
+    log: OutputFile,
+    curves: OutputFile,
+}
+
+impl Files {
+    fn check(folder: &Path) -> Result<Self, CliError> {
+        if !folder.is_dir() {
+            std::fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
+        }
+        let file = |name: &str| OutputFile::check(&folder.join(name), &[]);
+        Ok(Self {
+            checkpoint: file("checkpoint.safetensors")?,
+            model: file("model.safetensors")?,
+            log: file("log.csv")?,
+            curves: file("curves.svg")?,
+        })
+    }
+
+    /// The files again, now that there may be some.
+    fn again(folder: &Path) -> Result<Self, CliError> {
+        Self::check(folder)
+    }
+}
+
+/// A run under way.
+struct Run {
+    gpu: Gpu,
+    network: TrainedNetwork,
+    data: Data,
+    position: Position,
+    /// What the epoch under way has come to so far.
+    sums: Sums,
+    settings: Settings,
+    schedule: Schedule,
+    log: Vec<Epoch>,
+}
+
+impl Sums {
+    fn add(&mut self, batch: &TrainedBatch) {
+        self.losses += batch.loss();
+        self.right += batch.right();
+        self.pictures += batch.losses.len();
+        self.batches += 1;
+    }
+
+    fn loss(&self) -> f64 {
+        self.losses / self.batches.max(1) as f64
+    }
+
+    fn accuracy(&self) -> f64 {
+        self.right as f64 / self.pictures.max(1) as f64
+    }
+}
+
+impl Run {
+    /// From the checkpoint, from a file of weights, or from the initialisation.
+    fn begin(
+        args: &TrainArgs,
+        spec: ResNet,
+        setup: TrainingSetup,
+        shape: Shape,
+        data: Data,
+        files: Files,
+    ) -> Result<Self, CliError> {
+        let settings = args.settings(&spec, data.pictures.len());
+        let saved = match (files.checkpoint.is_present(), args.resume) {
+            (true, true) => Some(checkpoint::read(files.checkpoint.path(), &spec, &settings)?),
+            (true, false) => {
+                let path = files.checkpoint.path().display();
+                return Err(CliError::Usage(format!("{path} is there already: --resume goes on from it")));
+            }
+            (false, _) => None,
+        };
+        let state = match (&saved, &args.init) {
+            (Some(saved), _) => saved.state.clone(),
+            (None, Some(file)) => initial(file, &spec, args.seed)?,
+            (None, None) => {
+                let how = Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
+                NetworkState::initial(&spec, how)
+            }
+        };
+        let gpu = args.engine.adapter.gpu_with_kept_pipelines()?;
+        let mut loading = args.engine.load_options(Some(&gpu), None)?;
+        if let Some(saved) = &saved {
+            loading = LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
+        }
+        let mut network = TrainedNetwork::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
+        let steps_per_epoch = data.pictures.len() / (args.batch * args.accumulate) as usize;
+        let schedule = args.schedule(steps_per_epoch as u64);
+        let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
+        if let Some(saved) = &saved {
+            network.restore(&saved.optimizer)?;
+            (position, sums) = (saved.position, saved.sums);
+            log = log::read(files.log.path(), position.epoch)?;
+        }
+        let memory = network.memory().total() as f64 / f64::from(1 << 20);
+        let (spec, device) = (state.spec(), gpu.describe());
+        let pictures = count(data.pictures.len(), "picture", "pictures");
+        let classes = data.classes.len();
+        output::progress(&format!(
+            "{device}: {spec}, {} parameters; {pictures} of {classes} classes, {memory:.0} MiB of device memory",
+            spec.parameters()
+        ));
+        if saved.is_some() {
+            let Position { epoch, batch } = position;
+            output::progress(&format!("going on from epoch {}, batch {batch}", epoch + 1));
+        }
+        Ok(Self { gpu, network, data, position, sums, settings, schedule, log })
+    }
+
+    /// All epochs that are left.
+    fn epochs(&mut self, args: &TrainArgs, validation: Option<&Data>) -> Result<(), CliError> {
+        let (epochs, batches) = (u64::from(args.epochs), self.batches_per_epoch(args));
+        let bar = Bar::new((epochs * batches) as usize);
+        while self.position.epoch < epochs {
+            let pictures_per_second = self.epoch(args, &bar, batches)?;
+            let sums = std::mem::take(&mut self.sums);
+            self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
+            let (validation_loss, validation_accuracy) = match validation {
+                Some(data) => self.validate(args, data).map(|(loss, accuracy)| (Some(loss), Some(accuracy)))?,
+                None => (None, None),
+            };
+            let last = self.network.steps().saturating_sub(1);
+            let epoch = Epoch {
+                epoch: self.position.epoch,
+                steps: self.network.steps(),
+                rate: self.schedule.rate(last),
+                loss: sums.loss(),
+                accuracy: sums.accuracy(),
+                validation_loss,
+                validation_accuracy,
+                pictures_per_second,
+            };
+            output::progress(&summary(&epoch, epochs));
+            self.log.push(epoch);
+            let files = Files::again(&args.out)?;
+            log::write(&files.log, &self.log)?;
+            files.curves.write_bytes(curves::draw(&self.log).as_bytes())?;
+            self.save(&files)?;
+        }
+        drop(bar);
+        let files = Files::again(&args.out)?;
+        let mut texts = BTreeMap::new();
+        texts.insert("classes".to_owned(), serde_json::json!(self.data.classes).to_string());
+        files.model.write_bytes(&self.network.state()?.to_safetensors(&[], &texts)?)?;
+        output::progress(&format!("wrote {}", files.model.path().display()));
+        Ok(())
+    }
+
+    /// Batches of an epoch: whole steps of them.
+    fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
+        let per_step = (args.batch * args.accumulate) as usize;
+        (self.data.pictures.len() / per_step * args.accumulate as usize) as u64
+    }
+
+    /// What is left of an epoch; how many pictures a second that were.
+    fn epoch(&mut self, args: &TrainArgs, bar: &Bar, batches: u64) -> Result<f64, CliError> {
+        let augmentation = Augmentation { area: [args.crop[0], args.crop[1]], flip: args.flip };
+        let Position { epoch, batch } = self.position;
+        let place = (args.seed, epoch, batch as usize);
+        let all = Batches::begin(&self.data, args.preprocess(), augmentation, args.batch as usize, place);
+        let (begun, before) = (Instant::now(), self.sums.pictures);
+        let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
+        for made in all.take((batches - batch) as usize) {
+            let made = made?;
+            let rate = self.schedule.rate(self.network.steps());
+            let trained = self.network.step(&made.pictures, &made.classes, rate)?;
+            self.sums.add(&trained);
+            let sums = self.sums;
+            self.position.batch += 1;
+            bar.done((epoch * batches + self.position.batch) as usize);
+            bar.set(&format!(
+                "epoch {}: loss {:.4}, {:.1} % right, {:.1} pictures/s",
+                epoch + 1,
+                sums.loss(),
+                100.0 * sums.accuracy(),
+                speed(sums.pictures)
+            ));
+            let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
+            let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
+            if whole_step && (due || interrupt::asked()) && self.position.batch < batches {
+                self.save(&Files::again(&args.out)?)?;
+            }
+            if whole_step && interrupt::asked() {
+                return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
+            }
+        }
+        Ok(speed(self.sums.pictures))
+    }
+
+    /// Writes the checkpoint.
+    fn save(&self, files: &Files) -> Result<(), CliError> {
+        let (device, classes) = (self.gpu.describe(), &self.data.classes);
+        checkpoint::write(
+            &files.checkpoint,
+            &self.network,
+            (self.position, self.sums),
+            &self.settings,
+            &device,
+            classes,
+        )
+    }
+
+    /// The mean loss on pictures that are not trained on, and the share of them that are right, with the norms folded as in eval mode.
+    fn validate(&self, args: &TrainArgs, data: &Data) -> Result<(f64, f64), CliError> {
+        let bytes = self.network.state()?.to_safetensors(&[], &BTreeMap::new())?;
+        let weights = NetworkWeights::matching(StateDict::from_bytes(bytes)?, self.network.state()?.spec(), Some(""))?;
+        let preprocess: Preprocess = args.preprocess();
+        let batch = (args.batch as usize).min(data.pictures.len());
+        let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
+        let mut network = Network::load(&self.gpu, &weights, shape, &LoadOptions::default())?;
+        let (mut losses, mut right) = (0.0, 0);
+        for part in data.pictures.chunks(batch) {
+            let made = data::plain(part, &preprocess)?;
+            let logits = network.logits(&made.pictures)?;
+            for (scores, &class) in logits.data().chunks_exact(logits.shape().c).zip(&made.classes) {
+                let (loss, first) = judged(scores, class);
+                losses += loss;
+                right += usize::from(first);
+            }
+        }
+        let pictures = data.pictures.len() as f64;
+        Ok((losses / pictures, right as f64 / pictures))
+    }
+}
+
+/// The cross entropy of scores, and whether the class comes first.
+fn judged(scores: &[f32], class: usize) -> (f64, bool) {
+    let score = |at: usize| f64::from(scores[at]);
+    let largest = (0..scores.len()).map(score).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = (0..scores.len()).map(|at| (score(at) - largest).exp()).sum();
+    let before = |at: usize| score(at) > score(class) || score(at) == score(class) && at < class;
+    (largest + sum.ln() - score(class), !(0..scores.len()).any(before))
+}
+
+/// A network's parameters out of a file, but for a linear layer of other classes, which begins anew.
+fn initial(file: &PathBuf, spec: &ResNet, seed: u64) -> Result<NetworkState, CliError> {
+    let dict = StateDict::open(file)?;
+    let mut state = NetworkState::initial(spec, Initialization { seed, zero_init_residual: false });
+    let options = CheckpointOptions { norm: spec.norm(), ..CheckpointOptions::default() };
+    let weights = NetworkWeights::detect(dict, &options).map_err(CliError::in_file(file))?;
+    let found = NetworkState::read(&weights).map_err(CliError::in_file(file))?;
+    let same_classes = found.spec().classes() == spec.classes();
+    for (key, dims) in spec.state_dict_shapes() {
+        if key.ends_with("num_batches_tracked") || key.starts_with("fc.") && !same_classes {
+            continue;
+        }
+        let values = found.values(&key).map_err(wgpu_bottleneck::Error::from).map_err(CliError::in_file(file))?;
+        if values.len() != dims.iter().product::<usize>() {
+            let (file, there) = (file.display(), found.spec());
+            return Err(CliError::Usage(format!("{file}: {key} has {} values: the file is of {there}", values.len())));
+        }
+        state.set(&key, values.to_vec()).map_err(wgpu_bottleneck::Error::from)?;
+    }
+    Ok(state)
+}
+
+/// An epoch in a line.
+fn summary(epoch: &Epoch, epochs: u64) -> String {
+    let Epoch { epoch: number, rate, loss, accuracy, pictures_per_second, .. } = epoch;
+    let validation = match (epoch.validation_loss, epoch.validation_accuracy) {
+        (Some(loss), Some(accuracy)) => format!("; validation loss {loss:.4}, {:.2} % right", 100.0 * accuracy),
+        _ => String::new(),
+    };
+    format!(
+        "epoch {number} of {epochs}: rate {rate:.4}, loss {loss:.4}, {:.2} % right{validation}; {pictures_per_second:.1} pictures/s",
+        100.0 * accuracy
+    )
+}
