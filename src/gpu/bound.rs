@@ -1,11 +1,15 @@
 //! Recording: an executor bound to buffers, and its dispatches written into command buffers, one per segment.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use wgpu::{BindGroup, CommandBuffer, CommandEncoder, ComputePass};
+use wgpu::{BindGroup, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo, TexelCopyBufferLayout};
 
-use super::executor::{Launch, Ready};
+use super::executor::{Launch, Ready, WeightCopy};
 use crate::error::Result;
+
+/// Bytes of a texel of weights: four f32.
+const TEXEL_BYTES: u32 = 16;
 
 /// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
 /// executor's weights and workspace, and may outlive it.
@@ -43,15 +47,40 @@ impl Bound {
 }
 
 impl Ready {
-    /// Encodes one segment as one compute pass. `first` is the index of its first dispatch.
+    /// Encodes one segment as one compute pass, or several with copies between them. `first` is the index of its first dispatch.
     fn encode(&self, segment: usize, first: usize, groups: &[BindGroup], encoder: &mut CommandEncoder) -> usize {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let behind =
             first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
-        (first..behind).for_each(|at| self.launch(at, groups, &mut pass));
-        drop(pass);
+        for run in self.passes(first..behind) {
+            self.copy_weights(run.start, encoder);
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            run.for_each(|at| self.launch(at, groups, &mut pass));
+        }
         self.carry(segment, encoder);
         behind
+    }
+
+    /// The dispatches of a segment in runs that a pass each can hold: copies of weights stand between them.
+    pub(super) fn passes(&self, dispatches: Range<usize>) -> Vec<Range<usize>> {
+        let mut starts: Vec<usize> = self.copies.iter().map(|copy| copy.before).collect();
+        starts.retain(|at| *at > dispatches.start && *at < dispatches.end);
+        starts.dedup();
+        let (mut runs, mut from) = (Vec::with_capacity(starts.len() + 1), dispatches.start);
+        for to in starts.into_iter().chain([dispatches.end]) {
+            runs.push(from..to);
+            from = to;
+        }
+        runs
+    }
+
+    /// Encodes the copies of weights into textures before a dispatch.
+    pub(super) fn copy_weights(&self, before: usize, encoder: &mut CommandEncoder) {
+        for WeightCopy { slot, texture, .. } in self.copies.iter().filter(|copy| copy.before == before) {
+            let bytes_per_row = Some(texture.width() * TEXEL_BYTES);
+            let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
+            let source = TexelCopyBufferInfo { buffer: &self.slots[*slot], layout };
+            encoder.copy_buffer_to_texture(source, texture.as_image_copy(), texture.size());
+        }
     }
 
     /// Encodes the copies after a segment, which put what it wrote into the places of given tensors.

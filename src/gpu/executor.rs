@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use wgpu::{BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages};
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages, Texture,
+};
 
 use super::host_run::OwnBuffers;
 use super::pipeline::Pipeline;
@@ -43,8 +45,19 @@ pub(super) struct Ready {
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
+    /// The copies of weights into textures, in the order of the launches before which they are made.
+    pub(super) copies: Vec<WeightCopy>,
     /// The copies after segments: the segment, from which slot, to which, and how many bytes.
     pub(super) carried: Vec<(usize, usize, usize, u64)>,
+}
+
+/// A copy of weights that are a tensor into the texture that a kernel reads them from.
+#[derive(Debug)]
+pub(super) struct WeightCopy {
+    /// The launch before which it is made: the first of its segment, unless a step of that writes the weights.
+    pub(super) before: usize,
+    pub(super) slot: usize,
+    pub(super) texture: Texture,
 }
 
 /// What one dispatch needs beside the tensors.
@@ -137,9 +150,10 @@ impl Executor {
             gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
         };
         let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
-        let carried = carried(&recording);
+        let (copies, carried) = (copies(&recording, &launches), carried(&recording));
         let gpu = gpu.clone();
-        let ready = Arc::new(Ready { gpu, recording, options, launches, weight_bytes, uniforms, slots, carried });
+        let ready =
+            Arc::new(Ready { gpu, recording, options, launches, weight_bytes, uniforms, slots, copies, carried });
         Ok(Self { ready, own: None })
     }
 
@@ -259,7 +273,7 @@ impl Ready {
             (Binding::Output, _) => tensor(step.output),
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
-            (Binding::Weights, Weights::Texture(view)) => BindingResource::TextureView(view),
+            (Binding::Weights, Weights::Texture(view) | Weights::Copied(_, view)) => BindingResource::TextureView(view),
             (Binding::Weights, Weights::Tensor) if step.weights.is_some() => {
                 tensor(step.weights.unwrap_or(step.output))
             }
@@ -276,6 +290,27 @@ impl Ready {
             entries: &entries,
         })
     }
+}
+
+/// The copies of weights into textures.
+fn copies(recording: &Recording, launches: &[Launch]) -> Vec<WeightCopy> {
+    let (mut copies, mut at) = (Vec::new(), 0);
+    for segment in &recording.segments {
+        let first = at;
+        for recorded in &segment.steps {
+            for launch in &launches[at..at + recorded.dispatches.len()] {
+                if let (Weights::Copied(texture, _), Some(id)) = (&launch.weights, recorded.step.weights)
+                    && let Placement::Slot(slot) = recording.places[id.0]
+                {
+                    let late = recording.plan.written_in(id) == Some(segment.block);
+                    copies.push(WeightCopy { before: if late { at } else { first }, slot, texture: texture.clone() });
+                }
+                at += 1;
+            }
+        }
+    }
+    copies.sort_by_key(|copy| copy.before);
+    copies
 }
 
 /// The copies after segments.

@@ -1,8 +1,8 @@
 //! Buffers and textures: allocation with the limits checked first.
 
 use wgpu::{
-    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension,
-    TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
+    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, Texture, TextureDescriptor,
+    TextureDimension, TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
 };
 
 use super::Gpu;
@@ -106,21 +106,29 @@ impl Gpu {
         let inner = &self.inner;
         let [width, height] = size;
         values.resize(width as usize * height as usize * 4, 0.0);
+        let texture = self.texture(what, size)?;
         inner.monitor.guarded(&inner.device, "uploading", || {
             let size = Extent3d { width, height, depth_or_array_layers: 1 };
-            let texture = inner.device.create_texture(&TextureDescriptor {
+            let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 16), rows_per_image: None };
+            inner.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&values), layout, size);
+            texture.create_view(&TextureViewDescriptor::default())
+        })
+    }
+
+    /// A texture of so many texels, for weights.
+    pub(super) fn texture(&self, what: &str, [width, height]: [u32; 2]) -> Result<Texture, GpuError> {
+        let inner = &self.inner;
+        inner.monitor.guarded(&inner.device, "making a texture", || {
+            inner.device.create_texture(&TextureDescriptor {
                 label: Some(what),
-                size,
+                size: Extent3d { width, height, depth_or_array_layers: 1 },
                 mip_level_count: 1,
                 sample_count: 1,
                 dimension: TextureDimension::D2,
                 format: TEXELS,
                 usage: TextureUsages::STORAGE_BINDING | TextureUsages::COPY_DST,
                 view_formats: &[],
-            });
-            let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 16), rows_per_image: None };
-            inner.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&values), layout, size);
-            texture.create_view(&TextureViewDescriptor::default())
+            })
         })
     }
 }

@@ -141,9 +141,12 @@ impl Timer<'_> {
             let start = Instant::now();
             let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
             let commands = self.commands("timed segment", |encoder| {
-                match self.kind {
-                    TimestampKind::InsidePasses => self.encode_pass(encoder, at, count),
-                    TimestampKind::PassPerDispatch => (at..at + count).for_each(|at| self.encode_dispatch(encoder, at)),
+                for run in self.bound.ready.passes(at..at + count) {
+                    self.bound.ready.copy_weights(run.start, encoder);
+                    match self.kind {
+                        TimestampKind::InsidePasses => self.encode_pass(encoder, run),
+                        TimestampKind::PassPerDispatch => run.for_each(|at| self.encode_dispatch(encoder, at)),
+                    }
                 }
                 self.bound.ready.carry(index, encoder);
             });
@@ -171,10 +174,10 @@ impl Timer<'_> {
         encoder.finish()
     }
 
-    /// So many dispatches as one pass.
-    fn encode_pass(&self, encoder: &mut CommandEncoder, first: usize, count: usize) {
+    /// Some dispatches as one pass.
+    fn encode_pass(&self, encoder: &mut CommandEncoder, dispatches: Range<usize>) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        for at in first..first + count {
+        for at in dispatches {
             let (set, before) = self.queries(at);
             pass.write_timestamp(set, before);
             self.bound.ready.launch(at, &self.bound.groups, &mut pass);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use wgpu::{Buffer, BufferUsages, TextureView};
+use wgpu::{Buffer, BufferUsages, Texture, TextureView, TextureViewDescriptor};
 
 use super::Gpu;
 use crate::error::{GpuError, Result};
@@ -17,6 +17,8 @@ pub(super) enum Weights {
     Texture(TextureView),
     /// A tensor of the plan.
     Tensor,
+    /// A tensor of the plan, of which a texture gets a copy before each launch.
+    Copied(Texture, TextureView),
 }
 
 /// Packs and uploads what each dispatch reads of its step's parameters.
@@ -29,7 +31,18 @@ pub(super) fn upload<'a>(
     for recorded in recording.steps() {
         let params = params(&recorded.step)?;
         if recorded.step.weights.is_some() {
-            all.extend(recorded.dispatches.iter().map(|_| Weights::Tensor));
+            let problem = recording.plan.problem(&recorded.step);
+            for Dispatch { kernel, .. } in &recorded.dispatches {
+                all.push(match kernel.weights_texture(&problem) {
+                    Some(size) => {
+                        let texture = uploader.gpu.texture(&format!("{} weights", recorded.step), size)?;
+                        uploader.uploaded += texture_bytes(size);
+                        let view = texture.create_view(&TextureViewDescriptor::default());
+                        Weights::Copied(texture, view)
+                    }
+                    None => Weights::Tensor,
+                });
+            }
             continue;
         }
         if !params.fit(&recorded.step.op) {
@@ -76,7 +89,7 @@ impl<'a> Uploader<'a> {
     /// As [`Gpu::texture_with`].
     pub fn texture(&mut self, what: &str, values: Vec<f32>, size: [u32; 2]) -> Result<TextureView, GpuError> {
         let view = self.gpu.texture_with(what, values, size)?;
-        self.count(u64::from(size[0]) * u64::from(size[1]) * 16)?;
+        self.count(texture_bytes(size))?;
         Ok(view)
     }
 
@@ -98,4 +111,9 @@ impl<'a> Uploader<'a> {
     pub fn uploaded(&self) -> u64 {
         self.uploaded
     }
+}
+
+/// Bytes of a texture of so many texels.
+fn texture_bytes([width, height]: [u32; 2]) -> u64 {
+    u64::from(width) * u64::from(height) * 16
 }

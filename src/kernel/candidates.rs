@@ -197,10 +197,14 @@ impl Kernel {
 
     /// Whether the problem is of the form that the kernel is written for, beyond its operation, and of a size for it.
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
-        if problem.weights_change && (self.access == Access::Texture || self.winograd.is_some()) {
+        if problem.weights_change && self.winograd.is_some() {
             return false;
         }
         let texture = self.weights_texture(problem).unwrap_or_default();
+        // Weights that change are copied into their texture, whose lines a copy wants in multiples of 256 bytes.
+        if problem.weights_change && !(texture[0] as usize * 4 * Element::F32.bytes()).is_multiple_of(256) {
+            return false;
+        }
         if texture.into_iter().any(|side| side > capabilities.max_texture_side) {
             return false;
         }
