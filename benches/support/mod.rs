@@ -5,6 +5,7 @@ use std::error::Error;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use wgpu_bottleneck::gpu::Executor;
 use wgpu_bottleneck::op::Conv;
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, ResNet, Shape, StateDict};
@@ -33,15 +34,20 @@ impl Random {
 /// The bytes of tensors for a safetensors file: key, dimensions, little-endian values.
 type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
 
-/// A block of this specification with seeded weights, through a state dict as a user's would come.
-pub fn block(spec: &Bottleneck, random: &mut Random) -> Result<Block> {
+/// The safetensors file of a block with seeded weights.
+pub fn block_file(spec: &Bottleneck, random: &mut Random) -> Result<Vec<u8>> {
     let mut tensors = Tensors::new();
     let layers = [("conv1", "bn1", spec.conv1()), ("conv2", "bn2", spec.conv2()), ("conv3", "bn3", spec.conv3())];
     let shortcut = spec.downsample_conv().map(|conv| ("downsample.0", "downsample.1", conv));
     for (name, norm, conv) in layers.into_iter().chain(shortcut) {
         layer(&mut tensors, random, name, norm, conv);
     }
-    let dict = StateDict::from_bytes(file(&tensors)?)?;
+    file(&tensors)
+}
+
+/// A block of this specification with seeded weights, through a state dict as a user's would come.
+pub fn block(spec: &Bottleneck, random: &mut Random) -> Result<Block> {
+    let dict = StateDict::from_bytes(block_file(spec, random)?)?;
     let options = BlockOptions {
         stride: spec.stride(),
         dilation: spec.dilation(),
@@ -97,20 +103,30 @@ pub fn image(shape: Shape, random: &mut Random) -> HostTensor {
 
 /// An input buffer that holds the image and an output buffer, both for this model.
 pub fn buffers(gpu: &Gpu, model: &Model, image: &HostTensor) -> Result<(Buffer, Buffer)> {
+    own_buffers(gpu, model.executor(), image)
+}
+
+/// The same for an executor.
+pub fn own_buffers(gpu: &Gpu, executor: &Executor, image: &HostTensor) -> Result<(Buffer, Buffer)> {
     let buffer = |label, size, usage| {
         gpu.device().create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
     };
-    let plan = &model.recording().plan;
+    let plan = &executor.recording().plan;
     let packed = image.to_nhwc(plan.tensor(plan.input).layout)?;
-    let input = buffer("input", model.executor().input_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
-    let output = buffer("output", model.executor().output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC);
+    let input = buffer("input", executor.input_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
+    let output = buffer("output", executor.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC);
     gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
     Ok((input, output))
 }
 
 /// What an output buffer holds, as a host tensor.
 pub fn download(gpu: &Gpu, model: &Model, output: &Buffer) -> Result<HostTensor> {
-    let plan = &model.recording().plan;
+    download_output(gpu, model.executor(), output)
+}
+
+/// The same for an executor.
+pub fn download_output(gpu: &Gpu, executor: &Executor, output: &Buffer) -> Result<HostTensor> {
+    let plan = &executor.recording().plan;
     let info = plan.tensor(plan.output);
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(output)?);
     Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
