@@ -148,8 +148,8 @@ fn csv(rows: &[Row]) -> String {
 
 /// Accuracy over epochs: with norms as lines, without them dashed; a colour per learning rate.
 fn svg(rows: &[Row]) -> String {
-    let (width, height, left, bottom, top) = (760.0, 400.0, 60.0, 50.0, 40.0);
-    let x = |epoch: usize| left + (epoch as f64 - 1.0) / (EPOCHS as f64 - 1.0) * (width - left - 210.0);
+    let (width, height, left, bottom, top) = (820.0, 400.0, 60.0, 50.0, 40.0);
+    let x = |epoch: usize| left + (epoch as f64 - 1.0) / (EPOCHS as f64 - 1.0) * (width - left - 270.0);
     let y = |accuracy: f64| height - bottom - accuracy * (height - bottom - top);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
@@ -190,9 +190,9 @@ fn svg(rows: &[Row]) -> String {
                  <line x1=\"{}\" x2=\"{}\" y1=\"{legend}\" y2=\"{legend}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\
                  <text x=\"{}\" y=\"{}\">{name}, rate {rate}{diverged}</text>",
                 points.join(" "),
-                width - 195.0,
-                width - 170.0,
-                width - 162.0,
+                width - 255.0,
+                width - 230.0,
+                width - 222.0,
                 legend + 4.0
             );
         }

@@ -219,7 +219,7 @@ impl Shared {
 }
 
 /// What reading a file gives, a panic of its decoder as an error.
-fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
         Err(PictureError::Format { picture, reason }.into())

@@ -38,6 +38,8 @@ pub struct TrainedNetwork {
     state: NetworkState,
     /// Batches since the network was loaded.
     batches: u64,
+    /// Batches of the step to come that are done.
+    within: u64,
     /// Steps of the optimiser in all.
     steps: u64,
 }
@@ -91,7 +93,7 @@ impl TrainedNetwork {
         let training = plan_network_training(state.spec(), input, setup)?;
         let executor = executor(gpu, training.plan.clone(), loading)?;
         let (setup, state) = (setup.clone(), state.clone());
-        let mut network = Self { executor, training, setup, state, batches: 0, steps: 0 };
+        let mut network = Self { executor, training, setup, state, batches: 0, within: 0, steps: 0 };
         network.give_state(momentum)?;
         Ok(network)
     }
@@ -130,17 +132,16 @@ impl TrainedNetwork {
     /// one step, the last of them makes it.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for pictures of another shape or another number of classes; [`TrainingError::Class`] for a class that the network
+    /// [`ShapeError::Mismatch`] for pictures of another shape, [`ShapeError::Length`] for another number of classes; [`TrainingError::Class`] for a class that the network
     /// does not have; [`TrainingError::Rate`]; [`TrainingError::NotFinite`] for a loss that is no number, with the layer where that began: nothing
-    /// is updated then but the running statistics; and as [`Executor::run`].
+    /// is updated then but the running statistics, and a step of several batches begins anew; and as [`Executor::run`].
     pub fn step(&mut self, pictures: &HostTensor, classes: &[usize], rate: f64) -> Result<TrainedBatch> {
         let targets = self.targets(classes)?;
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(TrainingError::Rate { rate }.into());
         }
-        let over = self.setup.batches_per_step as u64;
-        let within = self.batches % over;
-        let applies = within + 1 == over;
+        let within = self.within;
+        let applies = within + 1 == self.setup.batches_per_step as u64;
         let [first, second] = self.setup.optimizer.corrections(self.steps + 1);
         let flag = |on: bool| f64::from(u8::from(on));
         let control = [rate, flag(applies), flag(within > 0), first, second];
@@ -148,10 +149,14 @@ impl TrainedNetwork {
         let batch = collect(&losses);
         if let Some(picture) = batch.losses.iter().position(|loss| !loss.is_finite()) {
             let (step, loss) = (self.steps + 1, batch.losses[picture]);
-            let layer = self.first_not_finite(pictures, &targets)?;
+            // What the batches before have left for this step is not to be added to any more: the sum may hold what is no number.
+            self.within = 0;
+            // That the search failed is no reason to say less of what it was for.
+            let layer = self.first_not_finite(pictures, &targets).unwrap_or(None);
             return Err(TrainingError::NotFinite { step, picture, loss, layer }.into());
         }
         self.batches += 1;
+        self.within = if applies { 0 } else { within + 1 };
         self.steps += u64::from(applies);
         Ok(batch)
     }
@@ -211,7 +216,7 @@ impl TrainedNetwork {
             let tensor = HostTensor::new(Shape::named(&name, dims)?, values.clone())?;
             self.executor.give(id, &tensor)?;
         }
-        self.steps = state.steps;
+        (self.steps, self.within) = (state.steps, 0);
         Ok(())
     }
 

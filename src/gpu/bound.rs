@@ -30,7 +30,7 @@ impl Bound {
         Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
     }
 
-    /// Records every block, a compute pass each, into the caller's encoder; the command buffer is then the caller's.
+    /// Records every block, a compute pass each where weights are not copied between, into the caller's encoder; the command buffer is then the caller's.
     ///
     /// # Errors
     /// As [`Bound::record`].

@@ -24,6 +24,14 @@ impl Recording {
         if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
             return whole("a tensor's layout is for another number of channels");
         }
+        if self.plan.tensors.iter().any(|tensor| tensor.shape.dims().contains(&0)) {
+            return whole("a tensor without values");
+        }
+        let of_weights =
+            |tensor: &TensorInfo| tensor.weights.is_none_or(|layout| layout.conv.weight_shape() == tensor.shape);
+        if !self.plan.tensors.iter().all(of_weights) {
+            return whole("weights of another shape than their convolution's");
+        }
         if !self.plan.carried.iter().all(|carry| self.carry_fits(carry)) {
             return whole("a tensor that cannot take another's place");
         }
@@ -69,6 +77,9 @@ impl Recording {
         if step.op.output_shape(&self.plan.input_shapes(step))? != self.plan.tensor(step.output).shape {
             return Ok(Err("the output has another shape"));
         }
+        if !self.weights_fit(step) {
+            return Ok(Err("weights where none are meant, or none where they are"));
+        }
         if !self.layouts_fit(step) {
             return Ok(Err("layouts that the kernels do not read"));
         }
@@ -91,6 +102,23 @@ impl Recording {
             return Ok(Err("scratch that is missing, too small or where something else lies"));
         }
         Ok(Ok(()))
+    }
+
+    /// Tensors of weights for the operations that are about weights, and for no other; those that a step computes by in a slot.
+    fn weights_fit(&self, step: &Step) -> bool {
+        let is_weights = |id: TensorId| self.plan.tensor(id).weights.is_some();
+        let computes_by = matches!(step.op, Op::Conv { .. } | Op::Train(TrainOp::InputGrad { .. }));
+        let by = match step.weights {
+            Some(id) => computes_by && is_weights(id) && matches!(self.places[id.0], Placement::Slot(_)),
+            None => true,
+        };
+        let tensors = || step.inputs.iter().copied().chain([step.output]);
+        by && match step.op {
+            // Their own checks say more.
+            Op::Train(TrainOp::MirroredWeights { .. } | TrainOp::Update(_)) => true,
+            Op::Train(TrainOp::WeightGrad { .. }) => step.inputs.iter().all(|&id| !is_weights(id)),
+            _ => !tensors().any(is_weights),
+        }
     }
 
     /// Each scratch of a step in a slot that is large enough and holds neither another one nor what the step reads or writes.

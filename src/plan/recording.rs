@@ -46,7 +46,7 @@ pub struct RecordedStep {
     pub scratch: Vec<Scratch>,
 }
 
-/// The work of one block, which becomes one command buffer with one compute pass.
+/// The work of one block, which becomes one command buffer with one compute pass, or several with copies between them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
     /// The block's index.

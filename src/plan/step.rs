@@ -179,7 +179,7 @@ pub struct Plan {
     pub blocks: Vec<Range<usize>>,
     /// The tensor that the caller gives. No step writes it.
     pub input: TensorId,
-    /// The tensor that the caller gets. No step reads it.
+    /// The tensor that the caller gets.
     pub output: TensorId,
     /// Tensors beside the input that the caller gives, before the first run or any later one. No step writes them.
     pub given: Vec<TensorId>,

@@ -79,7 +79,8 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
         TrainOp::CrossEntropy { classes, smoothing } => {
             let image = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
-                let (target, spread) = (target as usize, scores.iter().map(|score| log_sum - score).sum::<f64>());
+                let (target, spread) =
+                    ((target as usize).min(classes - 1), scores.iter().map(|score| log_sum - score).sum::<f64>());
                 let score = scores[target];
                 let smoothed = match smoothing.get() {
                     0.0 => log_sum - score,

@@ -207,5 +207,13 @@ fn a_file_is_fine_tuned() -> Outcome {
         assert_eq!(same, !key.starts_with("layer2"), "{key}");
     }
     assert_eq!(second.dims("fc.weight"), Some(&[5, 24][..]));
+    // A network of other depths is another network, and what is begun with is not written over.
+    let init = ["--init", "first/model.safetensors"];
+    let output = train(&studio, "third", &[&init[..], &["--depths", "1", "--planes", "4"]].concat())?;
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("depths [1, 1]"), "{}", stderr(&output));
+    std::fs::remove_file(studio.path("first/checkpoint.safetensors"))?;
+    let output = train(&studio, "first", &init)?;
+    assert_eq!(complaint(&output, 2, &["same file"]), None, "{}", stderr(&output));
     Ok(())
 }

@@ -259,6 +259,26 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_layer() -> Outcome {
     Ok(())
 }
 
+/// What a batch that is no number has left in the sum of several batches' gradients is not added to.
+#[test]
+fn a_step_of_several_batches_begins_anew_behind_a_loss_that_is_no_number() -> Outcome {
+    let (gpu, run) = (any_gpu(), Run::named("two_blocks_accumulated")?);
+    let (mut network, mut other) = (run.load(&gpu, &LoadOptions::default())?, run.load(&gpu, &LoadOptions::default())?);
+    let (pictures, classes) = run.batch(0)?;
+    let bad = HostTensor::from_fn(pictures.shape(), |_| f32::NAN);
+    network.step(&pictures, &classes, 0.01)?;
+    assert!(network.step(&bad, &classes, 0.01).is_err());
+    for network in [&mut network, &mut other] {
+        run.train(network, 0..1)?;
+    }
+    for (key, _) in run.spec()?.state_dict_shapes() {
+        if key.ends_with("weight") || key.ends_with("bias") {
+            assert_eq!(network.state()?.values(&key)?, other.state()?.values(&key)?, "{key}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_is_refused() -> Outcome {
     let (gpu, run) = (any_gpu(), Run::named("thin")?);
@@ -294,6 +314,7 @@ fn what_cannot_be_is_refused() -> Outcome {
         "nothing to train",
     )?;
     expect(TrainingSetup { batches_per_step: 0, ..plain() }, "batches_per_step")?;
+    expect(TrainingSetup { batches_per_step: usize::MAX, ..plain() }, "batches_per_step")?;
     expect(TrainingSetup { label_smoothing: 1.0, ..plain() }, "label_smoothing")?;
     let nesterov = Optimizer::Sgd { momentum: 0.0, nesterov: true, weight_decay: 0.0, decay_all: true };
     expect(TrainingSetup { optimizer: nesterov, ..plain() }, "momentum")?;

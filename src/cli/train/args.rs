@@ -245,13 +245,13 @@ impl TrainArgs {
     }
 
     /// What says the numbers of a run: a checkpoint of other ones is not gone on from.
-    pub fn settings(&self, spec: &ResNet, pictures: usize) -> Settings {
+    pub fn settings(&self, spec: &ResNet, names: &[String]) -> Settings {
         let mut settings = Settings::new();
         let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
         say("network", format!("{spec}, {:?}, {:?}", spec.norm(), spec.stride_in()));
         say("setup", format!("{:?}", self.setup()));
-        say("decay", format!("{:?}", self.schedule(1).decay));
-        say("pictures", pictures.to_string());
+        say("decay", format!("{:?}, every {}, factor {}", self.decay, self.every, self.factor));
+        say("pictures", format!("{} of checksum {:08x}", names.len(), checksum(names)));
         say("epochs", self.epochs.to_string());
         say("batch", self.batch.to_string());
         say("lr", self.lr.to_string());
@@ -263,4 +263,14 @@ impl TrainArgs {
         say("seed", self.seed.to_string());
         settings
     }
+}
+
+/// Of the names of all pictures, in order.
+fn checksum(names: &[String]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for name in names {
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.finalize()
 }

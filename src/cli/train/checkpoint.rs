@@ -26,7 +26,7 @@ pub struct Position {
 }
 
 /// What an epoch has come to so far.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Sums {
     /// The sum of its batches' losses.
     pub losses: f64,
@@ -49,6 +49,8 @@ pub struct Checkpoint {
     pub position: Position,
     /// What the epoch under way has come to so far.
     pub sums: Sums,
+    /// The device that it ran on.
+    pub device: String,
     /// The kernel of each step of the plan.
     pub kernels: Vec<String>,
 }
@@ -69,7 +71,11 @@ pub fn write(
     say("format", FORMAT.to_owned());
     say("epoch", position.epoch.to_string());
     say("batch", position.batch.to_string());
-    say("sums", serde_json::json!(sums).to_string());
+    // As bits: not every parser of decimals finds the same number again.
+    say("losses", sums.losses.to_bits().to_string());
+    say("right", sums.right.to_string());
+    say("pictures", sums.pictures.to_string());
+    say("batches", sums.batches.to_string());
     say("steps", optimizer.steps.to_string());
     say("settings", serde_json::json!(settings).to_string());
     say("device", device.to_owned());
@@ -81,7 +87,7 @@ pub fn write(
 }
 
 /// Reads where a run was, which must have been of the same settings.
-pub fn read(path: &Path, spec: &ResNet, settings: &Settings) -> Result<Checkpoint, CliError> {
+pub fn read(path: &Path, spec: &ResNet, settings: &Settings, classes: &[String]) -> Result<Checkpoint, CliError> {
     let dict = StateDict::open(path)?;
     let refuse = |why: &str| CliError::Usage(format!("{}: {why}", path.display()));
     let text = |key: &str| dict.metadata(key).ok_or_else(|| refuse("not a checkpoint of `bottleneck train`"));
@@ -95,7 +101,14 @@ pub fn read(path: &Path, spec: &ResNet, settings: &Settings) -> Result<Checkpoin
     }
     let number = |key: &str| text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is no number")));
     let kernels = serde_json::from_str(text("kernels")?).map_err(|_| refuse("its kernels cannot be read"))?;
-    let sums = serde_json::from_str(text("sums")?).map_err(|_| refuse("its sums cannot be read"))?;
+    let count = |key: &str| Ok::<_, CliError>(number(key)? as usize);
+    let losses = f64::from_bits(number("losses")?);
+    let sums = Sums { losses, right: count("right")?, pictures: count("pictures")?, batches: count("batches")? };
+    let then: Vec<String> = serde_json::from_str(text("classes")?).map_err(|_| refuse("its classes cannot be read"))?;
+    if then != classes {
+        return Err(refuse(&format!("of other classes: {}", then.join(", "))));
+    }
+    let device = text("device")?.to_owned();
     let mut tensors = Vec::new();
     for key in dict.keys().filter(|key| key.starts_with(OPTIMIZER)) {
         let tensor = dict.tensor(key).map_err(wgpu_bottleneck::Error::from)?;
@@ -104,5 +117,5 @@ pub fn read(path: &Path, spec: &ResNet, settings: &Settings) -> Result<Checkpoin
     let (steps, position) = (number("steps")?, Position { epoch: number("epoch")?, batch: number("batch")? });
     let weights = NetworkWeights::matching(dict.clone(), spec, Some(""))?;
     let state = NetworkState::read(&weights)?;
-    Ok(Checkpoint { state, optimizer: OptimizerState { steps, tensors }, position, sums, kernels })
+    Ok(Checkpoint { state, optimizer: OptimizerState { steps, tensors }, position, sums, device, kernels })
 }

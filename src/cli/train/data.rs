@@ -56,6 +56,13 @@ impl Data {
         }
         Ok(Self { classes, pictures: all })
     }
+
+    /// The pictures' names within the folder, in order.
+    pub fn names(&self, folder: &Path) -> Vec<String> {
+        let name =
+            |(path, _): &(PathBuf, usize)| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+        self.pictures.iter().map(name).collect()
+    }
 }
 
 /// What becomes of a picture that is trained on.
@@ -99,7 +106,7 @@ impl Batches {
             for (index, part) in pictures.chunks_exact(size).enumerate().skip(from) {
                 let one = |(at, (path, class)): (usize, &(PathBuf, usize))| {
                     let mut random = generator(seed, epoch, 1 + (index * size + at) as u64);
-                    let picture = Picture::open(path)?;
+                    let picture = opened(path)?;
                     let picture =
                         flipped(cropped(picture, augmentation.area, &mut random)?, augmentation.flip, &mut random)?;
                     Ok((preprocess.tensor(&[picture])?, *class))
@@ -128,15 +135,20 @@ impl Drop for Batches {
         // Without a receiver the worker ends.
         self.receiver = None;
         if let Some(worker) = self.worker.take() {
-            // A panic of its own was printed.
+            // Whoever waits for a batch that does not come says so.
             let _ = worker.join();
         }
     }
 }
 
+/// A picture of a file; a panic of its decoder is an error.
+fn opened(path: &Path) -> Result<Picture, CliError> {
+    Ok(pictures::caught(path, || Picture::open(path))?)
+}
+
 /// Pictures without any augmentation, in order: for validation.
 pub fn plain(part: &[(PathBuf, usize)], preprocess: &Preprocess) -> Result<Batch, CliError> {
-    let one = |(path, class): &(PathBuf, usize)| Ok((preprocess.tensor(&[Picture::open(path)?])?, *class));
+    let one = |(path, class): &(PathBuf, usize)| Ok((preprocess.tensor(&[opened(path)?])?, *class));
     part.par_iter().map(one).collect::<Result<Vec<_>, CliError>>().and_then(joined)
 }
 

@@ -52,7 +52,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let (spec, setup) = (args.spec(data.classes.len())?, args.setup());
     let shape = args.preprocess().shape(batch).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &setup)?;
-    let files = Files::check(&args.out)?;
+    let files = Files::check(&args.out, args.init.as_deref())?;
     interrupt::heed("the batch under way");
     let mut training = Run::begin(args, spec, setup, shape, data, files)?;
     training.epochs(args, validation.as_ref())
@@ -67,11 +67,12 @@ struct Files {
 }
 
 impl Files {
-    fn check(folder: &Path) -> Result<Self, CliError> {
+    fn check(folder: &Path, init: Option<&Path>) -> Result<Self, CliError> {
         if !folder.is_dir() {
             std::fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
         }
-        let file = |name: &str| OutputFile::check(&folder.join(name), &[]);
+        let inputs: Vec<&Path> = init.into_iter().collect();
+        let file = |name: &str| OutputFile::check(&folder.join(name), &inputs);
         Ok(Self {
             checkpoint: file("checkpoint.safetensors")?,
             model: file("model.safetensors")?,
@@ -82,7 +83,7 @@ impl Files {
 
     /// The files again, now that there may be some.
     fn again(folder: &Path) -> Result<Self, CliError> {
-        Self::check(folder)
+        Self::check(folder, None)
     }
 }
 
@@ -126,9 +127,9 @@ impl Run {
         data: Data,
         files: Files,
     ) -> Result<Self, CliError> {
-        let settings = args.settings(&spec, data.pictures.len());
+        let settings = args.settings(&spec, &data.names(&args.data));
         let saved = match (files.checkpoint.is_present(), args.resume) {
-            (true, true) => Some(checkpoint::read(files.checkpoint.path(), &spec, &settings)?),
+            (true, true) => Some(checkpoint::read(files.checkpoint.path(), &spec, &settings, &data.classes)?),
             (true, false) => {
                 let path = files.checkpoint.path().display();
                 return Err(CliError::Usage(format!("{path} is there already: --resume goes on from it")));
@@ -144,6 +145,9 @@ impl Run {
             }
         };
         let gpu = args.engine.adapter.gpu_with_kept_pipelines()?;
+        if let Some(device) = saved.as_ref().map(|saved| &saved.device).filter(|device| **device != gpu.describe()) {
+            output::progress(&format!("warning: so far it ran on {device}: last bits may differ from now on"));
+        }
         let mut loading = args.engine.load_options(Some(&gpu), None)?;
         if let Some(saved) = &saved {
             loading = LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
@@ -242,12 +246,15 @@ impl Run {
             ));
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
-            if whole_step && (due || interrupt::asked()) && self.position.batch < batches {
+            if whole_step && (due || interrupt::asked() || self.position.batch == batches) {
                 self.save(&Files::again(&args.out)?)?;
             }
             if whole_step && interrupt::asked() {
                 return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
             }
+        }
+        if self.position.batch < batches {
+            return Err(CliError::Incomplete("the batches ended before the epoch did".to_owned()));
         }
         Ok(speed(self.sums.pictures))
     }
@@ -305,6 +312,14 @@ fn initial(file: &PathBuf, spec: &ResNet, seed: u64) -> Result<NetworkState, Cli
     let weights = NetworkWeights::detect(dict, &options).map_err(CliError::in_file(file))?;
     let found = NetworkState::read(&weights).map_err(CliError::in_file(file))?;
     let same_classes = found.spec().classes() == spec.classes();
+    let about = |network: &ResNet| {
+        let stages: Vec<_> = network.stages().to_vec();
+        (network.stem(), network.kind(), stages)
+    };
+    if about(found.spec()) != about(spec) {
+        let (file, there) = (file.display(), found.spec());
+        return Err(CliError::Usage(format!("{file}: of {there}, and not of {spec}")));
+    }
     for (key, dims) in spec.state_dict_shapes() {
         if key.ends_with("num_batches_tracked") || key.starts_with("fc.") && !same_classes {
             continue;

@@ -8,6 +8,9 @@ use crate::op::{Conv, Epilogue, LOSSES, Op, Scalar, TrainOp, WeightLayout};
 use crate::plan::{Plan, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
 
+/// The most batches that make one step.
+const MOST_BATCHES: usize = 1 << 16;
+
 /// How a network is trained, as far as its plan says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSetup {
@@ -115,8 +118,8 @@ fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
     if !(0.0..1.0).contains(&smoothing) {
         return wrong("label_smoothing", smoothing, "at least 0 and below 1");
     }
-    if setup.batches_per_step == 0 {
-        return wrong("batches_per_step", 0.0, "at least 1");
+    if !(1..=MOST_BATCHES).contains(&setup.batches_per_step) {
+        return wrong("batches_per_step", setup.batches_per_step as f64, "from 1 to 65536");
     }
     let keys = network.state_dict_shapes();
     let named = |prefix: &String| {
@@ -228,7 +231,7 @@ impl Planner {
                 updates.gated = Some(gated);
             }
         }
-        let count = batch * setup.batches_per_step;
+        let count = batch.saturating_mul(setup.batches_per_step);
         let op = Op::Train(TrainOp::CrossEntropyGrad { classes, smoothing, count });
         let gradient = self.step("grad.scores", op, &[scores, targets], narrow)?;
         if !self.is_frozen("fc") {
