@@ -5,7 +5,7 @@ use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
 use crate::gpu::{Executor, Gpu, Memory};
 use crate::network::{NetworkTraining, TrainedParameter, TrainingSetup, plan_network_training};
 use crate::op::{CONTROL, StepParams};
-use crate::plan::{self, KernelChoice, Placement, Recording, TensorId};
+use crate::plan::{self, KernelChoice, Recording, TensorId};
 use crate::tensor::{HostTensor, Shape};
 use crate::weights::{NetworkState, OPTIMIZER};
 
@@ -316,7 +316,6 @@ fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Execut
     if loading.executor.guard_bytes > 0 {
         recording.unshare_slots();
     }
-    debug_assert!(recording.places.iter().any(|place| matches!(place, Placement::Slot(_))));
     Executor::new(gpu, recording, &params, loading.executor)
 }
 

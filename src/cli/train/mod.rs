@@ -80,11 +80,6 @@ impl Files {
             curves: file("curves.svg")?,
         })
     }
-
-    /// The files again, now that there may be some.
-    fn again(folder: &Path) -> Result<Self, CliError> {
-        Self::check(folder, None)
-    }
 }
 
 /// A run under way.
@@ -201,13 +196,13 @@ impl Run {
             };
             output::progress(&summary(&epoch, epochs));
             self.log.push(epoch);
-            let files = Files::again(&args.out)?;
+            let files = Files::check(&args.out, None)?;
             log::write(&files.log, &self.log)?;
             files.curves.write_bytes(curves::draw(&self.log).as_bytes())?;
             self.save(&files)?;
         }
         drop(bar);
-        let files = Files::again(&args.out)?;
+        let files = Files::check(&args.out, None)?;
         let mut texts = BTreeMap::new();
         texts.insert("classes".to_owned(), serde_json::json!(self.data.classes).to_string());
         files.model.write_bytes(&self.network.state()?.to_safetensors(&[], &texts)?)?;
@@ -247,7 +242,7 @@ impl Run {
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
             if whole_step && (due || interrupt::asked() || self.position.batch == batches) {
-                self.save(&Files::again(&args.out)?)?;
+                self.save(&Files::check(&args.out, None)?)?;
             }
             if whole_step && interrupt::asked() {
                 return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
@@ -274,8 +269,9 @@ impl Run {
 
     /// The mean loss on pictures that are not trained on, and the share of them that are right, with the norms folded as in eval mode.
     fn validate(&self, args: &TrainArgs, data: &Data) -> Result<(f64, f64), CliError> {
-        let bytes = self.network.state()?.to_safetensors(&[], &BTreeMap::new())?;
-        let weights = NetworkWeights::matching(StateDict::from_bytes(bytes)?, self.network.state()?.spec(), Some(""))?;
+        let state = self.network.state()?;
+        let dict = StateDict::from_bytes(state.to_safetensors(&[], &BTreeMap::new())?)?;
+        let weights = NetworkWeights::matching(dict, state.spec(), Some(""))?;
         let preprocess: Preprocess = args.preprocess();
         let batch = (args.batch as usize).min(data.pictures.len());
         let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;

@@ -96,8 +96,7 @@ impl Planner {
     /// Whether what is called so in the current block is trained no further.
     pub fn is_frozen(&self, name: &str) -> bool {
         let name = format!("{}{name}", self.prefix);
-        let begins = |frozen: &String| name.strip_prefix(frozen.as_str()).is_some_and(begins_a_name);
-        self.frozen.iter().any(begins)
+        is_within(&name, &self.frozen)
     }
 
     fn add(&mut self, info: TensorInfo) -> TensorId {
@@ -342,7 +341,9 @@ impl Planner {
     }
 }
 
-/// Whether what is left of a name behind a prefix lets the prefix be a whole part of it.
-fn begins_a_name(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('.')
+/// Whether a name is one of these, or of a part of one.
+pub(super) fn is_within(name: &str, parts: &[String]) -> bool {
+    let begins =
+        |part: &String| name.strip_prefix(part.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    parts.iter().any(begins)
 }

@@ -1,6 +1,6 @@
 //! A network with its loss and its optimiser.
 
-use super::layer::{Forward, Planner};
+use super::layer::{Forward, Planner, is_within};
 use super::{Optimizer, TrainedLayer, TrainedParameter};
 use crate::error::{Result, SpecError};
 use crate::network::{Norm, ResNet, Stem};
@@ -141,12 +141,7 @@ struct Parts {
 
 impl Parts {
     fn of(network: &ResNet, frozen: &[String]) -> Result<Self, SpecError> {
-        let is_frozen = |module: &str| {
-            let begins = |prefix: &String| {
-                module.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            };
-            frozen.iter().any(begins)
-        };
+        let is_frozen = |module: &str| is_within(module, frozen);
         let norms = matches!(network.norm(), Norm::BatchNorm2d { .. });
         let any = |conv: &str, norm: &str| !is_frozen(conv) || norms && !is_frozen(norm);
         let mut trained = vec![any("conv1", "bn1")];
