@@ -8,7 +8,7 @@ mod support;
 use std::time::Instant;
 
 use support::{Random, Result, block_file, download_output, image, own_buffers};
-use wgpu_bottleneck::gpu::{Bound, ExecutorOptions};
+use wgpu_bottleneck::gpu::{Bound, Executor, ExecutorOptions};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::{
     Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, PlanKind, Shape, StateDict, TrainableBlock,
@@ -56,6 +56,30 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Each step's GPU time, the least of some runs, in the order in which they run.
+fn print_steps(executor: &Executor, bound: &Bound) -> Result<()> {
+    let Some(timer) = bound.timer()? else {
+        println!("  no timestamps");
+        return Ok(());
+    };
+    let mut least: Vec<f64> = Vec::new();
+    for _ in 0..5 {
+        let Some(spans) = timer.run()?.dispatches else { continue };
+        let seconds: Vec<f64> = spans.iter().map(|span| (span.end - span.start).as_secs_f64()).collect();
+        least = if least.is_empty() { seconds } else { least.iter().zip(seconds).map(|(a, b)| a.min(b)).collect() };
+    }
+    let recording = executor.recording();
+    let mut at = 0;
+    for step in recording.segments.iter().flat_map(|segment| &segment.steps) {
+        let times: Vec<f64> = least.iter().skip(at).take(step.dispatches.len()).map(|seconds| 1e3 * seconds).collect();
+        at += step.dispatches.len();
+        let kernels: Vec<String> = step.dispatches.iter().map(|dispatch| dispatch.kernel.name()).collect();
+        let name = &step.step.module;
+        println!("  {name:24} {:8.2} ms {times:6.2?}  {}", times.iter().sum::<f64>(), kernels.join(", "));
+    }
+    Ok(())
+}
+
 /// The largest difference as a share of the largest value; infinite for a NaN.
 fn off(expected: &HostTensor, found: &HostTensor) -> f64 {
     let largest = expected.data().iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
@@ -67,6 +91,7 @@ fn off(expected: &HostTensor, found: &HostTensor) -> f64 {
 fn main() -> Result<()> {
     // As cargo test has benches run: for an instant, so that none rots.
     let briefly = std::env::args().any(|arg| arg == "--test") || !std::env::args().any(|arg| arg == "--bench");
+    let steps = std::env::args().any(|arg| arg == "--steps");
     let (batch, rounds) = if briefly { (1, 1) } else { (4, 9) };
     let gpu = Gpu::new()?;
     println!(
@@ -114,6 +139,10 @@ fn main() -> Result<()> {
             return Err(format!("{name}: the timed runs came to something else").into());
         }
         let [eval, training] = times.map(|times| 1e3 * median(times));
+        if steps {
+            print_steps(model.executor(), &bound[0])?;
+            print_steps(step.executor(), &bound[1])?;
+        }
         println!("{name}: {eval:.1} ms, {training:.1} ms, {:.2} x (off by {off:.1e})", median(ratios));
     }
     Ok(())

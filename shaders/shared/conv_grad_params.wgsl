@@ -22,6 +22,7 @@ struct Params {
     in_run_channels: u32,
     out_run_vec4: u32,
     out_run_channels: u32,
+    fold: u32,           // pixels in a line of the texture of the gradient, in powers of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

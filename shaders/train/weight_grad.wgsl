@@ -13,15 +13,16 @@
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let column = group.x * ${LANES}u + local.x;
-    let tile = (group.z * params.row_groups + group.y) * ${SLICES}u + local.y;
-    let tiles = params.side * params.side * params.tap_tiles;
-    let slice = tile / tiles;
-    if column >= params.out_vec4 || slice >= params.slices {
+    let column = group.y * ${LANES}u + local.x;
+    // Taps in turn: they read nearly the same pixels.
+    let tile = group.x * ${SLICES}u + local.y;
+    let taps = params.side * params.side;
+    let slice = group.z;
+    if column >= params.out_vec4 || tile >= taps * params.tap_tiles {
         return;
     }
-    let tap = tile % tiles / params.tap_tiles;
-    let first_row = tile % params.tap_tiles * ${ROWS}u;
+    let tap = tile % taps;
+    let first_row = tile / taps * ${ROWS}u;
     let tap_y = tap / params.side * params.dilation;
     let tap_x = tap % params.side * params.dilation;
     let group_at = column / params.group_out_vec4 * params.group_in_vec4;

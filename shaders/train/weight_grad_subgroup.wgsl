@@ -8,27 +8,39 @@
 //#include shared/conv_grad_params
 //#include shared/channels
 //#include shared/mac
-@group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
+//#include shared/words
+@group(0) @binding(1) var<storage, read> src: array<Word>;
+// TEXTURE: a texture of lines of as many pixels as `fold` says in powers of two.
+//#if TEXTURE
+@group(0) @binding(2) var gradient: texture_storage_2d<rgba32float, read>;
+//#else
 @group(0) @binding(2) var<storage, read> gradient: array<vec4<f32>>;
+//#end
 // [slice][weights as the forward kernels have them]
 @group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+
+fn gradient_at(pixel: u32, column: u32) -> vec4<f32> {
+//#if TEXTURE
+    let line = pixel >> params.fold;
+    return textureLoad(gradient, vec2<u32>((pixel - (line << params.fold)) * params.out_vec4 + column, line));
+//#else
+    return gradient[pixel * params.out_vec4 + column];
+//#end
+}
 
 @compute @workgroup_size(${LANES}, 1, 1)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let tile = group.z * params.row_groups + group.y;
-    let tiles = params.side * params.side * params.tap_tiles;
-    let slice = tile / tiles;
-    if slice >= params.slices {
-        return;
-    }
-    let tap = tile % tiles / params.tap_tiles;
-    let first_row = tile % params.tap_tiles * ${ROWS}u;
+    // Taps in turn: they read nearly the same pixels.
+    let taps = params.side * params.side;
+    let tap = group.x % taps;
+    let first_row = group.x / taps * ${ROWS}u;
+    let slice = group.z;
     let tap_y = tap / params.side * params.dilation;
     let tap_x = tap % params.side * params.dilation;
-    let first_column = group.x * ${LANES*COLS}u + lane;
+    let first_column = group.y * ${LANES*COLS}u + lane;
 //#repeat c COLS
     let column${c} = min(first_column + ${c*LANES}u, params.out_vec4 - 1u);
 //#end
@@ -55,16 +67,16 @@ fn main(
         let inside = pixel < end && in_y < params.in_height && in_x < params.in_width;
         let source = select(0u, ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4, inside);
 //#repeat h HANDS
-        let v${h} = select(vec4<f32>(0.0), src[source + quad${h}], inside);
+        let v${h} = select(vec4<f32>(0.0), unpack(src[source + quad${h}]), inside);
 //#end
 //#repeat p 4
-        let at${p} = min(base + ${p}u, end - 1u) * params.out_vec4;
+        let at${p} = min(base + ${p}u, end - 1u);
         let live${p} = base + ${p}u < end;
 //#end
 //#repeat c COLS
         let m${c} = mat4x4<f32>(
 //#repeat p 4
-            select(vec4<f32>(0.0), gradient[at${p} + column${c}], live${p}),
+            select(vec4<f32>(0.0), gradient_at(at${p}, column${c}), live${p}),
 //#end
         );
 //#end

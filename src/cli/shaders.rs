@@ -153,12 +153,15 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
         let kind = match binding {
             Binding::Params | Binding::UniformInput(_) => "uniform",
             Binding::Weights if from_texture => "read-only storage texture",
+            Binding::CopiedInput(_) => "read-only storage texture",
             _ if binding == kernel.written() => "storage",
             _ => "read-only storage",
         };
         let (role, index) = match binding {
             Binding::Params => ("params", None),
-            Binding::Input(index) | Binding::UniformInput(index) => ("input", Some(("input", index))),
+            Binding::Input(index) | Binding::UniformInput(index) | Binding::CopiedInput(index) => {
+                ("input", Some(("input", index)))
+            }
             Binding::Weights => ("weights", None),
             Binding::Output => ("output", None),
             // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use wgpu::{BindGroup, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo, TexelCopyBufferLayout};
 
-use super::executor::{Launch, Ready, WeightCopy};
+use super::executor::{Launch, Ready, TextureCopy};
 use crate::error::Result;
 
-/// Bytes of a texel of weights: four f32.
+/// Bytes of a texel: four f32.
 const TEXEL_BYTES: u32 = 16;
 
 /// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
@@ -30,7 +30,7 @@ impl Bound {
         Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
     }
 
-    /// Records every block, a compute pass each where weights are not copied between, into the caller's encoder; the command buffer is then the caller's.
+    /// Records every block, a compute pass each where no textures are filled between, into the caller's encoder; the command buffer is then the caller's.
     ///
     /// # Errors
     /// As [`Bound::record`].
@@ -52,7 +52,7 @@ impl Ready {
         let behind =
             first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
         for run in self.passes(first..behind) {
-            self.copy_weights(run.start, encoder);
+            self.copy_textures(run.start, encoder);
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             run.for_each(|at| self.launch(at, groups, &mut pass));
         }
@@ -60,7 +60,7 @@ impl Ready {
         behind
     }
 
-    /// The dispatches of a segment in runs that a pass each can hold: copies of weights stand between them.
+    /// The dispatches of a segment in runs that a pass each can hold: copies into textures stand between them.
     pub(super) fn passes(&self, dispatches: Range<usize>) -> Vec<Range<usize>> {
         let mut starts: Vec<usize> = self.copies.iter().map(|copy| copy.before).collect();
         starts.retain(|at| *at > dispatches.start && *at < dispatches.end);
@@ -73,9 +73,9 @@ impl Ready {
         runs
     }
 
-    /// Encodes the copies of weights into textures before a dispatch.
-    pub(super) fn copy_weights(&self, before: usize, encoder: &mut CommandEncoder) {
-        for WeightCopy { slot, texture, .. } in self.copies.iter().filter(|copy| copy.before == before) {
+    /// Encodes the copies of tensors into textures before a dispatch.
+    pub(super) fn copy_textures(&self, before: usize, encoder: &mut CommandEncoder) {
+        for TextureCopy { slot, texture, .. } in self.copies.iter().filter(|copy| copy.before == before) {
             let bytes_per_row = Some(texture.width() * TEXEL_BYTES);
             let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
             let source = TexelCopyBufferInfo { buffer: &self.slots[*slot], layout };

@@ -1,16 +1,18 @@
 //! Executing recordings: pipelines, weights and workspace once, bind groups for each pair of input and output.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages, Texture,
+    TextureViewDescriptor,
 };
 
 use super::host_run::OwnBuffers;
 use super::pipeline::Pipeline;
-use super::upload::{Uploader, Weights, upload};
+use super::upload::{Uploader, Weights, texture_bytes, upload};
 use super::{Bound, Gpu, Memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Binding, Kernel};
@@ -42,19 +44,21 @@ pub(super) struct Ready {
     /// One per dispatch, in order.
     pub(super) launches: Vec<Launch>,
     weight_bytes: u64,
+    /// Of the textures that inputs are copied into.
+    texture_bytes: u64,
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
-    /// The copies of weights into textures, in the order of the launches before which they are made.
-    pub(super) copies: Vec<WeightCopy>,
+    /// The copies of tensors into textures, in the order of the launches before which they are made.
+    pub(super) copies: Vec<TextureCopy>,
     /// The copies after segments: the segment, from which slot, to which, and how many bytes.
     pub(super) carried: Vec<(usize, usize, usize, u64)>,
 }
 
-/// A copy of weights that are a tensor into the texture that a kernel reads them from.
+/// A copy of a tensor into the texture that a kernel reads it from.
 #[derive(Debug)]
-pub(super) struct WeightCopy {
-    /// The launch before which it is made: the first of its segment, unless a step of that writes the weights.
+pub(super) struct TextureCopy {
+    /// The launch before which it is made. Of weights it is the first of the segment, unless a step of that writes them.
     pub(super) before: usize,
     pub(super) slot: usize,
     pub(super) texture: Texture,
@@ -68,6 +72,8 @@ pub(super) struct Launch {
     uniform_offset: u64,
     uniform_bytes: u64,
     weights: Weights,
+    /// The texture of an input, where the kernel reads one from a texture. Launches share it, as each has it filled anew.
+    copied: Option<Texture>,
 }
 
 impl Executor {
@@ -131,7 +137,15 @@ impl Executor {
         let weight_bytes = uploader.uploaded();
         let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut launches, mut uniforms) = (Vec::with_capacity(kernels.len()), Vec::new());
-        for (dispatch, weights) in recording.steps().flat_map(|step| &step.dispatches).zip(weights) {
+        let mut textures = BTreeMap::new();
+        let dispatches =
+            recording.steps().flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
+        for ((recorded, dispatch), weights) in dispatches.zip(weights) {
+            let copied =
+                match dispatch.kernel.input_texture(&recording.plan.problem(&recorded.step), gpu.capabilities()) {
+                    Some((size, _)) => Some(input_texture(gpu, &mut textures, size)?),
+                    None => None,
+                };
             uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
             let uniform_offset = uniforms.len() as u64;
             uniforms.extend_from_slice(&dispatch.params);
@@ -141,8 +155,10 @@ impl Executor {
                 uniform_offset,
                 uniform_bytes: dispatch.params.len() as u64,
                 weights,
+                copied,
             });
         }
+        let texture_bytes = textures.keys().map(|&size| texture_bytes(size)).sum();
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         // Of a slot, a tensor of few numbers may be bound as a uniform.
         let usage = BufferUsages::STORAGE | BufferUsages::UNIFORM | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
@@ -152,8 +168,18 @@ impl Executor {
         let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
         let (copies, carried) = (copies(&recording, &launches), carried(&recording));
         let gpu = gpu.clone();
-        let ready =
-            Arc::new(Ready { gpu, recording, options, launches, weight_bytes, uniforms, slots, copies, carried });
+        let ready = Arc::new(Ready {
+            gpu,
+            recording,
+            options,
+            launches,
+            weight_bytes,
+            texture_bytes,
+            uniforms,
+            slots,
+            copies,
+            carried,
+        });
         Ok(Self { ready, own: None })
     }
 
@@ -176,7 +202,7 @@ impl Executor {
         Memory {
             weights: ready.weight_bytes,
             extra_weights: ready.recording.extra_weight_bytes(),
-            workspace: ready.slots.iter().map(Buffer::size).sum(),
+            workspace: ready.slots.iter().map(Buffer::size).sum::<u64>() + ready.texture_bytes,
             params: ready.uniforms.size(),
             input: self.input_bytes(),
             output: self.output_bytes(),
@@ -267,9 +293,14 @@ impl Ready {
             let size = NonZeroU64::new(launch.uniform_bytes);
             BindingResource::Buffer(BufferBinding { buffer: &self.uniforms, offset: launch.uniform_offset, size })
         };
+        let copied = launch.copied.as_ref().map(|texture| texture.create_view(&TextureViewDescriptor::default()));
         let resource = |binding: Binding| match (binding, &launch.weights) {
             (Binding::Params, _) => params(),
             (Binding::Input(index) | Binding::UniformInput(index), _) => tensor(step.inputs[index]),
+            (Binding::CopiedInput(index), _) => match &copied {
+                Some(view) => BindingResource::TextureView(view),
+                None => tensor(step.inputs[index]),
+            },
             (Binding::Output, _) => tensor(step.output),
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
@@ -292,18 +323,33 @@ impl Ready {
     }
 }
 
-/// The copies of weights into textures.
-fn copies(recording: &Recording, launches: &[Launch]) -> Vec<WeightCopy> {
+/// The texture of this size among those of inputs.
+fn input_texture(gpu: &Gpu, textures: &mut BTreeMap<[u32; 2], Texture>, size: [u32; 2]) -> Result<Texture, GpuError> {
+    if let Some(texture) = textures.get(&size) {
+        return Ok(texture.clone());
+    }
+    let texture = gpu.texture("input", size)?;
+    textures.insert(size, texture.clone());
+    Ok(texture)
+}
+
+/// The copies of tensors into textures.
+fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
     let (mut copies, mut at) = (Vec::new(), 0);
     for segment in &recording.segments {
         let first = at;
         for recorded in &segment.steps {
-            for launch in &launches[at..at + recorded.dispatches.len()] {
+            for (dispatch, launch) in recorded.dispatches.iter().zip(&launches[at..]) {
+                if let (Some(texture), Some(index)) = (&launch.copied, dispatch.kernel.copied_input())
+                    && let Placement::Slot(slot) = recording.places[recorded.step.inputs[index].0]
+                {
+                    copies.push(TextureCopy { before: at, slot, texture: texture.clone() });
+                }
                 if let (Weights::Copied(texture, _), Some(id)) = (&launch.weights, recorded.step.weights)
                     && let Placement::Slot(slot) = recording.places[id.0]
                 {
                     let late = recording.plan.written_in(id) == Some(segment.block);
-                    copies.push(WeightCopy { before: if late { at } else { first }, slot, texture: texture.clone() });
+                    copies.push(TextureCopy { before: if late { at } else { first }, slot, texture: texture.clone() });
                 }
                 at += 1;
             }

@@ -142,7 +142,7 @@ impl Timer<'_> {
             let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
             let commands = self.commands("timed segment", |encoder| {
                 for run in self.bound.ready.passes(at..at + count) {
-                    self.bound.ready.copy_weights(run.start, encoder);
+                    self.bound.ready.copy_textures(run.start, encoder);
                     match self.kind {
                         TimestampKind::InsidePasses => self.encode_pass(encoder, run),
                         TimestampKind::PassPerDispatch => run.for_each(|at| self.encode_dispatch(encoder, at)),

@@ -114,6 +114,6 @@ impl<'a> Uploader<'a> {
 }
 
 /// Bytes of a texture of so many texels.
-fn texture_bytes([width, height]: [u32; 2]) -> u64 {
+pub(super) fn texture_bytes([width, height]: [u32; 2]) -> u64 {
     u64::from(width) * u64::from(height) * 16
 }

@@ -90,12 +90,18 @@ const WEIGHT_GRAD_TILES: [Tile; 4] =
 const WEIGHT_GRAD_SUBGROUP_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 2), Tile::new(8, 1, 4, 1), Tile::new(4, 1, 4, 2)];
 
+/// The same with the gradient from a texture.
+const TEXTURE_WEIGHT_GRAD_TILES: [Tile; 3] = [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 4), Tile::new(8, 1, 4, 2)];
+
 /// Elementwise kernels: one vec4 per invocation; of Winograd's transforms, one of a tile.
 pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
         Method::Registers if family.is_winograd() => &WINOGRAD_TILES,
+        Method::Subgroup if family == Family::WeightGradSubgroup && access == Access::Texture => {
+            &TEXTURE_WEIGHT_GRAD_TILES
+        }
         Method::Subgroup if family == Family::WeightGradSubgroup => &WEIGHT_GRAD_SUBGROUP_TILES,
         Method::Subgroup if access == Access::Vectors && family.is_winograd() => &WINOGRAD_SUBGROUP_TILES,
         // Products are in the loops of 1x1 convolutions.
@@ -199,6 +205,10 @@ impl Kernel {
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
         if problem.weights_change && self.winograd.is_some() {
             return false;
+        }
+        if self.family == Family::WeightGradSubgroup && self.access == Access::Texture {
+            let size = self.input_texture(problem, capabilities).map(|(size, _)| size);
+            return size.is_some_and(|[width, _]| width <= capabilities.max_texture_side);
         }
         let texture = self.weights_texture(problem).unwrap_or_default();
         // Weights that change are copied into their texture, whose lines a copy wants in multiples of 256 bytes.

@@ -423,7 +423,6 @@ impl Family {
     pub const fn accesses(self) -> &'static [Access] {
         match self.method() {
             Method::Slide => &[Access::Texture],
-            Method::Subgroup if self.is_training() => &[Access::Vectors],
             Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
             Method::Elementwise if self.is_transform() => &[Access::Vectors, Access::Texture],
             _ => &[Access::Vectors],

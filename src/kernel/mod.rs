@@ -92,6 +92,8 @@ pub enum Binding {
     Output,
     /// The step's input of this index, as a uniform: for what is few numbers.
     UniformInput(usize),
+    /// The step's input of this index, copied into a texture before the launch: see [`Kernel::input_texture`].
+    CopiedInput(usize),
     /// What is between the step's dispatches, by index: see [`Kernel::scratch_bytes`].
     Scratch(usize),
 }
@@ -208,7 +210,7 @@ impl Kernel {
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{Input, Output, Params, Scratch, UniformInput, Weights};
+        use Binding::{CopiedInput, Input, Output, Params, Scratch, UniformInput, Weights};
         let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
@@ -224,12 +226,15 @@ impl Kernel {
             | Family::RunningStats
             | Family::ReluGrad
             | Family::WeightGrad
-            | Family::WeightGradSubgroup
             | Family::MaxPoolGrad
             | Family::AddBias
             | Family::CrossEntropy
             | Family::CrossEntropyGrad
             | Family::Gate => vec![Params, Input(0), Input(1), written],
+            Family::WeightGradSubgroup => {
+                let gradient = if self.access == Access::Texture { CopiedInput(1) } else { Input(1) };
+                vec![Params, Input(0), gradient, written]
+            }
             Family::MirroredWeights | Family::AvgPoolGrad | Family::BiasGrad => vec![Params, Input(0), Output],
             Family::Accumulate | Family::Moment | Family::SquareMoment => {
                 vec![Params, Input(0), Input(1), UniformInput(2), Output]
@@ -343,8 +348,25 @@ impl Kernel {
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
         let width = problem.output.1.vec4_per_pixel() * 4;
         let height = self.packed_values(problem).div_ceil(width * 4);
-        let from_texture = self.access == Access::Texture && !self.family.is_transform();
+        let from_texture = self.access == Access::Texture && !self.family.is_transform() && !self.family.is_training();
         from_texture.then_some([width as u32, height as u32])
+    }
+
+    /// Width and height of the texture that gets a copy of the step's second input before a launch, for a kernel that reads it from one, and how
+    /// many pixels a line has, in powers of two.
+    #[must_use]
+    pub fn input_texture(&self, problem: &Problem, capabilities: &Capabilities) -> Option<([u32; 2], u32)> {
+        let from_texture = self.access == Access::Texture && self.family == Family::WeightGradSubgroup;
+        from_texture.then(|| train::gradient_texture(problem, capabilities.max_texture_side)).flatten()
+    }
+
+    /// Which of the step's inputs it reads from a texture.
+    #[must_use]
+    pub fn copied_input(&self) -> Option<usize> {
+        self.bindings().into_iter().find_map(|binding| match binding {
+            Binding::CopiedInput(index) => Some(index),
+            _ => None,
+        })
     }
 
     /// How far a window moves from one output pixel to the next.

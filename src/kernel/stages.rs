@@ -1,6 +1,6 @@
 //! Kernels of several dispatches: what is launched for them, and what lies between.
 
-use super::{Family, Kernel, Problem, candidates, train};
+use super::{Access, Family, Kernel, Problem, candidates, train};
 use crate::op::Epilogue;
 use crate::tensor::{ChannelLayout, Element};
 
@@ -25,7 +25,9 @@ impl Kernel {
                 Family::NormGradSums if self.tile != candidates::ELEMENTWISE_TILE => {
                     vec![Self { family: Family::NormGradPartials, ..*self }, beside(Family::NormGradSums)]
                 }
-                Family::WeightGrad | Family::WeightGradSubgroup => vec![*self, beside(Family::WeightGradSum)],
+                Family::WeightGrad | Family::WeightGradSubgroup => {
+                    vec![*self, Self { access: Access::Vectors, ..beside(Family::WeightGradSum) }]
+                }
                 _ => vec![*self],
             }
         }

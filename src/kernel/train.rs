@@ -18,6 +18,7 @@ host_struct! {
     ConvGradParams {
         vec4s, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation, padding, side,
         group_in_vec4, group_out_vec4, pixels, chunk, slices, tap_tiles, in_run_vec4, in_run_channels, out_run_vec4, out_run_channels,
+        fold,
     }
 }
 
@@ -35,7 +36,7 @@ const LEAST_WEIGHT_CHUNK: usize = 512;
 const MOST_WEIGHT_CHUNK: usize = 32_768;
 
 /// Bytes that the slices of the gradient of weights may take, as long as they are within the bounds above.
-const WEIGHT_SLICES_BYTES: usize = 8 << 20;
+const WEIGHT_SLICES_BYTES: usize = 32 << 20;
 
 /// The image that a norm's operation is about, and its layout.
 fn image(problem: &Problem) -> (Shape, ChannelLayout) {
@@ -55,6 +56,17 @@ fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
     let most = (WEIGHT_SLICES_BYTES / bytes.max(1)).max(1);
     let chunk = pixels.div_ceil(most).clamp(LEAST_WEIGHT_CHUNK, MOST_WEIGHT_CHUNK);
     (chunk, pixels.div_ceil(chunk))
+}
+
+/// Width and height of the texture that holds the gradient of the output, and the pixels of a line in powers of two: as few as make a line a
+/// multiple of the 256 bytes that copies want, and the lines whole and no more than a texture can have.
+pub(super) fn gradient_texture(problem: &Problem, most_lines: u32) -> Option<([u32; 2], u32)> {
+    let (shape, layout) = *problem.inputs.get(1)?;
+    let (pixels, columns) = (shape.pixels(), layout.vec4_per_pixel());
+    let folds = (0..u32::BITS).take_while(|&fold| pixels.is_multiple_of(1 << fold));
+    let mut sizes = folds.map(|fold| ([columns << fold, pixels >> fold], fold));
+    let (size, fold) = sizes.find(|([width, height], _)| width.is_multiple_of(16) && *height <= most_lines as usize)?;
+    Some((size.map(|side| side as u32), fold))
 }
 
 /// The convolution that an operation is about, with its weights' layout, its image and its output.
@@ -121,7 +133,7 @@ pub(super) fn dispatch(
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
     match conv_of(problem) {
-        Some((layout, image, gradient)) => conv_grad(kernel, &layout, image, gradient, capabilities),
+        Some(of) => conv_grad(kernel, problem, of, capabilities),
         None => norm(kernel, problem, capabilities),
     }
 }
@@ -163,15 +175,14 @@ fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Resu
 
 fn conv_grad(
     kernel: &Kernel,
-    layout: &WeightLayout,
-    image: Shape,
-    gradient: Shape,
+    problem: &Problem,
+    (layout, image, gradient): (WeightLayout, Shape, Shape),
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-    let WeightLayout { conv, input, output } = *layout;
+    let WeightLayout { conv, input, output } = layout;
     let (in_vec4, out_vec4) = (input.vec4_per_pixel(), output.vec4_per_pixel());
     let (group_in_vec4, weights) = (in_vec4 / conv.groups, layout.values() / 4);
-    let (chunk, slices) = weight_slices(layout, gradient);
+    let (chunk, slices) = weight_slices(&layout, gradient);
     let tap_tiles = group_in_vec4.div_ceil(kernel.tile.rows as usize);
     let columns = out_vec4.div_ceil(kernel.tile.cols as usize);
     let (vec4s, workgroups) = match kernel.family {
@@ -180,7 +191,7 @@ fn conv_grad(
             (vec4s, elementwise::workgroups(kernel, vec4s, capabilities)?)
         }
         Family::WeightGrad | Family::WeightGradSubgroup => {
-            (weights, tiled(kernel, columns, conv.taps() * tap_tiles * slices, capabilities)?)
+            (weights, weight_tiles(kernel, columns, conv.taps() * tap_tiles, slices, capabilities)?)
         }
         Family::MirroredWeights => (weights, elementwise::workgroups(kernel, weights / 4, capabilities)?),
         _ => (weights, elementwise::workgroups(kernel, weights, capabilities)?),
@@ -208,6 +219,7 @@ fn conv_grad(
         in_run_channels: input.per_group as u32,
         out_run_vec4: output.vec4_per_group() as u32,
         out_run_channels: output.per_group as u32,
+        fold: kernel.input_texture(problem, capabilities).map_or(0, |(_, fold)| fold),
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }
@@ -220,12 +232,23 @@ fn tiled(kernel: &Kernel, columns: usize, tiles: usize, capabilities: &Capabilit
     check_grid(kernel, [columns, row_groups, tiles.div_ceil(row_groups)], capabilities)
 }
 
+/// Workgroups of tiles of taps and input channels along x, of columns along y, and of slices along z: the order in which workgroups that follow
+/// each other read what the one before read.
+fn weight_tiles(
+    kernel: &Kernel,
+    columns: usize,
+    tiles: usize,
+    slices: usize,
+    capabilities: &Capabilities,
+) -> Result<[u32; 3], GpuError> {
+    let of = |count: usize, size: u32| (count as u64).div_ceil(u64::from(size));
+    check_grid(kernel, [of(tiles, kernel.tile.slices), of(columns, kernel.tile.lanes), slices as u64], capabilities)
+}
+
 /// Workgroups before the next dimension counts on.
 fn row_groups(kernel: &Kernel, workgroups: [u32; 3]) -> u32 {
     match kernel.family {
-        Family::NormPartials | Family::NormGradPartials | Family::WeightGrad | Family::WeightGradSubgroup => {
-            workgroups[1]
-        }
+        Family::NormPartials | Family::NormGradPartials => workgroups[1],
         _ => workgroups[0],
     }
 }

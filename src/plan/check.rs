@@ -97,6 +97,11 @@ impl Recording {
         if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
             return Ok(Err("dispatches that are not what the kernel asks for"));
         }
+        // A caller's buffer need not be one that copies can read.
+        let copied = recorded.kernel.copied_input().map(|index| self.places[step.inputs[index].0]);
+        if copied.is_some_and(|place| !matches!(place, Placement::Slot(_))) {
+            return Ok(Err("a kernel that copies a tensor which is not in a slot"));
+        }
         let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
         if bytes != recorded.kernel.scratch_bytes(&problem) || !self.scratch_fits(recorded) {
             return Ok(Err("scratch that is missing, too small or where something else lies"));

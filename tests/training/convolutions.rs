@@ -89,9 +89,9 @@ pub const MUTANTS: [(&str, &str, &str); 20] = [
         "let group_at = 0u;",
     ),
     ("train/weight_grad", "if in_y < params.in_height && in_x < params.in_width {", "if in_y < params.in_height {"),
-    ("train/weight_grad", "let first_row = tile % params.tap_tiles * ${ROWS}u;", "let first_row = 0u;"),
+    ("train/weight_grad", "let first_row = tile / taps * ${ROWS}u;", "let first_row = 0u;"),
     ("train/weight_grad_subgroup", "let inside = pixel < end && in_y", "let inside = in_y"),
-    ("train/weight_grad_subgroup", "gradient[at${p} + column${c}]", "gradient[at${p} + column0]"),
+    ("train/weight_grad_subgroup", "gradient_at(at${p}, column${c})", "gradient_at(at${p}, column0)"),
     ("train/weight_grad_subgroup", "while x >= params.out_width {", "if x >= params.out_width {"),
     (
         "train/weight_grad_subgroup",
