@@ -1,28 +1,37 @@
-// norm_apply: BatchNorm2d by its coefficients, then ReLU or not.
+// norm_apply: BatchNorm2d by its coefficients, then the residual added or not, then ReLU or not.
 //
-// For: every norm of a training run. An invocation is a vec4. The value less the pivot comes first: it is exact, or nearly so.
-// Fast because: neighbours read and write side by side. Bound by memory.
+// For: every norm of a training run. An invocation has a vec4 of channels of ROWS pixels that follow each other. The value less the pivot comes
+// first: it is exact, or nearly so.
+// Fast because: neighbours read and write side by side, and coefficients are loaded once for ROWS pixels. Bound by memory.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+//#if RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+//#end
 //#if RELU
 //#include shared/relu
 //#end
 
 @compute @workgroup_size(${LANES}, 1, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let at = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
-    if at >= params.vec4s {
-        return;
-    }
-    let line = params.vec4_per_pixel;
-    let column = at % line;
-    let centred = (src[at] - coefficients[column]) - coefficients[column + line];
-    let value = centred * coefficients[column + 2u * line] + coefficients[column + 3u * line];
-//#if RELU
-    dst[at] = relu(value);
+//#include shared/norm_rows
+    let pivot = coefficients[column];
+    let delta = coefficients[column + line];
+    let scale = coefficients[column + 2u * line];
+    let beta = coefficients[column + 3u * line];
+//#repeat r ROWS
+    let value${r} = ((src[at${r}] - pivot) - delta) * scale + beta;
+//#if RESIDUAL
+    let sum${r} = value${r} + residual[at${r}];
 //#else
-    dst[at] = value;
+    let sum${r} = value${r};
+//#end
+//#if RELU
+    dst[at${r}] = relu(sum${r});
+//#else
+    dst[at${r}] = sum${r};
+//#end
 //#end
 }

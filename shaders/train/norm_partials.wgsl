@@ -1,8 +1,8 @@
 // norm_partials: mean and squared deviations of each channel over a slice of a batch's pixels: the first dispatch of norm_stats.
 //
-// For: BatchNorm2d in training mode. An invocation has a vec4 of channels and goes over its pixels twice, the second time to sum the
+// For: BatchNorm2d in training mode. An invocation has COLS vec4s of channels and goes over its pixels twice, the second time to sum the
 // squares of differences from the mean: the squares of the values themselves would lose all digits where the mean is large.
-// Fast because: neighbours read side by side, and the second pass finds its pixels in a cache.
+// Fast because: neighbours read side by side, columns make the runs of memory longer, and the second pass finds its pixels in a cache.
 // Loses when: there are few channels, so that lanes idle.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
@@ -11,30 +11,36 @@
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let column = group.x * ${LANES}u + local.x;
-    let slice = (group.z * params.row_groups + group.y) * ${SLICES}u + local.y;
-    if column >= params.vec4_per_pixel || slice >= params.slices {
-        return;
-    }
-    let first = slice * params.chunk;
-    let end = min(first + params.chunk, params.pixels);
+//#include shared/norm_slice
     let count = f32(end - first);
-    let pivot = src[first * params.vec4_per_pixel + column];
-    var sum = vec4<f32>(0.0);
+//#repeat c COLS
+    let pivot${c} = src[first * line + column${c}];
+    var sum${c} = vec4<f32>(0.0);
+//#end
     for (var pixel = first; pixel < end; pixel += 1u) {
-        sum += src[pixel * params.vec4_per_pixel + column] - pivot;
+//#repeat c COLS
+        sum${c} += src[pixel * line + column${c}] - pivot${c};
+//#end
     }
-    let delta = sum / count;
-    var squares = vec4<f32>(0.0);
-    var rest = vec4<f32>(0.0);
+//#repeat c COLS
+    let delta${c} = sum${c} / count;
+    var squares${c} = vec4<f32>(0.0);
+    var rest${c} = vec4<f32>(0.0);
+//#end
     for (var pixel = first; pixel < end; pixel += 1u) {
-        let centred = (src[pixel * params.vec4_per_pixel + column] - pivot) - delta;
-        squares += centred * centred;
-        rest += centred;
+//#repeat c COLS
+        let centred${c} = (src[pixel * line + column${c}] - pivot${c}) - delta${c};
+        squares${c} += centred${c} * centred${c};
+        rest${c} += centred${c};
+//#end
     }
-    let at = slice * 3u * params.vec4_per_pixel + column;
-    dst[at] = pivot;
-    dst[at + params.vec4_per_pixel] = delta;
-    // What the mean was rounded by.
-    dst[at + 2u * params.vec4_per_pixel] = squares - rest * rest / count;
+    let at = slice * 3u * line;
+//#repeat c COLS
+    if first_column + ${c*LANES}u < line {
+        dst[at + column${c}] = pivot${c};
+        dst[at + line + column${c}] = delta${c};
+        // What the mean was rounded by.
+        dst[at + 2u * line + column${c}] = squares${c} - rest${c} * rest${c} / count;
+    }
+//#end
 }

@@ -80,7 +80,11 @@ const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
 /// Sums over the pixels of a batch, per channel: slices are slices of the pixels.
-const NORM_TILES: [Tile; 2] = [Tile::new(8, 1, 1, 1), Tile::new(8, 8, 1, 1)];
+const NORM_TILES: [Tile; 4] =
+    [Tile::new(8, 1, 1, 1), Tile::new(8, 1, 1, 2), Tile::new(8, 1, 1, 4), Tile::new(8, 8, 1, 1)];
+
+/// What is done to each pixel by numbers of its channel: rows are pixels.
+const NORM_ROWS_TILES: [Tile; 2] = [Tile::new(64, 1, 4, 1), ELEMENTWISE_TILE];
 
 /// The gradient of weights: rows are `vec4`s of input channels.
 const WEIGHT_GRAD_TILES: [Tile; 4] =
@@ -119,6 +123,7 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
         Method::Elementwise if matches!(family, Family::NormStats | Family::NormGradSums) => &NORM_TILES,
+        Method::Elementwise if matches!(family, Family::NormApply | Family::NormGrad) => &NORM_ROWS_TILES,
         Method::Elementwise if family == Family::WeightGrad => &WEIGHT_GRAD_TILES,
         Method::Elementwise => std::slice::from_ref(&ELEMENTWISE_TILE),
     }
@@ -160,9 +165,10 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
         Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => (Epilogue::default(), false),
-        Op::Train(
-            TrainOp::NormApply { relu, .. } | TrainOp::NormGradSums { relu, .. } | TrainOp::NormGrad { relu, .. },
-        ) => (Epilogue { relu, ..Epilogue::default() }, false),
+        Op::Train(TrainOp::NormApply { relu, residual, .. }) => (Epilogue { bias: false, residual, relu }, false),
+        Op::Train(TrainOp::NormGradSums { relu, .. } | TrainOp::NormGrad { relu, .. }) => {
+            (Epilogue { relu, ..Epilogue::default() }, false)
+        }
         Op::Train(_) => (Epilogue::default(), false),
     };
     let of_family = |&family: &Family| {
@@ -292,10 +298,13 @@ pub fn all_candidates() -> Vec<Kernel> {
 pub fn training_candidates() -> Vec<Kernel> {
     let mut all = Vec::new();
     for family in Family::ALL.into_iter().filter(|family| family.is_training() && !family.is_beside()) {
-        let relu = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad);
+        let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad);
+        let epilogues = [(false, false), (false, true), (true, false), (true, true)]
+            .into_iter()
+            .filter(|&(residual, relu)| (!residual || family == Family::NormApply) && (!relu || relus))
+            .map(|(residual, relu)| Epilogue { bias: false, residual, relu });
         for kernel in variants(family) {
-            all.push(kernel);
-            all.extend(relu.then_some(Kernel { epilogue: Epilogue { relu, ..Epilogue::default() }, ..kernel }));
+            all.extend(epilogues.clone().map(|epilogue| Kernel { epilogue, ..kernel }));
         }
     }
     all

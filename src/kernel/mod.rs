@@ -221,8 +221,12 @@ impl Kernel {
             Family::NormGradPartials => vec![Params, Input(0), Input(1), Input(2), written],
             Family::NormGradSums => vec![Params, Scratch(0), Input(2), Output],
             Family::NormGrad => vec![Params, Input(0), Input(1), Input(2), Output],
+            Family::NormApply => {
+                let mut bindings = vec![Params, Input(0), Input(1), Output];
+                bindings.extend(self.epilogue.residual.then_some(Input(2)));
+                bindings
+            }
             Family::NormFrozen
-            | Family::NormApply
             | Family::RunningStats
             | Family::ReluGrad
             | Family::WeightGrad

@@ -142,6 +142,12 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     if let Op::Train(TrainOp::WeightGrad { conv }) = problem.op {
         return weight_grad_cost(&conv, problem, kernel, capabilities);
     }
+    if let Op::Train(
+        TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. } | TrainOp::NormApply { .. } | TrainOp::NormGrad { .. },
+    ) = problem.op
+    {
+        return norm_cost(problem, kernel);
+    }
     let (rows, columns) = covered(problem, kernel);
     let tile = f64::from(kernel.tile.rows * kernel.tile.cols);
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
@@ -154,6 +160,18 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
     (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
         + slices(problem, kernel, capabilities)
+}
+
+/// The cost of what norms do: of each pixel, the columns that its tiles cover, and what a tile loads or counts once, shared out.
+fn norm_cost(problem: &Problem, kernel: &Kernel) -> f64 {
+    let Tile { lanes, rows, cols, .. } = kernel.tile;
+    let (image, layout) = problem.inputs[0];
+    let columns = match problem.op {
+        // Its lanes go on in the next pixel.
+        Op::Train(TrainOp::NormApply { .. } | TrainOp::NormGrad { .. }) => layout.vec4_per_pixel(),
+        _ => layout.vec4_per_pixel().next_multiple_of((lanes * cols) as usize),
+    };
+    (image.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows * cols))
 }
 
 /// The cost of the gradient of weights: of four pixels, the multiply-adds of each tile of input and output channels and its loads.

@@ -143,9 +143,12 @@ fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Resu
     let columns = layout.vec4_per_pixel();
     let (chunk, slices) = norm_slices(image);
     let workgroups = match kernel.family {
-        Family::NormPartials | Family::NormGradPartials => tiled(kernel, columns, slices, capabilities)?,
+        Family::NormPartials | Family::NormGradPartials => {
+            tiled(kernel, columns.div_ceil(kernel.tile.cols as usize), slices, capabilities)?
+        }
         Family::NormApply | Family::NormGrad | Family::AddBias => {
-            elementwise::workgroups(kernel, image.pixels() * columns, capabilities)?
+            let rows = image.pixels().div_ceil(kernel.tile.rows as usize);
+            elementwise::workgroups(kernel, rows * columns, capabilities)?
         }
         _ => elementwise::workgroups(kernel, columns, capabilities)?,
     };

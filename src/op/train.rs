@@ -65,10 +65,13 @@ pub enum TrainOp {
         /// Added to the variance.
         eps: Scalar,
     },
-    /// BatchNorm2d by its coefficients, then ReLU or not. Inputs: image, coefficients.
+    /// BatchNorm2d by its coefficients, then the residual added or not, then ReLU or not. Inputs: image, coefficients, and the residual
+    /// where there is one.
     NormApply {
         /// Channels.
         channels: usize,
+        /// Whether a residual is added before ReLU.
+        residual: bool,
         /// Whether ReLU follows.
         relu: bool,
     },
@@ -207,7 +210,7 @@ impl TrainOp {
             | Self::AvgPoolGrad { .. }
             | Self::BiasGrad { .. } => 1,
             Self::Update(op) => op.input_count(),
-            Self::NormGradSums { .. } | Self::NormGrad { .. } => 3,
+            Self::NormGradSums { .. } | Self::NormGrad { .. } | Self::NormApply { residual: true, .. } => 3,
             _ => 2,
         }
     }
@@ -227,8 +230,11 @@ impl TrainOp {
                 super::same("affine", per_channel(channels, 2), affine)?;
                 Ok(per_channel(channels, NORM_COEFFICIENTS))
             }
-            (Self::NormApply { channels, .. }, &[image, coefficients]) => {
+            (Self::NormApply { channels, residual, .. }, &[image, coefficients, ref rest @ ..])
+                if rest.len() == usize::from(residual) =>
+            {
                 super::same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
+                rest.iter().try_for_each(|&residual| super::same("residual", image, residual).map(drop))?;
                 of(channels, image)
             }
             (Self::RunningStats { channels, .. }, &[coefficients, running]) => {

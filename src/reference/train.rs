@@ -15,10 +15,10 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
             };
             (0..channels).flat_map(norm).collect()
         }
-        TrainOp::NormApply { relu, .. } => {
+        TrainOp::NormApply { relu, residual, .. } => {
             let value = |at: usize, x: f64| {
                 let [pivot, delta, scale, beta, ..] = of_channel::<6>(inputs[1], channel_of(output, at));
-                let y = (x - pivot - delta) * scale + beta;
+                let y = (x - pivot - delta) * scale + beta + if residual { inputs[2].data[at] } else { 0.0 };
                 if relu && y < 0.0 { 0.0 } else { y }
             };
             inputs[0].data.iter().enumerate().map(|(at, &x)| value(at, x)).collect()

@@ -46,6 +46,8 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/loss_params",
     "shared/mac",
     "shared/norm_params",
+    "shared/norm_rows",
+    "shared/norm_slice",
     "shared/pixels",
     "shared/pool",
     "shared/pool_params",

@@ -69,7 +69,11 @@ impl Planner {
             let last = at + 1 == main.len();
             let layout = if last { outer } else { inner };
             let names = [layer.conv_name, layer.norm_name];
-            let forward = self.forward(names, layer.conv, !last, current, layout)?;
+            // What the last norm makes is added to the shortcut at once.
+            let forward = match last {
+                true => self.convolve(names, layer.conv, false, current, layout)?,
+                false => self.forward(names, layer.conv, true, current, layout)?,
+            };
             current = forward.activation;
             branch.push(forward);
         }
@@ -77,25 +81,26 @@ impl Planner {
             Some(layer) => Some(self.forward([layer.conv_name, layer.norm_name], layer.conv, false, x, outer)?),
             None => None,
         };
-        let out = self.block_sum("out", x, current, shortcut.as_ref())?;
+        let residual = shortcut.as_ref().map_or(x, |shortcut| shortcut.activation);
+        let out = match branch.last().and_then(|layer| Some([layer.sums, layer.coefficients?])) {
+            Some(norm) => self.apply("out", norm, Some(residual), true)?,
+            None => {
+                self.step("out", Op::Add { channels: outer.channels(), relu: true }, &[current, residual], outer)?
+            }
+        };
         Ok(BlockForward { main: branch, shortcut, input: x, out })
-    }
-
-    fn block_sum(&mut self, name: &str, x: TensorId, main: TensorId, shortcut: Option<&Forward>) -> Result<TensorId> {
-        let (channels, layout) = (self.shape(main).c, self.layout(main));
-        let branches = [main, shortcut.map_or(x, |shortcut| shortcut.activation)];
-        self.step(name, Op::Add { channels, relu: true }, &branches, layout)
     }
 
     /// The block's convolutions and norms again, from its input, for gradients whose activations were not kept.
     pub fn block_again(&mut self, before: &BlockForward) -> Result<BlockForward> {
         let (mut branch, mut current) = (Vec::with_capacity(before.main.len()), before.input);
-        for layer in &before.main {
-            let forward = self.forward_again(layer, current)?;
+        for (at, layer) in before.main.iter().enumerate() {
+            // The last one's is in the block's output.
+            let forward = self.forward_again(layer, current, at + 1 < before.main.len())?;
             current = forward.activation;
             branch.push(forward);
         }
-        let again = |shortcut: &Forward| self.forward_again(shortcut, before.input);
+        let again = |shortcut: &Forward| self.forward_again(shortcut, before.input, false);
         let shortcut = before.shortcut.as_ref().map(again).transpose()?;
         Ok(BlockForward { main: branch, shortcut, ..*before })
     }

@@ -45,9 +45,9 @@ pub(super) struct Forward {
     relu: bool,
     input: TensorId,
     /// What the convolution put out.
-    sums: TensorId,
-    coefficients: Option<TensorId>,
-    /// What norm and ReLU made of that.
+    pub(super) sums: TensorId,
+    pub(super) coefficients: Option<TensorId>,
+    /// What norm and ReLU made of that; the convolution's where nothing has been made of it.
     pub(super) activation: TensorId,
     /// Its place among the planner's layers.
     layer: usize,
@@ -153,6 +153,19 @@ impl Planner {
     /// A convolution, its norm, and ReLU or not.
     pub fn forward(
         &mut self,
+        names: [&str; 2],
+        conv: Conv,
+        relu: bool,
+        input: TensorId,
+        layout: ChannelLayout,
+    ) -> Result<Forward> {
+        let layer = self.convolve(names, conv, relu, input, layout)?;
+        self.applied(names[1], layer)
+    }
+
+    /// A convolution, and the coefficients of its norm, which is not applied yet.
+    pub fn convolve(
+        &mut self,
         [conv_name, norm_name]: [&str; 2],
         conv: Conv,
         relu: bool,
@@ -168,7 +181,29 @@ impl Planner {
         };
         let layer = self.layers.len();
         self.layers.push(TrainedLayer { name, weight, weight_grad: None, norm });
-        self.forward_of(layer, [conv_name, norm_name], conv, relu, input, layout)
+        self.convolve_of(layer, [conv_name, norm_name], conv, relu, input, layout)
+    }
+
+    /// The layer with its norm applied, if it has one.
+    pub fn applied(&mut self, norm_name: &str, mut layer: Forward) -> Result<Forward> {
+        if let Some(coefficients) = layer.coefficients {
+            layer.activation = self.apply(norm_name, [layer.sums, coefficients], None, layer.relu)?;
+        }
+        Ok(layer)
+    }
+
+    /// A norm by its coefficients, what is added to it, and ReLU or not.
+    pub fn apply(
+        &mut self,
+        name: &str,
+        [sums, coefficients]: [TensorId; 2],
+        residual: Option<TensorId>,
+        relu: bool,
+    ) -> Result<TensorId> {
+        let (channels, layout) = (self.shape(sums).c, self.layout(sums));
+        let op = Op::Train(TrainOp::NormApply { channels, residual: residual.is_some(), relu });
+        let inputs: Vec<TensorId> = [sums, coefficients].into_iter().chain(residual).collect();
+        self.step(name, op, &inputs, layout)
     }
 
     /// What a norm has.
@@ -181,7 +216,7 @@ impl Planner {
         TrainedNorm { name, channels, affine, running, running_after: None, sums: None }
     }
 
-    fn forward_of(
+    fn convolve_of(
         &mut self,
         layer: usize,
         [conv_name, norm_name]: [&str; 2],
@@ -197,19 +232,20 @@ impl Planner {
             return Ok(Forward { conv, relu, input, sums, coefficients: None, activation: sums, layer });
         };
         let coefficients = self.coefficients(layer, norm_name, &norm, sums, Scalar::new(eps))?;
-        let apply = Op::Train(TrainOp::NormApply { channels: conv.out_channels, relu });
-        let activation = self.step(norm_name, apply, &[sums, coefficients], layout)?;
-        Ok(Forward { conv, relu, input, sums, coefficients: Some(coefficients), activation, layer })
+        Ok(Forward { conv, relu, input, sums, coefficients: Some(coefficients), activation: sums, layer })
     }
 
-    /// The layer again, from the same input, for gradients whose activations were not kept. Nothing is counted twice.
-    pub fn forward_again(&mut self, before: &Forward, input: TensorId) -> Result<Forward> {
+    /// The layer again, from the same input, for gradients whose activations were not kept, and its norm applied where somebody reads that.
+    /// Nothing is counted twice.
+    pub fn forward_again(&mut self, before: &Forward, input: TensorId, is_read: bool) -> Result<Forward> {
         let layout = self.layout(before.sums);
         let named = |name: &str, prefix: &str| format!("again.{}", name.strip_prefix(prefix).unwrap_or(name));
         let layer = &self.layers[before.layer];
         let conv_name = named(&layer.name, &self.prefix);
         let norm_name = layer.norm.as_ref().map_or_else(String::new, |norm| named(&norm.name, &self.prefix));
-        self.forward_of(before.layer, [&conv_name, &norm_name], before.conv, before.relu, input, layout)
+        let names = [conv_name.as_str(), norm_name.as_str()];
+        let layer = self.convolve_of(before.layer, names, before.conv, before.relu, input, layout)?;
+        if is_read { self.applied(&norm_name, layer) } else { Ok(layer) }
     }
 
     /// The coefficients of a norm, and, the first time, what becomes of its running statistics.

@@ -183,7 +183,7 @@ impl Planner {
 
     fn stem_backward(&mut self, stem: Stem, forward: &StemForward, gradient: TensorId, recompute: bool) -> Result<()> {
         let layer = match recompute {
-            true => self.forward_again(&forward.layer, self.plan.input)?,
+            true => self.forward_again(&forward.layer, self.plan.input, true)?,
             false => forward.layer.clone(),
         };
         let op = Op::Train(TrainOp::MaxPoolGrad { channels: stem.planes, windows: stem.pool });
