@@ -104,7 +104,8 @@ fn bindings_are_what_the_shaders_declare() -> Outcome {
         let uniform = roles.iter().find(|(_, role)| **role == Binding::Params).map(|(&binding, _)| binding);
         expect(uniform == one.reflection.uniform, || format!("Params at {uniform:?}"))?;
         for binding in textures {
-            let is_texture = matches!(roles[binding], Binding::Weights | Binding::CopiedInput(_));
+            let is_texture =
+                matches!(roles[binding], Binding::Weights | Binding::CopiedInput(_) | Binding::CopiedScratch(_));
             expect(is_texture, || format!("texture {binding} is {:?}", roles[binding]))?;
         }
         for &(binding, written) in storage {

@@ -131,6 +131,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
         "strided": kernel.strided,
         "winograd": kernel.winograd.map(Winograd::name),
+        "fresh": kernel.fresh,
         "k_slices": kernel.k_slices,
         "access": kernel.access.name(),
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
@@ -153,7 +154,7 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
         let kind = match binding {
             Binding::Params | Binding::UniformInput(_) => "uniform",
             Binding::Weights if from_texture => "read-only storage texture",
-            Binding::CopiedInput(_) => "read-only storage texture",
+            Binding::CopiedInput(_) | Binding::CopiedScratch(_) => "read-only storage texture",
             _ if binding == kernel.written() => "storage",
             _ => "read-only storage",
         };
@@ -165,7 +166,7 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
             Binding::Weights => ("weights", None),
             Binding::Output => ("output", None),
             // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.
-            Binding::Scratch(index) => ("scratch", Some(("scratch", index))),
+            Binding::Scratch(index) | Binding::CopiedScratch(index) => ("scratch", Some(("scratch", index))),
         };
         let mut value = json!({ "binding": number, "role": role, "kind": kind, "slot": slot(number) });
         if let Some((name, index)) = index {

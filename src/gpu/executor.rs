@@ -44,7 +44,7 @@ pub(super) struct Ready {
     /// One per dispatch, in order.
     pub(super) launches: Vec<Launch>,
     weight_bytes: u64,
-    /// Of the textures that inputs are copied into.
+    /// Of the textures that inputs and scratch are copied into.
     texture_bytes: u64,
     uniforms: Buffer,
     /// One per workspace slot.
@@ -72,7 +72,7 @@ pub(super) struct Launch {
     uniform_offset: u64,
     uniform_bytes: u64,
     weights: Weights,
-    /// The texture of an input, where the kernel reads one from a texture. Launches share it, as each has it filled anew.
+    /// The texture of an input or of scratch, where the kernel reads one from a texture. Launches share it, as each has it filled anew.
     copied: Option<Texture>,
 }
 
@@ -142,8 +142,8 @@ impl Executor {
             recording.steps().flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
         for ((recorded, dispatch), weights) in dispatches.zip(weights) {
             let copied =
-                match dispatch.kernel.input_texture(&recording.plan.problem(&recorded.step), gpu.capabilities()) {
-                    Some((size, _)) => Some(input_texture(gpu, &mut textures, size)?),
+                match dispatch.kernel.copied_texture(&recording.plan.problem(&recorded.step), gpu.capabilities()) {
+                    Some((size, _)) => Some(shared_texture(gpu, &mut textures, size)?),
                     None => None,
                 };
             uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
@@ -301,6 +301,10 @@ impl Ready {
                 Some(view) => BindingResource::TextureView(view),
                 None => tensor(step.inputs[index]),
             },
+            (Binding::CopiedScratch(index), _) => match &copied {
+                Some(view) => BindingResource::TextureView(view),
+                None => scratch(index),
+            },
             (Binding::Output, _) => tensor(step.output),
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
@@ -323,12 +327,12 @@ impl Ready {
     }
 }
 
-/// The texture of this size among those of inputs.
-fn input_texture(gpu: &Gpu, textures: &mut BTreeMap<[u32; 2], Texture>, size: [u32; 2]) -> Result<Texture, GpuError> {
+/// The texture of this size among those that are filled before a launch.
+fn shared_texture(gpu: &Gpu, textures: &mut BTreeMap<[u32; 2], Texture>, size: [u32; 2]) -> Result<Texture, GpuError> {
     if let Some(texture) = textures.get(&size) {
         return Ok(texture.clone());
     }
-    let texture = gpu.texture("input", size)?;
+    let texture = gpu.texture("copied", size)?;
     textures.insert(size, texture.clone());
     Ok(texture)
 }
@@ -340,9 +344,12 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
         let first = at;
         for recorded in &segment.steps {
             for (dispatch, launch) in recorded.dispatches.iter().zip(&launches[at..]) {
-                if let (Some(texture), Some(index)) = (&launch.copied, dispatch.kernel.copied_input())
-                    && let Placement::Slot(slot) = recording.places[recorded.step.inputs[index].0]
-                {
+                let copied = match dispatch.kernel.copied() {
+                    Some(Binding::CopiedInput(index)) => Some(recording.places[recorded.step.inputs[index].0]),
+                    Some(Binding::CopiedScratch(index)) => Some(Placement::Slot(recorded.scratch[index].slot)),
+                    _ => None,
+                };
+                if let (Some(texture), Some(Placement::Slot(slot))) = (&launch.copied, copied) {
                     copies.push(TextureCopy { before: at, slot, texture: texture.clone() });
                 }
                 if let (Weights::Copied(texture, _), Some(id)) = (&launch.weights, recorded.step.weights)

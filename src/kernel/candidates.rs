@@ -79,6 +79,14 @@ const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
+/// Winograd's tiles, with weights that the host transforms and with those that a dispatch does.
+const WINOGRADS: [(Option<Winograd>, bool); 4] = [
+    (Some(Winograd::F2x2), false),
+    (Some(Winograd::F4x4), false),
+    (Some(Winograd::F2x2), true),
+    (Some(Winograd::F4x4), true),
+];
+
 /// Sums over the pixels of a batch, per channel: slices are slices of the pixels.
 const NORM_TILES: [Tile; 4] =
     [Tile::new(8, 1, 1, 1), Tile::new(8, 1, 1, 2), Tile::new(8, 1, 1, 4), Tile::new(8, 8, 1, 1)];
@@ -132,17 +140,17 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
 /// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, each of Winograd's,
 /// and each number of slices of K.
 fn variants(family: Family) -> impl Iterator<Item = Kernel> {
-    let winograds: &[Option<Winograd>] =
-        if family.is_winograd() { &[Some(Winograd::F2x2), Some(Winograd::F4x4)] } else { &[None] };
+    let winograds: &[(Option<Winograd>, bool)] = if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
         let kernel = move |&tile: &Tile| {
-            let of_winograd = move |&winograd: &Option<Winograd>| Kernel {
+            let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
                 family,
                 tile,
                 epilogue: Epilogue::default(),
                 strided: false,
                 access,
                 winograd,
+                fresh,
                 k_slices: 1,
             };
             winograds.iter().map(of_winograd)
@@ -209,14 +217,15 @@ impl Kernel {
 
     /// Whether the problem is of the form that the kernel is written for, beyond its operation, and of a size for it.
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
-        if problem.weights_change && self.winograd.is_some() {
+        if self.winograd.is_some() && problem.weights_change != self.fresh {
             return false;
         }
         if self.family == Family::WeightGradSubgroup && self.access == Access::Texture {
-            let size = self.input_texture(problem, capabilities).map(|(size, _)| size);
+            let size = self.copied_texture(problem, capabilities).map(|(size, _)| size);
             return size.is_some_and(|[width, _]| width <= capabilities.max_texture_side);
         }
-        let texture = self.weights_texture(problem).unwrap_or_default();
+        let copied = self.copied_texture(problem, capabilities).map(|(size, _)| size);
+        let texture = self.weights_texture(problem).or(copied).unwrap_or_default();
         // Weights that change are copied into their texture, whose lines a copy wants in multiples of 256 bytes.
         if problem.weights_change && !(texture[0] as usize * 4 * Element::F32.bytes()).is_multiple_of(256) {
             return false;
@@ -271,7 +280,7 @@ pub fn all_candidates() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
     for family in Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training()) {
-        for kernel in variants(family) {
+        for kernel in variants(family).filter(|kernel| !kernel.fresh) {
             for (strided, bias, residual, relu) in
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
@@ -297,13 +306,15 @@ pub fn all_candidates() -> Vec<Kernel> {
 #[must_use]
 pub fn training_candidates() -> Vec<Kernel> {
     let mut all = Vec::new();
-    for family in Family::ALL.into_iter().filter(|family| family.is_training() && !family.is_beside()) {
-        let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad);
+    let trains = |family: &Family| (family.is_training() || family.is_winograd()) && !family.is_beside();
+    for family in Family::ALL.into_iter().filter(trains) {
+        let convolves = family.is_winograd();
+        let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad) || convolves;
         let epilogues = [(false, false), (false, true), (true, false), (true, true)]
             .into_iter()
-            .filter(|&(residual, relu)| (!residual || family == Family::NormApply) && (!relu || relus))
+            .filter(|&(residual, relu)| (!residual || convolves || family == Family::NormApply) && (!relu || relus))
             .map(|(residual, relu)| Epilogue { bias: false, residual, relu });
-        for kernel in variants(family) {
+        for kernel in variants(family).filter(|kernel| kernel.fresh == convolves) {
             all.extend(epilogues.clone().map(|epilogue| Kernel { epilogue, ..kernel }));
         }
     }

@@ -29,6 +29,8 @@ pub enum Family {
     WinogradInput,
     /// `winograd_output.wgsl`: the last one.
     WinogradOutput,
+    /// `train/winograd_weights.wgsl`: before all others, where weights change.
+    WinogradWeights,
     /// `conv3x3.wgsl`, grouped.
     Conv3x3Grouped,
     /// `conv3x3_grouped_staged.wgsl`.
@@ -153,7 +155,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -164,6 +166,7 @@ impl Family {
         Self::Conv3x3WinogradSubgroup,
         Self::WinogradInput,
         Self::WinogradOutput,
+        Self::WinogradWeights,
         Self::Conv3x3Grouped,
         Self::Conv3x3GroupedStaged,
         Self::Conv3x3GroupedWindow,
@@ -304,6 +307,7 @@ impl Family {
                 | Self::WeightGrad
                 | Self::WeightGradSubgroup
                 | Self::WeightGradSum
+                | Self::WinogradWeights
                 | Self::MaxPoolGrad
                 | Self::AvgPoolGrad
                 | Self::AddBias
@@ -356,6 +360,7 @@ impl Family {
             | Self::SplitKSum
             | Self::WinogradInput
             | Self::WinogradOutput
+            | Self::WinogradWeights
             | Self::NormStats
             | Self::NormPartials
             | Self::NormFrozen
@@ -409,7 +414,7 @@ impl Family {
     /// Whether its kernels transform Winograd's tiles.
     #[must_use]
     pub const fn is_transform(self) -> bool {
-        matches!(self, Self::WinogradInput | Self::WinogradOutput)
+        matches!(self, Self::WinogradInput | Self::WinogradOutput | Self::WinogradWeights)
     }
 
     /// Whether its kernels are Winograd's products, with a transform before and one after.
@@ -443,6 +448,7 @@ impl Family {
             Self::Conv3x3WinogradSubgroup => "conv3x3_winograd_subgroup",
             Self::WinogradInput => "winograd_input",
             Self::WinogradOutput => "winograd_output",
+            Self::WinogradWeights => "winograd_weights",
             Self::Conv3x3Grouped => "conv3x3_grouped",
             Self::Conv3x3GroupedStaged => "conv3x3_grouped_staged",
             Self::Conv3x3GroupedWindow => "conv3x3_grouped_window",
@@ -510,6 +516,7 @@ impl Family {
             Self::WeightGrad => "train/weight_grad",
             Self::WeightGradSubgroup => "train/weight_grad_subgroup",
             Self::WeightGradSum => "train/weight_grad_sum",
+            Self::WinogradWeights => "train/winograd_weights",
             Self::MaxPoolGrad => "train/max_pool_grad",
             Self::AvgPoolGrad => "train/avg_pool_grad",
             Self::AddBias => "train/add_bias",

@@ -54,7 +54,7 @@ pub struct Problem {
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
-    /// Whether its weights are a tensor that may change between runs: then no kernel has a form of its own made of them, but for a copy.
+    /// Whether its weights are a tensor that may change between runs: then a kernel that has a form of its own of them makes it in every run.
     pub weights_change: bool,
     /// How the weights lie that its first input is, where it is weights.
     pub weights: Option<WeightLayout>,
@@ -75,6 +75,9 @@ pub struct Kernel {
     pub access: Access,
     /// The tiles of Winograd's convolution, where it is one. The step's epilogue is then that of its last dispatch.
     pub winograd: Option<Winograd>,
+    /// Whether the weights of Winograd's convolution are transformed in every run, by a dispatch before the products: those of a tensor that
+    /// changes.
+    pub fresh: bool,
     /// Into how many slices K is cut, 1 where it is not. The step's epilogue is then that of its last dispatch.
     pub k_slices: u32,
 }
@@ -92,8 +95,10 @@ pub enum Binding {
     Output,
     /// The step's input of this index, as a uniform: for what is few numbers.
     UniformInput(usize),
-    /// The step's input of this index, copied into a texture before the launch: see [`Kernel::input_texture`].
+    /// The step's input of this index, copied into a texture before the launch: see [`Kernel::copied_texture`].
     CopiedInput(usize),
+    /// The same of what is between the step's dispatches.
+    CopiedScratch(usize),
     /// What is between the step's dispatches, by index: see [`Kernel::scratch_bytes`].
     Scratch(usize),
 }
@@ -108,6 +113,7 @@ impl Kernel {
             name.push('_');
             name.push_str(winograd.name());
         }
+        name.push_str(if self.fresh { "_fresh" } else { "" });
         if self.k_slices > 1 {
             // Writing to a String cannot fail.
             let _ = write!(name, "_k{}", self.k_slices);
@@ -125,10 +131,11 @@ impl Kernel {
         name
     }
 
-    /// Bytes by which its weights are larger than those of the convolution: transformed ones are 16 or 36 for 9.
+    /// Bytes by which its weights are larger than those of the convolution: transformed ones are 16 or 36 for 9. Those that are made in every
+    /// run lie in scratch.
     #[must_use]
     pub fn extra_weight_bytes(&self, problem: &Problem) -> u64 {
-        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd()) else { return 0 };
+        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd() && !self.fresh) else { return 0 };
         let values = self.packed_values(problem);
         ((values - values / winograd.positions() * 9) * Element::F32.bytes()) as u64
     }
@@ -210,7 +217,7 @@ impl Kernel {
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{CopiedInput, Input, Output, Params, Scratch, UniformInput, Weights};
+        use Binding::{CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights};
         let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
@@ -248,8 +255,16 @@ impl Kernel {
             Family::DescendNesterov => vec![Params, Input(0), Input(2), UniformInput(3), Output, Input(1)],
             Family::InputGrad => vec![Params, Input(0), Weights, Output],
             Family::WeightGradSum => vec![Params, Scratch(0), Output],
-            Family::WinogradInput => vec![Params, Input(0), Scratch(0)],
-            Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => vec![Params, Scratch(0), Weights, Scratch(1)],
+            Family::WinogradWeights => vec![Params, Weights, written],
+            Family::WinogradInput => vec![Params, Input(0), written],
+            Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => {
+                let weights = match (self.fresh, self.access) {
+                    (false, _) => Weights,
+                    (true, Access::Texture) => CopiedScratch(2),
+                    (true, Access::Vectors) => Scratch(2),
+                };
+                vec![Params, Scratch(0), weights, written]
+            }
             Family::WinogradOutput | Family::SplitKSum => {
                 let sums = Scratch(if self.family == Family::SplitKSum { 0 } else { 1 });
                 let mut bindings = vec![Params, sums, Output];
@@ -279,6 +294,7 @@ impl Kernel {
             | Family::WeightGrad
             | Family::WeightGradSubgroup => Binding::Scratch(0),
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => Binding::Scratch(1),
+            Family::WinogradWeights => Binding::Scratch(2),
             _ => Binding::Output,
         }
     }
@@ -294,6 +310,7 @@ impl Kernel {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
+            Family::WinogradWeights => winograd::weights_dispatch(self, problem, capabilities),
             Family::SplitKSum => split_k::dispatch(self, problem, capabilities),
             Family::ReluGrad => elementwise::dispatch(self, problem, capabilities),
             Family::MaxPoolGrad | Family::AvgPoolGrad => pool::dispatch(self, problem, capabilities),
@@ -352,25 +369,27 @@ impl Kernel {
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
         let width = problem.output.1.vec4_per_pixel() * 4;
         let height = self.packed_values(problem).div_ceil(width * 4);
-        let from_texture = self.access == Access::Texture && !self.family.is_transform() && !self.family.is_training();
-        from_texture.then_some([width as u32, height as u32])
+        let transforms = self.family.is_transform() || self.family.is_training() || self.fresh;
+        (self.access == Access::Texture && !transforms).then_some([width as u32, height as u32])
     }
 
-    /// Width and height of the texture that gets a copy of the step's second input before a launch, for a kernel that reads it from one, and how
-    /// many pixels a line has, in powers of two.
+    /// Width and height of the texture that gets a copy before a launch, for a kernel that reads an input or what lies between dispatches from
+    /// one; and of the gradient of an output, how many pixels a line has, in powers of two.
     #[must_use]
-    pub fn input_texture(&self, problem: &Problem, capabilities: &Capabilities) -> Option<([u32; 2], u32)> {
-        let from_texture = self.access == Access::Texture && self.family == Family::WeightGradSubgroup;
-        from_texture.then(|| train::gradient_texture(problem, capabilities.max_texture_side)).flatten()
-    }
-
-    /// Which of the step's inputs it reads from a texture.
-    #[must_use]
-    pub fn copied_input(&self) -> Option<usize> {
-        self.bindings().into_iter().find_map(|binding| match binding {
-            Binding::CopiedInput(index) => Some(index),
+    pub fn copied_texture(&self, problem: &Problem, capabilities: &Capabilities) -> Option<([u32; 2], u32)> {
+        match self.family {
+            _ if self.access != Access::Texture => None,
+            Family::WeightGradSubgroup => train::gradient_texture(problem, capabilities.max_texture_side),
+            _ if self.fresh => Self { fresh: false, ..*self }.weights_texture(problem).map(|size| (size, 0)),
             _ => None,
-        })
+        }
+    }
+
+    /// What it reads from a texture that gets a copy before the launch: an input, or what lies between dispatches.
+    #[must_use]
+    pub fn copied(&self) -> Option<Binding> {
+        let is_copied = |binding: &Binding| matches!(binding, Binding::CopiedInput(_) | Binding::CopiedScratch(_));
+        self.bindings().into_iter().find(is_copied)
     }
 
     /// How far a window moves from one output pixel to the next.
@@ -432,7 +451,7 @@ impl Kernel {
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd => elementwise::ElementwiseParams::layout(),
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
-            Family::WinogradInput | Family::WinogradOutput => winograd::WinogradParams::layout(),
+            family if family.is_transform() => winograd::WinogradParams::layout(),
             Family::SplitKSum => split_k::SplitKParams::layout(),
             Family::ReluGrad => elementwise::ElementwiseParams::layout(),
             Family::MaxPoolGrad | Family::AvgPoolGrad => pool::PoolParams::layout(),

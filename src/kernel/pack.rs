@@ -57,7 +57,7 @@ pub(super) fn pack_winograd(family: Family, winograd: Winograd, problem: &Proble
     let (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) = (problem.op, params) else { return Vec::new() };
     let (_, out) = problem.output;
     match family {
-        Family::WinogradInput => Vec::new(),
+        Family::WinogradInput | Family::WinogradWeights => Vec::new(),
         Family::WinogradOutput => per_channel(bias, out),
         _ => matrix(conv, winograd.positions(), &winograd.weights(weight), problem.inputs[0].1, out),
     }
@@ -66,7 +66,7 @@ pub(super) fn pack_winograd(family: Family, winograd: Winograd, problem: &Proble
 /// Values that [`pack_winograd`] gives.
 pub(super) fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem) -> usize {
     match kernel.family {
-        Family::WinogradInput => 0,
+        Family::WinogradInput | Family::WinogradWeights => 0,
         Family::WinogradOutput => packed_bias_values(kernel, problem),
         _ => {
             let values = |layout: ChannelLayout| layout.vec4_per_pixel() * 4;

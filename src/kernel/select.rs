@@ -1,6 +1,6 @@
 //! Which kernel to take, without measuring.
 
-use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time};
+use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time, winograd};
 use crate::op::{Conv, Op, TrainOp};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
@@ -222,7 +222,8 @@ fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
         [2 * positions, 2 * positions + outputs].map(|moved| moved as f64 * load + 4.0 * positions as f64);
     let [columns_in, columns_out] =
         [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() as f64);
-    tiles as f64 * (columns_in * before + columns_out * after)
+    let weights = if kernel.fresh { winograd::weights_of_a_tap(problem) * (9 + positions) } else { 0 };
+    tiles as f64 * (columns_in * before + columns_out * after) + weights as f64 * load
 }
 
 /// What a load of a vec4 costs in multiply-adds of one: from memory, of weights, and from workgroup memory.

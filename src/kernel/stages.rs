@@ -5,16 +5,19 @@ use crate::op::Epilogue;
 use crate::tensor::{ChannelLayout, Element};
 
 impl Kernel {
-    /// The kernels that are launched for it, in order: itself; where it is Winograd's product, a transform before it
-    /// and one after; where K is cut into slices, their sum after it. What comes last has the epilogue. Each is told of
-    /// the step's [`Problem`].
+    /// The kernels that are launched for it, in order: itself; where it is Winograd's product, a transform before it and one after, and that of
+    /// the weights before them where they change; where K is cut into slices, their sum after it. What comes last has the epilogue. Each is
+    /// told of the step's [`Problem`].
     #[must_use]
     pub fn stages(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
-        let beside = |family| Self { family, tile: candidates::ELEMENTWISE_TILE, strided: false, ..plain };
+        let beside =
+            |family| Self { family, tile: candidates::ELEMENTWISE_TILE, strided: false, fresh: false, ..plain };
         let last = |family| Self { epilogue: self.epilogue, ..beside(family) };
         if self.family.is_winograd() {
-            vec![beside(Family::WinogradInput), plain, last(Family::WinogradOutput)]
+            let weights = self.fresh.then(|| beside(Family::WinogradWeights));
+            let others = [beside(Family::WinogradInput), plain, last(Family::WinogradOutput)];
+            weights.into_iter().chain(others).collect()
         } else if self.is_split() {
             vec![plain, last(Family::SplitKSum)]
         } else {
@@ -43,8 +46,8 @@ impl Kernel {
         self.family.is_winograd() || self.is_split()
     }
 
-    /// Bytes of what lies between its dispatches: Winograd's transformed input, and the products; the sums of each
-    /// slice of K.
+    /// Bytes of what lies between its dispatches: Winograd's transformed input, the products, and the transformed weights where they are made
+    /// in every run; the sums of each slice of K.
     #[must_use]
     pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
         if self.family.is_training() {
@@ -53,7 +56,11 @@ impl Kernel {
         let planes = |count: usize, rows: usize, layout| count * plane(rows, layout) * 4 * Element::F32.bytes();
         let (products, rows) = self.products(problem);
         match self.winograd {
-            Some(_) => [problem.inputs[0].1, problem.output.1].map(|layout| planes(products, rows, layout)).to_vec(),
+            Some(_) => {
+                let weights = self.fresh.then(|| self.packed_values(problem) * Element::F32.bytes());
+                let images = [problem.inputs[0].1, problem.output.1].map(|layout| planes(products, rows, layout));
+                images.into_iter().chain(weights).collect()
+            }
             None if self.is_split() => vec![planes(products, rows, problem.output.1)],
             None => Vec::new(),
         }

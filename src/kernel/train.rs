@@ -222,7 +222,7 @@ fn conv_grad(
         in_run_channels: input.per_group as u32,
         out_run_vec4: output.vec4_per_group() as u32,
         out_run_channels: output.per_group as u32,
-        fold: kernel.input_texture(problem, capabilities).map_or(0, |(_, fold)| fold),
+        fold: kernel.copied_texture(problem, capabilities).map_or(0, |(_, fold)| fold),
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }

@@ -8,8 +8,9 @@
 //!
 //! Y = A' [(G g G') . (B' d B)] A for each tile of m x m outputs, which sees (m + 2) x (m + 2) inputs: as many multiplications
 //! instead of 9 m^2 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308). A and B are in
-//! the shaders; the weights G g G' are computed here, in f64, and rounded once. A convolution of dilation d is d^2 ordinary ones, each of the
-//! pixels whose coordinates differ by multiples of d: its tiles are tiles of those phases.
+//! the shaders; the weights G g G' are computed here, in f64, and rounded once; those that change between runs by
+//! `winograd_weights`, in f32. A convolution of dilation d is d^2 ordinary ones, each of the pixels whose coordinates differ by multiples of d:
+//! its tiles are tiles of those phases.
 //!
 //! G, B and A of F(4x4) follow from Toom and Cook's method for the points 0, a, -a, b, -b and infinity. Lavin and Gray take a = 1 and
 //! b = 2. With a = 5/8 and b = 3/2 the largest error is a third of that: 3e-6 to 5e-6 of the largest value where 512 channels are summed
@@ -181,6 +182,25 @@ host_struct! {
     WinogradParams {
         words, words_per_pixel, row_groups, plane, height, width, dilation, phase_lines, phase_columns, tile_lines, tile_columns,
     }
+}
+
+/// `Params` and workgroups of the transform of weights: a word of them per invocation, whatever channels it is of, as the weights of each tap
+/// lie in the order in which those of each position do.
+pub(super) fn weights_dispatch(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    let words = weights_of_a_tap(problem) * if kernel.access == Access::Texture { 2 } else { 1 };
+    let workgroups = elementwise::workgroups(kernel, words, capabilities)?;
+    let (words, row_groups) = (words as u32, workgroups[0]);
+    let params = WinogradParams { words, row_groups, plane: words, ..bytemuck::Zeroable::zeroed() };
+    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
+}
+
+/// `vec4`s of the weights of one tap, which are as many as those of one position.
+pub(super) fn weights_of_a_tap(problem: &Problem) -> usize {
+    problem.inputs[0].1.vec4_per_pixel() * 4 * problem.output.1.vec4_per_pixel()
 }
 
 /// `Params` and workgroups of a transform: a tile and a word of the channels that are transformed per invocation.

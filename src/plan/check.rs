@@ -3,7 +3,7 @@
 
 use super::{Carry, Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
 use crate::error::{Error, GpuError};
-use crate::kernel::{self, Capabilities};
+use crate::kernel::{self, Binding, Capabilities};
 use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
@@ -98,7 +98,10 @@ impl Recording {
             return Ok(Err("dispatches that are not what the kernel asks for"));
         }
         // A caller's buffer need not be one that copies can read.
-        let copied = recorded.kernel.copied_input().map(|index| self.places[step.inputs[index].0]);
+        let copied = match recorded.kernel.copied() {
+            Some(Binding::CopiedInput(index)) => Some(self.places[step.inputs[index].0]),
+            _ => None,
+        };
         if copied.is_some_and(|place| !matches!(place, Placement::Slot(_))) {
             return Ok(Err("a kernel that copies a tensor which is not in a slot"));
         }

@@ -91,6 +91,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "train/weight_grad",
     "train/weight_grad_subgroup",
     "train/weight_grad_sum",
+    "train/winograd_weights",
     "winograd_input",
     "winograd_output",
 ];

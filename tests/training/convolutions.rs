@@ -75,7 +75,7 @@ fn the_gradients_of_convolutions_are_exact() -> Outcome {
 
 /// Faults in the kernels of gradients: file, text, and what it becomes. One that looks like a fault is none on numbers: without `live`, the last
 /// pixel's gradient is multiplied by the zeros that stand for pixels behind the end.
-pub const MUTANTS: [(&str, &str, &str); 20] = [
+pub const MUTANTS: [(&str, &str, &str); 24] = [
     (
         "train/weight_grad",
         "let end = min(first + params.chunk, params.pixels);",
@@ -114,6 +114,10 @@ pub const MUTANTS: [(&str, &str, &str); 20] = [
         "(tap_y * params.side + tap_x) * params.group_in_vec4",
         "(tap_x * params.side + tap_y) * params.group_in_vec4",
     ),
+    ("train/winograd_weights", "at >= params.words", "at + 1u >= params.words"),
+    ("train/winograd_weights", "${y*3+x}u * params.plane", "${x*3+y}u * params.plane"),
+    ("train/winograd_weights", "even + 0.5 * g1", "even + g1"),
+    ("train/winograd_weights", "far - 1.5 * g1", "far + 1.5 * g1"),
     ("train/mirrored_weights", "params.side * params.side - 1u - tap", "tap"),
     (
         "train/mirrored_weights",
@@ -131,7 +135,11 @@ fn faults_in_the_gradients_of_convolutions_are_caught() -> Outcome {
             continue;
         }
         let patched = gpu.with_patches(&[Patch::new(file, text, becomes)])?;
-        let of = if file.contains("weight_grad") { "weight_grad" } else { file.trim_start_matches("train/") };
+        let of = match file {
+            _ if file.contains("weight_grad") => "weight_grad",
+            "train/winograd_weights" => "conv3x3",
+            _ => file.trim_start_matches("train/"),
+        };
         let caught = first_wrong(&patched, of)?;
         println!("{file}: {text} -> {becomes}: {caught:?}");
         assert!(caught.is_some(), "{file}: {text} -> {becomes} was not caught");
