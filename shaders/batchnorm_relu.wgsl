@@ -3,7 +3,7 @@
 //#include shared/elementwise
 // A scale per vec4 of channels, then a shift per vec4 of channels. Padding has both zero.
 @group(0) @binding(2) var<storage, read> scale_shift: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dst: array<OutWord>;
 //#if RELU
 //#include shared/relu
 //#end
@@ -15,10 +15,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let channel = at % params.vec4_per_pixel;
-    let value = src[at] * scale_shift[channel] + scale_shift[params.shift_at + channel];
+    let value = unpack(src[at]) * scale_shift[channel] + scale_shift[params.shift_at + channel];
 //#if RELU
-    dst[at] = relu(value);
+    dst[at] = pack(relu(value));
 //#else
-    dst[at] = value;
+    dst[at] = pack(value);
 //#end
 }

@@ -33,11 +33,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let own_k = input_k + min(quad, quads_left - 1u);
             if is_main {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(vec4<f32>(0.0), src[a${h} + own_k], inside);
+                fetched_row${h} = select(Word(), src[a${h} + own_k], inside);
 //#end
             } else {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(vec4<f32>(0.0), shortcut[b${h} + own_k], inside);
+                fetched_row${h} = select(Word(), shortcut[b${h} + own_k], inside);
 //#end
             }
 //#include shared/staged_weights

@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let inside = vec4<bool>(quad < quads_left);
 //#repeat h ROW_LOADS
             let row_k${h} = a${h} + first_k + min(quad, quads_left - 1u);
-            fetched_row${h} = select(vec4<f32>(0.0), src[row_k${h}], inside);
+            fetched_row${h} = select(Word(), src[row_k${h}], inside);
 //#end
 //#include shared/staged_weights
         }

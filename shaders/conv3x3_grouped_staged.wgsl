@@ -16,7 +16,7 @@
 // The input pixels of the tile, borders included: [line][pixel][column].
 const STAGED_LINES = ${SLICES*STRIDE+BORDER}u;
 const STAGED_VEC4S = STAGED_LINES * ${WINDOW*LANES}u;
-var<workgroup> staged: array<vec4<f32>, STAGED_VEC4S>;
+var<workgroup> staged: array<Word, STAGED_VEC4S>;
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let in_y = top + at / ${LANES*WINDOW}u;
         let inside = in_x < params.in_width && in_y < params.in_height && image < params.images && column < params.in_vec4;
         let source = ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4 + column;
-        staged[at] = select(vec4<f32>(0.0), src[select(0u, source, inside)], vec4<bool>(inside));
+        staged[at] = select(Word(), src[select(0u, source, inside)], vec4<bool>(inside));
     }
     workgroupBarrier();
     let group_at = local.x / params.group_in_vec4 * params.group_in_vec4;
@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let first = (local.y * ${STRIDE}u + tap_y) * ${WINDOW*LANES}u + group_at;
         for (var k = 0u; k < params.group_in_vec4; k += 1u) {
 //#repeat p WINDOW
-            var v${p} = staged[first + ${p*LANES}u + k];
+            var v${p} = unpack(staged[first + ${p*LANES}u + k]);
 //#end
 //#include shared/window_sums
         }

@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let inside${h} = y${h} < params.in_height && x${h} < params.in_width;
             let a${h} = select(0u, ((image${h} + y${h}) * params.in_width + x${h}) * params.in_vec4, inside${h});
             let counts${h} = vec4<bool>(inside${h} && quad < quads_left);
-            fetched_row${h} = select(vec4<f32>(0.0), src[a${h} + own_k], counts${h});
+            fetched_row${h} = select(Word(), src[a${h} + own_k], counts${h});
 //#end
 //#include shared/staged_weights
         }

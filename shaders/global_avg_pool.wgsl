@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first = image * pixels * params.vec4_per_pixel + (valid - image * params.vec4_per_pixel);
     var sum = vec4<f32>(0.0);
     for (var pixel = local.y; pixel < pixels; pixel += ${SLICES}u) {
-        sum += src[first + pixel * params.vec4_per_pixel];
+        sum += unpack(src[first + pixel * params.vec4_per_pixel]);
     }
     sums[local.x * ${SLICES}u + local.y] = sum;
     workgroupBarrier();
@@ -29,5 +29,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var slice = 1u; slice < ${SLICES}u; slice += 1u) {
         total += sums[local.x * ${SLICES}u + slice];
     }
-    dst[at] = total * bitcast<f32>(params.scale);
+    dst[at] = pack(total * bitcast<f32>(params.scale));
 }

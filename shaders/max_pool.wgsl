@@ -23,15 +23,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let y = (line - image * params.out_height) * 2u;
     let x = (pixel - line * params.out_width) * 2u;
     let first_line = image * params.in_height;
-    var largest = src[((first_line + y) * params.in_width + x) * params.vec4_per_pixel + column];
+    var largest = unpack(src[((first_line + y) * params.in_width + x) * params.vec4_per_pixel + column]);
     for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
         for (var tap_x = 0u; tap_x < 3u; tap_x += 1u) {
             // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
             let tap = vec2<u32>(x, y) + vec2<u32>(tap_x, tap_y) - vec2<u32>(params.padding);
             let inside = tap.x < params.in_width && tap.y < params.in_height;
             let near = select(vec2<u32>(x, y), tap, inside);
-            largest = larger(largest, src[((first_line + near.y) * params.in_width + near.x) * params.vec4_per_pixel + column]);
+            let next = src[((first_line + near.y) * params.in_width + near.x) * params.vec4_per_pixel + column];
+            largest = larger(largest, unpack(next));
         }
     }
-    dst[at] = largest;
+    dst[at] = pack(largest);
 }

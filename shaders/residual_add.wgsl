@@ -1,7 +1,7 @@
 // residual_add: the sum of two tensors, then ReLU or not. Bound by memory: a vec4 per invocation, neighbours side by side.
 //#include shared/elementwise
-@group(0) @binding(2) var<storage, read> shortcut: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> shortcut: array<Word>;
+@group(0) @binding(3) var<storage, read_write> dst: array<OutWord>;
 //#if RELU
 //#include shared/relu
 //#end
@@ -12,10 +12,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     if at >= params.vec4s {
         return;
     }
-    let value = src[at] + shortcut[at];
+    let value = unpack(src[at]) + unpack(shortcut[at]);
 //#if RELU
-    dst[at] = relu(value);
+    dst[at] = pack(relu(value));
 //#else
-    dst[at] = value;
+    dst[at] = pack(value);
 //#end
 }

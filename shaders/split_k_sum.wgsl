@@ -14,14 +14,15 @@ struct Params {
     plane: u32,          // vec4s from the sums of one slice to those of the next
 }
 
+//#include shared/words
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dst: array<OutWord>;
 //#if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 //#end
 //#if RESIDUAL
-@group(0) @binding(${3+BIAS}) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(${3+BIAS}) var<storage, read> residual: array<Word>;
 //#end
 //#if RELU
 //#include shared/relu
@@ -42,11 +43,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     sum += bias[at % params.vec4_per_pixel];
 //#end
 //#if RESIDUAL
-    sum += residual[at];
+    sum += unpack(residual[at]);
 //#end
 //#if RELU
-    dst[at] = relu(sum);
+    dst[at] = pack(relu(sum));
 //#else
-    dst[at] = sum;
+    dst[at] = pack(sum);
 //#end
 }

@@ -2,6 +2,7 @@
 
 mod backbone;
 mod cut;
+mod half;
 mod network;
 mod schedule;
 mod trained_network;
@@ -15,7 +16,7 @@ use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
 use crate::kernel::Capabilities;
 use crate::network::{Bottleneck, plan_chain};
 use crate::op::StepParams;
-use crate::plan::{self, KernelChoice, MemoryBudget, PlanKind, Recording};
+use crate::plan::{self, KernelChoice, MemoryBudget, PlanKind, Precision, Recording};
 use crate::reference::{self, ExactBound};
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
@@ -37,20 +38,25 @@ pub struct LoadOptions {
     pub budget: MemoryBudget,
     /// How memory is laid out.
     pub executor: ExecutorOptions,
+    /// The type of weights and activations on the device. Input and output are f32 all the same.
+    pub precision: Precision,
+    /// Steps that are computed in f32 where the precision is f16, by name: `layer4.2.conv3`, or `block0.conv2` of a chain of blocks.
+    pub keep_f32: Vec<String>,
 }
 
 /// Records a chain of blocks for a device with these capabilities, without a device and without weights: what would be run.
 ///
 /// # Errors
 /// A [`SpecError`](crate::error::SpecError) or [`ShapeError`](crate::error::ShapeError) when blocks and input do not fit
-/// together, a [`GpuError`] when the device could not run them.
+/// together, a [`GpuError`] when the device could not run them, a [`PrecisionError`](crate::error::PrecisionError) where it has no f16.
 pub fn record(
     blocks: &[Bottleneck],
     input: Shape,
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    plan::schedule(plan_chain(blocks, input, options.plan)?, capabilities, &options.kernels, options.budget)
+    let plan = half::in_precision(plan_chain(blocks, input, options.plan)?, capabilities.f16, options)?;
+    plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
 /// [`record`] of an input that may be too large for the device: what [`Model`] runs, and how many times it does.
@@ -85,6 +91,8 @@ pub fn record_in_parts(
 /// ```
 #[derive(Debug)]
 pub struct Model {
+    blocks: Vec<Block>,
+    options: LoadOptions,
     executor: Executor,
     params: Vec<StepParams>,
     /// The recording of the whole input, which no device runs, where it is cut.
@@ -97,6 +105,12 @@ impl Model {
     /// # Errors
     /// As [`record`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
     pub fn load(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
+        let mut options = options.clone();
+        half::with_fallback(&mut options, |options| Self::load_as(gpu, blocks, input, options))
+    }
+
+    /// Loads as the options say, or not at all.
+    fn load_as(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
         let (mut recording, cut) = record_parts(&specs, input, |part| record(&specs, part, capabilities, options))?;
@@ -109,7 +123,7 @@ impl Model {
         }
         let params = Block::params(blocks, &recording.plan)?;
         let executor = Executor::new(gpu, recording, &params, options.executor)?;
-        Ok(Self { executor, params, cut })
+        Ok(Self { blocks: blocks.to_vec(), options: options.clone(), executor, params, cut })
     }
 
     /// What is run: the plan, its kernels, its memory. Of one part, where the input is run in parts.
@@ -149,11 +163,43 @@ impl Model {
     /// # Errors
     /// See [`Executor::run_into`].
     pub fn run_into(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
-        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_into(input, output) };
-        for piece in cut.pieces(input, output)? {
-            self.executor.run_piece(input, output, piece)?;
+        loop {
+            match self.cut.as_deref() {
+                None => self.executor.run_into(input, output)?,
+                Some((cut, _)) => {
+                    for piece in cut.pieces(input, output)? {
+                        self.executor.run_piece(input, output, piece)?;
+                    }
+                }
+            }
+            if !self.overflowed(input, output)? {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Whether a run has to be made again, as layers that half precision cannot hold are computed in f32 from now on.
+    fn overflowed(&mut self, input: &HostTensor, output: &HostTensor) -> Result<bool> {
+        let (options, gpu) = (&mut self.options, self.executor.gpu().clone());
+        if !self.executor.recording().has_half() || !half::has_non_finite(output) || half::has_non_finite(input) {
+            return Ok(false);
+        }
+        let specs: Vec<Bottleneck> = self.blocks.iter().map(|block| *block.spec()).collect();
+        // An image at a time, since its tensors are all kept.
+        let found = half::in_pieces(input, |piece| {
+            let plan = plan_chain(&specs, piece.shape(), options.plan)?;
+            let mut params = Block::params(&self.blocks, &plan)?.into_iter();
+            half::too_large(&gpu, plan, |_| Ok(params.next().unwrap_or(StepParams::None)), piece)
+        })?;
+        if found.is_empty() {
+            return Ok(false);
+        }
+        if !half::keep_in_f32(options, found)? {
+            return Err(half::unexplained("the chain"));
+        }
+        let options = self.options.clone();
+        *self = Self::load_as(&gpu, &self.blocks, input.shape(), &options)?;
+        Ok(true)
     }
 
     /// [`Model::run_into`] for async callers.
@@ -161,11 +207,19 @@ impl Model {
     /// # Errors
     /// See [`Executor::run_into`].
     pub async fn run_into_async(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
-        let Some((cut, _)) = self.cut.as_deref() else { return self.executor.run_into_async(input, output).await };
-        for piece in cut.pieces(input, output)? {
-            self.executor.run_piece_async(input, output, piece).await?;
+        loop {
+            match self.cut.as_deref() {
+                None => self.executor.run_into_async(input, output).await?,
+                Some((cut, _)) => {
+                    for piece in cut.pieces(input, output)? {
+                        self.executor.run_piece_async(input, output, piece).await?;
+                    }
+                }
+            }
+            if !self.overflowed(input, output)? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The shape of what [`Model::run`] returns.
@@ -187,6 +241,12 @@ impl Model {
         self.executor.bind(input, output)
     }
 
+    /// The steps that are computed in f32 because half precision could not hold them, or because the options say so.
+    #[must_use]
+    pub fn kept_in_f32(&self) -> &[String] {
+        &self.options.keep_f32
+    }
+
     /// The GPU side, for self tests and benchmarks. Runs one part, where the input is run in parts.
     #[must_use]
     pub fn executor(&self) -> &Executor {
@@ -205,6 +265,14 @@ impl Model {
     /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
     pub fn reference(&self, input: &HostTensor) -> Result<HostTensor> {
         Ok(reference::run(self.whole(), &self.params, input)?)
+    }
+
+    /// As [`Model::reference`], rounded where the device rounds that computes in half precision: see [`reference::run_rounded`].
+    ///
+    /// # Errors
+    /// As [`Model::reference`].
+    pub fn reference_rounded(&self, input: &HostTensor) -> Result<HostTensor> {
+        Ok(reference::run_rounded(self.whole(), &self.params, input)?)
     }
 
     /// As [`Model::reference`], and whether f32 is exact for this input and these weights.

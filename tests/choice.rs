@@ -16,6 +16,7 @@ const LAVAPIPE: Capabilities = Capabilities {
     max_workgroup_bytes: 32 << 10,
     subgroup_size: Some(8),
     int64: true,
+    f16: true,
     kind: DeviceKind::Software,
     ..Capabilities::CORE
 };

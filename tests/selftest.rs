@@ -203,7 +203,7 @@ const fn broken(patches: &'static [Patch]) -> Mutant {
 #[test]
 fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
     static BROKEN: Mutant =
-        broken(&[Patch::new("residual_add", "dst[at] = relu(value);", "dst[at] = unknown(value);")]);
+        broken(&[Patch::new("residual_add", "dst[at] = pack(relu(value));", "dst[at] = unknown(value);")]);
     let gpu = &targets()[0].gpu;
     let report = selftest::run(gpu, &Options { mutant: Some(&BROKEN), ..Options::default() })?;
     let failures: Vec<(&str, Check)> = report.failures.iter().map(|f| (f.kernel.as_str(), f.check)).collect();
@@ -215,10 +215,14 @@ fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
 
 #[test]
 fn survivors_and_false_equivalents_are_told() -> Outcome {
-    static SAME: Mutant = broken(&[Patch::new("residual_add", "src[at] + shortcut[at]", "shortcut[at] + src[at]")]);
+    static SAME: Mutant = broken(&[Patch::new(
+        "residual_add",
+        "unpack(src[at]) + unpack(shortcut[at])",
+        "unpack(shortcut[at]) + unpack(src[at])",
+    )]);
     static NOT_EQUIVALENT: Mutant = Mutant {
         equivalent: Some("it is said"),
-        ..broken(&[Patch::new("residual_add", "src[at] + shortcut[at]", "src[at]")])
+        ..broken(&[Patch::new("residual_add", "unpack(src[at]) + unpack(shortcut[at])", "unpack(src[at])")])
     };
     let mut prover = Prover::new(&targets()[0].gpu);
     assert!(matches!(prover.prove(&SAME)?, Verdict::Survived { cases } if cases > 5));

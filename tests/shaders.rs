@@ -238,6 +238,7 @@ fn devices() -> Vec<Capabilities> {
                 devices.push(Capabilities {
                     kind,
                     int64: subgroup_size.is_some(),
+                    f16: subgroup_size.is_some(),
                     subgroup_size,
                     max_invocations,
                     max_workgroup_x: max_invocations,

@@ -19,7 +19,15 @@ fn plan(op: Op, images: &[Shape]) -> Result<Plan, wgpu_bottleneck::Error> {
     let (inputs, output) = layouts(&op);
     let output = (op.output_shape(images)?, output);
     let inputs = images.iter().copied().zip(inputs).collect();
-    Ok(Plan::single(&wgpu_bottleneck::kernel::Problem { op, inputs, output, weights_change: false, weights: None }))
+    Ok(Plan::single(&wgpu_bottleneck::kernel::Problem {
+        op,
+        inputs,
+        output,
+        element: wgpu_bottleneck::tensor::Element::F32,
+        output_element: wgpu_bottleneck::tensor::Element::F32,
+        weights_change: false,
+        weights: None,
+    }))
 }
 
 fn conv(conv: Conv) -> Op {

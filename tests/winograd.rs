@@ -167,6 +167,7 @@ const LAVAPIPE: Capabilities = Capabilities {
     max_workgroup_x: 1024,
     subgroup_size: Some(8),
     int64: true,
+    f16: true,
     kind: DeviceKind::Software,
     ..Capabilities::CORE
 };

@@ -24,5 +24,5 @@ struct Params {
 //#include shared/words
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> src: array<Word>;
-@group(0) @binding(3) var<storage, read_write> dst: array<Word>;
+@group(0) @binding(3) var<storage, read_write> dst: array<OutWord>;
 //#include shared/weights

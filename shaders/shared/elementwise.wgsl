@@ -6,5 +6,6 @@ struct Params {
     shift_at: u32,      // where the shifts begin in the scales, in vec4s
 }
 
+//#include shared/words
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> src: array<Word>;

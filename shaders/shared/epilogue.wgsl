@@ -2,7 +2,7 @@
     // before anything is stored: loads between stores would wait where output and residual lie alike in their pages.
 //#repeat c COLS
 //#if BIAS
-    let bias${c} = weight(params.k_quads, valid_column${c});
+    let bias${c} = bias(params.k_quads, valid_column${c});
 //#repeat r ROWS
     acc${r}_${c} += bias${c};
 //#end

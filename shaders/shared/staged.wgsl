@@ -3,5 +3,5 @@
 // invocations read neighbouring vec4s of both, so that no two meet in a memory bank.
 const TILE_ROWS = ${SLICES*ROWS}u;
 const TILE_COLUMNS = ${LANES*COLS}u;
-var<workgroup> staged_rows: array<vec4<f32>, ${2*DEPTH*SLICES*ROWS}>;
-var<workgroup> staged_weights: array<vec4<f32>, ${8*DEPTH*LANES*COLS}>;
+var<workgroup> staged_rows: array<Word, ${2*DEPTH*SLICES*ROWS}>;
+var<workgroup> staged_weights: array<Word, ${8*DEPTH*LANES*COLS}>;

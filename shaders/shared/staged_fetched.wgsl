@@ -1,6 +1,6 @@
 //#repeat h ROW_LOADS
-        var fetched_row${h} = vec4<f32>(0.0);
+        var fetched_row${h} = Word();
 //#end
 //#repeat g WEIGHT_LOADS
-        var fetched_weight${g} = vec4<f32>(0.0);
+        var fetched_weight${g} = Word();
 //#end

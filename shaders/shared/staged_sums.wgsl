@@ -4,14 +4,14 @@
 //#repeat c COLS
             let at${q}_${c} = (stage * ${DEPTH}u + ${q}u) * 4u * TILE_COLUMNS + ${c*LANES}u + local.x;
             let m${q}_${c} = mat4x4<f32>(
-                staged_weights[at${q}_${c}],
-                staged_weights[at${q}_${c} + TILE_COLUMNS],
-                staged_weights[at${q}_${c} + 2u * TILE_COLUMNS],
-                staged_weights[at${q}_${c} + 3u * TILE_COLUMNS],
+                unpack(staged_weights[at${q}_${c}]),
+                unpack(staged_weights[at${q}_${c} + TILE_COLUMNS]),
+                unpack(staged_weights[at${q}_${c} + 2u * TILE_COLUMNS]),
+                unpack(staged_weights[at${q}_${c} + 3u * TILE_COLUMNS]),
             );
 //#end
 //#repeat r ROWS
-            let x${q}_${r} = staged_rows[(stage * ${DEPTH}u + ${q}u) * TILE_ROWS + ${r*SLICES}u + local.y];
+            let x${q}_${r} = unpack(staged_rows[(stage * ${DEPTH}u + ${q}u) * TILE_ROWS + ${r*SLICES}u + local.y]);
 //#repeat c COLS
             acc${r}_${c} = mac(m${q}_${c}, x${q}_${r}, acc${r}_${c});
 //#end

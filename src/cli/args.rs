@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
-use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget};
+use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
 use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict, TrainableBlock};
 
@@ -196,9 +196,34 @@ pub struct EngineArgs {
     /// those that run fastest for many. Unset: as often as the command runs it; for embed and bench, often.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["kernel", "tuned"])]
     pub runs: Option<u32>,
+    /// The type of weights and activations on the device; sums are f32. f16: an error where the device has none, or where a layer's
+    /// numbers are too large for it. auto: f16 where it can be, layer by layer.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
+}
+
+/// The type of weights and activations.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// Half precision where it can be.
+    Auto,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::F16 => Self::F16,
+            PrecisionArg::Auto => Self::Auto,
+        }
+    }
 }
 
 impl EngineArgs {
@@ -221,7 +246,8 @@ impl EngineArgs {
             }
         };
         let budget = MemoryBudget { extra_weight_bytes: u64::from(self.extra_weights) << 20 };
-        Ok(LoadOptions { plan: self.plan_kind(), kernels, budget, ..Default::default() })
+        let precision = self.precision.into();
+        Ok(LoadOptions { plan: self.plan_kind(), kernels, budget, precision, ..Default::default() })
     }
 }
 

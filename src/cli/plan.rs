@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
-use wgpu_bottleneck::tensor::Element;
 use wgpu_bottleneck::{Bottleneck, Shape, record};
 
 use super::args::{EngineArgs, PlanArgs, read_input};
@@ -65,12 +64,7 @@ impl Shown<'_> {
     fn weight_bytes(&self) -> usize {
         let of_step = |recorded: &RecordedStep| {
             let problem = self.recording.plan.problem(&recorded.step);
-            recorded
-                .kernel
-                .stages()
-                .iter()
-                .map(|stage| stage.packed_values(&problem) * Element::F32.bytes())
-                .sum::<usize>()
+            recorded.kernel.stages().iter().map(|stage| stage.packed_bytes(&problem)).sum::<usize>()
         };
         self.recording.steps().map(of_step).sum()
     }

@@ -134,6 +134,8 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         "fresh": kernel.fresh,
         "k_slices": kernel.k_slices,
         "access": kernel.access.name(),
+        "element": kernel.element.name(),
+        "output_element": kernel.output.name(),
         "epilogue": { "bias": epilogue.bias, "residual": epilogue.residual, "relu": epilogue.relu },
         "subgroup_size": kernel.family.uses_subgroups().then_some(tile.lanes),
         "entry_point": written.entry_point,
@@ -164,6 +166,7 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
                 ("input", Some(("input", index)))
             }
             Binding::Weights => ("weights", None),
+            Binding::Bias => ("bias", None),
             Binding::Output => ("output", None),
             // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.
             Binding::Scratch(index) | Binding::CopiedScratch(index) => ("scratch", Some(("scratch", index))),

@@ -2,7 +2,7 @@
 
 use wgpu::{Buffer, CommandBuffer};
 
-use super::LoadOptions;
+use super::{LoadOptions, half};
 use crate::error::Result;
 use crate::gpu::{Bound, Executor, Gpu, Memory};
 use crate::kernel::Capabilities;
@@ -23,7 +23,8 @@ pub fn record_network(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    plan::schedule(network::plan_network(network, input, options.plan)?, capabilities, &options.kernels, options.budget)
+    let plan = half::in_precision(network::plan_network(network, input, options.plan)?, capabilities.f16, options)?;
+    plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
 /// A network on a device, for images of one size: one command buffer for the stem, one for each block, one for the head, all
@@ -44,6 +45,8 @@ pub fn record_network(
 /// ```
 #[derive(Debug)]
 pub struct Network {
+    weights: NetworkWeights,
+    options: LoadOptions,
     executor: Executor,
 }
 
@@ -53,13 +56,19 @@ impl Network {
     /// # Errors
     /// As [`record_network`], what [`NetworkWeights::step_params`] says of the weights, and what the device says.
     pub fn load(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
+        let mut options = options.clone();
+        half::with_fallback(&mut options, |options| Self::load_as(gpu, weights, input, options))
+    }
+
+    /// Loads as the options say, or not at all.
+    fn load_as(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
         let input = largest_part(weights.spec(), input, gpu.capabilities(), options)?;
         let mut recording = record_network(weights.spec(), input, gpu.capabilities(), options)?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
         let executor = Executor::streamed(gpu, recording, |step| weights.step_params(step), options.executor)?;
-        Ok(Self { executor })
+        Ok(Self { weights: weights.clone(), options: options.clone(), executor })
     }
 
     /// What is run: the plan, its kernels, its memory.
@@ -168,10 +177,48 @@ impl Network {
 
     fn run_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
         let recording = self.recording().clone();
-        in_parts(&recording, input, ids, |part| {
+        in_parts(&recording, input, ids, |part| self.run_part(part, ids))
+    }
+
+    /// Some tensors of one run. Where half precision cannot hold some layers, they are computed in f32 from now on, or named by an error.
+    fn run_part(&mut self, part: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
+        let names: Vec<String> = ids.iter().map(|&id| self.recording().plan.tensor(id).name.clone()).collect();
+        loop {
             let output = self.executor.run(part)?;
-            self.taken(ids, &output)
-        })
+            // Another plan has other ids.
+            let (all, all_names) = self.named(Wanted::Everything);
+            let of_name = |name| all_names.iter().position(|other| other == name).map(|at| all[at]);
+            let ids: Vec<TensorId> = names.iter().filter_map(of_name).collect();
+            let taken = self.taken(&ids, &output)?;
+            if !self.overflowed(part, &taken)? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Whether a run has to be made again, as layers that half precision cannot hold are computed in f32 from now on.
+    fn overflowed(&mut self, input: &HostTensor, outputs: &[HostTensor]) -> Result<bool> {
+        let suspicious = self.recording().has_half() && outputs.iter().any(half::has_non_finite);
+        if !suspicious || half::has_non_finite(input) {
+            return Ok(false);
+        }
+        let gpu = self.executor.gpu().clone();
+        let plan = network::plan_network(self.weights.spec(), input.shape(), self.options.plan)?;
+        let found = half::too_large(&gpu, plan, |step| self.weights.step_params(step), input)?;
+        if found.is_empty() {
+            return Ok(false);
+        }
+        if !half::keep_in_f32(&mut self.options, found)? {
+            return Err(half::unexplained("the network"));
+        }
+        *self = Self::load_as(&gpu, &self.weights, input.shape(), &self.options)?;
+        Ok(true)
+    }
+
+    /// The steps that are computed in f32 because half precision could not hold them, or because the options say so.
+    #[must_use]
+    pub fn kept_in_f32(&self) -> &[String] {
+        &self.options.keep_f32
     }
 
     /// Some tensors of one run, whose output is known.
@@ -190,13 +237,18 @@ impl Network {
     ) -> Result<Vec<(String, HostTensor)>> {
         let (ids, names) = self.named(wanted);
         let output = self.executor.run_filled(fill)?;
+        let mut taken = self.taken(&ids, &output)?;
+        if self.recording().has_half() && taken.iter().any(half::has_non_finite) {
+            let input = self.executor.own_input()?;
+            taken = self.run_part(&input, &ids)?;
+        }
         let first = |tensor: HostTensor| {
             let shape = Shape { n: images, ..tensor.shape() };
             let mut data = tensor.into_data();
             data.truncate(shape.len());
             Ok(HostTensor::new(shape, data)?)
         };
-        let tensors = self.taken(&ids, &output)?.into_iter().map(first).collect::<Result<Vec<_>>>()?;
+        let tensors = taken.into_iter().map(first).collect::<Result<Vec<_>>>()?;
         Ok(names.into_iter().zip(tensors).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! A network that is trained.
 
-use super::LoadOptions;
+use super::{LoadOptions, half};
 use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
 use crate::gpu::{Executor, Gpu, Memory};
 use crate::network::{NetworkTraining, TrainedParameter, TrainingSetup, plan_network_training};
@@ -311,6 +311,7 @@ impl TrainedNetwork {
 
 /// Records a plan and makes it ready.
 fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Executor> {
+    half::only_f32(loading)?;
     let params = vec![StepParams::None; plan.steps.len()];
     let mut recording = plan::schedule(plan, gpu.capabilities(), &loading.kernels, loading.budget)?;
     if loading.executor.guard_bytes > 0 {

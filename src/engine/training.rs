@@ -9,7 +9,7 @@ use crate::reference::{self, Tensor64};
 use crate::tensor::{HostTensor, Shape};
 use crate::weights::{LayerTensors, NormTensors, TrainableBlock};
 
-use super::LoadOptions;
+use super::{LoadOptions, half};
 
 /// How a block is trained.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +84,7 @@ impl TrainedBlock {
         options: &TrainingOptions,
         loading: &LoadOptions,
     ) -> Result<Self> {
+        half::only_f32(loading)?;
         let training = plan_block_training(&block.spec, input)?;
         let mut recording =
             plan::schedule(training.plan.clone(), gpu.capabilities(), &loading.kernels, loading.budget)?;

@@ -4,6 +4,7 @@ mod differences;
 mod gpu;
 mod patch;
 mod picture;
+mod precision;
 mod pth;
 mod shape;
 mod spec;
@@ -17,6 +18,7 @@ pub use differences::{Differences, ShapeDifference};
 pub use gpu::GpuError;
 pub use patch::PatchError;
 pub use picture::PictureError;
+pub use precision::PrecisionError;
 pub use pth::PthError;
 pub use shape::ShapeError;
 pub use spec::SpecError;
@@ -42,6 +44,9 @@ pub enum Error {
     /// A picture, or how it is to be preprocessed, cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// Something cannot be computed in half precision.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// A training run cannot go on.
     #[error(transparent)]
     Training(#[from] TrainingError),

@@ -242,6 +242,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         max_texture_side: limits.max_texture_dimension_2d,
         subgroup_size: one_size.then_some(info.subgroup_min_size),
         int64: features.contains(Features::SHADER_INT64),
+        f16: features.contains(Features::SHADER_F16),
         kind: match info.device_type {
             _ if adapter::is_software(info) => DeviceKind::Software,
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,

@@ -308,11 +308,17 @@ impl Ready {
             (Binding::Output, _) => tensor(step.output),
             (Binding::Scratch(index), _) => scratch(index),
             (Binding::Weights, Weights::Buffer(buffer)) => buffer.as_entire_binding(),
+            (Binding::Bias, Weights::Buffer(buffer)) => {
+                let offset = dispatch.kernel.bias_offset(&self.recording.plan.problem(step)) as u64;
+                BindingResource::Buffer(BufferBinding { buffer, offset, size: None })
+            }
             (Binding::Weights, Weights::Texture(view) | Weights::Copied(_, view)) => BindingResource::TextureView(view),
             (Binding::Weights, Weights::Tensor) if step.weights.is_some() => {
                 tensor(step.weights.unwrap_or(step.output))
             }
-            (Binding::Weights, Weights::None | Weights::Tensor) => self.uniforms.as_entire_binding(),
+            (Binding::Weights, Weights::None | Weights::Tensor) | (Binding::Bias, _) => {
+                self.uniforms.as_entire_binding()
+            }
         };
         let entries: Vec<BindGroupEntry<'_>> = (0..)
             .zip(dispatch.kernel.bindings())

@@ -111,18 +111,17 @@ impl Executor {
                 let reason = "a given tensor is not in the plan";
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
             };
-            let packed = info.pack(values)?;
+            let bytes = info.to_device(values)?;
             let place = match recording.places[id.0] {
                 Placement::Slot(slot) => slot,
                 Placement::Input => self.ready.slots.len(),
                 Placement::Output => self.ready.slots.len() + 1,
             };
-            let bytes: &[u8] = bytemuck::cast_slice(&packed);
             let Some(target) = probed.get_mut(place).filter(|target| target.given == 0) else {
                 let reason = "a given tensor has no place of its own";
                 return Err(GpuError::Recording { step: info.name.clone(), reason }.into());
             };
-            target.before[..bytes.len()].copy_from_slice(bytes);
+            target.before[..bytes.len()].copy_from_slice(&bytes);
             target.given = bytes.len();
         }
         Ok(probed)
@@ -144,7 +143,7 @@ impl Executor {
                 changed.push(name.clone());
             }
             if index == self.ready.slots.len() + 1 {
-                values = bytemuck::pod_collect_to_vec(&bytes[..info.bytes()]);
+                values = info.element.decode(&bytes[..info.bytes()]).into_owned();
             }
         }
         let is_padding = |at: usize| {

@@ -1,7 +1,5 @@
 //! Runs from host tensors to host tensors, in buffers of the executor's own.
 
-use std::borrow::Cow;
-
 use wgpu::{BindGroup, Buffer, BufferUsages, CommandBuffer, Device};
 
 use super::Executor;
@@ -94,9 +92,9 @@ impl Executor {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not given" }.into());
         };
-        let packed = recording.plan.tensor(id).pack(tensor)?;
+        let bytes = recording.plan.tensor(id).to_device(tensor)?;
         let inner = &gpu.inner;
-        let write = || inner.queue.write_buffer(&slots[*slot], 0, bytemuck::cast_slice(&packed));
+        let write = || inner.queue.write_buffer(&slots[*slot], 0, &bytes);
         Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)
     }
 
@@ -128,6 +126,17 @@ impl Executor {
         let first = fill(&own.input)?;
         let plan = &self.ready.recording.plan;
         self.submit(|_, _| first)?.wait(|bytes| unpack(plan.tensor(plan.output), bytes))?
+    }
+
+    /// What lies in the input buffer of its own runs.
+    ///
+    /// # Errors
+    /// As [`Executor::kept`].
+    pub(crate) fn own_input(&mut self) -> Result<HostTensor> {
+        self.make_own_buffers()?;
+        let Some(own) = &self.own else { unreachable!("made above") };
+        let info = self.ready.recording.plan.tensor(self.ready.recording.plan.input);
+        self.ready.gpu.download_first(&own.input, info.bytes() as u64, |bytes| unpack(info, bytes))?
     }
 
     fn new_output(&self) -> HostTensor {
@@ -186,8 +195,8 @@ impl Executor {
     /// Puts lines of an output into their places.
     fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: Piece) {
         let plan = &self.ready.recording.plan;
-        let TensorInfo { shape, layout, .. } = plan.tensor(plan.output);
-        output.put_nhwc(*layout, &values(bytes), shape.h, piece.first, piece.to);
+        let TensorInfo { shape, layout, element, .. } = plan.tensor(plan.output);
+        output.put_nhwc(*layout, &element.decode(bytes), shape.h, piece.first, piece.to);
     }
 
     /// Makes the buffers of [`Executor::run`] unless they are there.
@@ -225,13 +234,5 @@ pub(crate) struct Piece {
 
 /// A tensor from its bytes on the device.
 fn unpack(info: &TensorInfo, bytes: &[u8]) -> Result<HostTensor> {
-    Ok(info.unpack(&values(bytes))?)
-}
-
-/// What is mapped is aligned, unless a backend has other ideas.
-fn values(bytes: &[u8]) -> Cow<'_, [f32]> {
-    match bytemuck::try_cast_slice(bytes) {
-        Ok(values) => Cow::Borrowed(values),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
-    }
+    Ok(info.from_device(bytes)?)
 }

@@ -8,10 +8,10 @@ use wgpu::{
 use super::Gpu;
 use crate::error::GpuError;
 
-/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel makes. Each tensor has its own, because sums keep
+/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel makes, and two of them in half precision. Each tensor has its own, because sums keep
 /// the payload of a NaN: what a kernel reads behind one tensor and writes behind another must not look untouched.
 pub(super) const fn poison_word(tensor: usize) -> u32 {
-    0x7fc0_dead ^ ((tensor as u32 & 0xff) << 8)
+    0x7fc0_7ead ^ (tensor as u32 & 0xff)
 }
 
 impl Gpu {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use wgpu::{Buffer, BufferUsages, Texture, TextureView, TextureViewDescriptor};
 
 use super::Gpu;
-use crate::error::{GpuError, Result};
+use crate::error::{GpuError, PrecisionError, Result};
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Recording, Step};
 
@@ -52,11 +52,12 @@ pub(super) fn upload<'a>(
         let problem = recording.plan.problem(&recorded.step);
         for Dispatch { kernel, .. } in &recorded.dispatches {
             let packed = kernel.pack(&problem, &params);
+            let too_large = |value| PrecisionError::Weight { step: recorded.step.to_string(), value };
             let name = format!("{} weights", recorded.step);
             all.push(match kernel.weights_texture(&problem) {
                 Some(size) => Weights::Texture(uploader.texture(&name, packed, size)?),
                 None if packed.is_empty() => Weights::None,
-                None => Weights::Buffer(uploader.buffer(&name, bytemuck::cast_slice(&packed))?),
+                None => Weights::Buffer(uploader.buffer(&name, &kernel.encode(&problem, &packed).map_err(too_large)?)?),
             });
         }
     }

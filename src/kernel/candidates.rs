@@ -137,25 +137,28 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
     }
 }
 
-/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, each of Winograd's,
-/// and each number of slices of K.
+/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, each type of what it
+/// reads, each of Winograd's, and each number of slices of K.
 fn variants(family: Family) -> impl Iterator<Item = Kernel> {
     let winograds: &[(Option<Winograd>, bool)] = if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
-        let kernel = move |&tile: &Tile| {
+        let kernel = move |(&(element, output), &tile): (&(Element, Element), &Tile)| {
             let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
                 family,
                 tile,
                 epilogue: Epilogue::default(),
                 strided: false,
                 access,
+                element,
+                output,
                 winograd,
                 fresh,
                 k_slices: 1,
             };
             winograds.iter().map(of_winograd)
         };
-        tiles(family, access).iter().flat_map(kernel)
+        let elements = family.elements(access).iter();
+        elements.flat_map(move |element| tiles(family, access).iter().map(move |tile| (element, tile))).flat_map(kernel)
     };
     let with_splits = |kernel: Kernel| {
         let staged = kernel.family.method() == Method::Staged;
@@ -172,7 +175,7 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1),
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
         Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
-        Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => (Epilogue::default(), false),
+        Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => (Epilogue::default(), false),
         Op::Train(TrainOp::NormApply { relu, residual, .. }) => (Epilogue { bias: false, residual, relu }, false),
         Op::Train(TrainOp::NormGradSums { relu, .. } | TrainOp::NormGrad { relu, .. }) => {
             (Epilogue { relu, ..Epilogue::default() }, false)
@@ -184,6 +187,8 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         variants(family).map(move |kernel| Kernel { epilogue, strided, ..kernel })
     };
     let every = Family::of(&problem.op).iter().flat_map(of_family);
+    let elements = (problem.element, problem.output_element);
+    let every = every.filter(|kernel| (kernel.element, kernel.output) == elements);
     every.filter(|kernel| kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()).collect()
 }
 
@@ -200,6 +205,7 @@ impl Kernel {
                 "not every subgroup has as many lanes as its tile",
             ),
             (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
+            (!self.uses_f16() || capabilities.f16, "no numbers of half precision"),
             (
                 self.access == Access::Vectors || capabilities.kind == DeviceKind::Software,
                 "weights from a texture are for software drivers",
@@ -289,10 +295,13 @@ pub fn all_candidates() -> Vec<Kernel> {
                         bias && !residual
                     }
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
-                    Family::MaxPool | Family::GlobalAvgPool => !bias && !residual && !relu,
+                    Family::MaxPool | Family::GlobalAvgPool | Family::Convert => !bias && !residual && !relu,
                     Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,
                     _ => true,
                 };
+                // Such a step has nothing but its sums.
+                let widens = kernel.element == Element::F16 && kernel.output == Element::F32;
+                let possible = possible && !(widens && (bias || residual || relu));
                 if possible && (!strided || family.has_strided_form()) {
                     all.push(Kernel { epilogue: Epilogue { bias, residual, relu }, strided, ..kernel });
                 }

@@ -23,6 +23,8 @@ pub struct Capabilities {
     pub subgroup_size: Option<u32>,
     /// Whether shaders may use 64-bit integers.
     pub int64: bool,
+    /// Whether shaders may use numbers of half precision.
+    pub f16: bool,
     /// What sort of device it is.
     pub kind: DeviceKind,
 }
@@ -51,6 +53,7 @@ impl Capabilities {
         max_texture_side: 8192,
         subgroup_size: None,
         int64: false,
+        f16: false,
         kind: DeviceKind::Discrete,
     };
 }

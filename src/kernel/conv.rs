@@ -27,7 +27,12 @@ pub(super) fn dispatch(
     let (stride, dilation, groups, taps, (image, shortcut_layout)) = match problem.op {
         Op::Conv { conv, .. } => (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0]),
         Op::JoinedConv { shortcut, .. } => (shortcut.stride, 1, 1, 1, problem.inputs[1]),
-        Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => {
+        Op::BatchNorm { .. }
+        | Op::Add { .. }
+        | Op::MaxPool { .. }
+        | Op::GlobalAvgPool { .. }
+        | Op::Convert { .. }
+        | Op::Train(_) => {
             unreachable!("elementwise operations and pools have their own dispatch")
         }
     };

@@ -1,6 +1,7 @@
 //! The families: one per WGSL file and use, how each works, and the tile that cuts its work.
 
 use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
+use crate::tensor::Element;
 
 /// A kernel family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +56,8 @@ pub enum Family {
     MaxPool,
     /// `global_avg_pool.wgsl`.
     GlobalAvgPool,
+    /// `convert.wgsl`.
+    Convert,
     /// `train/norm_stats.wgsl`.
     NormStats,
     /// `train/norm_partials.wgsl`.
@@ -155,7 +158,7 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
@@ -181,6 +184,7 @@ impl Family {
         Self::ResidualAdd,
         Self::MaxPool,
         Self::GlobalAvgPool,
+        Self::Convert,
         Self::NormStats,
         Self::NormPartials,
         Self::NormFrozen,
@@ -246,6 +250,7 @@ impl Family {
             Op::Add { .. } => &[Self::ResidualAdd],
             Op::MaxPool { .. } => &[Self::MaxPool],
             Op::GlobalAvgPool { .. } => &[Self::GlobalAvgPool],
+            Op::Convert { .. } => &[Self::Convert],
             Op::Train(op) => Self::of_training(op),
         }
     }
@@ -357,6 +362,7 @@ impl Family {
             | Self::ResidualAdd
             | Self::MaxPool
             | Self::GlobalAvgPool
+            | Self::Convert
             | Self::SplitKSum
             | Self::WinogradInput
             | Self::WinogradOutput
@@ -434,6 +440,23 @@ impl Family {
         }
     }
 
+    /// The types of what its kernels can read and write, for one way of reading it. Winograd's transforms would lose too many digits of f16, and a
+    /// texture's texels are f32. Between a convolution and a norm that is a step of its own lies f32, as a norm may take most of a value's
+    /// digits off it.
+    #[must_use]
+    pub const fn elements(self, access: Access) -> &'static [(Element, Element)] {
+        use Element::{F16, F32};
+        match (self, access) {
+            (Self::Convert, _) => &[(F32, F16), (F16, F32)],
+            (Self::BatchNormRelu, _) => &[(F32, F32), (F16, F16), (F32, F16)],
+            (Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool, _) => &[(F32, F32), (F16, F16)],
+            (_, Access::Vectors) if !self.is_winograd() && !self.is_transform() && !self.is_training() => {
+                &[(F32, F32), (F16, F16), (F16, F32)]
+            }
+            _ => &[(F32, F32)],
+        }
+    }
+
     /// The family's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -463,6 +486,7 @@ impl Family {
             Self::ResidualAdd => "residual_add",
             Self::MaxPool => "max_pool",
             Self::GlobalAvgPool => "global_avg_pool",
+            Self::Convert => "convert",
             Self::NormStats => "norm_stats",
             Self::NormPartials => "norm_partials",
             Self::NormFrozen => "norm_frozen",

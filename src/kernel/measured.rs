@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Kernel, Problem};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
-use crate::tensor::{ChannelLayout, Shape};
+use crate::tensor::{ChannelLayout, Element, Shape};
 
 /// The names of kernels for some problems, the fastest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,9 +51,12 @@ impl fmt::Display for Problem {
             }
             Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => flags(f, &[(relu, "relu")])?,
             Op::MaxPool { windows, .. } => flags(f, &[(windows == PoolWindows::CeilMode, "ceil mode")])?,
-            Op::GlobalAvgPool { .. } => {}
+            Op::GlobalAvgPool { .. } | Op::Convert { .. } => {}
             Op::Train(op) => write!(f, " {op:?}")?,
         }
+        let [reads, writes] = [self.element, self.output_element].map(|element| element == Element::F16);
+        let half = [(reads && writes, "f16"), (reads && !writes, "f16 to f32"), (!reads && writes, "f32 to f16")];
+        flags(f, &half)?;
         flags(f, &[(self.weights_change, "weights that change")])?;
         for (at, input) in self.inputs.iter().enumerate() {
             f.write_str(if at == 0 { ": " } else { " + " })?;

@@ -50,10 +50,14 @@ pub(crate) const SLIDE_LINES: u32 = 28;
 pub struct Problem {
     /// The operation.
     pub op: Op,
+    /// The type of the values that it reads.
+    pub element: Element,
     /// Its inputs.
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
+    /// The type of the values that it writes.
+    pub output_element: Element,
     /// Whether its weights are a tensor that may change between runs: then a kernel that has a form of its own of them makes it in every run.
     pub weights_change: bool,
     /// How the weights lie that its first input is, where it is weights.
@@ -73,6 +77,10 @@ pub struct Kernel {
     pub strided: bool,
     /// How memory is read and written.
     pub access: Access,
+    /// The type of what it reads: of images and weights. Biases and norms, and what lies between dispatches, are f32 all the same.
+    pub element: Element,
+    /// The type of what it writes.
+    pub output: Element,
     /// The tiles of Winograd's convolution, where it is one. The step's epilogue is then that of its last dispatch.
     pub winograd: Option<Winograd>,
     /// Whether the weights of Winograd's convolution are transformed in every run, by a dispatch before the products: those of a tensor that
@@ -91,6 +99,8 @@ pub enum Binding {
     Input(usize),
     /// The step's packed parameters.
     Weights,
+    /// The bias among them, where it has a binding of its own: see [`Kernel::bias_offset`].
+    Bias,
     /// The step's output.
     Output,
     /// The step's input of this index, as a uniform: for what is few numbers.
@@ -120,6 +130,9 @@ impl Kernel {
         }
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
+            ((self.element, self.output) == (Element::F16, Element::F16), "_f16"),
+            ((self.element, self.output) == (Element::F16, Element::F32), "_f16_f32"),
+            ((self.element, self.output) == (Element::F32, Element::F16), "_f32_f16"),
             (self.access == Access::Texture, "_texture"),
             (self.strided, "_strided"),
             (bias, "_bias"),
@@ -183,6 +196,10 @@ impl Kernel {
             ("RELU", relu.into()),
             ("STRIDED", self.strided.into()),
             ("TEXTURE", (self.access == Access::Texture).into()),
+            // Of half precision: what is read, what is written, and where the bias is bound.
+            ("HALF", (self.element == Element::F16).into()),
+            ("HALF_OUT", (self.output == Element::F16 && !self.writes_planes()).into()),
+            ("BIAS_BINDING", self.bindings().iter().position(|binding| *binding == Binding::Bias).unwrap_or(0) as u32),
             // Taps along each side of a kernel that is not 1x1.
             ("SIDE", if matches!(self.family, Family::Conv7x7 | Family::Conv7x7Subgroup) { 7 } else { 3 }),
             ("NESTEROV", (self.family == Family::DescendNesterov).into()),
@@ -217,11 +234,11 @@ impl Kernel {
     /// What stands behind the bindings 0, 1, 2, ... of the kernel.
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights};
+        use Binding::{Bias, CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights};
         let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
-            Family::MaxPool | Family::GlobalAvgPool => vec![Params, Input(0), Output],
+            Family::MaxPool | Family::GlobalAvgPool | Family::Convert => vec![Params, Input(0), Output],
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
             Family::NormPartials => vec![Params, Input(0), written],
             Family::NormStats => vec![Params, Scratch(0), Input(1), Output],
@@ -273,11 +290,14 @@ impl Kernel {
                 bindings
             }
             Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
-                vec![Params, Input(0), Weights, written, Input(1)]
+                let mut bindings = vec![Params, Input(0), Weights, written, Input(1)];
+                bindings.extend(self.has_own_bias().then_some(Bias));
+                bindings
             }
             _ => {
                 let mut bindings = vec![Params, Input(0), Weights, written];
                 bindings.extend(self.own_epilogue().residual.then_some(Input(1)));
+                bindings.extend(self.has_own_bias().then_some(Bias));
                 bindings
             }
         }
@@ -307,7 +327,9 @@ impl Kernel {
     pub fn dispatch(&self, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
         check_iterations(&self.name(), self.iterations(problem), capabilities)?;
         match self.family {
-            Family::BatchNormRelu | Family::ResidualAdd => elementwise::dispatch(self, problem, capabilities),
+            Family::BatchNormRelu | Family::ResidualAdd | Family::Convert => {
+                elementwise::dispatch(self, problem, capabilities)
+            }
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
             Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
             Family::WinogradWeights => winograd::weights_dispatch(self, problem, capabilities),
@@ -338,7 +360,7 @@ impl Kernel {
                 let (image, _) = problem.inputs[0];
                 ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices)) + u64::from(self.tile.slices)
             }
-            Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } => 9,
+            Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } | Op::Convert { .. } => 9,
             Op::Train(_) => train::iterations(problem),
         }
     }
@@ -392,6 +414,11 @@ impl Kernel {
         self.bindings().into_iter().find(is_copied)
     }
 
+    /// Whether its text has numbers of half precision.
+    pub(super) const fn uses_f16(&self) -> bool {
+        matches!(self.element, Element::F16) || matches!(self.output, Element::F16)
+    }
+
     /// How far a window moves from one output pixel to the next.
     const fn window_stride(&self) -> u32 {
         if self.strided { 2 } else { 1 }
@@ -412,7 +439,9 @@ impl Kernel {
             _ if matches!(self.family, Family::GlobalAvgPool) => lanes * slices,
             _ => 0,
         };
-        vec4s * 16
+        // What is staged is as it was read; sums of a mean are f32.
+        let element = if matches!(self.family, Family::GlobalAvgPool) { Element::F32 } else { self.element };
+        vec4s * 4 * element.bytes() as u32
     }
 
     /// Workgroups that cover the rows of an output; of one product, where they are several.
@@ -442,14 +471,18 @@ impl Kernel {
     /// What the text asks of a device beyond plain WGSL.
     #[must_use]
     pub fn extensions(&self) -> Extensions {
-        Extensions { subgroups: self.family.uses_subgroups(), int64: self.access == Access::Texture, f16: false }
+        Extensions {
+            subgroups: self.family.uses_subgroups(),
+            int64: self.access == Access::Texture,
+            f16: self.uses_f16(),
+        }
     }
 
     /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.
     #[must_use]
     pub fn host_params(&self) -> (&'static [(&'static str, usize)], usize) {
         match self.family {
-            Family::BatchNormRelu | Family::ResidualAdd => elementwise::ElementwiseParams::layout(),
+            Family::BatchNormRelu | Family::ResidualAdd | Family::Convert => elementwise::ElementwiseParams::layout(),
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
             family if family.is_transform() => winograd::WinogradParams::layout(),
             Family::SplitKSum => split_k::SplitKParams::layout(),

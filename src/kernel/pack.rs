@@ -4,10 +4,12 @@
 //! input channels and four output channels one 4x4 matrix, which a lane reads as a `mat4x4<f32>`. Padding is zero. The bias
 //! follows, so that weights and bias take one binding.
 
-use super::{Family, Kernel, Problem, Winograd};
+use half::f16;
+
+use super::{Family, Kernel, Method, Problem, Winograd};
 use crate::error::ShapeError;
-use crate::op::{Conv, Op, StepParams, WeightLayout};
-use crate::tensor::ChannelLayout;
+use crate::op::{Conv, Epilogue, Op, StepParams, WeightLayout};
+use crate::tensor::{ChannelLayout, Element};
 
 /// A convolution's weights in OIHW as the device has them where they are a tensor: as [`Kernel::pack`] gives them, without a bias.
 pub(crate) fn pack_weights(layout: &WeightLayout, weight: &[f32]) -> Vec<f32> {
@@ -100,7 +102,89 @@ pub(super) fn packed_values(problem: &Problem) -> usize {
             matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
         }
         Op::BatchNorm { .. } => 2 * per_channel,
-        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => 0,
+        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => 0,
+    }
+}
+
+/// Where in its buffer a bias of its own binding begins: behind weights of so many values of half precision, in steps that every device can bind
+/// at (WebGPU's `minStorageBufferOffsetAlignment` is at most 256).
+fn offset_of_bias(matrix_values: usize) -> usize {
+    (matrix_values * Element::F16.bytes()).next_multiple_of(256)
+}
+
+impl Kernel {
+    /// Whether it reads its weights in half precision, and the bias, which stays f32, by a binding of its own.
+    pub(super) fn has_half_weights(&self) -> bool {
+        self.element == Element::F16 && self.family.method() != Method::Elementwise
+    }
+
+    /// Whether its text has a bias with a binding of its own.
+    pub(super) fn has_own_bias(&self) -> bool {
+        self.has_half_weights() && self.own_epilogue().bias
+    }
+
+    /// Where in the buffer of its parameters the bias begins, in bytes, where it has a binding of its own.
+    #[must_use]
+    pub fn bias_offset(&self, problem: &Problem) -> usize {
+        offset_of_bias(self.packed_values(problem) - bias_values(problem))
+    }
+
+    /// Bytes of the packed parameters on the device.
+    #[must_use]
+    pub fn packed_bytes(&self, problem: &Problem) -> usize {
+        let values = self.packed_values(problem);
+        match (self.has_half_weights(), bias_values(problem)) {
+            (false, _) => values * Element::F32.bytes(),
+            (true, 0) => values * Element::F16.bytes(),
+            (true, bias) => offset_of_bias(values - bias) + bias * Element::F32.bytes(),
+        }
+    }
+
+    /// The bytes of what [`Kernel::pack`] gives, as the device has them.
+    ///
+    /// # Errors
+    /// The first weight that is too large for half precision, where the kernel wants that; or, where a norm follows that is a step of its own, the
+    /// largest weight of the first channel whose weights are all too small: it would make numbers of usual size of what is left of them.
+    pub fn encode(&self, problem: &Problem, packed: &[f32]) -> Result<Vec<u8>, f32> {
+        if !self.has_half_weights() {
+            return Ok(Element::F32.encode(packed).into_owned());
+        }
+        let (matrix, bias) = packed.split_at(packed.len() - bias_values(problem).min(packed.len()));
+        if let Some(&large) = matrix.iter().find(|value| f64::from(value.abs()) >= Element::F16.overflow()) {
+            return Err(large);
+        }
+        if self.output == Element::F32
+            && let Some(small) = small_channel(matrix, problem.output.1.vec4_per_pixel() * 4)
+        {
+            return Err(small);
+        }
+        let mut bytes = Element::F16.encode(matrix).into_owned();
+        if !bias.is_empty() {
+            bytes.resize(offset_of_bias(matrix.len()), 0);
+            bytes.extend_from_slice(&Element::F32.encode(bias));
+        }
+        Ok(bytes)
+    }
+}
+
+/// The largest weight of the first channel of which every weight is below f16's normal numbers, and so has lost digits.
+fn small_channel(matrix: &[f32], channels: usize) -> Option<f32> {
+    let mut largest = vec![0.0_f32; channels];
+    // [k4][column][4][4]: see the top of this file.
+    for (at, value) in matrix.iter().enumerate() {
+        let channel = at / 16 * 4 % channels + at % 4;
+        largest[channel] = largest[channel].max(value.abs());
+    }
+    largest.into_iter().find(|&value| value > 0.0 && value < f16::MIN_POSITIVE.to_f32())
+}
+
+/// Values of the bias at the end of a convolution's packed parameters.
+fn bias_values(problem: &Problem) -> usize {
+    match problem.op {
+        Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } | Op::JoinedConv { .. } => {
+            problem.output.1.vec4_per_pixel() * 4
+        }
+        _ => 0,
     }
 }
 

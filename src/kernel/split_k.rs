@@ -60,7 +60,12 @@ fn stages_of_k(problem: &Problem) -> usize {
     match problem.op {
         Op::Conv { conv, .. } => conv.taps() * stages(0),
         Op::JoinedConv { .. } => stages(0) + stages(1),
-        Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => 0,
+        Op::BatchNorm { .. }
+        | Op::Add { .. }
+        | Op::MaxPool { .. }
+        | Op::GlobalAvgPool { .. }
+        | Op::Convert { .. }
+        | Op::Train(_) => 0,
     }
 }
 

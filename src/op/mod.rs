@@ -96,6 +96,13 @@ pub enum Op {
         /// Whether ReLU follows.
         relu: bool,
     },
+    /// The same values in another precision. Input: image.
+    Convert {
+        /// Channels.
+        channels: usize,
+        /// What they become.
+        to: Element,
+    },
     /// An operation of training.
     Train(TrainOp),
 }
@@ -111,6 +118,7 @@ impl Op {
             Op::Add { .. } => "residual_add",
             Op::MaxPool { .. } => "max_pool",
             Op::GlobalAvgPool { .. } => "global_avg_pool",
+            Op::Convert { .. } => "convert",
             Op::Train(op) => op.name(),
         }
     }
@@ -128,7 +136,9 @@ impl Op {
             (Op::JoinedConv { main, shortcut, .. }, &[image, x]) => {
                 same("shortcut", main.output_shape(image)?, shortcut.output_shape(x)?)
             }
-            (Op::BatchNorm { channels, .. }, &[image]) => same("input", Shape { c: channels, ..image }, image),
+            (Op::BatchNorm { channels, .. } | Op::Convert { channels, .. }, &[image]) => {
+                same("input", Shape { c: channels, ..image }, image)
+            }
             (Op::MaxPool { channels, windows }, &[image]) => {
                 same("input", Shape { c: channels, ..image }, image)?;
                 // A single pixel has no window in ceil mode, as in PyTorch.
@@ -158,7 +168,7 @@ impl Op {
         match self {
             Op::Conv { epilogue, .. } => 1 + usize::from(epilogue.residual),
             Op::JoinedConv { .. } | Op::Add { .. } => 2,
-            Op::BatchNorm { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 1,
+            Op::BatchNorm { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => 1,
             Op::Train(op) => op.input_count(),
         }
     }
@@ -173,7 +183,7 @@ impl Op {
             Op::JoinedConv { main, shortcut, .. } => 2 * (main.macs(output) + shortcut.macs(output)),
             Op::BatchNorm { .. } => 2 * values,
             Op::Add { .. } => values,
-            Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => 0,
+            Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => 0,
             Op::Train(op) => op.flops(output),
         }
     }
@@ -203,7 +213,7 @@ impl Op {
             Op::Conv { conv, epilogue } => conv.weights() + if epilogue.bias { conv.out_channels } else { 0 },
             Op::JoinedConv { main, shortcut, .. } => main.weights() + shortcut.weights() + main.out_channels,
             Op::BatchNorm { channels, .. } => 2 * channels,
-            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => 0,
+            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => 0,
         }
     }
 
@@ -215,7 +225,7 @@ impl Op {
             Op::Conv { conv, .. } => conv.reduction_length(),
             Op::JoinedConv { main, shortcut, .. } => main.reduction_length() + shortcut.reduction_length(),
             Op::BatchNorm { .. } | Op::Add { .. } => 2,
-            Op::MaxPool { .. } => 1,
+            Op::MaxPool { .. } | Op::Convert { .. } => 1,
             Op::GlobalAvgPool { .. } => 49,
             Op::Train(op) => op.reduction_length(),
         }

@@ -48,7 +48,10 @@ impl StepParams {
             (Op::BatchNorm { channels, .. }, Self::Affine { scale, shift }) => {
                 scale.len() == *channels && shift.len() == *channels
             }
-            (Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_), Self::None) => true,
+            (
+                Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_),
+                Self::None,
+            ) => true,
             _ => false,
         }
     }

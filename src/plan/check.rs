@@ -51,7 +51,10 @@ impl Recording {
         let (one, other, Some(block)) = (plan.tensor(*from), plan.tensor(*to), plan.written_in(*from)) else {
             return false;
         };
-        let alike = one.shape == other.shape && one.layout == other.layout && one.weights == other.weights;
+        let alike = one.shape == other.shape
+            && one.layout == other.layout
+            && one.weights == other.weights
+            && one.element == other.element;
         let in_slots = [from, to].map(|id| match self.places[id.0] {
             Placement::Slot(slot) => self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot),
             Placement::Input | Placement::Output => None,
@@ -91,6 +94,14 @@ impl Recording {
             return Ok(Err("the output lies where an input lies"));
         }
         let problem = self.plan.problem(step);
+        let element = |id: TensorId| self.plan.tensor(id).element;
+        let converts = match step.op {
+            Op::Convert { to, .. } => element(step.output) == to,
+            _ => true,
+        };
+        if step.reads().any(|id| element(id) != problem.element) || !converts {
+            return Ok(Err("tensors of a precision that the kernels do not read or write"));
+        }
         if !kernel::candidates(&problem, capabilities).contains(&recorded.kernel) {
             return Ok(Err("a kernel that is no candidate"));
         }
@@ -160,9 +171,11 @@ impl Recording {
             }
             Op::JoinedConv { .. } => true,
             Op::Train(op) => self.training_fits(step, op),
-            Op::BatchNorm { .. } | Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } => {
-                image == output && second.is_none_or(|second| second == output)
-            }
+            Op::BatchNorm { .. }
+            | Op::Add { .. }
+            | Op::MaxPool { .. }
+            | Op::GlobalAvgPool { .. }
+            | Op::Convert { .. } => image == output && second.is_none_or(|second| second == output),
         }
     }
 

@@ -7,12 +7,14 @@
 
 mod check;
 mod lifetime;
+mod precision;
 mod recording;
 mod scheduler;
 mod single;
 mod step;
 
 pub use lifetime::{Placement, Places, Scratch, Slot, assign};
+pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};
 pub use step::{Carry, Plan, PlanKind, Role, Step, TensorId, TensorInfo};

@@ -92,10 +92,18 @@ impl Recording {
         }
     }
 
+    /// Whether any step computes in half precision.
+    #[must_use]
+    pub fn has_half(&self) -> bool {
+        self.steps().any(|step| step.kernel.element == Element::F16)
+    }
+
     /// How far a run may be from the reference: by the element type and the longest sum of the plan, and by what its kernels may be off.
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         let sums = Tolerance::for_sum(Element::F32, self.plan.longest_reduction());
+        let halves = self.steps().filter(|step| step.kernel.element == Element::F16).count();
+        let sums = if halves > 0 { sums.or(Tolerance::for_half(halves)) } else { sums };
         if self.steps().any(|step| step.kernel.winograd.is_some()) { sums.or(Tolerance::TRANSFORMED) } else { sums }
     }
 

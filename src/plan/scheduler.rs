@@ -94,7 +94,7 @@ pub fn schedule(
         compiled.extend(picked.kernel.stages());
         budget.extra_weight_bytes =
             budget.extra_weight_bytes.saturating_sub(picked.kernel.extra_weight_bytes(&problem));
-        let bytes = (picked.kernel.packed_values(&problem) * Element::F32.bytes()) as u64;
+        let bytes = picked.kernel.packed_bytes(&problem) as u64;
         if bytes > capabilities.max_binding_bytes {
             let limit = capabilities.max_binding_bytes;
             return Err(GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into());
@@ -137,7 +137,15 @@ impl Plan {
         };
         let inputs = step.inputs.iter().map(|&id| tensor(id)).collect();
         let weights = step.inputs.first().and_then(|&id| self.tensor(id).weights);
-        Problem { op: step.op, inputs, output: tensor(step.output), weights_change: step.weights.is_some(), weights }
+        Problem {
+            op: step.op,
+            element: step.inputs.first().map_or(Element::F32, |&id| self.tensor(id).element),
+            inputs,
+            output: tensor(step.output),
+            output_element: self.tensor(step.output).element,
+            weights_change: step.weights.is_some(),
+            weights,
+        }
     }
 }
 

@@ -10,9 +10,11 @@ impl Plan {
     pub fn single(problem: &Problem) -> Self {
         let names = ["first input", "second input"].into_iter().map(str::to_owned);
         let named = names.zip(&problem.inputs).chain([("output".to_owned(), &problem.output)]);
-        let tensors: Vec<TensorInfo> =
+        let mut tensors: Vec<TensorInfo> =
             named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
         let output = TensorId(tensors.len() - 1);
+        tensors.iter_mut().for_each(|tensor| tensor.element = problem.element);
+        tensors[output.0].element = problem.output_element;
         let step = Step {
             block: 0,
             module: problem.op.name().to_owned(),

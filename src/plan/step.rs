@@ -24,32 +24,40 @@ pub struct TensorInfo {
     /// How it lies on the device where it is a convolution's weights or their gradient, OIHW on the host; the layout is then of no
     /// account.
     pub weights: Option<WeightLayout>,
+    /// The type of its values on the device.
+    pub element: Element,
 }
 
 impl TensorInfo {
     /// A tensor of pixels.
     #[must_use]
     pub fn pixels(name: impl Into<String>, shape: Shape, layout: ChannelLayout) -> Self {
-        Self { name: name.into(), shape, layout, weights: None }
+        Self { name: name.into(), shape, layout, weights: None, element: Element::F32 }
     }
 
     /// A convolution's weights, or their gradient.
     #[must_use]
     pub fn weights(name: impl Into<String>, weights: WeightLayout) -> Self {
         let shape = weights.conv.weight_shape();
-        Self { name: name.into(), shape, layout: ChannelLayout::dense(shape.c), weights: Some(weights) }
+        Self {
+            name: name.into(),
+            shape,
+            layout: ChannelLayout::dense(shape.c),
+            weights: Some(weights),
+            element: Element::F32,
+        }
     }
 
     /// Bytes on the device, padding included.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Some(weights) => weights.values() * Element::F32.bytes(),
-            None => self.layout.bytes(self.shape, Element::F32),
+            Some(weights) => weights.values() * self.element.bytes(),
+            None => self.layout.bytes(self.shape, self.element),
         }
     }
 
-    /// The values of a tensor of this shape as the device has them.
+    /// The values of a tensor of this shape in the device's order.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for another shape.
@@ -59,6 +67,22 @@ impl TensorInfo {
             Some(weights) => Ok(pack_weights(weights, tensor.data())),
             None => tensor.to_nhwc(self.layout),
         }
+    }
+
+    /// A tensor of this shape as it lies on the device.
+    ///
+    /// # Errors
+    /// As [`TensorInfo::pack`].
+    pub fn to_device(&self, tensor: &HostTensor) -> Result<Vec<u8>, ShapeError> {
+        Ok(self.element.encode(&self.pack(tensor)?).into_owned())
+    }
+
+    /// The inverse of [`TensorInfo::to_device`].
+    ///
+    /// # Errors
+    /// As [`TensorInfo::unpack`].
+    pub fn from_device(&self, bytes: &[u8]) -> Result<HostTensor, ShapeError> {
+        self.unpack(&self.element.decode(bytes))
     }
 
     /// The inverse of [`TensorInfo::pack`].
@@ -105,6 +129,8 @@ pub enum Role {
     AvgPool,
     /// The head's fully connected layer, as a 1x1 convolution of one pixel.
     Fc,
+    /// A tensor from one precision to the other.
+    Convert,
     /// A step of a training plan, whose parameters are tensors.
     Training,
 }
@@ -126,6 +152,7 @@ impl Role {
             Role::MaxPool => "maxpool",
             Role::AvgPool => "avgpool",
             Role::Fc => "fc",
+            Role::Convert => "convert",
             Role::Training => "training",
         }
     }
@@ -246,7 +273,11 @@ impl Plan {
     /// The least memory traffic of one step, as [`Op::min_bytes`] counts it.
     #[must_use]
     pub fn step_min_bytes(&self, step: &Step) -> u64 {
-        step.op.min_bytes(&self.input_shapes(step), self.tensor(step.output).shape, Element::F32)
+        let [read, written] = [step.inputs[0], step.output].map(|id| self.tensor(id).element);
+        if read != written {
+            return ((read.bytes() + written.bytes()) * self.tensor(step.output).shape.len()) as u64;
+        }
+        step.op.min_bytes(&self.input_shapes(step), self.tensor(step.output).shape, read)
     }
 
     /// Floating-point operations of the convolutions alone, the same for both kinds of plan: what GFLOP/s are counted in.

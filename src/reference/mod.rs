@@ -3,6 +3,7 @@
 
 mod bound;
 mod ops;
+mod rounding;
 mod train;
 
 use crate::error::ShapeError;
@@ -11,6 +12,7 @@ use crate::plan::{Recording, Step, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
 pub use bound::ExactBound;
+use rounding::Rounding;
 
 /// A tensor of the reference: NCHW, f64.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +68,17 @@ pub fn run_with_bound(
     Ok((HostTensor::new(output.shape, values)?, bound))
 }
 
+/// Like [`run`], rounded where a device rounds that computes in half precision: the weights of its steps, and every tensor that is f16. What lies
+/// between this and [`run`] is what half precision costs, whoever computes; sums are still those of f64.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_rounded(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
+    let every = walk(recording, params, &[(recording.plan.input, input)], Rounding::AsPlanned)?;
+    let output = &every[recording.plan.output.0];
+    HostTensor::new(output.shape, output.data.iter().map(|&value| value as f32).collect())
+}
+
 /// One operation on inputs of one's own.
 ///
 /// # Errors
@@ -119,6 +132,16 @@ pub fn all_tensors(
     params: &[StepParams],
     given: &[(TensorId, &HostTensor)],
 ) -> Result<Vec<Tensor64>, ShapeError> {
+    walk(recording, params, given, Rounding::None)
+}
+
+/// Every tensor of the plan, by its index, rounded or not.
+fn walk(
+    recording: &Recording,
+    params: &[StepParams],
+    given: &[(TensorId, &HostTensor)],
+    rounding: Rounding,
+) -> Result<Vec<Tensor64>, ShapeError> {
     let plan = &recording.plan;
     let steps: Vec<&Step> = recording.steps().map(|recorded| &recorded.step).collect();
     if params.len() != steps.len() {
@@ -153,8 +176,9 @@ pub fn all_tensors(
             (Op::Conv { conv, epilogue }, Some(weights)) => {
                 ops::convolve_by(conv, epilogue, &every[weights.0], &inputs, shape)
             }
-            _ => ops::apply(&step.op, params, &inputs, shape),
+            _ => ops::apply(&step.op, &rounding.of_params(params, plan.problem(step).element), &inputs, shape),
         };
+        rounding.of_values(&mut every[step.output.0].data, plan.tensor(step.output).element);
     }
     Ok(every)
 }

@@ -9,7 +9,7 @@
 use super::case::{Case, layouts};
 use crate::kernel::{Family, Kernel, Method, SLIDE_LINES, Tile, Winograd};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
-use crate::tensor::{ChannelLayout, Shape};
+use crate::tensor::{ChannelLayout, Element, Shape};
 
 /// What a kernel computes, as far as the choice of cases goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,10 +23,11 @@ enum Kind {
     Add,
     MaxPool,
     AvgPool,
+    Convert,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Conv1x1,
         Self::Conv3x3,
         Self::Grouped,
@@ -36,6 +37,7 @@ impl Kind {
         Self::Add,
         Self::MaxPool,
         Self::AvgPool,
+        Self::Convert,
     ];
 
     /// The kind that a family carries out, as the family's own table says.
@@ -53,6 +55,7 @@ impl Kind {
             Self::Add => Op::Add { channels: 4, relu: true },
             Self::MaxPool => Op::MaxPool { channels: 4, windows: PoolWindows::Padded },
             Self::AvgPool => Op::GlobalAvgPool { channels: 4 },
+            Self::Convert => Op::Convert { channels: 4, to: Element::F16 },
         };
         Self::ALL.into_iter().find(|kind| Family::of(&sample(kind)).contains(&family))
     }
@@ -121,7 +124,7 @@ pub fn cases(kernel: Kernel) -> Vec<Case> {
         Kind::Grouped if kernel.family.method() == Method::Slide => sizes_slide(rows, SLIDE_LINES as usize, channels),
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Stem => sizes_stem(rows, channels),
-        Kind::Norm | Kind::Add | Kind::MaxPool => sizes_elementwise(lanes as usize),
+        Kind::Norm | Kind::Add | Kind::MaxPool | Kind::Convert => sizes_elementwise(lanes as usize),
         Kind::AvgPool => sizes_global(lanes as usize),
     }
     .into_iter()
@@ -159,7 +162,7 @@ pub fn is_in_plans(kernel: &Kernel) -> bool {
         Some(Kind::Conv3x3) => plain || (bias && relu),
         Some(Kind::Grouped | Kind::Stem) => plain || (bias && relu && !residual),
         Some(Kind::Joined) => relu,
-        Some(Kind::Norm | Kind::Add | Kind::MaxPool | Kind::AvgPool) | None => true,
+        Some(Kind::Norm | Kind::Add | Kind::MaxPool | Kind::AvgPool | Kind::Convert) | None => true,
     }
 }
 
@@ -205,11 +208,13 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
         }
         // The sizes are the image's, of a power of two pixels, so that the mean is exact.
         Kind::AvgPool => (Op::GlobalAvgPool { channels: output }, out, None),
+        Kind::Convert => (Op::Convert { channels: output, to: kernel.output }, out, None),
         Kind::Norm => (Op::BatchNorm { channels: output, relu }, out, None),
         Kind::Add => (Op::Add { channels: output, relu }, out, Some(out)),
     };
     let (_, output_layout) = layouts(&op);
-    Case { name: size.name, op, first, second, output_layout, max_workgroups: size.max_workgroups }
+    let (element, output_element, max_workgroups) = (kernel.element, kernel.output, size.max_workgroups);
+    Case { name: size.name, op, first, second, element, output_element, output_layout, max_workgroups }
 }
 
 /// A grid of five row tiles where three workgroups are the most along one dimension.

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use half::f16;
+
 use super::case::{Case, Expected};
 use super::report::{Check, Failure, First};
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
 use crate::kernel::Kernel;
 use crate::plan::TensorId;
-use crate::tensor::{HostTensor, Tolerance, compare_spread};
+use crate::tensor::{Element, HostTensor, Tolerance, compare_spread};
 
 /// Behind each tensor, inside its binding.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
@@ -151,7 +153,8 @@ impl Findings {
     ) {
         self.checks += 1;
         let tolerance = if self.kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { Tolerance::EXACT };
-        let comparison = compare_spread(expected, found, tolerance, spreads);
+        let in_half = (self.kernel.output == Element::F16).then(|| rounded_as(expected, found));
+        let comparison = compare_spread(in_half.as_ref().unwrap_or(expected), found, tolerance, spreads);
         if let Some(mismatch) = comparison.mismatch {
             let first = First::new(mismatch.at, mismatch.expected, mismatch.found);
             self.fail(check, comparison.to_string(), Some(first));
@@ -181,4 +184,18 @@ impl Findings {
             self.fail(Check::Repeat, format!("a second run gave {b} where the first gave {a}"), Some(first));
         }
     }
+}
+
+/// What is expected, in half precision: NaN where it is too large; else rounded to the nearest, or, where that is what was found, towards zero, since a device may do
+/// either (Vulkan's "Precision and Operation of SPIR-V Instructions").
+fn rounded_as(expected: &HostTensor, found: &HostTensor) -> HostTensor {
+    HostTensor::from_fn(expected.shape(), |at| {
+        let (value, found) = (expected.data()[at], found.data().get(at).copied().unwrap_or_default());
+        if value.is_finite() && f64::from(value.abs()) >= Element::F16.overflow() {
+            return f32::NAN;
+        }
+        let nearest = f16::from_f32(value);
+        let down = f16::from_bits(nearest.to_bits().wrapping_sub(u16::from(nearest.to_f32().abs() > value.abs())));
+        if found == down.to_f32() { found } else { nearest.to_f32() }
+    })
 }

@@ -84,7 +84,9 @@ pub fn exact_params(op: &Op, random: &mut Seeded) -> StepParams {
             scale: (0..*channels).map(|_| random.sign() * random.pick(&[0.5, 1.0, 2.0])).collect(),
             shift: random.quarters(*channels),
         },
-        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Train(_) => StepParams::None,
+        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => {
+            StepParams::None
+        }
     }
 }
 

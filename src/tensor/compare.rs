@@ -34,6 +34,16 @@ impl Tolerance {
         Self { relative, spreads: self.spreads || other.spreads }
     }
 
+    /// For a chain of so many steps that round their inputs' weights and their outputs to f16.
+    ///
+    /// A step's roundings, of its weights and of what it puts out, are off by at most a unit roundoff of each value, independently of one
+    /// another, so that their sum over a chain grows like the root of its length; the factor 4 covers the spread between seeds and values that
+    /// are larger on the way than at the end.
+    #[must_use]
+    pub fn for_half(steps: usize) -> Self {
+        Self::relative(4.0 * Element::F16.unit_roundoff() * (steps as f64).sqrt())
+    }
+
     /// For a chain of sums whose longest has `length` terms, accumulated in f32 from values of type `element`.
     ///
     /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and Stability of Numerical

@@ -1,11 +1,18 @@
 //! Element types of tensors on the device.
 
+use std::borrow::Cow;
+
+use half::f16;
+
 /// The type of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Element {
     /// IEEE 754 binary32.
+    #[default]
     F32,
+    /// IEEE 754 binary16.
+    F16,
 }
 
 impl Element {
@@ -14,6 +21,7 @@ impl Element {
     pub const fn bytes(self) -> usize {
         match self {
             Element::F32 => 4,
+            Element::F16 => 2,
         }
     }
 
@@ -22,6 +30,68 @@ impl Element {
     pub fn unit_roundoff(self) -> f64 {
         match self {
             Element::F32 => f64::from(f32::EPSILON) / 2.0,
+            Element::F16 => f64::from(f16::EPSILON) / 2.0,
         }
+    }
+
+    /// The least finite size that rounds to no finite value: 65520 in half precision.
+    #[must_use]
+    pub fn overflow(self) -> f64 {
+        match self {
+            Element::F32 => f64::from(f32::MAX) * (1.0 + self.unit_roundoff() / 2.0),
+            Element::F16 => 65520.0,
+        }
+    }
+
+    /// The type's name: `f32`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Element::F32 => "f32",
+            Element::F16 => "f16",
+        }
+    }
+
+    /// Values as they lie in memory, rounded to the nearest.
+    #[must_use]
+    pub fn encode(self, values: &[f32]) -> Cow<'_, [u8]> {
+        match self {
+            Element::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+            Element::F16 => Cow::Owned(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()),
+        }
+    }
+
+    /// The inverse of [`Element::encode`]; bytes behind the last whole value are left out.
+    #[must_use]
+    pub fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
+        match self {
+            // What is mapped is aligned, unless a backend has other ideas.
+            Element::F32 => match bytemuck::try_cast_slice(bytes) {
+                Ok(values) => Cow::Borrowed(values),
+                Err(_) => {
+                    let (whole, _) = bytes.as_chunks::<4>();
+                    Cow::Owned(whole.iter().map(|&value| f32::from_ne_bytes(value)).collect())
+                }
+            },
+            Element::F16 => {
+                let (whole, _) = bytes.as_chunks::<2>();
+                Cow::Owned(whole.iter().map(|&value| f16::from_le_bytes(value).to_f32()).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_rounded() {
+        let values = [1.0, -0.1, 65519.0, 65520.0, 6e-8, f32::INFINITY];
+        assert_eq!(*Element::F32.decode(&Element::F32.encode(&values)), values);
+        let half = Element::F16.decode(&Element::F16.encode(&values)).into_owned();
+        assert_eq!(half[..1], [1.0]);
+        assert_eq!((half[2], half[3], half[5]), (65504.0, f32::INFINITY, f32::INFINITY));
+        assert!((half[1] + 0.1).abs() <= 0.1 * Element::F16.unit_roundoff() as f32 && half[4] > 0.0);
     }
 }

@@ -88,7 +88,7 @@ impl NetworkWeights {
     fn read_params(&self, step: &Step) -> Result<StepParams> {
         let spec = self.spec();
         match step.role {
-            Role::MaxPool | Role::AvgPool => Ok(StepParams::None),
+            Role::MaxPool | Role::AvgPool | Role::Convert => Ok(StepParams::None),
             Role::Stem | Role::StemBn => {
                 let Stem { in_channels, planes, .. } = spec.stem();
                 let conv = Conv::conv7x7(in_channels, planes, Stem::STRIDE);

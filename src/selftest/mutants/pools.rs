@@ -34,11 +34,11 @@ const MEAN: &[Mutant] = mutants! { GlobalAvgPool, "global_avg_pool":
     }
     "channels_of_first_vec4" WrongGroup { "global_avg_pool": "(valid - image * params.vec4_per_pixel)" => "0u" }
     "nan_swallowed" NanSwallowed {
-        "global_avg_pool": "sum += src[first + pixel * params.vec4_per_pixel];"
-            => "let next = src[first + pixel * params.vec4_per_pixel];
+        "global_avg_pool": "sum += unpack(src[first + pixel * params.vec4_per_pixel]);"
+            => "let next = unpack(src[first + pixel * params.vec4_per_pixel]);
         sum += select(next, vec4<f32>(0.0), (bitcast<vec4<u32>>(next) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));"
     }
-    "last_sum_kept" StaleTile { "global_avg_pool": "sum += src[" => "sum = src[" }
+    "last_sum_kept" StaleTile { "global_avg_pool": "sum += unpack(src[" => "sum = unpack(src[" }
     "dropped_barrier" DroppedBarrier { "global_avg_pool": "workgroupBarrier();" => "" }
     "last_slice" OffByOne { "global_avg_pool": "slice < ${SLICES}u" => "slice + 1u < ${SLICES}u" }
     "slices_of_first_lane" WrongGroup { "global_avg_pool": "sums[local.x * ${SLICES}u + slice]" => "sums[slice]" }

@@ -22,14 +22,14 @@ const SUM: &[Mutant] = mutants! { SplitKSum, "split_k_sum":
         "split_k_sum": "    sum += src"
             => "//#if BIAS\n    sum += bias[at % params.vec4_per_pixel];\n//#end\n    sum += src"
     }
-    "lost_residual" WrongResidual { "split_k_sum": "sum += residual[at];" => "" }
+    "lost_residual" WrongResidual { "split_k_sum": "sum += unpack(residual[at]);" => "" }
     "residual_of_next_column" WrongResidual {
         "split_k_sum": "residual[at]" => "residual[min(at + 1u, params.vec4s - 1u)]"
     }
     "lost_relu" ReluOrder { "split_k_sum": "relu(sum)" => "sum" }
     "relu_before_residual" ReluOrder {
-        "split_k_sum": "    sum += residual[at];"
-            => "//#if RELU\n    sum = relu(sum);\n//#end\n    sum += residual[at];"
+        "split_k_sum": "    sum += unpack(residual[at]);"
+            => "//#if RELU\n    sum = relu(sum);\n//#end\n    sum += unpack(residual[at]);"
     }
     "relu_of_every_slice" ReluOrder {
         "split_k_sum": "sum += src[at + ${s}u * params.plane];"

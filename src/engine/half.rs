@@ -1,0 +1,135 @@
+//! Half precision at the public face: which layers it cannot hold, found before a wrong number is returned.
+//!
+//! A kernel stores NaN where a value is beyond f16 (`shaders/shared/narrow.wgsl`), and a NaN stays one to the end. So a result with a NaN
+//! or an infinity in it is looked into: the plan runs once more in f32 with every tensor kept, and says where values are too large.
+
+use super::LoadOptions;
+use crate::error::{Error, GpuError, PrecisionError, Result};
+use crate::gpu::{Executor, Gpu};
+use crate::op::StepParams;
+use crate::plan::{self, KernelChoice, MemoryBudget, Plan, Precision, Step, TensorId};
+use crate::tensor::{Element, HostTensor, Shape};
+
+/// A step that half precision cannot compute.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TooLarge {
+    /// Its name; none where it is the input that is too large.
+    pub step: Option<String>,
+    /// The steps that read what it puts out: where that is kept in f32, they compute in f32 too.
+    pub readers: Vec<String>,
+    /// Its largest value.
+    pub value: f32,
+}
+
+/// The plan as the options want it on a device that has half precision or not.
+pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) -> Result<Plan> {
+    match options.precision.element(has_half)? {
+        Element::F16 => Ok(plan.in_half(&options.keep_f32)?),
+        _ => Ok(plan),
+    }
+}
+
+/// Loads until no weight is too large for half precision, where the options say that such layers may be computed in f32; these are
+/// then among the options' own.
+pub(super) fn with_fallback<T>(
+    options: &mut LoadOptions,
+    mut load: impl FnMut(&LoadOptions) -> Result<T>,
+) -> Result<T> {
+    loop {
+        match load(options) {
+            Err(Error::Precision(PrecisionError::Weight { step, value })) if options.precision == Precision::Auto => {
+                tracing::warn!("{step} is computed in f32: a weight is {value}, which f16 cannot hold");
+                options.keep_f32.push(step);
+            }
+            loaded => return loaded,
+        }
+    }
+}
+
+/// Whether something in a tensor is no finite number.
+pub(super) fn has_non_finite(tensor: &HostTensor) -> bool {
+    // Four sums in turn are soon computed, and any such value makes one of them no finite number; so may values that are huge.
+    let suspicious = !tensor.data().iter().map(|value| value * 0.0).sum::<f32>().is_finite();
+    suspicious && tensor.data().iter().any(|value| !value.is_finite())
+}
+
+/// The steps of an f32 plan whose values are too large for half precision on this input, in order. None where the plan puts out what is not
+/// finite in f32 too: that is the network's own doing.
+pub(super) fn too_large(
+    gpu: &Gpu,
+    mut plan: Plan,
+    params: impl FnMut(&Step) -> Result<StepParams>,
+    input: &HostTensor,
+) -> Result<Vec<TooLarge>> {
+    plan.kept = plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
+    let exact = MemoryBudget { extra_weight_bytes: 0 };
+    let recording = plan::schedule(plan.clone(), gpu.capabilities(), &KernelChoice::RankedFor(1), exact)?;
+    let mut executor = Executor::streamed(gpu, recording, params, Default::default())?;
+    let output = executor.run(input)?;
+    if has_non_finite(&output) {
+        return Ok(Vec::new());
+    }
+    let largest = |tensor: &HostTensor| tensor.data().iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+    let mut sizes = vec![(None, plan.input, largest(input))];
+    // What lies between a convolution and its norm is f32 anyway.
+    for step in plan.steps.iter().filter(|step| !plan.is_before_norm(step)) {
+        let size = if step.output == plan.output { largest(&output) } else { largest(&executor.kept(step.output)?) };
+        sizes.push((Some(step.module.clone()), step.output, size));
+    }
+    // What f16 computes differs by its roundings, so that a value a little smaller may be too large there.
+    let limit = sizes.iter().map(|(_, _, size)| *size).fold(0.0, f32::max).min(0.98 * Element::F16.overflow() as f32);
+    let names = |id: TensorId| {
+        let reads = plan.steps.iter().filter(move |step| step.reads().any(|read| read == id));
+        reads.map(|step| step.module.clone()).collect()
+    };
+    let large = sizes.into_iter().filter(|(_, _, size)| *size >= limit);
+    Ok(large.map(|(step, id, value)| TooLarge { step, readers: names(id), value }).collect())
+}
+
+/// What is found in the images of a batch, one by one, up to the first with anything.
+pub(super) fn in_pieces(
+    input: &HostTensor,
+    mut find: impl FnMut(&HostTensor) -> Result<Vec<TooLarge>>,
+) -> Result<Vec<TooLarge>> {
+    let shape = Shape { n: 1, ..input.shape() };
+    for image in input.data().chunks(shape.len()) {
+        let found = find(&HostTensor::new(shape, image.to_vec())?)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// What to do about them: an error that names the first, or, where that may be, their names added to those of layers in f32; whether any are
+/// new.
+pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Vec<TooLarge>) -> Result<bool> {
+    let before = options.keep_f32.len();
+    for TooLarge { step, readers, value } in found {
+        let name = step.clone().unwrap_or_else(|| "the input".to_owned());
+        if options.precision != Precision::Auto {
+            return Err(PrecisionError::Activation { step: name, value }.into());
+        }
+        let new: Vec<String> =
+            step.into_iter().chain(readers).filter(|step| !options.keep_f32.contains(step)).collect();
+        if !new.is_empty() {
+            tracing::warn!("{} in f32 from now on: {name} is {value}, which f16 cannot hold", new.join(", "));
+        }
+        options.keep_f32.extend(new);
+    }
+    Ok(options.keep_f32.len() > before)
+}
+
+/// Refuses what may be in half precision where only f32 can be.
+pub(super) fn only_f32(options: &LoadOptions) -> Result<()> {
+    match options.precision {
+        Precision::F16 => Err(PrecisionError::Training.into()),
+        Precision::F32 | Precision::Auto => Ok(()),
+    }
+}
+
+/// What should not happen: a result that is not finite, of which f32 does not say why.
+pub(super) fn unexplained(step: &str) -> Error {
+    let reason = "half precision gave what is no number, and f32 does not say where";
+    GpuError::Recording { step: step.to_owned(), reason }.into()
+}

@@ -1,0 +1,49 @@
+//! Rounding to half precision, where a device does so.
+
+use std::borrow::Cow;
+
+use half::f16;
+
+use crate::op::StepParams;
+use crate::tensor::Element;
+
+/// What the reference rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rounding {
+    /// Nothing.
+    None,
+    /// Weights and tensors that a device has in half precision.
+    AsPlanned,
+}
+
+impl Rounding {
+    /// Parameters of a step that computes in this precision: weights are rounded; biases and norms are f32 on the device too.
+    pub fn of_params(self, params: &StepParams, element: Element) -> Cow<'_, StepParams> {
+        if self == Self::None || element != Element::F16 {
+            return Cow::Borrowed(params);
+        }
+        let rounded = |weight: &[f32]| weight.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
+        match params {
+            StepParams::Conv { weight, bias } => {
+                Cow::Owned(StepParams::Conv { weight: rounded(weight), bias: bias.clone() })
+            }
+            StepParams::JoinedConv { main, shortcut, bias } => Cow::Owned(StepParams::JoinedConv {
+                main: rounded(main),
+                shortcut: rounded(shortcut),
+                bias: bias.clone(),
+            }),
+            StepParams::Affine { .. } | StepParams::None => Cow::Borrowed(params),
+        }
+    }
+
+    /// What a step puts out; NaN for what is too large, as the kernels have it.
+    pub fn of_values(self, values: &mut [f64], element: Element) {
+        if self == Self::None || element != Element::F16 {
+            return;
+        }
+        for value in values {
+            let too_large = value.is_finite() && value.abs() >= Element::F16.overflow();
+            *value = if too_large { f64::NAN } else { f16::from_f64(*value).to_f64() };
+        }
+    }
+}

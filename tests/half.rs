@@ -1,0 +1,203 @@
+//! Half precision: PyTorch's numbers within what f16 can hold, by every candidate, and what it cannot hold.
+
+mod common;
+
+use common::dict::DictBuilder;
+use common::seeded_network::{uniform, weights};
+use common::{Golden, Outcome, goldens, most_candidates, targets};
+use wgpu_bottleneck::error::PrecisionError;
+use wgpu_bottleneck::plan::{KernelChoice, Precision};
+use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::{Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, PlanKind, Shape, StateDict};
+
+/// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
+const TOLERANCE: f64 = 4e-3;
+
+/// A golden block with a channel of tiny variance, whose weights are so small that f16 loses them where they are not folded.
+const TOO_SMALL: &str = "eps_1em12_variance_tiny";
+
+#[test]
+fn every_candidate_matches_pytorch_in_half() -> Outcome {
+    let goldens = goldens()?;
+    let (mut failures, mut runs, mut worst) = (Vec::new(), 0, (0.0, 0.0));
+    for target in targets().iter().filter(|target| target.gpu.capabilities().f16) {
+        for (golden, plan) in goldens.iter().flat_map(|golden| [(golden, PlanKind::Fused), (golden, PlanKind::Unfused)])
+        {
+            let precision = match (golden.name.as_str(), plan) {
+                (TOO_SMALL, PlanKind::Unfused) => Precision::Auto,
+                _ => Precision::F16,
+            };
+            let options = LoadOptions { plan, precision, ..Default::default() };
+            let shape = golden.input.shape();
+            let recorded =
+                wgpu_bottleneck::record(&[*golden.block()?.spec()], shape, target.gpu.capabilities(), &options)?;
+            let first = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
+            let twin = first.reference_rounded(&golden.input)?;
+            let twin = compare(&golden.output, &twin, Tolerance::relative(TOLERANCE));
+            for candidate in 0..most_candidates(&recorded.plan, target.gpu.capabilities(), false) {
+                let options = LoadOptions { kernels: KernelChoice::Nth(candidate), ..options.clone() };
+                let mut model = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
+                model.executor_mut().poison()?;
+                let found = model.run(&golden.input)?;
+                let comparison = compare(&golden.output, &found, Tolerance::relative(TOLERANCE));
+                let (error, of_twin) = (comparison.relative_error(), twin.relative_error());
+                worst = (f64::max(worst.0, error), f64::max(worst.1, error / of_twin));
+                runs += 1;
+                if !comparison.passed() || error > 2.0 * of_twin {
+                    let kernels: Vec<String> =
+                        model.recording().steps().flat_map(|s| &s.dispatches).map(|d| d.kernel.name()).collect();
+                    failures.push(format!(
+                        "{} on {}: {comparison}, the twin's {of_twin:.1e} ({})",
+                        golden.name,
+                        target.name,
+                        kernels.join(", ")
+                    ));
+                }
+            }
+        }
+        println!("{}: {runs} runs so far, off by {:.1e}, {:.2} x the twin", target.name, worst.0, worst.1);
+    }
+    assert!(failures.is_empty(), "{} of {runs} runs failed:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
+
+/// A golden block whose tensors are multiplied by these, loaded for its input.
+fn scaled(
+    gpu: &Gpu,
+    scales: &[(&str, f32)],
+    precision: Precision,
+) -> Result<Result<Model, Error>, Box<dyn std::error::Error>> {
+    let golden = plain()?;
+    let mut dict = DictBuilder::default();
+    for key in golden.dict.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
+        let tensor = golden.dict.tensor(key)?;
+        let by = scales.iter().find(|(scaled, _)| scaled == &key).map_or(1.0, |(_, by)| *by);
+        dict.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
+    }
+    let block = Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &golden.options)?;
+    let options = LoadOptions { precision, ..Default::default() };
+    Ok(Model::load(gpu, &[block], golden.input.shape(), &options))
+}
+
+fn plain() -> Result<Golden, Box<dyn std::error::Error>> {
+    Ok(goldens()?.into_iter().find(|golden| golden.name == "plain").ok_or("no golden")?)
+}
+
+/// A device of half precision.
+fn half_gpu() -> Option<&'static Gpu> {
+    let gpu = targets().iter().map(|target| &target.gpu).find(|gpu| gpu.capabilities().f16);
+    if gpu.is_none() {
+        common::loudly("SKIPPED: no device has half precision");
+    }
+    gpu
+}
+
+#[test]
+fn weights_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let scales = &[("conv2.weight", 1e7)];
+    match scaled(gpu, scales, Precision::F16)? {
+        Err(Error::Precision(PrecisionError::Weight { step, value })) => {
+            assert_eq!((step.as_str(), value.abs() >= 65520.0), ("block0.conv2", true));
+        }
+        other => return Err(format!("{other:?}").into()),
+    }
+    let mut model = scaled(gpu, scales, Precision::Auto)??;
+    assert!(model.kept_in_f32().contains(&"block0.conv2".to_owned()), "{:?}", model.kept_in_f32());
+    let input = plain()?.input;
+    let (expected, found) = (model.reference(&input)?, model.run(&input)?);
+    let comparison = compare(&expected, &found, Tolerance::relative(TOLERANCE));
+    assert!(comparison.passed(), "{comparison}");
+    Ok(())
+}
+
+#[test]
+fn activations_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let input = plain()?.input;
+    // The second norm's output alone is too large; what comes after is of usual size, so that nothing but a look would tell.
+    let scales = &[("bn2.weight", 3e4), ("bn2.bias", 3e4), ("conv3.weight", 1.0 / 3e4)];
+    let mut model = scaled(gpu, scales, Precision::F16)??;
+    match model.run(&input) {
+        Err(Error::Precision(PrecisionError::Activation { step, value })) => {
+            assert_eq!((step.as_str(), value >= 65520.0), ("block0.conv2", true));
+        }
+        other => return Err(format!("{other:?}").into()),
+    }
+    let mut model = scaled(gpu, scales, Precision::Auto)??;
+    let found = model.run(&input)?;
+    assert_eq!(model.kept_in_f32(), ["block0.conv2", "block0.conv3"]);
+    let comparison = compare(&model.reference(&input)?, &found, Tolerance::relative(TOLERANCE));
+    assert!(comparison.passed(), "{comparison}");
+    // It is known now.
+    assert_eq!(model.run(&input)?, found);
+    // So is an input that is too large.
+    let large = HostTensor::from_fn(input.shape(), |at| input.data()[at] * 1e5);
+    let error = scaled(gpu, &[], Precision::F16)??.run(&large);
+    assert!(matches!(&error, Err(Error::Precision(PrecisionError::Activation { step, .. })) if step == "the input"));
+    let mut model = scaled(gpu, &[], Precision::Auto)??;
+    let comparison = compare(&model.reference(&large)?, &model.run(&large)?, Tolerance::relative(TOLERANCE));
+    assert!(comparison.passed(), "{comparison}");
+    // What is no number to begin with is nobody's fault.
+    let odd = HostTensor::from_fn(input.shape(), |at| if at == 7 { f32::NAN } else { input.data()[at] });
+    assert!(scaled(gpu, &[], Precision::F16)??.run(&odd)?.data().iter().any(|value| value.is_nan()));
+    Ok(())
+}
+
+#[test]
+fn devices_without_half_say_so() -> Outcome {
+    for target in targets() {
+        let has_half = target.gpu.capabilities().f16;
+        match scaled(&target.gpu, &[], Precision::F16)? {
+            Ok(model) => assert!(has_half && model.recording().has_half(), "{}", target.name),
+            Err(Error::Precision(PrecisionError::Unavailable)) => assert!(!has_half, "{}", target.name),
+            Err(error) => return Err(error.into()),
+        }
+        assert_eq!(scaled(&target.gpu, &[], Precision::Auto)??.recording().has_half(), has_half, "{}", target.name);
+    }
+    Ok(())
+}
+
+/// How alike two vectors are: 1 where they point the same way.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Logits in half precision against PyTorch's in float64, as far as tests/golden/network.json has them, and all of them against those of
+/// single precision, which tests/networks.rs holds to PyTorch's within 2e-5; and the memory that they take.
+#[test]
+fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let cases: serde_json::Value = serde_json::from_str(include_str!("golden/network.json"))?;
+    for name in ["resnet50", "resnext50_32x4d", "wide_resnet50_2"] {
+        let spec = wgpu_bottleneck::ResNet::named(name)?.build()?;
+        let (weights, _) = weights(&spec)?;
+        for case in cases.as_array().into_iter().flatten().filter(|case| case["network"] == name) {
+            let [n, c, h, w] = serde_json::from_value(case["input"].clone())?;
+            let shape = Shape::new(n, c, h, w)?;
+            let input: Vec<f32> = uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
+            let input = HostTensor::new(shape, input)?;
+            let run = |precision| {
+                let mut network =
+                    Network::load(gpu, &weights, shape, &LoadOptions { precision, ..Default::default() })?;
+                Ok::<_, Error>((network.logits(&input)?, network.memory()))
+            };
+            let ((single, memory), (half, of_half)) = (run(Precision::F32)?, run(Precision::F16)?);
+            let expected: Vec<f32> = serde_json::from_value(case["tensors"]["logits"]["values"].clone())?;
+            let at = |index: usize| half.data()[index * half.data().len() / expected.len()];
+            let taken: Vec<f32> = (0..expected.len()).map(at).collect();
+            let alike = [cosine(&expected, &taken), cosine(single.data(), half.data())];
+            let share = (of_half.weights + of_half.workspace) as f64 / (memory.weights + memory.workspace) as f64;
+            println!(
+                "{name} {shape}: 1 - cosine {:.1e} and {:.1e}, {:.1} % of the memory",
+                1.0 - alike[0],
+                1.0 - alike[1],
+                100.0 * share
+            );
+            assert!(alike.iter().all(|&alike| alike >= 0.9995), "{name} {shape}: {alike:?}");
+            assert!(share <= 0.55, "{name} {shape}: {share}");
+        }
+    }
+    Ok(())
+}
