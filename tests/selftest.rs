@@ -70,6 +70,8 @@ fn plans() -> Result<Vec<Plan>, Error> {
             plans.push(network::plan_network(&spec, Shape::new(1, 3, 33, 33)?, kind)?);
         }
     }
+    let halves = plans.iter().map(|plan| plan.in_half(&[])).collect::<Result<Vec<_>, _>>()?;
+    plans.extend(halves);
     Ok(plans)
 }
 
@@ -77,7 +79,7 @@ fn plans() -> Result<Vec<Plan>, Error> {
 fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
     let mut used = BTreeSet::new();
     let sizes = [None, Some(4), Some(8), Some(32)];
-    let devices = sizes.map(|subgroup_size| Capabilities { subgroup_size, ..Capabilities::CORE });
+    let devices = sizes.map(|subgroup_size| Capabilities { subgroup_size, f16: true, ..Capabilities::CORE });
     let software = Capabilities { kind: DeviceKind::Software, int64: true, ..Capabilities::CORE };
     for capabilities in devices.into_iter().chain([software]) {
         for plan in plans()? {
@@ -207,7 +209,9 @@ fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
     let gpu = &targets()[0].gpu;
     let report = selftest::run(gpu, &Options { mutant: Some(&BROKEN), ..Options::default() })?;
     let failures: Vec<(&str, Check)> = report.failures.iter().map(|f| (f.kernel.as_str(), f.check)).collect();
-    assert_eq!(failures, [("residual_add_l64s1r1c1_relu", Check::Compile)]);
+    let half = ("residual_add_l64s1r1c1_f16_relu", Check::Compile);
+    let expected = [("residual_add_l64s1r1c1_relu", Check::Compile), half];
+    assert_eq!(failures, expected[..if gpu.capabilities().f16 { 2 } else { 1 }]);
     // What does not compile proves nothing.
     assert!(matches!(Prover::new(gpu).prove(&BROKEN)?, Verdict::Mistaken(_)));
     Ok(())

@@ -77,7 +77,9 @@ fn every_kernel_fits_the_weakest_device() -> Outcome {
     each(|one| {
         let Reflection { workgroup_size: [x, y, z], workgroup_bytes, storage, .. } = &one.reflection;
         let core = Capabilities::CORE;
-        expect(storage.len() <= STORAGE_BUFFERS, || format!("{} storage buffers", storage.len()))?;
+        // Half precision is nowhere where there are fewer than WebGPU's eight.
+        let buffers = if one.kernel.extensions().f16 { core.max_storage_buffers as usize } else { STORAGE_BUFFERS };
+        expect(storage.len() <= buffers, || format!("{} storage buffers", storage.len()))?;
         expect(x * y * z <= core.max_invocations, || format!("{x} x {y} x {z} invocations"))?;
         expect(x * y * z >= 1, || "no invocation".to_owned())?;
         let declared = one.kernel.workgroup_bytes();
@@ -86,7 +88,9 @@ fn every_kernel_fits_the_weakest_device() -> Outcome {
         })?;
         // Some tiles are for devices with more; then they are no candidates elsewhere.
         let fits = *workgroup_bytes <= core.max_workgroup_bytes;
-        expect(fits != one.kernel.runs_on(&core).is_err_and(|why| why.contains("memory")), || {
+        let able = Capabilities { f16: true, matrices_of_8: true, matrices_of_16: true, ..core };
+        let able = Capabilities { subgroup_size: Some(one.kernel.tile.lanes), ..able };
+        expect(fits != one.kernel.runs_on(&able).is_err_and(|why| why.contains("memory")), || {
             format!("{workgroup_bytes} bytes of workgroup memory")
         })
     })
@@ -269,9 +273,10 @@ fn candidates_are_all_specialisations_that_are_tested() -> Outcome {
         for (block, kind) in [(spec, PlanKind::Fused), (spec, PlanKind::Unfused), (plain, PlanKind::Fused)] {
             let image = Shape::new(1 + random.below(3), block.inplanes(), 1 + random.below(60), 1 + random.below(60))?;
             let plan = plan_block(&block, image, kind)?;
-            for device in devices() {
+            let plans = [plan.in_half(&[])?, plan];
+            for (device, plan) in devices().iter().flat_map(|device| plans.iter().map(move |plan| (device, plan))) {
                 for step in &plan.steps {
-                    let found = candidates(&plan.problem(step), &device);
+                    let found = candidates(&plan.problem(step), device);
                     let found: Vec<Kernel> = found.iter().flat_map(Kernel::stages).collect();
                     let stray = found.iter().find(|kernel| !known.contains(kernel));
                     assert_eq!(stray, None, "{step} of {block:?}");

@@ -78,7 +78,7 @@ impl AdapterArgs {
     /// The device that is asked for; the best one where none is.
     pub fn gpu(&self) -> Result<Gpu, CliError> {
         let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
-        Ok(Gpu::with_options(&GpuOptions { adapter, ..Default::default() })?)
+        Ok(Gpu::with_options(&GpuOptions { adapter, matrices: true, ..Default::default() })?)
     }
 
     /// The same for commands that run what was run before: compiled kernels are kept in the user's cache directory, where the

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wgpu::{AdapterInfo, Device, DeviceDescriptor, Features, Limits, Queue};
+use wgpu::{
+    Adapter, AdapterInfo, CooperativeScalarType, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits,
+    Queue,
+};
 
 use super::adapter::{self, AdapterChoice};
 use super::kept_pipelines::KeptPipelines;
@@ -33,6 +36,10 @@ pub struct GpuOptions {
     /// Whether shaders are compiled with wgpu's bounds checks and loop guards. Off by default: the kernels clamp every index
     /// themselves, and the buffers bound to them are checked to be large enough.
     pub runtime_checks: bool,
+    /// Whether matrix units are used, where the adapter has them, for what is computed in half precision. Off by default: it takes
+    /// wgpu's experimental feature `EXPERIMENTAL_COOPERATIVE_MATRIX`, of which wgpu says that it may hold bugs, undefined behaviour among them.
+    /// **Experimental**: this option may change or go without a new major version.
+    pub matrices: bool,
 }
 
 /// A GPU: device, queue and compiled kernels. Cloning is cheap and shares all of it.
@@ -87,18 +94,26 @@ impl Gpu {
             LimitsChoice::Adapter => adapter::required(&adapter),
             LimitsChoice::Core => (Features::empty(), Limits::default()),
         };
-        let descriptor = DeviceDescriptor {
+        // What has no half precision has no use for matrices of it.
+        let matrices = options.matrices && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
+        let sides = if matrices { matrix_sides(&adapter) } else { [false; 2] };
+        let mut descriptor = DeviceDescriptor {
             label: Some("wgpu-bottleneck"),
             required_features,
             required_limits,
             ..Default::default()
         };
+        if sides.contains(&true) {
+            descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: the caller asked for it, told of wgpu's warning. The kernels load and store matrices within arrays of their own size.
+            descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
+        }
         let (device, queue) = adapter
             .request_device(&descriptor)
             .await
             .map_err(|error| GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() })?;
         let monitor = Monitor::install(&device, info.backend);
-        Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks))
+        Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
     }
 
     /// For an app that owns its device. Its error handler and lost callback are left as they are; create the device with at
@@ -113,11 +128,46 @@ impl Gpu {
     pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
         let monitor = Monitor::borrowed(info.backend);
-        Self::assemble(device, queue, info, monitor, runtime_checks)
+        Self::assemble(device, queue, info, monitor, runtime_checks, [false; 2])
     }
 
-    fn assemble(device: Device, queue: Queue, info: AdapterInfo, monitor: Monitor, runtime_checks: bool) -> Self {
+    /// [`Gpu::from_wgpu`] for a device that was created with `EXPERIMENTAL_COOPERATIVE_MATRIX`, on this adapter: matrix units are used for what is
+    /// computed in half precision. **Experimental**, as [`GpuOptions::matrices`] says.
+    #[must_use]
+    pub fn from_wgpu_with_matrices(adapter: &Adapter, device: Device, queue: Queue) -> Self {
+        let info = device.adapter_info();
+        let monitor = Monitor::borrowed(info.backend);
+        let has = device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        let sides = if has { matrix_sides(adapter) } else { [false; 2] };
+        Self::assemble(device, queue, info, monitor, false, sides)
+    }
+
+    /// The same device, said to have other capabilities: for tests of kernels that its driver runs though it does not say so. Kernels are
+    /// compiled anew.
+    ///
+    /// # Safety
+    /// The driver must be able to run what the capabilities say.
+    #[must_use]
+    pub unsafe fn with_capabilities(&self, capabilities: Capabilities) -> Self {
+        let Inner { device, queue, monitor, info, runtime_checks, .. } = &*self.inner;
+        let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
+        let mut gpu = Self::assemble(device, queue, info, monitor, *runtime_checks, [false; 2]);
+        if let Some(inner) = Arc::get_mut(&mut gpu.inner) {
+            inner.capabilities = capabilities;
+        }
+        gpu
+    }
+
+    fn assemble(
+        device: Device,
+        queue: Queue,
+        info: AdapterInfo,
+        monitor: Monitor,
+        runtime_checks: bool,
+        [matrices_of_8, matrices_of_16]: [bool; 2],
+    ) -> Self {
         let capabilities = capabilities(&device.limits(), device.features(), &info);
+        let capabilities = Capabilities { matrices_of_8, matrices_of_16, ..capabilities };
         let (patches, pipelines, kept_pipelines) = (Vec::new(), Mutex::default(), OnceLock::new());
         Self {
             inner: Arc::new(Inner {
@@ -225,6 +275,20 @@ impl Gpu {
     }
 }
 
+/// Whether an adapter multiplies matrices of 8 by 8 halves, and of 16 by 16, and adds them in f32.
+fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
+    let all = adapter.cooperative_matrix_properties();
+    let has = |side: u32| {
+        all.iter().any(|matrix| {
+            [matrix.m_size, matrix.n_size, matrix.k_size] == [side; 3]
+                && matrix.ab_type == CooperativeScalarType::F16
+                && matrix.cr_type == CooperativeScalarType::F32
+        })
+    };
+    let offered = adapter.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+    [8, 16].map(|side| offered && has(side))
+}
+
 /// The largest binding used, whatever a device allows: shaders count in 32 bits, and drivers turn that into byte offsets.
 const MAX_BINDING_BYTES: u64 = 1 << 31;
 
@@ -243,6 +307,8 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         subgroup_size: one_size.then_some(info.subgroup_min_size),
         int64: features.contains(Features::SHADER_INT64),
         f16: features.contains(Features::SHADER_F16),
+        matrices_of_8: false,
+        matrices_of_16: false,
         kind: match info.device_type {
             _ if adapter::is_software(info) => DeviceKind::Software,
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::matrix::{GROUPED_MATRIX_TILES, MATRIX_TILES, MatrixTile};
 use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k};
 use crate::op::{Epilogue, Op, TrainOp};
 use crate::tensor::Element;
@@ -110,6 +111,8 @@ pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
+        // Theirs are in `matrix`.
+        Method::Matrix => &[],
         Method::Registers if family.is_winograd() => &WINOGRAD_TILES,
         Method::Subgroup if family == Family::WeightGradSubgroup && access == Access::Texture => {
             &TEXTURE_WEIGHT_GRAD_TILES
@@ -153,6 +156,7 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
                 output,
                 winograd,
                 fresh,
+                matrix_side: 0,
                 k_slices: 1,
             };
             winograds.iter().map(of_winograd)
@@ -165,7 +169,32 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
         let splits = split_k::SPLITS.iter().filter(move |(tile, _)| staged && *tile == kernel.tile);
         std::iter::once(kernel).chain(splits.map(move |&(_, k_slices)| Kernel { k_slices, ..kernel }))
     };
-    family.accesses().iter().flat_map(of_access).flat_map(with_splits)
+    family.accesses().iter().flat_map(of_access).flat_map(with_splits).chain(matrix_variants(family))
+}
+
+/// The same of those for matrix units.
+fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
+    let tiles: &[MatrixTile] = match family {
+        Family::Conv3x3GroupedMatrix => &GROUPED_MATRIX_TILES,
+        _ if family.method() == Method::Matrix => &MATRIX_TILES,
+        _ => &[],
+    };
+    let elements = family.elements(Access::Vectors).iter();
+    elements.flat_map(move |elements| tiles.iter().map(move |tile| (elements, tile))).map(
+        move |(&(element, output), &MatrixTile { side, tile })| Kernel {
+            family,
+            tile,
+            epilogue: Epilogue::default(),
+            strided: false,
+            access: Access::Vectors,
+            element,
+            output,
+            winograd: None,
+            fresh: false,
+            matrix_side: side,
+            k_slices: 1,
+        },
+    )
 }
 
 /// Every kernel that can carry out the problem on a device with these capabilities.
@@ -206,6 +235,14 @@ impl Kernel {
             ),
             (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
             (!self.uses_f16() || capabilities.f16, "no numbers of half precision"),
+            (
+                match self.matrix_side {
+                    0 => true,
+                    8 => capabilities.matrices_of_8,
+                    _ => capabilities.matrices_of_16,
+                },
+                "no matrix units for matrices of its side",
+            ),
             (
                 self.access == Access::Vectors || capabilities.kind == DeviceKind::Software,
                 "weights from a texture are for software drivers",
@@ -259,6 +296,13 @@ impl Kernel {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
                 conv.dilation == 1 && conv.stride == 1 && in_columns == 1
             }
+            // A tile's columns are whole groups, or a part of one; and its input columns lie as they do.
+            Method::Matrix if self.family == Family::Conv3x3GroupedMatrix => {
+                let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
+                let columns = self.tile_columns() as usize;
+                in_columns == group_columns
+                    && (columns.is_multiple_of(group_columns) || group_columns.is_multiple_of(columns))
+            }
             // A workgroup's columns are whole groups, and its input columns the same.
             Method::StagedGroups => {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
@@ -291,9 +335,10 @@ pub fn all_candidates() -> Vec<Kernel> {
                 (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
             {
                 let possible = match family {
-                    Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
-                        bias && !residual
-                    }
+                    Family::Conv1x1Joined
+                    | Family::Conv1x1JoinedStaged
+                    | Family::Conv1x1JoinedSubgroup
+                    | Family::Conv1x1JoinedMatrix => bias && !residual,
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
                     Family::MaxPool | Family::GlobalAvgPool | Family::Convert => !bias && !residual && !relu,
                     Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,

@@ -25,6 +25,10 @@ pub struct Capabilities {
     pub int64: bool,
     /// Whether shaders may use numbers of half precision.
     pub f16: bool,
+    /// Whether subgroups can multiply matrices of 8 x 8 halves and add them in f32,
+    pub matrices_of_8: bool,
+    /// and of 16 x 16.
+    pub matrices_of_16: bool,
     /// What sort of device it is.
     pub kind: DeviceKind,
 }
@@ -54,6 +58,8 @@ impl Capabilities {
         subgroup_size: None,
         int64: false,
         f16: false,
+        matrices_of_8: false,
+        matrices_of_16: false,
         kind: DeviceKind::Discrete,
     };
 }

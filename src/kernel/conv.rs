@@ -1,7 +1,7 @@
 //! The host's side of the convolution kernels: `Params` and grid.
 
 use super::host::host_struct;
-use super::{Capabilities, Kernel, Problem, Tile, check_grid, stages};
+use super::{Capabilities, Kernel, Problem, check_grid, stages};
 use crate::error::GpuError;
 use crate::op::Op;
 
@@ -37,7 +37,6 @@ pub(super) fn dispatch(
         }
     };
     let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
-    let Tile { lanes, cols, .. } = kernel.tile;
     let columns = out_layout.vec4_per_pixel() as u64;
     // Winograd's products are a batch, one for each position of a tile, and slices of K are one each; whatever else is
     // one product of its own.
@@ -46,7 +45,7 @@ pub(super) fn dispatch(
     let batch_tiles = kernel.row_tiles(problem);
     let row_tiles = batch_tiles * products as u64;
     let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
-    let workgroups = [columns.div_ceil(u64::from(lanes * cols)), row_groups, row_tiles.div_ceil(row_groups)];
+    let workgroups = [columns.div_ceil(u64::from(kernel.tile_columns())), row_groups, row_tiles.div_ceil(row_groups)];
     let k = src_layout.vec4_per_pixel() / groups * taps + shortcut_vec4;
     // A dense convolution may write a tensor whose groups are padded apart; a grouped one has those groups itself.
     let (group_out_vec4, group_out_channels) = match groups {

@@ -12,6 +12,8 @@ pub enum Family {
     Conv1x1Staged,
     /// `conv1x1_subgroup.wgsl`.
     Conv1x1Subgroup,
+    /// `conv1x1_matrix.wgsl`.
+    Conv1x1Matrix,
     /// `conv3x3.wgsl`, dense.
     Conv3x3,
     /// `conv3x3.wgsl` with 7x7 taps.
@@ -22,6 +24,8 @@ pub enum Family {
     Conv3x3Staged,
     /// `conv3x3_subgroup.wgsl`, dense.
     Conv3x3Subgroup,
+    /// `conv3x3_matrix.wgsl`.
+    Conv3x3Matrix,
     /// Winograd's convolution, its products by `conv1x1.wgsl`.
     Conv3x3Winograd,
     /// Winograd's convolution, its products by `conv1x1_subgroup.wgsl`.
@@ -40,12 +44,16 @@ pub enum Family {
     Conv3x3GroupedWindow,
     /// `conv3x3_grouped_slide.wgsl`.
     Conv3x3GroupedSlide,
+    /// `conv3x3_grouped_matrix.wgsl`.
+    Conv3x3GroupedMatrix,
     /// `conv1x1_joined.wgsl`.
     Conv1x1Joined,
     /// `conv1x1_joined_staged.wgsl`.
     Conv1x1JoinedStaged,
     /// `conv1x1_joined_subgroup.wgsl`.
     Conv1x1JoinedSubgroup,
+    /// `conv1x1_joined_matrix.wgsl`.
+    Conv1x1JoinedMatrix,
     /// `split_k_sum.wgsl`: the last dispatch of a convolution whose K is cut into slices.
     SplitKSum,
     /// `batchnorm_relu.wgsl`.
@@ -133,6 +141,8 @@ pub enum Method {
     Slide,
     /// The input pixels of whole groups in workgroup memory, once; then windows.
     StagedGroups,
+    /// Tiles as of [`Method::Staged`], multiplied by matrix units.
+    Matrix,
 }
 
 /// How a kernel reads and writes memory.
@@ -158,13 +168,15 @@ impl Access {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 58] = [
         Self::Conv1x1,
         Self::Conv1x1Staged,
         Self::Conv1x1Subgroup,
+        Self::Conv1x1Matrix,
         Self::Conv3x3,
         Self::Conv3x3Staged,
         Self::Conv3x3Subgroup,
+        Self::Conv3x3Matrix,
         Self::Conv3x3Winograd,
         Self::Conv3x3WinogradSubgroup,
         Self::WinogradInput,
@@ -174,11 +186,13 @@ impl Family {
         Self::Conv3x3GroupedStaged,
         Self::Conv3x3GroupedWindow,
         Self::Conv3x3GroupedSlide,
+        Self::Conv3x3GroupedMatrix,
         Self::Conv7x7,
         Self::Conv7x7Subgroup,
         Self::Conv1x1Joined,
         Self::Conv1x1JoinedStaged,
         Self::Conv1x1JoinedSubgroup,
+        Self::Conv1x1JoinedMatrix,
         Self::SplitKSum,
         Self::BatchNormRelu,
         Self::ResidualAdd,
@@ -221,7 +235,9 @@ impl Family {
     pub fn of(op: &Op) -> &'static [Self] {
         let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
         match op {
-            Op::Conv { conv, .. } if dense1x1(conv) => &[Self::Conv1x1, Self::Conv1x1Staged, Self::Conv1x1Subgroup],
+            Op::Conv { conv, .. } if dense1x1(conv) => {
+                &[Self::Conv1x1, Self::Conv1x1Staged, Self::Conv1x1Subgroup, Self::Conv1x1Matrix]
+            }
             Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[],
             Op::Conv { conv: Conv { kernel: KernelSize::Seven, groups, .. }, epilogue } => {
                 match (groups, epilogue.residual) {
@@ -233,6 +249,7 @@ impl Family {
                 Self::Conv3x3,
                 Self::Conv3x3Staged,
                 Self::Conv3x3Subgroup,
+                Self::Conv3x3Matrix,
                 Self::Conv3x3Winograd,
                 Self::Conv3x3WinogradSubgroup,
             ],
@@ -241,10 +258,14 @@ impl Family {
                 Self::Conv3x3GroupedStaged,
                 Self::Conv3x3GroupedWindow,
                 Self::Conv3x3GroupedSlide,
+                Self::Conv3x3GroupedMatrix,
             ],
-            Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => {
-                &[Self::Conv1x1Joined, Self::Conv1x1JoinedStaged, Self::Conv1x1JoinedSubgroup]
-            }
+            Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => &[
+                Self::Conv1x1Joined,
+                Self::Conv1x1JoinedStaged,
+                Self::Conv1x1JoinedSubgroup,
+                Self::Conv1x1JoinedMatrix,
+            ],
             Op::JoinedConv { .. } => &[],
             Op::BatchNorm { .. } => &[Self::BatchNormRelu],
             Op::Add { .. } => &[Self::ResidualAdd],
@@ -358,6 +379,9 @@ impl Family {
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
             Self::Conv3x3GroupedSlide => Method::Slide,
+            Self::Conv1x1Matrix | Self::Conv3x3Matrix | Self::Conv3x3GroupedMatrix | Self::Conv1x1JoinedMatrix => {
+                Method::Matrix
+            }
             Self::BatchNormRelu
             | Self::ResidualAdd
             | Self::MaxPool
@@ -397,16 +421,16 @@ impl Family {
         }
     }
 
-    /// Whether the family broadcasts within subgroups, of which each must be as wide as its tile.
+    /// Whether the family's subgroups work together, of which each must be as wide as its tile.
     #[must_use]
     pub const fn uses_subgroups(self) -> bool {
-        matches!(self.method(), Method::Subgroup)
+        matches!(self.method(), Method::Subgroup | Method::Matrix)
     }
 
     /// Whether the family has a form of its own for strides other than 1.
     #[must_use]
     pub const fn has_strided_form(self) -> bool {
-        matches!(self, Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup)
+        matches!(self, Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup | Self::Conv1x1Matrix)
             || matches!(self.method(), Method::Window | Method::StagedGroups)
     }
 
@@ -449,6 +473,8 @@ impl Family {
         match (self, access) {
             (Self::Convert, _) => &[(F32, F16), (F16, F32)],
             (Self::BatchNormRelu, _) => &[(F32, F32), (F16, F16), (F32, F16)],
+            // Matrix units multiply halves.
+            _ if matches!(self.method(), Method::Matrix) => &[(F16, F16), (F16, F32)],
             (Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool, _) => &[(F32, F32), (F16, F16)],
             (_, Access::Vectors) if !self.is_winograd() && !self.is_transform() && !self.is_training() => {
                 &[(F32, F32), (F16, F16), (F16, F32)]
@@ -464,9 +490,11 @@ impl Family {
             Self::Conv1x1 => "conv1x1",
             Self::Conv1x1Staged => "conv1x1_staged",
             Self::Conv1x1Subgroup => "conv1x1_subgroup",
+            Self::Conv1x1Matrix => "conv1x1_matrix",
             Self::Conv3x3 => "conv3x3",
             Self::Conv3x3Staged => "conv3x3_staged",
             Self::Conv3x3Subgroup => "conv3x3_subgroup",
+            Self::Conv3x3Matrix => "conv3x3_matrix",
             Self::Conv3x3Winograd => "conv3x3_winograd",
             Self::Conv3x3WinogradSubgroup => "conv3x3_winograd_subgroup",
             Self::WinogradInput => "winograd_input",
@@ -476,9 +504,11 @@ impl Family {
             Self::Conv3x3GroupedStaged => "conv3x3_grouped_staged",
             Self::Conv3x3GroupedWindow => "conv3x3_grouped_window",
             Self::Conv3x3GroupedSlide => "conv3x3_grouped_slide",
+            Self::Conv3x3GroupedMatrix => "conv3x3_grouped_matrix",
             Self::Conv1x1Joined => "conv1x1_joined",
             Self::Conv1x1JoinedStaged => "conv1x1_joined_staged",
             Self::Conv1x1JoinedSubgroup => "conv1x1_joined_subgroup",
+            Self::Conv1x1JoinedMatrix => "conv1x1_joined_matrix",
             Self::SplitKSum => "split_k_sum",
             Self::Conv7x7 => "conv7x7",
             Self::Conv7x7Subgroup => "conv7x7_subgroup",

@@ -11,6 +11,7 @@ mod conv;
 mod elementwise;
 mod family;
 mod host;
+mod matrix;
 mod measured;
 mod pack;
 mod pool;
@@ -86,6 +87,8 @@ pub struct Kernel {
     /// Whether the weights of Winograd's convolution are transformed in every run, by a dispatch before the products: those of a tensor that
     /// changes.
     pub fresh: bool,
+    /// The rows and columns of a matrix of its matrix units, 0 where it has none.
+    pub matrix_side: u32,
     /// Into how many slices K is cut, 1 where it is not. The step's epilogue is then that of its last dispatch.
     pub k_slices: u32,
 }
@@ -124,8 +127,11 @@ impl Kernel {
             name.push_str(winograd.name());
         }
         name.push_str(if self.fresh { "_fresh" } else { "" });
+        // Writing to a String cannot fail.
+        if self.matrix_side > 0 {
+            let _ = write!(name, "_m{}", self.matrix_side);
+        }
         if self.k_slices > 1 {
-            // Writing to a String cannot fail.
             let _ = write!(name, "_k{}", self.k_slices);
         }
         let Epilogue { bias, residual, relu } = self.epilogue;
@@ -225,8 +231,15 @@ impl Kernel {
             ("INPUTS", winograd.inputs() as u32),
             ("OUTPUTS", winograd.outputs() as u32),
             ("F4", (winograd == Winograd::F4x4).into()),
-            ("ROW_LOADS", STAGE_QUADS * rows / lanes),
-            ("WEIGHT_LOADS", 4 * STAGE_QUADS * cols / slices),
+            ("ROW_LOADS", STAGE_QUADS * self.tile_rows() / (lanes * slices)),
+            ("WEIGHT_LOADS", 4 * STAGE_QUADS * self.tile_columns() / (lanes * slices)),
+            // Of matrix units: how a workgroup's subgroups lie, the side of a matrix, how many a stage is deep, and whether what is staged is an
+            // array of single values.
+            ("MATRIX_LINES", slices / self.matrix_columns()),
+            ("MATRIX_COLUMNS", self.matrix_columns()),
+            ("SIDE_OF_MATRIX", self.matrix_side),
+            ("STAGE_MATRICES", if self.matrix_side > 0 { 4 * STAGE_QUADS / self.matrix_side } else { 0 }),
+            ("SCALARS", (self.matrix_side == 8).into()),
         ]);
         shader::assemble_with(self.family.file(), &values, patches)
     }
@@ -289,7 +302,10 @@ impl Kernel {
                 bindings.extend(self.epilogue.residual.then_some(Input(1)));
                 bindings
             }
-            Family::Conv1x1Joined | Family::Conv1x1JoinedStaged | Family::Conv1x1JoinedSubgroup => {
+            Family::Conv1x1Joined
+            | Family::Conv1x1JoinedStaged
+            | Family::Conv1x1JoinedSubgroup
+            | Family::Conv1x1JoinedMatrix => {
                 let mut bindings = vec![Params, Input(0), Weights, written, Input(1)];
                 bindings.extend(self.has_own_bias().then_some(Bias));
                 bindings
@@ -435,6 +451,7 @@ impl Kernel {
         let Tile { lanes, slices, rows, cols } = self.tile;
         let vec4s = match self.family.method() {
             Method::Staged => 2 * STAGE_QUADS * (slices * rows + 4 * lanes * cols),
+            Method::Matrix => return self.matrix_workgroup_bytes(),
             Method::StagedGroups => ((slices - 1) * self.window_stride() + 3) * self.window() * lanes,
             _ if matches!(self.family, Family::GlobalAvgPool) => lanes * slices,
             _ => 0,
@@ -455,7 +472,7 @@ impl Kernel {
             Method::Slide => (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices)),
             Method::StagedGroups => images * tiles(output.h, slices) * strips,
             _ if self.winograd.is_some() => tiles(self.products(problem).1, slices * rows),
-            _ => tiles(output.pixels(), slices * rows),
+            _ => tiles(output.pixels(), self.tile_rows()),
         }
     }
 
@@ -475,6 +492,7 @@ impl Kernel {
             subgroups: self.family.uses_subgroups(),
             int64: self.access == Access::Texture,
             f16: self.uses_f16(),
+            matrix_side: self.matrix_side,
         }
     }
 

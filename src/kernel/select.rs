@@ -53,7 +53,8 @@ fn cheapest(
     let software = capabilities.kind == DeviceKind::Software;
     let suits = |kernel: &&Kernel| match software {
         // It runs one workgroup after the other, so that nothing idles that slices of K could fill.
-        true => kernel.tile.slices == 1 && !kernel.is_split(),
+        // Its matrix units are for tests.
+        true => kernel.tile.slices == 1 && !kernel.is_split() && kernel.matrix_side == 0,
         false => kernel.tile.slices > 1 && kernel.winograd.is_none(),
     };
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
@@ -83,6 +84,7 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
         }
         (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
+        (_, Method::Matrix, _) => "hardware: matrix units",
         _ if kernel.is_split() => "hardware: too small to fill the device, so K is cut into slices",
         (_, Method::Staged | Method::StagedGroups, _) if !idles => "hardware: operands on the chip, and enough tiles",
         (_, _, _) if idles => "hardware: too small to fill the device, so small tiles",
@@ -104,8 +106,7 @@ const fn enough_invocations(kind: DeviceKind) -> f64 {
 /// Rows and columns that the kernel's tiles cover.
 fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
     let (_, layout) = problem.output;
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let columns = u64::from(lanes * cols);
+    let columns = u64::from(kernel.tile_columns());
     let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
     let (products, _) = kernel.products(problem);
     let lines = match kernel.family.method() {
@@ -113,14 +114,21 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
         Method::Slide => (problem.output.0.h as u64).min(u64::from(SLIDE_LINES)) + 2,
         _ => 1,
     };
-    let rows = products as u64 * kernel.row_tiles(problem) * u64::from(slices * rows) * lines;
+    let rows = products as u64 * kernel.row_tiles(problem) * u64::from(kernel.tile_rows()) * lines;
     (rows as f64, (column_tiles * columns) as f64)
 }
 
 /// How many times longer the kernel takes for want of invocations; 1 where there are enough.
 fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
-    let invocations = rows / f64::from(kernel.tile.rows) * (columns / f64::from(kernel.tile.cols));
+    let invocations = match kernel.family.method() {
+        // Of half as many, each with several times as much to do between its loads.
+        Method::Matrix => {
+            let tiles = rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
+            2.0 * tiles * f64::from(kernel.tile.lanes * kernel.tile.slices)
+        }
+        _ => rows / f64::from(kernel.tile.rows) * (columns / f64::from(kernel.tile.cols)),
+    };
     (enough_invocations(capabilities.kind) / invocations).max(1.0)
 }
 
@@ -156,7 +164,10 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
         // A slice's share: the rows of all slices are counted.
         (None, op) => op.reduction_length().div_ceil(4 * kernel.k_slices as usize),
     } as f64;
-    let sums = rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads;
+    let sums = match kernel.family.method() {
+        Method::Matrix => rows * columns * matrix_quad(kernel, capabilities) * k_quads,
+        _ => rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads,
+    };
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
     (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
         + slices(problem, kernel, capabilities)
@@ -226,6 +237,14 @@ fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
     tiles as f64 * (columns_in * before + columns_out * after) + weights as f64 * load
 }
 
+/// What a quad of K costs a `vec4` of sums on matrix units: a tenth of its four multiply-adds, and its share of the tile's loads, of half the
+/// bytes. Estimates, as no GPU could be measured.
+fn matrix_quad(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+    let [rows, columns] = [kernel.tile_rows(), kernel.tile_columns()].map(f64::from);
+    let (memory, _, _) = costs(kernel, capabilities);
+    0.4 + memory / 2.0 * (rows + 4.0 * columns) / (rows * columns)
+}
+
 /// What a load of a vec4 costs in multiply-adds of one: from memory, of weights, and from workgroup memory.
 fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
     // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a texture (from the rates of subgroup tiles
@@ -244,7 +263,8 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (lanes, slices, r, c) = (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
     let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
-        Method::Elementwise => 0.0,
+        // Theirs are `matrix_quad`.
+        Method::Elementwise | Method::Matrix => 0.0,
         Method::Registers => memory * r + weights * 4.0 * c,
         Method::Subgroup => memory * (r / lanes).ceil() + weights * 4.0 * c,
         Method::Staged => memory * r / lanes + weights * 4.0 * c / slices + on_chip * (r + 4.0 * c),

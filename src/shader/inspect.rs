@@ -62,6 +62,8 @@ pub struct Extensions {
     pub int64: bool,
     /// Half precision.
     pub f16: bool,
+    /// The side of its cooperative matrices, wgpu's `enable wgpu_cooperative_matrix`; 0 for none.
+    pub matrix_side: u32,
 }
 
 /// Parses and validates a text, with no capability beyond plain WGSL but the extensions.
@@ -73,6 +75,7 @@ pub fn inspect(source: &str, extensions: Extensions) -> Result<(Validated, Refle
     capabilities.set(Capabilities::SUBGROUP, extensions.subgroups);
     capabilities.set(Capabilities::SHADER_INT64, extensions.int64);
     capabilities.set(Capabilities::SHADER_FLOAT16, extensions.f16);
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, extensions.matrix_side > 0);
     let text = format!("{}{source}", prelude(Reader::Naga, extensions));
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)

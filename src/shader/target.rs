@@ -10,9 +10,9 @@ pub enum Target {
     Wgsl,
     /// SPIR-V 1.3, for Vulkan; little-endian words.
     SpirV,
-    /// Metal Shading Language 2.0.
+    /// Metal Shading Language 2.0, or 2.3 for cooperative matrices.
     Msl,
-    /// HLSL, shader model 6.0, for DX12.
+    /// HLSL, for DX12: shader model 6.0, or 6.2 for half precision.
     Hlsl,
     /// GLSL ES 3.10, for OpenGL.
     Glsl,
@@ -40,19 +40,25 @@ impl Target {
         match self {
             Self::Wgsl => "WGSL",
             Self::SpirV => "SPIR-V 1.3",
-            Self::Msl => "Metal Shading Language 2.0",
-            Self::Hlsl => "HLSL, shader model 6.0",
+            Self::Msl => "Metal Shading Language 2.0 (2.3 for matrices)",
+            Self::Hlsl => "HLSL, shader model 6.0 (6.2 for half precision)",
             Self::Glsl => "GLSL ES 3.10",
         }
     }
 
     /// Whether the language has everything that a text with these extensions may use: 64-bit integers are in naga's dialect
-    /// of WGSL, but neither in the browsers' nor in GLSL ES; half precision needs a shader model of 6.2, and is not in GLSL ES.
+    /// of WGSL, but neither in the browsers' nor in GLSL ES; half precision is not in GLSL ES; cooperative matrices are in SPIR-V and, 8 by
+    /// 8, in MSL.
     #[must_use]
     pub const fn expresses(self, extensions: Extensions) -> bool {
         let refuses_int64 = extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl);
-        let refuses_f16 = extensions.f16 && matches!(self, Self::Hlsl | Self::Glsl);
-        !(refuses_int64 || refuses_f16)
+        let refuses_f16 = extensions.f16 && matches!(self, Self::Glsl);
+        let refuses_matrices = match self {
+            Self::SpirV => false,
+            Self::Msl => extensions.matrix_side > 8,
+            Self::Wgsl | Self::Hlsl | Self::Glsl => extensions.matrix_side > 0,
+        };
+        !(refuses_int64 || refuses_f16 || refuses_matrices)
     }
 
     /// What the names of its files end in, as the compilers of the language expect them.
@@ -85,6 +91,11 @@ pub enum Reader {
 #[must_use]
 pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
     match (reader, extensions.subgroups, extensions.f16) {
+        // No browser has these. naga 30 takes every variable for one that differs from lane to lane, and so a branch on a loop's count for
+        // one in which matrices must not be; the filter is that of its check.
+        _ if extensions.matrix_side > 0 => {
+            "enable f16;\nenable wgpu_cooperative_matrix;\ndiagnostic(off, derivative_uniformity);\n"
+        }
         (Reader::Browser, true, true) => "enable f16;\nenable subgroups;\n",
         (Reader::Browser, true, false) => "enable subgroups;\n",
         (_, _, true) => "enable f16;\n",

@@ -27,7 +27,7 @@ pub struct Written {
 /// What naga's writer says, or that the language lacks what the shader uses ([`Target::expresses`]).
 pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
     if !target.expresses(shader.extensions) {
-        return Err("the language has no 64-bit integers".to_owned());
+        return Err("the language has no 64-bit integers, half precision or matrices".to_owned());
     }
     let slots = Slots::of(&shader.module);
     let (bytes, entry_point) = match target {
@@ -72,7 +72,7 @@ fn spirv(shader: &Validated) -> Result<Vec<u8>, String> {
 
 fn metal(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String> {
     let options = msl::Options {
-        lang_version: (2, 0),
+        lang_version: if shader.extensions.matrix_side > 0 { (2, 3) } else { (2, 0) },
         per_entry_point_map: slots.msl(),
         fake_missing_bindings: false,
         bounds_check_policies: UNCHECKED,
@@ -88,7 +88,7 @@ fn metal(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String>
 
 fn direct3d(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String> {
     let options = hlsl::Options {
-        shader_model: hlsl::ShaderModel::V6_0,
+        shader_model: if shader.extensions.f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
         binding_map: slots.hlsl(),
         fake_missing_bindings: false,
         zero_initialize_workgroup_memory: false,

@@ -51,7 +51,7 @@ fn make_targets() -> Vec<Target> {
             loudly(&format!("SKIPPED: device \"{name}\": BOTTLENECK_TEST_DEVICES does not name it"));
             continue;
         }
-        match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks }) {
+        match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks, matrices: true }) {
             // The best adapter may be SwiftShader itself; once is enough.
             Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
             Ok(gpu) => targets.push(Target { name, gpu }),

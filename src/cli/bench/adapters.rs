@@ -41,7 +41,9 @@ pub fn gpus(args: &BenchArgs) -> Result<Vec<Gpu>, CliError> {
     }
     let mut seen = std::collections::HashSet::new();
     indices.retain(|&index| seen.insert(index));
-    let gpu = |index| Gpu::with_options(&GpuOptions { adapter: AdapterChoice::Index(index), ..Default::default() });
+    let gpu = |index| {
+        Gpu::with_options(&GpuOptions { adapter: AdapterChoice::Index(index), matrices: true, ..Default::default() })
+    };
     Ok(indices.into_iter().map(gpu).collect::<Result<_, _>>()?)
 }
 

@@ -1,0 +1,44 @@
+// conv3x3_matrix: dense conv3x3 in half precision on matrix units, sums in single precision.
+//
+// For, fast because, loses when: as conv1x1_matrix. Its stages run through the taps, and within one through the channels.
+//#include shared/conv_params
+//#if RESIDUAL
+@group(0) @binding(4) var<storage, read> residual: array<Word>;
+//#end
+//#if RELU
+//#include shared/relu
+//#end
+//#include shared/pixels
+//#include shared/matrix
+
+@compute @workgroup_size(${LANES*SLICES}, 1, 1)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+//#include shared/matrix_tile
+//#repeat h ROW_LOADS
+    let pixel${h} = pixel_at(own${h});
+    let image${h} = pixel${h}.image * params.in_height;
+    let top${h} = pixel${h}.y * params.stride;
+    let left${h} = pixel${h}.x * params.stride;
+//#end
+    let tap_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
+    let steps = 9u * tap_steps;
+//#include shared/staged_fetched
+    for (var step = 0u; step <= steps; step += 1u) {
+        if step < steps {
+            let tap = step / tap_steps;
+            let input_k = (step - tap * tap_steps) * ${DEPTH}u;
+            let first_k = tap * params.in_vec4 + input_k;
+            let quads_left = params.in_vec4 - input_k;
+            let own_k = input_k + min(quad, quads_left - 1u);
+//#include shared/matrix_tap
+//#include shared/staged_weights
+        }
+//#include shared/matrix_steps
+    }
+//#include shared/matrix_epilogue
+}

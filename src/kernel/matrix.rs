@@ -1,0 +1,99 @@
+//! Matrix units: how a workgroup's subgroups and their matrices cover a tile.
+//!
+//! A cooperative matrix is held by a whole subgroup, SIDE by SIDE values that no lane can reach; a subgroup multiplies and adds three of them
+//! at a time. A workgroup's subgroups lie in lines and columns, each with ROWS by COLS matrices of sums:
+//!
+//! ```text
+//!   4 subgroups of 2 x 2 matrices      0 0 1 1
+//!                                      0 0 1 1
+//!                                      2 2 3 3
+//!                                      2 2 3 3
+//! ```
+
+use super::{Family, Kernel, Method, STAGE_QUADS, Tile};
+
+/// A tile for matrices of this side. Subgroups are as wide as GPUs with matrix units have them, 32 lanes, or as Mesa's software driver has
+/// them, 8, for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MatrixTile {
+    pub side: u32,
+    pub tile: Tile,
+}
+
+const fn tile(side: u32, lanes: u32, slices: u32, rows: u32, cols: u32) -> MatrixTile {
+    MatrixTile { side, tile: Tile::new(lanes, slices, rows, cols) }
+}
+
+/// In outputs: 128 x 128, 64 x 64 and 32 x 32 with matrices of 16, half of that with those of 8.
+pub(super) const MATRIX_TILES: [MatrixTile; 9] = [
+    tile(16, 32, 4, 4, 4),
+    tile(16, 32, 4, 2, 2),
+    tile(16, 32, 2, 1, 2),
+    tile(16, 8, 4, 2, 2),
+    tile(16, 8, 2, 1, 2),
+    tile(8, 32, 4, 4, 4),
+    tile(8, 32, 2, 2, 2),
+    tile(8, 8, 2, 2, 2),
+    tile(8, 8, 1, 1, 2),
+];
+
+/// Sixteen columns each: what one matrix's side is, or two.
+pub(super) const GROUPED_MATRIX_TILES: [MatrixTile; 4] =
+    [tile(16, 32, 2, 4, 1), tile(16, 8, 2, 2, 1), tile(8, 32, 2, 4, 2), tile(8, 8, 2, 2, 2)];
+
+/// Words behind each line of a stage, so that lines begin in different memory banks.
+const GAP: u32 = 2;
+
+impl Kernel {
+    /// Subgroups side by side in a tile; the rest lie below each other.
+    pub(super) const fn matrix_columns(&self) -> u32 {
+        if self.tile.slices >= 4 && !matches!(self.family, Family::Conv3x3GroupedMatrix) { 2 } else { 1 }
+    }
+
+    /// Output pixels of a workgroup's tile.
+    pub(super) const fn tile_rows(&self) -> u32 {
+        let Tile { slices, rows, .. } = self.tile;
+        match self.family.method() {
+            Method::Matrix => slices / self.matrix_columns() * rows * self.matrix_side,
+            _ => slices * rows,
+        }
+    }
+
+    /// `vec4`s of output channels of a workgroup's tile.
+    pub(super) const fn tile_columns(&self) -> u32 {
+        let Tile { lanes, cols, .. } = self.tile;
+        match self.family.method() {
+            Method::Matrix => self.matrix_columns() * cols * self.matrix_side / 4,
+            _ => lanes * cols,
+        }
+    }
+
+    /// Bytes of workgroup memory: two stages of rows and weights in half precision, and a matrix of sums for each subgroup.
+    pub(super) const fn matrix_workgroup_bytes(&self) -> u32 {
+        let rows = self.tile_rows() * (STAGE_QUADS + GAP);
+        let weights = 4 * STAGE_QUADS * (self.tile_columns() + GAP);
+        let sums = self.tile.slices * self.matrix_side * self.matrix_side;
+        2 * (rows + weights) * 8 + sums * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shaders' text needs of a tile so that its loads come out even and fill a stage.
+    #[test]
+    fn tiles_are_whole_numbers_of_loads() {
+        for MatrixTile { side, tile } in MATRIX_TILES.into_iter().chain(GROUPED_MATRIX_TILES) {
+            let grouped = GROUPED_MATRIX_TILES.contains(&MatrixTile { side, tile });
+            let columns = if tile.slices >= 4 && !grouped { 2 } else { 1 };
+            let (invocations, name) = (tile.lanes * tile.slices, format!("{side}: {tile:?}"));
+            let rows = tile.slices / columns * tile.rows * side;
+            let words = columns * tile.cols * side / 4;
+            assert_eq!(STAGE_QUADS * rows % invocations, 0, "{name}: rows of a stage");
+            assert_eq!(4 * STAGE_QUADS * words % invocations, 0, "{name}: weights of a stage");
+            assert_eq!(invocations % STAGE_QUADS, 0, "{name}: invocations by quad");
+            assert_eq!(4 * STAGE_QUADS % side, 0, "{name}: matrices of a stage");
+        }
+    }
+}
