@@ -40,6 +40,9 @@ pub struct LoadOptions {
     pub executor: ExecutorOptions,
     /// The type of weights and activations on the device. Input and output are f32 all the same.
     pub precision: Precision,
+    /// Whether a network keeps what every block puts out, `layer1.0` and so on, beside what it keeps anyway: for who looks into it. It takes
+    /// their memory.
+    pub keep_blocks: bool,
     /// Steps that are computed in f32 where the precision is f16, by name: `layer4.2.conv3`, or `block0.conv2` of a chain of blocks.
     pub keep_f32: Vec<String>,
 }

@@ -13,7 +13,7 @@ use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, P
 use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
 use super::error::CliError;
-use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs};
+use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs, VerifyArgs};
 use super::train::TrainArgs;
 use super::tune::{self, TuneArgs};
 
@@ -56,6 +56,8 @@ pub enum Command {
     Run(RunArgs),
     /// Write the vector of every picture of some folders, in runs that may be interrupted and gone on with.
     Embed(EmbedArgs),
+    /// Say how far half precision is from single, block by block, and whether both see the same in pictures.
+    Verify(VerifyArgs),
     /// Measure how fast blocks and networks are here, and how far from what this device can do at most.
     Bench(BenchArgs),
     /// Train a network on folders of pictures, in runs that may be killed and gone on with.

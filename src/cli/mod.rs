@@ -33,6 +33,7 @@ mod shaders;
 mod timing;
 mod train;
 mod tune;
+mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -80,6 +81,7 @@ fn run_command() -> u8 {
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Shaders(args)) => shaders::run(&args),
         Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Features(args)) => features::run(&args),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Embed(args)) => embed::run(&args),

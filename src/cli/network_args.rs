@@ -239,6 +239,23 @@ pub struct ClassifyArgs {
     pub files: Vec<PathBuf>,
 }
 
+/// `bottleneck verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The network, and what is done to pictures. --precision is f16 unless it is auto.
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    /// How many pictures to make up where none are given.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096), conflicts_with = "files")]
+    pub generate: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Pictures, or folders of them.
+    #[arg(value_name = "PICTURES")]
+    pub files: Vec<PathBuf>,
+}
+
 /// `bottleneck features`.
 #[derive(Debug, Args)]
 pub struct FeaturesArgs {

@@ -23,7 +23,11 @@ pub fn record_network(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    let plan = half::in_precision(network::plan_network(network, input, options.plan)?, capabilities.f16, options)?;
+    let mut plan = network::plan_network(network, input, options.plan)?;
+    if options.keep_blocks {
+        plan.keep_blocks();
+    }
+    let plan = half::in_precision(plan, capabilities.f16, options)?;
     plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
@@ -271,7 +275,7 @@ impl Wanted {
         match self {
             Self::Output => is_output,
             Self::Pooled => name == "pooled",
-            Self::Features => name.starts_with("layer"),
+            Self::Features => name.starts_with("layer") && !name.contains('.'),
             Self::Everything => true,
         }
     }

@@ -10,7 +10,8 @@
 //!                                      2 2 3 3
 //! ```
 
-use super::{Family, Kernel, Method, STAGE_QUADS, Tile};
+use super::{Family, Kernel, Method, Problem, STAGE_QUADS, Tile};
+use crate::op::Op;
 
 /// A tile for matrices of this side. Subgroups are as wide as GPUs with matrix units have them, 32 lanes, or as Mesa's software driver has
 /// them, 8, for tests.
@@ -65,6 +66,17 @@ impl Kernel {
         match self.family.method() {
             Method::Matrix => self.matrix_columns() * cols * self.matrix_side / 4,
             _ => lanes * cols,
+        }
+    }
+
+    /// Of a grouped convolution on matrix units: the `vec4`s of channels that a matrix, or a group of several, holds; what is not finite in one of
+    /// them makes NaN of all, as it meets the zeros beside the groups.
+    pub(crate) fn group_span(&self, problem: &Problem) -> Option<usize> {
+        match problem.op {
+            Op::Conv { conv, .. } if self.family == Family::Conv3x3GroupedMatrix => {
+                Some((problem.output.1.vec4_per_pixel() / conv.groups).max(self.tile_columns() as usize))
+            }
+            _ => None,
         }
     }
 

@@ -248,6 +248,20 @@ impl Plan {
         &self.tensors[id.0]
     }
 
+    /// Keeps what every block puts out, called as the block is: `layer1.0`. What has no such name, stem and head, is left as it is.
+    pub fn keep_blocks(&mut self) {
+        for block in self.blocks.clone() {
+            let Some(step) = self.steps[block].last() else { continue };
+            let (output, Some((name, _))) = (step.output, step.module.rsplit_once('.')) else { continue };
+            if !self.kept.contains(&output) && output != self.output {
+                self.tensors[output.0].name = name.to_owned();
+                self.kept.push(output);
+            }
+        }
+        // In the order in which they are written.
+        self.kept.sort();
+    }
+
     /// The block whose step writes a tensor; `None` for one that no step writes.
     #[must_use]
     pub fn written_in(&self, id: TensorId) -> Option<usize> {

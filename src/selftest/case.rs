@@ -128,7 +128,7 @@ impl Case {
     }
 
     /// Where a kernel may put NaN for a number: in the tiles of Winograd's convolution that see a value of the first input that is not
-    /// finite. The position is the output's.
+    /// finite, and in groups whose matrix holds another one's that sees it. The position is the output's.
     pub(super) fn spreads(&self, kernel: Kernel, inputs: &[HostTensor]) -> impl Fn([usize; 4]) -> bool {
         let mut tiles = HashSet::new();
         let grid = kernel.winograd.zip(self.problem().ok()).map(|(winograd, problem)| winograd.grid(&problem));
@@ -138,7 +138,42 @@ impl Case {
                 tiles.extend(grid.tiles_that_see(n, y, x));
             }
         }
-        move |[n, _, y, x]| grid.is_some_and(|grid| tiles.contains(&grid.tile_of(n, y, x)))
+        let grouped = self.matrix_neighbours(kernel, inputs);
+        move |[n, c, y, x]| {
+            grid.is_some_and(|grid| tiles.contains(&grid.tile_of(n, y, x)))
+                || grouped.as_ref().is_some_and(|(block, seen)| seen.contains(&[n, block(c), y, x]))
+        }
+    }
+
+    /// Of a grouped convolution on matrix units: the matrix that a channel is in, and the images, matrices and places that see a value which is not
+    /// finite.
+    fn matrix_neighbours(
+        &self,
+        kernel: Kernel,
+        inputs: &[HostTensor],
+    ) -> Option<(impl Fn(usize) -> usize + use<>, HashSet<[usize; 4]>)> {
+        let (Op::Conv { conv, .. }, Some(image)) = (self.op, inputs.first()) else { return None };
+        let span = kernel.group_span(&self.problem().ok()?)?;
+        let per_group = conv.out_per_group();
+        // As ChannelLayout pads them.
+        let block = move |channel: usize| {
+            (channel / per_group * per_group.next_multiple_of(4) + channel % per_group) / (4 * span)
+        };
+        let output = conv.output_shape(image.shape()).ok()?;
+        let mut seen = HashSet::new();
+        let odd = image.data().iter().enumerate().filter(|(_, value)| !value.is_finite());
+        for [n, c, y, x] in odd.map(|(at, _)| image.shape().position(at)) {
+            // The output lines, or columns, that see an input one.
+            let seeing = |at: usize, count: usize| {
+                let sees =
+                    move |&out: &usize| (0..3).any(|tap| out * conv.stride + tap * conv.dilation == at + conv.dilation);
+                (0..count).filter(sees)
+            };
+            for out_y in seeing(y, output.h) {
+                seen.extend(seeing(x, output.w).map(|out_x| [n, block(c), out_y, out_x]));
+            }
+        }
+        Some((block, seen))
     }
 
     /// Inputs, parameters and what must come out.

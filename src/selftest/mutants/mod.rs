@@ -9,6 +9,7 @@ mod conv3x3;
 mod elementwise;
 mod grouped;
 mod joined;
+mod matrix;
 mod pools;
 mod shared;
 mod split_k;
@@ -149,6 +150,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         grouped::MUTANTS,
         joined::MUTANTS,
         split_k::MUTANTS,
+        matrix::MUTANTS,
         elementwise::MUTANTS,
         pools::MUTANTS,
     ];

@@ -1,0 +1,120 @@
+//! Mutants of the kernels for matrix units.
+
+use super::{Mutant, mutants};
+
+pub(super) const MUTANTS: &[&[Mutant]] = &[
+    of_every_matrix!(Conv1x1Matrix, "conv1x1_matrix"),
+    of_every_matrix_residual!(Conv1x1Matrix, "conv1x1_matrix"),
+    POINTS,
+    of_every_matrix!(Conv3x3Matrix, "conv3x3_matrix"),
+    of_every_matrix_residual!(Conv3x3Matrix, "conv3x3_matrix"),
+    of_every_tap!(Conv3x3Matrix, "conv3x3_matrix"),
+    of_every_matrix!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
+    of_every_matrix_residual!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
+    of_every_tap!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
+    GROUPED,
+    of_every_matrix!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
+    JOINED,
+];
+
+/// The faults that each of them must be caught with.
+macro_rules! of_every_matrix {
+    ($family:ident, $prefix:literal) => {
+        mutants! { $family, $prefix:
+            "lost_bias" LostBias { "shared/matrix_epilogue": "value += bias(params.k_quads, column);" => "" }
+            "bias_of_next_column" OffByOne {
+                "shared/matrix_epilogue": "bias(params.k_quads, column)"
+                    => "bias(params.k_quads, min(column + 1u, params.out_vec4 - 1u))"
+            }
+            "lost_relu" ReluOrder { "shared/matrix_epilogue": "value = relu(value);" => "" }
+            "relu_before_bias" ReluOrder {
+                "shared/matrix_epilogue": "            value += bias(params.k_quads, column);"
+                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += bias(params.k_quads, column);"
+            }
+            "row_tail" MissingTail { "shared/matrix_epilogue": "row < params.rows && column" => "column" }
+            "column_tail" MissingTail {
+                "shared/matrix_epilogue": "row < params.rows && column < params.out_vec4" => "row < params.rows"
+            }
+            "last_row_not_stored" OffByOne { "shared/matrix_epilogue": "row < params.rows &&" => "row + 1u < params.rows &&" }
+            "padding_not_cleared" PaddingAsData {
+                "shared/matrix_epilogue": "select(vec4<f32>(0.0), value, channel < vec4<u32>(params.group_out_channels))"
+                    => "value"
+            }
+            "nan_swallowed" NanSwallowed {
+                "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"
+                    => "select(max(x, vec4<f32>(0.0)), vec4<f32>(0.0), is_nan)"
+            }
+            "stage_of_the_step_before" StaleTile {
+                "shared/matrix_steps": "let stage = (step - 1u) % 2u;" => "let stage = step % 2u;"
+            }
+            "dropped_barrier" DroppedBarrier { "shared/matrix_steps": "workgroupBarrier();" => "" }
+            "third_grid_dimension" WrongGroup {
+                "shared/matrix_tile": "group.z * params.row_groups + group.y" => "group.y"
+            }
+            "rows_of_the_first_subgroup" WrongGroup {
+                "shared/matrix_tile": "subgroup / ${MATRIX_COLUMNS}u * ${ROWS*SIDE_OF_MATRIX}u" => "0u"
+            }
+            "weights_of_next_channel" OffByOne {
+                "shared/staged_loads": "let weight_part${g} = weight${g} % 4u;" => "let weight_part${g} = (weight${g} + 1u) % 4u;"
+            }
+            "sums_of_first_column" StaleTile {
+                "shared/matrix_steps": "b${q}_${c}, sum${r}_${c})" => "b${q}_${c}, sum${r}_0)"
+            }
+            "rows_overlap" OffByOne { "shared/matrix_tile": "params.rows) * TILE_ROWS" => "params.rows) * (TILE_ROWS - 1u)" }
+            "line_too_short" SwappedStride { "shared/matrix_steps": "], ROW_WORDS * UNIT)" => "], (ROW_WORDS - 1u) * UNIT)" }
+        }
+    };
+}
+
+use of_every_matrix;
+
+/// The faults of those that can add a residual.
+macro_rules! of_every_matrix_residual {
+    ($family:ident, $prefix:literal) => {
+        mutants! { $family, $prefix:
+            "lost_residual" WrongResidual { "shared/matrix_epilogue": "value += unpack(residual[at]);" => "" }
+            "residual_of_next_value" WrongResidual {
+                "shared/matrix_epilogue": "residual[at]" => "residual[min(at + 1u, params.rows * params.out_vec4 - 1u)]"
+            }
+        }
+    };
+}
+
+use of_every_matrix_residual;
+
+/// The faults of those with nine taps.
+macro_rules! of_every_tap {
+    ($family:ident, $prefix:literal) => {
+        mutants! { $family, $prefix:
+            "dilation_ignored_above" DilationIgnored {
+                "shared/matrix_tap": "tap / 3u * params.dilation" => "tap / 3u"
+            }
+            "padding_read" PaddingAsData {
+                "shared/matrix_tap": "vec4<bool>(inside${h} && quad < quads_left)" => "vec4<bool>(quad < quads_left)"
+            }
+            "right_edge" OffByOne { "shared/matrix_tap": "x${h} < params.in_width;" => "x${h} <= params.in_width;" }
+        }
+    };
+}
+
+use of_every_tap;
+
+const POINTS: &[Mutant] = mutants! { Conv1x1Matrix, "conv1x1_matrix":
+    "quad_tail" PaddingAsData { "conv1x1_matrix": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)" }
+    "stride_lost" SwappedStride { "conv1x1_matrix": "pixel${h}.x * params.stride" => "pixel${h}.x" }
+    "last_stage" MissingTail { "conv1x1_matrix": "/ ${DEPTH}u + 1u;" => "/ ${DEPTH}u;" }
+};
+
+const GROUPED: &[Mutant] = mutants! { Conv3x3GroupedMatrix, "conv3x3_grouped_matrix":
+    "zeros_beside_groups" WrongGroup {
+        "conv3x3_grouped_matrix": "vec4<bool>(within${g} < params.group_in_vec4)" => "vec4<bool>(true)"
+    }
+    "first_group_only" WrongGroup { "conv3x3_grouped_matrix": "let first_in = first_column / span * span;" => "let first_in = 0u;" }
+    "stride_lost" SwappedStride { "conv3x3_grouped_matrix": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+};
+
+const JOINED: &[Mutant] = mutants! { Conv1x1JoinedMatrix, "conv1x1_joined_matrix":
+    "quad_tail" PaddingAsData { "conv1x1_joined_matrix": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)" }
+    "shortcut_of_the_main_branch" WrongResidual { "conv1x1_joined_matrix": "shortcut[b${h} + own_k]" => "src[a${h} + min(own_k, params.in_vec4 - 1u)]" }
+    "stride_lost" SwappedStride { "conv1x1_joined_matrix": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+};
