@@ -6,9 +6,12 @@ use common::dict::DictBuilder;
 use common::seeded_network::{uniform, weights};
 use common::{Golden, Outcome, goldens, most_candidates, targets};
 use wgpu_bottleneck::error::PrecisionError;
+use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, PlanKind, Shape, StateDict};
+use wgpu_bottleneck::{
+    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, PlanKind, Shape, StateDict, selftest,
+};
 
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
 const TOLERANCE: f64 = 4e-3;
@@ -199,5 +202,22 @@ fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
             assert!(share <= 0.55, "{name} {shape}: {share}");
         }
     }
+    Ok(())
+}
+
+/// Mesa's software driver multiplies matrices of 16 by 16 too, though it only offers those of 8: so the kernels of GPUs are tested here.
+#[test]
+fn matrices_of_sixteen_are_exact_where_eight_are_offered() -> Outcome {
+    let offered = |gpu: &&Gpu| gpu.capabilities().matrices_of_8 && gpu.info().name.contains("llvmpipe");
+    let Some(gpu) = targets().iter().map(|target| &target.gpu).find(offered) else {
+        common::loudly("SKIPPED: no software driver with matrix units: scripts/with-mesa26 has one");
+        return Ok(());
+    };
+    // SAFETY: this driver does.
+    let gpu = unsafe { gpu.with_capabilities(Capabilities { matrices_of_16: true, ..*gpu.capabilities() }) };
+    let options = selftest::Options { kernel: Some("_m16_".to_owned()), ..Default::default() };
+    let report = selftest::run(&gpu, &options)?;
+    assert!(report.passed(), "{:#?}", report.failures);
+    assert!(report.kernels.len() > 50, "{:?}", report.kernels);
     Ok(())
 }

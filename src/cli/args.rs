@@ -218,6 +218,17 @@ pub enum PrecisionArg {
     Auto,
 }
 
+impl PrecisionArg {
+    /// As it is written on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 impl From<PrecisionArg> for Precision {
     fn from(precision: PrecisionArg) -> Self {
         match precision {

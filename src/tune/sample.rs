@@ -7,18 +7,16 @@ use crate::op::StepParams;
 use crate::plan::{KernelChoice, MemoryBudget, Placement, Plan, Slot, TensorId, schedule};
 use crate::reference;
 use crate::selftest::{Seeded, exact_params, small_integers};
-use crate::tensor::{HostTensor, Shape, Tolerance, compare};
+use crate::tensor::{Element, HostTensor, Shape, Tolerance, compare};
 
 /// How far a candidate may be off, as a share of the largest value. The numbers are integers and quarters, which kernels that
 /// sum get right to the bit: where one is missing or twice there, that is more than this.
-const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
-
-/// How far two of them may be from each other.
-const AGREEMENT: Tolerance = Tolerance::relative(2.0 * TOLERANCE.relative);
+const TOLERANCE: f64 = 1e-5;
 
 /// A problem, inputs and parameters for it, and what the reference says of them.
 pub(super) struct Sample {
     plan: Plan,
+    tolerance: f64,
     params: StepParams,
     inputs: Vec<HostTensor>,
     /// Of the first image and the last one: in f64 on the CPU, a whole batch would take longer than all else.
@@ -39,7 +37,13 @@ impl Sample {
             Ok((at, reference::run_op(&problem.op, &params, &images.iter().collect::<Vec<_>>())?))
         };
         let expected = images.into_iter().map(expected).collect::<Result<_>>()?;
-        Ok(Self { plan: Plan::single(problem), params, inputs, expected, agreed: None })
+        // What is stored in half precision may be rounded up or down.
+        let rounding = match problem.output_element {
+            Element::F16 => 2.0 * Element::F16.unit_roundoff(),
+            _ => 0.0,
+        };
+        let (plan, tolerance) = (Plan::single(problem), TOLERANCE.max(rounding));
+        Ok(Self { plan, tolerance, params, inputs, expected, agreed: None })
     }
 
     /// The candidate of this index with the sample's weights, after a run that gave the right numbers. The inner error says what
@@ -77,12 +81,14 @@ impl Sample {
     /// Holds an output against the reference, and against that of the candidates before.
     fn compare(&mut self, output: HostTensor) -> Result<Result<(), String>> {
         for (at, expected) in &self.expected {
-            let comparison = compare(expected, &image(&output, *at)?, TOLERANCE);
+            let comparison = compare(expected, &image(&output, *at)?, Tolerance::relative(self.tolerance));
             if !comparison.passed() {
                 return Ok(Err(format!("wrong numbers in image {at}: {comparison}")));
             }
         }
-        let comparison = compare(self.agreed.get_or_insert_with(|| output.clone()), &output, AGREEMENT);
+        // How far two of them may be from each other.
+        let tolerance = Tolerance::relative(2.0 * self.tolerance);
+        let comparison = compare(self.agreed.get_or_insert_with(|| output.clone()), &output, tolerance);
         Ok(if comparison.passed() { Ok(()) } else { Err(format!("wrong numbers: {comparison}")) })
     }
 }

@@ -154,8 +154,8 @@ fn comparison_text(a: &Report, b: &Report, pairs: &[(&WorkloadReport, &WorkloadR
     let line = |name: &str, report: &Report| {
         let device = &report.device;
         format!(
-            "{name}  {} ({}, {}), plan {}, version {}\n",
-            device.name, device.backend, device.driver, report.plan, report.version
+            "{name}  {} ({}, {}), plan {}, {}, version {}\n",
+            device.name, device.backend, device.driver, report.plan, report.precision, report.version
         )
     };
     let mut table = Table::new(&["workload", "time", ">A ms", ">B ms", ">A / B", ">at least", ">at most", "B is"]);

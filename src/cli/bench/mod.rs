@@ -143,6 +143,7 @@ impl Bench {
             ceilings,
             quick: args.quick,
             plan: plan.to_owned(),
+            precision: args.engine.precision.name().to_owned(),
             kernel: args.engine.kernel.clone(),
             tuned: args.engine.tuned.is_some(),
             timestamps: gpu.timestamps().map(|kind| kind.name().to_owned()),

@@ -28,6 +28,9 @@ pub struct Report {
     pub quick: bool,
     /// `fused` or `unfused`.
     pub plan: String,
+    /// `f32`, `f16` or `auto`.
+    #[serde(default = "single")]
+    pub precision: String,
     /// The kernel that was forced, if one was.
     pub kernel: Option<String>,
     /// Whether kernels were picked by what `bottleneck tune` had measured.
@@ -37,6 +40,11 @@ pub struct Report {
     pub timestamps: Option<String>,
     /// One after the other.
     pub workloads: Vec<WorkloadReport>,
+}
+
+/// The precision of reports that do not say it.
+fn single() -> String {
+    "f32".to_owned()
 }
 
 /// What `--json` prints: a report, or a list of them where several devices were asked for, however many there were.

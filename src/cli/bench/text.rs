@@ -55,7 +55,7 @@ fn heading(number: &str, report: &Report) -> String {
     );
     let kernel = report.kernel.as_deref().map_or(String::new(), |kernel| format!(", kernel {kernel} where it fits"));
     let timestamps = report.timestamps.as_deref().unwrap_or("none, the device has no timestamps");
-    text += &format!("plan      {}{kernel}; GPU times: {timestamps}\n", report.plan);
+    text += &format!("plan      {}, {}{kernel}; GPU times: {timestamps}\n", report.plan, report.precision);
     if report.quick {
         text += "quick     too little time was spent to compare these numbers with others\n";
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::super::args::AdapterArgs;
+use super::super::args::{AdapterArgs, PrecisionArg};
 use super::super::bench::WorkloadArgs;
 
 /// `bottleneck tune`.
@@ -19,6 +19,9 @@ pub struct TuneArgs {
     /// What is to be run: the shapes in it are tuned, each once.
     #[command(flatten)]
     pub what: WorkloadArgs,
+    /// The precision in which the shapes are computed: each has lines of its own in the table.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,

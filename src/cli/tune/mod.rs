@@ -18,6 +18,7 @@ use wgpu_bottleneck::tune::{TuneEvent, TuneOptions, TuningTable, worth_tuning};
 use wgpu_bottleneck::{Error, Gpu, LoadOptions, record, record_network};
 
 use self::summary::{Rejected, Summary};
+use super::args::PrecisionArg;
 use super::bench::{Subject, Workload, workloads};
 use super::error::CliError;
 use super::interrupt;
@@ -32,7 +33,7 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
     let workloads = workloads(&args.what)?;
     let gpu = args.adapter.gpu()?;
     let path = args.output.clone().map_or_else(|| default_path(&gpu), Ok)?;
-    let problems = problems(&workloads, &gpu)?;
+    let problems = problems(&workloads, &gpu, args.precision)?;
     let mut table = begin(&path, args.output.is_some(), &gpu)?;
     interrupt::heed("the run under way");
     let options = if args.quick { TuneOptions { rounds: QUICK } } else { TuneOptions::default() };
@@ -113,8 +114,10 @@ fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliErro
 }
 
 /// What there is to choose in the workloads.
-fn problems(workloads: &[Workload], gpu: &Gpu) -> Result<Vec<Problem>, CliError> {
-    let recordings = workloads.iter().map(|workload| recorded(workload, gpu)).collect::<Result<Vec<_>, _>>()?;
+fn problems(workloads: &[Workload], gpu: &Gpu, precision: PrecisionArg) -> Result<Vec<Problem>, CliError> {
+    let options = LoadOptions { precision: precision.into(), ..Default::default() };
+    let recordings =
+        workloads.iter().map(|workload| recorded(workload, gpu, &options)).collect::<Result<Vec<_>, _>>()?;
     let problems = recordings.iter().flat_map(|recording| {
         let plan = &recording.plan;
         plan.steps.iter().map(|step| plan.problem(step))
@@ -123,13 +126,13 @@ fn problems(workloads: &[Workload], gpu: &Gpu) -> Result<Vec<Problem>, CliError>
 }
 
 /// What is run of a workload: of a large batch, a part.
-fn recorded(workload: &Workload, gpu: &Gpu) -> Result<Recording, Error> {
-    let (capabilities, options) = (gpu.capabilities(), LoadOptions::default());
+fn recorded(workload: &Workload, gpu: &Gpu, options: &LoadOptions) -> Result<Recording, Error> {
+    let capabilities = gpu.capabilities();
     match &workload.subject {
-        Subject::Block(spec) => record(&[*spec], workload.input, capabilities, &options),
+        Subject::Block(spec) => record(&[*spec], workload.input, capabilities, options),
         Subject::Network(spec) => {
-            let part = largest_part(spec, workload.input, capabilities, &options)?;
-            record_network(spec, part, capabilities, &options)
+            let part = largest_part(spec, workload.input, capabilities, options)?;
+            record_network(spec, part, capabilities, options)
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn page(reports: &[Report]) -> String {
 fn run(report: &Report) -> Markup {
     html! {
         p {
-            "version " (report.version) ", " (report.plan) " plan"
+            "version " (report.version) ", " (report.plan) " plan, " (report.precision)
             @if let Some(kernel) = &report.kernel { ", kernel " (kernel) " where it fits" }
             ". Every workload's numbers were checked before it was timed."
         }
