@@ -136,7 +136,8 @@ impl Case {
         let params = exact_params(&self.op, &mut Seeded::new(7));
         let shapes = std::iter::once(self.first).chain(self.second);
         let integers: Vec<HostTensor> = (1..).zip(shapes).map(|(seed, shape)| small_integers(shape, seed)).collect();
-        let (output, bound) = reference::run_op_with_bound(&self.op, &params, &integers.iter().collect::<Vec<_>>())?;
+        let (output, bound) =
+            reference::run_op_with_bound(&self.op, &params, &integers.iter().collect::<Vec<_>>(), None)?;
         if !bound.is_exact() {
             let step = format!("self test {}", self.name);
             return Err(Error::Gpu(GpuError::Recording { step, reason: "f32 is not exact for its numbers" }));
