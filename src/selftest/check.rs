@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::case::{Case, Expected};
 use super::report::{Check, Failure, First};
+use super::spread::Spread;
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
 use crate::kernel::Kernel;
 use crate::plan::TensorId;
-use crate::tensor::{HostTensor, Tolerance, compare_spread};
+use crate::tensor::{Comparison, HostTensor};
 
 /// Behind each tensor, inside its binding.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
@@ -41,7 +42,7 @@ impl Expectations {
             return Ok(known.clone());
         }
         let expected = Arc::new(case.expected()?);
-        self.0.insert(*case, expected.clone());
+        self.0.insert(case.clone(), expected.clone());
         Ok(expected)
     }
 }
@@ -67,22 +68,25 @@ impl<'g> Checker<'g> {
 
     fn look(&self, case: &Case, expected: &Expected, findings: &mut Findings, until: Until) -> Result<()> {
         let Some(mut executor) = self.compile(case, expected, findings)? else { return Ok(()) };
-        let [(integers, output), (special, special_output)] = &expected.runs;
+        let [numbers, special] = &expected.runs;
+        let kernel = findings.kernel;
         let enough = |findings: &Findings| until == Until::Failure && !findings.failures.is_empty();
-        let Some(first) = run(&mut executor, integers, findings)? else { return Ok(()) };
-        findings.values(Check::Exact, output, &first.output, |_| false);
+        let Some(first) = run(&mut executor, &numbers.reads, findings)? else { return Ok(()) };
+        let exact = case.compare(kernel, &numbers.reads, [&numbers.output, &first.output], |_| false);
+        findings.values(Check::Exact, exact);
         findings.memory(&first);
         if enough(findings) {
             return Ok(());
         }
-        let Some(second) = run(&mut executor, integers, findings)? else { return Ok(()) };
+        let Some(second) = run(&mut executor, &numbers.reads, findings)? else { return Ok(()) };
         findings.repeat(&first.output, &second.output);
         if enough(findings) {
             return Ok(());
         }
-        let Some(third) = run(&mut executor, special, findings)? else { return Ok(()) };
-        let spreads = case.spreads(findings.kernel, special);
-        findings.values(Check::NonFinite, special_output, &third.output, spreads);
+        let Some(third) = run(&mut executor, &special.reads, findings)? else { return Ok(()) };
+        let spread = Spread::of(case, kernel, &special.reads);
+        let outputs = [&special.output, &third.output];
+        findings.values(Check::NonFinite, case.compare(kernel, &special.reads, outputs, |at| spread.covers(at)));
         findings.memory(&third);
         Ok(())
     }
@@ -141,17 +145,8 @@ impl Findings {
         self.failures.push(Failure { kernel, family, case: self.case, check, what, first });
     }
 
-    /// To the bit, but for what Winograd's convolution may be off and where it may spread NaN.
-    fn values(
-        &mut self,
-        check: Check,
-        expected: &HostTensor,
-        found: &HostTensor,
-        spreads: impl Fn([usize; 4]) -> bool,
-    ) {
+    fn values(&mut self, check: Check, comparison: Comparison) {
         self.checks += 1;
-        let tolerance = if self.kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { Tolerance::EXACT };
-        let comparison = compare_spread(expected, found, tolerance, spreads);
         if let Some(mismatch) = comparison.mismatch {
             let first = First::new(mismatch.at, mismatch.expected, mismatch.found);
             self.fail(check, comparison.to_string(), Some(first));

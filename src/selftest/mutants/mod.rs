@@ -19,10 +19,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::check::{Checker, Expectations, Until};
-use super::{Check, Failure, cases, why_not};
+use super::{Check, Failure, cases, every_candidate, why_not};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernel::{DeviceKind, Family, Kernel, all_candidates};
+use crate::kernel::{DeviceKind, Family, Kernel};
 use crate::shader::Patch;
 
 /// Kinds of fault.
@@ -104,7 +104,7 @@ impl Mutant {
     /// of several rows, which compiles fastest.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> = all_candidates().into_iter().filter(|kernel| self.changes(kernel)).collect();
+        let mut kernels: Vec<Kernel> = every_candidate().filter(|kernel| self.changes(kernel)).collect();
         kernels.sort_by_key(|Kernel { tile, epilogue, strided, .. }| {
             let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
             (3 - parts, tile.rows < 2, tile.rows * tile.cols, *strided)
