@@ -12,6 +12,10 @@ mod joined;
 mod pools;
 mod shared;
 mod split_k;
+mod train_gradients;
+mod train_heads;
+mod train_norms;
+mod train_updates;
 mod winograd;
 
 use std::collections::BTreeSet;
@@ -52,6 +56,8 @@ pub enum Fault {
     PaddingAsData,
     /// The second input from a wrong place.
     WrongResidual,
+    /// A term, a factor or a sign of a formula that is missing or another.
+    WrongTerm,
     /// NaN swallowed.
     NanSwallowed,
 }
@@ -72,6 +78,7 @@ impl Fault {
             Self::StaleTile => "stale tile",
             Self::PaddingAsData => "padding as data",
             Self::WrongResidual => "wrong residual",
+            Self::WrongTerm => "wrong term",
             Self::NanSwallowed => "NaN swallowed",
         }
     }
@@ -151,6 +158,10 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         split_k::MUTANTS,
         elementwise::MUTANTS,
         pools::MUTANTS,
+        train_gradients::MUTANTS,
+        train_norms::MUTANTS,
+        train_heads::MUTANTS,
+        train_updates::MUTANTS,
     ];
     lists.into_iter().flatten().copied().flatten()
 }
