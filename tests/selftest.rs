@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Outcome, SWIFTSHADER, Target, targets};
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Family, Kernel, all_candidates, candidates};
-use wgpu_bottleneck::network::{self, BlockKind, ResNet, StrideIn};
+use wgpu_bottleneck::kernel::{
+    Capabilities, DeviceKind, Family, Kernel, all_candidates, candidates, training_candidates,
+};
+use wgpu_bottleneck::network::{self, BlockKind, Optimizer, ResNet, StrideIn, TrainingSetup};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
 use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
 use wgpu_bottleneck::selftest::{self, Check, Options, Report, is_in_plans};
 use wgpu_bottleneck::shader::{self, Patch};
-use wgpu_bottleneck::{Bottleneck, Error, Shape};
+use wgpu_bottleneck::{Bottleneck, Error, Norm, Shape};
 
 /// A test of the kernels with this name, with a fault.
 fn options(kernel: &str, mutant: Option<&'static Mutant>) -> Options {
@@ -25,7 +27,8 @@ fn named(name: &str) -> Result<&'static Mutant, String> {
 
 #[test]
 fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
-    let all: BTreeSet<String> = all_candidates().iter().filter(|k| is_in_plans(k)).map(|k| k.name()).collect();
+    let every: Vec<Kernel> = all_candidates().into_iter().chain(training_candidates()).collect();
+    let all: BTreeSet<String> = every.iter().filter(|k| is_in_plans(k)).map(Kernel::name).collect();
     for target in targets() {
         let report = selftest::run(&target.gpu, &Options::default())?;
         assert!(report.passed(), "{}: {:#?}", target.name, report.failures);
@@ -35,7 +38,7 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
         let seen: BTreeSet<String> = report.kernels.iter().cloned().chain(skipped).collect();
         assert_eq!(seen, all, "{}", target.name);
         for skipped in &report.skipped {
-            let kernel = all_candidates().into_iter().find(|kernel| kernel.name() == skipped.kernel);
+            let kernel = every.iter().find(|kernel| kernel.name() == skipped.kernel);
             let runs = kernel.is_none_or(|kernel| kernel.runs_on(target.gpu.capabilities()).is_ok());
             assert!(!runs, "{}: {} {}", target.name, skipped.kernel, skipped.reason);
         }
@@ -43,7 +46,7 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
     Ok(())
 }
 
-/// Blocks of every form, and small networks of every kind.
+/// Blocks of every form, and small networks of every kind, for inference and for training.
 fn plans() -> Result<Vec<Plan>, Error> {
     let specs = [
         Bottleneck::torchvision(16, 4).build()?,
@@ -72,6 +75,33 @@ fn plans() -> Result<Vec<Plan>, Error> {
     }
     let halves = plans.iter().map(|plan| plan.in_half(&[])).collect::<Result<Vec<_>, _>>()?;
     plans.extend(halves);
+    plans.extend(training_plans()?);
+    Ok(plans)
+}
+
+/// Blocks with every norm, and networks by every optimiser, some of them frozen.
+fn training_plans() -> Result<Vec<Plan>, Error> {
+    let mut plans = Vec::new();
+    for norm in [Norm::default(), Norm::FrozenBatchNorm2d { eps: 1e-5 }, Norm::Identity] {
+        for (groups, stride) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            let block = Bottleneck::torchvision(64, 16).groups(groups).base_width(64).stride(stride);
+            let spec = block.downsample(stride != 1).norm_layer(norm).build()?;
+            plans.push(network::plan_block_training(&spec, Shape::new(2, 64, 8, 8)?)?.plan);
+        }
+    }
+    let sgd = |nesterov| Optimizer::Sgd {
+        momentum: if nesterov { 0.9 } else { 0.0 },
+        nesterov,
+        weight_decay: 1e-4,
+        decay_all: true,
+    };
+    for (optimizer, batches_per_step) in [(sgd(false), 1), (sgd(true), 2), (Optimizer::adamw(), 1)] {
+        for (block, frozen) in [(BlockKind::Bottleneck, vec![]), (BlockKind::Basic, vec!["conv1".to_owned()])] {
+            let spec = ResNet::builder(block).depths([1, 2]).planes([16, 16]).classes(Some(3)).build()?;
+            let setup = TrainingSetup { optimizer, batches_per_step, frozen, ..TrainingSetup::default() };
+            plans.push(network::plan_network_training(&spec, Shape::new(2, 3, 32, 32)?, &setup)?.plan);
+        }
+    }
     Ok(plans)
 }
 
@@ -91,7 +121,7 @@ fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
             }
         }
     }
-    assert_eq!(used, inference().map(Family::name).collect());
+    assert_eq!(used, Family::ALL.into_iter().map(Family::name).collect());
     Ok(())
 }
 
@@ -112,18 +142,13 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
     Ok(())
 }
 
-/// The families of inference: those of training are not in the self test yet, and held to the same in tests/training.rs.
-fn inference() -> impl Iterator<Item = Family> {
-    Family::ALL.into_iter().filter(|family| !family.is_training())
-}
-
 #[test]
 fn every_family_has_a_dozen_mutants_of_many_kinds() {
     let mut families: BTreeMap<&str, Vec<Fault>> = BTreeMap::new();
     for mutant in mutants::all().filter(|mutant| mutant.equivalent.is_none()) {
         families.entry(mutant.family.name()).or_default().push(mutant.fault);
     }
-    for family in inference() {
+    for family in Family::ALL {
         let faults = families.remove(family.name()).unwrap_or_default();
         assert!(faults.len() >= 12, "{}: {} mutants", family.name(), faults.len());
         let kinds: Vec<Fault> = faults.iter().fold(Vec::new(), |mut kinds, fault| {
@@ -188,6 +213,10 @@ fn checks_find_what_they_are_for() -> Outcome {
         ("batchnorm_relu", "batchnorm_relu.nan_swallowed", Check::NonFinite),
         ("conv1x1_l8s1r4c1_bias_relu", "conv1x1.padding_not_cleared", Check::Padding),
         ("conv1x1_l8s1r4c1_bias_relu", "conv1x1.row_behind_the_end", Check::Guard),
+        ("weight_grad_l8s1r1c1", "weight_grad.stride_lost_in_x", Check::Exact),
+        ("weight_grad_l8s1r1c1", "weight_grad.nan_swallowed", Check::NonFinite),
+        ("weight_grad_l8s1r1c1", "weight_grad.padding_not_cleared", Check::Padding),
+        ("adamw", "adamw.value_behind_the_end", Check::Guard),
     ];
     for (kernel, name, check) in cases {
         let report = selftest::run(&targets()[0].gpu, &options(kernel, Some(named(name)?)))?;

@@ -1,4 +1,4 @@
-//! Training: blocks and networks, PyTorch's numbers on every device, every kernel against the reference, and faults that must show.
+//! Training: blocks and networks, and PyTorch's numbers on every device. The kernels one by one, and faults in them, are the self test's.
 
 #[path = "training/blocks.rs"]
 mod blocks;
@@ -14,18 +14,15 @@ mod slopes;
 #[path = "training/steps.rs"]
 mod steps;
 
-use common::seeded::small_integers;
 use common::{Golden, golden_dir};
 use wgpu_bottleneck::error::{Error, ShapeError};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
-use wgpu_bottleneck::kernel::Family;
 use wgpu_bottleneck::network::{BlockTraining, plan_block_training};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, Scalar, StepParams, TrainOp, WeightLayout};
 use wgpu_bottleneck::plan::{
     KernelChoice, MemoryBudget, Plan, PlanKind, Recording, Role, Step, TensorId, TensorInfo, schedule,
 };
 use wgpu_bottleneck::reference::all_tensors;
-use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tensor::ChannelLayout;
 use wgpu_bottleneck::{
     Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainedBlock, TrainingOptions, TrainingStep,
@@ -91,76 +88,4 @@ fn check(golden: &Golden, step: &TrainingStep) -> Result<(f64, f64)> {
     }
     assert_eq!(step.gradients.parameters.len() + 1, of("grad."), "{}", golden.name);
     Ok((forward, backward))
-}
-
-/// One step as a plan: its first input the caller's, what else it reads given, its output last.
-fn single(op: Op, tensors: Vec<TensorInfo>, weights: Option<TensorId>) -> Plan {
-    let output = TensorId(tensors.len() - 1);
-    let reads: Vec<TensorId> = (0..output.0).map(TensorId).collect();
-    let inputs = reads.iter().copied().filter(|id| Some(*id) != weights).collect();
-    let step = Step { block: 0, module: op.name().to_owned(), role: Role::Training, op, inputs, weights, output };
-    Plan {
-        kind: PlanKind::Unfused,
-        tensors,
-        steps: vec![step],
-        blocks: vec![0..1; 1],
-        input: TensorId(0),
-        output,
-        given: reads[1..].to_vec(),
-        kept: Vec::new(),
-        carried: Vec::new(),
-    }
-}
-
-/// Runs a plan of one step on integers, from NaN in all other memory and with guard bands, by one candidate: what is wrong, if anything.
-fn wrong_by(gpu: &Gpu, plan: &Plan, candidate: usize) -> Result<Option<String>> {
-    let reads = plan.tensors.len() - 1;
-    let integers = (1..).zip(&plan.tensors[..reads]).map(|(seed, info)| small_integers(info.shape, seed));
-    wrong_on(gpu, plan, &integers.collect::<Vec<HostTensor>>(), candidate, 0.0)
-}
-
-/// [`wrong_by`] on these tensors, where numbers may be off by this share of the largest.
-fn wrong_on(
-    gpu: &Gpu,
-    plan: &Plan,
-    tensors: &[HostTensor],
-    candidate: usize,
-    tolerance: f64,
-) -> Result<Option<String>> {
-    let reads = plan.tensors.len() - 1;
-    let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(tensors).collect();
-    let choice = KernelChoice::Nth(candidate);
-    let mut recording = schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
-    recording.unshare_slots();
-    let step = recording.steps().next();
-    let kernel = step.map(|step| step.kernel.name()).unwrap_or_default();
-    let is_winograd = step.is_some_and(|step| step.kernel.winograd.is_some());
-    // Its transforms multiply by numbers that are no integers.
-    let tolerance = if is_winograd { FORWARD } else { tolerance };
-    let every = all_tensors(&recording, &[StepParams::None], &given)?;
-    let expected: Vec<f32> = every[reads].data.iter().map(|&value| value as f32).collect();
-    let options = ExecutorOptions { guard_bytes: 256 };
-    let mut executor = Executor::new(gpu, recording, &[StepParams::None], options)?;
-    let (first, second) = (executor.probe(&given)?, executor.probe(&given)?);
-    let op = plan.steps[0].op;
-    let right = match tolerance {
-        0.0 => first.output.data() == expected,
-        _ => off(&expected, first.output.data()) <= tolerance,
-    };
-    if !right {
-        return Ok(Some(format!("{kernel}: wrong numbers of {op:?}")));
-    }
-    let untouched = first.padding.is_none() && first.broken_guards.is_empty() && first.changed.is_empty();
-    let good = untouched && second.output == first.output;
-    Ok((!good)
-        .then(|| format!("{kernel}: {:?} {:?} {:?} of {op:?}", first.padding, first.broken_guards, first.changed)))
-}
-
-#[test]
-fn every_kernel_of_training_has_mutants() {
-    let mutants = convolutions::MUTANTS.iter().chain(&norms::MUTANTS).chain(&steps::MUTANTS).map(|(file, ..)| *file);
-    let files: Vec<&str> = mutants.chain(norms::BLOCK_MUTANTS.iter().map(|(file, ..)| *file)).collect();
-    for family in Family::ALL.into_iter().filter(|family| family.is_training()) {
-        assert!(files.iter().filter(|file| **file == family.file()).count() >= 2, "{}", family.name());
-    }
 }

@@ -1,5 +1,5 @@
 //! Winograd's convolutions: as near to f64 as they promise on any data, within their memory, and no candidate where they would not be.
-//! Where NaN may spread to is the self test's to check (src/selftest/cases.rs).
+//! Where NaN may spread to is the self test's to check (src/selftest/spread.rs).
 
 mod common;
 

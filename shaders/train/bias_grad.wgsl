@@ -9,7 +9,7 @@
 
 @compute @workgroup_size(${LANES}, 1, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let column = group.x * ${LANES}u + local.x;
+    let column = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
     if column >= params.vec4_per_pixel {
         return;
     }

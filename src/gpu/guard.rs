@@ -146,12 +146,11 @@ impl Executor {
                 values = info.element.decode(&bytes[..info.bytes()]).into_owned();
             }
         }
-        let is_padding = |at: usize| {
-            info.weights.is_none() && info.layout.channel_at(at % (info.layout.vec4_per_pixel() * 4)).is_none()
-        };
-        let padding = values.iter().enumerate().find(|&(at, &value)| value != 0.0 && is_padding(at));
-        let padding = padding.map(|(_, &value)| value);
         let output = info.unpack(&values)?;
+        // Packed again, padding is zero and all else as it was.
+        let packed = info.pack(&output)?;
+        let mut padding = values.iter().zip(&packed).filter(|(found, packed)| found.to_bits() != packed.to_bits());
+        let padding = padding.find(|(found, _)| **found != 0.0).map(|(&found, _)| found);
         Ok(Probe { output, padding, broken_guards, changed })
     }
 

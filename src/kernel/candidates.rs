@@ -324,7 +324,7 @@ pub fn all_specialisations() -> Vec<Kernel> {
     all
 }
 
-/// Every kernel that can be a candidate for a step: what the self test runs.
+/// Every kernel that can be a candidate for a step of inference.
 #[must_use]
 pub fn all_candidates() -> Vec<Kernel> {
     let flags = [false, true];

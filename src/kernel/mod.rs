@@ -37,6 +37,7 @@ pub(crate) use host::host_struct;
 pub use measured::Measured;
 pub(crate) use pack::{pack_weights, unpack_weights};
 pub use select::{select, select_for_runs};
+pub(crate) use winograd::Grid;
 pub use winograd::Winograd;
 
 /// Quads of K in one stage of a staged kernel: 16 channels.

@@ -2,30 +2,40 @@
 
 use super::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
 use crate::kernel::Problem;
+use crate::op::Op;
+use crate::tensor::Element;
 
 impl Plan {
-    /// A problem as a plan: its inputs first, its output last. Only the first input is the caller's; who records the plan has to
-    /// find a second one a place.
+    /// A problem of images as a plan: its inputs first, its output last. The second input is [given](Plan::given).
     #[must_use]
     pub fn single(problem: &Problem) -> Self {
         let names = ["first input", "second input"].into_iter().map(str::to_owned);
         let named = names.zip(&problem.inputs).chain([("output".to_owned(), &problem.output)]);
-        let mut tensors: Vec<TensorInfo> =
-            named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
+        let tensors = named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
+        let mut plan = Self::of_step(problem.op, tensors, false);
+        plan.in_elements([problem.element, problem.output_element]);
+        plan
+    }
+
+    /// Gives all that a plan of one step reads one type, and its output another.
+    pub(crate) fn in_elements(&mut self, [reads, writes]: [Element; 2]) {
+        let output = self.output;
+        self.tensors.iter_mut().for_each(|tensor| tensor.element = reads);
+        self.tensors[output.0].element = writes;
+    }
+
+    /// One step as a plan, of at least an input and an output: first the operation's inputs, then its weights where they are a tensor, its
+    /// output last. All that it reads but the first input is [given](Plan::given).
+    #[must_use]
+    pub fn of_step(op: Op, tensors: Vec<TensorInfo>, has_weights: bool) -> Self {
         let output = TensorId(tensors.len() - 1);
-        tensors.iter_mut().for_each(|tensor| tensor.element = problem.element);
-        tensors[output.0].element = problem.output_element;
-        let step = Step {
-            block: 0,
-            module: problem.op.name().to_owned(),
-            role: Role::Conv1,
-            op: problem.op,
-            inputs: (0..output.0).map(TensorId).collect(),
-            weights: None,
-            output,
-        };
-        let blocks = vec![0..1; 1];
-        let (steps, given, kept, carried) = (vec![step], Vec::new(), Vec::new(), Vec::new());
+        let reads: Vec<TensorId> = (0..output.0).map(TensorId).collect();
+        let (inputs, weights) = reads.split_at(reads.len() - usize::from(has_weights));
+        let (inputs, weights) = (inputs.to_vec(), weights.first().copied());
+        let (block, module, role) = (0, op.name().to_owned(), Role::Conv1);
+        let step = Step { block, module, role, op, inputs, weights, output };
+        let (steps, blocks, given) = (vec![step], vec![0..1; 1], reads[1..].to_vec());
+        let (kept, carried) = (Vec::new(), Vec::new());
         Self { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output, given, kept, carried }
     }
 }

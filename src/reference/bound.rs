@@ -2,8 +2,8 @@
 //! values add up to less than 2^24 u, then every partial sum in every order is a multiple of u below 2^24 u, which f32 holds
 //! exactly: no rounding happens, fused multiply-add or not. This file measures that for a run of the reference.
 
-use super::{Tensor64, ops};
-use crate::op::{Op, StepParams};
+use super::{Tensor64, apply};
+use crate::op::{Op, StepParams, TrainOp};
 use crate::tensor::Shape;
 
 /// The worst sum of a run, in units.
@@ -20,16 +20,31 @@ impl ExactBound {
         self.worst < f64::from(1u32 << 24)
     }
 
-    /// Takes the sums of one step into account.
-    pub(super) fn widen(&mut self, op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) {
+    /// Takes the sums of one step into account; of an operation of training without sums, of a few terms a value, whether f32 holds every
+    /// value.
+    pub(super) fn widen(
+        &mut self,
+        op: &Op,
+        params: &StepParams,
+        inputs: &[&Tensor64],
+        weights: Option<&Tensor64>,
+        output: &Tensor64,
+    ) {
+        if matches!(op, Op::Train(op) if !has_sums(op)) {
+            let held = |value: &f64| f64::from(*value as f32) == *value;
+            self.worst = if output.data.iter().all(held) { self.worst } else { f64::INFINITY };
+            return;
+        }
         let mut unit = f64::INFINITY;
-        for (values, weights) in products(params, inputs) {
-            unit = unit.min(unit_of(values.data.iter().copied()) * unit_of(weights.iter().copied().map(f64::from)));
+        for (values, weights) in products(op, params, inputs, weights) {
+            unit = unit.min(unit_of(values.data.iter().copied()) * unit_of(weights.into_iter()));
         }
         for added in addends(params) {
             unit = unit.min(unit_of(added.iter().copied().map(f64::from)));
         }
-        if matches!(op, Op::Add { .. }) || matches!(op, Op::Conv { epilogue, .. } if epilogue.residual) {
+        let adds = matches!(op, Op::Add { .. } | Op::Train(TrainOp::BiasGrad { .. }))
+            || matches!(op, Op::Conv { epilogue, .. } if epilogue.residual);
+        if adds {
             inputs.iter().for_each(|tensor| unit = unit.min(unit_of(tensor.data.iter().copied())));
         }
         if matches!(op, Op::GlobalAvgPool { .. }) {
@@ -38,7 +53,7 @@ impl ExactBound {
             let exact = if plane.is_power_of_two() { 1.0 / plane as f64 } else { 0.0 };
             unit = unit_of(inputs[0].data.iter().copied()) * exact;
         }
-        let sums = absolute(op, params, inputs, output);
+        let sums = absolute(op, params, inputs, weights, output.shape);
         // A sum of nothing but zeros has no unit and is exact.
         let worst = sums.into_iter().fold(0.0, f64::max);
         if worst > 0.0 {
@@ -47,13 +62,28 @@ impl ExactBound {
     }
 }
 
+/// Whether an operation of training sums over pixels or channels.
+const fn has_sums(op: &TrainOp) -> bool {
+    matches!(op, TrainOp::WeightGrad { .. } | TrainOp::InputGrad { .. } | TrainOp::BiasGrad { .. })
+}
+
 /// The pairs of tensors that a step multiplies.
-fn products<'a>(params: &'a StepParams, inputs: &[&'a Tensor64]) -> Vec<(&'a Tensor64, &'a [f32])> {
-    match params {
-        StepParams::Conv { weight, .. } => vec![(inputs[0], weight)],
-        StepParams::JoinedConv { main, shortcut, .. } => vec![(inputs[0], main), (inputs[1], shortcut)],
-        StepParams::Affine { scale, .. } => vec![(inputs[0], scale)],
-        StepParams::None => Vec::new(),
+fn products<'a>(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&'a Tensor64],
+    weights: Option<&Tensor64>,
+) -> Vec<(&'a Tensor64, Vec<f64>)> {
+    let widened = |values: &[f32]| values.iter().copied().map(f64::from).collect();
+    match (op, params, weights) {
+        (Op::Train(TrainOp::WeightGrad { .. }), ..) => vec![(inputs[0], inputs[1].data.clone())],
+        (_, _, Some(weights)) => vec![(inputs[0], weights.data.clone())],
+        (_, StepParams::Conv { weight, .. }, _) => vec![(inputs[0], widened(weight))],
+        (_, StepParams::JoinedConv { main, shortcut, .. }, _) => {
+            vec![(inputs[0], widened(main)), (inputs[1], widened(shortcut))]
+        }
+        (_, StepParams::Affine { scale, .. }, _) => vec![(inputs[0], widened(scale))],
+        (_, StepParams::None, _) => Vec::new(),
     }
 }
 
@@ -67,7 +97,7 @@ fn addends(params: &StepParams) -> Vec<&[f32]> {
 }
 
 /// The step applied to absolute values: the sum of its terms' absolute values.
-fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) -> Vec<f64> {
+fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], weights: Option<&Tensor64>, output: Shape) -> Vec<f64> {
     let positive = |values: &[f32]| values.iter().map(|value| value.abs()).collect::<Vec<f32>>();
     let params = match params {
         StepParams::Conv { weight, bias } => StepParams::Conv { weight: positive(weight), bias: positive(bias) },
@@ -77,11 +107,12 @@ fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) -
         StepParams::Affine { scale, shift } => StepParams::Affine { scale: positive(scale), shift: positive(shift) },
         StepParams::None => StepParams::None,
     };
-    let inputs: Vec<Tensor64> = inputs
-        .iter()
-        .map(|tensor| Tensor64 { shape: tensor.shape, data: tensor.data.iter().map(|value| value.abs()).collect() })
-        .collect();
-    ops::apply(op, &params, &inputs.iter().collect::<Vec<_>>(), output)
+    let positive = |tensor: &Tensor64| Tensor64 {
+        shape: tensor.shape,
+        data: tensor.data.iter().map(|value| value.abs()).collect(),
+    };
+    let inputs: Vec<Tensor64> = inputs.iter().map(|input| positive(input)).collect();
+    apply(op, &params, &inputs.iter().collect::<Vec<_>>(), weights.map(positive).as_ref(), output)
 }
 
 /// The largest power of two of which all values are multiples; infinite when all are zero.

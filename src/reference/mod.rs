@@ -43,8 +43,6 @@ pub fn run_to(
     tensors: &[TensorId],
 ) -> Result<Vec<HostTensor>, ShapeError> {
     let every = self::tensors(recording, params, input)?;
-    let rounded =
-        |tensor: &Tensor64| HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect());
     tensors.iter().map(|id| rounded(&every[id.0])).collect()
 }
 
@@ -61,11 +59,9 @@ pub fn run_with_bound(
     let mut bound = ExactBound::default();
     for (step, params) in recording.steps().map(|recorded| &recorded.step).zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|id| &every[id.0]).collect();
-        bound.widen(&step.op, params, &inputs, every[step.output.0].shape);
+        bound.widen(&step.op, params, &inputs, step.weights.map(|id| &every[id.0]), &every[step.output.0]);
     }
-    let output = &every[recording.plan.output.0];
-    let values = output.data.iter().map(|&value| value as f32).collect();
-    Ok((HostTensor::new(output.shape, values)?, bound))
+    Ok((rounded(&every[recording.plan.output.0])?, bound))
 }
 
 /// Like [`run`], rounded where a device rounds that computes in half precision: the weights of its steps, and every tensor that is f16. What lies
@@ -75,8 +71,7 @@ pub fn run_with_bound(
 /// As [`run`].
 pub fn run_rounded(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
     let every = walk(recording, params, &[(recording.plan.input, input)], Rounding::AsPlanned)?;
-    let output = &every[recording.plan.output.0];
-    HostTensor::new(output.shape, output.data.iter().map(|&value| value as f32).collect())
+    rounded(&every[recording.plan.output.0])
 }
 
 /// One operation on inputs of one's own.
@@ -84,10 +79,23 @@ pub fn run_rounded(recording: &Recording, params: &[StepParams], input: &HostTen
 /// # Errors
 /// [`ShapeError::Mismatch`] when the inputs do not fit the operation, [`ShapeError::Length`] when the parameters do not.
 pub fn run_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<HostTensor, ShapeError> {
-    Ok(apply_op(op, params, inputs)?.0)
+    run_op_by(op, params, inputs, None)
 }
 
-/// Like [`run_op`], and also how near the sums came to where f32 stops being exact.
+/// [`run_op`] where a convolution's weights may be a tensor, and the parameters are then of no account.
+///
+/// # Errors
+/// As [`run_op`].
+pub fn run_op_by(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&HostTensor],
+    weights: Option<&HostTensor>,
+) -> Result<HostTensor, ShapeError> {
+    rounded(&Operands::of(inputs, weights).output(op, params)?)
+}
+
+/// Like [`run_op_by`], and also how near the sums came to where f32 stops being exact.
 ///
 /// # Errors
 /// As [`run_op`].
@@ -95,27 +103,53 @@ pub fn run_op_with_bound(
     op: &Op,
     params: &StepParams,
     inputs: &[&HostTensor],
+    weights: Option<&HostTensor>,
 ) -> Result<(HostTensor, ExactBound), ShapeError> {
-    let (output, inputs) = apply_op(op, params, inputs)?;
+    let operands = Operands::of(inputs, weights);
+    let output = operands.output(op, params)?;
     let mut bound = ExactBound::default();
-    bound.widen(op, params, &inputs.iter().collect::<Vec<_>>(), output.shape());
-    Ok((output, bound))
+    let inputs: Vec<&Tensor64> = operands.inputs.iter().collect();
+    bound.widen(op, params, &inputs, operands.weights.as_ref(), &output);
+    Ok((rounded(&output)?, bound))
 }
 
-/// The output, and the inputs as they were taken.
-fn apply_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<(HostTensor, Vec<Tensor64>), ShapeError> {
-    let shape = op.output_shape(&inputs.iter().map(|input| input.shape()).collect::<Vec<_>>())?;
-    if !params.fit(op) {
-        let tensor = format!("parameters of {}", op.name());
-        return Err(ShapeError::Length { tensor, expected: op.parameters(), found: params.count() });
+fn rounded(tensor: &Tensor64) -> Result<HostTensor, ShapeError> {
+    HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect())
+}
+
+/// What one operation reads.
+struct Operands {
+    inputs: Vec<Tensor64>,
+    weights: Option<Tensor64>,
+}
+
+impl Operands {
+    fn of(inputs: &[&HostTensor], weights: Option<&HostTensor>) -> Self {
+        let widened = |tensor: &HostTensor| Tensor64 {
+            shape: tensor.shape(),
+            data: tensor.data().iter().copied().map(f64::from).collect(),
+        };
+        Self { inputs: inputs.iter().map(|input| widened(input)).collect(), weights: weights.map(widened) }
     }
-    let widened = |input: &&HostTensor| Tensor64 {
-        shape: input.shape(),
-        data: input.data().iter().copied().map(f64::from).collect(),
-    };
-    let inputs: Vec<Tensor64> = inputs.iter().map(widened).collect();
-    let values = ops::apply(op, params, &inputs.iter().collect::<Vec<_>>(), shape);
-    Ok((HostTensor::new(shape, values.into_iter().map(|value| value as f32).collect())?, inputs))
+
+    fn output(&self, op: &Op, params: &StepParams) -> Result<Tensor64, ShapeError> {
+        let shape = op.output_shape(&self.inputs.iter().map(|input| input.shape).collect::<Vec<_>>())?;
+        if self.weights.is_none() && !params.fit(op) {
+            let tensor = format!("parameters of {}", op.name());
+            return Err(ShapeError::Length { tensor, expected: op.parameters(), found: params.count() });
+        }
+        let inputs: Vec<&Tensor64> = self.inputs.iter().collect();
+        Ok(Tensor64 { shape, data: apply(op, params, &inputs, self.weights.as_ref(), shape) })
+    }
+}
+
+/// Applies an operation. `output` is its output's shape.
+fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], weights: Option<&Tensor64>, output: Shape) -> Vec<f64> {
+    match (*op, weights) {
+        (Op::Train(op), weights) => train::apply(&op, inputs, weights, output),
+        (Op::Conv { conv, epilogue }, Some(weights)) => ops::convolve_by(conv, epilogue, weights, inputs, output),
+        (op, _) => ops::apply(&op, params, inputs, output),
+    }
 }
 
 /// Every tensor of the plan, by its index.
@@ -171,13 +205,9 @@ fn walk(
     for (step, params) in steps.into_iter().zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
         let shape = plan.tensor(step.output).shape;
-        every[step.output.0].data = match (step.op, step.weights) {
-            (Op::Train(op), weights) => train::apply(&op, &inputs, weights.map(|id| &every[id.0]), shape),
-            (Op::Conv { conv, epilogue }, Some(weights)) => {
-                ops::convolve_by(conv, epilogue, &every[weights.0], &inputs, shape)
-            }
-            _ => ops::apply(&step.op, &rounding.of_params(params, plan.problem(step).element), &inputs, shape),
-        };
+        let params = rounding.of_params(params, plan.problem(step).element);
+        let values = apply(&step.op, &params, &inputs, step.weights.map(|id| &every[id.0]), shape);
+        every[step.output.0].data = values;
         rounding.of_values(&mut every[step.output.0].data, plan.tensor(step.output).element);
     }
     Ok(every)

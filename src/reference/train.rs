@@ -184,11 +184,14 @@ fn of_channel<const N: usize>(tensor: &Tensor64, channel: usize) -> [f64; N] {
     std::array::from_fn(|at| tensor.data[channel * N + at])
 }
 
-/// What a norm does with a channel of this mean and variance.
+/// What a norm does with a channel of this mean and variance. The mean is a number of f32 and the rest, so that it loses nothing where both are
+/// rounded.
 fn coefficients(mean: f64, var: f64, affine: &Tensor64, channel: usize, eps: f64) -> [f64; 6] {
     let [gamma, beta] = of_channel::<2>(affine, channel);
     let inverse = 1.0 / (var + eps).sqrt();
-    [mean, 0.0, gamma * inverse, beta, inverse, var]
+    let pivot = f64::from(mean as f32);
+    let rest = if mean.is_finite() { mean - pivot } else { 0.0 };
+    [pivot, rest, gamma * inverse, beta, inverse, var]
 }
 
 fn norm_stats(image: &Tensor64, affine: &Tensor64, channels: usize, eps: f64) -> Vec<f64> {
@@ -209,19 +212,19 @@ fn norm_grad_sums(inputs: &[&Tensor64], channels: usize, relu: bool, batch: bool
     let (mut gamma, mut beta) = (vec![0.0; channels], vec![0.0; channels]);
     for (at, (&x, &g)) in image.data.iter().zip(&gradient.data).enumerate() {
         let channel = channel_of(image.shape, at);
-        let [pivot, delta, scale, shift, inverse, _] = of_channel::<6>(coefficients, channel);
+        let [pivot, delta, scale, shift, ..] = of_channel::<6>(coefficients, channel);
         let centred = x - pivot - delta;
         if relu && centred * scale + shift <= 0.0 {
             continue;
         }
-        gamma[channel] += g * centred * inverse;
+        gamma[channel] += g * centred;
         beta[channel] += g;
     }
     let count = image.shape.pixels() as f64;
     let channel = |channel: usize| {
         let [pivot, delta, scale, shift, inverse, _] = of_channel::<6>(coefficients, channel);
         let share = if batch { -scale / count } else { 0.0 };
-        let (dgamma, dbeta) = (gamma[channel], beta[channel]);
+        let (dgamma, dbeta) = (gamma[channel] * inverse, beta[channel]);
         [dgamma, dbeta, pivot, delta, scale, shift, share * inverse * dgamma, share * dbeta]
     };
     (0..channels).flat_map(channel).collect()

@@ -1,45 +1,69 @@
 //! One operation on given tensors, what must come out, and the recording that runs it with one kernel.
 
-use std::collections::HashSet;
-
-use super::seeded::{Seeded, exact_params, small_integers, with_non_finite};
+use super::seeded::{Seeded, exact_params};
+use super::values::{Values, special};
 use crate::error::{Error, GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
-use crate::op::{Op, StepParams};
-use crate::plan::{Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot};
+use crate::op::{Op, StepParams, WeightLayout};
+use crate::plan::{Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo};
 use crate::reference;
-use crate::tensor::{ChannelLayout, Element, HostTensor, Shape};
+use crate::tensor::{ChannelLayout, Element, HostTensor, Shape, Tolerance};
 
-/// An operation and the shapes that it is tried on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// An operation and the tensors that it is tried on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Case {
     /// What the case is about.
     pub name: &'static str,
     /// The operation.
     pub op: Op,
-    /// The shape of its first input.
-    pub first: Shape,
-    /// The shape of its second input, where it has two.
-    pub second: Option<Shape>,
-    /// The type of what is read.
-    pub element: Element,
-    /// The type of what is written.
-    pub output_element: Element,
-    /// How the output's channels lie.
-    pub output_layout: ChannelLayout,
+    /// Its inputs.
+    pub inputs: Vec<(Shape, Layout)>,
+    /// How its convolution's weights lie, where they are a tensor.
+    pub weights: Option<WeightLayout>,
+    /// How its output lies.
+    pub output: Layout,
+    /// The types of what is read and of what is written.
+    pub elements: [Element; 2],
+    /// The numbers.
+    pub values: Values,
     /// At most so many workgroups per dimension, so that a small grid goes on in the next one.
     pub max_workgroups: Option<u32>,
+}
+
+/// How a tensor lies on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Pixels, or numbers per channel.
+    Pixels(ChannelLayout),
+    /// A convolution's weights.
+    Weights(WeightLayout),
+}
+
+impl Layout {
+    fn info(self, name: &str, shape: Shape) -> TensorInfo {
+        match self {
+            Self::Pixels(layout) => TensorInfo::pixels(name, shape, layout),
+            Self::Weights(layout) => TensorInfo::weights(name, layout),
+        }
+    }
 }
 
 /// What a case is run on, and what the reference says of it.
 #[derive(Debug)]
 pub(super) struct Expected {
     pub params: StepParams,
-    /// Integers, then the same with NaN and infinities among them: the inputs and the output of each.
-    pub runs: [(Vec<HostTensor>, HostTensor); 2],
+    /// Numbers, then the same with NaN and infinities among them.
+    pub runs: [Run; 2],
 }
 
-/// The layouts in which kernels read an operation's inputs and write its output: groups padded apart where it has them.
+/// The inputs of one run, the weights behind them where they are a tensor, and what must come out.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub reads: Vec<HostTensor>,
+    pub output: HostTensor,
+}
+
+/// The layouts in which kernels read the images of an operation of inference and write its output: groups padded apart where it has them.
 #[must_use]
 pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
     match *op {
@@ -66,9 +90,33 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
 }
 
 impl Case {
-    /// One operation as a plan: its inputs first, its output last.
+    /// An operation of inference on images of these shapes.
+    pub(super) fn of_images(name: &'static str, op: Op, images: Vec<Shape>) -> Self {
+        let (inputs, output) = layouts(&op);
+        let inputs = images.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
+        let (elements, values, output) = ([Element::F32; 2], Values::Plain, Layout::Pixels(output));
+        Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
+    }
+
+    /// An operation on tensors of pixels without gaps, whose output has so many channels.
+    pub(super) fn of_pixels(name: &'static str, op: Op, inputs: Vec<Shape>, channels: usize) -> Self {
+        let dense = |channels| Layout::Pixels(ChannelLayout::dense(channels));
+        let inputs = inputs.into_iter().map(|shape| (shape, dense(shape.c))).collect();
+        let (elements, values, output) = ([Element::F32; 2], Values::Plain, dense(channels));
+        Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
+    }
+
+    /// The operation as a plan: its inputs first, then the weights where they are a tensor, its output last.
     fn plan(&self) -> Result<Plan> {
-        Ok(Plan::single(&self.problem()?))
+        const NAMES: [&str; 4] = ["first input", "second input", "third input", "fourth input"];
+        let shapes: Vec<Shape> = self.inputs.iter().map(|(shape, _)| *shape).collect();
+        let output = self.op.output_shape(&shapes)?;
+        let inputs = NAMES.into_iter().zip(&self.inputs).map(|(name, &(shape, layout))| layout.info(name, shape));
+        let weights = self.weights.map(|layout| TensorInfo::weights("weights", layout));
+        let tensors = inputs.chain(weights).chain([self.output.info("output", output)]).collect();
+        let mut plan = Plan::of_step(self.op, tensors, self.weights.is_some());
+        plan.in_elements(self.elements);
+        Ok(plan)
     }
 
     /// What a kernel is told of the case.
@@ -76,23 +124,8 @@ impl Case {
     /// # Errors
     /// A [`ShapeError`](crate::error::ShapeError) for shapes that do not fit the operation.
     pub fn problem(&self) -> Result<Problem> {
-        let (layouts, _) = layouts(&self.op);
-        let shapes: Vec<Shape> = std::iter::once(self.first).chain(self.second).collect();
-        let output = (self.op.output_shape(&shapes)?, self.output_layout);
-        let mut inputs: Vec<(Shape, ChannelLayout)> = shapes.into_iter().zip(layouts).collect();
-        // A residual lies as the output does.
-        if let (Op::Conv { .. }, Some((_, residual))) = (self.op, inputs.get_mut(1)) {
-            *residual = self.output_layout;
-        }
-        Ok(Problem {
-            op: self.op,
-            element: self.element,
-            inputs,
-            output,
-            output_element: self.output_element,
-            weights_change: false,
-            weights: None,
-        })
+        let plan = self.plan()?;
+        Ok(plan.problem(&plan.steps[0]))
     }
 
     /// What a kernel is told of the device.
@@ -112,12 +145,9 @@ impl Case {
         let step = plan.steps[0].clone();
         let problem = plan.problem(&step);
         let dispatches = Dispatch::all(&kernel, &problem, &self.capabilities(device))?;
-        let mut places = vec![Placement::Input, Placement::Output];
-        let mut slots = Vec::new();
-        if self.second.is_some() {
-            places.insert(1, Placement::Slot(0));
-            slots.push(Slot { bytes: plan.tensors[1].bytes() });
-        }
+        let mut slots: Vec<Slot> = plan.given.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
+        let given = (0..slots.len()).map(Placement::Slot);
+        let places = std::iter::once(Placement::Input).chain(given).chain([Placement::Output]).collect();
         let scratch = |bytes| {
             slots.push(Slot { bytes });
             Scratch { slot: slots.len() - 1, bytes }
@@ -127,80 +157,30 @@ impl Case {
         Ok(Recording { plan, places, slots, segments: vec![Segment { block: 0, steps }] })
     }
 
-    /// Where a kernel may put NaN for a number: in the tiles of Winograd's convolution that see a value of the first input that is not
-    /// finite, and in groups whose matrix holds another one's that sees it. The position is the output's.
-    pub(super) fn spreads(&self, kernel: Kernel, inputs: &[HostTensor]) -> impl Fn([usize; 4]) -> bool {
-        let mut tiles = HashSet::new();
-        let grid = kernel.winograd.zip(self.problem().ok()).map(|(winograd, problem)| winograd.grid(&problem));
-        if let (Some(grid), Some(image)) = (grid, inputs.first()) {
-            let odd = image.data().iter().enumerate().filter(|(_, value)| !value.is_finite());
-            for [n, _, y, x] in odd.map(|(at, _)| image.shape().position(at)) {
-                tiles.extend(grid.tiles_that_see(n, y, x));
-            }
-        }
-        let grouped = self.matrix_neighbours(kernel, inputs);
-        move |[n, c, y, x]| {
-            grid.is_some_and(|grid| tiles.contains(&grid.tile_of(n, y, x)))
-                || grouped.as_ref().is_some_and(|(block, seen)| seen.contains(&[n, block(c), y, x]))
-        }
-    }
-
-    /// Of a grouped convolution on matrix units: the matrix that a channel is in, and the images, matrices and places that see a value which is not
-    /// finite.
-    fn matrix_neighbours(
-        &self,
-        kernel: Kernel,
-        inputs: &[HostTensor],
-    ) -> Option<(impl Fn(usize) -> usize + use<>, HashSet<[usize; 4]>)> {
-        let (Op::Conv { conv, .. }, Some(image)) = (self.op, inputs.first()) else { return None };
-        let span = kernel.group_span(&self.problem().ok()?)?;
-        let per_group = conv.out_per_group();
-        // As ChannelLayout pads them.
-        let block = move |channel: usize| {
-            (channel / per_group * per_group.next_multiple_of(4) + channel % per_group) / (4 * span)
-        };
-        let output = conv.output_shape(image.shape()).ok()?;
-        let mut seen = HashSet::new();
-        let odd = image.data().iter().enumerate().filter(|(_, value)| !value.is_finite());
-        for [n, c, y, x] in odd.map(|(at, _)| image.shape().position(at)) {
-            // The output lines, or columns, that see an input one.
-            let seeing = |at: usize, count: usize| {
-                let sees =
-                    move |&out: &usize| (0..3).any(|tap| out * conv.stride + tap * conv.dilation == at + conv.dilation);
-                (0..count).filter(sees)
-            };
-            for out_y in seeing(y, output.h) {
-                seen.extend(seeing(x, output.w).map(|out_x| [n, block(c), out_y, out_x]));
-            }
-        }
-        Some((block, seen))
-    }
-
     /// Inputs, parameters and what must come out.
     ///
     /// # Errors
-    /// Shapes that do not fit, or numbers for which f32 is not exact: bugs of the table of cases, which a test excludes.
+    /// Shapes that do not fit, or numbers for which f32 is not exact although it has to be: bugs of the table of cases, which a test excludes.
     pub(super) fn expected(&self) -> Result<Expected> {
-        let params = exact_params(&self.op, &mut Seeded::new(7));
-        let shapes = std::iter::once(self.first).chain(self.second);
-        let integers: Vec<HostTensor> = (1..).zip(shapes).map(|(seed, shape)| small_integers(shape, seed)).collect();
-        let (output, bound) = reference::run_op_with_bound(&self.op, &params, &integers.iter().collect::<Vec<_>>())?;
-        if !bound.is_exact() {
+        let params = match self.weights {
+            Some(_) => StepParams::None,
+            None => exact_params(&self.op, &mut Seeded::new(7)),
+        };
+        let shapes = self.inputs.iter().map(|(shape, _)| *shape);
+        let weights = self.weights.map(|layout| layout.conv.weight_shape());
+        let reads = shapes.chain(weights).enumerate().map(|(index, shape)| self.values.of(&self.op, index, shape));
+        let reads: Vec<HostTensor> = reads.collect();
+        let count = self.inputs.len();
+        let inputs: Vec<&HostTensor> = reads[..count].iter().collect();
+        let (output, bound) = reference::run_op_with_bound(&self.op, &params, &inputs, reads.get(count))?;
+        if self.tolerances() == [Tolerance::EXACT] && !bound.is_exact() {
             let step = format!("self test {}", self.name);
             return Err(Error::Gpu(GpuError::Recording { step, reason: "f32 is not exact for its numbers" }));
         }
-        // The first pixel is in the middle of its pool, which asks for the middle apart: there the others are meant.
-        let pool = matches!(self.op, Op::MaxPool { .. });
-        let mut special: Vec<HostTensor> =
-            integers.iter().enumerate().map(|(index, input)| with_non_finite(input, pool || index > 0)).collect();
-        // Where values are too large for half precision, either way.
-        if let (Op::Convert { to: Element::F16, .. }, [image]) = (self.op, &mut special[..]) {
-            let values = image.data().to_vec();
-            let large =
-                |at: usize| [(1, 65520.0), (3, -7e4)].iter().find(|(index, _)| *index == at).map(|(_, value)| *value);
-            *image = HostTensor::from_fn(image.shape(), |at| large(at).unwrap_or(values[at]));
-        }
-        let special_output = reference::run_op(&self.op, &params, &special.iter().collect::<Vec<_>>())?;
-        Ok(Expected { params, runs: [(integers, output), (special, special_output)] })
+        let odd: Vec<HostTensor> =
+            reads.iter().enumerate().map(|(index, tensor)| special(&self.op, index, tensor)).collect();
+        let inputs: Vec<&HostTensor> = odd[..count].iter().collect();
+        let odd_output = reference::run_op_by(&self.op, &params, &inputs, odd.get(count))?;
+        Ok(Expected { params, runs: [Run { reads, output }, Run { reads: odd, output: odd_output }] })
     }
 }

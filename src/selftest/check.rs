@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use half::f16;
-
 use super::case::{Case, Expected};
 use super::report::{Check, Failure, First};
+use super::spread::Spread;
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
 use crate::kernel::Kernel;
 use crate::plan::TensorId;
-use crate::tensor::{Element, HostTensor, Tolerance, compare_spread};
+use crate::tensor::{Comparison, HostTensor};
 
 /// Behind each tensor, inside its binding.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
@@ -43,7 +42,7 @@ impl Expectations {
             return Ok(known.clone());
         }
         let expected = Arc::new(case.expected()?);
-        self.0.insert(*case, expected.clone());
+        self.0.insert(case.clone(), expected.clone());
         Ok(expected)
     }
 }
@@ -69,22 +68,25 @@ impl<'g> Checker<'g> {
 
     fn look(&self, case: &Case, expected: &Expected, findings: &mut Findings, until: Until) -> Result<()> {
         let Some(mut executor) = self.compile(case, expected, findings)? else { return Ok(()) };
-        let [(integers, output), (special, special_output)] = &expected.runs;
+        let [numbers, special] = &expected.runs;
+        let kernel = findings.kernel;
         let enough = |findings: &Findings| until == Until::Failure && !findings.failures.is_empty();
-        let Some(first) = run(&mut executor, integers, findings)? else { return Ok(()) };
-        findings.values(Check::Exact, output, &first.output, |_| false);
+        let Some(first) = run(&mut executor, &numbers.reads, findings)? else { return Ok(()) };
+        let exact = case.compare(kernel, &numbers.reads, [&numbers.output, &first.output], |_| false);
+        findings.values(Check::Exact, exact);
         findings.memory(&first);
         if enough(findings) {
             return Ok(());
         }
-        let Some(second) = run(&mut executor, integers, findings)? else { return Ok(()) };
+        let Some(second) = run(&mut executor, &numbers.reads, findings)? else { return Ok(()) };
         findings.repeat(&first.output, &second.output);
         if enough(findings) {
             return Ok(());
         }
-        let Some(third) = run(&mut executor, special, findings)? else { return Ok(()) };
-        let spreads = case.spreads(findings.kernel, special);
-        findings.values(Check::NonFinite, special_output, &third.output, spreads);
+        let Some(third) = run(&mut executor, &special.reads, findings)? else { return Ok(()) };
+        let spread = Spread::of(case, kernel, &special.reads);
+        let outputs = [&special.output, &third.output];
+        findings.values(Check::NonFinite, case.compare(kernel, &special.reads, outputs, |at| spread.covers(at)));
         findings.memory(&third);
         Ok(())
     }
@@ -143,18 +145,8 @@ impl Findings {
         self.failures.push(Failure { kernel, family, case: self.case, check, what, first });
     }
 
-    /// To the bit, but for what Winograd's convolution may be off and where it may spread NaN.
-    fn values(
-        &mut self,
-        check: Check,
-        expected: &HostTensor,
-        found: &HostTensor,
-        spreads: impl Fn([usize; 4]) -> bool,
-    ) {
+    fn values(&mut self, check: Check, comparison: Comparison) {
         self.checks += 1;
-        let tolerance = if self.kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { Tolerance::EXACT };
-        let in_half = (self.kernel.output == Element::F16).then(|| rounded_as(expected, found));
-        let comparison = compare_spread(in_half.as_ref().unwrap_or(expected), found, tolerance, spreads);
         if let Some(mismatch) = comparison.mismatch {
             let first = First::new(mismatch.at, mismatch.expected, mismatch.found);
             self.fail(check, comparison.to_string(), Some(first));
@@ -184,18 +176,4 @@ impl Findings {
             self.fail(Check::Repeat, format!("a second run gave {b} where the first gave {a}"), Some(first));
         }
     }
-}
-
-/// What is expected, in half precision: NaN where it is too large; else rounded to the nearest, or, where that is what was found, towards zero, since a device may do
-/// either (Vulkan's "Precision and Operation of SPIR-V Instructions").
-fn rounded_as(expected: &HostTensor, found: &HostTensor) -> HostTensor {
-    HostTensor::from_fn(expected.shape(), |at| {
-        let (value, found) = (expected.data()[at], found.data().get(at).copied().unwrap_or_default());
-        if value.is_finite() && f64::from(value.abs()) >= Element::F16.overflow() {
-            return f32::NAN;
-        }
-        let nearest = f16::from_f32(value);
-        let down = f16::from_bits(nearest.to_bits().wrapping_sub(u16::from(nearest.to_f32().abs() > value.abs())));
-        if found == down.to_f32() { found } else { nearest.to_f32() }
-    })
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! every kernel that the device can run
-//!   x every case that its tile calls for (cases.rs): integers, for which f32 is exact in any order of summation
-//!   x every check (check.rs): from NaN in every tensor, the reference's bits; guard bands and inputs untouched; a second run
-//!     the same; NaN and infinities where the reference has them; zeros in the channel padding
+//!   x every case that its tile calls for (cases/): integers, for which f32 is exact in any order of summation (values.rs)
+//!   x every check (check.rs): from NaN in every tensor, the reference's bits, or nearly so where there are roots, divisions and
+//!     exponentials (near.rs); guard bands and inputs untouched; a second run the same; NaN and infinities where the reference
+//!     has them (spread.rs); zeros in the channel padding
 //! = a Report, which names the device, the driver, and what failed
 //! ```
 //!
 //! Each kernel runs alone, on inputs that the host gives it, so that a failure is that kernel's. The specialisations are
-//! those that a plan of a block can hold; by name any other can be tested too. What is known to be wrong on a driver stands
+//! those that a plan can hold, of inference or of training; by name any other can be tested too. What is known to be wrong on a driver stands
 //! in [`KNOWN_BUGS`] and nowhere else.
 //!
 //! That the self test finds faults is proved with [`mutants`]: kernels with one deliberate fault each.
@@ -19,20 +20,24 @@ mod cases;
 mod check;
 mod known;
 pub mod mutants;
+mod near;
 mod report;
 mod seeded;
+mod spread;
+mod values;
 
 use std::time::Instant;
 
-pub use case::{Case, layouts};
+pub use case::{Case, Layout, layouts};
 pub use cases::{cases, is_in_plans};
 pub use known::{KNOWN_BUGS, KnownBug};
 pub use report::{Check, Device, Failure, First, KnownFailure, Report, Skipped};
 pub use seeded::{Seeded, exact_params, integer_weights, small_integers, with_non_finite};
+pub use values::Values;
 
 use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
-use crate::kernel::{Capabilities, Family, Kernel, all_candidates};
+use crate::kernel::{Capabilities, Family, Kernel, all_candidates, training_candidates};
 use check::{Checker, Expectations, Until};
 use known::Tested;
 use mutants::Mutant;
@@ -117,11 +122,16 @@ fn chosen(options: &Options) -> Vec<Kernel> {
         Some(name) => kernel.name().contains(name),
         None => is_in_plans(kernel),
     };
-    let Some(mutant) = options.mutant else { return all_candidates().into_iter().filter(wanted).collect() };
+    let Some(mutant) = options.mutant else { return every_candidate().filter(wanted).collect() };
     let changed = mutant.kernels();
     let found: Vec<Kernel> = changed.iter().copied().filter(wanted).collect();
     // A fault in what no plan holds shows nowhere else.
     if found.is_empty() && options.kernel.is_none() { changed } else { found }
+}
+
+/// Every kernel that can be a candidate for a step, of inference or of training.
+fn every_candidate() -> impl Iterator<Item = Kernel> {
+    all_candidates().into_iter().chain(training_candidates())
 }
 
 /// Why a device cannot run a kernel.

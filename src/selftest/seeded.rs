@@ -91,11 +91,11 @@ pub fn exact_params(op: &Op, random: &mut Seeded) -> StepParams {
 }
 
 /// A copy with a NaN in its first value and, where there is room, an infinity in its last and the other one in the middle.
-/// `turned` moves them by a third, so that two inputs of one operation have them at different places.
+/// They are moved by so many thirds, so that up to three inputs of one operation have them at different places.
 #[must_use]
-pub fn with_non_finite(tensor: &HostTensor, turned: bool) -> HostTensor {
+pub fn with_non_finite(tensor: &HostTensor, thirds: usize) -> HostTensor {
     let count = tensor.data().len();
-    let by = if turned { count / 3 } else { 0 };
+    let by = count * thirds / 3 % count;
     let mut values = tensor.data().to_vec();
     if count > 2 {
         values[(count - 1 + by) % count] = f32::INFINITY;
@@ -116,9 +116,9 @@ mod tests {
         assert_eq!(Seeded::new(0).next(), 0xe220_a839_7b1d_cdaf);
         let image = small_integers(Shape::new(1, 2, 3, 4)?, 1);
         assert!(image.data().iter().all(|value| value.fract() == 0.0 && value.abs() <= 3.0));
-        for turned in [false, true] {
+        for thirds in 0..4 {
             let count = |kind: fn(f32) -> bool| {
-                with_non_finite(&image, turned).data().iter().filter(|&&value| kind(value)).count()
+                with_non_finite(&image, thirds).data().iter().filter(|&&value| kind(value)).count()
             };
             assert_eq!((count(f32::is_nan), count(f32::is_infinite)), (1, 2));
         }

@@ -4,7 +4,7 @@ use crate::error::{GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu};
 use crate::kernel::Problem;
 use crate::op::StepParams;
-use crate::plan::{KernelChoice, MemoryBudget, Placement, Plan, Slot, TensorId, schedule};
+use crate::plan::{KernelChoice, MemoryBudget, Plan, TensorId, schedule};
 use crate::reference;
 use crate::selftest::{Seeded, exact_params, small_integers};
 use crate::tensor::{Element, HostTensor, Shape, Tolerance, compare};
@@ -60,12 +60,8 @@ impl Sample {
 
     /// Runs a candidate from NaN in all memory but the inputs.
     fn run(&self, gpu: &Gpu, candidate: usize) -> Result<(Executor, HostTensor)> {
-        let mut recording =
+        let recording =
             schedule(self.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(candidate), MemoryBudget::UNBOUNDED)?;
-        if let [_, second] = self.plan.steps[0].inputs[..] {
-            recording.places[second.0] = Placement::Slot(recording.slots.len());
-            recording.slots.push(Slot { bytes: self.plan.tensor(second).bytes() });
-        }
         let params = std::slice::from_ref(&self.params);
         let mut executor = Executor::new(gpu, recording, params, ExecutorOptions::default())?;
         let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(&self.inputs).collect();

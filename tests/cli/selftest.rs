@@ -54,6 +54,18 @@ fn mutants_are_listed_with_what_caught_them() -> Outcome {
 }
 
 #[test]
+fn kernels_of_training_are_tested_by_name_too() -> Outcome {
+    let report: Value = json(&["selftest", "--json", "--kernel", "weight_grad_l8s1r1c1"])?;
+    assert_eq!((&report["kernels"][0], &report["failures"]), (&"weight_grad_l8s1r1c1".into(), &Value::Array(vec![])));
+    let output = selftest(&["--mutant", "input_grad.right_edge"])?;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(text(&output.stdout).contains("FAILED   input_grad_l64s1r1c1, "), "{}", text(&output.stdout));
+    let all: Value = json(&["selftest", "--mutants", "--json", "--kernel", "relu_grad"])?;
+    assert!(all["mutants"].as_array().is_some_and(|mutants| mutants.len() >= 12), "{all:#}");
+    Ok(())
+}
+
+#[test]
 fn wrong_arguments_are_refused() -> Outcome {
     for (args, said) in [
         (&["--kernel", "conv9x9"][..], "conv9x9"),

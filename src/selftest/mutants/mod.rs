@@ -13,6 +13,10 @@ mod matrix;
 mod pools;
 mod shared;
 mod split_k;
+mod train_gradients;
+mod train_heads;
+mod train_norms;
+mod train_updates;
 mod winograd;
 
 use std::collections::BTreeSet;
@@ -20,10 +24,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::check::{Checker, Expectations, Until};
-use super::{Check, Failure, cases, why_not};
+use super::{Check, Failure, cases, every_candidate, why_not};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernel::{DeviceKind, Family, Kernel, all_candidates};
+use crate::kernel::{DeviceKind, Family, Kernel};
 use crate::shader::Patch;
 
 /// Kinds of fault.
@@ -53,6 +57,8 @@ pub enum Fault {
     PaddingAsData,
     /// The second input from a wrong place.
     WrongResidual,
+    /// A term, a factor or a sign of a formula that is missing or another.
+    WrongTerm,
     /// NaN swallowed.
     NanSwallowed,
 }
@@ -73,6 +79,7 @@ impl Fault {
             Self::StaleTile => "stale tile",
             Self::PaddingAsData => "padding as data",
             Self::WrongResidual => "wrong residual",
+            Self::WrongTerm => "wrong term",
             Self::NanSwallowed => "NaN swallowed",
         }
     }
@@ -105,7 +112,7 @@ impl Mutant {
     /// of several rows, which compiles fastest.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> = all_candidates().into_iter().filter(|kernel| self.changes(kernel)).collect();
+        let mut kernels: Vec<Kernel> = every_candidate().filter(|kernel| self.changes(kernel)).collect();
         kernels.sort_by_key(|Kernel { tile, epilogue, strided, .. }| {
             let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
             (3 - parts, tile.rows < 2, tile.rows * tile.cols, *strided)
@@ -153,6 +160,10 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         matrix::MUTANTS,
         elementwise::MUTANTS,
         pools::MUTANTS,
+        train_gradients::MUTANTS,
+        train_norms::MUTANTS,
+        train_heads::MUTANTS,
+        train_updates::MUTANTS,
     ];
     lists.into_iter().flatten().copied().flatten()
 }

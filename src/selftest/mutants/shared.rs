@@ -178,10 +178,13 @@ macro_rules! of_every_subgroup {
     };
 }
 
-/// The faults of those with an output value per invocation; the file's name is the family's.
+/// The faults of those with an output value per invocation; the file's name is the family's where no other is said.
 macro_rules! of_every_value {
     ($family:ident, $file:literal) => {
-        $crate::selftest::mutants::mutants! { $family, $file:
+        $crate::selftest::mutants::shared::of_every_value!($family, $file, $file)
+    };
+    ($family:ident, $prefix:literal, $file:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
             "value_behind_the_end" OffByOne { $file: "at >= params.vec4s" => "at > params.vec4s" }
             "tail" MissingTail { $file: "if at >= params.vec4s" => "if false" }
             "last_value_not_stored" OffByOne { $file: "at >= params.vec4s" => "at + 1u >= params.vec4s" }
@@ -194,7 +197,36 @@ macro_rules! of_every_value {
     };
 }
 
+/// The faults of those with a `vec4` of channels per invocation.
+macro_rules! of_every_channel {
+    ($family:ident, $prefix:literal, $file:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "channels_behind_the_end" OffByOne {
+                $file: "column >= params.vec4_per_pixel" => "column > params.vec4_per_pixel"
+            }
+            "tail" MissingTail { $file: "if column >= params.vec4_per_pixel" => "if false" }
+            "last_channels_not_stored" OffByOne {
+                $file: "column >= params.vec4_per_pixel" => "column + 1u >= params.vec4_per_pixel"
+            }
+            "workgroups_overlap" OffByOne { $file: "${LANES}u + local.x" => "(${LANES}u - 1u) + local.x" }
+        }
+    };
+}
+
+/// The faults of those whose grid may go on along y.
+macro_rules! of_every_second_dimension {
+    ($family:ident, $prefix:literal, $file:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
+            "second_grid_dimension" WrongGroup { $file: "(group.y * params.row_groups + group.x)" => "group.x" }
+            "grid_transposed" SwappedStride {
+                $file: "group.y * params.row_groups + group.x" => "group.x * params.row_groups + group.y"
+            }
+        }
+    };
+}
+
 pub(super) use {
-    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
-    of_every_subgroup, of_every_texture_form, of_every_value, of_every_window,
+    of_every_channel, of_every_column, of_every_convolution, of_every_register, of_every_residual,
+    of_every_second_dimension, of_every_split, of_every_stage, of_every_subgroup, of_every_texture_form,
+    of_every_value, of_every_window,
 };
