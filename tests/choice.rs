@@ -531,8 +531,10 @@ fn a_kernel_that_cannot_run_says_why() {
         all.iter().filter_map(|kernel| kernel.runs_on(device).err()).collect()
     };
     let subgroups = "not every subgroup has as many lanes as its tile";
-    assert_eq!(why(&LAVAPIPE), [subgroups, "too little workgroup memory"].into());
-    let core = [subgroups, "no 64-bit integers", "no numbers of half precision", "too little workgroup memory"];
+    let matrices = "no matrix units for matrices of its side";
+    assert_eq!(why(&LAVAPIPE), [subgroups, matrices, "too little workgroup memory"].into());
+    let memory = "too little workgroup memory";
+    let core = [subgroups, "no 64-bit integers", "no numbers of half precision", memory];
     assert_eq!(why(&Capabilities::CORE), core.into());
     let hardware = Capabilities { kind: DeviceKind::Discrete, ..LAVAPIPE };
     assert!(why(&hardware).contains("weights from a texture are for software drivers"));

@@ -109,7 +109,14 @@ fn training_plans() -> Result<Vec<Plan>, Error> {
 fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
     let mut used = BTreeSet::new();
     let sizes = [None, Some(4), Some(8), Some(32)];
-    let devices = sizes.map(|subgroup_size| Capabilities { subgroup_size, f16: true, ..Capabilities::CORE });
+    let devices = sizes.map(|subgroup_size| Capabilities {
+        subgroup_size,
+        f16: true,
+        matrices_of_8: true,
+        matrices_of_16: true,
+        max_workgroup_bytes: 32 << 10,
+        ..Capabilities::CORE
+    });
     let software = Capabilities { kind: DeviceKind::Software, int64: true, ..Capabilities::CORE };
     for capabilities in devices.into_iter().chain([software]) {
         for plan in plans()? {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wgpu_bottleneck::gpu::{adapters, describe, is_software, required};
 use wgpu_bottleneck::kernel;
-use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
+use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, CooperativeScalarType, DeviceType, Features};
 
 use super::args::DevicesArgs;
 use super::error::CliError;
@@ -11,7 +11,7 @@ use super::output::{self, Table};
 
 /// The features that kernels may come to use, by wgpu's names, and what each would be good for.
 const FEATURES: [(&str, Features, &str); 6] = [
-    ("SHADER_F16", Features::SHADER_F16, "the ceiling of half precision in `bench`, later kernels"),
+    ("SHADER_F16", Features::SHADER_F16, "half precision: `--precision`"),
     ("SUBGROUP", Features::SUBGROUP, "kernels that hand values round within a subgroup"),
     ("SHADER_INT64", Features::SHADER_INT64, "loads and stores of 64 bits, on software drivers"),
     ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "GPU times in `bench`"),
@@ -38,6 +38,8 @@ impl Use {
             true if feature == Features::SHADER_INT64 && !is_software(&adapter.get_info()) => {
                 Some("offered, but only kernels for software drivers use it".to_owned())
             }
+            // An option of its own, which the program takes: wgpu calls it experimental.
+            true if feature == Features::EXPERIMENTAL_COOPERATIVE_MATRIX => no_matrix_kernel(adapter),
             true if !required(adapter).0.contains(feature) => {
                 Some("offered, but this version does not use it".to_owned())
             }
@@ -50,6 +52,26 @@ impl Use {
     fn used(&self) -> bool {
         self.why_off.is_none()
     }
+}
+
+/// Why no kernel for matrix units fits this adapter, if none does.
+fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
+    let info = adapter.get_info();
+    let offered: Vec<u32> = adapter
+        .cooperative_matrix_properties()
+        .into_iter()
+        .filter(|matrix| [matrix.m_size, matrix.n_size] == [matrix.k_size; 2])
+        .filter(|matrix| (matrix.ab_type, matrix.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32))
+        .map(|matrix| matrix.k_size)
+        .collect();
+    let fits = kernel::all_specialisations().iter().any(|kernel| {
+        let lanes = [info.subgroup_min_size, info.subgroup_max_size];
+        offered.contains(&kernel.matrix_side) && lanes == [kernel.tile.lanes; 2]
+    });
+    (!fits).then(|| {
+        let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
+        format!("offered, but no kernel is for sides of {offered:?} halves and subgroups of {least} to {most} lanes")
+    })
 }
 
 /// Why no kernel for subgroups fits this adapter's, if none does.

@@ -87,7 +87,7 @@ macro_rules! of_every_stage {
             "weights_by_input" SwappedStride { "shared/staged_weights": "params.out_vec4 * 4u" => "params.in_vec4 * 4u" }
             "weights_of_next_quad" OffByOne { "shared/staged_weights": "first_k + min" => "first_k + 1u + min" }
             "weights_of_first_columns" WrongGroup {
-                "shared/staged_tile": "min(group.x * TILE_COLUMNS + weight_column${g}" => "min(weight_column${g}"
+                "shared/staged_loads": "min(group.x * TILE_COLUMNS + weight_column${g}" => "min(weight_column${g}"
             }
             "third_grid_dimension" WrongGroup {
                 "shared/staged_tile": "group.z * params.row_groups + group.y" => "group.y"
