@@ -52,7 +52,7 @@ impl Kernel {
     }
 
     /// Output pixels of a workgroup's tile.
-    pub(super) const fn tile_rows(&self) -> u32 {
+    pub(crate) const fn tile_rows(&self) -> u32 {
         let Tile { slices, rows, .. } = self.tile;
         match self.family.method() {
             Method::Matrix => slices / self.matrix_columns() * rows * self.matrix_side,
@@ -61,7 +61,7 @@ impl Kernel {
     }
 
     /// `vec4`s of output channels of a workgroup's tile.
-    pub(super) const fn tile_columns(&self) -> u32 {
+    pub(crate) const fn tile_columns(&self) -> u32 {
         let Tile { lanes, cols, .. } = self.tile;
         match self.family.method() {
             Method::Matrix => self.matrix_columns() * cols * self.matrix_side / 4,

@@ -239,7 +239,7 @@ impl Kernel {
             ("MATRIX_LINES", slices / self.matrix_columns()),
             ("MATRIX_COLUMNS", self.matrix_columns()),
             ("SIDE_OF_MATRIX", self.matrix_side),
-            ("STAGE_MATRICES", if self.matrix_side > 0 { 4 * STAGE_QUADS / self.matrix_side } else { 0 }),
+            ("STAGE_MATRICES", (4 * STAGE_QUADS).checked_div(self.matrix_side).unwrap_or(0)),
             ("SCALARS", (self.matrix_side == 8).into()),
         ]);
         shader::assemble_with(self.family.file(), &values, patches)

@@ -64,8 +64,8 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let Some(kind) = Kind::of(kernel.family) else { return Vec::new() };
     let taps = if kind == Kind::Conv3x3 { 9 } else { 1 };
     let long = |size: Size| if kernel.is_split() { long_sums(kernel, taps, size) } else { size };
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let (rows, channels) = ((rows * slices) as usize, (4 * lanes * cols) as usize);
+    let lanes = kernel.tile.lanes;
+    let (rows, channels) = (kernel.tile_rows() as usize, 4 * kernel.tile_columns() as usize);
     let mut all: Vec<Case> = match kind {
         Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),
         Kind::Conv3x3 if kernel.winograd.is_some() => {
@@ -74,6 +74,10 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
         }
         Kind::Conv3x3 => sizes_3x3(rows, channels),
         Kind::Grouped if kernel.family.method() == Method::Slide => sizes_slide(rows, SLIDE_LINES as usize, channels),
+        // Rows of a tile for matrix units are pixels wherever they lie.
+        Kind::Grouped if kernel.matrix_side > 0 => {
+            sizes_grouped(Tile::new(lanes, 1, kernel.tile_rows(), 1), rows, channels)
+        }
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Stem => sizes_stem(rows, channels),
         Kind::Norm | Kind::Add | Kind::MaxPool | Kind::Convert => sizes_elementwise(lanes as usize),

@@ -160,6 +160,7 @@ pub(super) fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Siz
         Size { output: [5, lines, line], ..next_dimension(rows, [6, 6]) }.groups(2),
         Size::new("stride 2, dilation 2", [2, 4, 5], [6, 13]).groups(2).taps(2, 2),
         Size::new("stride 3", [2, 3, 4], [4, 8]).groups(8).taps(3, 1),
+        Size::new("stride 2, groups of a vec4", [2, 3, 4], [4, 4]).groups(8).taps(2, 1),
         Size::new("dilation 2", [1, 5, rows + 1], [5, 2]).groups(3).taps(1, 2),
         Size::new("dilation larger than the image", [2, 3, 2], [4, 4]).groups(4).taps(1, 12),
         Size::new("groups of one channel", [1, 3, 5], [1, 1]).groups(32),

@@ -55,7 +55,8 @@ macro_rules! of_every_matrix {
                 "shared/matrix_tile": "subgroup / ${MATRIX_COLUMNS}u * ${ROWS*SIDE_OF_MATRIX}u" => "0u"
             }
             "weights_of_next_channel" OffByOne {
-                "shared/staged_loads": "let weight_part${g} = weight${g} % 4u;" => "let weight_part${g} = (weight${g} + 1u) % 4u;"
+                "shared/matrix_steps": "weight_quad${g} * 4u + weight_part${g})"
+                    => "weight_quad${g} * 4u + (weight_part${g} + 1u) % 4u)"
             }
             "sums_of_first_column" StaleTile {
                 "shared/matrix_steps": "b${q}_${c}, sum${r}_${c})" => "b${q}_${c}, sum${r}_0)"
