@@ -151,7 +151,6 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     if errors.len() != 1 + file.keys().filter(|key| key.starts_with("grad.")).count() {
         return Err("not every gradient".into());
     }
-    // Not the other way round, which a NaN would pass.
     if let Some((key, off, _)) = errors.iter().find(|(_, off, tolerance)| off.is_nan() || off > tolerance) {
         println!("{}", json!({"refused": format!("wrong: {key} is off by {off:.1e}")}));
         return Ok(());

@@ -23,8 +23,8 @@ const SEED: u64 = 1;
 
 /// What was loaded.
 enum Engine {
-    Block(Model),
-    Network(Network),
+    Block(Box<Model>),
+    Network(Box<Network>),
 }
 
 /// A workload that gave the right numbers.
@@ -56,11 +56,11 @@ impl Checked {
                 let block = seeded::block(spec, SEED)?;
                 let mut model = Model::load(gpu, &[block], workload.input, options)?;
                 worst.check("the output", &model.reference(&input)?, &model.run(&input)?, model.tolerance())?;
-                (Engine::Block(model), "the reference")
+                (Engine::Block(Box::new(model)), "the reference")
             }
             Subject::Network(spec) => {
                 let network = network(gpu, spec, &input, options, &mut worst)?;
-                (Engine::Network(network), "the reference at 64x64, the other plan")
+                (Engine::Network(Box::new(network)), "the reference at 64x64, the other plan")
             }
         };
         let plan = &engine.executor().recording().plan;
