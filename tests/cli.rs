@@ -7,6 +7,8 @@ mod common;
 mod embed;
 #[path = "cli/networks.rs"]
 mod networks;
+#[path = "cli/precision.rs"]
+mod precision;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/refused_files.rs"]
