@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from worker import ENGINES, TOLERANCE
-from workloads import WORKLOADS
+from workloads import TRAINED, WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 OURS, BURN = "bottleneck", "burn"
@@ -31,15 +31,24 @@ class Wrong(Exception):
 
 
 @functools.cache
-def command(engine):
+def command(engine, train):
     """What starts an engine, with everything built that it needs."""
+    if engine == OURS:
+        # Of training only: for all else it is `bottleneck`, and built.
+        cargo = ["cargo", "bench", "--quiet", "--bench", "training", "--no-run", "--message-format", "json"]
+        built = subprocess.run(cargo, stdout=subprocess.PIPE, text=True)
+        if built.returncode != 0:
+            raise Wrong("does not build")
+        messages = map(json.loads, built.stdout.splitlines())
+        program = next(said["executable"] for said in messages if said.get("target", {}).get("name") == "training")
+        return [program, "--peer"]
     if engine == BURN:
         say(f"  {engine}: building it, which takes 12 to 22 minutes the first time ...")
         manifest, target = HERE / "burn" / "Cargo.toml", HERE / "burn" / "target"
         cargo = ["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target]
         if subprocess.run(cargo).returncode != 0:
             raise Wrong("does not build")
-        return [target / "release" / "burn-peer"]
+        return [target / "release" / "burn-peer", *["train"] * train]
     if engine == "onnxruntime-webgpu":
         # Few devices need this layer. On one that does, the worker says what is missing.
         layer = HERE / "layer"
@@ -54,10 +63,10 @@ def command(engine):
 class Peer:
     """An engine in a process of its own."""
 
-    def __init__(self, engine, folder):
+    def __init__(self, engine, folder, train):
         self.name = engine
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([*command(engine), folder], text=True, **pipes)
+        self.process = subprocess.Popen([*command(engine, train), folder], text=True, **pipes)
         self.told = self.answer()
         if "refused" in self.told:
             raise Wrong(self.told["refused"])
@@ -73,7 +82,7 @@ class Peer:
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
         answer = self.answer()
-        self.told["peak_mib"] = answer["peak_mib"]
+        self.told["peak_mib"] = answer.get("peak_mib")
         return statistics.median(answer["ms"])
 
     def close(self):
@@ -127,11 +136,15 @@ def measure(workload, batch, folder, options, further):
     """Every engine on one workload, in turn."""
     say(f"{workload.name}, batch {batch}: {workload.what} ...")
     # In a process of its own: what is large here when a process begins counts as that one's memory.
-    subprocess.run([sys.executable, HERE / "graphs.py", workload.name, str(batch), folder], check=True)
+    train = ["train"] * options.train
+    subprocess.run([sys.executable, HERE / "graphs.py", workload.name, str(batch), folder, *train], check=True)
     running, rows = [], {}
     for engine in options.engines:
         try:
-            running.append(Ours(options.bottleneck, workload, batch, folder, further) if engine == OURS else Peer(engine, folder))
+            if engine == OURS and not options.train:
+                running.append(Ours(options.bottleneck, workload, batch, folder, further))
+            else:
+                running.append(Peer(engine, folder, options.train))
         except Wrong as why:
             say(f"  {engine}: left out: {why}")
             rows[engine] = {"left_out": str(why)}
@@ -189,18 +202,24 @@ def processor():
 
 
 def main():
-    names = [workload.name for workload in WORKLOADS]
     words = lambda text: text.split(",")
     parser = argparse.ArgumentParser(description=__doc__, epilog="Other arguments go to `bottleneck`, for example --adapter llvmpipe.")
     parser.add_argument("--bottleneck", type=Path, default=Path("target/release/bottleneck"), help="the program (default: %(default)s)")
-    parser.add_argument("--engines", type=words, default=KNOWN, help="which, with commas (default: all)")
-    parser.add_argument("--workloads", type=words, default=names, help="which, with commas (default: all)")
-    parser.add_argument("--batch", type=lambda text: [int(n) for n in words(text)], default=[1], help="batch sizes (default: 1)")
+    parser.add_argument("--train", action="store_true", help="a training step, of the engines and workloads that have one")
+    parser.add_argument("--engines", type=words, help="which, with commas (default: all)")
+    parser.add_argument("--workloads", type=words, help="which, with commas (default: all)")
+    parser.add_argument("--batch", type=lambda text: [int(n) for n in words(text)], help="batch sizes (default: 1; with --train 4)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each engine's turn comes (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn is at least (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="a file for everything that was measured")
     options, further = parser.parse_known_args()
-    for what, wanted, known in (("engine", options.engines, KNOWN), ("workload", options.workloads, names)):
+    if options.train and further:
+        parser.error(f"--train knows no {further[0]}")
+    engines = [OURS, BURN] if options.train else KNOWN
+    names = TRAINED if options.train else [workload.name for workload in WORKLOADS]
+    options.engines, options.workloads = options.engines or engines, options.workloads or names
+    options.batch = options.batch or [4 if options.train else 1]
+    for what, wanted, known in (("engine", options.engines, engines), ("workload", options.workloads, names)):
         unknown = [name for name in wanted if name not in known]
         if unknown:
             parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
@@ -215,7 +234,8 @@ def main():
     machine = f"{processor()}, {os.cpu_count()} cores"
     command = " ".join(["benches/peers/compare", *sys.argv[1:]])
     print(f"Date: {datetime.date.today()}. Machine: {machine}. Command: `{command}`.\n")
-    print("Milliseconds from host array to host array, the median of the turns, and in brackets the median ratio to ours of the same turn.\n")
+    timed = "of a training step, from device to device" if options.train else "from host array to host array"
+    print(f"Milliseconds {timed}, the median of the turns, and in brackets the median ratio to ours of the same turn.\n")
     print(table(results, options.engines), end="\n\n")
     print("\n".join(notes(results, options.engines)))
     if options.json:

@@ -1,6 +1,7 @@
 """The workloads as torch modules with seeded weights, as ONNX, and as what `bottleneck` reads.
 
     python graphs.py w1 BATCH FOLDER
+    python graphs.py w1 BATCH FOLDER train
 
 Every norm has statistics of its own, so that none can be left out unnoticed; nothing is folded, so that each engine does with
 a norm what it does for its users.
@@ -132,6 +133,24 @@ def write(workload, batch, folder):
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
+def write_step(workload, batch, folder):
+    """Writes weights.safetensors and step.safetensors into a folder: a training step's input and the gradient of its output, and
+    what float64 makes of them, rounded to f32: the output and the gradients of the input and of every parameter."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    net, x = module(workload), inputs(workload, batch)
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, folder / "weights.safetensors")
+    net, wide = net.double().train(), x.double().requires_grad_()
+    out = net(wide)
+    generator = torch.Generator().manual_seed(200 + int(workload.name[1:]))
+    grad_out = torch.randn(out.shape, generator=generator)
+    out.backward(grad_out.double())
+    tensors = {"input": x, "grad_out": grad_out, "out": out.detach(), "grad.input": wide.grad}
+    tensors |= {f"grad.{key}": parameter.grad for key, parameter in net.named_parameters()}
+    save_file({key: value.float().contiguous() for key, value in tensors.items()}, folder / "step.safetensors")
+
+
 if __name__ == "__main__":
-    name, batch, folder = sys.argv[1:]
-    write(next(workload for workload in WORKLOADS if workload.name == name), int(batch), folder)
+    name, batch, folder, *train = sys.argv[1:]
+    make = write_step if train else write
+    make(next(workload for workload in WORKLOADS if workload.name == name), int(batch), folder)

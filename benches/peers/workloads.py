@@ -24,3 +24,5 @@ WORKLOADS = [
              ("--dilation", "2")),
     Workload("w6", "ResNet-50", (1, 3, 224, 224), None),
 ]
+# Those of `cargo bench --bench training`.
+TRAINED = ["w1", "w4", "w5"]

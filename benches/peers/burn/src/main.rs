@@ -1,10 +1,12 @@
-//! burn on one workload, as worker.py is for the others: the same line when it is ready, and the same answers to "SECONDS".
+//! burn on one workload, as worker.py is for the others: the same line when it is ready, and the same answers to "SECONDS". With
+//! `train`, what is timed is a training step.
 //!
 //! ```text
-//! burn-peer FOLDER
+//! burn-peer [train] FOLDER
 //! ```
 
 mod net;
+mod train;
 
 use std::error::Error;
 use std::io::{BufRead, stdin};
@@ -22,73 +24,125 @@ const TOLERANCE: f64 = 1e-4;
 /// Runs before the first answer. Each kernel is tuned when it is first met, and that is over when the times stand still.
 const WARM_UP: std::ops::Range<u32> = 5..20;
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// What is timed.
+trait Work {
+    /// Milliseconds of a run.
+    fn time(&self) -> Result<f64>;
+    /// How far what a run comes to is from PyTorch's in float64.
+    fn off(&self) -> Result<Vec<Off>>;
+}
+
+/// How far a tensor is from the expected one, and may be.
+struct Off {
+    what: String,
+    off: f64,
+    tolerance: f64,
+}
+
+fn main() -> Result<()> {
     let started = Instant::now();
-    let folder = env::args().nth(1).ok_or("burn-peer FOLDER")?;
-    let folder = Path::new(&folder);
-    let (shape, input) = npy(&fs::read(folder.join("input.npy"))?, |bytes: [u8; 4]| f32::from_le_bytes(bytes))?;
-    let input = TensorData::new(input, shape);
-    let (_, expected) = npy(&fs::read(folder.join("expected.npy"))?, |bytes: [u8; 8]| f64::from_le_bytes(bytes))?;
-
-    let (device, setup) = Device::wgpu_options().init_with_setup()?;
-    let run = workload(folder, &device)?;
-    let output = run(input.clone());
-    let first = started.elapsed().as_secs_f64();
-    let error = distance(&output, &expected);
-    // Not `>`, so that NaN is wrong.
-    if !(error <= TOLERANCE) {
-        println!(r#"{{"refused": "wrong: {error:.1e} of the largest value"}}"#);
-        return Ok(());
-    }
-
-    let time = || {
-        let input = input.clone();
-        let start = Instant::now();
-        run(input);
-        start.elapsed().as_secs_f64() * 1e3
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (training, folder) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["train", folder] => (true, Path::new(folder)),
+        [folder] => (false, Path::new(folder)),
+        _ => return Err("burn-peer [train] FOLDER".into()),
     };
+    let (device, setup) = Device::wgpu_options().init_with_setup()?;
+    let work: Box<dyn Work> =
+        if training { Box::new(train::Step::new(folder, device)?) } else { Box::new(Run::new(folder, &device)?) };
+    work.time()?;
+    let first = started.elapsed().as_secs_f64();
     let (mut best, mut still) = (f64::INFINITY, 0);
     for n in 0..WARM_UP.end {
-        let ms = time();
+        let ms = work.time()?;
         still = if ms < 1.25 * best { still + 1 } else { 0 };
         best = best.min(ms);
         if n >= WARM_UP.start && still >= 3 {
             break;
         }
     }
+    // Now that it is settled which kernels are timed.
+    let found = work.off()?;
+    // Not `>`, so that NaN is wrong.
+    if let Some(Off { what, off, .. }) = found.iter().find(|found| !(found.off <= found.tolerance)) {
+        println!(r#"{{"refused": "wrong: {what} is off by {off:.1e}"}}"#);
+        return Ok(());
+    }
     let adapter = setup.adapter.get_info();
     let version = format!("burn {}, {} through {}, WGSL", env!("CARGO_PKG_VERSION"), adapter.name, adapter.backend);
-    println!(r#"{{"error": {error:e}, "first_s": {first}, "version": {version:?}}}"#);
+    let error = found[0].off;
+    let errors: Vec<String> = found.iter().map(|Off { what, off, .. }| format!("{what:?}: {off:e}")).collect();
+    let errors = errors.join(", ");
+    println!(r#"{{"error": {error:e}, "errors": {{{errors}}}, "first_s": {first}, "version": {version:?}}}"#);
     for line in stdin().lock().lines() {
         let until = Instant::now() + Duration::from_secs_f64(line?.trim().parse()?);
         let mut ms = vec![];
         while Instant::now() < until || ms.len() < 3 {
-            ms.push(time());
+            ms.push(work.time()?);
         }
         println!(r#"{{"ms": {ms:?}, "peak_mib": {}}}"#, peak_mib().map_or("null".into(), |peak| peak.to_string()));
     }
     Ok(())
 }
 
-type Run = Box<dyn Fn(TensorData) -> Vec<f32>>;
+/// A forward pass, from host array to host array.
+struct Run {
+    run: Box<dyn Fn(TensorData) -> Vec<f32>>,
+    input: TensorData,
+    expected: Vec<f64>,
+}
 
-/// The folder's workload with the folder's weights, from host array to host array.
-fn workload(folder: &Path, device: &Device) -> Result<Run, Box<dyn Error>> {
+impl Run {
+    fn new(folder: &Path, device: &Device) -> Result<Self> {
+        let (shape, input) = npy(&fs::read(folder.join("input.npy"))?, |bytes: [u8; 4]| f32::from_le_bytes(bytes))?;
+        let (_, expected) = npy(&fs::read(folder.join("expected.npy"))?, |bytes: [u8; 8]| f64::from_le_bytes(bytes))?;
+        let to = device.clone();
+        let run: Box<dyn Fn(TensorData) -> Vec<f32>> = if name(folder) == "w6" {
+            let net = load(ResNet50::new(device), folder)?;
+            Box::new(move |x| values(net.forward(Tensor::from_data(x, &to))))
+        } else {
+            let net = load(Bottleneck::new(block(folder)?, device), folder)?;
+            Box::new(move |x| values(net.forward(Tensor::from_data(x, &to))))
+        };
+        Ok(Self { run, input: TensorData::new(input, shape), expected })
+    }
+}
+
+impl Work for Run {
+    fn time(&self) -> Result<f64> {
+        let input = self.input.clone();
+        let start = Instant::now();
+        (self.run)(input);
+        Ok(milliseconds(start))
+    }
+
+    fn off(&self) -> Result<Vec<Off>> {
+        let off = distance(&(self.run)(self.input.clone()), &self.expected);
+        Ok(vec![Off { what: "the output".into(), off, tolerance: TOLERANCE }])
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// The workload, which a folder's name begins with.
+fn name(folder: &Path) -> &str {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let block = match name.split('-').next() {
-        Some("w1") => Block::new(256, 64),
-        Some("w2") => Block { stride: 2, ..Block::new(256, 128) },
-        Some("w3") => Block::new(1024, 256),
-        Some("w4") => Block { groups: 32, base_width: 4, ..Block::new(512, 128) },
-        Some("w5") => Block { dilation: 2, ..Block::new(2048, 512) },
-        Some("w6") => {
-            let (net, device) = (load(ResNet50::new(device), folder)?, device.clone());
-            return Ok(Box::new(move |x| values(net.forward(Tensor::from_data(x, &device)))));
-        }
-        _ => return Err(format!("no workload {name}").into()),
-    };
-    let (net, device) = (load(Bottleneck::new(block, device), folder)?, device.clone());
-    Ok(Box::new(move |x| values(net.forward(Tensor::from_data(x, &device)))))
+    name.split('-').next().unwrap_or_default()
+}
+
+fn block(folder: &Path) -> Result<Block> {
+    match name(folder) {
+        "w1" => Ok(Block::new(256, 64)),
+        "w2" => Ok(Block { stride: 2, ..Block::new(256, 128) }),
+        "w3" => Ok(Block::new(1024, 256)),
+        "w4" => Ok(Block { groups: 32, base_width: 4, ..Block::new(512, 128) }),
+        "w5" => Ok(Block { dilation: 2, ..Block::new(2048, 512) }),
+        name => Err(format!("no block {name}").into()),
+    }
 }
 
 /// `into_data` alone may return before the device is done; its bytes may not.
@@ -96,7 +150,7 @@ fn values<const D: usize>(output: Tensor<D>) -> Vec<f32> {
     output.into_data().try_into_vec().expect("burn's device computes in f32")
 }
 
-fn load<M: Module>(mut net: M, folder: &Path) -> Result<M, Box<dyn Error>> {
+fn load<M: Module>(mut net: M, folder: &Path) -> Result<M> {
     let mut weights =
         SafetensorsStore::from_file(folder.join("weights.safetensors")).with_from_adapter(PyTorchToBurnAdapter);
     net.load_from(&mut weights).map_err(|why| why.to_string())?;
@@ -104,7 +158,7 @@ fn load<M: Module>(mut net: M, folder: &Path) -> Result<M, Box<dyn Error>> {
 }
 
 /// The shape and the values of a little-endian array as NumPy writes it.
-fn npy<T, const N: usize>(file: &[u8], value: impl Fn([u8; N]) -> T) -> Result<(Vec<usize>, Vec<T>), Box<dyn Error>> {
+fn npy<T, const N: usize>(file: &[u8], value: impl Fn([u8; N]) -> T) -> Result<(Vec<usize>, Vec<T>)> {
     let values = 10 + usize::from(u16::from_le_bytes([file[8], file[9]]));
     let header = std::str::from_utf8(&file[10..values])?;
     let (_, rest) = header.split_once("'shape': (").ok_or("no shape")?;

@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 /// torchvision's arguments.
 #[derive(Clone, Copy)]
@@ -65,6 +65,24 @@ impl Bottleneck {
             None => x,
         };
         relu(y + shortcut)
+    }
+
+    /// What a backward pass left for each parameter, by PyTorch's names.
+    pub fn gradients(&self, all: &Gradients) -> Vec<(String, Option<TensorData>)> {
+        let shortcut = self.downsample.as_ref().map(|(conv, norm)| ("downsample.0", conv, "downsample.1", norm));
+        let layers = [
+            ("conv1", &self.conv1, "bn1", &self.bn1),
+            ("conv2", &self.conv2, "bn2", &self.bn2),
+            ("conv3", &self.conv3, "bn3", &self.bn3),
+        ];
+        let mut found = vec![];
+        for (conv_name, conv, norm_name, norm) in layers.into_iter().chain(shortcut) {
+            let weight = conv.weight.grad(all).map(Tensor::into_data);
+            found.push((format!("{conv_name}.weight"), weight));
+            found.push((format!("{norm_name}.weight"), norm.gamma.grad(all).map(Tensor::into_data)));
+            found.push((format!("{norm_name}.bias"), norm.beta.grad(all).map(Tensor::into_data)));
+        }
+        found
     }
 }
 
