@@ -3,14 +3,18 @@
 mod common;
 
 use common::dict::DictBuilder;
+use common::exact::{Growth, exact_dict, options_of};
+use common::seeded::small_reals;
 use common::seeded_network::{uniform, weights};
+use common::specs::{Wish, config, images, wishes};
 use common::{Golden, Outcome, goldens, is_wanted, most_candidates, targets};
+use proptest::prelude::*;
 use wgpu_bottleneck::error::PrecisionError;
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
-use wgpu_bottleneck::tensor::{Tolerance, compare};
+use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, PlanKind, Shape, StateDict, selftest,
+    Block, Bottleneck, Error, Gpu, HostTensor, LoadOptions, Model, Network, Norm, PlanKind, Shape, StateDict, selftest,
 };
 
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
@@ -226,4 +230,49 @@ fn matrices_of_sixteen_are_exact_where_eight_are_offered() -> Outcome {
     assert!(report.passed(), "{:#?}", report.failures);
     assert!(report.kernels.len() > 50, "{:?}", report.kernels);
     Ok(())
+}
+
+/// A block of seeded numbers of the sizes that trained ones have.
+fn seeded_block(spec: &Bottleneck, seed: u64) -> Result<Block, Box<dyn std::error::Error>> {
+    // Its keys and dimensions are those of exact ones.
+    let dims = StateDict::from_bytes(exact_dict(spec, true, Growth::for_chain(1), seed).bytes())?;
+    let mut dict = DictBuilder::default();
+    for key in dims.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
+        let dims = dims.dims(key).ok_or("no dimensions")?;
+        let name = format!("{seed} {key}");
+        let values = uniform(&name, dims.iter().product());
+        let spread = if dims.len() > 1 { (24.0 / dims[1..].iter().product::<usize>() as f32).sqrt() } else { 0.5 };
+        let middle =
+            if key.ends_with("running_var") || (dims.len() == 1 && key.ends_with("weight")) { 1.0 } else { 0.0 };
+        dict.f32(key, dims, &values.map(|value| middle + (value - 0.5) * spread).collect::<Vec<f32>>());
+    }
+    Ok(Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &options_of(spec))?)
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// Random specifications and images of any size, by a candidate each: within what the twin is off, twice.
+    #[test]
+    fn random_blocks_are_as_near_as_their_twins(
+        wish in wishes(), (n, h, w) in images(), seed in any::<u64>(), candidate in 0_usize..40, fused in any::<bool>(),
+    ) {
+        let Some(gpu) = half_gpu() else { return Ok(()) };
+        let wrong = |error: &dyn std::fmt::Display| TestCaseError::fail(error.to_string());
+        let spec = Wish { norm: Norm::default(), ..wish }.build();
+        let block = seeded_block(&spec, seed).map_err(|error| wrong(&error))?;
+        let input = small_reals(Shape { n, c: spec.inplanes(), h, w }, seed);
+        let plan = if fused { PlanKind::Fused } else { PlanKind::Unfused };
+        let kernels = KernelChoice::Nth(candidate);
+        let options = LoadOptions { plan, kernels, precision: Precision::F16, ..Default::default() };
+        let mut model = Model::load(gpu, &[block], input.shape(), &options).map_err(|error| wrong(&error))?;
+        let expected = model.reference(&input).map_err(|error| wrong(&error))?;
+        let twin = model.reference_rounded(&input).map_err(|error| wrong(&error))?;
+        let found = model.run(&input).map_err(|error| wrong(&error))?;
+        let off = |found: &HostTensor| compare(&expected, found, Tolerance::relative(f64::INFINITY)).relative_error();
+        let (found, twin) = (off(&found), off(&twin));
+        prop_assert!(found <= 2.0 * twin.max(Element::F16.unit_roundoff()), "off by {found:.1e}, the twin by {twin:.1e}");
+        // Of sums that cancel, little is left for anyone.
+        prop_assert!(found <= TOLERANCE || twin > 0.5 * TOLERANCE, "off by {found:.1e}, the twin by {twin:.1e}");
+    }
 }
