@@ -113,8 +113,9 @@ fn wgsl_is_the_assembled_text_behind_the_browsers_prelude() -> Outcome {
     for kernel in expressible(Target::Wgsl) {
         let text = std::fs::read_to_string(folder.path().join(format!("{}.wgsl", kernel.name())))?;
         let subgroups = kernel.family.uses_subgroups();
-        let line = if subgroups { "enable subgroups;\n" } else { "" };
-        let body = text.strip_prefix(line).ok_or_else(|| format!("{}: {text:.30}", kernel.name()))?;
+        let half = if kernel.extensions().f16 { "enable f16;\n" } else { "" };
+        let lines = format!("{half}{}", if subgroups { "enable subgroups;\n" } else { "" });
+        let body = text.strip_prefix(&lines).ok_or_else(|| format!("{}: {text:.30}", kernel.name()))?;
         assert_eq!((body, body.contains("subgroupBroadcast(")), (kernel.source()?.as_str(), subgroups));
         assert!(body.starts_with("// "), "{}: no comments", kernel.name());
         inspect(body, kernel.extensions())?;
