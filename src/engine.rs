@@ -183,29 +183,25 @@ impl Model {
 
     /// Whether a run has to be made again, as layers that half precision cannot hold are computed in f32 from now on.
     fn overflowed(&mut self, input: &HostTensor, output: &HostTensor) -> Result<bool> {
-        let (options, gpu) = (&mut self.options, self.executor.gpu().clone());
-        if !self.executor.recording().has_half() || !half::has_non_finite(output) || half::has_non_finite(input) {
+        if !self.recording().has_half() || !half::has_non_finite(output) {
             return Ok(false);
         }
+        let (gpu, plan_kind) = (self.executor.gpu().clone(), self.options.plan);
         let specs: Vec<Bottleneck> = self.blocks.iter().map(|block| *block.spec()).collect();
-        // An image at a time, since its tensors are all kept.
-        let found = half::in_pieces(input, |piece| {
-            let plan = plan_chain(&specs, piece.shape(), options.plan)?;
+        let found = half::in_images(input, std::slice::from_ref(output), |image| {
+            let plan = plan_chain(&specs, image.shape(), plan_kind)?;
             let mut params = Block::params(&self.blocks, &plan)?.into_iter();
-            half::too_large(&gpu, plan, |_| Ok(params.next().unwrap_or(StepParams::None)), piece)
-        })?;
-        if found.is_empty() {
+            half::too_large(&gpu, plan, |_| Ok(params.next().unwrap_or(StepParams::None)), image)
+        });
+        if !half::keep_in_f32(&mut self.options, found, "the chain")? {
             return Ok(false);
-        }
-        if !half::keep_in_f32(options, found)? {
-            return Err(half::unexplained("the chain"));
         }
         let options = self.options.clone();
         *self = Self::load_as(&gpu, &self.blocks, input.shape(), &options)?;
         Ok(true)
     }
 
-    /// [`Model::run_into`] for async callers.
+    /// [`Model::run_into`] for async callers. Where half precision overflowed, finding out where blocks, and so does loading again.
     ///
     /// # Errors
     /// See [`Executor::run_into`].

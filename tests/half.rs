@@ -5,16 +5,18 @@ mod common;
 use common::dict::DictBuilder;
 use common::exact::{Growth, exact_dict, options_of};
 use common::seeded::small_reals;
-use common::seeded_network::{uniform, weights};
+use common::seeded_network::{file, uniform, weights};
 use common::specs::{Wish, config, images, wishes};
 use common::{Golden, Outcome, goldens, is_wanted, most_candidates, targets};
 use proptest::prelude::*;
 use wgpu_bottleneck::error::PrecisionError;
 use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Bottleneck, Error, Gpu, HostTensor, LoadOptions, Model, Network, Norm, PlanKind, Shape, StateDict, selftest,
+    Block, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, Norm,
+    PlanKind, ResNet, Shape, StateDict, selftest,
 };
 
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
@@ -275,4 +277,46 @@ proptest! {
         // Of sums that cancel, little is left for anyone.
         prop_assert!(found <= TOLERANCE || twin > 0.5 * TOLERANCE, "off by {found:.1e}, the twin by {twin:.1e}");
     }
+}
+
+/// A batch that is run in parts, the first of which finds out that a layer has to be in f32: the others are run by another plan.
+#[test]
+fn networks_go_on_in_single_where_half_overflows() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let builder = ResNet::builder(BlockKind::Bottleneck).depths([2, 1]).planes([4, 8]).stem_planes(8);
+    let dict = StateDict::from_bytes(file(&builder.classes(Some(32)).build()?))?;
+    let mut large = DictBuilder::default();
+    for key in dict.keys() {
+        let tensor = dict.tensor(key)?;
+        let by = match key {
+            "layer1.1.bn2.weight" | "layer1.1.bn2.bias" => 1e5,
+            "layer1.1.conv3.weight" => 1e-5,
+            _ => 1.0,
+        };
+        large.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
+    }
+    let weights = NetworkWeights::detect(StateDict::from_bytes(large.bytes())?, &CheckpointOptions::default())?;
+    let shape = Shape::new(3, 3, 33, 40)?;
+    let input = HostTensor::new(shape, uniform("input", shape.len()).map(|value| value - 0.5).collect())?;
+    let load = |precision, n| {
+        let options = LoadOptions { precision, keep_blocks: true, ..Default::default() };
+        Network::load(gpu, &weights, Shape { n, ..shape }, &options)
+    };
+    let expected = load(Precision::F32, 3)?.run(&input)?;
+    for n in [1, 2, 3] {
+        let mut network = load(Precision::Auto, n)?;
+        let found = network.run(&input)?;
+        assert_eq!(network.kept_in_f32(), ["layer1.1.conv2", "layer1.1.conv3"]);
+        for ((name, expected), (found_name, found)) in expected.iter().zip(&found) {
+            let comparison = compare(expected, found, Tolerance::relative(1e-2));
+            assert!(name == found_name && comparison.passed(), "{name}, {n} at a time: {comparison}");
+        }
+    }
+    // An image that is not finite hides no overflow of another.
+    let odd = HostTensor::from_fn(shape, |at| if at == 5 { f32::INFINITY } else { input.data()[at] });
+    let error = load(Precision::F16, 3)?.logits(&odd);
+    assert!(
+        matches!(&error, Err(Error::Precision(PrecisionError::Activation { step, .. })) if step == "layer1.1.conv2")
+    );
+    Ok(())
 }

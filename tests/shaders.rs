@@ -149,6 +149,15 @@ fn has_spirv_val() -> bool {
     }
 }
 
+/// Whether spirv-val is of a version that knows cooperative matrices: it says `SPIRV-Tools v2023.6`.
+fn knows_matrices() -> Result<bool, Box<dyn std::error::Error>> {
+    let said = String::from_utf8(Command::new("spirv-val").arg("--version").output()?.stdout)?;
+    let version = said.split_whitespace().find_map(|word| word.strip_prefix('v')).ok_or("no version")?;
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (year, release) = (numbers.next().ok_or("no year")??, numbers.next().ok_or("no release")??);
+    Ok((year, release) >= (2023, 6))
+}
+
 /// What spirv-val says of a module.
 fn spirv_val(folder: &Path, name: &str, module: &[u8]) -> Result<(), String> {
     let path = folder.join(name);
@@ -167,7 +176,16 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
     let folder = tempfile::tempdir()?;
     let broken = spirv_val(folder.path(), "broken", &[3, 2, 35, 7, 0, 3, 1, 0]);
     assert!(broken.is_err(), "spirv-val accepts anything");
+    let knows_matrices = knows_matrices()?;
+    if !knows_matrices {
+        common::loudly(
+            "SKIPPED: spirv-val knows cooperative matrices from v2023.6 on: those kernels were not validated",
+        );
+    }
     each(|one| {
+        if one.kernel.matrix_side > 0 && !knows_matrices {
+            return Ok(());
+        }
         let module = write(&one.shader, Target::SpirV)?;
         spirv_val(folder.path(), &one.kernel.name(), &module.bytes)
     })

@@ -56,6 +56,9 @@ impl Use {
 
 /// Why no kernel for matrix units fits this adapter, if none does.
 fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
+    if !adapter.features().contains(Features::SHADER_F16 | Features::SUBGROUP) {
+        return Some("offered, but the kernels need SHADER_F16 and SUBGROUP too".to_owned());
+    }
     let info = adapter.get_info();
     let offered: Vec<u32> = adapter
         .cooperative_matrix_properties()

@@ -53,8 +53,10 @@ impl Difference {
 
     /// The cosine of the angle between the two; 1 of two that are nothing but zeros.
     fn cosine(&self) -> f64 {
-        let lengths = (self.squares[0] * self.squares[1]).sqrt();
-        if lengths == 0.0 && self.dot == 0.0 { 1.0 } else { self.dot / lengths }
+        match self.squares {
+            [0.0, 0.0] => 1.0,
+            [a, b] => self.dot / (a * b).sqrt(),
+        }
     }
 }
 
@@ -122,6 +124,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
             }
         }
     }
+    if !half.network().recording().has_half() {
+        output::progress("warning: both are in f32, as this device has no half precision");
+    }
     let in_single = half.network().kept_in_f32();
     if args.json {
         return output::json(&as_json(&gpu, &differences, &agreement, in_single));
@@ -186,7 +191,8 @@ fn print(
             difference.name.as_str().into(),
             format!("{:.1e}", difference.worst()).into(),
             format!("{:.1e}", difference.mean()).into(),
-            format!("{:.1e}", (1.0 - difference.cosine()).max(0.0)).into(),
+            // Rounding alone may make it a little less than 0.
+            format!("{:.1e}", (1.0 - difference.cosine()).abs()).into(),
         ]);
     }
     output::print(&table.render())?;

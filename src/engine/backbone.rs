@@ -94,7 +94,11 @@ impl Backbone {
         // Says that there is none.
         self.preprocess().shape(pictures.len())?;
         let mut whole: Vec<(String, HostTensor)> = Vec::new();
-        for part in pictures.chunks(self.network.input_shape().n) {
+        let mut rest = pictures;
+        while !rest.is_empty() {
+            // A run may leave the network with smaller parts, where half precision could not hold a layer.
+            let (part, others) = rest.split_at(rest.len().min(self.network.input_shape().n));
+            rest = others;
             let preprocessor = &self.preprocessor;
             let found = self.network.run_filled(part.len(), wanted, |input| preprocessor.fill(part, input))?;
             if whole.is_empty() {

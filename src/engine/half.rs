@@ -48,9 +48,7 @@ pub(super) fn with_fallback<T>(
 
 /// Whether something in a tensor is no finite number.
 pub(super) fn has_non_finite(tensor: &HostTensor) -> bool {
-    // Four sums in turn are soon computed, and any such value makes one of them no finite number; so may values that are huge.
-    let suspicious = !tensor.data().iter().map(|value| value * 0.0).sum::<f32>().is_finite();
-    suspicious && tensor.data().iter().any(|value| !value.is_finite())
+    tensor.data().iter().any(|value| !value.is_finite())
 }
 
 /// The steps of an f32 plan whose values are too large for half precision on this input, in order. None where the plan puts out what is not
@@ -86,13 +84,23 @@ pub(super) fn too_large(
     Ok(large.map(|(step, id, value)| TooLarge { step, readers: names(id), value }).collect())
 }
 
-/// What is found in the images of a batch, one by one, up to the first with anything.
-pub(super) fn in_pieces(
+/// What is found in the images of a batch whose outputs are not finite though they are, one by one, up to the first with anything.
+pub(super) fn in_images(
     input: &HostTensor,
+    outputs: &[HostTensor],
     mut find: impl FnMut(&HostTensor) -> Result<Vec<TooLarge>>,
 ) -> Result<Vec<TooLarge>> {
+    let images = input.shape().n;
     let shape = Shape { n: 1, ..input.shape() };
-    for image in input.data().chunks(shape.len()) {
+    let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+    for (at, image) in input.data().chunks(shape.len()).enumerate() {
+        let of_image = |output: &HostTensor| {
+            let length = output.data().len() / images;
+            is_finite(&output.data()[at * length..][..length])
+        };
+        if !is_finite(image) || outputs.iter().all(of_image) {
+            continue;
+        }
         let found = find(&HostTensor::new(shape, image.to_vec())?)?;
         if !found.is_empty() {
             return Ok(found);
@@ -101,10 +109,20 @@ pub(super) fn in_pieces(
     Ok(Vec::new())
 }
 
-/// What to do about them: an error that names the first, or, where that may be, their names added to those of layers in f32; whether any are
-/// new.
-pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Vec<TooLarge>) -> Result<bool> {
-    let before = options.keep_f32.len();
+/// What to do about what was found: an error that names the first, or, where that may be, their names added to those of layers in f32. Whether
+/// to run again: not where nothing was found, as what is not finite is then the network's own doing.
+///
+/// Where an image with every tensor kept is too large for the device in f32, nothing is known, and all layers are computed in f32.
+pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Result<Vec<TooLarge>>, what: &str) -> Result<bool> {
+    let found = match found {
+        Err(Error::Gpu(GpuError::TooLarge { .. })) if options.precision == Precision::Auto => {
+            tracing::warn!("{what} is computed in f32 from now on: some value is too large for f16");
+            options.precision = Precision::F32;
+            return Ok(true);
+        }
+        found => found?,
+    };
+    let (before, any) = (options.keep_f32.len(), !found.is_empty());
     for TooLarge { step, readers, value } in found {
         let name = step.clone().unwrap_or_else(|| "the input".to_owned());
         if options.precision != Precision::Auto {
@@ -117,7 +135,11 @@ pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Vec<TooLarge>) -> Re
         }
         options.keep_f32.extend(new);
     }
-    Ok(options.keep_f32.len() > before)
+    if any && options.keep_f32.len() == before {
+        let reason = "half precision gave what is no number, and f32 does not say where";
+        return Err(GpuError::Recording { step: what.to_owned(), reason }.into());
+    }
+    Ok(any)
 }
 
 /// Refuses what may be in half precision where only f32 can be.
@@ -126,10 +148,4 @@ pub(super) fn only_f32(options: &LoadOptions) -> Result<()> {
         Precision::F16 => Err(PrecisionError::Training.into()),
         Precision::F32 | Precision::Auto => Ok(()),
     }
-}
-
-/// What should not happen: a result that is not finite, of which f32 does not say why.
-pub(super) fn unexplained(step: &str) -> Error {
-    let reason = "half precision gave what is no number, and f32 does not say where";
-    GpuError::Recording { step: step.to_owned(), reason }.into()
 }

@@ -167,8 +167,9 @@ impl Network {
     }
 
     fn tensors(&mut self, input: &HostTensor, wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {
-        let (ids, names) = self.named(wanted);
-        Ok(names.into_iter().zip(self.run_parts(input, &ids)?).collect())
+        let (_, names) = self.named(wanted);
+        let found = self.run_parts(input, &names)?;
+        Ok(names.into_iter().zip(found).collect())
     }
 
     /// What is wanted, in the plan's order.
@@ -179,43 +180,45 @@ impl Network {
         with_names.filter(|(id, name)| wanted.includes(name, *id == plan.output)).unzip()
     }
 
-    fn run_parts(&mut self, input: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
-        let recording = self.recording().clone();
-        in_parts(&recording, input, ids, |part| self.run_part(part, ids))
-    }
-
-    /// Some tensors of one run. Where half precision cannot hold some layers, they are computed in f32 from now on, or named by an error.
-    fn run_part(&mut self, part: &HostTensor, ids: &[TensorId]) -> Result<Vec<HostTensor>> {
-        let names: Vec<String> = ids.iter().map(|&id| self.recording().plan.tensor(id).name.clone()).collect();
+    /// Some tensors of a batch of any size, by name. Where half precision cannot hold some layers, they are computed in f32 from now on, or named
+    /// by an error.
+    fn run_parts(&mut self, input: &HostTensor, names: &[String]) -> Result<Vec<HostTensor>> {
         loop {
-            let output = self.executor.run(part)?;
-            // Another plan has other ids.
-            let (all, all_names) = self.named(Wanted::Everything);
-            let of_name = |name| all_names.iter().position(|other| other == name).map(|at| all[at]);
-            let ids: Vec<TensorId> = names.iter().filter_map(of_name).collect();
-            let taken = self.taken(&ids, &output)?;
-            if !self.overflowed(part, &taken)? {
-                return Ok(taken);
+            // Another plan has other ids, and may run smaller parts.
+            let recording = self.recording().clone();
+            let ids = self.ids(names);
+            let found = in_parts(&recording, input, &ids, |part| {
+                let output = self.executor.run(part)?;
+                self.taken(&ids, &output)
+            })?;
+            if !self.overflowed(input, &found)? {
+                return Ok(found);
             }
         }
     }
 
-    /// Whether a run has to be made again, as layers that half precision cannot hold are computed in f32 from now on.
+    /// The tensors of these names.
+    fn ids(&self, names: &[String]) -> Vec<TensorId> {
+        let (ids, all) = self.named(Wanted::Everything);
+        let of_name = |name| all.iter().position(|other| other == name).map(|at| ids[at]);
+        names.iter().filter_map(of_name).collect()
+    }
+
+    /// Whether a batch has to be run again, as layers that half precision cannot hold are computed in f32 from now on.
     fn overflowed(&mut self, input: &HostTensor, outputs: &[HostTensor]) -> Result<bool> {
-        let suspicious = self.recording().has_half() && outputs.iter().any(half::has_non_finite);
-        if !suspicious || half::has_non_finite(input) {
+        if !self.recording().has_half() || !outputs.iter().any(half::has_non_finite) {
             return Ok(false);
         }
-        let gpu = self.executor.gpu().clone();
-        let plan = network::plan_network(self.weights.spec(), input.shape(), self.options.plan)?;
-        let found = half::too_large(&gpu, plan, |step| self.weights.step_params(step), input)?;
-        if found.is_empty() {
+        let (gpu, plan_kind) = (self.executor.gpu().clone(), self.options.plan);
+        let found = half::in_images(input, outputs, |image| {
+            let plan = network::plan_network(self.weights.spec(), image.shape(), plan_kind)?;
+            half::too_large(&gpu, plan, |step| self.weights.step_params(step), image)
+        });
+        if !half::keep_in_f32(&mut self.options, found, "the network")? {
             return Ok(false);
         }
-        if !half::keep_in_f32(&mut self.options, found)? {
-            return Err(half::unexplained("the network"));
-        }
-        *self = Self::load_as(&gpu, &self.weights, input.shape(), &self.options)?;
+        let part = self.input_shape();
+        *self = Self::load_as(&gpu, &self.weights, part, &self.options)?;
         Ok(true)
     }
 
@@ -244,7 +247,7 @@ impl Network {
         let mut taken = self.taken(&ids, &output)?;
         if self.recording().has_half() && taken.iter().any(half::has_non_finite) {
             let input = self.executor.own_input()?;
-            taken = self.run_part(&input, &ids)?;
+            taken = self.run_parts(&input, &names)?;
         }
         let first = |tensor: HostTensor| {
             let shape = Shape { n: images, ..tensor.shape() };

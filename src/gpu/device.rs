@@ -137,7 +137,8 @@ impl Gpu {
     pub fn from_wgpu_with_matrices(adapter: &Adapter, device: Device, queue: Queue) -> Self {
         let info = device.adapter_info();
         let monitor = Monitor::borrowed(info.backend);
-        let has = device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        // Another adapter may offer what this device lacks.
+        let has = adapter.get_info() == info && device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let sides = if has { matrix_sides(adapter) } else { [false; 2] };
         Self::assemble(device, queue, info, monitor, false, sides)
     }
@@ -149,11 +150,12 @@ impl Gpu {
     /// The driver must be able to run what the capabilities say.
     #[must_use]
     pub unsafe fn with_capabilities(&self, capabilities: Capabilities) -> Self {
-        let Inner { device, queue, monitor, info, runtime_checks, .. } = &*self.inner;
+        let Inner { device, queue, monitor, info, runtime_checks, patches, .. } = &*self.inner;
         let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
         let mut gpu = Self::assemble(device, queue, info, monitor, *runtime_checks, [false; 2]);
         if let Some(inner) = Arc::get_mut(&mut gpu.inner) {
             inner.capabilities = capabilities;
+            inner.patches.clone_from(patches);
         }
         gpu
     }

@@ -8,7 +8,7 @@ use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Placement, TensorId, TensorInfo};
-use crate::tensor::{HostTensor, Lines};
+use crate::tensor::{Element, HostTensor, Lines};
 
 /// What runs from host tensors need beside the weights and the workspace.
 #[derive(Debug)]
@@ -157,6 +157,10 @@ impl Executor {
         self.make_own_buffers()?;
         let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
         let layout = plan.tensor(plan.input).layout;
+        if plan.tensor(plan.input).element != Element::F32 {
+            let reason = "its input is not f32, which it is for runs from the host";
+            return Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
+        }
         let kept = self.own.as_mut().and_then(|own| own.upload.take());
         let upload = match kept.filter(UploadStaging::is_mapped) {
             Some(upload) => upload,
