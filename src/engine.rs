@@ -38,8 +38,11 @@ pub struct LoadOptions {
     pub budget: MemoryBudget,
     /// How memory is laid out.
     pub executor: ExecutorOptions,
-    /// The type of weights and activations on the device. Input and output are f32 all the same.
+    /// The type of weights and activations on the device. Input and output are f32 all the same, unless `half_edges` says otherwise.
     pub precision: Precision,
+    /// Whether input and output are f16 too where the precision is: for apps that bind buffers of their own. Host tensors are f32 always. Of no
+    /// account for a [`Backbone`], whose pictures become f32.
+    pub half_edges: bool,
     /// Whether a network keeps what every block puts out, `layer1.0` and so on, beside what it keeps anyway: for who looks into it. It takes
     /// their memory.
     pub keep_blocks: bool,

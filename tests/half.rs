@@ -320,3 +320,25 @@ fn networks_go_on_in_single_where_half_overflows() -> Outcome {
     );
     Ok(())
 }
+
+/// Buffers of the caller's in f16, as it binds them and as runs from the host fill them.
+#[test]
+fn edges_may_be_half_too() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let golden = plain()?;
+    let load = |half_edges| {
+        let options = LoadOptions { precision: Precision::F16, half_edges, ..Default::default() };
+        Model::load(gpu, &[golden.block()?], golden.input.shape(), &options)
+    };
+    let (mut single, mut half) = (load(false)?, load(true)?);
+    let expected = single.run(&golden.input)?;
+    assert_eq!(half.run(&golden.input)?, expected);
+    let bytes = |model: &Model| [model.executor().input_bytes(), model.executor().output_bytes()];
+    assert_eq!(bytes(&single), bytes(&half).map(|bytes| 2 * bytes));
+    assert_eq!(half.recording().plan.steps.len() + 2, single.recording().plan.steps.len());
+    // In single precision it is of no account.
+    let options = LoadOptions { half_edges: true, ..Default::default() };
+    let plain = Model::load(gpu, &[golden.block()?], golden.input.shape(), &options)?;
+    assert_eq!(bytes(&plain), bytes(&single));
+    Ok(())
+}

@@ -73,7 +73,10 @@ fn plans() -> Result<Vec<Plan>, Error> {
             plans.push(network::plan_network(&spec, Shape::new(1, 3, 33, 33)?, kind)?);
         }
     }
-    let halves = plans.iter().map(|plan| plan.in_half(&[])).collect::<Result<Vec<_>, _>>()?;
+    let halves = plans
+        .iter()
+        .map(|plan| plan.in_half(&[], wgpu_bottleneck::tensor::Element::F32))
+        .collect::<Result<Vec<_>, _>>()?;
     plans.extend(halves);
     plans.extend(training_plans()?);
     Ok(plans)

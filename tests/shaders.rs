@@ -291,7 +291,7 @@ fn candidates_are_all_specialisations_that_are_tested() -> Outcome {
         for (block, kind) in [(spec, PlanKind::Fused), (spec, PlanKind::Unfused), (plain, PlanKind::Fused)] {
             let image = Shape::new(1 + random.below(3), block.inplanes(), 1 + random.below(60), 1 + random.below(60))?;
             let plan = plan_block(&block, image, kind)?;
-            let plans = [plan.in_half(&[])?, plan];
+            let plans = [plan.in_half(&[], wgpu_bottleneck::tensor::Element::F32)?, plan];
             for (device, plan) in devices().iter().flat_map(|device| plans.iter().map(move |plan| (device, plan))) {
                 for step in &plan.steps {
                     let found = candidates(&plan.problem(step), device);

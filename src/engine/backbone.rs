@@ -42,7 +42,8 @@ impl Backbone {
         options: &LoadOptions,
     ) -> Result<Self> {
         preprocess.check()?;
-        let network = Network::load(gpu, weights, preprocess.shape(batch)?, options)?;
+        let options = LoadOptions { half_edges: false, ..options.clone() };
+        let network = Network::load(gpu, weights, preprocess.shape(batch)?, &options)?;
         Ok(Self { network, preprocessor: Preprocessor::new(gpu, preprocess)? })
     }
 

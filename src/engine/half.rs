@@ -24,7 +24,10 @@ pub(super) struct TooLarge {
 /// The plan as the options want it on a device that has half precision or not.
 pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) -> Result<Plan> {
     match options.precision.element(has_half)? {
-        Element::F16 => Ok(plan.in_half(&options.keep_f32)?),
+        Element::F16 => {
+            let edges = if options.half_edges { Element::F16 } else { Element::F32 };
+            Ok(plan.in_half(&options.keep_f32, edges)?)
+        }
         _ => Ok(plan),
     }
 }

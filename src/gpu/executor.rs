@@ -210,7 +210,8 @@ impl Executor {
         }
     }
 
-    /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, f32, padding zero.
+    /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, of the type that the plan
+    /// says (f32, unless it was loaded with `half_edges`), padding zero.
     #[must_use]
     pub fn input_bytes(&self) -> u64 {
         self.ready.tensor_bytes(self.ready.recording.plan.input)

@@ -8,7 +8,7 @@ use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Placement, TensorId, TensorInfo};
-use crate::tensor::{Element, HostTensor, Lines};
+use crate::tensor::{HostTensor, Lines};
 
 /// What runs from host tensors need beside the weights and the workspace.
 #[derive(Debug)]
@@ -156,17 +156,13 @@ impl Executor {
     fn start(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
         self.make_own_buffers()?;
         let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
-        let layout = plan.tensor(plan.input).layout;
-        if plan.tensor(plan.input).element != Element::F32 {
-            let reason = "its input is not f32, which it is for runs from the host";
-            return Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
-        }
+        let TensorInfo { layout, element, .. } = *plan.tensor(plan.input);
         let kept = self.own.as_mut().and_then(|own| own.upload.take());
         let upload = match kept.filter(UploadStaging::is_mapped) {
             Some(upload) => upload,
             None => UploadStaging::new(&self.ready.gpu, bytes)?,
         };
-        upload.fill(&self.ready.gpu, |write| input.nhwc_strips(layout, lines, write))?;
+        upload.fill(&self.ready.gpu, element, |write| input.nhwc_strips(layout, lines, write))?;
         let readback = self.submit(|device, input| {
             let mut copy = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
             copy.copy_buffer_to_buffer(upload.buffer(), 0, input, 0, bytes);

@@ -7,6 +7,7 @@ use wgpu::{Buffer, BufferUsages, MapMode};
 
 use super::Gpu;
 use crate::error::{GpuError, Result, ShapeError};
+use crate::tensor::Element;
 
 /// A buffer that the host writes and the device copies from, kept from run to run. wgpu's own way, a staging buffer for each
 /// write, is fresh memory every time, which the system hands out page by page on the first touch: on the software driver that was
@@ -34,18 +35,19 @@ impl UploadStaging {
         &self.buffer
     }
 
-    /// Writes what `produce` gives, piece by piece from the start on, and hands the memory over to the device. It must be mapped.
+    /// Writes what `produce` gives, piece by piece from the start on, in this type, and hands the memory over to the device. It must be mapped.
     pub fn fill(
         &self,
         gpu: &Gpu,
+        element: Element,
         produce: impl FnOnce(&mut dyn FnMut(&[f32])) -> Result<(), ShapeError>,
     ) -> Result<()> {
         let failed = |error: wgpu::MapRangeError| GpuError::Device { doing: "uploading", reason: error.to_string() };
         let mut view = self.buffer.get_mapped_range_mut(..).map_err(failed)?;
         let mut at = 0;
         produce(&mut |values| {
-            let bytes: &[u8] = bytemuck::cast_slice(values);
-            view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+            let bytes = element.encode(values);
+            view.slice(at..at + bytes.len()).copy_from_slice(&bytes);
             at += bytes.len();
         })?;
         drop(view);

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use super::{Plan, Role, Step, TensorId};
+use super::{Plan, Role, Step, TensorId, TensorInfo};
 use crate::error::PrecisionError;
 use crate::op::{Epilogue, Op};
 use crate::tensor::Element;
@@ -50,11 +50,11 @@ impl Plan {
         matches!(step.op, Op::Conv { epilogue, .. } if epilogue == Epilogue::default()) && self.steps.iter().any(norms)
     }
 
-    /// The same plan in half precision; input and output stay f32. The steps of these names are computed in f32.
+    /// The same plan in half precision; input and output, the edges, are of this type. The steps of these names are computed in f32.
     ///
     /// # Errors
     /// [`PrecisionError::Training`] for a plan of training, [`PrecisionError::NoSuchLayer`] for a name that no step has.
-    pub fn in_half(&self, keep_f32: &[String]) -> Result<Self, PrecisionError> {
+    pub fn in_half(&self, keep_f32: &[String], edges: Element) -> Result<Self, PrecisionError> {
         if self.steps.iter().any(|step| step.weights.is_some() || matches!(step.op, Op::Train(_))) {
             return Err(PrecisionError::Training);
         }
@@ -62,7 +62,7 @@ impl Plan {
             let steps = self.steps.iter().map(|step| step.module.clone()).collect();
             return Err(PrecisionError::NoSuchLayer { name: name.clone(), steps });
         }
-        let mut halver = Halver::new(self);
+        let mut halver = Halver::new(self, edges);
         for block in &self.blocks {
             let first = halver.plan.steps.len();
             for step in &self.steps[block.clone()] {
@@ -71,7 +71,7 @@ impl Plan {
             }
             if block.end == self.steps.len() && !block.is_empty() {
                 // The output as the caller wants it.
-                halver.plan.output = halver.tensor(self.output, Element::F32, &self.steps[block.end - 1]);
+                halver.plan.output = halver.tensor(self.output, edges, &self.steps[block.end - 1]);
             }
             halver.plan.blocks.push(first..halver.plan.steps.len());
         }
@@ -90,10 +90,10 @@ struct Halver<'a> {
 }
 
 impl<'a> Halver<'a> {
-    fn new(old: &'a Plan) -> Self {
-        let plan = Plan::new(old.kind, old.tensor(old.input).clone());
-        let there = HashMap::from([((old.input, Element::F32), plan.input)]);
-        Self { old, plan, there, written: HashMap::from([(old.input, Element::F32)]) }
+    fn new(old: &'a Plan, edges: Element) -> Self {
+        let plan = Plan::new(old.kind, TensorInfo { element: edges, ..old.tensor(old.input).clone() });
+        let there = HashMap::from([((old.input, edges), plan.input)]);
+        Self { old, plan, there, written: HashMap::from([(old.input, edges)]) }
     }
 
     /// A step that computes in this precision. Between a convolution and a norm that is a step of its own lies f32: of what a convolution puts
@@ -114,7 +114,7 @@ impl<'a> Halver<'a> {
     fn add(&mut self, old: TensorId, element: Element) -> TensorId {
         let info = self.old.tensor(old);
         let id = TensorId(self.plan.tensors.len());
-        self.plan.tensors.push(super::TensorInfo { element, ..info.clone() });
+        self.plan.tensors.push(TensorInfo { element, ..info.clone() });
         self.there.insert((old, element), id);
         id
     }

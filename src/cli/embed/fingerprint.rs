@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::{NetworkWeights, Preprocess};
 
 use super::shard::Shard;
+use crate::cli::args::PrecisionArg;
 use crate::cli::error::CliError;
 
 /// How vectors were made. In every output file and journal, as JSON.
@@ -34,6 +35,7 @@ impl Fingerprint {
         path: &Path,
         weights: &NetworkWeights,
         preprocess: &Preprocess,
+        precision: PrecisionArg,
         shard: Option<Shard>,
     ) -> Result<Self, CliError> {
         let spec = weights.spec();
@@ -43,9 +45,14 @@ impl Fingerprint {
         Ok(Self {
             network: spec.to_string(),
             settings: format!(
-                "{:?}, strides in {:?}, dilations {dilations:?}, prefix {prefix:?}",
+                "{:?}, strides in {:?}, dilations {dilations:?}, prefix {prefix:?}{}",
                 spec.norm(),
-                spec.stride_in()
+                spec.stride_in(),
+                // Files of before there was a choice say nothing.
+                match precision {
+                    PrecisionArg::F32 => String::new(),
+                    other => format!(", {}", other.name()),
+                }
             ),
             preprocessing: format!("{preprocess:?}"),
             weights: digest(path).map_err(|source| CliError::io(path, source))?,

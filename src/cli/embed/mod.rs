@@ -46,7 +46,8 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     output.check_names(&files.names)?;
     let weights = args.pictures.network.weights()?;
     let preprocess = args.pictures.preprocess()?;
-    let about = Fingerprint::new(&args.pictures.network.weights, &weights, &preprocess, args.shard)?;
+    let precision = args.pictures.network.engine.precision;
+    let about = Fingerprint::new(&args.pictures.network.weights, &weights, &preprocess, precision, args.shard)?;
     let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
     if !journal.has_begun() {
         take_over(args, &output, &about, &mut journal)?;

@@ -132,6 +132,7 @@ fn a_journal_is_never_thrown_away() -> Outcome {
         (&["--resume", "--preset", "v2"][..], "preprocessing"),
         (&["--resume", "--shard", "1/2"], "shard"),
         (&["--resume", "--eps", "0.1"], "settings"),
+        (&["--resume", "--precision", "auto"], "settings"),
     ];
     for (args, part) in made_otherwise {
         assert_eq!(complaint(&studio.embed("out.npy", args)?, 2, &[".out.npy.journal", part, "there", "now"]), None);
