@@ -76,7 +76,9 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
         Kind::Grouped if kernel.family.method() == Method::Slide => sizes_slide(rows, SLIDE_LINES as usize, channels),
         // Rows of a tile for matrix units are pixels wherever they lie.
         Kind::Grouped if kernel.matrix_side > 0 => {
-            sizes_grouped(Tile::new(lanes, 1, kernel.tile_rows(), 1), rows, channels)
+            let mut sizes = sizes_grouped(Tile::new(lanes, 1, kernel.tile_rows(), 1), rows, channels);
+            sizes.push(Size::new("whole tiles, groups of a vec4", [1, rows, 2], [4, 4]).groups(8));
+            sizes
         }
         Kind::Grouped => sizes_grouped(kernel.tile, rows, channels),
         Kind::Stem => sizes_stem(rows, channels),
