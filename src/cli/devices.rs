@@ -1,9 +1,9 @@
 //! `bottleneck devices`: the adapters, and what of them matters to us.
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::gpu::{adapters, describe, is_software, required};
+use wgpu_bottleneck::gpu::{adapters, describe, is_software, matrix_sides, required};
 use wgpu_bottleneck::kernel;
-use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, CooperativeScalarType, DeviceType, Features};
+use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
 
 use super::args::DevicesArgs;
 use super::error::CliError;
@@ -60,13 +60,8 @@ fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
         return Some("offered, but the kernels need SHADER_F16 and SUBGROUP too".to_owned());
     }
     let info = adapter.get_info();
-    let offered: Vec<u32> = adapter
-        .cooperative_matrix_properties()
-        .into_iter()
-        .filter(|matrix| [matrix.m_size, matrix.n_size] == [matrix.k_size; 2])
-        .filter(|matrix| (matrix.ab_type, matrix.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32))
-        .map(|matrix| matrix.k_size)
-        .collect();
+    let sides = [8, 16].into_iter().zip(matrix_sides(adapter));
+    let offered: Vec<u32> = sides.filter_map(|(side, offered)| offered.then_some(side)).collect();
     let fits = kernel::all_specialisations().iter().any(|kernel| {
         let lanes = [info.subgroup_min_size, info.subgroup_max_size];
         offered.contains(&kernel.matrix_side) && lanes == [kernel.tile.lanes; 2]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use wgpu::{
-    Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, InstanceDescriptor, Limits, PowerPreference,
+    Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Features, Instance, InstanceDescriptor, Limits,
+    PowerPreference,
 };
 
 use crate::error::GpuError;
@@ -148,6 +149,21 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
     // Words of 64 bits are for software drivers.
     useful.set(Features::SHADER_INT64, is_software(&adapter.get_info()));
     (adapter.features() & useful, limits)
+}
+
+/// Whether an adapter multiplies matrices of 8 by 8 halves, and of 16 by 16, and adds them in f32.
+#[must_use]
+pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
+    let all = adapter.cooperative_matrix_properties();
+    let has = |side: u32| {
+        all.iter().any(|matrix| {
+            [matrix.m_size, matrix.n_size, matrix.k_size] == [side; 3]
+                && matrix.ab_type == CooperativeScalarType::F16
+                && matrix.cr_type == CooperativeScalarType::F32
+        })
+    };
+    let offered = adapter.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+    [8, 16].map(|side| offered && has(side))
 }
 
 /// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other software of its API: it is

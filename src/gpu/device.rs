@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wgpu::{
-    Adapter, AdapterInfo, CooperativeScalarType, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits,
-    Queue,
-};
+use wgpu::{Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue};
 
 use super::adapter::{self, AdapterChoice};
 use super::kept_pipelines::KeptPipelines;
@@ -96,7 +93,7 @@ impl Gpu {
         };
         // What has no half precision has no use for matrices of it.
         let matrices = options.matrices && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
-        let sides = if matrices { matrix_sides(&adapter) } else { [false; 2] };
+        let sides = if matrices { adapter::matrix_sides(&adapter) } else { [false; 2] };
         let mut descriptor = DeviceDescriptor {
             label: Some("wgpu-bottleneck"),
             required_features,
@@ -139,7 +136,7 @@ impl Gpu {
         let monitor = Monitor::borrowed(info.backend);
         // Another adapter may offer what this device lacks.
         let has = adapter.get_info() == info && device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
-        let sides = if has { matrix_sides(adapter) } else { [false; 2] };
+        let sides = if has { adapter::matrix_sides(adapter) } else { [false; 2] };
         Self::assemble(device, queue, info, monitor, false, sides)
     }
 
@@ -275,20 +272,6 @@ impl Gpu {
     pub(super) fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
     }
-}
-
-/// Whether an adapter multiplies matrices of 8 by 8 halves, and of 16 by 16, and adds them in f32.
-fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
-    let all = adapter.cooperative_matrix_properties();
-    let has = |side: u32| {
-        all.iter().any(|matrix| {
-            [matrix.m_size, matrix.n_size, matrix.k_size] == [side; 3]
-                && matrix.ab_type == CooperativeScalarType::F16
-                && matrix.cr_type == CooperativeScalarType::F32
-        })
-    };
-    let offered = adapter.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
-    [8, 16].map(|side| offered && has(side))
 }
 
 /// The largest binding used, whatever a device allows: shaders count in 32 bits, and drivers turn that into byte offsets.
