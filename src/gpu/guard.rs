@@ -111,7 +111,8 @@ impl Executor {
                 let reason = "a given tensor is not in the plan";
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
             };
-            let bytes = info.to_device(values)?;
+            let packed = info.pack(values)?;
+            let bytes = info.element.encode(&packed);
             let place = match recording.places[id.0] {
                 Placement::Slot(slot) => slot,
                 Placement::Input => self.ready.slots.len(),

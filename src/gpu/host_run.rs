@@ -92,7 +92,9 @@ impl Executor {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not given" }.into());
         };
-        let bytes = recording.plan.tensor(id).to_device(tensor)?;
+        let info = recording.plan.tensor(id);
+        let packed = info.pack(tensor)?;
+        let bytes = info.element.encode(&packed);
         let inner = &gpu.inner;
         let write = || inner.queue.write_buffer(&slots[*slot], 0, &bytes);
         Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)

@@ -4,6 +4,8 @@
 //! input channels and four output channels one 4x4 matrix, which a lane reads as a `mat4x4<f32>`. Padding is zero. The bias
 //! follows, so that weights and bias take one binding.
 
+use std::borrow::Cow;
+
 use half::f16;
 
 use super::{Family, Kernel, Method, Problem, Winograd};
@@ -145,9 +147,9 @@ impl Kernel {
     /// # Errors
     /// The first weight that is too large for half precision, where the kernel wants that; or, where a norm follows that is a step of its own, the
     /// largest weight of the first channel whose weights are all too small: it would make numbers of usual size of what is left of them.
-    pub fn encode(&self, problem: &Problem, packed: &[f32]) -> Result<Vec<u8>, f32> {
+    pub fn encode<'a>(&self, problem: &Problem, packed: &'a [f32]) -> Result<Cow<'a, [u8]>, f32> {
         if !self.has_half_weights() {
-            return Ok(Element::F32.encode(packed).into_owned());
+            return Ok(Element::F32.encode(packed));
         }
         let (matrix, bias) = packed.split_at(packed.len() - bias_values(problem).min(packed.len()));
         if let Some(&large) = matrix.iter().find(|value| f64::from(value.abs()) >= Element::F16.overflow()) {
@@ -163,7 +165,7 @@ impl Kernel {
             bytes.resize(offset_of_bias(matrix.len()), 0);
             bytes.extend_from_slice(&Element::F32.encode(bias));
         }
-        Ok(bytes)
+        Ok(Cow::Owned(bytes))
     }
 }
 

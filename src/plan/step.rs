@@ -69,15 +69,7 @@ impl TensorInfo {
         }
     }
 
-    /// A tensor of this shape as it lies on the device.
-    ///
-    /// # Errors
-    /// As [`TensorInfo::pack`].
-    pub fn to_device(&self, tensor: &HostTensor) -> Result<Vec<u8>, ShapeError> {
-        Ok(self.element.encode(&self.pack(tensor)?).into_owned())
-    }
-
-    /// The inverse of [`TensorInfo::to_device`].
+    /// A tensor from its bytes on the device: packed, and of the element type.
     ///
     /// # Errors
     /// As [`TensorInfo::unpack`].
