@@ -40,7 +40,7 @@ fn main(
             let input_k = (step - tap * tap_steps) * ${DEPTH}u;
             let quads_left = min(span, params.in_vec4 - first_in) - input_k;
             let own_k = first_in + input_k + min(quad, quads_left - 1u);
-//#include shared/matrix_tap
+//#include shared/staged_tap
 //#repeat g WEIGHT_LOADS
             // The quad of the group's own input channels, if this is one of them.
             let input${g} = first_in + input_k + weight_quad${g};

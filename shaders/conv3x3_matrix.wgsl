@@ -35,7 +35,7 @@ fn main(
             let first_k = tap * params.in_vec4 + input_k;
             let quads_left = params.in_vec4 - input_k;
             let own_k = input_k + min(quad, quads_left - 1u);
-//#include shared/matrix_tap
+//#include shared/staged_tap
 //#include shared/staged_weights
         }
 //#include shared/matrix_steps

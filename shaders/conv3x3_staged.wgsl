@@ -32,17 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let first_k = tap * params.in_vec4 + input_k;
             let quads_left = params.in_vec4 - input_k;
             let own_k = input_k + min(quad, quads_left - 1u);
-            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
-            let down = tap / 3u * params.dilation - params.dilation;
-            let right = tap % 3u * params.dilation - params.dilation;
-//#repeat h ROW_LOADS
-            let y${h} = top${h} + down;
-            let x${h} = left${h} + right;
-            let inside${h} = y${h} < params.in_height && x${h} < params.in_width;
-            let a${h} = select(0u, ((image${h} + y${h}) * params.in_width + x${h}) * params.in_vec4, inside${h});
-            let counts${h} = vec4<bool>(inside${h} && quad < quads_left);
-            fetched_row${h} = select(Word(), src[a${h} + own_k], counts${h});
-//#end
+//#include shared/staged_tap
 //#include shared/staged_weights
         }
 //#include shared/staged_sums

@@ -132,25 +132,25 @@ const GROUPED: &[Mutant] = mutants! { Conv3x3Grouped, "conv3x3_grouped":
 
 const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
     "dilation_ignored_on_the_left" DilationIgnored {
-        "conv3x3_staged": "tap % 3u * params.dilation - params.dilation" => "tap % 3u * params.dilation - 1u"
+        "shared/staged_tap": "tap % 3u * params.dilation - params.dilation" => "tap % 3u * params.dilation - 1u"
     }
     "dilation_ignored_above" DilationIgnored {
-        "conv3x3_staged": "tap / 3u * params.dilation - params.dilation" => "tap / 3u * params.dilation - 1u"
+        "shared/staged_tap": "tap / 3u * params.dilation - params.dilation" => "tap / 3u * params.dilation - 1u"
     }
     "sides_not_checked" MissingTail {
-        "conv3x3_staged": "y${h} < params.in_height && x${h} < params.in_width" => "y${h} < params.in_height"
+        "shared/staged_tap": "y${h} < params.in_height && x${h} < params.in_width" => "y${h} < params.in_height"
     }
-    "right_edge" OffByOne { "conv3x3_staged": "&& x${h} < params.in_width" => "&& x${h} <= params.in_width" }
-    "padding_read" PaddingAsData { "conv3x3_staged": "(inside${h} && quad < quads_left)" => "(quad < quads_left)" }
+    "right_edge" OffByOne { "shared/staged_tap": "&& x${h} < params.in_width" => "&& x${h} <= params.in_width" }
+    "padding_read" PaddingAsData { "shared/staged_tap": "(inside${h} && quad < quads_left)" => "(quad < quads_left)" }
     "channels_behind_the_last" PaddingAsData {
-        "conv3x3_staged": "(inside${h} && quad < quads_left)" => "(inside${h})"
+        "shared/staged_tap": "(inside${h} && quad < quads_left)" => "(inside${h})"
     }
     "taps_transposed" SwappedStride {
-        "conv3x3_staged": "let down = tap / 3u" => "let down = tap % 3u",
-        "conv3x3_staged": "let right = tap % 3u" => "let right = tap / 3u",
+        "shared/staged_tap": "let down = tap / 3u" => "let down = tap % 3u",
+        "shared/staged_tap": "let right = tap % 3u" => "let right = tap / 3u",
     }
-    "first_image_only" WrongGroup { "conv3x3_staged": "((image${h} + y${h})" => "((y${h})" }
-    "output_width" SwappedStride { "conv3x3_staged": "* params.in_width + x${h}" => "* params.out_width + x${h}" }
+    "first_image_only" WrongGroup { "shared/staged_tap": "((image${h} + y${h})" => "((y${h})" }
+    "output_width" SwappedStride { "shared/staged_tap": "* params.in_width + x${h}" => "* params.out_width + x${h}" }
     "stride_lost_in_y" SwappedStride { "conv3x3_staged": "pixel${h}.y * params.stride" => "pixel${h}.y" }
     "last_tap" OffByOne { "conv3x3_staged": "9u * tap_steps" => "8u * tap_steps" }
     "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= end_step" => "step < end_step" }

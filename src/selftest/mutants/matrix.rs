@@ -88,12 +88,12 @@ macro_rules! of_every_tap {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
             "dilation_ignored_above" DilationIgnored {
-                "shared/matrix_tap": "tap / 3u * params.dilation" => "tap / 3u"
+                "shared/staged_tap": "tap / 3u * params.dilation" => "tap / 3u"
             }
             "padding_read" PaddingAsData {
-                "shared/matrix_tap": "vec4<bool>(inside${h} && quad < quads_left)" => "vec4<bool>(quad < quads_left)"
+                "shared/staged_tap": "vec4<bool>(inside${h} && quad < quads_left)" => "vec4<bool>(quad < quads_left)"
             }
-            "right_edge" OffByOne { "shared/matrix_tap": "x${h} < params.in_width;" => "x${h} <= params.in_width;" }
+            "right_edge" OffByOne { "shared/staged_tap": "x${h} < params.in_width;" => "x${h} <= params.in_width;" }
         }
     };
 }
