@@ -22,9 +22,6 @@ use wgpu_bottleneck::{
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
 const TOLERANCE: f64 = 4e-3;
 
-/// A golden block with a channel of tiny variance, whose weights are so small that f16 loses them where they are not folded.
-const TOO_SMALL: &str = "eps_1em12_variance_tiny";
-
 #[test]
 fn every_candidate_matches_pytorch_in_half() -> Outcome {
     let goldens = goldens()?;
@@ -32,11 +29,7 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
     for target in targets().iter().filter(|target| target.gpu.capabilities().f16) {
         for (golden, plan) in goldens.iter().flat_map(|golden| [(golden, PlanKind::Fused), (golden, PlanKind::Unfused)])
         {
-            let precision = match (golden.name.as_str(), plan) {
-                (TOO_SMALL, PlanKind::Unfused) => Precision::Auto,
-                _ => Precision::F16,
-            };
-            let options = LoadOptions { plan, precision, ..Default::default() };
+            let options = LoadOptions { plan, precision: Precision::F16, ..Default::default() };
             let shape = golden.input.shape();
             let recorded =
                 wgpu_bottleneck::record(&[*golden.block()?.spec()], shape, target.gpu.capabilities(), &options)?;
@@ -82,6 +75,15 @@ fn scaled(
     scales: &[(&str, f32)],
     precision: Precision,
 ) -> Result<Result<Model, Error>, Box<dyn std::error::Error>> {
+    scaled_as(gpu, scales, &LoadOptions { precision, ..Default::default() })
+}
+
+/// [`scaled`] with options of any kind.
+fn scaled_as(
+    gpu: &Gpu,
+    scales: &[(&str, f32)],
+    options: &LoadOptions,
+) -> Result<Result<Model, Error>, Box<dyn std::error::Error>> {
     let golden = plain()?;
     let mut dict = DictBuilder::default();
     for key in golden.dict.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
@@ -90,8 +92,7 @@ fn scaled(
         dict.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
     }
     let block = Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &golden.options)?;
-    let options = LoadOptions { precision, ..Default::default() };
-    Ok(Model::load(gpu, &[block], golden.input.shape(), &options))
+    Ok(Model::load(gpu, &[block], golden.input.shape(), options))
 }
 
 fn plain() -> Result<Golden, Box<dyn std::error::Error>> {
@@ -123,6 +124,34 @@ fn weights_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
     let (expected, found) = (model.reference(&input)?, model.run(&input)?);
     let comparison = compare(&expected, &found, Tolerance::relative(TOLERANCE));
     assert!(comparison.passed(), "{comparison}");
+    Ok(())
+}
+
+/// A norm that is a step of its own undoes the size of the weights before it, and then f16 holds any.
+#[test]
+fn weights_before_a_norm_may_be_of_any_size() -> Outcome {
+    let Some(gpu) = half_gpu() else { return Ok(()) };
+    let input = plain()?.input;
+    let sized = |by: f32, precision| {
+        let scales = [("conv2.weight", by), ("bn2.running_mean", by), ("bn2.weight", 1.0 / by)];
+        scaled_as(gpu, &scales, &LoadOptions { plan: PlanKind::Unfused, precision, ..Default::default() })
+    };
+    let expected = sized(1.0, Precision::F16)??.run(&input)?;
+    for by in [2.0_f32.powi(-50), 2.0_f32.powi(50)] {
+        let mut model = sized(by, Precision::F16)??;
+        assert_eq!(model.run(&input)?, expected, "weights times {by:e}");
+        assert!(model.kept_in_f32().is_empty());
+    }
+    // Not quite any: the norm's scale is an f32.
+    for by in [2.0_f32.powi(-100), 2.0_f32.powi(100)] {
+        let error = sized(by, Precision::F16)?;
+        let is_named = |error: &Error| matches!(error, Error::Precision(PrecisionError::Weight { step, .. }) if step == "block0.conv2");
+        assert!(error.as_ref().is_err_and(is_named), "{error:?}");
+        let mut model = sized(by, Precision::Auto)??;
+        assert_eq!(model.kept_in_f32(), ["block0.conv2"]);
+        let comparison = compare(&model.reference(&input)?, &model.run(&input)?, Tolerance::relative(TOLERANCE));
+        assert!(comparison.passed(), "weights times {by:e}: {comparison}");
+    }
     Ok(())
 }
 

@@ -7,8 +7,8 @@ pub enum PrecisionError {
     /// The device has no f16, or was created without it.
     #[error("half precision was asked for, but the device has none (wgpu's SHADER_F16); f32 and auto run here")]
     Unavailable,
-    /// A weight that f16 cannot hold, norms folded in: too large, or, before a norm that is a step of its own, the largest of a channel and
-    /// too small.
+    /// A weight that f16 cannot hold, norms folded in: too large, or the largest of a channel and too small for a norm that is a step of its own. Before
+    /// such a norm, f16 holds weights of any size from 9e-16 to 6e23.
     #[error(
         "{step}: {value} is a weight{}; auto computes this layer in f32",
         if value.abs() > 1.0 { ", but f16 holds 65504 at most" } else { " and the largest of its channel, but f16 loses digits below 6.1e-5" }

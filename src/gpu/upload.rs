@@ -7,7 +7,7 @@ use wgpu::{Buffer, BufferUsages, Texture, TextureView, TextureViewDescriptor};
 use super::Gpu;
 use crate::error::{GpuError, PrecisionError, Result};
 use crate::op::StepParams;
-use crate::plan::{Dispatch, Recording, Step};
+use crate::plan::{Balance, Dispatch, Recording, Step};
 
 /// The packed parameters that a dispatch reads.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(super) fn upload<'a>(
     mut params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
 ) -> Result<Vec<Weights>> {
     let mut all = Vec::with_capacity(recording.dispatch_count());
+    let mut balance = Balance::default();
     for recorded in recording.steps() {
         let params = params(&recorded.step)?;
         if recorded.step.weights.is_some() {
@@ -49,6 +50,7 @@ pub(super) fn upload<'a>(
             let reason = "parameters of another operation or size";
             return Err(GpuError::Recording { step: recorded.step.to_string(), reason }.into());
         }
+        let params = balance.params(&recording.plan, &recorded.step, params);
         let problem = recording.plan.problem(&recorded.step);
         for Dispatch { kernel, .. } in &recorded.dispatches {
             let packed = kernel.pack(&problem, &params);

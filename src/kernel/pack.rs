@@ -145,8 +145,9 @@ impl Kernel {
     /// The bytes of what [`Kernel::pack`] gives, as the device has them.
     ///
     /// # Errors
-    /// The first weight that is too large for half precision, where the kernel wants that; or, where a norm follows that is a step of its own, the
-    /// largest weight of the first channel whose weights are all too small: it would make numbers of usual size of what is left of them.
+    /// The first weight that is too large for half precision, where the kernel wants that; or, where the sums are put out in f32, as before a norm that
+    /// is a step of its own, the largest weight of the first channel whose weights are all too small: the norm would make numbers of usual size of
+    /// what is left of them.
     pub fn encode<'a>(&self, problem: &Problem, packed: &'a [f32]) -> Result<Cow<'a, [u8]>, f32> {
         if !self.has_half_weights() {
             return Ok(Element::F32.encode(packed));

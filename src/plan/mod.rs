@@ -5,6 +5,7 @@
 //! promise (one command buffer per block, three steps per fused block, no slot shared by two live tensors) is tested
 //! without a GPU.
 
+mod balance;
 mod check;
 mod lifetime;
 mod precision;
@@ -13,6 +14,7 @@ mod scheduler;
 mod single;
 mod step;
 
+pub(crate) use balance::Balance;
 pub use lifetime::{Placement, Places, Scratch, Slot, assign};
 pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};

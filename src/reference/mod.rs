@@ -6,9 +6,11 @@ mod ops;
 mod rounding;
 mod train;
 
+use std::borrow::Cow;
+
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
-use crate::plan::{Recording, Step, TensorId};
+use crate::plan::{Balance, Recording, Step, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
 pub use bound::ExactBound;
@@ -189,6 +191,7 @@ fn walk(
     }
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
+    let mut balance = Balance::default();
     for &id in plan.given.iter().chain([&plan.input]) {
         let info = plan.tensor(id);
         let found = given.iter().find(|(given, _)| *given == id).map(|(_, tensor)| *tensor);
@@ -205,6 +208,10 @@ fn walk(
     for (step, params) in steps.into_iter().zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
         let shape = plan.tensor(step.output).shape;
+        let params = match rounding {
+            Rounding::None => Cow::Borrowed(params),
+            Rounding::AsPlanned => balance.params(plan, step, Cow::Borrowed(params)),
+        };
         let params = rounding.of_params(params, plan.problem(step).element);
         let values = apply(&step.op, &params, &inputs, step.weights.map(|id| &every[id.0]), shape);
         every[step.output.0].data = values;

@@ -18,12 +18,12 @@ pub(super) enum Rounding {
 
 impl Rounding {
     /// Parameters of a step that computes in this precision: weights are rounded; biases and norms are f32 on the device too.
-    pub fn of_params(self, params: &StepParams, element: Element) -> Cow<'_, StepParams> {
+    pub fn of_params(self, params: Cow<'_, StepParams>, element: Element) -> Cow<'_, StepParams> {
         if self == Self::None || element != Element::F16 {
-            return Cow::Borrowed(params);
+            return params;
         }
         let rounded = |weight: &[f32]| weight.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
-        match params {
+        match &*params {
             StepParams::Conv { weight, bias } => {
                 Cow::Owned(StepParams::Conv { weight: rounded(weight), bias: bias.clone() })
             }
@@ -32,7 +32,7 @@ impl Rounding {
                 shortcut: rounded(shortcut),
                 bias: bias.clone(),
             }),
-            StepParams::Affine { .. } | StepParams::None => Cow::Borrowed(params),
+            StepParams::Affine { .. } | StepParams::None => params,
         }
     }
 

@@ -1,0 +1,113 @@
+//! Weights in half precision whose norm is a step of its own.
+//!
+//! Such weights may be of any size, as the norm undoes it: a norm of small variance makes numbers of usual size of a convolution's tiny ones. f16
+//! ends at 65504 and loses digits below 6.1e-5. So each output channel's weights are multiplied by a power of two that brings the largest
+//! to the upper end of f16, and the norm's scale of that channel is divided by it. Both are exact, and what lies between the two steps is f32.
+//! Folded weights need none of it: they are of the size of what they put out.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::{Plan, Step, TensorId};
+use crate::op::{Op, StepParams};
+use crate::tensor::Element;
+
+/// Where the largest weight of a channel is brought: from 2^14 to 2^15, a factor of two below what f16 cannot hold.
+const LARGEST: i32 = 14;
+
+/// The largest exponent of a power of two here, up and down: with it, a norm's scale stays a usual f32. Weights that would need more are left as they
+/// are, and refused as f16 cannot hold them.
+const MOST: i32 = 64;
+
+/// The powers of two that convolutions were multiplied by and that wait for their norms.
+#[derive(Debug, Default)]
+pub(crate) struct Balance {
+    /// The exponents of each channel of a tensor.
+    exponents: HashMap<TensorId, Vec<i32>>,
+}
+
+impl Balance {
+    /// A step's parameters, which fit it, as the device has them. Steps come in the plan's order.
+    pub fn params<'a>(&mut self, plan: &Plan, step: &Step, params: Cow<'a, StepParams>) -> Cow<'a, StepParams> {
+        match (step.op, &*params) {
+            (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) if plan.is_balanced(step) => {
+                let channels = weight.chunks(weight.len() / conv.out_channels);
+                let exponents: Vec<i32> = channels.clone().map(exponent).collect();
+                let scaled = |(channel, &exponent): (&[f32], &i32)| times(channel, exponent).collect::<Vec<f32>>();
+                let weight = channels.zip(&exponents).flat_map(scaled).collect();
+                self.exponents.insert(step.output, exponents);
+                Cow::Owned(StepParams::Conv { weight, bias: bias.clone() })
+            }
+            (Op::BatchNorm { .. }, StepParams::Affine { scale, shift }) => match self.exponents.get(&step.inputs[0]) {
+                Some(exponents) => {
+                    let scale = scale.iter().zip(exponents).map(|(scale, exponent)| scale * power(-exponent));
+                    Cow::Owned(StepParams::Affine { scale: scale.collect(), shift: shift.clone() })
+                }
+                None => params,
+            },
+            _ => params,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether a step is a convolution in half precision of which nothing is seen but what the norms behind it make of it.
+    fn is_balanced(&self, step: &Step) -> bool {
+        let norms = |reader: &Step| matches!(reader.op, Op::BatchNorm { .. });
+        let mut readers = self.steps.iter().filter(|reader| reader.reads().any(|id| id == step.output));
+        self.is_before_norm(step)
+            && self.problem(step).element == Element::F16
+            && self.tensor(step.output).element == Element::F32
+            && self.output != step.output
+            && !self.kept.contains(&step.output)
+            && readers.all(norms)
+    }
+}
+
+/// The exponent of the power of two for a channel of these weights.
+fn exponent(weights: &[f32]) -> i32 {
+    let largest = weights.iter().fold(0.0, |most: f32, weight| most.max(weight.abs()));
+    if largest == 0.0 || !largest.is_finite() {
+        return 0;
+    }
+    // The exponent of a normal f64, which every f32 is.
+    let of_largest = (f64::from(largest).to_bits() >> 52) as i32 - 1023;
+    let exponent = LARGEST - of_largest;
+    if exponent.abs() > MOST { 0 } else { exponent }
+}
+
+fn times(values: &[f32], exponent: i32) -> impl Iterator<Item = f32> {
+    let by = power(exponent);
+    values.iter().map(move |value| value * by)
+}
+
+/// 2 to this power, of at most [`MOST`], to the bit.
+fn power(exponent: i32) -> f32 {
+    f32::from_bits(((127 + exponent) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_brought_to_the_upper_end_of_half() {
+        for (weights, expected) in [
+            (&[1.0, -0.5][..], 14),
+            (&[-1.99], 14),
+            (&[2.0, 0.0], 13),
+            (&[65504.0], -1),
+            (&[3e38], 0),
+            (&[1e-45], 0),
+            (&[0.0, -0.0], 0),
+            (&[f32::INFINITY], 0),
+        ] {
+            assert_eq!(exponent(weights), expected, "{weights:?}");
+        }
+        assert_eq!(
+            [-MOST, -1, 0, 3, MOST].map(power),
+            [1.0 / (1_u64 << 63) as f32 / 2.0, 0.5, 1.0, 8.0, 2.0_f32.powi(64)]
+        );
+        assert!(times(&[1e-12], exponent(&[1e-12])).all(|value| (16384.0..32768.0).contains(&value)));
+    }
+}
