@@ -137,7 +137,7 @@ fn weights_before_a_norm_may_be_of_any_size() -> Outcome {
         scaled_as(gpu, &scales, &LoadOptions { plan: PlanKind::Unfused, precision, ..Default::default() })
     };
     let expected = sized(1.0, Precision::F16)??.run(&input)?;
-    for by in [2.0_f32.powi(-50), 2.0_f32.powi(50)] {
+    for by in [2.0_f32.powi(-40), 2.0_f32.powi(40)] {
         let mut model = sized(by, Precision::F16)??;
         assert_eq!(model.run(&input)?, expected, "weights times {by:e}");
         assert!(model.kept_in_f32().is_empty());
