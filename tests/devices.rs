@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
 use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
+use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
@@ -441,10 +442,14 @@ fn dispatches_are_timed_without_timestamps_inside_passes() -> Outcome {
 fn ceilings_are_measured_on_every_device() -> Outcome {
     for target in targets() {
         let ceilings = Ceilings::measure(&target.gpu, &CeilingOptions::quick())?;
-        let Ceilings { fma_gflops, fma_f16_gflops, copy_gbps, empty_dispatch_us, barrier_us } = ceilings;
+        let Ceilings { fma_gflops, fma_f16_gflops, matrix_gflops, copy_gbps, empty_dispatch_us, barrier_us } = ceilings;
         let has_f16 = target.gpu.device().features().contains(wgpu::Features::SHADER_F16);
         assert_eq!(fma_f16_gflops.is_some(), has_f16, "{}", target.name);
         assert!(fma_f16_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)), "{}: {ceilings:?}", target.name);
+        let Capabilities { matrices_of_8, matrices_of_16, .. } = target.gpu.capabilities();
+        assert_eq!(matrix_gflops.is_some(), *matrices_of_8 || *matrices_of_16, "{}", target.name);
+        assert!(matrix_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)), "{}: {ceilings:?}", target.name);
+        println!("{}: {ceilings:?}", target.name);
         let possible = (0.01..1e6).contains(&fma_gflops) && (0.01..1e5).contains(&copy_gbps);
         let costs = empty_dispatch_us > 0.0 && empty_dispatch_us < 1e5 && (0.0..1e5).contains(&barrier_us);
         assert!(possible && costs, "{}: {ceilings:?}", target.name);

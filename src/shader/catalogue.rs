@@ -17,6 +17,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "bench/dependent",
     "bench/empty",
     "bench/fma",
+    "bench/matrix",
     "conv1x1",
     "conv1x1_joined",
     "conv1x1_joined_matrix",

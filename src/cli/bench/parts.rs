@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::gpu::Ceilings;
 use wgpu_bottleneck::plan::{Dispatch, RecordedStep, Recording, Segment};
+use wgpu_bottleneck::tensor::Element;
 
 use super::measure::Times;
 
@@ -23,6 +24,9 @@ pub struct BlockReport {
 pub struct StepReport {
     /// Its name.
     pub name: String,
+    /// Whether it multiplies halves.
+    #[serde(default)]
+    pub half: bool,
     /// What it comes to.
     #[serde(flatten)]
     pub cost: Cost,
@@ -64,9 +68,9 @@ impl Cost {
 impl BlockReport {
     /// Sets the least times that the ceilings leave the steps, and their sum.
     pub fn against(&mut self, ceilings: &Ceilings) {
-        for StepReport { cost, .. } in &mut self.steps {
-            let (arithmetic, traffic) =
-                (cost.flops as f64 / ceilings.fma_gflops, cost.bytes as f64 / ceilings.copy_gbps);
+        for StepReport { cost, half, .. } in &mut self.steps {
+            let gflops = ceilings.arithmetic_gflops(if *half { Element::F16 } else { Element::F32 });
+            let (arithmetic, traffic) = (cost.flops as f64 / gflops, cost.bytes as f64 / ceilings.copy_gbps);
             cost.roof_ms = arithmetic.max(traffic) / 1e6;
         }
         self.cost.roof_ms = self.steps.iter().map(|step| step.cost.roof_ms).sum();
@@ -87,7 +91,8 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         };
         let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
         let cost = Cost { flops, bytes, roof_ms: 0.0, gpu_ms: times.gpu_ms(first..at) };
-        (StepReport { name: recorded.step.to_string(), cost, dispatches }, first..at)
+        let half = plan.problem(&recorded.step).element == Element::F16;
+        (StepReport { name: recorded.step.to_string(), half, cost, dispatches }, first..at)
     };
     let block = |segment: &Segment| {
         let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();

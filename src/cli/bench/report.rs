@@ -140,8 +140,11 @@ pub struct WorkloadReport {
     pub executed_gflops: f64,
     /// The least traffic a second, likewise.
     pub gbps: f64,
-    /// The share of the device's multiply-add ceiling, by the executed operations.
+    /// The share of the device's ceiling of multiply-adds in f32, by the executed operations: more than all of it where matrix units are faster.
     pub share_of_fma: f64,
+    /// The share of its ceiling of matrix units, likewise; none of what multiplies no halves, and where they are not used.
+    #[serde(default)]
+    pub share_of_matrix: Option<f64>,
     /// The share of its copy ceiling.
     pub share_of_copy: f64,
     /// The time at which every step would meet one of the two ceilings, as a share of the time taken.
@@ -191,6 +194,7 @@ impl WorkloadReport {
             executed_gflops: a_second(executed_flops),
             gbps: a_second(bytes),
             share_of_fma: 0.0,
+            share_of_matrix: None,
             share_of_copy: 0.0,
             share_of_roof: 0.0,
             host: times.host,
@@ -205,11 +209,18 @@ impl WorkloadReport {
         }
     }
 
+    /// Whether it multiplies halves.
+    pub fn half(&self) -> bool {
+        self.blocks.iter().flat_map(|block| &block.steps).any(|step| step.half)
+    }
+
     /// Holds it against what the device can do at most.
     pub fn against(&mut self, ceilings: &Ceilings) {
         self.blocks.iter_mut().for_each(|block| block.against(ceilings));
         let roof: f64 = self.blocks.iter().map(|block| block.cost.roof_ms).sum();
         self.share_of_fma = self.executed_gflops / ceilings.fma_gflops;
+        let matrix_gflops = ceilings.matrix_gflops.filter(|_| self.half());
+        self.share_of_matrix = matrix_gflops.map(|gflops| self.executed_gflops / gflops);
         self.share_of_copy = self.gbps / ceilings.copy_gbps;
         self.share_of_roof = roof / self.gpu.unwrap_or(self.device).p50_ms;
     }

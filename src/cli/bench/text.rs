@@ -17,8 +17,10 @@ pub fn tables(reports: &[Report], steps: bool) -> String {
     let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
     text += &format!("\n{}\n{}", times(reports), shares(reports));
     text += "  (GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
-        where Winograd's are among them; of FMA: its share; MB: the least memory traffic. host: from host array to host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time\n  \
-        at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
+        where Winograd's are among them; of FMA, of matrix: its share of\n  \
+        the ceilings of multiply-adds in f32 and of matrix units; MB: the least memory traffic. host: from host array to host array;\n  \
+        device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time at which every step\n  \
+        would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
     if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
         text += "  (~: the medians had not come to rest when the time was up: a busy machine, or little time)\n";
     }
@@ -48,7 +50,12 @@ fn heading(number: &str, report: &Report) -> String {
     let (device, ceilings) = (&report.device, &report.ceilings);
     let driver = if device.driver.is_empty() { String::new() } else { format!(", {}", device.driver) };
     let mut text = format!("device {number:<2} {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
-    let half = ceilings.fma_f16_gflops.map_or(String::new(), |gflops| format!(" ({gflops:.1} in f16)"));
+    let forms = [(ceilings.fma_f16_gflops, "in f16"), (ceilings.matrix_gflops, "in matrices of f16")];
+    let forms = forms.iter().filter_map(|(gflops, what)| Some(format!("{:.1} {what}", (*gflops)?)));
+    let half = match &forms.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        forms => format!(" ({})", forms.join(", ")),
+    };
     text += &format!(
         "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
         ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us, ceilings.barrier_us
@@ -97,6 +104,8 @@ fn times(reports: &[Report]) -> String {
 }
 
 fn shares(reports: &[Report]) -> String {
+    let matrices =
+        reports.iter().flat_map(|report| &report.workloads).any(|workload| workload.share_of_matrix.is_some());
     let mut table = Table::new(&[
         "workload",
         device_heading(reports),
@@ -108,6 +117,7 @@ fn shares(reports: &[Report]) -> String {
         ">executed",
         ">GB/s",
         ">of FMA",
+        if matrices { ">of matrix" } else { "" },
         ">of copy",
         ">of roof",
     ]);
@@ -124,6 +134,7 @@ fn shares(reports: &[Report]) -> String {
             format!("{:.1}", workload.executed_gflops).into(),
             format!("{:.1}", workload.gbps).into(),
             percent(workload.share_of_fma).into(),
+            workload.share_of_matrix.map_or(String::new(), percent).into(),
             percent(workload.share_of_copy).into(),
             percent(workload.share_of_roof).into(),
         ]);
@@ -146,7 +157,7 @@ fn parts(number: &str, workload: &WorkloadReport) -> String {
     };
     for block in &workload.blocks {
         row(block.name.clone(), "", block.cost.gpu_ms, Some(&block.cost));
-        for StepReport { name, cost, dispatches } in &block.steps {
+        for StepReport { name, cost, dispatches, .. } in &block.steps {
             match &dispatches[..] {
                 [only] => row(format!("  {name}"), &only.kernel, cost.gpu_ms, Some(cost)),
                 several => {
@@ -165,8 +176,8 @@ pub fn csv(reports: &[Report]) -> Result<String, CliError> {
     let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let columns = "workload,what,n,c,h,w,flops,executed_flops,bytes,intensity,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
-        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,executed_gflops,gbps,share_of_fma,share_of_copy,share_of_roof,rounds,steady,\
-        largest_error,device,backend,driver";
+        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,executed_gflops,gbps,share_of_fma,share_of_matrix,share_of_copy,share_of_roof,rounds,\
+        steady,largest_error,device,backend,driver";
     writer.write_record(columns.split(',')).map_err(failed)?;
     for report in reports {
         for workload in &report.workloads {
@@ -189,8 +200,9 @@ fn record(on: &DeviceReport, workload: &WorkloadReport) -> Vec<String> {
         record.extend([ms(|times| times.p10_ms), ms(|times| times.p50_ms), ms(|times| times.p90_ms)]);
     }
     record.extend([workload.gflops, workload.executed_gflops, workload.gbps].map(|speed| speed.to_string()));
-    let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof];
-    record.extend(shares.map(|share| share.to_string()));
+    let WorkloadReport { share_of_fma, share_of_matrix, share_of_copy, share_of_roof, .. } = *workload;
+    let shares = [Some(share_of_fma), share_of_matrix, Some(share_of_copy), Some(share_of_roof)];
+    record.extend(shares.map(|share| share.map_or(String::new(), |share| share.to_string())));
     record.extend([workload.rounds.to_string(), workload.steady.to_string(), workload.largest_error.to_string()]);
     record.extend([&on.name, &on.backend, &on.driver].map(String::clone));
     record

@@ -8,6 +8,10 @@ use crate::shader::{AssembleError, Extensions, Values, assemble};
 pub(super) const LANES: u32 = 64;
 /// Multiply-adds of a chain of `bench/fma` in a round.
 const UNROLL: u32 = 16;
+/// Multiply-adds of a chain of `bench/matrix` in a round.
+const MATRIX_UNROLL: u32 = 4;
+/// Subgroups of a workgroup of `bench/matrix`.
+const SUBGROUPS: u32 = 4;
 /// Vec4s that an invocation of `bench/copy` copies.
 const EACH: u32 = 4;
 
@@ -17,6 +21,11 @@ pub(super) const VEC4S_PER_GROUP: u64 = (LANES * EACH) as u64;
 host_struct! {
     /// Mirrors `Params` of `shaders/bench/fma.wgsl`.
     FmaParams { invocations, rounds, multiplier, addend }
+}
+
+host_struct! {
+    /// Mirrors `Params` of `shaders/bench/matrix.wgsl`.
+    MatrixParams { rounds, factor }
 }
 
 host_struct! {
@@ -52,17 +61,52 @@ impl Fma {
         (2 * self.chains * UNROLL * if self.half { 2 } else { 1 }) as u64
     }
 
-    const fn name(self) -> &'static str {
-        match (self.half, self.fused, self.chains) {
-            (false, false, 8) => "bench_multiply_add_c8",
-            (false, true, 8) => "bench_fma_c8",
-            (false, false, _) => "bench_multiply_add_c10",
-            (false, true, _) => "bench_fma_c10",
-            (true, false, 8) => "bench_f16_multiply_add_c8",
-            (true, true, 8) => "bench_f16_fma_c8",
-            (true, false, _) => "bench_f16_multiply_add_c10",
-            (true, true, _) => "bench_f16_fma_c10",
-        }
+    fn name(self) -> String {
+        let (half, form) = (if self.half { "f16_" } else { "" }, if self.fused { "fma" } else { "multiply_add" });
+        format!("bench_{half}{form}_c{}", self.chains)
+    }
+}
+
+/// A form of `bench/matrix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Matrix {
+    /// Rows and columns of a matrix.
+    side: u32,
+    /// Lanes of a subgroup.
+    lanes: u32,
+    /// Sums of a subgroup that do not wait for one another.
+    chains: u32,
+}
+
+impl Matrix {
+    /// The forms with matrices of one size. Four sums cover the depth of the GPUs' pipelines; eight, where registers allow them, a deeper one's.
+    pub const fn forms(side: u32, lanes: u32) -> [Self; 2] {
+        [Self { side, lanes, chains: 4 }, Self { side, lanes, chains: 8 }]
+    }
+
+    /// Floating-point operations of a workgroup in a round.
+    pub const fn flops_per_round(self) -> u64 {
+        (2 * self.side * self.side * self.side * self.chains * MATRIX_UNROLL * SUBGROUPS) as u64
+    }
+
+    /// Numbers that a workgroup writes: of each subgroup a matrix.
+    pub const fn values(self) -> u32 {
+        self.side * self.side * SUBGROUPS
+    }
+
+    /// What becomes of each number of a subgroup after so many rounds, exact: its chains, all together.
+    pub fn sums(self, rounds: u32) -> Vec<f64> {
+        let side = self.side as usize;
+        let factor = |at: usize| (at % 3) as f64 - 1.0;
+        let product = |row: usize, column: usize| -> f64 {
+            (0..side).map(|k| factor(row * side + k) * factor(k * side + column)).sum()
+        };
+        let multiply_adds = f64::from(rounds) * f64::from(MATRIX_UNROLL);
+        let sum = |at: usize| -> f64 {
+            let of_chain = |chain: u32| (at as f64 + f64::from(chain)) + multiply_adds * product(at / side, at % side);
+            (0..self.chains).map(of_chain).sum()
+        };
+        (0..side * side).map(sum).collect()
     }
 }
 
@@ -70,47 +114,66 @@ impl Fma {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
     Fma(Fma),
+    Matrix(Matrix),
     Copy,
     Empty,
     Dependent,
 }
 
 impl Kernel {
+    /// All, of matrices with the subgroups that the kernels of plans have.
     pub fn all() -> impl Iterator<Item = Self> {
-        let forms = [false, true].into_iter().flat_map(Fma::forms);
-        forms.map(Self::Fma).chain([Self::Copy, Self::Empty, Self::Dependent])
+        let multiply_adds = [false, true].into_iter().flat_map(Fma::forms).map(Self::Fma);
+        let matrices =
+            [(8, 8), (8, 32), (16, 8), (16, 32)].into_iter().flat_map(|(side, lanes)| Matrix::forms(side, lanes));
+        multiply_adds.chain(matrices.map(Self::Matrix)).chain([Self::Copy, Self::Empty, Self::Dependent])
     }
 
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> String {
         match self {
             Self::Fma(fma) => fma.name(),
-            Self::Copy => "bench_copy",
-            Self::Empty => "bench_empty",
-            Self::Dependent => "bench_dependent",
+            Self::Matrix(Matrix { side, lanes, chains }) => format!("bench_matrix_l{lanes}_m{side}_c{chains}"),
+            Self::Copy => "bench_copy".to_owned(),
+            Self::Empty => "bench_empty".to_owned(),
+            Self::Dependent => "bench_dependent".to_owned(),
+        }
+    }
+
+    /// Lanes of a subgroup of `bench/matrix`, invocations of a workgroup of the others.
+    const fn lanes(self) -> u32 {
+        match self {
+            Self::Matrix(Matrix { lanes, .. }) => lanes,
+            _ => LANES,
         }
     }
 
     /// What its text may use.
     pub fn extensions(self) -> Extensions {
-        Extensions { f16: matches!(self, Self::Fma(Fma { half: true, .. })), ..Extensions::default() }
+        match self {
+            Self::Fma(Fma { half, .. }) => Extensions { f16: half, ..Extensions::default() },
+            Self::Matrix(Matrix { side, .. }) => {
+                Extensions { subgroups: true, f16: true, matrix_side: side, ..Extensions::default() }
+            }
+            Self::Copy | Self::Empty | Self::Dependent => Extensions::default(),
+        }
     }
 
     pub fn text(self) -> Result<String, GpuError> {
-        let values = match self {
-            Self::Fma(Fma { chains, fused, half }) => {
-                vec![("CHAINS", chains), ("UNROLL", UNROLL), ("FUSED", fused.into()), ("HALF", half.into())]
-            }
-            Self::Copy => vec![("EACH", EACH)],
-            Self::Empty | Self::Dependent => Vec::new(),
+        let (file, values) = match self {
+            Self::Fma(Fma { chains, fused, half }) => (
+                "bench/fma",
+                vec![("CHAINS", chains), ("UNROLL", UNROLL), ("FUSED", fused.into()), ("HALF", half.into())],
+            ),
+            Self::Matrix(Matrix { side, chains, .. }) => (
+                "bench/matrix",
+                vec![("CHAINS", chains), ("UNROLL", MATRIX_UNROLL), ("SIDE_OF_MATRIX", side), ("SUBGROUPS", SUBGROUPS)],
+            ),
+            Self::Copy => ("bench/copy", vec![("EACH", EACH)]),
+            Self::Empty => ("bench/empty", Vec::new()),
+            Self::Dependent => ("bench/dependent", Vec::new()),
         };
-        let file = match self {
-            Self::Fma(_) => "bench/fma",
-            Self::Copy => "bench/copy",
-            Self::Empty => "bench/empty",
-            Self::Dependent => "bench/dependent",
-        };
-        let refused = |error: AssembleError| GpuError::Shader { kernel: self.name().into(), reason: error.to_string() };
-        assemble(file, &values.into_iter().chain([("LANES", LANES)]).collect::<Values>()).map_err(refused)
+        let refused = |error: AssembleError| GpuError::Shader { kernel: self.name(), reason: error.to_string() };
+        assemble(file, &values.into_iter().chain([("LANES", self.lanes())]).collect::<Values>()).map_err(refused)
     }
 }
 
@@ -118,7 +181,7 @@ impl Kernel {
 ///
 /// # Errors
 /// [`GpuError::Shader`], which would be a bug of this crate.
-pub fn ceiling_kernels() -> Result<Vec<(&'static str, String, Extensions)>> {
+pub fn ceiling_kernels() -> Result<Vec<(String, String, Extensions)>> {
     Kernel::all().map(|kernel| Ok((kernel.name(), kernel.text()?, kernel.extensions()))).collect()
 }
 
@@ -130,15 +193,29 @@ mod tests {
 
     #[test]
     fn host_structs_are_laid_out_like_the_shaders() -> Result<(), String> {
-        let forms = [false, true].into_iter().flat_map(Fma::forms);
-        let fma = forms.map(|fma| (Kernel::Fma(fma), FmaParams::layout()));
-        for (kernel, (members, bytes)) in fma.chain([(Kernel::Copy, CopyParams::layout())]) {
+        for kernel in Kernel::all() {
+            let (members, bytes) = match kernel {
+                Kernel::Fma(_) => FmaParams::layout(),
+                Kernel::Matrix(_) => MatrixParams::layout(),
+                Kernel::Copy => CopyParams::layout(),
+                Kernel::Empty | Kernel::Dependent => continue,
+            };
             let source = kernel.text().map_err(|error| error.to_string())?;
             let (_, reflection) = inspect(&source, kernel.extensions())?;
             let wgsl: Vec<_> = reflection.members.iter().map(|m| (m.name.as_str(), m.offset as usize)).collect();
             assert_eq!((members, bytes as u32), (&wgsl[..], reflection.params_bytes), "{kernel:?}");
-            assert_eq!(reflection.workgroup_size, [LANES, 1, 1]);
+            let subgroups = if matches!(kernel, Kernel::Matrix(_)) { SUBGROUPS } else { 1 };
+            assert_eq!(reflection.workgroup_size, [kernel.lanes() * subgroups, 1, 1]);
         }
         Ok(())
+    }
+
+    #[test]
+    fn sums_of_matrices_are_those_of_the_text() {
+        // Of the first row of 8 x 8, at 0, 1, 2, ...: -1 0 1 -1 0 1 -1 0; of the first column, at 0, 8, 16, ...: -1 1 0 -1 1 0 -1 1.
+        let [matrix, _] = Matrix::forms(8, 32);
+        let product = 1.0 + 1.0 + 1.0;
+        assert_eq!(matrix.sums(0)[..2], [6.0, 10.0]);
+        assert_eq!(matrix.sums(3)[0], 6.0 + 4.0 * 12.0 * product);
     }
 }

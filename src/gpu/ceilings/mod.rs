@@ -16,10 +16,12 @@ use wgpu::{
 };
 
 pub use self::kernels::ceiling_kernels;
-use self::kernels::{CopyParams, Fma, FmaParams, Kernel, LANES, VEC4S_PER_GROUP};
+use self::kernels::{CopyParams, Fma, FmaParams, Kernel, LANES, Matrix, MatrixParams, VEC4S_PER_GROUP};
 use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{Error, GpuError, Result};
+use crate::kernel::Capabilities;
+use crate::tensor::Element;
 
 /// The ceilings of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,10 @@ pub struct Ceilings {
     /// The same of f16, in pairs; none where the device has no f16, or was created without it.
     #[serde(default)]
     pub fma_f16_gflops: Option<f64>,
+    /// The same of f16 in matrices, summed up in f32, by matrix units: the fastest of several forms; none where the device has none, or was
+    /// created without them (see [`GpuOptions::matrices`](super::GpuOptions::matrices)).
+    #[serde(default)]
+    pub matrix_gflops: Option<f64>,
     /// Bytes read and bytes written by a copy beyond the caches, together, in 10^9 bytes a second: by a kernel, or by the
     /// driver's own copy where that is faster.
     pub copy_gbps: f64,
@@ -81,6 +87,7 @@ impl Ceilings {
         Ok(Self {
             fma_gflops: fastest(false)? / 1e9,
             fma_f16_gflops: if has_f16 { Some(fastest(true)? / 1e9) } else { None },
+            matrix_gflops: bench.matrices()?.map(|flops| flops / 1e9),
             copy_gbps: bench.copy()? / 1e9,
             empty_dispatch_us: empty * 1e6,
             barrier_us: (dependent - empty).max(0.0) * 1e6,
@@ -93,15 +100,27 @@ impl Ceilings {
         Self {
             fma_gflops: self.fma_gflops.max(other.fma_gflops),
             fma_f16_gflops: self.fma_f16_gflops.into_iter().chain(other.fma_f16_gflops).reduce(f64::max),
+            matrix_gflops: self.matrix_gflops.into_iter().chain(other.matrix_gflops).reduce(f64::max),
             copy_gbps: self.copy_gbps.max(other.copy_gbps),
             empty_dispatch_us: self.empty_dispatch_us.min(other.empty_dispatch_us),
             barrier_us: self.barrier_us.min(other.barrier_us),
+        }
+    }
+
+    /// The ceiling of a convolution's arithmetic, which is summed up in f32: of f16 that of matrix units, where they are faster than multiply-adds.
+    #[must_use]
+    pub fn arithmetic_gflops(&self, element: Element) -> f64 {
+        match element {
+            Element::F32 => self.fma_gflops,
+            Element::F16 => self.fma_gflops.max(self.matrix_gflops.unwrap_or_default()),
         }
     }
 }
 
 /// Workgroups of `bench/fma`: enough to fill any GPU.
 const FMA_GROUPS: u32 = 4096;
+/// Workgroups of `bench/matrix`, likewise: of an H100's multiprocessors, fifteen each.
+const MATRIX_GROUPS: u32 = 2048;
 /// No more rounds, copies or dispatches than this in a submit, however fast they are.
 const MOST: u32 = 1 << 16;
 /// What is copied last, and looked for.
@@ -135,6 +154,46 @@ impl Bench<'_> {
         match sums.iter().find(|sum| (*sum - 2.0).abs() > 1e-3 || sum.is_nan()) {
             Some(sum) => Err(wrong("multiply-adds", format!("a sum of {sum} instead of 2"))),
             None => Ok((fma.flops_per_round() * u64::from(rounds) * u64::from(invocations)) as f64 / seconds),
+        }
+    }
+
+    /// Multiplications and additions a second of matrix units, where they are used.
+    fn matrices(&self) -> Result<Option<f64>> {
+        let Capabilities { subgroup_size, matrices_of_8, matrices_of_16, .. } = *self.gpu.capabilities();
+        let Some(lanes) = subgroup_size else { return Ok(None) };
+        let sides = [(8, matrices_of_8), (16, matrices_of_16)];
+        let forms = sides.into_iter().filter(|(_, has)| *has).flat_map(|(side, _)| Matrix::forms(side, lanes));
+        forms.map(|matrix| self.matrix_multiply_adds(matrix)).try_fold(None, |most: Option<f64>, flops| {
+            let flops = flops?;
+            Ok(Some(most.map_or(flops, |most| most.max(flops))))
+        })
+    }
+
+    /// Multiplications and additions a second of one form.
+    fn matrix_multiply_adds(&self, matrix: Matrix) -> Result<f64> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+        let dst = self.gpu.buffer("sums", u64::from(MATRIX_GROUPS * matrix.values()) * 4, usage)?;
+        let params = self.gpu.buffer("params", 16, BufferUsages::UNIFORM | BufferUsages::COPY_DST)?;
+        let bound = self.bind(Kernel::Matrix(matrix), &[&params, &dst])?;
+        let (rounds, seconds) = self.fastest(|rounds| {
+            self.write(&params, 0, bytes_of(&MatrixParams { rounds, factor: 1f32.to_bits() }))?;
+            self.time(|encoder| dispatch(encoder, &bound, [MATRIX_GROUPS, 1, 1], 1))
+        })?;
+        let (found, expected) =
+            (bytemuck::pod_collect_to_vec::<_, f32>(&self.gpu.download(&dst)?), matrix.sums(rounds));
+        // All are integers, and each chain's are exact; together they may have more digits than an f32.
+        let is_wrong = |(found, expected): &(&f32, &f64)| {
+            let off = (f64::from(**found) - **expected).abs();
+            off.is_nan() || off > 1e-6 * expected.abs()
+        };
+        match found.iter().zip(expected.iter().cycle()).find(is_wrong) {
+            Some((found, expected)) => {
+                Err(wrong("multiply-adds of matrices", format!("{found} instead of {expected}")))
+            }
+            None => {
+                let flops = matrix.flops_per_round() * u64::from(rounds) * u64::from(MATRIX_GROUPS);
+                Ok(flops as f64 / seconds)
+            }
         }
     }
 
@@ -232,13 +291,14 @@ impl Bench<'_> {
     /// Compiles a kernel and binds buffers to the bindings 0, 1, 2, ...
     fn bind(&self, kernel: Kernel, buffers: &[&Buffer]) -> Result<Bound> {
         let (text, checks) = (kernel.text()?, self.gpu.runtime_checks());
-        let pipeline = Pipeline::build(self.gpu, kernel.name(), &text, kernel.extensions(), checks)?;
+        let pipeline = Pipeline::build(self.gpu, &kernel.name(), &text, kernel.extensions(), checks)?;
         let inner = &self.gpu.inner;
         let group = inner.monitor.guarded(&inner.device, "binding buffers", || {
             let resources = buffers.iter().map(|buffer| buffer.as_entire_binding());
             let entries: Vec<_> =
                 (0..).zip(resources).map(|(binding, resource)| BindGroupEntry { binding, resource }).collect();
-            let (label, layout) = (Some(kernel.name()), &pipeline.layout);
+            let name = kernel.name();
+            let (label, layout) = (Some(name.as_str()), &pipeline.layout);
             inner.device.create_bind_group(&BindGroupDescriptor { label, layout, entries: &entries })
         })?;
         Ok(Bound { pipeline, group })

@@ -2,6 +2,7 @@
 //! can do at most. Both axes are logarithmic.
 
 use maud::{Markup, html};
+use wgpu_bottleneck::tensor::Element;
 
 use super::super::parts::StepReport;
 use super::super::report::{Report, WorkloadReport};
@@ -83,10 +84,10 @@ impl<'a> Plot<'a> {
             let steps = report.workloads.iter().flat_map(all_steps).filter_map(point);
             steps.chain(report.workloads.iter().map(|workload| (workload.intensity, workload.gflops)))
         };
-        let ceilings = &report.ceilings;
-        let ridge = ceilings.fma_gflops / ceilings.copy_gbps;
+        let (arithmetic, _) = arithmetic(report);
+        let ridge = arithmetic / report.ceilings.copy_gbps;
         let x = Axis::new(points().map(|(x, _)| x).chain([ridge / 2.0, ridge * 4.0]), [left, right]);
-        let y = Axis::new(points().map(|(_, y)| y).chain([ceilings.fma_gflops]), [bottom, top]);
+        let y = Axis::new(points().map(|(_, y)| y).chain([arithmetic]), [bottom, top]);
         Self { report, x, y }
     }
 
@@ -108,20 +109,20 @@ impl<'a> Plot<'a> {
 
     /// The ceilings: traffic, which allows the more operations the more there are for a byte, then arithmetic.
     fn roof(&self) -> Markup {
-        let (fma, copy) = (self.report.ceilings.fma_gflops, self.report.ceilings.copy_gbps);
+        let ((arithmetic, what), copy) = (arithmetic(self.report), self.report.ceilings.copy_gbps);
         let ([first, last], lowest) = (self.x.values, self.y.values[0]);
-        let ridge = fma / copy;
+        let ridge = arithmetic / copy;
         // Where the line comes in: from the left, or from below.
         let start = first.max(lowest / copy).min(ridge);
         let corner = |x: f64, y: f64| (self.x.at(x), self.y.at(y));
-        let (from, top, to) = (corner(start, start * copy), corner(ridge, fma), corner(last, fma));
+        let (from, top, to) = (corner(start, start * copy), corner(ridge, arithmetic), corner(last, arithmetic));
         let angle = (top.1 - from.1).atan2(top.0 - from.0).to_degrees();
         let middle = ((from.0 + top.0) / 2.0, (from.1 + top.1) / 2.0);
         let points = [from, top, to].map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ");
         let turn = format!("translate({:.1} {:.1}) rotate({angle:.1})", middle.0, middle.1);
         html! {
             polyline.roof points=(points) {}
-            text.roof-label x=(px(to.0 - 6.0)) y=(px(to.1 - 7.0)) text-anchor="end" { (short(fma)) " GFLOP/s of multiply-adds" }
+            text.roof-label x=(px(to.0 - 6.0)) y=(px(to.1 - 7.0)) text-anchor="end" { (short(arithmetic)) " GFLOP/s of " (what) }
             text.roof-label transform=(turn) y="-7" text-anchor="middle" { (short(copy)) " GB/s of copying" }
         }
     }
@@ -172,6 +173,13 @@ impl<'a> Plot<'a> {
         }
         html! { @for (x, y, name) in placed { text.name x=(px(x)) y=(px(y)) { (name) } } }
     }
+}
+
+/// The ceiling of arithmetic, and of what: where some workload multiplies halves, theirs.
+fn arithmetic(report: &Report) -> (f64, &'static str) {
+    let half = report.workloads.iter().any(WorkloadReport::half);
+    let gflops = report.ceilings.arithmetic_gflops(if half { Element::F16 } else { Element::F32 });
+    (gflops, if gflops > report.ceilings.fma_gflops { "matrix units" } else { "multiply-adds" })
 }
 
 fn all_steps(workload: &WorkloadReport) -> impl Iterator<Item = &StepReport> {
