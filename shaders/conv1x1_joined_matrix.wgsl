@@ -25,9 +25,10 @@ fn main(
 //#end
     let main_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = main_steps + (params.shortcut_vec4 - 1u) / ${DEPTH}u + 1u;
+//#include shared/staged_steps
 //#include shared/staged_fetched
-    for (var step = 0u; step <= steps; step += 1u) {
-        if step < steps {
+    for (var step = first_step; step <= end_step; step += 1u) {
+        if step < end_step {
             let is_main = step < main_steps;
             let input_k = select(step - main_steps, step, is_main) * ${DEPTH}u;
             let first_k = select(params.in_vec4, 0u, is_main) + input_k;

@@ -34,9 +34,10 @@ fn main(
 //#end
 //#end
     let steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
+//#include shared/staged_steps
 //#include shared/staged_fetched
-    for (var step = 0u; step <= steps; step += 1u) {
-        if step < steps {
+    for (var step = first_step; step <= end_step; step += 1u) {
+        if step < end_step {
             let first_k = step * ${DEPTH}u;
             let quads_left = params.in_vec4 - first_k;
             let inside = vec4<bool>(quad < quads_left);

@@ -33,9 +33,10 @@ fn main(
     let first_in = first_column / span * span;
     let tap_steps = (span - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
+//#include shared/staged_steps
 //#include shared/staged_fetched
-    for (var step = 0u; step <= steps; step += 1u) {
-        if step < steps {
+    for (var step = first_step; step <= end_step; step += 1u) {
+        if step < end_step {
             let tap = step / tap_steps;
             let input_k = (step - tap * tap_steps) * ${DEPTH}u;
             let quads_left = min(span, params.in_vec4 - first_in) - input_k;

@@ -27,9 +27,10 @@ fn main(
 //#end
     let tap_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
+//#include shared/staged_steps
 //#include shared/staged_fetched
-    for (var step = 0u; step <= steps; step += 1u) {
-        if step < steps {
+    for (var step = first_step; step <= end_step; step += 1u) {
+        if step < end_step {
             let tap = step / tap_steps;
             let input_k = (step - tap * tap_steps) * ${DEPTH}u;
             let first_k = tap * params.in_vec4 + input_k;

@@ -4,6 +4,7 @@ use wgpu_bottleneck::kernel::{Access, Capabilities, DeviceKind, Kernel, candidat
 use wgpu_bottleneck::network::ResNet;
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
+use wgpu_bottleneck::tensor::Element;
 use wgpu_bottleneck::{Bottleneck, LoadOptions, Shape, record_network};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -31,6 +32,55 @@ const DEVICES: [(&str, Capabilities); 6] = [
     // Subgroups of 8, 16 or 32 lanes, as the driver likes.
     ("integrated", Capabilities { subgroup_size: None, int64: true, kind: DeviceKind::Integrated, ..LAVAPIPE }),
     ("core limits", Capabilities::CORE),
+];
+
+/// Layers, and the kernel that a large GPU with matrix units of 16 x 16 takes, and an integrated one with those of 8 x 8.
+const OF_MATRIX_UNITS: &[(&str, [&str; 2])] = &[
+    ("resnet50 layer1.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer1.1 conv2", ["conv3x3_matrix_l32s2r1c2_m16_k4_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer1.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer2.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer2.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k8_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"]),
+    ("resnet50 layer2.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer3.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s2r2c2_m8_k4_f16"]),
+    ("resnet50 layer3.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"]),
+    ("resnet50 layer3.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer4.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s4r4c4_m8_k8_f16"]),
+    ("resnet50 layer4.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"]),
+    ("resnet50 layer4.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    (
+        "resnext50 layer1.1 conv2",
+        ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
+    ),
+    (
+        "resnext50 layer2.1 conv2",
+        ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
+    ),
+    (
+        "resnext50 layer3.1 conv2",
+        ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
+    ),
+    (
+        "resnext50 layer4.1 conv2",
+        ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
+    ),
+    ("resnet50 layer2.0 conv3", ["conv1x1_joined_matrix_l32s4r2c2_m16_f16", "conv1x1_joined_matrix_l32s4r4c4_m8_f16"]),
+    (
+        "resnext50 layer2.0 conv2",
+        ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
+    ),
+    ("resnet50 layer1.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer1.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer1.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer2.1 conv1, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer2.1 conv2, batch 64", ["conv3x3_matrix_l32s4r4c4_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer2.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer3.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer3.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer3.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer4.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer4.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_k8_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
+    ("resnet50 layer4.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
 ];
 
 /// Layers, and the kernel that each device takes, in the order of `DEVICES`.
@@ -427,6 +477,31 @@ fn the_table() -> Outcome {
         table.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect::<String>()
     };
     assert!(found == expected, "the picks have changed:\n{}", listing(&found));
+    Ok(())
+}
+
+/// In half precision on devices with matrix units.
+#[test]
+fn the_table_of_matrix_units() -> Outcome {
+    let discrete = DEVICES[3].1;
+    let devices = [
+        Capabilities { matrices_of_16: true, ..discrete },
+        Capabilities { matrices_of_8: true, kind: DeviceKind::Integrated, ..discrete },
+    ];
+    let mut found = Vec::new();
+    for (name, block, image, step) in layers()? {
+        let plan = plan_block(&block, image, PlanKind::Fused)?.in_half(&[], Element::F16)?;
+        let problem = plan.problem(&plan.steps[step]);
+        let pick = |device: &Capabilities| {
+            let pick = select(&problem, &candidates(&problem, device), device);
+            pick.map_or_else(|| "none".to_owned(), |(kernel, _)| short(&kernel))
+        };
+        found.push((name, devices.each_ref().map(pick)));
+    }
+    let expected: Vec<(String, [String; 2])> =
+        OF_MATRIX_UNITS.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
+    let listing: String = found.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect();
+    assert!(found == expected, "the picks have changed:\n{listing}");
     Ok(())
 }
 

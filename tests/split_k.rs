@@ -11,11 +11,16 @@ use wgpu_bottleneck::kernel::{Capabilities, Family, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, schedule};
 use wgpu_bottleneck::selftest::layouts;
-use wgpu_bottleneck::tensor::compare;
+use wgpu_bottleneck::tensor::{Element, compare};
 use wgpu_bottleneck::{Bottleneck, HostTensor, Shape, network, reference};
 
 /// One convolution with bias and ReLU as a plan.
 fn plan(op: Op, images: &[Shape]) -> Result<Plan, wgpu_bottleneck::Error> {
+    plan_in(op, images, Element::F32)
+}
+
+/// The same of values of this type.
+fn plan_in(op: Op, images: &[Shape], element: Element) -> Result<Plan, wgpu_bottleneck::Error> {
     let (inputs, output) = layouts(&op);
     let output = (op.output_shape(images)?, output);
     let inputs = images.iter().copied().zip(inputs).collect();
@@ -23,8 +28,8 @@ fn plan(op: Op, images: &[Shape]) -> Result<Plan, wgpu_bottleneck::Error> {
         op,
         inputs,
         output,
-        element: wgpu_bottleneck::tensor::Element::F32,
-        output_element: wgpu_bottleneck::tensor::Element::F32,
+        element,
+        output_element: element,
         weights_change: false,
         weights: None,
     }))
@@ -84,6 +89,31 @@ fn candidates_where_every_slice_has_work() -> Outcome {
         let limited = Capabilities { max_binding_bytes, ..core };
         let image = Shape::new(1, 2048, 7, 7)?;
         assert_eq!(slices(conv(Conv::conv1x1(2048, 64, 1)), &[image], &limited)?, expected);
+    }
+    Ok(())
+}
+
+/// Of matrix units too, for every side and width of a subgroup that has them.
+#[test]
+fn matrix_units_have_slices_too() -> Outcome {
+    let image = Shape::new(1, 1100, 7, 7)?;
+    for (side, lanes, expected) in [(16, 32, &[4, 8, 16][..]), (16, 8, &[4]), (8, 32, &[4, 8]), (8, 8, &[4, 8])] {
+        let capabilities = Capabilities {
+            subgroup_size: Some(lanes),
+            f16: true,
+            matrices_of_8: side == 8,
+            matrices_of_16: side == 16,
+            ..Capabilities::CORE
+        };
+        for at in [Conv::conv1x1(1100, 64, 1), Conv::conv1x1(1100, 64, 2), Conv::conv3x3(1100, 64, 1, 2, 1)] {
+            let plan = plan_in(conv(at), &[image], Element::F16)?;
+            let found = candidates(&plan.problem(&plan.steps[0]), &capabilities);
+            let mut slices: Vec<u32> =
+                found.iter().filter(|k| k.is_split() && k.matrix_side == side).map(|kernel| kernel.k_slices).collect();
+            slices.sort_unstable();
+            slices.dedup();
+            assert_eq!(slices, expected, "{side}, {lanes} lanes, {}", at.name());
+        }
     }
     Ok(())
 }

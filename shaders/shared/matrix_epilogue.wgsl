@@ -12,7 +12,11 @@
         let column = first_column + own_columns + ${c*SIDE_OF_MATRIX/4}u + word % ${SIDE_OF_MATRIX/4}u;
         if row < params.rows && column < params.out_vec4 {
             var value = summed(own_sums + word);
+//#if PLANES
+            let at = dst_at + row * params.out_vec4 + column;
+//#else
             let at = row * params.out_vec4 + column;
+//#end
 //#if BIAS
             value += bias(params.k_quads, column);
 //#end

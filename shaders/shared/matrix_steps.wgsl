@@ -1,4 +1,4 @@
-        if step > 0u {
+        if step > first_step {
             let stage = (step - 1u) % 2u;
 //#repeat q STAGE_MATRICES
             let own_weights${q} = (stage * ${4*DEPTH}u + ${q*SIDE_OF_MATRIX}u) * WEIGHT_WORDS + own_columns;
@@ -15,7 +15,7 @@
 //#end
 //#end
         }
-        if step < steps {
+        if step < end_step {
             let stage = step % 2u;
 //#repeat h ROW_LOADS
             stage_row((stage * TILE_ROWS + place${h}) * ROW_WORDS + quad, fetched_row${h});

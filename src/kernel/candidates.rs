@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::matrix::{GROUPED_MATRIX_TILES, MATRIX_TILES, MatrixTile};
+use super::matrix::{GROUPED_MATRIX_TILES, MATRIX_SPLITS, MATRIX_TILES, MatrixTile};
 use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k};
 use crate::op::{Epilogue, Op, TrainOp};
 use crate::tensor::Element;
@@ -174,14 +174,15 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
 
 /// The same of those for matrix units.
 fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
-    let tiles: &[MatrixTile] = match family {
-        Family::Conv3x3GroupedMatrix => &GROUPED_MATRIX_TILES,
-        _ if family.method() == Method::Matrix => &MATRIX_TILES,
-        _ => &[],
+    let (tiles, splits): (&[MatrixTile], &[(MatrixTile, u32)]) = match family {
+        Family::Conv3x3GroupedMatrix => (&GROUPED_MATRIX_TILES, &[]),
+        _ if family.method() == Method::Matrix => (&MATRIX_TILES, &MATRIX_SPLITS),
+        _ => (&[], &[]),
     };
+    let forms = move || tiles.iter().map(|&tile| (tile, 1)).chain(splits.iter().copied());
     let elements = family.elements(Access::Vectors).iter();
-    elements.flat_map(move |elements| tiles.iter().map(move |tile| (elements, tile))).map(
-        move |(&(element, output), &MatrixTile { side, tile })| Kernel {
+    elements.flat_map(move |elements| forms().map(move |form| (elements, form))).map(
+        move |(&(element, output), (MatrixTile { side, tile }, k_slices))| Kernel {
             family,
             tile,
             epilogue: Epilogue::default(),
@@ -192,7 +193,7 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
             winograd: None,
             fresh: false,
             matrix_side: side,
-            k_slices: 1,
+            k_slices,
         },
     )
 }

@@ -1,6 +1,8 @@
 //! Which kernel to take, without measuring.
 
-use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time, winograd};
+use super::{
+    Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, STAGE_QUADS, Tile, compile_time, winograd,
+};
 use crate::op::{Conv, Op, TrainOp};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
@@ -11,8 +13,8 @@ use crate::op::{Conv, Op, TrainOp};
 ///    only taken on hardware where they are asked for, until they have been measured there.
 /// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they
 ///    compute in vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the
-///    device idle for want of invocations pays for the idle share; one that cuts K into slices fills more of it, and
-///    pays for the slices' sums and for one more dispatch. Winograd's convolutions pay for their transforms, and must
+///    device idle for want of invocations pays for the idle share, and one for matrix units for the waits of its stages; one
+///    that cuts K into slices fills more of it, has fewer stages, and pays for the slices' sums and for one more dispatch. Winograd's convolutions pay for their transforms, and must
 ///    be a fifth faster.
 /// 3. The first of equals.
 ///
@@ -84,6 +86,9 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
         }
         (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
+        (_, Method::Matrix, _) if kernel.is_split() => {
+            "hardware: matrix units, and K cut into slices to fill the device"
+        }
         (_, Method::Matrix, _) => "hardware: matrix units",
         _ if kernel.is_split() => "hardware: too small to fill the device, so K is cut into slices",
         (_, Method::Staged | Method::StagedGroups, _) if !idles => "hardware: operands on the chip, and enough tiles",
@@ -133,15 +138,17 @@ fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
 }
 
 /// What one more dispatch costs, with the barrier before it, in multiply-adds of a vec4: some 4 us of a large GPU that
-/// does 5e12 of them in a second, as long of one with a tenth of that; and three and a half times as much, since the
-/// rule's times of kernels that leave the device idle are that much longer than those of workgroups that have a
-/// multiprocessor each (`benches/NOTES.md`). Estimates, as no GPU could be measured. A software driver's is next to
-/// nothing, and counts for no choice.
-const fn another_dispatch(kind: DeviceKind) -> f64 {
-    match kind {
-        DeviceKind::Software => 0.0,
-        DeviceKind::Integrated => 7e6,
-        DeviceKind::Discrete => 7e7,
+/// does 5e12 of them in a second, as long of one with a tenth of that; and of kernels without matrix units three and a half
+/// times as much, since the rule's times of those that leave the device idle are that much longer than those of workgroups
+/// that have a multiprocessor each (`benches/NOTES.md`). Estimates, as no GPU could be measured. A software driver's is next
+/// to nothing, and counts for no choice.
+fn another_dispatch(kernel: &Kernel, kind: DeviceKind) -> f64 {
+    match (kind, kernel.family.method()) {
+        (DeviceKind::Software, _) => 0.0,
+        (DeviceKind::Integrated, Method::Matrix) => 2e6,
+        (DeviceKind::Integrated, _) => 7e6,
+        (DeviceKind::Discrete, Method::Matrix) => 2e7,
+        (DeviceKind::Discrete, _) => 7e7,
     }
 }
 
@@ -169,8 +176,21 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
         _ => rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads,
     };
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
-    (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities)
-        + slices(problem, kernel, capabilities)
+    let busy = (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities);
+    busy.max(waits(kernel, k_quads, capabilities)) + slices(problem, kernel, capabilities)
+}
+
+/// What a workgroup of a kernel for matrix units takes at least, however little else is done: it goes through its stages of K one after the
+/// other, the loads of each a stage ahead, and so waits for memory once a stage. In multiply-adds of a vec4: some 0.3 us of a large GPU, from
+/// its last cache, and half a microsecond of one with a tenth of its speed. Estimates, as no GPU could be measured. Multiply-adds outside of
+/// matrix units take as long as that.
+fn waits(kernel: &Kernel, k_quads: f64, capabilities: &Capabilities) -> f64 {
+    let wait = match (kernel.family.method(), capabilities.kind) {
+        (Method::Matrix, DeviceKind::Integrated) => 2.5e5,
+        (Method::Matrix, DeviceKind::Discrete) => 1.5e6,
+        _ => 0.0,
+    };
+    (k_quads / f64::from(STAGE_QUADS)).ceil() * wait
 }
 
 /// The cost of what norms do: of each pixel, the columns that its tiles cover, and what a tile loads or counts once, shared out.
@@ -209,8 +229,12 @@ fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f6
     }
     let (slices, rows) = kernel.products(problem);
     let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
-    let (memory, _, _) = costs(kernel, capabilities);
-    moved as f64 * memory + another_dispatch(capabilities.kind)
+    let each = match kernel.family.method() {
+        // Beside so fast a unit a vec4 of f32 takes as long as 16 multiply-adds outside of it: 16 bytes at some 5 TB/s.
+        Method::Matrix => 16.0,
+        _ => costs(kernel, capabilities).0,
+    };
+    moved as f64 * each + another_dispatch(kernel, capabilities.kind)
 }
 
 /// How many times a load of a row of a product a load or store of Winograd's planes costs, which are written by one dispatch and read by

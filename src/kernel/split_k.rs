@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! input --*_staged_*_k8--> sums [slice][row][column] --split_k_sum--> output
+//!      *_matrix_*_k8
 //!          a staged tile's workgroups, once a slice     slices added in order, bias, residual, ReLU
 //! ```
 //!
@@ -90,17 +91,29 @@ pub(super) fn dispatch(
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::matrix::{MATRIX_SPLITS, MatrixTile};
     use super::super::{Method, all_candidates};
     use super::*;
 
-    /// Each form of a staged tile that K is cut for is there without slices too, and every such form is there.
+    /// Each form of a tile that K is cut for is there without slices too, and every such form is there.
     #[test]
     fn every_split_is_a_candidate() {
         let kernels: HashSet<Kernel> = all_candidates().into_iter().collect();
-        let whole = kernels.iter().filter(|kernel| kernel.family.method() == Method::Staged && kernel.k_slices == 1);
-        let splits: HashSet<Kernel> =
-            whole.flat_map(|kernel| SPLITS.map(|(tile, k_slices)| Kernel { tile, k_slices, ..*kernel })).collect();
+        let of = |method| move |kernel: &&Kernel| kernel.family.method() == method && kernel.k_slices == 1;
+        let staged = kernels.iter().filter(of(Method::Staged));
+        let staged = staged.flat_map(|kernel| SPLITS.map(|(tile, k_slices)| Kernel { tile, k_slices, ..*kernel }));
+        let matrix = kernels.iter().filter(of(Method::Matrix));
+        let matrix = matrix.filter(|kernel| kernel.family != Family::Conv3x3GroupedMatrix);
+        let matrix = matrix.flat_map(|kernel| {
+            MATRIX_SPLITS.map(|(MatrixTile { side, tile }, k_slices)| Kernel {
+                matrix_side: side,
+                tile,
+                k_slices,
+                ..*kernel
+            })
+        });
+        let splits: HashSet<Kernel> = staged.chain(matrix).collect();
         let found: HashSet<Kernel> = kernels.iter().filter(|kernel| kernel.is_split()).copied().collect();
-        assert!(found.len() >= 3 * SPLITS.len() && found == splits);
+        assert!(found.len() >= 3 * (SPLITS.len() + MATRIX_SPLITS.len()) && found == splits);
     }
 }

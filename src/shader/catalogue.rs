@@ -47,6 +47,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "shared/conv_params",
     "shared/elementwise",
     "shared/epilogue",
+    "shared/k_slice",
     "shared/load_weights",
     "shared/log_sum",
     "shared/loss_params",

@@ -2,7 +2,7 @@
 
 use super::shared::{
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
-    of_every_subgroup, of_every_texture_form,
+    of_every_staged_split, of_every_subgroup, of_every_texture_form,
 };
 use super::{Fault, Mutant, mutants};
 use crate::kernel::Family;
@@ -20,6 +20,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_residual!(Conv1x1Staged, "conv1x1_staged"),
     of_every_stage!(Conv1x1Staged, "conv1x1_staged"),
     of_every_split!(Conv1x1Staged, "conv1x1_staged"),
+    of_every_staged_split!(Conv1x1Staged, "conv1x1_staged"),
     STAGED,
     of_every_convolution!(Conv1x1Subgroup, "conv1x1_subgroup"),
     of_every_register!(Conv1x1Subgroup, "conv1x1_subgroup"),

@@ -2,7 +2,7 @@
 
 use super::shared::{
     of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
-    of_every_subgroup, of_every_texture_form,
+    of_every_staged_split, of_every_subgroup, of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -39,6 +39,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_residual!(Conv3x3Staged, "conv3x3_staged"),
     of_every_stage!(Conv3x3Staged, "conv3x3_staged"),
     of_every_split!(Conv3x3Staged, "conv3x3_staged"),
+    of_every_staged_split!(Conv3x3Staged, "conv3x3_staged"),
     STAGED,
 ];
 

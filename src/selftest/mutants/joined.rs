@@ -1,8 +1,8 @@
 //! Mutants of the third convolution joined with the downsample.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_split, of_every_stage, of_every_subgroup,
-    of_every_texture_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_split, of_every_stage, of_every_staged_split,
+    of_every_subgroup, of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -15,6 +15,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_column!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     of_every_stage!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     of_every_split!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
+    of_every_staged_split!(Conv1x1JoinedStaged, "conv1x1_joined_staged"),
     STAGED,
     of_every_convolution!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),
     of_every_register!(Conv1x1JoinedSubgroup, "conv1x1_joined_subgroup"),

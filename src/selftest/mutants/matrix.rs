@@ -1,12 +1,16 @@
 //! Mutants of the kernels for matrix units.
 
+use super::shared::of_every_split;
 use super::{Mutant, mutants};
 
 pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_matrix!(Conv1x1Matrix, "conv1x1_matrix"),
+    of_every_split!(Conv1x1Matrix, "conv1x1_matrix"),
+    of_every_matrix_split!(Conv1x1Matrix, "conv1x1_matrix"),
     of_every_matrix_residual!(Conv1x1Matrix, "conv1x1_matrix"),
     POINTS,
     of_every_matrix!(Conv3x3Matrix, "conv3x3_matrix"),
+    of_every_matrix_split!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_matrix_residual!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_tap!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_matrix!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
@@ -14,6 +18,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_tap!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
     GROUPED,
     of_every_matrix!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
+    of_every_matrix_split!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
     JOINED,
 ];
 
@@ -49,7 +54,7 @@ macro_rules! of_every_matrix {
             }
             "dropped_barrier" DroppedBarrier { "shared/matrix_steps": "workgroupBarrier();" => "" }
             "third_grid_dimension" WrongGroup {
-                "shared/matrix_tile": "group.z * params.row_groups + group.y" => "group.y"
+                "shared/k_slice": "group.z * params.row_groups + group.y" => "group.y"
             }
             "rows_of_the_first_subgroup" WrongGroup {
                 "shared/matrix_tile": "subgroup / ${MATRIX_COLUMNS}u * ${ROWS*SIDE_OF_MATRIX}u" => "0u"
@@ -68,6 +73,25 @@ macro_rules! of_every_matrix {
 }
 
 use of_every_matrix;
+
+/// The faults of those that can sum slices of K apart, in the end of their texts.
+macro_rules! of_every_matrix_split {
+    ($family:ident, $prefix:literal) => {
+        mutants! { $family, $prefix:
+            "first_slice_only" WrongGroup { "shared/matrix_epilogue": "let at = dst_at + row" => "let at = row" }
+            "row_tail_of_slices" MissingTail {
+                "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
+                    => "//#if SPLIT\n        if column < params.out_vec4 {\n//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+            }
+            "column_tail_of_slices" MissingTail {
+                "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
+                    => "//#if SPLIT\n        if row < params.rows {\n//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+            }
+        }
+    };
+}
+
+use of_every_matrix_split;
 
 /// The faults of those that can add a residual.
 macro_rules! of_every_matrix_residual {

@@ -109,13 +109,13 @@ impl Mutant {
     }
 
     /// The kernels that the fault changes, the likeliest to show it soon first: with the whole epilogue, and the smallest tile
-    /// of several rows, which compiles fastest.
+    /// of several rows, which compiles fastest; a row of matrices is several.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
         let mut kernels: Vec<Kernel> = every_candidate().filter(|kernel| self.changes(kernel)).collect();
-        kernels.sort_by_key(|Kernel { tile, epilogue, strided, .. }| {
+        kernels.sort_by_key(|kernel @ Kernel { tile, epilogue, strided, .. }| {
             let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
-            (3 - parts, tile.rows < 2, tile.rows * tile.cols, *strided)
+            (3 - parts, tile.rows.max(kernel.matrix_side) < 2, tile.rows * tile.cols, *strided)
         });
         kernels
     }

@@ -90,7 +90,7 @@ macro_rules! of_every_stage {
                 "shared/staged_loads": "min(group.x * TILE_COLUMNS + weight_column${g}" => "min(weight_column${g}"
             }
             "third_grid_dimension" WrongGroup {
-                "shared/staged_tile": "group.z * params.row_groups + group.y" => "group.y"
+                "shared/k_slice": "group.z * params.row_groups + group.y" => "group.y"
             }
             "rows_overlap" OffByOne { "shared/staged_tile": "params.rows) * TILE_ROWS" => "params.rows) * (TILE_ROWS - 1u)" }
             "rows_of_other_slices" SwappedStride {
@@ -104,7 +104,7 @@ macro_rules! of_every_stage {
 macro_rules! of_every_split {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
-            "slice_left_out" OffByOne { "shared/staged_tile": "${K_SLICES}u - 1u" => "${K_SLICES}u - 2u" }
+            "slice_left_out" OffByOne { "shared/k_slice": "${K_SLICES}u - 1u" => "${K_SLICES}u - 2u" }
             "slices_overlap" OffByOne {
                 "shared/staged_steps": "let first_step = slice * steps / ${K_SLICES}u"
                     => "let first_step = max(slice * steps / ${K_SLICES}u, 1u) - 1u"
@@ -119,19 +119,27 @@ macro_rules! of_every_split {
             "every_slice_is_all_of_k" WrongGroup {
                 "shared/staged_steps": "let first_step = slice * steps / ${K_SLICES}u" => "let first_step = 0u"
             }
-            "stored_over_the_first_slice" WrongGroup { "shared/staged_tile": "slice * params.dst_plane" => "0u" }
+            "stored_over_the_first_slice" WrongGroup { "shared/k_slice": "slice * params.dst_plane" => "0u" }
             "planes_of_the_input" SwappedStride {
-                "shared/staged_tile": "slice * params.dst_plane" => "slice * params.src_plane"
+                "shared/k_slice": "slice * params.dst_plane" => "slice * params.src_plane"
             }
             "planes_overlap" OffByOne {
-                "shared/staged_tile": "slice * params.dst_plane" => "slice * (params.dst_plane - 1u)"
+                "shared/k_slice": "slice * params.dst_plane" => "slice * (params.dst_plane - 1u)"
             }
             "rows_of_the_first_slice" WrongGroup {
-                "shared/staged_tile": "tiles - slice * params.batch_tiles" => "tiles"
+                "shared/k_slice": "tiles - slice * params.batch_tiles" => "tiles"
             }
             "slices_by_rows" SwappedStride {
-                "shared/staged_tile": "tiles / params.batch_tiles" => "tiles / params.rows"
+                "shared/k_slice": "tiles / params.batch_tiles" => "tiles / params.rows"
             }
+        }
+    };
+}
+
+/// Those of them that are in the end of staged families' texts.
+macro_rules! of_every_staged_split {
+    ($family:ident, $prefix:literal) => {
+        $crate::selftest::mutants::mutants! { $family, $prefix:
             "row_tail_of_slices" MissingTail {
                 "shared/epilogue": "if row${r} < row_end {"
                     => "//#if SPLIT\n    if true {\n//#else\n    if row${r} < row_end {\n//#end"
@@ -227,6 +235,6 @@ macro_rules! of_every_second_dimension {
 
 pub(super) use {
     of_every_channel, of_every_column, of_every_convolution, of_every_register, of_every_residual,
-    of_every_second_dimension, of_every_split, of_every_stage, of_every_subgroup, of_every_texture_form,
-    of_every_value, of_every_window,
+    of_every_second_dimension, of_every_split, of_every_stage, of_every_staged_split, of_every_subgroup,
+    of_every_texture_form, of_every_value, of_every_window,
 };

@@ -1,4 +1,4 @@
-//! Mutants of the sum of slices of K. Those of the slices themselves are the staged families' (`of_every_split`).
+//! Mutants of the sum of slices of K. Those of the slices themselves are those of the families that are cut (`of_every_split`).
 
 use super::shared::of_every_value;
 use super::{Mutant, mutants};
