@@ -81,8 +81,11 @@ class Peer:
         raise Wrong(f"ended with {self.process.wait()}")
 
     def time(self, seconds):
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Wrong(f"ended with {self.process.wait()}") from None
         answer = self.answer()
         self.told["peak_mib"] = answer.get("peak_mib")
         return statistics.median(answer["ms"])
@@ -153,12 +156,19 @@ def measure(workload, batch, folder, options, further):
     times = {one.name: [] for one in running}
     for turn in range(options.rounds):
         # Everyone comes first once.
-        for one in running[turn % len(running):] + running[:turn % len(running)]:
+        first = turn % max(len(running), 1)
+        for one in running[first:] + running[:first]:
             time.sleep(PAUSE)
-            times[one.name].append(one.time(options.seconds))
+            try:
+                times[one.name].append(one.time(options.seconds))
+            except Wrong as why:
+                # The others' times are worth something without it.
+                say(f"  {one.name}: left out in turn {turn + 1}: {why}")
+                rows[one.name] = {"left_out": f"in turn {turn + 1}: {why}"}
+                running.remove(one)
+    ours = None if OURS in rows else times.get(OURS)
     for one in running:
         one.close()
-        ours = times.get(OURS)
         ratios = [theirs / our for theirs, our in zip(times[one.name], ours)] if ours else None
         rows[one.name] = {**one.told, "ms": statistics.median(times[one.name]), "rounds_ms": times[one.name],
                           "ratio": ratios and statistics.median(ratios), "ratios": ratios}
