@@ -97,7 +97,8 @@ fn candidates_where_every_slice_has_work() -> Outcome {
 #[test]
 fn matrix_units_have_slices_too() -> Outcome {
     let image = Shape::new(1, 1100, 7, 7)?;
-    for (side, lanes, expected) in [(16, 32, &[4, 8, 16][..]), (16, 8, &[4]), (8, 32, &[4, 8]), (8, 8, &[4, 8])] {
+    for (side, lanes, expected) in [(16, 32, &[4, 8, 16][..]), (16, 8, &[4, 8, 16]), (8, 32, &[4, 8]), (8, 8, &[4, 8])]
+    {
         let capabilities = Capabilities {
             subgroup_size: Some(lanes),
             f16: true,

@@ -14,7 +14,8 @@ struct Params {
 const VALUES = ${SIDE_OF_MATRIX*SIDE_OF_MATRIX}u;
 // Arrays of single values, as Metal wants pointers to what a matrix is made of.
 var<workgroup> factors: array<f16, VALUES>;
-var<workgroup> starts: array<f32, VALUES + ${CHAINS}u>;
+// Each chain's begin 16 bytes behind the last one's: Vulkan wants no less of what a matrix is loaded from.
+var<workgroup> starts: array<f32, VALUES + ${4*CHAINS}u>;
 var<workgroup> sums: array<f32, ${SUBGROUPS}u * VALUES>;
 
 @compute @workgroup_size(${LANES*SUBGROUPS}, 1, 1)
@@ -27,7 +28,7 @@ fn main(
     for (var at = local.x; at < VALUES; at += ${LANES*SUBGROUPS}u) {
         factors[at] = f16(bitcast<f32>(params.factor) * (f32(at % 3u) - 1.0));
     }
-    for (var at = local.x; at < VALUES + ${CHAINS}u; at += ${LANES*SUBGROUPS}u) {
+    for (var at = local.x; at < VALUES + ${4*CHAINS}u; at += ${LANES*SUBGROUPS}u) {
         starts[at] = f32(at);
     }
     workgroupBarrier();
@@ -36,7 +37,7 @@ fn main(
     let a = coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f16, A>>(&factors[first], side);
     let b = coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f16, B>>(&factors[first], side);
 //#repeat c CHAINS
-    let start${c} = ${c}u;
+    let start${c} = ${4*c}u;
     var sum${c} = coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f32, C>>(&starts[start${c}], side);
 //#end
     for (var round = 0u; round < params.rounds; round += 1u) {

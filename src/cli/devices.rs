@@ -1,7 +1,7 @@
 //! `bottleneck devices`: the adapters, and what of them matters to us.
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::gpu::{adapters, describe, is_software, matrix_sides, required};
+use wgpu_bottleneck::gpu::{adapters, describe, is_software, matrix_sides, required, subgroup_size};
 use wgpu_bottleneck::kernel;
 use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
 
@@ -62,10 +62,10 @@ fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
     let info = adapter.get_info();
     let sides = [8, 16].into_iter().zip(matrix_sides(adapter));
     let offered: Vec<u32> = sides.filter_map(|(side, offered)| offered.then_some(side)).collect();
-    let fits = kernel::all_specialisations().iter().any(|kernel| {
-        let lanes = [info.subgroup_min_size, info.subgroup_max_size];
-        offered.contains(&kernel.matrix_side) && lanes == [kernel.tile.lanes; 2]
-    });
+    let lanes = subgroup_size(&info);
+    let fits = kernel::all_specialisations()
+        .iter()
+        .any(|kernel| offered.contains(&kernel.matrix_side) && lanes == Some(kernel.tile.lanes));
     (!fits).then(|| {
         let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
         format!("offered, but no kernel is for sides of {offered:?} halves and subgroups of {least} to {most} lanes")
@@ -80,7 +80,7 @@ fn no_subgroup_kernel(info: &AdapterInfo) -> Option<String> {
     lanes.sort_unstable();
     lanes.dedup();
     let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
-    let fits = least == most && lanes.contains(&least);
+    let fits = subgroup_size(info).is_some_and(|size| lanes.contains(&size));
     let found = if least == most { least.to_string() } else { format!("{least} to {most}") };
     (!fits).then(|| format!("offered, but the kernels need subgroups of {lanes:?} lanes; these have {found}"))
 }

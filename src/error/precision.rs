@@ -11,7 +11,7 @@ pub enum PrecisionError {
     /// such a norm, f16 holds weights of any size from 9e-16 to 6e23.
     #[error(
         "{step}: {value} is a weight{}; auto computes this layer in f32",
-        if value.abs() > 1.0 { ", but f16 holds 65504 at most" } else { " and the largest of its channel, but f16 loses digits below 6.1e-5" }
+        if value.abs() > 1.0 { ", but f16 holds 65504 at most" } else { " and the largest of its channel, but too small for f16" }
     )]
     Weight {
         /// The step whose weight it is.

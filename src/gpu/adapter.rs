@@ -166,6 +166,18 @@ pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
     [8, 16].map(|side| offered && has(side))
 }
 
+/// The size of every subgroup of an adapter, where there is but one. Of Metal wgpu 30 says 4 to 64 whatever the GPU is; Apple's own have
+/// subgroups of 32 lanes.
+#[must_use]
+pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
+    let is_apples = info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple");
+    match (info.subgroup_min_size, info.subgroup_max_size) {
+        _ if is_apples => Some(32),
+        (least, most) if least == most => Some(least),
+        _ => None,
+    }
+}
+
 /// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other software of its API: it is
 /// there to be tested against, has narrower subgroups, and the Vulkan loader lists added drivers first.
 fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
@@ -215,6 +227,20 @@ fn power_from_env() -> Result<PowerPreference, GpuError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subgroups_of_one_size_are_known() {
+        let info = |name: &str, backend, sizes: [u32; 2]| {
+            let [subgroup_min_size, subgroup_max_size] = sizes;
+            let name = name.to_owned();
+            let info = AdapterInfo::new(DeviceType::IntegratedGpu, backend);
+            subgroup_size(&AdapterInfo { name, subgroup_min_size, subgroup_max_size, ..info })
+        };
+        assert_eq!(info("NVIDIA", wgpu::Backend::Vulkan, [32, 32]), Some(32));
+        assert_eq!(info("Intel", wgpu::Backend::Vulkan, [8, 32]), None);
+        assert_eq!(info("Apple M2", wgpu::Backend::Metal, [4, 64]), Some(32));
+        assert_eq!(info("AMD Radeon Pro", wgpu::Backend::Metal, [4, 64]), None);
+    }
 
     #[test]
     fn hardware_comes_before_software() {

@@ -279,7 +279,7 @@ const MAX_BINDING_BYTES: u64 = 1 << 31;
 
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
-    let one_size = features.contains(Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size;
+    let subgroup_size = adapter::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
     Capabilities {
         max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MAX_BINDING_BYTES),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
@@ -289,7 +289,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_texture_side: limits.max_texture_dimension_2d,
-        subgroup_size: one_size.then_some(info.subgroup_min_size),
+        subgroup_size,
         int64: features.contains(Features::SHADER_INT64),
         f16: features.contains(Features::SHADER_F16),
         matrices_of_8: false,

@@ -19,7 +19,9 @@ mod upload;
 mod upload_staging;
 pub(crate) mod user_cache;
 
-pub use adapter::{AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required};
+pub use adapter::{
+    AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required, subgroup_size,
+};
 pub use bound::Bound;
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};

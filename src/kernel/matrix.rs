@@ -39,17 +39,19 @@ pub(super) const MATRIX_TILES: [MatrixTile; 9] = [
 ];
 
 /// Sixteen columns each: what one matrix's side is, or two.
-pub(super) const GROUPED_MATRIX_TILES: [MatrixTile; 4] =
-    [tile(16, 32, 2, 4, 1), tile(16, 8, 2, 2, 1), tile(8, 32, 2, 4, 2), tile(8, 8, 2, 2, 2)];
+pub(super) const GROUPED_MATRIX_TILES: [MatrixTile; 5] =
+    [tile(16, 32, 2, 4, 1), tile(16, 8, 2, 2, 1), tile(8, 32, 2, 4, 2), tile(8, 8, 2, 2, 2), tile(8, 8, 1, 1, 2)];
 
-/// Tiles and into how many slices they cut K, as [`split_k`](super::split_k) says: of 64 x 64 outputs with matrices of 16, and of fewer.
-pub(super) const MATRIX_SPLITS: [(MatrixTile, u32); 11] = [
+/// Tiles and into how many slices they cut K, as [`split_k`](super::split_k) says: of 64 x 64 outputs and of fewer.
+pub(super) const MATRIX_SPLITS: [(MatrixTile, u32); 13] = [
     (tile(16, 32, 4, 2, 2), 8),
     (tile(16, 32, 4, 2, 2), 16),
     (tile(16, 32, 2, 1, 2), 4),
     (tile(16, 32, 2, 1, 2), 8),
     (tile(16, 32, 2, 1, 2), 16),
+    (tile(16, 8, 4, 2, 2), 8),
     (tile(16, 8, 2, 1, 2), 4),
+    (tile(16, 8, 2, 1, 2), 16),
     (tile(8, 32, 4, 4, 4), 8),
     (tile(8, 32, 2, 2, 2), 4),
     (tile(8, 32, 2, 2, 2), 8),

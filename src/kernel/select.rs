@@ -1,8 +1,6 @@
 //! Which kernel to take, without measuring.
 
-use super::{
-    Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, STAGE_QUADS, Tile, compile_time, winograd,
-};
+use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time, winograd};
 use crate::op::{Conv, Op, TrainOp};
 
 /// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
@@ -177,20 +175,20 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
     };
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
     let busy = (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities);
-    busy.max(waits(kernel, k_quads, capabilities)) + slices(problem, kernel, capabilities)
+    busy.max(waits(problem, kernel, capabilities)) + slices(problem, kernel, capabilities)
 }
 
 /// What a workgroup of a kernel for matrix units takes at least, however little else is done: it goes through its stages of K one after the
 /// other, the loads of each a stage ahead, and so waits for memory once a stage. In multiply-adds of a vec4: some 0.3 us of a large GPU, from
-/// its last cache, and half a microsecond of one with a tenth of its speed. Estimates, as no GPU could be measured. Multiply-adds outside of
-/// matrix units take as long as that.
-fn waits(kernel: &Kernel, k_quads: f64, capabilities: &Capabilities) -> f64 {
+/// its last cache, and half a microsecond of one with a tenth of its speed. Estimates, as no GPU could be measured. What other kernels wait
+/// is in the share of the device that they leave idle.
+fn waits(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let wait = match (kernel.family.method(), capabilities.kind) {
         (Method::Matrix, DeviceKind::Integrated) => 2.5e5,
         (Method::Matrix, DeviceKind::Discrete) => 1.5e6,
-        _ => 0.0,
+        _ => return 0.0,
     };
-    (k_quads / f64::from(STAGE_QUADS)).ceil() * wait
+    kernel.stages_of_k(problem).div_ceil(kernel.k_slices as usize) as f64 * wait
 }
 
 /// The cost of what norms do: of each pixel, the columns that its tiles cover, and what a tile loads or counts once, shared out.
@@ -230,8 +228,8 @@ fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f6
     let (slices, rows) = kernel.products(problem);
     let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
     let each = match kernel.family.method() {
-        // Beside so fast a unit a vec4 of f32 takes as long as 16 multiply-adds outside of it: 16 bytes at some 5 TB/s.
-        Method::Matrix => 16.0,
+        // Beside so fast a unit a vec4 of f32 takes as long as 25 multiply-adds outside of it: 16 bytes at some 3 TB/s.
+        Method::Matrix => 25.0,
         _ => costs(kernel, capabilities).0,
     };
     moved as f64 * each + another_dispatch(kernel, capabilities.kind)

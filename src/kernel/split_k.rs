@@ -3,14 +3,14 @@
 //! ```text
 //! input --*_staged_*_k8--> sums [slice][row][column] --split_k_sum--> output
 //!      *_matrix_*_k8
-//!          a staged tile's workgroups, once a slice     slices added in order, bias, residual, ReLU
+//!          a tile's workgroups, once a slice            slices added in order, bias, residual, ReLU
 //! ```
 //!
 //! A layer of 7x7 pixels and 512 channels is 8 workgroups of 64 x 64 outputs, for a GPU of more than a hundred
 //! multiprocessors, and its sums are 4608 long. With K in 16 slices it is 128 workgroups, and 16 planes of sums to
 //! write and to read. No atomics: slices are added in their order, so that two runs have the same bits.
 //!
-//! Slices are cut between the stages of a staged tile, of 16 channels each: all of a layer's slices have as many or one
+//! Slices are cut between the stages of a tile, of 16 channels each: all of a layer's slices have as many or one
 //! more.
 
 use super::host::host_struct;
@@ -48,26 +48,27 @@ impl Kernel {
         let stages_a_tap = (LEAST_STAGES * self.k_slices as usize).div_ceil(taps);
         (stages_a_tap - 1) * 4 * STAGE_QUADS as usize + 1
     }
+
+    /// The stages in which a kernel with tiles in workgroup memory goes through all of K.
+    pub(super) fn stages_of_k(&self, problem: &Problem) -> usize {
+        let quads = |input: usize| self.group_span(problem).unwrap_or(problem.inputs[input].1.vec4_per_pixel());
+        let stages = |input: usize| quads(input).div_ceil(STAGE_QUADS as usize);
+        match problem.op {
+            Op::Conv { conv, .. } => conv.taps() * stages(0),
+            Op::JoinedConv { .. } => stages(0) + stages(1),
+            Op::BatchNorm { .. }
+            | Op::Add { .. }
+            | Op::MaxPool { .. }
+            | Op::GlobalAvgPool { .. }
+            | Op::Convert { .. }
+            | Op::Train(_) => 0,
+        }
+    }
 }
 
 /// Whether every slice of a kernel has enough stages.
 pub(super) fn suits(kernel: &Kernel, problem: &Problem) -> bool {
-    stages_of_k(problem) >= LEAST_STAGES * kernel.k_slices as usize
-}
-
-/// The stages in which a staged kernel goes through all of K.
-fn stages_of_k(problem: &Problem) -> usize {
-    let stages = |input: usize| problem.inputs[input].1.vec4_per_pixel().div_ceil(STAGE_QUADS as usize);
-    match problem.op {
-        Op::Conv { conv, .. } => conv.taps() * stages(0),
-        Op::JoinedConv { .. } => stages(0) + stages(1),
-        Op::BatchNorm { .. }
-        | Op::Add { .. }
-        | Op::MaxPool { .. }
-        | Op::GlobalAvgPool { .. }
-        | Op::Convert { .. }
-        | Op::Train(_) => 0,
-    }
+    kernel.stages_of_k(problem) >= LEAST_STAGES * kernel.k_slices as usize
 }
 
 /// `Params` and workgroups of the second dispatch: a `vec4` of the output per invocation.
@@ -91,7 +92,7 @@ pub(super) fn dispatch(
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::matrix::{MATRIX_SPLITS, MatrixTile};
+    use super::super::matrix::{MATRIX_SPLITS, MATRIX_TILES, MatrixTile};
     use super::super::{Method, all_candidates};
     use super::*;
 
@@ -112,6 +113,7 @@ mod tests {
                 ..*kernel
             })
         });
+        assert!(MATRIX_SPLITS.iter().all(|(tile, _)| MATRIX_TILES.contains(tile)));
         let splits: HashSet<Kernel> = staged.chain(matrix).collect();
         let found: HashSet<Kernel> = kernels.iter().filter(|kernel| kernel.is_split()).copied().collect();
         assert!(found.len() >= 3 * (SPLITS.len() + MATRIX_SPLITS.len()) && found == splits);

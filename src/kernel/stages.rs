@@ -11,8 +11,14 @@ impl Kernel {
     #[must_use]
     pub fn stages(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
-        let beside =
-            |family| Self { family, tile: candidates::ELEMENTWISE_TILE, strided: false, fresh: false, ..plain };
+        let beside = |family| Self {
+            family,
+            tile: candidates::ELEMENTWISE_TILE,
+            strided: false,
+            fresh: false,
+            matrix_side: 0,
+            ..plain
+        };
         let last = |family| Self { epilogue: self.epilogue, ..beside(family) };
         if self.family.is_winograd() {
             let weights = self.fresh.then(|| beside(Family::WinogradWeights));

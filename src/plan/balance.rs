@@ -1,6 +1,6 @@
 //! Weights in half precision whose norm is a step of its own.
 //!
-//! Such weights may be of any size, as the norm undoes it: a norm of small variance makes numbers of usual size of a convolution's tiny ones. f16
+//! Such weights may be of many sizes, as the norm undoes it: a norm of small variance makes numbers of usual size of a convolution's tiny ones. f16
 //! ends at 65504 and loses digits below 6.1e-5. So each output channel's weights are multiplied by a power of two that brings the largest
 //! to the upper end of f16, and the norm's scale of that channel is divided by it. Both are exact, and what lies between the two steps is f32.
 //! Folded weights need none of it: they are of the size of what they put out.
@@ -89,6 +89,33 @@ fn power(exponent: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{Bottleneck, plan_block};
+    use crate::plan::PlanKind;
+    use crate::tensor::Shape;
+
+    /// What is seen of a convolution's sums by anything but norms must be its sums.
+    #[test]
+    fn sums_that_others_see_are_left_alone() -> Result<(), crate::Error> {
+        let block = Bottleneck::torchvision(16, 4).build()?;
+        let plan = plan_block(&block, Shape::new(1, 16, 5, 5)?, PlanKind::Unfused)?;
+        let plan = plan.in_half(&[], Element::F32)?;
+        let balanced = |plan: &Plan| plan.steps.iter().filter(|step| plan.is_balanced(step)).count();
+        assert_eq!(balanced(&plan), 3);
+        let (conv, norm) = (1, 2);
+        assert!(matches!((plan.steps[conv].op, plan.steps[norm].op), (Op::Conv { .. }, Op::BatchNorm { .. })));
+        let sums = plan.steps[conv].output;
+        assert_eq!(balanced(&Plan { kept: vec![sums], ..plan.clone() }), 2, "kept");
+        assert_eq!(balanced(&Plan { output: sums, ..plan.clone() }), 2, "the output");
+        let mut several = plan.clone();
+        several.steps.push(Step { output: several.output, ..several.steps[norm].clone() });
+        assert_eq!(balanced(&several), 3, "read by two norms");
+        several.steps.push(Step { op: Op::Add { channels: 4, relu: false }, ..several.steps[norm].clone() });
+        assert_eq!(balanced(&several), 2, "read by an addition");
+        assert_eq!(balanced(&plan_block(&block, Shape::new(1, 16, 5, 5)?, PlanKind::Unfused)?), 0, "in f32");
+        let plan = plan_block(&block, Shape::new(1, 16, 5, 5)?, PlanKind::Fused)?.in_half(&[], Element::F32)?;
+        assert_eq!(balanced(&plan), 0, "folded");
+        Ok(())
+    }
 
     #[test]
     fn channels_are_brought_to_the_upper_end_of_half() {

@@ -24,9 +24,12 @@ pub struct BlockReport {
 pub struct StepReport {
     /// Its name.
     pub name: String,
-    /// Whether it multiplies halves.
+    /// Whether it is a convolution of halves.
     #[serde(default)]
     pub half: bool,
+    /// Whether matrix units multiply them.
+    #[serde(default)]
+    pub matrix_units: bool,
     /// What it comes to.
     #[serde(flatten)]
     pub cost: Cost,
@@ -91,8 +94,9 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         };
         let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
         let cost = Cost { flops, bytes, roof_ms: 0.0, gpu_ms: times.gpu_ms(first..at) };
-        let half = plan.problem(&recorded.step).element == Element::F16;
-        (StepReport { name: recorded.step.to_string(), half, cost, dispatches }, first..at)
+        let half = flops > 0 && plan.problem(&recorded.step).element == Element::F16;
+        let matrix_units = recorded.kernel.matrix_side > 0;
+        (StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches }, first..at)
     };
     let block = |segment: &Segment| {
         let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();

@@ -7,7 +7,7 @@ use wgpu_bottleneck::gpu::Ceilings;
 use super::super::devices::{driver, kind};
 use super::checked::Checked;
 use super::measure::{Quantiles, Times};
-use super::parts::{self, BlockReport};
+use super::parts::{self, BlockReport, StepReport};
 use super::workload::Workload;
 
 /// What the schema is called. It changes when a member gets another meaning or goes away, not when one is added.
@@ -142,7 +142,7 @@ pub struct WorkloadReport {
     pub gbps: f64,
     /// The share of the device's ceiling of multiply-adds in f32, by the executed operations: more than all of it where matrix units are faster.
     pub share_of_fma: f64,
-    /// The share of its ceiling of matrix units, likewise; none of what multiplies no halves, and where they are not used.
+    /// The share of its ceiling of matrix units, by all executed operations; none where no step is computed by them.
     #[serde(default)]
     pub share_of_matrix: Option<f64>,
     /// The share of its copy ceiling.
@@ -209,9 +209,9 @@ impl WorkloadReport {
         }
     }
 
-    /// Whether it multiplies halves.
-    pub fn half(&self) -> bool {
-        self.blocks.iter().flat_map(|block| &block.steps).any(|step| step.half)
+    /// Its steps, block by block.
+    pub fn steps(&self) -> impl Iterator<Item = &StepReport> {
+        self.blocks.iter().flat_map(|block| &block.steps)
     }
 
     /// Holds it against what the device can do at most.
@@ -219,7 +219,7 @@ impl WorkloadReport {
         self.blocks.iter_mut().for_each(|block| block.against(ceilings));
         let roof: f64 = self.blocks.iter().map(|block| block.cost.roof_ms).sum();
         self.share_of_fma = self.executed_gflops / ceilings.fma_gflops;
-        let matrix_gflops = ceilings.matrix_gflops.filter(|_| self.half());
+        let matrix_gflops = ceilings.matrix_gflops.filter(|_| self.steps().any(|step| step.matrix_units));
         self.share_of_matrix = matrix_gflops.map(|gflops| self.executed_gflops / gflops);
         self.share_of_copy = self.gbps / ceilings.copy_gbps;
         self.share_of_roof = roof / self.gpu.unwrap_or(self.device).p50_ms;

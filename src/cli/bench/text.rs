@@ -17,8 +17,8 @@ pub fn tables(reports: &[Report], steps: bool) -> String {
     let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
     text += &format!("\n{}\n{}", times(reports), shares(reports));
     text += "  (GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
-        where Winograd's are among them; of FMA, of matrix: its share of\n  \
-        the ceilings of multiply-adds in f32 and of matrix units; MB: the least memory traffic. host: from host array to host array;\n  \
+        where Winograd's are among them; of FMA, of matrix units: its\n  \
+        share of the ceilings of multiply-adds in f32 and of matrix units; MB: the least memory traffic. host: from host array to host array;\n  \
         device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time at which every step\n  \
         would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
     if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
@@ -50,7 +50,7 @@ fn heading(number: &str, report: &Report) -> String {
     let (device, ceilings) = (&report.device, &report.ceilings);
     let driver = if device.driver.is_empty() { String::new() } else { format!(", {}", device.driver) };
     let mut text = format!("device {number:<2} {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
-    let forms = [(ceilings.fma_f16_gflops, "in f16"), (ceilings.matrix_gflops, "in matrices of f16")];
+    let forms = [(ceilings.fma_f16_gflops, "in f16"), (ceilings.matrix_gflops, "of matrix units")];
     let forms = forms.iter().filter_map(|(gflops, what)| Some(format!("{:.1} {what}", (*gflops)?)));
     let half = match &forms.collect::<Vec<_>>()[..] {
         [] => String::new(),
@@ -117,7 +117,7 @@ fn shares(reports: &[Report]) -> String {
         ">executed",
         ">GB/s",
         ">of FMA",
-        if matrices { ">of matrix" } else { "" },
+        if matrices { ">of matrix units" } else { "" },
         ">of copy",
         ">of roof",
     ]);

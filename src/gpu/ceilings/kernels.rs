@@ -103,7 +103,8 @@ impl Matrix {
         };
         let multiply_adds = f64::from(rounds) * f64::from(MATRIX_UNROLL);
         let sum = |at: usize| -> f64 {
-            let of_chain = |chain: u32| (at as f64 + f64::from(chain)) + multiply_adds * product(at / side, at % side);
+            let of_chain =
+                |chain: u32| (at as f64 + f64::from(4 * chain)) + multiply_adds * product(at / side, at % side);
             (0..self.chains).map(of_chain).sum()
         };
         (0..side * side).map(sum).collect()
@@ -215,7 +216,7 @@ mod tests {
         // Of the first row of 8 x 8, at 0, 1, 2, ...: -1 0 1 -1 0 1 -1 0; of the first column, at 0, 8, 16, ...: -1 1 0 -1 1 0 -1 1.
         let [matrix, _] = Matrix::forms(8, 32);
         let product = 1.0 + 1.0 + 1.0;
-        assert_eq!(matrix.sums(0)[..2], [6.0, 10.0]);
-        assert_eq!(matrix.sums(3)[0], 6.0 + 4.0 * 12.0 * product);
+        assert_eq!(matrix.sums(0)[..2], [24.0, 28.0]);
+        assert_eq!(matrix.sums(3)[0], 24.0 + 4.0 * 12.0 * product);
     }
 }

@@ -20,7 +20,7 @@ use self::kernels::{CopyParams, Fma, FmaParams, Kernel, LANES, Matrix, MatrixPar
 use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{Error, GpuError, Result};
-use crate::kernel::Capabilities;
+use crate::kernel::all_candidates;
 use crate::tensor::Element;
 
 /// The ceilings of a device.
@@ -31,8 +31,8 @@ pub struct Ceilings {
     /// The same of f16, in pairs; none where the device has no f16, or was created without it.
     #[serde(default)]
     pub fma_f16_gflops: Option<f64>,
-    /// The same of f16 in matrices, summed up in f32, by matrix units: the fastest of several forms; none where the device has none, or was
-    /// created without them (see [`GpuOptions::matrices`](super::GpuOptions::matrices)).
+    /// The same of f16 in matrices, summed up in f32, by matrix units: the fastest of several forms; none where no kernel for matrix units runs on
+    /// the device (see [`GpuOptions::matrices`](super::GpuOptions::matrices)).
     #[serde(default)]
     pub matrix_gflops: Option<f64>,
     /// Bytes read and bytes written by a copy beyond the caches, together, in 10^9 bytes a second: by a kernel, or by the
@@ -159,10 +159,13 @@ impl Bench<'_> {
 
     /// Multiplications and additions a second of matrix units, where they are used.
     fn matrices(&self) -> Result<Option<f64>> {
-        let Capabilities { subgroup_size, matrices_of_8, matrices_of_16, .. } = *self.gpu.capabilities();
-        let Some(lanes) = subgroup_size else { return Ok(None) };
-        let sides = [(8, matrices_of_8), (16, matrices_of_16)];
-        let forms = sides.into_iter().filter(|(_, has)| *has).flat_map(|(side, _)| Matrix::forms(side, lanes));
+        let capabilities = self.gpu.capabilities();
+        let Some(lanes) = capabilities.subgroup_size else { return Ok(None) };
+        let kernels = all_candidates();
+        let is_used = |side: &u32| {
+            kernels.iter().any(|kernel| kernel.matrix_side == *side && kernel.runs_on(capabilities).is_ok())
+        };
+        let forms = [8, 16].into_iter().filter(is_used).flat_map(|side| Matrix::forms(side, lanes));
         forms.map(|matrix| self.matrix_multiply_adds(matrix)).try_fold(None, |most: Option<f64>, flops| {
             let flops = flops?;
             Ok(Some(most.map_or(flops, |most| most.max(flops))))

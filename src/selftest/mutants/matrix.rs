@@ -10,6 +10,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_matrix_residual!(Conv1x1Matrix, "conv1x1_matrix"),
     POINTS,
     of_every_matrix!(Conv3x3Matrix, "conv3x3_matrix"),
+    of_every_split!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_matrix_split!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_matrix_residual!(Conv3x3Matrix, "conv3x3_matrix"),
     of_every_tap!(Conv3x3Matrix, "conv3x3_matrix"),
@@ -18,6 +19,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     of_every_tap!(Conv3x3GroupedMatrix, "conv3x3_grouped_matrix"),
     GROUPED,
     of_every_matrix!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
+    of_every_split!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
     of_every_matrix_split!(Conv1x1JoinedMatrix, "conv1x1_joined_matrix"),
     JOINED,
 ];

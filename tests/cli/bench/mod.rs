@@ -6,6 +6,8 @@ mod files;
 use std::process::Output;
 
 use serde_json::{Value, json};
+use wgpu_bottleneck::kernel::{Kernel, all_candidates};
+use wgpu_bottleneck::{Gpu, GpuOptions};
 
 use crate::common::{Outcome, loudly};
 use crate::program::{Folder, Result, bottleneck, complaint, run, stderr, text};
@@ -91,6 +93,41 @@ fn tables_and_csv_are_printed() -> Outcome {
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("workload,what,n,c,h,w,flops,executed_flops,bytes,"), "{said}");
     assert!(lines[1].starts_with("block,\"Bottleneck 16 -> 16, width 4\",1,16,6,5,"), "{said}");
+    Ok(())
+}
+
+/// What matrix units do is held against what they can do, where there are any.
+#[test]
+fn of_matrix_units() -> Outcome {
+    let capabilities = *Gpu::with_options(&GpuOptions { matrices: true, ..GpuOptions::default() })?.capabilities();
+    let runs = |kernel: &&Kernel| kernel.matrix_side > 0 && kernel.runs_on(&capabilities).is_ok();
+    let kernel = all_candidates().iter().find(runs).map(|kernel| format!("_m{}_", kernel.matrix_side));
+    let report = |kernel: &str, precision: &str| report(&["--precision", precision, "--kernel", kernel]);
+    let Some(kernel) = kernel else {
+        loudly("SKIPPED: no matrix units here");
+        let report = report("conv1x1", "f32")?;
+        assert!(report["ceilings"]["matrix_gflops"].is_null(), "{report:#}");
+        assert!(report["workloads"][0]["share_of_matrix"].is_null(), "{report:#}");
+        return Ok(());
+    };
+    let with = report(&kernel, "f16")?;
+    let (ceiling, workload) = (with["ceilings"]["matrix_gflops"].as_f64(), &with["workloads"][0]);
+    let ratio = workload["executed_gflops"].as_f64().zip(ceiling).map(|(gflops, ceiling)| gflops / ceiling);
+    let share = workload["share_of_matrix"].as_f64();
+    assert!(share.zip(ratio).is_some_and(|(share, ratio)| (share / ratio - 1.0).abs() < 1e-9), "{with:#}");
+    // No matrix units, no share; and none without halves.
+    for (kernel, precision) in [("conv1x1_l8s1r4c1", "f16"), ("conv1x1", "f32")] {
+        let without = report(kernel, precision)?;
+        assert!(without["workloads"][0]["share_of_matrix"].is_null(), "{kernel}: {without:#}");
+    }
+    let args = [&SMALL[..], &["--precision", "f16", "--kernel", &kernel]].concat();
+    let said = text(&bench(&args)?.stdout);
+    assert!(said.contains("of matrix units)") && said.contains("  of matrix units  "), "{said}");
+    let csv = text(&bench(&[&args[..], &["--csv"]].concat())?.stdout);
+    let mut columns = csv::Reader::from_reader(csv.as_bytes());
+    let at = columns.headers()?.iter().position(|column| column == "share_of_matrix").ok_or("no column")?;
+    let record = columns.records().next().ok_or("no line")??;
+    assert!(record.get(at).is_some_and(|share| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{csv}");
     Ok(())
 }
 

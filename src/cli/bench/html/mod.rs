@@ -64,7 +64,7 @@ fn device(report: &Report) -> Markup {
             dl.cards {
                 (card("multiply-adds", ceilings.fma_gflops, "GFLOP/s"))
                 @if let Some(gflops) = ceilings.fma_f16_gflops { (card("multiply-adds in f16", gflops, "GFLOP/s")) }
-                @if let Some(gflops) = ceilings.matrix_gflops { (card("matrices of f16", gflops, "GFLOP/s")) }
+                @if let Some(gflops) = ceilings.matrix_gflops { (card("matrix units", gflops, "GFLOP/s")) }
                 (card("copying", ceilings.copy_gbps, "GB/s"))
                 (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
                 (card("barrier", ceilings.barrier_us, "µs"))

@@ -81,7 +81,7 @@ impl<'a> Plot<'a> {
     fn new(report: &'a Report) -> Self {
         let [left, right, top, bottom] = INSIDE;
         let points = || {
-            let steps = report.workloads.iter().flat_map(all_steps).filter_map(point);
+            let steps = report.workloads.iter().flat_map(WorkloadReport::steps).filter_map(point);
             steps.chain(report.workloads.iter().map(|workload| (workload.intensity, workload.gflops)))
         };
         let (arithmetic, _) = arithmetic(report);
@@ -130,7 +130,7 @@ impl<'a> Plot<'a> {
     fn steps(&self, index: usize, workload: &WorkloadReport) -> Markup {
         html! {
             g class=(colour(index)) {
-                @for (step, at) in all_steps(workload).filter_map(|step| Some((step, point(step)?))) {
+                @for (step, at) in workload.steps().filter_map(|step| Some((step, point(step)?))) {
                     (self.dot("step", 3.5, at, &format!("{} {}", workload.name, step.name)))
                 }
             }
@@ -177,13 +177,9 @@ impl<'a> Plot<'a> {
 
 /// The ceiling of arithmetic, and of what: where some workload multiplies halves, theirs.
 fn arithmetic(report: &Report) -> (f64, &'static str) {
-    let half = report.workloads.iter().any(WorkloadReport::half);
+    let half = report.workloads.iter().flat_map(WorkloadReport::steps).any(|step| step.half);
     let gflops = report.ceilings.arithmetic_gflops(if half { Element::F16 } else { Element::F32 });
     (gflops, if gflops > report.ceilings.fma_gflops { "matrix units" } else { "multiply-adds" })
-}
-
-fn all_steps(workload: &WorkloadReport) -> impl Iterator<Item = &StepReport> {
-    workload.blocks.iter().flat_map(|block| &block.steps)
 }
 
 /// Operations per byte and 10^9 operations a second; none of a step without either.
