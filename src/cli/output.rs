@@ -146,7 +146,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The whole table as text, indented by two.
+    /// The whole table as text, indented by two. Columns in which nothing stands take no room.
     pub fn render(&self) -> String {
         let headings = self.columns.iter().map(|(heading, _)| Cell { text: (*heading).to_owned(), style: HEADING });
         let headings: Vec<Cell> = headings.collect();
@@ -162,7 +162,7 @@ impl Table {
             for ((cell, (_, align)), &width) in row.iter().zip(&self.columns).zip(&widths) {
                 let padding = width.saturating_sub(cell.text.chars().count());
                 let (before, after) = if *align == Align::Right { (padding, 0) } else { (0, padding) };
-                owed += 2 + before;
+                owed += if width == 0 { 0 } else { 2 + before };
                 if !cell.text.is_empty() {
                     line.push_str(&" ".repeat(std::mem::take(&mut owed)));
                     line.push_str(&cell.styled());
@@ -188,5 +188,9 @@ mod tests {
         table.row(["x".into(), "".into()]);
         let plain = anstream::adapter::strip_str(&table.render()).to_string();
         assert_eq!(plain, "  block     ms\n  layer1.1   7\n            10\n  x\n");
+        let mut table = Table::new(&["block", "", ">ms"]);
+        table.row(["x".into(), "".into(), 7.into()]);
+        let plain = anstream::adapter::strip_str(&table.render()).to_string();
+        assert_eq!(plain, "  block  ms\n  x       7\n");
     }
 }

@@ -17,10 +17,12 @@ pub fn tables(reports: &[Report], steps: bool) -> String {
     let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
     text += &format!("\n{}\n{}", times(reports), shares(reports));
     text += "  (GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
-        where Winograd's are among them; of FMA, of matrix units: its\n  \
-        share of the ceilings of multiply-adds in f32 and of matrix units; MB: the least memory traffic. host: from host array to host array;\n  \
-        device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the time at which every step\n  \
-        would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
+        where Winograd's are among them; of FMA: its share of the ceiling of multiply-adds in f32; MB: the least memory traffic. host: from\n  \
+        host array to host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the\n  \
+        time at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
+    if have_matrix_units(reports) {
+        text += "  (of matrix units: the share of their ceiling, by all executed operations)\n";
+    }
     if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
         text += "  (~: the medians had not come to rest when the time was up: a busy machine, or little time)\n";
     }
@@ -103,9 +105,12 @@ fn times(reports: &[Report]) -> String {
     table.render()
 }
 
+/// Whether matrix units computed anything.
+fn have_matrix_units(reports: &[Report]) -> bool {
+    reports.iter().flat_map(|report| &report.workloads).any(|workload| workload.share_of_matrix.is_some())
+}
+
 fn shares(reports: &[Report]) -> String {
-    let matrices =
-        reports.iter().flat_map(|report| &report.workloads).any(|workload| workload.share_of_matrix.is_some());
     let mut table = Table::new(&[
         "workload",
         device_heading(reports),
@@ -117,7 +122,7 @@ fn shares(reports: &[Report]) -> String {
         ">executed",
         ">GB/s",
         ">of FMA",
-        if matrices { ">of matrix units" } else { "" },
+        if have_matrix_units(reports) { ">of matrix units" } else { "" },
         ">of copy",
         ">of roof",
     ]);

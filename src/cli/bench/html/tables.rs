@@ -20,7 +20,10 @@ pub fn workloads(report: &Report) -> Markup {
                 }
                 @for (index, workload) in report.workloads.iter().enumerate() {
                     tr class=(colour(index)) {
-                        td { span.swatch {} b { (workload.name) } br; small { (workload.what) } }
+                        td {
+                            span.swatch {} b { (workload.name) @if !workload.steady { " ~" } } br;
+                            small { (workload.what) }
+                        }
                         td { (shape(workload)) }
                         td.number { (time(&workload.host)) }
                         td.number { (time(&workload.device)) }
@@ -38,6 +41,9 @@ pub fn workloads(report: &Report) -> Markup {
             "Medians, below them the tenth and ninetieth percentiles. Host: from host array to host array; device: input and output "
             "staying there; GPU: the sum of the dispatches' times. Of roof: the time at which every step would meet the device's ceiling "
             "of arithmetic or of traffic, as a share of the time taken. Error: the largest, as a share of the largest value."
+            @if report.workloads.iter().any(|workload| !workload.steady) {
+                " ~: the medians had not come to rest when the time was up: a busy machine, or little time."
+            }
         }
     }
 }
