@@ -13,13 +13,13 @@ use common::{Golden, Outcome, goldens, is_wanted, most_candidates, targets};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use wgpu_bottleneck::error::PrecisionError;
-use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::{
     Block, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, Norm,
-    PlanKind, ResNet, Shape, StateDict, selftest,
+    PlanKind, ResNet, Shape, StateDict, record_network, selftest,
 };
 
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
@@ -256,6 +256,39 @@ fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
             );
             assert!(alike.iter().all(|&alike| alike >= 0.9995), "{name} {shape}: {alike:?}");
             assert!(share <= 0.55, "{name} {shape}: {share}");
+        }
+    }
+    Ok(())
+}
+
+/// What a large GPU with matrix units would take: planes of slices are f32 whatever the precision.
+#[test]
+fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
+    let gpu = Capabilities {
+        max_binding_bytes: 2 << 30,
+        max_workgroup_bytes: 48 << 10,
+        subgroup_size: Some(32),
+        f16: true,
+        matrices_of_16: true,
+        kind: DeviceKind::Discrete,
+        ..Capabilities::CORE
+    };
+    for name in ["resnet50", "resnext50_32x4d", "wide_resnet50_2"] {
+        let spec = ResNet::named(name)?.build()?;
+        for n in [1, 3, 64] {
+            let bytes = |precision| {
+                let options = LoadOptions { precision, ..Default::default() };
+                let recording = record_network(&spec, Shape::new(n, 3, 224, 224)?, &gpu, &options)?;
+                let mut bytes: usize = recording.slots.iter().map(|slot| slot.bytes).sum();
+                for step in recording.steps() {
+                    let problem = recording.plan.problem(&step.step);
+                    bytes += step.dispatches.iter().map(|one| one.kernel.packed_bytes(&problem)).sum::<usize>();
+                }
+                let on_matrix_units = recording.steps().filter(|step| step.kernel.matrix_side > 0).count();
+                Ok::<_, Error>((bytes as f64, on_matrix_units))
+            };
+            let ((single, _), (half, on_matrix_units)) = (bytes(Precision::F32)?, bytes(Precision::F16)?);
+            assert!(on_matrix_units > 40 && half <= 0.55 * single, "{name}, batch {n}: {half} of {single}");
         }
     }
     Ok(())
