@@ -11,9 +11,9 @@ use crate::op::{Conv, Op, TrainOp};
 ///    only taken on hardware where they are asked for, until they have been measured there.
 /// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they
 ///    compute in vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the
-///    device idle for want of invocations pays for the idle share, and one for matrix units for the waits of its stages; one
-///    that cuts K into slices fills more of it, has fewer stages, and pays for the slices' sums and for one more dispatch. Winograd's convolutions pay for their transforms, and must
-///    be a fifth faster.
+///    device idle for want of invocations pays for the idle share, and one for matrix units for the waits of its
+///    stages; one that cuts K into slices fills more of it, has fewer stages, and pays for the slices' sums and for one
+///    more dispatch. Winograd's convolutions pay for their transforms, and must be a fifth faster.
 /// 3. The first of equals.
 ///
 /// All figures of hardware are estimates: no GPU could be measured yet.

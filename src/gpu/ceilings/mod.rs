@@ -32,7 +32,7 @@ pub struct Ceilings {
     #[serde(default)]
     pub fma_f16_gflops: Option<f64>,
     /// The same of f16 in matrices, summed up in f32, by matrix units: the fastest of several forms; none where no kernel for matrix units runs on
-    /// the device (see [`GpuOptions::matrices`](super::GpuOptions::matrices)).
+    /// the device, or they compute wrong numbers, which the log says (see [`GpuOptions::matrices`](super::GpuOptions::matrices)).
     #[serde(default)]
     pub matrix_gflops: Option<f64>,
     /// Bytes read and bytes written by a copy beyond the caches, together, in 10^9 bytes a second: by a kernel, or by the
@@ -166,10 +166,18 @@ impl Bench<'_> {
             kernels.iter().any(|kernel| kernel.matrix_side == *side && kernel.runs_on(capabilities).is_ok())
         };
         let forms = [8, 16].into_iter().filter(is_used).flat_map(|side| Matrix::forms(side, lanes));
-        forms.map(|matrix| self.matrix_multiply_adds(matrix)).try_fold(None, |most: Option<f64>, flops| {
-            let flops = flops?;
-            Ok(Some(most.map_or(flops, |most| most.max(flops))))
-        })
+        let mut most: Option<f64> = None;
+        for matrix in forms {
+            match self.matrix_multiply_adds(matrix) {
+                Ok(flops) => most = Some(most.map_or(flops, |most| most.max(flops))),
+                // Matrix units are experimental, and nothing else is wrong for that. Who computes with them checks what they compute.
+                Err(Error::Gpu(error @ GpuError::Wrong { .. })) => {
+                    tracing::warn!("no ceiling of matrix units: {error}")
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(most)
     }
 
     /// Multiplications and additions a second of one form.
