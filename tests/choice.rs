@@ -459,54 +459,46 @@ fn short(kernel: &Kernel) -> String {
         .to_owned()
 }
 
-#[test]
-fn the_table() -> Outcome {
+/// What devices take of the layers in this precision must be what a table says.
+fn hold_against<const N: usize>(
+    table: &[(&str, [&str; N])],
+    devices: [Capabilities; N],
+    precision: Element,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut found = Vec::new();
     for (name, block, image, step) in layers()? {
         let plan = plan_block(&block, image, PlanKind::Fused)?;
+        let plan = if precision == Element::F16 { plan.in_half(&[], Element::F16)? } else { plan };
         let problem = plan.problem(&plan.steps[step]);
-        let pick = |(_, device): &(&str, Capabilities)| {
-            let pick = select(&problem, &candidates(&problem, device), device);
+        let pick = |device: Capabilities| {
+            let pick = select(&problem, &candidates(&problem, &device), &device);
             pick.map_or_else(|| "none".to_owned(), |(kernel, _)| short(&kernel))
         };
-        found.push((name, DEVICES.each_ref().map(pick)));
+        found.push((name, devices.map(pick)));
     }
-    let expected: Vec<(String, [String; 6])> =
-        TABLE.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
-    let listing = |table: &[(String, [String; 6])]| {
-        table.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect::<String>()
-    };
-    assert!(found == expected, "the picks have changed:\n{}", listing(&found));
+    let expected: Vec<(String, [String; N])> =
+        table.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
+    let listing: String = found.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect();
+    assert!(found == expected, "the picks have changed:\n{listing}");
     Ok(())
+}
+
+#[test]
+fn the_table() -> Outcome {
+    hold_against(TABLE, DEVICES.map(|(_, device)| device), Element::F32)
 }
 
 /// In half precision on devices with matrix units.
 #[test]
 fn the_table_of_matrix_units() -> Outcome {
     let discrete = DEVICES[3].1;
-    let devices = [
-        Capabilities { matrices_of_16: true, ..discrete },
-        Capabilities { matrices_of_8: true, kind: DeviceKind::Integrated, ..discrete },
-    ];
-    let mut found = Vec::new();
-    for (name, block, image, step) in layers()? {
-        let plan = plan_block(&block, image, PlanKind::Fused)?.in_half(&[], Element::F16)?;
-        let problem = plan.problem(&plan.steps[step]);
-        let pick = |device: &Capabilities| {
-            let pick = select(&problem, &candidates(&problem, device), device);
-            pick.map_or_else(|| "none".to_owned(), |(kernel, _)| short(&kernel))
-        };
-        found.push((name, devices.each_ref().map(pick)));
-    }
-    let expected: Vec<(String, [String; 2])> =
-        OF_MATRIX_UNITS.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
-    let listing: String = found.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect();
-    assert!(found == expected, "the picks have changed:\n{listing}");
+    let integrated = Capabilities { matrices_of_8: true, kind: DeviceKind::Integrated, ..discrete };
+    let devices = [Capabilities { matrices_of_16: true, ..discrete }, integrated];
+    hold_against(OF_MATRIX_UNITS, devices, Element::F16)?;
     // Large batches fill any device.
-    let cut = |(name, picks): &&(String, [String; 2])| {
-        name.ends_with("batch 64") && picks.iter().any(|pick| pick.contains("_k"))
-    };
-    assert_eq!(found.iter().find(cut), None);
+    let cut =
+        |(name, picks): &&(&str, [&str; 2])| name.ends_with("batch 64") && picks.iter().any(|pick| pick.contains("_k"));
+    assert_eq!(OF_MATRIX_UNITS.iter().find(cut), None);
     Ok(())
 }
 
