@@ -10,6 +10,8 @@ mod files;
 mod golden;
 #[path = "pictures/gpu.rs"]
 mod gpu;
+#[path = "pictures/processors.rs"]
+mod processors;
 #[path = "pictures/refused.rs"]
 mod refused;
 

@@ -27,14 +27,14 @@ impl Axis {
     fn new(input: u32, resized: u32, crop: u32, rounding: CropRounding) -> Self {
         let missing = crop.saturating_sub(resized);
         let pad = match rounding {
-            CropRounding::HalfToEven => missing / 2,
+            CropRounding::HalfToEven | CropRounding::DownPadded => missing / 2,
             CropRounding::Down => missing.div_ceil(2),
         };
         let spare = resized.saturating_sub(crop);
         let first = match rounding {
             // Halves go to the even neighbour: 0.5 to 0, 1.5 to 2, 2.5 to 2.
             CropRounding::HalfToEven => spare / 2 + u32::from(spare % 4 == 3),
-            CropRounding::Down => spare / 2,
+            CropRounding::Down | CropRounding::DownPadded => spare / 2,
         };
         Self { input, resized, crop, first, kept: crop.min(resized), pad }
     }
@@ -128,5 +128,7 @@ mod tests {
         assert_eq!([even(225, 224), even(227, 224), even(229, 224)], [(0, 224, 0), (2, 224, 0), (2, 224, 0)]);
         assert_eq!([down(225, 224), down(227, 224), down(229, 224)], [(0, 224, 0), (1, 224, 0), (2, 224, 0)]);
         assert_eq!([even(221, 224), down(221, 224)], [(0, 221, 1), (0, 221, 2)]);
+        let padded = |resized, crop| place(resized, crop, CropRounding::DownPadded);
+        assert_eq!([padded(227, 224), padded(221, 224)], [(1, 224, 0), (0, 221, 1)]);
     }
 }

@@ -30,6 +30,8 @@ mod taps;
 #[cfg(feature = "pictures")]
 mod tiff;
 
+pub use config::ConfiguredPreprocess;
+pub(crate) use config::{of_config, read_config, transformers_version};
 #[cfg(feature = "pictures")]
 pub use decode::MAX_FILE_BYTES;
 pub use filter::Filter;

@@ -74,8 +74,11 @@ pub enum CropRounding {
     /// Halves go to the even number, as Python's `round` does: torchvision and timm.
     #[default]
     HalfToEven,
-    /// Halves go down: Hugging Face's image processors on NumPy.
+    /// Halves go down, and those of the black pixels before a smaller picture up: Hugging Face's image processors on Pillow and
+    /// NumPy.
     Down,
+    /// Halves go down, of both: Hugging Face's image processors on tensors, from transformers 4.57 or 5.0 on.
+    DownPadded,
 }
 
 impl Preprocess {

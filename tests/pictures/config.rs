@@ -33,7 +33,9 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
     let imagenet = Preprocess::imagenet_v1();
     assert_eq!((imagenet.mean, imagenet.std), (IMAGENET_MEAN, IMAGENET_STD));
     let bicubic = Preprocess { filter: Filter::Bicubic, ..imagenet };
-    let down = CropRounding::Down;
+    let down = CropRounding::DownPadded;
+    let version =
+        |json: String, version: &str| json.replacen('{', &format!(r#"{{"transformers_version": "{version}", "#), 1);
     let timm = Preprocess { resize: Resize::ShorterSide(235), ..bicubic };
     let square = Resize::Exact { height: 384, width: 384 };
     let half = [0.5; 3];
@@ -51,8 +53,9 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
                 .replace("224}", r#"{"shortest_edge": 224}}"#)
                 .replace("FeatureExtractor", "ImageProcessorFast")
                 .replace("feature_extractor", "image_processor"),
-            bicubic,
+            Preprocess { rounding: down, ..bicubic },
         ),
+        (version(RESNET.to_owned(), "4.12.0"), Preprocess { rounding: CropRounding::Down, ..bicubic }),
         (RESNET.replace("224}", "384}"), Preprocess { resize: square, crop: [384, 384], rounding: down, ..bicubic }),
         (
             RESNET.replace(r#""do_normalize": true"#, r#""do_normalize": false"#),
@@ -63,6 +66,7 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
             Preprocess {
                 resize: Resize::Exact { height: 224, width: 200 },
                 crop: [224, 200],
+                rounding: down,
                 mean: half,
                 std: half,
                 ..imagenet
@@ -114,8 +118,9 @@ fn what_is_not_done_here_is_named() -> Outcome {
         (
             VIT.replace("ProcessorFast", "Processor").replace('}', r#", "do_center_crop": true}"#),
             "do_center_crop",
-            "ViTImageProcessorFast",
+            "ViTImageProcessor of transformers 4 does not crop",
         ),
+        (RESNET.replace('}', r#", "do_center_crop": true}"#), "do_center_crop", "false"),
         (CLIP.replace(r#"{"height": 224, "width": 224}"#, "null"), "crop_size", "a number"),
         ("{}".to_owned(), "image_processor_type", "ConvNext, ViT, CLIP or Bit"),
     ];
@@ -150,7 +155,7 @@ fn configurations_are_found_beside_weights() -> Outcome {
     assert_eq!(Preprocess::from_config(folder.path().join("config.json"))?, found);
     write("preprocessor_config.json", RESNET)?;
     let found = Preprocess::beside(folder.path())?.ok_or("not found")?;
-    assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(256), CropRounding::Down));
+    assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(256), CropRounding::DownPadded));
     write("preprocessor_config.json", "{")?;
     let error = Preprocess::beside(&weights).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("preprocessor_config.json: not a readable configuration"), "{error}");
@@ -168,5 +173,6 @@ fn crops_round_as_each_library_does() -> Outcome {
     let corner = |rounding| plan(rounding).pixels(&picture).map(|pixels| pixels.pixel(0, 0));
     assert_eq!(corner(CropRounding::HalfToEven)?, Some([2, 2, 0]));
     assert_eq!(corner(CropRounding::Down)?, Some([1, 1, 0]));
+    assert_eq!(corner(CropRounding::DownPadded)?, Some([1, 1, 0]));
     Ok(())
 }

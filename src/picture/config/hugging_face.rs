@@ -1,0 +1,221 @@
+//! Hugging Face's `preprocessor_config.json`.
+
+use serde_json::Value;
+
+use super::{Config, ConfiguredPreprocess, checked};
+use crate::error::PictureError;
+use crate::picture::{CropRounding, Filter, Preprocess, Resize};
+
+/// The share of a resized picture that the ConvNext processor crops where a configuration does not say.
+const CONVNEXT_CROP_PCT: f64 = 224.0 / 256.0;
+/// From this size on the ConvNext processor warps pictures to a square and crops nothing.
+const CONVNEXT_WARPS_FROM: u32 = 384;
+
+impl Config {
+    /// The class of Hugging Face's that reads the configuration.
+    pub(super) fn class(&self) -> Option<&str> {
+        ["image_processor_type", "feature_extractor_type"].into_iter().find_map(|key| self.map.get(key)?.as_str())
+    }
+
+    pub(super) fn hugging_face(&self, version: Option<&str>) -> Result<ConfiguredPreprocess, PictureError> {
+        let Some(class) = self.class() else {
+            return Err(self.wrong("image_processor_type", self.map.get("image_processor_type"), CLASSES));
+        };
+        let wrong = || self.wrong("image_processor_type", Some(&Value::from(class)), CLASSES);
+        let (family, suffix) = Suffix::of(class).ok_or_else(wrong)?;
+        let version = Version::of(version);
+        let (rounding, rule) = rule(family, suffix, class, version);
+        let (resize, crop) = match family {
+            "ConvNext" => self.convnext(rounding)?,
+            "ViT" => self.vit(suffix, version)?,
+            "CLIP" | "Bit" => self.resize_and_crop(false, true)?,
+            _ => return Err(wrong()),
+        };
+        self.check_rescale()?;
+        let (mean, std) = if self.flag("do_normalize")?.unwrap_or(true) {
+            let colours = |key: &str| self.colours(key)?.ok_or_else(|| self.wrong(key, None, "three numbers"));
+            (colours("image_mean")?, colours("image_std")?)
+        } else {
+            ([0.0; 3], [1.0; 3])
+        };
+        let filter = match resize {
+            Resize::None => Filter::default(),
+            _ => self.map.get("resample").and_then(Value::as_u64).and_then(Filter::numbered).ok_or_else(|| {
+                self.wrong("resample", self.map.get("resample"), "the number of one of Pillow's filters, 0 to 5")
+            })?,
+        };
+        let preprocess = checked(Preprocess { resize, filter, crop, rounding, mean, std })?;
+        Ok(ConfiguredPreprocess { preprocess, rule: Some(rule) })
+    }
+
+    /// ViTImageProcessor: Pillow's of transformers 4 never crops, and ignores what asks for it; the others crop.
+    fn vit(&self, suffix: Suffix, version: Version) -> Result<(Resize, [u32; 2]), PictureError> {
+        let crops = match (suffix, version) {
+            (Suffix::Fast | Suffix::Pil, _) => true,
+            (Suffix::None, Version::Given(version)) => version >= (5, 0),
+            (Suffix::None, Version::Unknown) => false,
+        };
+        if !crops && self.flag("do_center_crop")? == Some(true) {
+            let expected = "false: ViTImageProcessor of transformers 4 does not crop, that of 5 does, and no config.json says which";
+            return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), expected));
+        }
+        self.resize_and_crop(true, false)
+    }
+
+    /// ConvNextImageProcessor, which ResNets use too.
+    fn convnext(&self, rounding: CropRounding) -> Result<(Resize, [u32; 2]), PictureError> {
+        // Those on tensors then crop a second time; the one on arrays ignores the flag.
+        if rounding != CropRounding::Down && self.flag("do_center_crop")? == Some(true) {
+            return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), "false"));
+        }
+        if !self.flag("do_resize")?.unwrap_or(true) {
+            return Err(self.wrong("do_resize", self.map.get("do_resize"), "true, or pictures would differ in size"));
+        }
+        let Some(Size::Shorter(side)) = self.size("size", false)? else {
+            return Err(self.wrong("size", self.map.get("size"), "a number, or a shortest_edge"));
+        };
+        let crop = [side, side];
+        if side >= CONVNEXT_WARPS_FROM {
+            return Ok((Resize::Exact { height: side, width: side }, crop));
+        }
+        let share = self.number("crop_pct")?.unwrap_or(CONVNEXT_CROP_PCT);
+        Ok((Resize::ShorterSide(self.divided(side, share)?), crop))
+    }
+
+    /// The processors that resize to `size` and crop to `crop_size`. A number alone as size is a `square`, or a shorter side.
+    fn resize_and_crop(&self, square: bool, crops: bool) -> Result<(Resize, [u32; 2]), PictureError> {
+        let resize = if self.flag("do_resize")?.unwrap_or(true) {
+            match self.size("size", square)? {
+                Some(Size::Shorter(side)) => Resize::ShorterSide(side),
+                Some(Size::Exact([height, width])) => Resize::Exact { height, width },
+                None => return Err(self.wrong("size", None, SIZES)),
+            }
+        } else {
+            Resize::None
+        };
+        let crops = self.flag("do_center_crop")?.unwrap_or(crops);
+        match (resize, crops) {
+            (_, true) => match self.size("crop_size", true)? {
+                Some(Size::Exact(crop)) => Ok((resize, crop)),
+                _ => Err(self.wrong("crop_size", self.map.get("crop_size"), "a number, or a height and a width")),
+            },
+            (Resize::Exact { height, width }, false) => Ok((resize, [height, width])),
+            _ => {
+                let found = self.map.get("do_center_crop").cloned().unwrap_or(Value::Bool(false));
+                Err(self.wrong("do_center_crop", Some(&found), "true, or pictures would differ in size"))
+            }
+        }
+    }
+
+    /// Values go from 0 to 1, or the mean and the deviation would be others.
+    fn check_rescale(&self) -> Result<(), PictureError> {
+        if !self.flag("do_rescale")?.unwrap_or(true) {
+            return Err(self.wrong("do_rescale", self.map.get("do_rescale"), "true"));
+        }
+        match self.number("rescale_factor")? {
+            Some(factor) if (factor * 255.0 - 1.0).abs() > 1e-6 => {
+                Err(self.wrong("rescale_factor", self.map.get("rescale_factor"), "1/255"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A size as Hugging Face writes it.
+    fn size(&self, key: &str, square: bool) -> Result<Option<Size>, PictureError> {
+        let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
+        let Value::Object(map) = value else {
+            let side = self.side(key, value)?;
+            return Ok(Some(if square { Size::Exact([side, side]) } else { Size::Shorter(side) }));
+        };
+        match (map.len(), map.get("shortest_edge"), map.get("height"), map.get("width")) {
+            (1, Some(side), ..) => Ok(Some(Size::Shorter(self.side(key, side)?))),
+            (2, None, Some(height), Some(width)) => {
+                Ok(Some(Size::Exact([self.side(key, height)?, self.side(key, width)?])))
+            }
+            _ => Err(self.wrong(key, Some(value), SIZES)),
+        }
+    }
+}
+
+const CLASSES: &str = "the image processor of ConvNext, ViT, CLIP or Bit";
+
+/// What follows `ImageProcessor` in the name of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suffix {
+    /// Nothing; the old name `FeatureExtractor` counts as such.
+    None,
+    /// `Fast`: torchvision on tensors.
+    Fast,
+    /// `Pil`: Pillow, from transformers 5.4 on.
+    Pil,
+}
+
+impl Suffix {
+    /// The family of a class, and the suffix.
+    fn of(class: &str) -> Option<(&str, Self)> {
+        let (rest, suffix) = match (class.strip_suffix("Fast"), class.strip_suffix("Pil")) {
+            (Some(rest), _) => (rest, Self::Fast),
+            (_, Some(rest)) => (rest, Self::Pil),
+            (None, None) => (class, Self::None),
+        };
+        let old = || class.strip_suffix("FeatureExtractor").map(|family| (family, Self::None));
+        rest.strip_suffix("ImageProcessor").map(|family| (family, suffix)).or_else(old)
+    }
+}
+
+/// A version of transformers: its first two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Given((u32, u32)),
+    Unknown,
+}
+
+impl Version {
+    fn of(text: Option<&str>) -> Self {
+        let parse = |text: &str| {
+            let mut numbers = text.split('.');
+            Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+        };
+        text.and_then(parse).map_or(Self::Unknown, Self::Given)
+    }
+
+    /// Whether it is this one or a later one; one that is not known is the newest.
+    fn is_from(self, first: (u32, u32)) -> bool {
+        match self {
+            Self::Given(version) => version >= first,
+            Self::Unknown => true,
+        }
+    }
+}
+
+/// Where a class places the crop, and the rule in words. Found by running the classes of transformers 4.49.0 to 5.24.0
+/// (tests/golden/processors.py): Pillow's place it as NumPy does. Those on tensors placed it as torchvision does until 4.57.0, that
+/// of ConvNext until 5.0.0, and round down since. The name without a suffix is Pillow's class in 4.x; from 5.0.0 on
+/// `AutoImageProcessor` takes the one on tensors for it.
+fn rule(family: &str, suffix: Suffix, class: &str, version: Version) -> (CropRounding, String) {
+    let changed = if family == "ConvNext" { (5, 0) } else { (4, 57) };
+    let (rounding, how) = match suffix {
+        Suffix::Pil => (CropRounding::Down, "on Pillow: the centre crop rounds down"),
+        Suffix::None if !version.is_from((5, 0)) => (CropRounding::Down, "on Pillow: the centre crop rounds down"),
+        Suffix::Fast if !version.is_from(changed) => {
+            (CropRounding::HalfToEven, "on tensors: the centre crop rounds halves to even, as torchvision does")
+        }
+        Suffix::Fast | Suffix::None => (CropRounding::DownPadded, "on tensors: the centre crop rounds down"),
+    };
+    let version = match version {
+        Version::Given((major, minor)) => format!("transformers {major}.{minor}"),
+        Version::Unknown => "transformers 5, as no config.json names a version".to_owned(),
+    };
+    (rounding, format!("{class} is read as that of {version}, {how}"))
+}
+
+const SIZES: &str = "a number, a shortest_edge, or a height and a width";
+
+/// A size as Hugging Face means it.
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    /// The shorter side.
+    Shorter(u32),
+    /// Height and width.
+    Exact([u32; 2]),
+}
