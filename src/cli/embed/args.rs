@@ -1,10 +1,11 @@
 //! The arguments of `bottleneck embed`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::shard::Shard;
+use crate::cli::error::CliError;
 use crate::cli::network_args::PictureArgs;
 
 /// `bottleneck embed`.
@@ -51,8 +52,7 @@ impl EmbedArgs {
     }
 
     /// What must not be written over.
-    pub fn inputs(&self) -> Vec<&Path> {
-        let config = self.pictures.config.as_ref();
-        self.paths.iter().chain(config).chain([&self.pictures.network.weights]).map(PathBuf::as_path).collect()
+    pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
+        Ok(self.paths.iter().cloned().chain(self.pictures.network.inputs()?).collect())
     }
 }

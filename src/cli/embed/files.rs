@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::rows;
+use super::rows::{self, Stamp};
 use super::shard::Shard;
 use crate::cli::error::CliError;
 use crate::cli::pictures;
@@ -15,6 +15,9 @@ pub struct Files {
     paths: Vec<PathBuf>,
     /// What they are called in the rows.
     pub names: Vec<String>,
+    /// Their sizes and times of modification when they were found, which is before they are read: a file that changes meanwhile
+    /// is another one at the next run.
+    stamps: Vec<Option<Stamp>>,
 }
 
 impl Files {
@@ -29,14 +32,35 @@ impl Files {
         }
         let shard = shard.unwrap_or_default();
         let held = paths.into_iter().zip(all).enumerate().filter(|(index, _)| shard.holds(*index));
-        let (paths, names) = held.map(|(_, file)| file).unzip();
-        Ok(Self { paths, names })
+        let (paths, names): (Vec<PathBuf>, Vec<String>) = held.map(|(_, file)| file).unzip();
+        let stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+        Ok(Self { paths, names, stamps })
     }
 
-    /// Names and paths of those that are wanted.
-    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, Vec<PathBuf>) {
-        let both = self.names.iter().zip(&self.paths).filter(|(name, _)| wanted(name));
-        both.map(|(name, path)| (name.clone(), path.clone())).unzip()
+    /// Each file's name and stamp.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<Stamp>)> {
+        self.names.iter().map(String::as_str).zip(self.stamps.iter().copied())
+    }
+
+    /// Those that are wanted.
+    pub fn only(&self, wanted: impl Fn(&str, Option<Stamp>) -> bool) -> Self {
+        let held: Vec<usize> =
+            self.iter().enumerate().filter(|(_, (name, stamp))| wanted(name, *stamp)).map(|(index, _)| index).collect();
+        Self {
+            paths: held.iter().map(|&index| self.paths[index].clone()).collect(),
+            names: held.iter().map(|&index| self.names[index].clone()).collect(),
+            stamps: held.iter().map(|&index| self.stamps[index]).collect(),
+        }
+    }
+
+    /// Where they are.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The size and time of modification of the file with this index.
+    pub fn stamp(&self, index: usize) -> Option<Stamp> {
+        self.stamps[index]
     }
 }
 

@@ -158,5 +158,5 @@ impl Output {
 
 /// For a file that has no fingerprint.
 pub fn foreign() -> io::Error {
-    damaged("not written by bottleneck embed, or damaged: nothing can be added to it")
+    damaged("not written by this version of bottleneck embed, or damaged: nothing can be added to it")
 }

@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
-use super::rows::{Row, damaged};
+use super::rows::{Row, Stamp, damaged};
 use crate::cli::error::CliError;
 use crate::cli::output;
 
@@ -26,6 +26,8 @@ pub struct Place {
     bytes: usize,
     /// Whether it is an error.
     pub failed: bool,
+    /// The file as it was when the row was made.
+    pub stamp: Option<Stamp>,
 }
 
 /// The journal, open and locked. It is removed when it is dropped, unless it has rows that are nowhere else.
@@ -109,7 +111,8 @@ impl Journal {
             row.encode(&mut payload)?;
             let at = self.end + bytes.len() as u64;
             bytes.extend(record(&payload)?);
-            places.push((row.path.clone(), Place { at, bytes: payload.len(), failed: row.outcome.is_err() }));
+            let (failed, stamp) = (row.outcome.is_err(), row.stamp);
+            places.push((row.path.clone(), Place { at, bytes: payload.len(), failed, stamp }));
         }
         self.write(&bytes)?;
         self.places.extend(places);
@@ -211,7 +214,8 @@ impl Found {
                 end = at;
                 break;
             };
-            places.insert(row.path, Place { at, bytes: payload.len(), failed: row.outcome.is_err() });
+            let (failed, stamp) = (row.outcome.is_err(), row.stamp);
+            places.insert(row.path, Place { at, bytes: payload.len(), failed, stamp });
         }
         Ok((begun && !places.is_empty()).then_some(Self { about, places, end, dropped: length - end }))
     }

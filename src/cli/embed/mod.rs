@@ -18,6 +18,7 @@ mod shard;
 pub use args::EmbedArgs;
 
 use std::io;
+use std::path::PathBuf;
 
 use wgpu_bottleneck::{Backbone, NetworkWeights, Picture};
 
@@ -26,7 +27,7 @@ use self::fingerprint::Fingerprint;
 use self::format::Output;
 use self::journal::{Journal, Place};
 use self::progress::Progress;
-use self::rows::{Row, Rows};
+use self::rows::{Row, Rows, Stamp};
 use super::each::each;
 use super::error::CliError;
 use super::interrupt;
@@ -41,18 +42,20 @@ const COPIED: usize = 256;
 /// Runs the command.
 pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     interrupt::heed("the batch under way");
-    let output = Output::check(&args.out, &args.inputs())?;
+    let inputs = args.inputs()?;
+    let output = Output::check(&args.out, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
     let weights = args.pictures.network.weights()?;
-    let preprocess = args.pictures.preprocess()?;
+    let preprocess = args.pictures.preprocess(&weights)?;
     let precision = args.pictures.network.engine.precision;
-    let about = Fingerprint::new(&args.pictures.network.weights, &weights, &preprocess, precision, args.shard)?;
+    let about = Fingerprint::new(&args.pictures.network.file()?, &weights, &preprocess, precision, args.shard)?;
     let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
     if !journal.has_begun() {
         take_over(args, &output, &about, &mut journal)?;
     }
     tell_of_earlier(&files, &journal)?;
+    tell_of_changed(&files, &journal);
     let done = embed(args, &weights, &files, &mut journal).and_then(|said| {
         journal.hold();
         finish(&output, &about, &files, &journal, said)
@@ -104,28 +107,49 @@ fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Embeds what has no row yet. Returns what there is to say of it.
+/// Whether a picture's row was made of another file than there is now, as far as size and time of modification tell.
+fn has_changed(place: Place, stamp: Option<Stamp>) -> bool {
+    place.stamp != stamp
+}
+
+/// Says how many rows will be made again because their files have changed.
+fn tell_of_changed(files: &Files, journal: &Journal) {
+    let changed =
+        files.iter().filter(|(name, stamp)| journal.place(name).is_some_and(|place| has_changed(place, *stamp)));
+    let changed: Vec<&str> = changed.map(|(name, _)| name).collect();
+    if let Some(first) = changed.first() {
+        let pictures = count(changed.len(), "picture has", "pictures have");
+        output::progress(&format!(
+            "{pictures} another size or modification time than the row says ({}{}): computed again",
+            progress::shown(first),
+            if changed.len() > 1 { ", ..." } else { "" }
+        ));
+    }
+}
+
+/// Embeds what has no row yet, or one of a file that has changed. Returns what there is to say of it.
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
     files: &Files,
     journal: &mut Journal,
 ) -> Result<Option<String>, CliError> {
-    let wanted = |name: &str| journal.place(name).is_none_or(|place| place.failed && args.retry_failed);
-    let (names, paths) = files.only(wanted);
-    if names.is_empty() {
+    let files = files.only(|name, stamp| {
+        journal.place(name).is_none_or(|place| has_changed(place, stamp) || place.failed && args.retry_failed)
+    });
+    if files.names.is_empty() {
         return Ok(None);
     }
     // Of the same size whatever is left to do, so that the same kernels make the same vectors.
     let mut backbone = args.pictures.load(weights, None)?;
-    let mut pictures = Pictures::decode(paths);
-    let mut progress = Progress::new(names.len());
+    let mut pictures = Pictures::decode(files.paths().to_vec());
+    let mut progress = Progress::new(files.names.len());
     while !interrupt::asked() {
         let batch = pictures.batch(args.pictures.batch as usize);
         if batch.is_empty() {
             break;
         }
-        let rows = rows(&mut backbone, &names, &batch)?;
+        let rows = rows(&mut backbone, &files, &batch)?;
         journal.add(&rows)?;
         progress.add(&rows);
     }
@@ -134,11 +158,11 @@ fn embed(
 }
 
 /// The rows of a batch, in order.
-fn rows(backbone: &mut Backbone, names: &[String], batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
+fn rows(backbone: &mut Backbone, files: &Files, batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
     let pictures: Vec<&Picture> = batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
     let mut vectors = each(backbone, &pictures, Backbone::embed)?.into_iter();
     let row = |decoded: &Decoded| {
-        let path = names[decoded.index].clone();
+        let path = files.names[decoded.index].clone();
         let outcome = match &decoded.picture {
             Ok(_) => vectors.next().unwrap_or_else(|| Err("it has no vector".to_owned())),
             Err(error) => Err(error.to_string()),
@@ -148,7 +172,7 @@ fn rows(backbone: &mut Backbone, names: &[String], batch: &[Decoded]) -> Result<
             Some(reason) => reason.to_owned(),
             None => error,
         });
-        Row { path, outcome }
+        Row { path, stamp: files.stamp(decoded.index), outcome }
     };
     Ok(batch.iter().map(row).collect())
 }
@@ -158,6 +182,8 @@ struct Summary {
     /// Of this run.
     said: Option<String>,
     files: usize,
+    /// Files without a row, or with one of what they were before.
+    left: usize,
     rows: usize,
     failed: Vec<String>,
 }
@@ -176,13 +202,15 @@ fn finish(
         output.write(about, &Finished { journal, places: &places })?;
     }
     let failed = names.into_iter().zip(&places).filter(|(_, place)| place.failed).map(|(name, _)| name);
-    Ok(Summary { said, files: files.names.len(), rows: places.len(), failed: failed.collect() })
+    let is_left = |(name, stamp): &(&str, _)| journal.place(name).is_none_or(|place| has_changed(place, *stamp));
+    let left = files.iter().filter(is_left).count();
+    Ok(Summary { said, files: files.names.len(), left, rows: places.len(), failed: failed.collect() })
 }
 
 impl Summary {
     /// How it ended.
     fn tell(self, output: &Output) -> Result<(), CliError> {
-        let Self { said, files, rows, failed } = self;
+        let Self { said, files, left, rows, failed } = self;
         let (out, errors) = (output.name.display(), failed.len());
         let (pictures, vectors) = (count(rows, "picture", "pictures"), count(rows - errors, "vector", "vectors"));
         if let Some(said) = said {
@@ -192,8 +220,7 @@ impl Summary {
             return Err(CliError::Interrupted("interrupted before the first picture: nothing was written".to_owned()));
         }
         output::progress(&format!("{out}: {pictures}, {vectors}, {}", count(errors, "error", "errors")));
-        if interrupt::asked() && rows < files {
-            let left = files - rows;
+        if interrupt::asked() && left > 0 {
             return Err(CliError::Interrupted(format!("interrupted, {left} of {files} are left: --resume goes on")));
         }
         if errors == 0 {

@@ -1,5 +1,5 @@
-//! NumPy's `.npy`: the vectors, `[pictures, values]` in f32, NaN where a picture has none. The names of the pictures and the errors
-//! stand in a JSON file beside it.
+//! NumPy's `.npy`: the vectors, `[pictures, values]` in f32, NaN where a picture has none. The names of the pictures, the errors,
+//! and the files' sizes and times of modification stand in a JSON file next to it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::format::{Stored, foreign};
-use super::rows::{Checksum, Row, Rows, damaged};
+use super::rows::{Checksum, Row, Rows, Stamp, damaged};
 
 /// The file of names.
 #[derive(Debug, Deserialize)]
@@ -28,6 +28,11 @@ struct Name {
     path: String,
     status: String,
     error: Option<String>,
+    /// The file's size and time of modification; absent where its file system did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modified_ns: Option<i64>,
 }
 
 /// The file of names that belongs to a file of vectors.
@@ -56,9 +61,10 @@ pub fn write_names(file: &mut File, about: &Fingerprint, rows: &dyn Rows, checks
     let (about, checksum) = (serde_json::to_string(about)?, serde_json::to_string(checksum)?);
     write!(output, "{{\"about\": {about},\n\"checksum\": {checksum},\n\"rows\": [")?;
     for (index, row) in rows.iter().enumerate() {
-        let Row { path, outcome } = row?;
+        let Row { path, stamp, outcome } = row?;
         let status = if outcome.is_ok() { "ok" } else { "error" }.to_owned();
-        let name = Name { path, status, error: outcome.err() };
+        let (file_bytes, modified_ns) = (stamp.map(|stamp| stamp.bytes), stamp.map(|stamp| stamp.modified_ns));
+        let name = Name { path, status, error: outcome.err(), file_bytes, modified_ns };
         write!(output, "{}\n{}", if index == 0 { "" } else { "," }, serde_json::to_string(&name)?)?;
     }
     output.write_all(b"\n]}\n")?;
@@ -87,7 +93,8 @@ pub fn read(path: &Path) -> io::Result<Stored> {
     let length = about.length;
     let row = move |name: Name| {
         let vector = read_values(&mut input, length)?;
-        Ok(Row { path: name.path, outcome: name.error.map_or(Ok(vector), Err) })
+        let stamp = name.file_bytes.zip(name.modified_ns).map(|(bytes, modified_ns)| Stamp { bytes, modified_ns });
+        Ok(Row { path: name.path, stamp, outcome: name.error.map_or(Ok(vector), Err) })
     };
     Ok(Stored { about, checksum, rows: Box::new(rows.into_iter().map(row)) })
 }

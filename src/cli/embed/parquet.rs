@@ -1,5 +1,5 @@
-//! Parquet, with the columns `path`, `status` (`ok` or `error`), `error` and `vector`, a list of f32. Without compression: vectors
-//! have nothing to compress. Fingerprint and checksum are in the file's key-value metadata.
+//! Parquet, with the columns `path`, `status` (`ok` or `error`), `error`, `vector`, a list of f32, and the file's size and time of
+//! modification, `file_bytes` and `modified_ns`. Without compression: vectors have nothing to compress. Fingerprint and checksum are in the file's key-value metadata.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parquet::column::reader::ColumnReader;
-use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -17,14 +17,18 @@ use parquet::schema::parser::parse_message_type;
 
 use super::fingerprint::Fingerprint;
 use super::format::{Stored, foreign};
-use super::rows::{Checksum, Row, Rows, damaged};
+use super::rows::{Checksum, Row, Rows, Stamp, damaged};
 
 const SCHEMA: &str = "message pictures {
     REQUIRED BYTE_ARRAY path (STRING);
     REQUIRED BYTE_ARRAY status (STRING);
     OPTIONAL BYTE_ARRAY error (STRING);
     OPTIONAL GROUP vector (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }
+    OPTIONAL INT64 file_bytes;
+    OPTIONAL INT64 modified_ns;
 }";
+/// The first of the two columns of the stamp.
+const STAMPS: usize = 4;
 
 /// Levels of `vector` where there is none, and where there is a value.
 const NO_VECTOR: i16 = 0;
@@ -77,6 +81,8 @@ fn write_group(writer: &mut SerializedFileWriter<&mut File>, rows: &[Row]) -> Re
     let defined: Vec<i16> = errors.iter().map(|error| error.is_some().into()).collect();
     write_text(&mut group, errors.iter().flatten().map(|error| text(error)).collect(), Some(&defined))?;
     write_vectors(&mut group, rows)?;
+    write_numbers(&mut group, rows.iter().map(|row| row.stamp.map(|stamp| stamp.bytes)))?;
+    write_numbers(&mut group, rows.iter().map(|row| row.stamp.map(|stamp| stamp.modified_ns)))?;
     group.close()?;
     Ok(())
 }
@@ -109,6 +115,17 @@ fn write_vectors(group: &mut SerializedRowGroupWriter<'_, &mut File>, rows: &[Ro
     column.close()
 }
 
+/// The next column, of numbers, some of which may be missing.
+fn write_numbers(
+    group: &mut SerializedRowGroupWriter<'_, &mut File>,
+    values: impl Iterator<Item = Option<i64>> + Clone,
+) -> Result<(), ParquetError> {
+    let mut column = group.next_column()?.ok_or_else(no_column)?;
+    let defined: Vec<i16> = values.clone().map(|value| value.is_some().into()).collect();
+    column.typed::<Int64Type>().write_batch(&values.flatten().collect::<Vec<_>>(), Some(&defined), None)?;
+    column.close()
+}
+
 /// Reads everything, group by group.
 pub fn read(file: File) -> io::Result<Stored> {
     let reader = caught(|| SerializedFileReader::new(file)).map_err(|_| foreign())?;
@@ -134,16 +151,20 @@ fn read_group(group: &dyn RowGroupReader, length: usize) -> Result<Vec<Row>, Par
     let (paths, _) = read_text(group, 0, false)?;
     let (errors, failed) = read_text(group, 2, true)?;
     let values = read_vectors(group, paths.len() * length)?;
+    let stamps = read_stamps(group)?;
     let (mut errors, mut vectors) = (errors.into_iter(), values.chunks_exact(length));
     let few = || ParquetError::EOF("columns of different lengths".to_owned());
-    let row = |(path, failed): (String, i16)| {
+    let row = |((path, failed), stamp): ((String, i16), Option<Stamp>)| {
         let outcome = match failed {
             0 => Ok(vectors.next().ok_or_else(few)?.to_vec()),
             _ => Err(errors.next().ok_or_else(few)?),
         };
-        Ok(Row { path, outcome })
+        Ok(Row { path, stamp, outcome })
     };
-    paths.into_iter().zip(failed).map(row).collect()
+    if stamps.len() != paths.len() {
+        return Err(few());
+    }
+    paths.into_iter().zip(failed).zip(stamps).map(row).collect()
 }
 
 /// A column of text, and for each row whether it has one.
@@ -159,6 +180,24 @@ fn read_text(
     reader.read_records(rows(group)?, optional.then_some(&mut defined), None, &mut values)?;
     let text = |value: ByteArray| Ok(value.as_utf8()?.to_owned());
     Ok((values.into_iter().map(text).collect::<Result<_, ParquetError>>()?, defined))
+}
+
+/// The stamps of all rows.
+fn read_stamps(group: &dyn RowGroupReader) -> Result<Vec<Option<Stamp>>, ParquetError> {
+    let (bytes, modified) = (read_numbers(group, STAMPS)?, read_numbers(group, STAMPS + 1)?);
+    let stamp = |(bytes, modified): (Option<i64>, Option<i64>)| Some(Stamp { bytes: bytes?, modified_ns: modified? });
+    Ok(bytes.into_iter().zip(modified).map(stamp).collect())
+}
+
+/// A column of numbers, some of which may be missing.
+fn read_numbers(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<i64>>, ParquetError> {
+    let ColumnReader::Int64ColumnReader(mut reader) = group.get_column_reader(column)? else {
+        return Err(no_column());
+    };
+    let (mut values, mut defined) = (Vec::new(), Vec::new());
+    reader.read_records(rows(group)?, Some(&mut defined), None, &mut values)?;
+    let mut values = values.into_iter();
+    Ok(defined.into_iter().map(|defined| if defined > 0 { values.next() } else { None }).collect())
 }
 
 /// The values of all vectors.
@@ -201,7 +240,8 @@ mod tests {
     fn row_groups_are_put_together() -> io::Result<()> {
         let row = |index: usize| {
             let outcome = if index % 3 == 1 { Err(format!("error {index}")) } else { Ok(vec![index as f32, 0.5]) };
-            Row { path: format!("{index}.png"), outcome }
+            let stamp = (index % 4 != 2).then_some(Stamp { bytes: index as i64, modified_ns: -7 });
+            Row { path: format!("{index}.png"), stamp, outcome }
         };
         let about = Fingerprint::of_length(2);
         for (count, group_rows) in [(0, 4), (1, 1), (11, 4), (12, 4), (12, 100)] {

@@ -1,14 +1,41 @@
 //! A row: a picture and its vector, or why it has none. One encoding of rows is that of the journal's records and that of which
 //! every output file has a checksum.
 
+use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The size of a file and when it was last written: where one of them changes, the vector is computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    pub bytes: i64,
+    /// Nanoseconds since 1970-01-01 in UTC.
+    pub modified_ns: i64,
+}
+
+impl Stamp {
+    /// The file's now; `None` where its file system does not say, or it is not there.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok()?;
+        let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
+        let modified_ns = match modified.duration_since(UNIX_EPOCH) {
+            Ok(after) => nanoseconds(after)?,
+            Err(before) => -nanoseconds(before.duration())?,
+        };
+        Some(Self { bytes: i64::try_from(metadata.len()).ok()?, modified_ns })
+    }
+}
 
 /// What became of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The file's name, as [`name`] has it.
     pub path: String,
+    /// The file as it was when the row was made, if its file system says so.
+    pub stamp: Option<Stamp>,
     /// Its vector, or why there is none.
     pub outcome: Result<Vec<f32>, String>,
 }
@@ -39,12 +66,23 @@ pub fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io:
 
 const VECTOR: u8 = 0;
 const ERROR: u8 = 1;
+/// Added to either where the stamp follows. 2 is not free: it begins a record of the journal.
+const STAMPED: u8 = 4;
 
 impl Row {
-    /// Appends the row: what it is, the length of the path, the path, and the values or the error; numbers little-endian.
+    /// Appends the row: what it is, the stamp, the length of the path, the path, and the values or the error; numbers
+    /// little-endian.
     pub fn encode(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         let length = u32::try_from(self.path.len()).map_err(io::Error::other)?;
-        bytes.push(if self.outcome.is_ok() { VECTOR } else { ERROR });
+        let kind = if self.outcome.is_ok() { VECTOR } else { ERROR };
+        match self.stamp {
+            None => bytes.push(kind),
+            Some(Stamp { bytes: size, modified_ns }) => {
+                bytes.push(kind + STAMPED);
+                bytes.extend(size.to_le_bytes());
+                bytes.extend(modified_ns.to_le_bytes());
+            }
+        }
         bytes.extend(length.to_le_bytes());
         bytes.extend(self.path.as_bytes());
         match &self.outcome {
@@ -62,10 +100,17 @@ impl Row {
 
     /// The inverse; `None` for what is no row.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&kind, rest) = bytes.split_first()?;
+        let (&kind, mut rest) = bytes.split_first()?;
+        let mut stamp = None;
+        if kind >= STAMPED {
+            let (size, after) = rest.split_first_chunk()?;
+            let (modified, after) = after.split_first_chunk()?;
+            stamp = Some(Stamp { bytes: i64::from_le_bytes(*size), modified_ns: i64::from_le_bytes(*modified) });
+            rest = after;
+        }
         let (length, rest) = rest.split_first_chunk()?;
         let (path, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        let outcome = match kind {
+        let outcome = match kind - if stamp.is_some() { STAMPED } else { 0 } {
             VECTOR => match rest.as_chunks() {
                 (values, []) => Ok(values.iter().map(|&value| f32::from_le_bytes(value)).collect()),
                 _ => return None,
@@ -73,7 +118,7 @@ impl Row {
             ERROR => Err(String::from_utf8(rest.to_vec()).ok()?),
             _ => return None,
         };
-        Some(Self { path: String::from_utf8(path.to_vec()).ok()?, outcome })
+        Some(Self { path: String::from_utf8(path.to_vec()).ok()?, stamp, outcome })
     }
 }
 
@@ -125,12 +170,18 @@ mod tests {
 
     #[test]
     fn rows_come_back() -> io::Result<()> {
-        let row = |path: &str, outcome: Result<Vec<f32>, &str>| Row {
+        let row = |path: &str, stamp: Option<[i64; 2]>, outcome: Result<Vec<f32>, &str>| Row {
             path: path.to_owned(),
+            stamp: stamp.map(|[bytes, modified_ns]| Stamp { bytes, modified_ns }),
             outcome: outcome.map_err(str::to_owned),
         };
-        let rows =
-            [row("a/ä.png", Ok(vec![1.5, -0.0, f32::MIN_POSITIVE])), row("", Ok(vec![])), row("b", Err("no\npicture"))];
+        let rows = [
+            row("a/ä.png", Some([0, i64::MAX]), Ok(vec![1.5, -0.0, f32::MIN_POSITIVE])),
+            row("a/ä.png", None, Ok(vec![1.5, -0.0])),
+            row("", Some([7, -1]), Ok(vec![])),
+            row("b", None, Err("no\npicture")),
+            row("b", Some([1 << 40, 0]), Err("no\npicture")),
+        ];
         for row in &rows {
             let mut bytes = Vec::new();
             row.encode(&mut bytes)?;

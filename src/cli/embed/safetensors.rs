@@ -1,4 +1,5 @@
-//! Safetensors: `vectors`, `[pictures, values]` in f32, NaN where a picture has none, and `ok`, a byte per picture. The header's
+//! Safetensors: `vectors`, `[pictures, values]` in f32, NaN where a picture has none, `ok`, a byte per picture, and `files`,
+//! `[pictures, 2]` in i64: each file's size in bytes and time of modification in nanoseconds since 1970, -1 twice where neither is known. The header's
 //! metadata has the pictures' names and errors as JSON.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::fingerprint::Fingerprint;
 use super::format::{Stored, foreign};
 use super::npy::{read_values, values};
-use super::rows::{Checksum, Row, Rows, damaged};
+use super::rows::{Checksum, Row, Rows, Stamp, damaged};
 use crate::cli::error::CliError;
 
 /// Bytes of the largest header that safetensors libraries read.
@@ -46,11 +47,13 @@ pub fn check_names(names: &[String]) -> Result<(), CliError> {
 
 /// Writes everything. Returns the checksum of the rows.
 pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Result<String> {
-    let (mut checksum, mut paths, mut errors) = (Checksum::default(), Vec::new(), BTreeMap::new());
+    let (mut checksum, mut paths, mut stamps) = (Checksum::default(), Vec::new(), Vec::new());
+    let mut errors = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         let row = row?;
         checksum.add(&row)?;
         paths.push(row.path);
+        stamps.push(row.stamp.unwrap_or(UNKNOWN));
         errors.extend(row.outcome.err().map(|error| (index, error)));
     }
     let metadata = Metadata {
@@ -61,6 +64,10 @@ pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Resul
     };
     let mut output = BufWriter::new(file);
     output.write_all(&header(&metadata, paths.len(), about.length)?)?;
+    for Stamp { bytes, modified_ns } in stamps {
+        output.write_all(&bytes.to_le_bytes())?;
+        output.write_all(&modified_ns.to_le_bytes())?;
+    }
     for row in rows.iter() {
         output.write_all(&values(&row?, about.length))?;
     }
@@ -88,16 +95,35 @@ pub fn read(file: File) -> io::Result<Stored> {
     if header(&metadata, paths.len(), about.length)?.get(8..) != Some(&start[..]) {
         return Err(foreign());
     }
-    let expected = 8 + u128::from(size) + paths.len() as u128 * (4 * about.length as u128 + 1);
+    let row_bytes = 4 * about.length as u128 + 1 + STAMP_BYTES as u128;
+    let expected = 8 + u128::from(size) + paths.len() as u128 * row_bytes;
     if expected != u128::from(bytes) {
         return Err(damaged(format!("the file is damaged: {bytes} bytes, expected {expected}")));
     }
     let length = about.length;
+    let stamps = read_stamps(&mut input, paths.len())?;
     let row = move |(index, path): (usize, String)| {
         let vector = read_values(&mut input, length)?;
-        Ok(Row { path, outcome: errors.remove(&index).map_or(Ok(vector), Err) })
+        Ok(Row { path, stamp: stamps[index], outcome: errors.remove(&index).map_or(Ok(vector), Err) })
     };
     Ok(Stored { about, checksum: metadata.checksum, rows: Box::new(paths.into_iter().enumerate().map(row)) })
+}
+
+/// Bytes of a stamp.
+const STAMP_BYTES: usize = 16;
+/// What stands for a stamp that there is none of.
+const UNKNOWN: Stamp = Stamp { bytes: -1, modified_ns: -1 };
+
+fn read_stamps(input: &mut impl Read, rows: usize) -> io::Result<Vec<Option<Stamp>>> {
+    let mut stamps = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        let mut bytes = [0; STAMP_BYTES];
+        input.read_exact(&mut bytes)?;
+        let [size, modified] = [0, 8].map(|at| i64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte])));
+        let stamp = Stamp { bytes: size, modified_ns: modified };
+        stamps.push((stamp != UNKNOWN).then_some(stamp));
+    }
+    Ok(stamps)
 }
 
 type Parsed = (Metadata, Fingerprint, Vec<String>, BTreeMap<usize, String>);
@@ -115,12 +141,18 @@ fn parse(header: &[u8]) -> serde_json::Result<Parsed> {
 
 /// The header with its size before it, filled up so that the data begins at a multiple of 8 bytes.
 fn header(metadata: &Metadata, rows: usize, length: usize) -> io::Result<Vec<u8>> {
-    let vectors = rows.checked_mul(length).and_then(|values| values.checked_mul(4));
-    let vectors = vectors.ok_or_else(|| io::Error::other("more vectors than there is memory"))?;
+    let bytes = |values: usize, each: usize| values.checked_mul(each);
+    let ends = || {
+        let files = bytes(rows, STAMP_BYTES)?;
+        let vectors = files.checked_add(bytes(bytes(rows, length)?, 4)?)?;
+        Some((files, vectors, vectors.checked_add(rows)?))
+    };
+    let (files, vectors, ok) = ends().ok_or_else(|| io::Error::other("more vectors than there is memory"))?;
     let header = json!({
         "__metadata__": metadata,
-        "ok": { "dtype": "U8", "shape": [rows], "data_offsets": [vectors, vectors.saturating_add(rows)] },
-        "vectors": { "dtype": "F32", "shape": [rows, length], "data_offsets": [0, vectors] },
+        "files": { "dtype": "I64", "shape": [rows, 2], "data_offsets": [0, files] },
+        "ok": { "dtype": "U8", "shape": [rows], "data_offsets": [vectors, ok] },
+        "vectors": { "dtype": "F32", "shape": [rows, length], "data_offsets": [files, vectors] },
     });
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');

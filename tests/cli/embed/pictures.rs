@@ -40,15 +40,17 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
             assert!(error.contains(reason) && !error.contains(&path), "{path}: {error}");
             assert!(said.contains(&format!("{path}: {error}")), "{said}");
         }
-        // Nothing changes by trying again, but for what was repaired.
+        // Nothing changes by trying again, but for what was repaired, which is another file.
         let before = studio.bytes(&out)?;
-        studio.expect(3, &out, &["--retry-failed"])?;
-        assert!(studio.bytes(&out)? == before);
+        for args in ["--resume", "--retry-failed"] {
+            studio.expect(3, &out, &[args])?;
+            assert!(studio.bytes(&out)? == before);
+        }
         std::fs::write(studio.path("p/truncated.png"), &good)?;
-        studio.expect(3, &out, &["--resume"])?;
-        assert!(studio.bytes(&out)? == before);
+        let said = studio.expect(3, &out, &["--resume"])?;
+        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n1 picture in "), "{said}");
         let said = studio.expect(3, &out, &["--retry-failed"])?;
-        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n5 pictures in "), "{said}");
+        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n4 pictures in "), "{said}");
         let repaired = studio.bytes(&out)?;
         studio.expect(3, &out, &[])?;
         assert!(studio.bytes(&out)? == repaired, "{format}");
@@ -164,5 +166,66 @@ fn names_need_not_be_utf8() -> Outcome {
     // Two files that would be called the same.
     std::fs::copy(studio.path("p/0/000.png"), studio.path("p/a\\xff\x1b.png"))?;
     assert_eq!(complaint(&studio.embed("out.npy", &[])?, 2, &["two files"]), None);
+    Ok(())
+}
+
+/// A file that has another size or modification time is another picture: --resume computes it again, and no other one. What vectors are
+/// does not depend on either.
+#[test]
+fn pictures_that_changed_are_computed_again() -> Outcome {
+    let studio = Studio::with(12)?;
+    let hours_later = |path: &std::path::Path| -> Outcome {
+        let file = std::fs::File::options().write(true).open(path)?;
+        file.set_modified(std::fs::metadata(path)?.modified()? + std::time::Duration::from_secs(3600))?;
+        Ok(())
+    };
+    for format in FORMATS {
+        let (out, fresh) = (format!("out.{format}"), format!("fresh.{format}"));
+        studio.expect(0, &out, &[])?;
+        let first = table(&studio.path(&out))?;
+        // Nothing has changed.
+        let (said, bytes) = (studio.expect(0, &out, &["--resume"])?, studio.bytes(&out)?);
+        assert!(!said.contains("computed again") && !said.contains("pictures in "), "{said}");
+
+        // Another picture of the same size in bytes, written later; a bitmap's size says nothing of what it shows.
+        let path = studio.path("p/1/001.bmp");
+        let (old, picture) = (std::fs::read(&path)?, native("p/1/001.bmp"));
+        let other: Vec<u8> = old[..54].iter().copied().chain(old[54..].iter().rev().copied()).collect();
+        std::fs::write(&path, &other)?;
+        hours_later(&path)?;
+        let said = studio.expect(0, &out, &["--resume"])?;
+        assert!(
+            said.contains(&format!("1 picture has another size or modification time than the row says ({picture})")),
+            "{said}"
+        );
+        assert!(said.contains("\n1 picture in ") || said.contains("1 picture in "), "{said}");
+        let second = table(&studio.path(&out))?;
+        assert_ne!(first[&picture], second[&picture], "{format}");
+        assert!(first.iter().all(|(name, row)| *name == picture || second[name] == *row), "{format}");
+        studio.expect(0, &fresh, &[])?;
+        assert!(studio.bytes(&fresh)? == studio.bytes(&out)?, "{format}");
+
+        // Back as it was, but for its time: the vectors are those of before, byte for byte.
+        std::fs::write(&path, &old)?;
+        hours_later(&path)?;
+        hours_later(&path)?;
+        studio.expect(0, &out, &["--resume"])?;
+        assert_eq!(table(&studio.path(&out))?, first, "{format}");
+        assert!(studio.bytes(&out)? != bytes, "{format}: the times are kept");
+        if format == "npy" {
+            let vectors = studio.read(&out)?;
+            std::fs::write(studio.path("before.npy"), &bytes[..vectors.len()])?;
+            assert!(vectors == studio.read("before.npy")?, "the vectors depend on a time");
+            std::fs::remove_file(studio.path("before.npy"))?;
+        }
+        // A file that fails is tried again once it is another one.
+        let broken = studio.path("p/2/broken.png");
+        std::fs::write(&broken, "no picture")?;
+        studio.expect(3, &out, &["--resume"])?;
+        std::fs::copy(studio.path("p/0/000.png"), &broken)?;
+        let said = studio.expect(0, &out, &["--resume"])?;
+        assert!(said.contains("13 pictures, 13 vectors, 0 errors"), "{said}");
+        std::fs::remove_file(&broken)?;
+    }
     Ok(())
 }
