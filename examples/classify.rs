@@ -7,7 +7,7 @@ mod support;
 
 use std::error::Error;
 
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Preprocess};
+use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
@@ -16,8 +16,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Depths, widths, groups and classes are read off the checkpoint's shapes.
     let weights = support::weights(&CheckpointOptions::default())?;
     println!("{}", weights.spec());
-    let mut backbone = Backbone::load(&gpu, &weights, &Preprocess::imagenet_v1(), 1, &LoadOptions::default())?;
+    // How images are prepared and the names of the classes are in the file's metadata or next to it, if it was trained here, or
+    // comes from timm or Hugging Face.
+    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
+    if let [logit] = logits[..] {
+        println!("score {:.3}", 1.0 / (1.0 + (-logit).exp()));
+        return Ok(());
+    }
 
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
@@ -28,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut classes: Vec<usize> = (0..powers.len()).collect();
     classes.sort_by(|&a, &b| powers[b].total_cmp(&powers[a]));
     for class in classes.into_iter().take(5) {
-        println!("class {class}: {:.1} %", 100.0 * powers[class] / sum);
+        let names = weights.config().class_names().map(|names| &names.names[..]).unwrap_or_default();
+        let name = names.get(class).map_or_else(|| format!("class {class}"), String::clone);
+        println!("{name}: {:.1} %", 100.0 * powers[class] / sum);
     }
     Ok(())
 }

@@ -7,13 +7,13 @@ mod support;
 
 use std::error::Error;
 
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Picture, Preprocess, Source};
+use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Picture, Source};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone = Backbone::load(&gpu, &weights, &Preprocess::imagenet_v2(), 2, &LoadOptions::default())?;
+    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
 
     // Pictures may differ in size. Three run as a batch of two and one of one.
     let picture = support::picture()?;

@@ -18,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", gpu.describe());
 
     // The strides of the last two stages become dilations: nothing is retrained, the maps are four times as fine.
-    let dilated = CheckpointOptions { replace_stride_with_dilation: vec![false, true, true], ..Default::default() };
-    let weights = support::weights(&dilated)?;
-    let preprocess = Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..Preprocess::default() };
+    let replace_stride_with_dilation = Some(vec![false, true, true]);
+    let weights = support::weights(&CheckpointOptions { replace_stride_with_dilation, ..Default::default() })?;
+    let preprocess = Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
     let mut backbone = Backbone::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
     let maps = backbone.features(&[(&support::picture()?).into()])?;
     for (name, map) in &maps {

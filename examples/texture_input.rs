@@ -10,7 +10,7 @@ use std::error::Error;
 use wgpu_bottleneck::wgpu::{
     Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
 };
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Preprocess};
+use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // An app that has a device of its own hands it over with Gpu::from_wgpu (the example own_device shows how).
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     gpu.queue().write_texture(texture.as_image_copy(), &rgba, layout, size);
 
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone = Backbone::load(&gpu, &weights, &Preprocess::default(), 1, &LoadOptions::default())?;
+    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let from_texture = backbone.embed(&[(&texture).into()])?;
     let from_host = backbone.embed(&[(&picture).into()])?;
     println!("a vector of {}: {:?} ...", from_texture.shape().c, &from_texture.data()[..4]);

@@ -42,7 +42,9 @@ pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, St
 pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
-pub use weights::{Block, BlockOptions, Checkpoint, CheckpointOptions, NetworkWeights, StateDict, TrainableBlock};
+pub use weights::{
+    Block, BlockOptions, Checkpoint, CheckpointOptions, ModelConfig, NetworkWeights, StateDict, TrainableBlock,
+};
 
 /// The very wgpu that this crate uses, so that an app's device and ours are of one version.
 pub use wgpu;

@@ -21,6 +21,8 @@ mod selftest;
 mod shaders;
 #[path = "cli/train.rs"]
 mod train;
+#[path = "cli/trained/mod.rs"]
+mod trained;
 #[path = "cli/training.rs"]
 mod training;
 #[path = "cli/tune.rs"]

@@ -185,10 +185,11 @@ fn what_shapes_do_not_say_comes_from_the_options() -> Outcome {
     let builder = ResNet::named("resnet50")?.replace_stride_with_dilation([false, true, true]).multi_grid([1, 2, 4]);
     let network = builder.stride_in(StrideIn::Conv1).norm_layer(frozen).build()?;
     let options = CheckpointOptions {
-        norm: frozen,
-        stride_in: StrideIn::Conv1,
-        replace_stride_with_dilation: vec![false, true, true],
-        multi_grid: vec![1, 2, 4],
+        norm: Some(frozen.kind()),
+        eps: frozen.eps(),
+        stride_in: Some(StrideIn::Conv1),
+        replace_stride_with_dilation: Some(vec![false, true, true]),
+        multi_grid: Some(vec![1, 2, 4]),
         ..Default::default()
     };
     assert_eq!(*Checkpoint::detect(&dims_of(&network), &options)?.network(), network);
@@ -197,7 +198,7 @@ fn what_shapes_do_not_say_comes_from_the_options() -> Outcome {
     assert_eq!(*Checkpoint::detect(&plain, &options)?.network(), network);
     let old = plain.into_iter().filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect();
     assert_eq!(*detect(&old)?.network(), resnet("resnet50")?);
-    let options = CheckpointOptions { multi_grid: vec![1, 2], ..options };
+    let options = CheckpointOptions { multi_grid: Some(vec![1, 2]), ..options };
     let text = "multi_grid must have 3 entries, found 2";
     assert_eq!(refused(Checkpoint::detect(&old, &options)), text);
     Ok(())

@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
     ("tune", &["selftest", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),
     ("network", &["plan", "op", "tensor", "error"]),
-    ("weights", &["network", "plan", "op", "tensor", "error"]),
+    ("weights", &["network", "plan", "op", "picture", "tensor", "error"]),
     ("engine", &["weights", "network", "gpu", "reference", "plan", "kernel", "op", "picture", "tensor", "error"]),
 ];
 

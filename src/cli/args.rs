@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
+use wgpu_bottleneck::network::NormKind;
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
 use wgpu_bottleneck::shader::Target;
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict, TrainableBlock};
@@ -157,24 +158,30 @@ pub struct SpecArgs {
 /// Which norm layer.
 #[derive(Debug, Args)]
 pub struct NormArgs {
-    /// Added to the variance by the norms.
-    #[arg(long, value_name = "E", default_value_t = 1e-5, allow_hyphen_values = true)]
-    pub eps: f64,
-    /// The norm layer: batch, frozen or identity.
-    #[arg(long, value_name = "NORM", default_value = "batch")]
-    pub norm: String,
+    /// Added to the variance by the norms [default: as the configuration says, or 1e-5]
+    #[arg(long, value_name = "E", allow_hyphen_values = true)]
+    pub eps: Option<f64>,
+    /// The norm layer: batch, frozen or identity [default: as the configuration says, or batch]
+    #[arg(long, value_name = "NORM")]
+    pub norm: Option<String>,
 }
 
 impl NormArgs {
-    /// The norm layer by its short name, or by PyTorch's.
-    pub fn norm(&self) -> Result<Norm, CliError> {
-        let name = match self.norm.as_str() {
+    /// The norm layer by its short name, or by PyTorch's, if it is given.
+    pub fn kind(&self) -> Result<Option<NormKind>, CliError> {
+        let Some(name) = &self.norm else { return Ok(None) };
+        let name = match name.as_str() {
             "batch" => "BatchNorm2d",
             "frozen" => "FrozenBatchNorm2d",
             "identity" => "Identity",
             other => other,
         };
-        Ok(Norm::from_name(name, self.eps).map_err(wgpu_bottleneck::Error::from)?)
+        Ok(Some(Norm::from_name(name, 0.0).map_err(wgpu_bottleneck::Error::from)?.kind()))
+    }
+
+    /// The norm layer; BatchNorm2d with PyTorch's eps where nothing is given.
+    pub fn norm(&self) -> Result<Norm, CliError> {
+        Ok(self.kind()?.unwrap_or_default().norm(self.eps))
     }
 }
 

@@ -3,16 +3,45 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::{Backbone, Picture};
+use wgpu_bottleneck::{Backbone, ModelConfig, Picture};
 
 use super::each::each;
 use super::error::CliError;
-use super::labels::Labels;
+use super::labels::{ASSUMED, Labels};
 use super::network_args::ClassifyArgs;
 use super::output::{self, Cell, Table};
 use super::pictures::{self, Pictures};
 
-/// A class of a picture.
+/// What the outputs of a network mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// One of several classes: a softmax.
+    OneClass,
+    /// Each class by itself, as Hugging Face's multi-label networks have it: a sigmoid of each.
+    ManyClasses,
+    /// A network with one output: its sigmoid.
+    OneScore,
+}
+
+impl Meaning {
+    fn of(classes: usize, config: &ModelConfig) -> Self {
+        match classes {
+            1 => Self::OneScore,
+            _ if config.is_multi_label() => Self::ManyClasses,
+            _ => Self::OneClass,
+        }
+    }
+
+    /// What a number is called: probabilities of classes sum to 1, scores do not.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::OneClass => "probability",
+            Self::ManyClasses | Self::OneScore => "score",
+        }
+    }
+}
+
+/// A class of a picture, and its probability or score.
 struct Guess {
     class: usize,
     probability: f64,
@@ -32,7 +61,8 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         let file = args.pictures.network.weights.display();
         return Err(CliError::Usage(format!("{file}: a network without classes; `bottleneck embed` takes such")));
     };
-    let labels = Labels::of(args.labels.as_deref(), classes)?;
+    let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
+    let meaning = Meaning::of(classes, weights.config());
     let mut backbone = args.pictures.load(&weights, Some(files.len()))?;
     let batch = backbone.network().input_shape().n;
 
@@ -50,14 +80,14 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
                 Ok(_) => of_pictures
                     .next()
                     .unwrap_or_else(|| Err("it has no logits".to_owned()))
-                    .map(|logits| best(&logits, args.top as usize)),
+                    .map(|logits| best(&logits, args.top as usize, meaning)),
                 // The picture's name stands beside it.
                 Err(error) => Err(pictures::without_name(&files[one.index], error)),
             };
             verdicts.push(Verdict { file: files[one.index].clone(), guesses });
         }
     }
-    print(args, &verdicts, &labels)?;
+    print(args, &verdicts, &labels, meaning)?;
     let failed = verdicts.iter().filter(|verdict| verdict.guesses.is_err()).count();
     if failed == 0 {
         Ok(())
@@ -66,61 +96,85 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     }
 }
 
-/// The likeliest classes by softmax of finite logits, in f64; of equal ones the first.
-fn best(logits: &[f32], top: usize) -> Vec<Guess> {
-    let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
-    let powers: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    let guess = |(class, power): (usize, f64)| Guess { class, probability: power / sum };
-    let mut guesses: Vec<Guess> = powers.into_iter().enumerate().map(guess).collect();
+/// The likeliest classes of finite logits, in f64; of equal ones the first.
+fn best(logits: &[f32], top: usize, meaning: Meaning) -> Vec<Guess> {
+    let softmax = || {
+        let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
+        let powers: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.into_iter().map(|power| power / sum).collect::<Vec<_>>()
+    };
+    let sigmoid = |&logit: &f32| 1.0 / (1.0 + (-f64::from(logit)).exp());
+    let numbers: Vec<f64> = match meaning {
+        Meaning::OneClass => softmax(),
+        Meaning::ManyClasses | Meaning::OneScore => logits.iter().map(sigmoid).collect(),
+    };
+    let guess = |(class, probability): (usize, f64)| Guess { class, probability };
+    let mut guesses: Vec<Guess> = numbers.into_iter().enumerate().map(guess).collect();
     guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
     guesses.truncate(top);
     guesses
 }
 
-fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels) -> Result<(), CliError> {
+fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<(), CliError> {
     if args.json {
-        return output::json(&verdicts.iter().map(|verdict| as_json(verdict, labels)).collect());
+        return output::json(&verdicts.iter().map(|verdict| as_json(verdict, labels, meaning)).collect());
     }
     if args.csv {
-        return output::print(&as_csv(verdicts, labels)?);
+        return output::print(&as_csv(verdicts, labels, meaning)?);
     }
-    let mut table = Table::new(&["picture", ">probability", "class"]);
+    let number = if meaning == Meaning::OneClass { ">probability" } else { ">score" };
+    let mut table = Table::new(&["picture", number, "class"]);
     for verdict in verdicts {
         let name = name(&verdict.file);
         match &verdict.guesses {
             Ok(guesses) => {
                 for (rank, Guess { class, probability }) in guesses.iter().enumerate() {
                     let name = if rank == 0 { name.as_str() } else { "" };
-                    table.row([
-                        name.into(),
-                        format!("{:.2} %", 100.0 * probability).into(),
-                        labels.name(*class).into(),
-                    ]);
+                    let number = match meaning {
+                        Meaning::OneScore => format!("{probability:.4}"),
+                        Meaning::OneClass | Meaning::ManyClasses => format!("{:.2} %", 100.0 * probability),
+                    };
+                    table.row([name.into(), number.into(), label(labels, *class, meaning).unwrap_or("-").into()]);
                 }
             }
             Err(error) => table.row([name.into(), "-".into(), Cell::bad(error)]),
         }
     }
-    output::print(&table.render())
+    output::print(&table.render())?;
+    if labels.source == ASSUMED {
+        output::print("  (the names of the classes are assumed to be ImageNet-1k's: --labels FILE gives others)\n")?;
+    }
+    Ok(())
 }
 
-fn as_json(verdict: &Verdict, labels: &Labels) -> Value {
+/// The name of a class; the only output of a network has none unless it was given.
+fn label(labels: &Labels, class: usize, meaning: Meaning) -> Option<&str> {
+    (meaning != Meaning::OneScore || labels.are_names()).then(|| labels.name(class))
+}
+
+fn as_json(verdict: &Verdict, labels: &Labels, meaning: Meaning) -> Value {
     let picture = name(&verdict.file);
-    match &verdict.guesses {
-        Ok(guesses) => {
-            let class = |&Guess { class, probability }: &Guess| json!({ "class": class, "label": labels.name(class), "probability": probability });
-            json!({ "picture": picture, "classes": guesses.iter().map(class).collect::<Value>() })
+    let source = &labels.source;
+    match (&verdict.guesses, meaning) {
+        (Err(error), _) => json!({ "picture": picture, "error": error }),
+        (Ok(guesses), Meaning::OneScore) => {
+            let score = guesses.first().map(|guess| guess.probability);
+            json!({ "picture": picture, "score": score, "label": label(labels, 0, meaning), "label_source": source })
         }
-        Err(error) => json!({ "picture": picture, "error": error }),
+        (Ok(guesses), _) => {
+            let class = |&Guess { class, probability }: &Guess| json!({ "class": class, "label": labels.name(class), meaning.name(): probability });
+            let classes: Value = guesses.iter().map(class).collect();
+            json!({ "picture": picture, "classes": classes, "label_source": source })
+        }
     }
 }
 
-/// A line per class, or with the error.
-fn as_csv(verdicts: &[Verdict], labels: &Labels) -> Result<String, CliError> {
+fn as_csv(verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<String, CliError> {
     let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["picture", "rank", "class", "label", "probability", "error"]).map_err(failed)?;
+    let header = ["picture", "rank", "class", "label", meaning.name(), "error", "label_source"];
+    writer.write_record(header).map_err(failed)?;
     for verdict in verdicts {
         let picture = name(&verdict.file);
         match &verdict.guesses {
@@ -128,11 +182,13 @@ fn as_csv(verdicts: &[Verdict], labels: &Labels) -> Result<String, CliError> {
                 for (rank, guess) in (1..).zip(guesses) {
                     let (rank, class): (usize, _) = (rank, guess.class);
                     let numbers = [rank.to_string(), class.to_string(), guess.probability.to_string()];
-                    let record = [&picture, &numbers[0], &numbers[1], labels.name(class), &numbers[2], ""];
+                    let name = label(labels, class, meaning).unwrap_or("");
+                    let source = &labels.source;
+                    let record = [&picture, &numbers[0], &numbers[1], name, &numbers[2], "", source];
                     writer.write_record(record).map_err(failed)?;
                 }
             }
-            Err(error) => writer.write_record([&picture, "", "", "", "", error]).map_err(failed)?,
+            Err(error) => writer.write_record([&picture, "", "", "", "", error, ""]).map_err(failed)?,
         }
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
@@ -149,10 +205,20 @@ mod tests {
 
     #[test]
     fn softmax_is_exact_where_f32_is_not() {
-        let guesses = best(&[1000.0, 999.0, -1000.0, 1000.0], 3);
+        let guesses = best(&[1000.0, 999.0, -1000.0, 1000.0], 3, Meaning::OneClass);
         let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
         assert_eq!(classes, [0, 3, 1]);
         let e = (-1.0_f64).exp();
         assert!((guesses[2].probability - e / (2.0 + e)).abs() < 1e-15);
+    }
+
+    #[test]
+    fn sigmoids_stand_alone() {
+        let score = |logit: f32| best(&[logit], 5, Meaning::OneScore)[0].probability;
+        assert_eq!((score(0.0), score(1000.0), score(-1000.0)), (0.5, 1.0, 0.0));
+        assert!((score(-2.0) - 0.119_202_922_022_117_56).abs() < 1e-15);
+        let guesses = best(&[-1.0, 3.0], 5, Meaning::ManyClasses);
+        assert_eq!((guesses[0].class, guesses[1].class), (1, 0));
+        assert!(guesses[0].probability + guesses[1].probability > 1.2);
     }
 }

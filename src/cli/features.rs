@@ -1,7 +1,7 @@
 //! `bottleneck features`: the feature maps of a picture, as pictures.
 
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage, imageops};
 use wgpu_bottleneck::{Error, HostTensor, Picture};
@@ -50,9 +50,8 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     for (name, map) in &maps {
         files.push((format!("{name}.png"), png(&sheet(map, args.channels as usize))?));
     }
-    let config = args.pictures.config.as_deref();
-    let inputs: Vec<&Path> =
-        [args.picture.as_path(), &args.pictures.network.weights].into_iter().chain(config).collect();
+    let inputs = args.pictures.network.inputs()?;
+    let inputs: Vec<&Path> = inputs.iter().chain([&args.picture]).map(PathBuf::as_path).collect();
     folder.write(&files, &inputs)?;
     for (name, map) in &maps {
         let shown = args.channels.min(map.shape().c as u32);

@@ -1,11 +1,14 @@
-//! The names of classes: ImageNet's, or a file's.
+//! The names of classes: a file's, those of the model's configuration, or ImageNet's.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use wgpu_bottleneck::ModelConfig;
+use wgpu_bottleneck::weights::ClassNames;
 
 use super::error::CliError;
+use super::output;
 
 /// The 1000 classes of ImageNet-1k in their order, as torchvision's weights name them (torchvision/models/_meta.py, BSD-3-Clause).
 const IMAGENET: &str = include_str!("imagenet.txt");
@@ -13,18 +16,49 @@ const IMAGENET: &str = include_str!("imagenet.txt");
 /// Bytes of the longest file of labels that is read.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// A name per class.
+/// A name per class, and where the names are from.
 #[derive(Debug)]
-pub struct Labels(Vec<String>);
+pub struct Labels {
+    names: Vec<String>,
+    /// The file, or whose metadata, that names the classes; [`ASSUMED`], or [`NUMBERS`].
+    pub source: String,
+}
+
+/// The source of names that nobody gave: the network has as many classes as ImageNet-1k.
+pub const ASSUMED: &str = "ImageNet-1k, assumed";
+/// The source of names where there are none.
+const NUMBERS: &str = "none";
 
 impl Labels {
-    /// Those of a file; without one ImageNet's where there are as many classes, and numbers otherwise.
-    pub fn of(file: Option<&Path>, classes: usize) -> Result<Self, CliError> {
-        let Some(file) = file else {
-            let imagenet: Vec<String> = IMAGENET.lines().map(str::to_owned).collect();
-            let numbers = || (0..classes).map(|class| format!("class {class}")).collect();
-            return Ok(Self(if imagenet.len() == classes { imagenet } else { numbers() }));
-        };
+    /// The names in a file (`--labels`); else those of the model's configuration; else ImageNet's for as many classes; else
+    /// numbers.
+    pub fn of(file: Option<&Path>, config: &ModelConfig, classes: usize) -> Result<Self, CliError> {
+        if let Some(file) = file {
+            return Self::in_file(file, classes);
+        }
+        if let Some(ClassNames { names, source }) = config.class_names() {
+            if names.len() == classes {
+                return Ok(Self { names: names.clone(), source: source.clone() });
+            }
+            let found = names.len();
+            output::progress(&format!(
+                "warning: {source} names {found} classes, the network has {classes}: these names are not used"
+            ));
+        }
+        let imagenet: Vec<String> = IMAGENET.lines().map(str::to_owned).collect();
+        if imagenet.len() == classes {
+            return Ok(Self { names: imagenet, source: ASSUMED.to_owned() });
+        }
+        let names = (0..classes).map(|class| format!("class {class}")).collect();
+        Ok(Self { names, source: NUMBERS.to_owned() })
+    }
+
+    /// Whether anybody named the classes, or they are taken for ImageNet's.
+    pub fn are_names(&self) -> bool {
+        self.source != NUMBERS
+    }
+
+    fn in_file(file: &Path, classes: usize) -> Result<Self, CliError> {
         let refuse = |why: String| Err(CliError::Usage(format!("{}: {why}", file.display())));
         let metadata = fs::metadata(file).map_err(|source| CliError::io(file, source))?;
         if !metadata.is_file() {
@@ -45,7 +79,7 @@ impl Labels {
             text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
         };
         if labels.len() == classes {
-            Ok(Self(labels))
+            Ok(Self { names: labels, source: file.display().to_string() })
         } else {
             refuse(format!("expected {classes} labels, one per class, found {}", labels.len()))
         }
@@ -53,7 +87,7 @@ impl Labels {
 
     /// The name of a class.
     pub fn name(&self, class: usize) -> &str {
-        self.0.get(class).map_or("", String::as_str)
+        self.names.get(class).map_or("", String::as_str)
     }
 }
 
@@ -89,16 +123,32 @@ mod tests {
             ("cat", None),
         ] {
             fs::write(&file, text)?;
-            let labels = Labels::of(Some(&file), 2);
+            let labels = Labels::of(Some(&file), &ModelConfig::default(), 2);
             assert_eq!(
                 labels.as_ref().ok().map(|labels| [labels.name(0), labels.name(1)]),
                 names,
                 "{text}: {labels:?}"
             );
         }
-        assert_eq!(Labels::of(None, 1000)?.name(999), "toilet tissue");
-        assert_eq!(Labels::of(None, 2)?.name(1), "class 1");
-        assert!(Labels::of(Some(folder.path()), 2).is_err());
+        assert!(Labels::of(Some(folder.path()), &ModelConfig::default(), 2).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_configuration_names_classes_before_imagenet_does() -> Result<(), Box<dyn std::error::Error>> {
+        let of = |json: &str, classes| Labels::of(None, &ModelConfig::from_text("c.json", json)?, classes);
+        let said = |labels: Labels, class| (labels.name(class).to_owned(), labels.source);
+        let expect = |name: &str, source: &str| (name.to_owned(), source.to_owned());
+        assert_eq!(said(of("{}", 1000)?, 999), expect("toilet tissue", ASSUMED));
+        assert_eq!(said(of("{}", 2)?, 1), expect("class 1", NUMBERS));
+        assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 2)?, 1), expect("dog", "c.json"));
+        assert_eq!(said(of(r#"{"id2label": {"1": "dog", "0": "cat"}}"#, 2)?, 0), expect("cat", "c.json"));
+        assert_eq!(said(of(r#"{"pretrained_cfg": {"label_names": ["cat", "dog"]}}"#, 2)?, 0), expect("cat", "c.json"));
+        // Names of another number of classes are of another network.
+        assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 3)?, 0), expect("class 0", NUMBERS));
+        let thousand: Vec<String> = (0..1000).map(|class| format!("thing {class}")).collect();
+        let json = serde_json::json!({ "id2label": thousand }).to_string();
+        assert_eq!(said(of(&json, 1000)?, 999), expect("thing 999", "c.json"));
         Ok(())
     }
 }

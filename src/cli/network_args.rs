@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use wgpu_bottleneck::gpu::Memory;
 use wgpu_bottleneck::network::{self, ResNet};
 use wgpu_bottleneck::op::PoolWindows;
+use wgpu_bottleneck::weights::{ModelConfig, weights_file};
 use wgpu_bottleneck::{
     Backbone, Checkpoint, CheckpointOptions, Error, Network, NetworkWeights, Preprocess, StateDict, StrideIn,
 };
@@ -37,7 +38,8 @@ pub enum MaxPoolArg {
 /// Which network, and how it is to be run.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
-    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's keys.
+    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's keys; or the folder of a model: its
+    /// model.safetensors, else pytorch_model.bin, else its only file of weights.
     #[arg(long, value_name = "W")]
     pub weights: PathBuf,
     /// The network, e.g. resnet50, resnext50_32x4d; auto reads depths, widths, groups and classes from the weights' shapes.
@@ -52,12 +54,17 @@ pub struct NetworkArgs {
     /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4
     #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
     pub multi_grid: Vec<usize>,
-    /// Which convolution of a block strides; unset: as a Hugging Face config.json beside the weights says, else 3x3.
+    /// Which convolution of a block strides [default: as the configuration says, or 3x3]
     #[arg(long, value_enum, value_name = "CONV")]
     pub stride_in: Option<StrideInArg>,
-    /// The windows of the stem's max pool.
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = MaxPoolArg::Padded)]
-    pub max_pool: MaxPoolArg,
+    /// The windows of the stem's max pool [default: as the configuration says, or padded]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub max_pool: Option<MaxPoolArg>,
+    /// The model's configuration: a config.json (timm's, Hugging Face's, or that of `bottleneck train`) or a
+    /// preprocessor_config.json. What it leaves open is read from the weights' metadata, then from the configurations next to
+    /// the weights.
+    #[arg(long, value_name = "C.json")]
+    pub config: Option<PathBuf>,
     /// Its norms.
     #[command(flatten)]
     pub norm: NormArgs,
@@ -69,52 +76,73 @@ pub struct NetworkArgs {
     pub memory: bool,
 }
 
+impl From<StrideInArg> for StrideIn {
+    fn from(arg: StrideInArg) -> Self {
+        match arg {
+            StrideInArg::Conv3x3 => Self::Conv2,
+            StrideInArg::Conv1x1 => Self::Conv1,
+        }
+    }
+}
+
+impl From<MaxPoolArg> for PoolWindows {
+    fn from(arg: MaxPoolArg) -> Self {
+        match arg {
+            MaxPoolArg::Padded => Self::Padded,
+            MaxPoolArg::Ceil => Self::CeilMode,
+        }
+    }
+}
+
 impl NetworkArgs {
-    /// The network's weights, its specification checked against them.
+    /// The file of weights.
+    pub fn file(&self) -> Result<PathBuf, CliError> {
+        Ok(weights_file(&self.weights)?)
+    }
+
+    /// What must not be written over.
+    pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
+        Ok([self.file()?].into_iter().chain(self.config.clone()).collect())
+    }
+
+    /// The network's weights, its specification checked against them. For each value that no shape shows, its own option comes
+    /// first, then --config, then the file's metadata, then the configurations next to the file, then torchvision's.
     pub fn weights(&self) -> Result<NetworkWeights, CliError> {
-        let options = self.options()?;
+        let file = self.file()?;
         let named = match self.model.as_str() {
             "auto" => None,
             name => Some(ResNet::named(name).map_err(Error::from)?),
         };
-        let dict = StateDict::open(&self.weights)?;
-        let detected = Checkpoint::detect(&dict, &options);
-        let weights = match (named, detected) {
-            (None, _) => NetworkWeights::detect(dict, &options),
+        let dict = StateDict::open(&file)?;
+        let config = self.config.as_ref().map(ModelConfig::open).transpose()?.unwrap_or_default();
+        let config = config.or(ModelConfig::of(&file, &dict)?);
+        let options = self.options()?;
+        let weights = match named {
+            None => NetworkWeights::detect_with(dict, &options, config),
             // Of a network with a name the classes are still free.
-            (Some(builder), detected) => {
+            Some(builder) => {
+                let options = options.or(config.options().map_err(Error::from)?.clone());
+                let detected = Checkpoint::detect(&dict, &options);
                 let classes = detected.map_or(Some(1000), |checkpoint| checkpoint.network().classes());
-                let network = builder
-                    .classes(classes)
-                    .norm_layer(options.norm)
-                    .stride_in(options.stride_in)
-                    .max_pool(options.max_pool)
-                    .replace_stride_with_dilation(options.replace_stride_with_dilation)
-                    .multi_grid(options.multi_grid)
-                    .build()
-                    .map_err(Error::from)?;
-                NetworkWeights::matching(dict, &network, options.prefix.as_deref())
+                let network = options.apply(builder).classes(classes).build().map_err(Error::from);
+                let network = network.map_err(CliError::in_file(&file))?;
+                NetworkWeights::matching_with(dict, &network, options.prefix.as_deref(), config)
             }
         };
-        weights.map_err(CliError::in_file(&self.weights))
+        weights.map_err(CliError::in_file(&file))
     }
 
-    /// What the file does not say of the network.
+    /// What the command's own options say of the network.
     fn options(&self) -> Result<CheckpointOptions, CliError> {
+        let said = |list: &[bool]| (!list.is_empty()).then(|| list.to_vec());
         Ok(CheckpointOptions {
             prefix: self.prefix.clone(),
-            norm: self.norm.norm()?,
-            stride_in: match self.stride_in {
-                Some(StrideInArg::Conv3x3) => StrideIn::Conv2,
-                Some(StrideInArg::Conv1x1) => StrideIn::Conv1,
-                None => CheckpointOptions::beside(&self.weights)?.stride_in,
-            },
-            max_pool: match self.max_pool {
-                MaxPoolArg::Padded => PoolWindows::Padded,
-                MaxPoolArg::Ceil => PoolWindows::CeilMode,
-            },
-            replace_stride_with_dilation: self.replace_stride_with_dilation.clone(),
-            multi_grid: self.multi_grid.clone(),
+            norm: self.norm.kind()?,
+            eps: self.norm.eps,
+            stride_in: self.stride_in.map(StrideIn::from),
+            max_pool: self.max_pool.map(PoolWindows::from),
+            replace_stride_with_dilation: said(&self.replace_stride_with_dilation),
+            multi_grid: (!self.multi_grid.is_empty()).then(|| self.multi_grid.clone()),
         })
     }
 
@@ -171,42 +199,49 @@ pub struct PictureArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Preprocessing as torchvision's: v1 resizes the shorter side to 256 and crops 224, v2 to 232; unset: as a config.json
-    /// (timm) or preprocessor_config.json (Hugging Face) beside the weights says, or v1 where there is none.
+    /// Preprocessing as torchvision's: v1 resizes the shorter side to 256 and crops 224, v2 to 232 [default: as the configuration
+    /// says, or v1]
     #[arg(long, value_name = "V", conflicts_with = "config")]
     pub preset: Option<String>,
-    /// Preprocessing as this config.json or preprocessor_config.json says.
-    #[arg(long, value_name = "C.json")]
-    pub config: Option<PathBuf>,
     /// Pictures per run.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: u32,
 }
 
 impl PictureArgs {
-    /// What is done to pictures.
-    pub fn preprocess(&self) -> Result<Preprocess, CliError> {
-        Ok(match (&self.preset, &self.config) {
-            (Some(preset), _) => Preprocess::preset(preset).map_err(Error::from)?,
-            (None, Some(config)) => Preprocess::from_config(config)?,
-            (None, None) => Preprocess::beside(&self.network.weights)?.unwrap_or_default(),
-        })
+    /// How images are prepared: as --preset says, or the network's configuration, or torchvision's v1.
+    pub fn preprocess(&self, weights: &NetworkWeights) -> Result<Preprocess, CliError> {
+        match &self.preset {
+            Some(preset) => Ok(Preprocess::preset(preset).map_err(Error::from)?),
+            None => Ok(weights.preprocess()?),
+        }
+    }
+
+    /// Says how images are prepared, if a configuration says so, and by which rule it was read.
+    pub fn tell_preprocess(&self, weights: &NetworkWeights) -> Result<(), CliError> {
+        let config = weights.config();
+        let Some(found) = config.preprocess().map_err(Error::from)?.filter(|_| self.preset.is_none()) else {
+            return Ok(());
+        };
+        let Preprocess { resize, crop: [height, width], .. } = found.preprocess;
+        let source = config.preprocess_source();
+        output::progress(&format!("images are prepared as {source} says: {resize}, cropped to {height} x {width}"));
+        if let Some(rule) = &found.rule {
+            output::progress(rule);
+        }
+        Ok(())
     }
 
     /// The network on its device, for batches of so many pictures, or of any number.
     pub fn load(&self, weights: &NetworkWeights, pictures: Option<usize>) -> Result<Backbone, CliError> {
-        let preprocess = self.preprocess()?;
-        if self.preset.is_none() && self.config.is_none() && preprocess != Preprocess::default() {
-            let Preprocess { resize, crop: [height, width], .. } = preprocess;
-            let said = "pictures are prepared as the configuration beside the weights says";
-            output::progress(&format!("{said}: {resize}, cropped to {height} x {width}"));
-        }
+        let preprocess = self.preprocess(weights)?;
+        self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
         let batch = pictures.map_or(largest, |pictures| pictures.clamp(1, largest));
         // What is wrong with the file is said before, and whether or not, there is a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
-        network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.weights))?;
+        network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.file()?))?;
         let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
         let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
@@ -222,7 +257,8 @@ pub struct ClassifyArgs {
     /// The network, and what is done to pictures.
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// The names of the classes: one per line, or JSON (a list, or Hugging Face's id2label); unset: ImageNet's for 1000 classes.
+    /// The names of the classes: one per line, or JSON (a list, or Hugging Face's id2label) [default: as the configuration says;
+    /// ImageNet's are assumed for 1000 classes without names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// How many classes to show of each picture.

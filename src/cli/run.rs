@@ -1,5 +1,7 @@
 //! `bottleneck run`: one network, one input file, one output file.
 
+use std::path::PathBuf;
+
 use wgpu_bottleneck::network;
 use wgpu_bottleneck::tensor::{Comparison, compare};
 use wgpu_bottleneck::{HostTensor, Network, NetworkWeights, Shape};
@@ -12,7 +14,8 @@ use super::output::{self, count};
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), CliError> {
-    let output = OutputFile::check(&args.output, &[&args.input, &args.network.weights])?;
+    let inputs: Vec<PathBuf> = args.network.inputs()?.into_iter().chain([args.input.clone()]).collect();
+    let output = OutputFile::check(&args.output, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let weights = args.network.weights()?;
     let input = read_input(&args.input)?;
     let shape =

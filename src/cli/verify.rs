@@ -80,9 +80,11 @@ impl Agreement {
     fn add(&mut self, single: &HostTensor, half: &HostTensor) {
         let classes = single.shape().c;
         for (a, b) in single.data().chunks(classes).zip(half.data().chunks(classes)) {
+            // The only output of a network says which side of a half its sigmoid is on.
+            let same = classes > 1 || (a[0] > 0.0) == (b[0] > 0.0);
             let (a, b) = (likeliest(a), likeliest(b));
             self.pictures += 1;
-            self.top1 += usize::from(a.first() == b.first());
+            self.top1 += usize::from(same && a.first() == b.first());
             let among: BTreeSet<usize> = b.iter().copied().collect();
             self.top5 += a.iter().filter(|class| among.contains(class)).count();
             self.most_top5 += a.len();
@@ -102,6 +104,7 @@ fn likeliest(logits: &[f32]) -> Vec<usize> {
 pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
     let pictures = pictures(args)?;
     let weights = args.pictures.network.weights()?;
+    args.pictures.tell_preprocess(&weights)?;
     let engine = &args.pictures.network.engine;
     let gpu = engine.adapter.gpu_with_kept_pipelines()?;
     let batch = pictures.len().min(args.pictures.batch as usize);
@@ -141,7 +144,7 @@ fn load(
     batch: usize,
     options: &LoadOptions,
 ) -> Result<Backbone, CliError> {
-    Ok(Backbone::load(gpu, weights, &args.pictures.preprocess()?, batch, options)?)
+    Ok(Backbone::load(gpu, weights, &args.pictures.preprocess(weights)?, batch, options)?)
 }
 
 /// The pictures that are named, or, where none is, seeded ones: soft blots of colour with some noise.

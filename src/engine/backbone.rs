@@ -12,10 +12,11 @@ use crate::weights::NetworkWeights;
 /// size, in host memory or already on the GPU, are resized, cropped and normalised there, into the network's own input.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture, Preprocess};
+/// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
 ///
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
-/// let preprocess = Preprocess::imagenet_v2();
+/// // As the file's metadata or the configurations next to it say, or torchvision's IMAGENET1K_V1.
+/// let preprocess = weights.preprocess()?;
 /// let mut backbone = Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
 /// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
 /// let vectors = backbone.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;

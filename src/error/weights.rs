@@ -122,7 +122,20 @@ pub enum WeightsError {
         /// Where the two differ.
         differences: Box<Differences>,
     },
-    /// The configuration beside the weights is not JSON.
+    /// A folder with no file of weights, or with several of which none has a usual name.
+    #[error(
+        "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or one file; name the file",
+        listed(found)
+    )]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// How many files of weights it holds.
+        count: usize,
+        /// The names of the first of them.
+        found: Vec<String>,
+    },
+    /// A configuration is not JSON.
     #[error("{config}: not a readable configuration: {reason}")]
     ConfigFormat {
         /// The file's name.
@@ -130,7 +143,7 @@ pub enum WeightsError {
         /// What the parser says.
         reason: String,
     },
-    /// The configuration beside the weights is of a network that computes something else with them.
+    /// A configuration has a value that cannot be, or is of a network that computes something else with the same weights.
     #[error("{config}: {key} is {found}, expected {expected}")]
     Config {
         /// The file's name.
@@ -150,4 +163,9 @@ pub enum WeightsError {
         /// Why it has no place.
         why: &'static str,
     },
+}
+
+/// Names in brackets, if there are any.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }

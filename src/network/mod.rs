@@ -16,7 +16,7 @@ mod variants;
 pub use basic::{BasicBlock, BasicBlockBuilder};
 pub use block::{BlockKind, BlockSpec, LayerSpec};
 pub use bottleneck::{Bottleneck, BottleneckBuilder, EXPANSION, StrideIn};
-pub use norm::Norm;
+pub use norm::{Norm, NormKind};
 pub use plans::{plan_block, plan_chain, plan_network};
 pub use resnet::{ResNet, Stem};
 pub use resnet_builder::ResNetBuilder;

@@ -23,6 +23,45 @@ pub enum Norm {
     Identity,
 }
 
+/// Which norm layer, without its eps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum NormKind {
+    /// `torch.nn.BatchNorm2d`.
+    #[default]
+    BatchNorm2d,
+    /// `torchvision.ops.FrozenBatchNorm2d`.
+    FrozenBatchNorm2d,
+    /// `torch.nn.Identity`.
+    Identity,
+}
+
+impl NormKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::BatchNorm2d, Self::FrozenBatchNorm2d, Self::Identity];
+
+    /// Its name in PyTorch.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BatchNorm2d => "BatchNorm2d",
+            Self::FrozenBatchNorm2d => "FrozenBatchNorm2d",
+            Self::Identity => "Identity",
+        }
+    }
+
+    /// The norm of this kind with this eps, or, where there is none, PyTorch's default of 1e-5. Identity has no eps.
+    #[must_use]
+    pub fn norm(self, eps: Option<f64>) -> Norm {
+        let eps = eps.unwrap_or(DEFAULT_EPS);
+        match self {
+            Self::BatchNorm2d => Norm::BatchNorm2d { eps },
+            Self::FrozenBatchNorm2d => Norm::FrozenBatchNorm2d { eps },
+            Self::Identity => Norm::Identity,
+        }
+    }
+}
+
 impl Default for Norm {
     /// BatchNorm2d with PyTorch's eps of 1e-5.
     fn default() -> Self {
@@ -36,22 +75,25 @@ impl Norm {
     /// # Errors
     /// [`SpecError::UnsupportedNorm`] with the name, for any other.
     pub fn from_name(name: &str, eps: f64) -> Result<Self, SpecError> {
-        match name {
-            "BatchNorm2d" => Ok(Self::BatchNorm2d { eps }),
-            "FrozenBatchNorm2d" => Ok(Self::FrozenBatchNorm2d { eps }),
-            "Identity" => Ok(Self::Identity),
-            _ => Err(SpecError::UnsupportedNorm { name: name.to_owned() }),
+        let kind = NormKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let unsupported = || SpecError::UnsupportedNorm { name: name.to_owned() };
+        Ok(kind.ok_or_else(unsupported)?.norm(Some(eps)))
+    }
+
+    /// Which norm layer it is.
+    #[must_use]
+    pub const fn kind(self) -> NormKind {
+        match self {
+            Self::BatchNorm2d { .. } => NormKind::BatchNorm2d,
+            Self::FrozenBatchNorm2d { .. } => NormKind::FrozenBatchNorm2d,
+            Self::Identity => NormKind::Identity,
         }
     }
 
     /// Its name in PyTorch.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::BatchNorm2d { .. } => "BatchNorm2d",
-            Self::FrozenBatchNorm2d { .. } => "FrozenBatchNorm2d",
-            Self::Identity => "Identity",
-        }
+        self.kind().name()
     }
 
     /// Its eps, or `None` for [`Norm::Identity`].

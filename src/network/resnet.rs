@@ -126,6 +126,41 @@ impl ResNet {
         self.stride_in
     }
 
+    /// Whether the stride of each stage after the first was replaced by dilation, as
+    /// [`ResNetBuilder::replace_stride_with_dilation`](super::ResNetBuilder::replace_stride_with_dilation) takes it.
+    #[must_use]
+    pub fn replaced_strides(&self) -> Vec<bool> {
+        self.stages.iter().skip(1).map(|blocks| blocks.first().is_some_and(|block| block.stride() == 1)).collect()
+    }
+
+    /// The dilation of each stage by torchvision's rule: 1, doubled at each stage whose stride was replaced. The first block of
+    /// such a stage has the dilation of the stage before it.
+    #[must_use]
+    pub fn dilations(&self) -> Vec<usize> {
+        let double = |dilation: &mut usize, replaced: bool| {
+            *dilation <<= u32::from(replaced);
+            Some(*dilation)
+        };
+        std::iter::once(1).chain(self.replaced_strides().into_iter().scan(1, double)).collect()
+    }
+
+    /// The last stage's multi grid, as [`ResNetBuilder::multi_grid`](super::ResNetBuilder::multi_grid) takes it; empty where
+    /// its dilations are torchvision's.
+    #[must_use]
+    pub fn multi_grid(&self) -> Vec<usize> {
+        let (dilations, Some(blocks)) = (self.dilations(), self.stages.last()) else { return Vec::new() };
+        let (last, previous) = match dilations[..] {
+            [.., previous, last] => (last, previous),
+            _ => (1, 1),
+        };
+        let is_torchvisions =
+            |(index, block): (usize, &BlockSpec)| block.dilation() == if index == 0 { previous } else { last };
+        if blocks.iter().enumerate().all(is_torchvisions) {
+            return Vec::new();
+        }
+        blocks.iter().map(|block| block.dilation() / last).collect()
+    }
+
     /// Channels that the last stage writes, which `fc` reads.
     #[must_use]
     pub fn features(&self) -> usize {

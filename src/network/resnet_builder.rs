@@ -247,6 +247,23 @@ mod tests {
         Ok(())
     }
 
+    /// What a network says of its dilations builds the same network again.
+    #[test]
+    fn dilations_are_said_again() -> Result<(), SpecError> {
+        let bits = |bits: usize| [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
+        for (replace, grid) in (0..8).map(bits).flat_map(|replace| [(replace, vec![]), (replace, vec![1, 2, 4])]) {
+            let builder = ResNet::named("resnet50")?.replace_stride_with_dilation(replace);
+            let network = builder.clone().multi_grid(grid.clone()).build()?;
+            assert_eq!(network.replaced_strides(), replace);
+            assert_eq!(network.multi_grid(), grid);
+            let again = ResNet::named("resnet50")?.replace_stride_with_dilation(network.replaced_strides());
+            assert_eq!(again.multi_grid(network.multi_grid()).build()?, network);
+        }
+        let network = ResNet::named("resnet50")?.replace_stride_with_dilation([false, true, true]).build()?;
+        assert_eq!(network.dilations(), [1, 1, 2, 4]);
+        Ok(())
+    }
+
     #[test]
     fn the_stride_of_every_block_moves() -> Result<(), SpecError> {
         let network = ResNet::named("resnet50")?.stride_in(StrideIn::Conv1).build()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::detect::Tensors;
 use super::{Naming, StateDict};
 use crate::error::{Result, WeightsError};
-use crate::network::{Norm, ResNet, StrideIn};
+use crate::network::{Norm, NormKind, ResNet, ResNetBuilder, StrideIn};
 use crate::op::PoolWindows;
 
 /// Anything with keys and shapes. To find out which network a checkpoint is of takes no more.
@@ -37,22 +37,72 @@ impl Shapes for BTreeMap<String, Vec<usize>> {
     }
 }
 
-/// What a checkpoint's shapes do not say of its network.
+/// What a checkpoint's shapes do not say of its network. What is `None` is taken from the checkpoint's configuration
+/// ([`ModelConfig`](super::ModelConfig)) by [`NetworkWeights`](super::NetworkWeights), and is torchvision's where that says
+/// nothing either.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointOptions {
     /// What every key of the network begins with (`backbone.`; the last dot may be left out); other keys are then not looked
     /// at. `None`: what common wrappers have put before all keys, if anything.
     pub prefix: Option<String>,
     /// The norm layer.
-    pub norm: Norm,
+    pub norm: Option<NormKind>,
+    /// Added to the variance by the norms.
+    pub eps: Option<f64>,
     /// Which convolution of a Bottleneck strides.
-    pub stride_in: StrideIn,
+    pub stride_in: Option<StrideIn>,
     /// Which windows the stem's max pool has.
-    pub max_pool: PoolWindows,
+    pub max_pool: Option<PoolWindows>,
     /// As [`ResNetBuilder::replace_stride_with_dilation`](crate::network::ResNetBuilder::replace_stride_with_dilation).
-    pub replace_stride_with_dilation: Vec<bool>,
+    pub replace_stride_with_dilation: Option<Vec<bool>>,
     /// As [`ResNetBuilder::multi_grid`](crate::network::ResNetBuilder::multi_grid).
-    pub multi_grid: Vec<usize>,
+    pub multi_grid: Option<Vec<usize>>,
+}
+
+impl CheckpointOptions {
+    /// The options of a network: with them, its state dict is found to be of it again.
+    #[must_use]
+    pub fn of_network(network: &ResNet) -> Self {
+        Self {
+            prefix: None,
+            norm: Some(network.norm().kind()),
+            eps: network.norm().eps(),
+            stride_in: Some(network.stride_in()),
+            max_pool: Some(network.stem().pool),
+            replace_stride_with_dilation: Some(network.replaced_strides()),
+            multi_grid: Some(network.multi_grid()),
+        }
+    }
+
+    /// These, and where they leave a value open, the other's.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            prefix: self.prefix.or(other.prefix),
+            norm: self.norm.or(other.norm),
+            eps: self.eps.or(other.eps),
+            stride_in: self.stride_in.or(other.stride_in),
+            max_pool: self.max_pool.or(other.max_pool),
+            replace_stride_with_dilation: self.replace_stride_with_dilation.or(other.replace_stride_with_dilation),
+            multi_grid: self.multi_grid.or(other.multi_grid),
+        }
+    }
+
+    /// The norm layer with its eps; BatchNorm2d and PyTorch's 1e-5 where nothing is said.
+    #[must_use]
+    pub fn norm(&self) -> Norm {
+        self.norm.unwrap_or_default().norm(self.eps)
+    }
+
+    /// A network's builder with these options.
+    pub fn apply(&self, builder: ResNetBuilder) -> ResNetBuilder {
+        builder
+            .norm_layer(self.norm())
+            .stride_in(self.stride_in.unwrap_or_default())
+            .max_pool(self.max_pool.unwrap_or_default())
+            .replace_stride_with_dilation(self.replace_stride_with_dilation.clone().unwrap_or_default())
+            .multi_grid(self.multi_grid.clone().unwrap_or_default())
+    }
 }
 
 /// A network found in a checkpoint.

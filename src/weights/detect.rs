@@ -108,12 +108,8 @@ impl<'a> Tensors<'a> {
             .planes(stages.iter().map(|stage| stage.planes).collect::<Vec<_>>())
             .in_channels(in_channels)
             .stem_planes(stem_planes)
-            .classes(self.classes())
-            .norm_layer(options.norm)
-            .stride_in(options.stride_in)
-            .max_pool(options.max_pool)
-            .replace_stride_with_dilation(options.replace_stride_with_dilation.clone())
-            .multi_grid(options.multi_grid.clone());
+            .classes(self.classes());
+        let builder = options.apply(builder);
         // A BasicBlock has neither; where its shapes say otherwise, the comparison names them.
         Ok(match kind {
             BlockKind::Basic => builder.build()?,
@@ -189,7 +185,8 @@ impl<'a> Tensors<'a> {
 
     /// The network that the checkpoint is of, if it is one with this norm.
     pub fn looks_like(&self, norm: Norm) -> Option<String> {
-        let network = self.network(&CheckpointOptions { norm, ..Default::default() }).ok()?;
+        let options = CheckpointOptions { norm: Some(norm.kind()), eps: norm.eps(), ..Default::default() };
+        let network = self.network(&options).ok()?;
         self.differences(&network).is_empty().then(|| network.to_string())
     }
 }

@@ -1,19 +1,21 @@
 //! State dicts: from the keys that PyTorch writes to the network that they are of, and to the parameters of each step of a
 //! plan.
 
-mod beside;
 mod block;
 mod bytes;
 mod checkpoint;
+mod config;
 mod detect;
 mod entry;
 mod fold;
+mod folder;
 mod header;
 mod layers;
 mod names;
 mod network;
 mod pth;
 mod reader;
+mod same_keys;
 mod state;
 mod state_dict;
 mod trainable;
@@ -21,6 +23,8 @@ mod values;
 
 pub use block::{Block, BlockOptions};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
+pub use config::{ClassNames, KEY, METADATA, ModelConfig};
+pub use folder::weights_file;
 pub use names::{Naming, OPTIMIZER};
 pub use network::NetworkWeights;
 pub use state::{Initialization, NetworkState};

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::layers::{self, Layers};
 use super::reader::Reader;
-use super::{Checkpoint, CheckpointOptions, StateDict};
+use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
 use crate::error::{Result, WeightsError};
 use crate::network::{LayerSpec, ResNet, Stem};
 use crate::op::{Conv, StepParams};
+use crate::picture::Preprocess;
 use crate::plan::{Plan, Role, Step};
 
 /// A network and the file that its weights lie in.
@@ -18,33 +19,74 @@ use crate::plan::{Plan, Role, Step};
 pub struct NetworkWeights {
     dict: StateDict,
     checkpoint: Checkpoint,
+    config: ModelConfig,
 }
 
 impl NetworkWeights {
-    /// The network that a file's keys and shapes say it is of.
+    /// The network that a file's keys and shapes say it is of, with what no shape says from the options, then from the file's
+    /// metadata, then from the configurations in its folder ([`ModelConfig`]). A folder stands for the file of weights in it
+    /// ([`weights_file`]).
     ///
     /// # Errors
-    /// As [`StateDict::open`] and [`Checkpoint::detect`].
+    /// As [`weights_file`], [`StateDict::open`], [`ModelConfig::of`] and [`NetworkWeights::detect_with`].
     pub fn open(path: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self> {
-        Self::detect(StateDict::open(path)?, options)
+        let file = weights_file(path)?;
+        let dict = StateDict::open(&file)?;
+        let config = ModelConfig::of(&file, &dict)?;
+        Self::detect_with(dict, options, config)
     }
 
-    /// The network that a state dict's keys and shapes say it is of.
+    /// The network that a state dict's keys and shapes say it is of, with what no shape says from the options, then from the
+    /// file's metadata.
     ///
     /// # Errors
-    /// As [`Checkpoint::detect`].
+    /// As [`ModelConfig::in_metadata`] and [`NetworkWeights::detect_with`].
     pub fn detect(dict: StateDict, options: &CheckpointOptions) -> Result<Self> {
-        let checkpoint = Checkpoint::detect(&dict, options)?;
-        Ok(Self { dict, checkpoint })
+        let config = ModelConfig::in_metadata(&dict)?;
+        Self::detect_with(dict, options, config)
+    }
+
+    /// The same with a configuration of the caller's. It stands in for the file's metadata, which is not read.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::options`] and [`Checkpoint::detect`].
+    pub fn detect_with(dict: StateDict, options: &CheckpointOptions, config: ModelConfig) -> Result<Self> {
+        let options = options.clone().or(config.options()?.clone());
+        let checkpoint = Checkpoint::detect(&dict, &options)?;
+        Ok(Self { dict, checkpoint, config })
     }
 
     /// The weights of a network that one knows. A prefix of `None` is what common wrappers have put before all keys, if anything.
     ///
     /// # Errors
-    /// As [`Checkpoint::matching`].
+    /// As [`Checkpoint::matching`] and [`ModelConfig::in_metadata`].
     pub fn matching(dict: StateDict, network: &ResNet, prefix: Option<&str>) -> Result<Self> {
+        let config = ModelConfig::in_metadata(&dict)?;
+        Self::matching_with(dict, network, prefix, config)
+    }
+
+    /// The same with a configuration of the caller's, for what is not the network's: preprocessing and names of classes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::matching`].
+    pub fn matching_with(dict: StateDict, network: &ResNet, prefix: Option<&str>, config: ModelConfig) -> Result<Self> {
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
-        Ok(Self { dict, checkpoint })
+        Ok(Self { dict, checkpoint, config })
+    }
+
+    /// What the file's metadata and the configurations in its folder say.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// How images are prepared for the network: as its configuration says, or, where there is none,
+    /// [`Preprocess::imagenet_v1`].
+    ///
+    /// # Errors
+    /// As [`ModelConfig::preprocess`].
+    pub fn preprocess(&self) -> Result<Preprocess> {
+        Ok(self.config.preprocess()?.map_or_else(Preprocess::default, |found| found.preprocess))
     }
 
     /// The network.

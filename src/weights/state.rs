@@ -1,13 +1,13 @@
 //! A network's state dict in memory, as training reads and writes it: nothing is folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::NetworkWeights;
+use super::{METADATA, ModelConfig, NetworkWeights};
 use crate::error::{Error, Result, WeightsError};
 use crate::network::{BlockKind, ResNet};
 
@@ -129,7 +129,8 @@ impl NetworkState {
         }
     }
 
-    /// The bytes of a safetensors file with all of it by torchvision's names, and `further` tensors and texts beside.
+    /// The bytes of a safetensors file with all of it by torchvision's names, and `further` tensors and texts in the metadata.
+    /// What no shape shows of the network stands there too, under [`METADATA`], unless the texts have that key.
     ///
     /// # Errors
     /// [`WeightsError::Format`] for names that occur twice.
@@ -159,7 +160,10 @@ impl NetworkState {
             Ok((name.as_str(), view))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
-        let texts = (!texts.is_empty()).then(|| texts.clone().into_iter().collect());
-        safetensors::serialize(views, texts).map_err(|error| wrong(error.to_string()))
+        let mut texts: HashMap<String, String> = texts.clone().into_iter().collect();
+        if !texts.contains_key(METADATA) {
+            texts.insert(METADATA.to_owned(), ModelConfig::of_network(&self.spec).to_json(&self.spec)?);
+        }
+        safetensors::serialize(views, Some(texts)).map_err(|error| wrong(error.to_string()))
     }
 }

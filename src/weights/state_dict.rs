@@ -30,6 +30,8 @@ pub struct StateDict {
     /// Keys of a `.pth` file that hold something other than a tensor, and what.
     others: BTreeMap<String, String>,
     metadata: HashMap<String, String>,
+    /// The text under `arch` of a `.pth` file.
+    arch: Option<String>,
 }
 
 /// One tensor of a state dict, widened to f32.
@@ -91,8 +93,8 @@ impl StateDict {
 
     fn pth(name: &str, bytes: Bytes, container: pth::Container) -> Result<Self> {
         let refuse = |error| WeightsError::Pth { source_name: name.to_owned(), error: Box::new(error) };
-        let pth::Contents { entries, others } = pth::read(container, bytes.now()?).map_err(refuse)?;
-        Ok(Self { bytes: Arc::new(bytes), entries, others, metadata: HashMap::new() })
+        let pth::Contents { entries, others, arch } = pth::read(container, bytes.now()?).map_err(refuse)?;
+        Ok(Self { bytes: Arc::new(bytes), entries, others, metadata: HashMap::new(), arch })
     }
 
     fn safetensors(name: &str, file: Bytes) -> Result<Self> {
@@ -109,7 +111,7 @@ impl StateDict {
         let entries = parsed.tensors().into_iter().map(entry).collect();
         let header = SafeTensors::read_metadata(bytes).map_err(|error| header::explain(name, bytes, &error))?.1;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { bytes: Arc::new(file), entries, others: BTreeMap::new(), metadata })
+        Ok(Self { bytes: Arc::new(file), entries, others: BTreeMap::new(), metadata, arch: None })
     }
 
     /// Gives the memory that reading a mapped file took back to the system.
@@ -126,6 +128,12 @@ impl StateDict {
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
+    }
+
+    /// The network's name under `arch`, as training scripts put it into a `.pth` file next to the state dict.
+    #[must_use]
+    pub fn arch(&self) -> Option<&str> {
+        self.arch.as_deref()
     }
 
     /// The dimensions of a tensor, or `None` when there is none of that key.

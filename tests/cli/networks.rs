@@ -192,7 +192,10 @@ fn pictures_are_classified() -> Outcome {
     let output = command(&folder, "classify", &[&["--labels", "labels", "--csv"], &good[..]].concat())?;
     succeeds(&output);
     let csv = text(&output.stdout);
-    assert_eq!((csv.lines().count(), csv.lines().next()), (9, Some("picture,rank,class,label,probability,error")));
+    assert_eq!(
+        (csv.lines().count(), csv.lines().next()),
+        (9, Some("picture,rank,class,label,probability,error,label_source"))
+    );
     assert!(csv.contains(",\"dog, or so\","), "{csv}");
     let output = command(&folder, "classify", &[&["--labels", "labels", "--preset", "v2"], &good[..]].concat())?;
     succeeds(&output);

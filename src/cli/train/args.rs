@@ -6,10 +6,17 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
 use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
-use wgpu_bottleneck::{BlockKind, Error, Preprocess, ResNet};
+use wgpu_bottleneck::op::PoolWindows;
+use wgpu_bottleneck::picture::{Filter, IMAGENET_MEAN, IMAGENET_STD};
+use wgpu_bottleneck::weights::weights_file;
+use wgpu_bottleneck::{
+    BlockKind, CheckpointOptions, Error, ModelConfig, NetworkWeights, Preprocess, ResNet, StateDict, StrideIn,
+};
 
 use super::super::args::{EngineArgs, NormArgs};
 use super::super::error::CliError;
+use super::super::network_args::{MaxPoolArg, StrideInArg};
+use super::super::output;
 
 /// What says the numbers of a run, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -34,6 +41,15 @@ pub enum DecayArg {
     Step,
 }
 
+/// The file that training begins with.
+#[derive(Debug)]
+pub struct Init {
+    /// The file of weights.
+    pub file: PathBuf,
+    /// Its network.
+    pub weights: NetworkWeights,
+}
+
 /// `bottleneck train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -43,7 +59,8 @@ pub struct TrainArgs {
     /// Pictures of the same classes that are not trained on, and measured after each epoch.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// The folder to write checkpoint.safetensors, model.safetensors, log.csv and curves.svg into, created if its parent is there.
+    /// The folder to write checkpoint.safetensors, model.safetensors, config.json, log.csv and curves.svg into, created if its parent
+    /// is there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Go on from the folder's checkpoint, to the very bits of a run that was never stopped; begin where there is none.
@@ -68,12 +85,22 @@ pub struct TrainArgs {
     /// Width per 64 planes and group.
     #[arg(long, value_name = "N")]
     pub width_per_group: Option<usize>,
-    /// For each stage behind the first, whether its stride becomes a dilation.
+    /// For each stage after the first, whether its stride becomes a dilation [default: as the configuration of --init says, or none]
     #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
     pub replace_stride_with_dilation: Vec<bool>,
-    /// Begin with the weights of this file; a linear layer of other classes begins anew.
+    /// Which convolution of a Bottleneck strides [default: as the configuration of --init says, or 3x3]
+    #[arg(long, value_enum, value_name = "CONV")]
+    pub stride_in: Option<StrideInArg>,
+    /// The windows of the stem's max pool [default: as the configuration of --init says, or padded]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub max_pool: Option<MaxPoolArg>,
+    /// Begin with the weights of this file, or of the folder of a model; a linear layer of other classes begins anew. Its
+    /// configuration (in the file's metadata, or next to it) says what no shape shows, and how pictures are normalised.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
+    /// What every key of the network in --init begins with, e.g. `backbone.` [default: what common wrappers have put before all keys]
+    #[arg(long, value_name = "P", requires = "init")]
+    pub prefix: Option<String>,
     /// Begin each block as its shortcut: the gamma of its last norm is zero.
     #[arg(long)]
     pub zero_init_residual: bool,
@@ -154,8 +181,34 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// The network, for so many classes.
-    pub fn spec(&self, classes: usize) -> Result<ResNet, CliError> {
+    /// What the command's own options say of the network.
+    pub fn options(&self) -> Result<CheckpointOptions, CliError> {
+        let replace = &self.replace_stride_with_dilation;
+        Ok(CheckpointOptions {
+            prefix: self.prefix.clone(),
+            norm: self.norm.kind()?,
+            eps: self.norm.eps,
+            stride_in: self.stride_in.map(StrideIn::from),
+            max_pool: self.max_pool.map(PoolWindows::from),
+            replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
+            multi_grid: None,
+        })
+    }
+
+    /// The file of --init, with the network that it holds.
+    pub fn init(&self) -> Result<Option<Init>, CliError> {
+        let Some(path) = &self.init else { return Ok(None) };
+        let file = weights_file(path)?;
+        let dict = StateDict::open(&file)?;
+        let config = ModelConfig::of(&file, &dict)?;
+        let options = self.options()?;
+        let weights = NetworkWeights::detect_with(dict, &options, config).map_err(CliError::in_file(&file))?;
+        Ok(Some(Init { file, weights }))
+    }
+
+    /// The network, for so many classes. What no shape shows is as the command's options say, then as the configuration of
+    /// --init does.
+    pub fn spec(&self, classes: usize, init: Option<&Init>) -> Result<ResNet, CliError> {
         let mut builder = match self.model.as_str() {
             "bottleneck" => ResNet::builder(BlockKind::Bottleneck),
             "basic" => ResNet::builder(BlockKind::Basic),
@@ -176,8 +229,14 @@ impl TrainArgs {
         if let Some(width) = self.width_per_group {
             builder = builder.width_per_group(width);
         }
-        let builder = builder.replace_stride_with_dilation(self.replace_stride_with_dilation.clone());
-        Ok(builder.norm_layer(self.norm.norm()?).classes(Some(classes)).build().map_err(Error::from)?)
+        let builder = builder.classes(Some(classes));
+        let Some(Init { file, weights }) = init else {
+            return Ok(self.options()?.apply(builder).build().map_err(Error::from)?);
+        };
+        let mut options = CheckpointOptions::of_network(weights.spec());
+        // A network of another number of stages is refused later, by name.
+        options.replace_stride_with_dilation.take_if(|replace| !replace.contains(&true));
+        options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))
     }
 
     /// What the plan says of the training.
@@ -214,11 +273,24 @@ impl TrainArgs {
         Schedule { rate: self.lr, warmup: epochs(self.warmup), decay, steps }
     }
 
-    /// What is done to a picture once it is cropped and flipped.
-    pub fn preprocess(&self) -> Preprocess {
+    /// What is done to a picture once it is cropped and flipped: validation does this alone, and so does inference with what is
+    /// written. Filter, mean and standard deviation are those of the network that training begins with.
+    pub fn preprocess(&self, init: Option<&Init>) -> Preprocess {
         let (height, width) = (self.size, self.size);
         let resize = wgpu_bottleneck::picture::Resize::Exact { height, width };
-        Preprocess { resize, crop: [height, width], ..Preprocess::imagenet_v1() }
+        let usual = Preprocess { resize, crop: [height, width], ..Preprocess::imagenet_v1() };
+        let Some(Init { weights, .. }) = init else { return usual };
+        match weights.config().preprocess() {
+            Ok(Some(found)) => {
+                let Preprocess { filter, mean, std, .. } = found.preprocess;
+                Preprocess { filter, mean, std, ..usual }
+            }
+            Ok(None) => usual,
+            Err(error) => {
+                output::progress(&format!("warning: {error}; pictures are normalised as for ImageNet"));
+                usual
+            }
+        }
     }
 
     /// Whether the numbers can be.
@@ -245,10 +317,19 @@ impl TrainArgs {
     }
 
     /// What says the numbers of a run: a checkpoint of other ones is not gone on from.
-    pub fn settings(&self, spec: &ResNet, names: &[String]) -> Settings {
+    pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, names: &[String]) -> Settings {
         let mut settings = Settings::new();
         let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
-        say("network", format!("{spec}, {:?}, {:?}", spec.norm(), spec.stride_in()));
+        // What came later is named where it is not as it was before there was a choice.
+        let dilations = match (spec.dilations(), spec.multi_grid()) {
+            (dilations, grid) if dilations.iter().all(|dilation| *dilation == 1) && grid.is_empty() => String::new(),
+            (dilations, grid) => format!(", dilations {dilations:?}, multi grid {grid:?}"),
+        };
+        say("network", format!("{spec}, {:?}, {:?}{dilations}", spec.norm(), spec.stride_in()));
+        let Preprocess { filter, mean, std, .. } = preprocess;
+        if (*filter, *mean, *std) != (Filter::Bilinear, IMAGENET_MEAN, IMAGENET_STD) {
+            say("preprocessing", format!("{filter:?}, mean {mean:?}, std {std:?}"));
+        }
         say("setup", format!("{:?}", self.setup()));
         say("decay", format!("{:?}, every {}, factor {}", self.decay, self.every, self.factor));
         say("pictures", format!("{} of checksum {:08x}", names.len(), checksum(names)));

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use wgpu_bottleneck::engine::OptimizerState;
-use wgpu_bottleneck::weights::{NetworkState, OPTIMIZER};
+use wgpu_bottleneck::weights::{METADATA, NetworkState, OPTIMIZER};
 use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, TrainedNetwork};
 
 use super::super::error::CliError;
@@ -55,14 +55,24 @@ pub struct Checkpoint {
     pub kernels: Vec<String>,
 }
 
+/// What a run is.
+pub struct About<'a> {
+    /// What says its numbers.
+    pub settings: &'a Settings,
+    /// The device that it runs on.
+    pub device: &'a str,
+    /// The names of its classes.
+    pub classes: &'a [String],
+    /// What inference follows.
+    pub config: String,
+}
+
 /// Writes where a run is.
 pub fn write(
     file: &OutputFile,
     network: &TrainedNetwork,
     (position, sums): (Position, Sums),
-    settings: &Settings,
-    device: &str,
-    classes: &[String],
+    About { settings, device, classes, config }: About<'_>,
 ) -> Result<(), CliError> {
     let (state, optimizer) = (network.state()?, network.optimizer_state()?);
     let kernels: Vec<String> = network.recording().steps().map(|step| step.kernel.name()).collect();
@@ -81,6 +91,7 @@ pub fn write(
     say("device", device.to_owned());
     say("kernels", serde_json::json!(kernels).to_string());
     say("classes", serde_json::json!(classes).to_string());
+    say(METADATA, config);
     let bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
     // Of one name, so that what a kill leaves of it is written over.
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()

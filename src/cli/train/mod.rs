@@ -18,13 +18,13 @@ use std::time::Instant;
 use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
 use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
-use wgpu_bottleneck::weights::{Initialization, NetworkState};
+use wgpu_bottleneck::weights::{ClassNames, Initialization, METADATA, NetworkState};
 use wgpu_bottleneck::{
-    CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
+    Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
 };
 
-use self::args::Settings;
-use self::checkpoint::{Position, Sums};
+use self::args::{Init, Settings};
+use self::checkpoint::{About, Position, Sums};
 use self::data::{Augmentation, Batches, Data};
 use self::log::Epoch;
 use super::error::CliError;
@@ -49,12 +49,15 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         let (found, needed) = (data.pictures.len(), batch * args.accumulate as usize);
         return Err(CliError::Usage(format!("{found} pictures are fewer than the {needed} of one step")));
     }
-    let (spec, setup) = (args.spec(data.classes.len())?, args.setup());
-    let shape = args.preprocess().shape(batch).map_err(wgpu_bottleneck::Error::from)?;
+    let init = args.init()?;
+    let (spec, setup) = (args.spec(data.classes.len(), init.as_ref())?, args.setup());
+    let preprocess = args.preprocess(init.as_ref());
+    let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &setup)?;
-    let files = Files::check(&args.out, args.init.as_deref())?;
+    let inputs = init.as_ref().map(|init| [init.file.clone(), init.file.with_file_name("config.json")]);
+    let files = Files::check(&args.out, &inputs.iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>())?;
     interrupt::heed("the batch under way");
-    let mut training = Run::begin(args, spec, setup, shape, data, files)?;
+    let mut training = Run::begin(args, init, (spec, setup, preprocess), shape, data, files)?;
     training.epochs(args, validation.as_ref())
 }
 
@@ -62,20 +65,21 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
 struct Files {
     checkpoint: OutputFile,
     model: OutputFile,
+    config: OutputFile,
     log: OutputFile,
     curves: OutputFile,
 }
 
 impl Files {
-    fn check(folder: &Path, init: Option<&Path>) -> Result<Self, CliError> {
+    fn check(folder: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
         if !folder.is_dir() {
             std::fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
         }
-        let inputs: Vec<&Path> = init.into_iter().collect();
-        let file = |name: &str| OutputFile::check(&folder.join(name), &inputs);
+        let file = |name: &str| OutputFile::check(&folder.join(name), inputs);
         Ok(Self {
             checkpoint: file("checkpoint.safetensors")?,
             model: file("model.safetensors")?,
+            config: file("config.json")?,
             log: file("log.csv")?,
             curves: file("curves.svg")?,
         })
@@ -86,6 +90,10 @@ impl Files {
 struct Run {
     gpu: Gpu,
     network: TrainedNetwork,
+    /// What validation does to an image.
+    preprocess: Preprocess,
+    /// The text of the configuration that inference follows, with the same preprocessing.
+    config: String,
     data: Data,
     position: Position,
     /// What the epoch under way has come to so far.
@@ -116,13 +124,13 @@ impl Run {
     /// From the checkpoint, from a file of weights, or from the initialisation.
     fn begin(
         args: &TrainArgs,
-        spec: ResNet,
-        setup: TrainingSetup,
+        init: Option<Init>,
+        (spec, setup, preprocess): (ResNet, TrainingSetup, Preprocess),
         shape: Shape,
         data: Data,
         files: Files,
     ) -> Result<Self, CliError> {
-        let settings = args.settings(&spec, &data.names(&args.data));
+        let settings = args.settings(&spec, &preprocess, &data.names(&args.data));
         let saved = match (files.checkpoint.is_present(), args.resume) {
             (true, true) => Some(checkpoint::read(files.checkpoint.path(), &spec, &settings, &data.classes)?),
             (true, false) => {
@@ -131,9 +139,9 @@ impl Run {
             }
             (false, _) => None,
         };
-        let state = match (&saved, &args.init) {
+        let state = match (&saved, &init) {
             (Some(saved), _) => saved.state.clone(),
-            (None, Some(file)) => initial(file, &spec, args.seed)?,
+            (None, Some(init)) => initial(init, &spec, &data.classes, args.seed)?,
             (None, None) => {
                 let how = Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
                 NetworkState::initial(&spec, how)
@@ -168,7 +176,9 @@ impl Run {
             let Position { epoch, batch } = position;
             output::progress(&format!("going on from epoch {}, batch {batch}", epoch + 1));
         }
-        Ok(Self { gpu, network, data, position, sums, settings, schedule, log })
+        let config = ModelConfig::of_network(spec).with_preprocess(preprocess, "bottleneck train");
+        let config = config.with_class_names(data.classes.clone(), "bottleneck train").to_json(spec)?;
+        Ok(Self { gpu, network, preprocess, config, data, position, sums, settings, schedule, log })
     }
 
     /// All epochs that are left.
@@ -196,15 +206,16 @@ impl Run {
             };
             output::progress(&summary(&epoch, epochs));
             self.log.push(epoch);
-            let files = Files::check(&args.out, None)?;
+            let files = Files::check(&args.out, &[])?;
             log::write(&files.log, &self.log)?;
             files.curves.write_bytes(curves::draw(&self.log).as_bytes())?;
             self.save(&files)?;
         }
         drop(bar);
-        let files = Files::check(&args.out, None)?;
-        let mut texts = BTreeMap::new();
-        texts.insert("classes".to_owned(), serde_json::json!(self.data.classes).to_string());
+        let files = Files::check(&args.out, &[])?;
+        // Of one key: the order of several is not the same in every run.
+        let texts = BTreeMap::from([(METADATA.to_owned(), self.config.clone())]);
+        files.config.write_bytes(self.config.as_bytes())?;
         files.model.write_bytes(&self.network.state()?.to_safetensors(&[], &texts)?)?;
         output::progress(&format!("wrote {}", files.model.path().display()));
         Ok(())
@@ -221,7 +232,7 @@ impl Run {
         let augmentation = Augmentation { area: [args.crop[0], args.crop[1]], flip: args.flip };
         let Position { epoch, batch } = self.position;
         let place = (args.seed, epoch, batch as usize);
-        let all = Batches::begin(&self.data, args.preprocess(), augmentation, args.batch as usize, place);
+        let all = Batches::begin(&self.data, self.preprocess, augmentation, args.batch as usize, place);
         let (begun, before) = (Instant::now(), self.sums.pictures);
         let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
         for made in all.take((batches - batch) as usize) {
@@ -242,7 +253,7 @@ impl Run {
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
             if whole_step && (due || interrupt::asked() || self.position.batch == batches) {
-                self.save(&Files::check(&args.out, None)?)?;
+                self.save(&Files::check(&args.out, &[])?)?;
             }
             if whole_step && interrupt::asked() {
                 return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
@@ -256,15 +267,13 @@ impl Run {
 
     /// Writes the checkpoint.
     fn save(&self, files: &Files) -> Result<(), CliError> {
-        let (device, classes) = (self.gpu.describe(), &self.data.classes);
-        checkpoint::write(
-            &files.checkpoint,
-            &self.network,
-            (self.position, self.sums),
-            &self.settings,
-            &device,
-            classes,
-        )
+        let about = About {
+            settings: &self.settings,
+            device: &self.gpu.describe(),
+            classes: &self.data.classes,
+            config: self.config.clone(),
+        };
+        checkpoint::write(&files.checkpoint, &self.network, (self.position, self.sums), about)
     }
 
     /// The mean loss on pictures that are not trained on, and the share of them that are right, with the norms folded as in eval mode.
@@ -272,7 +281,7 @@ impl Run {
         let state = self.network.state()?;
         let dict = StateDict::from_bytes(state.to_safetensors(&[], &BTreeMap::new())?)?;
         let weights = NetworkWeights::matching(dict, state.spec(), Some(""))?;
-        let preprocess: Preprocess = args.preprocess();
+        let preprocess = self.preprocess;
         let batch = (args.batch as usize).min(data.pictures.len());
         let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
         let mut network = Network::load(&self.gpu, &weights, shape, &LoadOptions::default())?;
@@ -301,13 +310,27 @@ fn judged(scores: &[f32], class: usize) -> (f64, bool) {
 }
 
 /// A network's parameters out of a file, but for a linear layer of other classes, which begins anew.
-fn initial(file: &PathBuf, spec: &ResNet, seed: u64) -> Result<NetworkState, CliError> {
-    let dict = StateDict::open(file)?;
+fn initial(
+    Init { file, weights }: &Init,
+    spec: &ResNet,
+    classes: &[String],
+    seed: u64,
+) -> Result<NetworkState, CliError> {
     let mut state = NetworkState::initial(spec, Initialization { seed, zero_init_residual: false });
-    let options = CheckpointOptions { norm: spec.norm(), ..CheckpointOptions::default() };
-    let weights = NetworkWeights::detect(dict, &options).map_err(CliError::in_file(file))?;
-    let found = NetworkState::read(&weights).map_err(CliError::in_file(file))?;
+    let found = NetworkState::read(weights).map_err(CliError::in_file(file))?;
     let same_classes = found.spec().classes() == spec.classes();
+    if let Some(ClassNames { names, source }) = weights.config().class_names()
+        && same_classes
+        && names != classes
+    {
+        let shown = |names: &[String]| {
+            let first: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
+            format!("{}{}", first.join(", "), if names.len() > first.len() { ", ..." } else { "" })
+        };
+        let (theirs, ours) = (shown(names), shown(classes));
+        let line = format!("warning: {source} names the classes {theirs}; those of the pictures are {ours}");
+        output::progress(&format!("{line}: the linear layer is kept, in its order"));
+    }
     let about = |network: &ResNet| {
         let stages: Vec<_> = network.stages().to_vec();
         (network.stem(), network.kind(), stages)

@@ -61,6 +61,8 @@ pub(super) struct Contents {
     pub entries: BTreeMap<String, Entry>,
     /// Keys that hold something else, and what that is.
     pub others: BTreeMap<String, String>,
+    /// The text under `arch`, in the state dict or in a dict around it.
+    pub arch: Option<String>,
 }
 
 /// Reads a file of PyTorch's.
@@ -91,5 +93,5 @@ fn contents<'a>(
     let mut entry = |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
     let entries = picked.tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
     let others = picked.others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
-    Ok(Contents { entries, others })
+    Ok(Contents { entries, others, arch: picked.arch.map(str::to_owned) })
 }

@@ -37,6 +37,8 @@ type Pairs<'p, 'a> = &'p [(Value<'a>, Value<'a>)];
 pub(super) struct Picked<'p, 'a> {
     pub tensors: BTreeMap<&'a str, &'p Tensor<'a>>,
     pub others: BTreeMap<&'a str, String>,
+    /// What training scripts call the network, next to the state dict or in it.
+    pub arch: Option<&'a str>,
 }
 
 /// The state dict of a checkpoint: the first of [`WRAPPERS`] that holds one, or the object itself.
@@ -47,8 +49,8 @@ pub(super) fn pick<'p, 'a>(object: &'p Object<'a>) -> Result<Picked<'p, 'a>, Pth
     let Some(top) = object.dict(object.root) else {
         return Err(PthError::NotADict { found: object.kind(object.root) });
     };
-    if let Some(found) = find(object, object.root, MAX_DEPTH, &mut HashSet::new()) {
-        return sort(object, found);
+    if let Some(Found { pairs, arch }) = find(object, object.root, MAX_DEPTH, &mut HashSet::new()) {
+        return Ok(Picked { arch, ..sort(object, pairs)? });
     }
     for wrapper in WRAPPERS {
         if let Some(class) = get(top, wrapper).and_then(|value| class(object, value)) {
@@ -60,6 +62,12 @@ pub(super) fn pick<'p, 'a>(object: &'p Object<'a>) -> Result<Picked<'p, 'a>, Pth
     Err(PthError::NoTensors { looked: WRAPPERS.join(", "), keys })
 }
 
+/// A dict that holds tensors, and the `arch` of it or of the nearest dict around it that has one.
+struct Found<'p, 'a> {
+    pairs: Pairs<'p, 'a>,
+    arch: Option<&'a str>,
+}
+
 /// The dict that holds tensors: a wrapped one first, as `{"state_dict": ..., "best": tensor}` has a tensor beside it. Each
 /// dict is looked at once, as one may be everywhere in itself.
 fn find<'p, 'a>(
@@ -67,7 +75,7 @@ fn find<'p, 'a>(
     value: Value<'a>,
     depth: usize,
     seen: &mut HashSet<usize>,
-) -> Option<Pairs<'p, 'a>> {
+) -> Option<Found<'p, 'a>> {
     let (Value::Node(at), Some(pairs)) = (value, object.dict(value)) else { return None };
     if depth == 0 || !seen.insert(at) {
         return None;
@@ -76,7 +84,12 @@ fn find<'p, 'a>(
     let holds_tensors = |(key, value): &(Value<'a>, Value<'a>)| {
         matches!(key, Value::Str(_)) && matches!(object.node(*value), Some(Node::Tensor(_)))
     };
-    wrapped.or_else(|| pairs.iter().any(holds_tensors).then_some(pairs))
+    let found = wrapped.or_else(|| pairs.iter().any(holds_tensors).then_some(Found { pairs, arch: None }))?;
+    let arch = match get(pairs, "arch") {
+        Some(Value::Str(name)) => Some(name),
+        _ => None,
+    };
+    Some(Found { arch: found.arch.or(arch), ..found })
 }
 
 /// The value of a key. As in Python, the last one counts.

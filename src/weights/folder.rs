@@ -1,0 +1,75 @@
+//! The file of weights in a folder that `save_pretrained`, timm or `bottleneck train` wrote.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, WeightsError};
+
+/// Files that folders of models have, in the order in which they are looked for.
+const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// How files of weights end.
+const ENDINGS: [&str; 6] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"];
+/// Files that an error names.
+const NAMED: usize = 8;
+
+/// The file of weights that a path names: the path itself, or in a folder `model.safetensors`, else `pytorch_model.bin`, else
+/// its only file that ends as files of weights do (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.pth.tar`).
+///
+/// # Errors
+/// [`Error::Io`] for a folder that cannot be read; [`WeightsError::Folder`] for one with no such file, or with several.
+pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if let Some(file) = USUAL.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+        return Ok(file);
+    }
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut found: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let lower = name.to_ascii_lowercase();
+        let ends = ENDINGS.iter().any(|ending| lower.ends_with(ending));
+        if ends && !name.starts_with('.') && entry.path().is_file() {
+            found.push(name);
+        }
+    }
+    found.sort();
+    match &found[..] {
+        [only] => Ok(path.join(only)),
+        _ => {
+            let (folder, count) = (path.display().to_string(), found.len());
+            found.truncate(NAMED);
+            Err(WeightsError::Folder { folder, count, found }.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_file_comes_first_then_the_only_one() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("bottleneck-folder-{}", std::process::id()));
+        let io = |source| Error::Io { path: folder.clone(), source };
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        let write = |name: &str| std::fs::write(folder.join(name), "").map_err(io);
+        let error = |found: Result<PathBuf>| found.err().map(|error| error.to_string()).unwrap_or_default();
+        write("config.json")?;
+        assert!(error(weights_file(&folder)).contains("0 files of weights"));
+        write("b.PTH")?;
+        assert_eq!(weights_file(&folder)?, folder.join("b.PTH"));
+        write("a.ckpt")?;
+        assert!(error(weights_file(&folder)).contains("2 files of weights (a.ckpt, b.PTH)"));
+        for name in ["pytorch_model.bin", "model.safetensors"] {
+            write(name)?;
+            assert_eq!(weights_file(&folder)?, folder.join(name));
+        }
+        // What is no folder is itself, there or not.
+        assert_eq!(weights_file("none.pth")?, PathBuf::from("none.pth"));
+        std::fs::remove_dir_all(&folder).map_err(io)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Every command that reads a network, on what `train` wrote.
+
+use super::*;
+
+/// Every command that reads a network, on the file alone: its metadata say the rest.
+fn every_command(name: &str) -> Outcome {
+    let (work, case) = (Work::new()?, expected(name)?);
+    let alone = work.path("alone.safetensors");
+    std::fs::copy(golden(name).join("model.safetensors"), &alone)?;
+    let (images, size) = (images()?, case["size"].as_u64().ok_or("no size")?);
+    let logits = numbers(&case["logits"]);
+
+    let verdicts = work.classify(&alone, &[])?;
+    let mut right = 0;
+    for ((verdict, (file, class)), logits) in verdicts.iter().zip(&images).zip(logits.chunks_exact(CLASSES.len())) {
+        let what = format!("{name}: classify {}", file.display());
+        near(&what, &probabilities(verdict), &softmax(logits));
+        let first = &verdict["classes"][0];
+        right += u64::from(first["class"] == *class);
+        let names = verdict["classes"].as_array().ok_or("no classes")?;
+        let is_named = |guess: &Value| guess["label"] == CLASSES[guess["class"].as_u64().unwrap_or(9) as usize];
+        assert!(names.iter().all(is_named), "{what}: {names:?}");
+        assert!(verdict["label_source"].as_str().is_some_and(|source| source.contains("metadata")), "{verdict}");
+    }
+    assert_eq!(Some(right), case["right"].as_u64(), "{name}");
+
+    let folder = golden("images").display().to_string();
+    work.good("embed", &alone, &["--out", "vectors.safetensors", &folder])?;
+    let bytes = std::fs::read(work.path("vectors.safetensors"))?;
+    let vectors = floats(SafeTensors::deserialize(&bytes)?.tensor("vectors")?.data());
+    near(&format!("{name}: embed"), &wide(&vectors), &numbers(&case["pooled"]));
+
+    let pictures: Vec<Picture> =
+        images.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?;
+    let input = prepared(size).tensor(&pictures)?;
+    let mut file = DictBuilder::default();
+    file.f32("input", &input.shape().dims(), input.data());
+    std::fs::write(work.path("in"), file.bytes())?;
+    work.good("run", &alone, &["--input", "in", "--output", "out", "--features"])?;
+    let out = StateDict::open(work.path("out"))?;
+    near(&format!("{name}: run"), &wide(&out.tensor("logits")?.data), &logits);
+    for (map, golden) in case["maps"].as_object().ok_or("no maps")? {
+        let (found, values) = (out.tensor(map)?, numbers(&golden["values"]));
+        assert_eq!(numbers(&golden["shape"]), found.dims.iter().map(|dim| *dim as f64).collect::<Vec<_>>());
+        let samples: Vec<f32> = (0..values.len()).map(|at| found.data[at * found.data.len() / values.len()]).collect();
+        near(&format!("{name}: run: {map}"), &wide(&samples), &values);
+    }
+
+    let last = images.last().map(|(file, _)| file.display().to_string()).ok_or("no image")?;
+    work.good("features", &alone, &["--picture", &last, "--png", "maps", "--channels", "1"])?;
+    maps_are_shown(&work, name, &prepared(size), pictures.last().ok_or("no image")?, &out)?;
+
+    let output = work.good("verify", &alone, &["--json", &folder])?;
+    let verified: Value = serde_json::from_slice(&output.stdout)?;
+    verified_by_library(name, &verified, &alone, &prepared(size), &pictures)?;
+
+    let loss = train_frozen(&work, &alone, "again", name != "identity", &case)?;
+    near(&format!("{name}: train --init"), &[loss], &[case["loss"].as_f64().ok_or("no loss")?]);
+    Ok(())
+}
+
+/// The files of `features`: the image as the network sees it, and of each map the channel that varies most, in colours.
+fn maps_are_shown(work: &Work, name: &str, preprocess: &Preprocess, image: &Picture, out: &StateDict) -> Outcome {
+    let seen = preprocess.pixels(image)?;
+    let overview = Picture::open(work.path("maps/overview.png"))?;
+    for (x, y) in (0..seen.height()).flat_map(|y| (0..seen.width()).map(move |x| (x, y))) {
+        assert_eq!(overview.pixel(2 + x, 2 + y), seen.pixel(x, y), "{name}: {x}, {y}");
+    }
+    for map in ["stem", "layer1", "layer2"] {
+        let tensor = out.tensor(map)?;
+        let [images, channels, height, width] = tensor.dims[..] else { return Err("not a map".into()) };
+        let last = &tensor.data[(images - 1) * channels * height * width..];
+        let variance = |channel: &&[f32]| {
+            let mean = channel.iter().map(|&value| f64::from(value)).sum::<f64>() / channel.len() as f64;
+            channel.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>()
+        };
+        let liveliest = last.chunks_exact(height * width).max_by(|a, b| variance(a).total_cmp(&variance(b)));
+        let liveliest = liveliest.ok_or("no channel")?;
+        let (least, most) = liveliest.iter().fold((f32::MAX, f32::MIN), |(a, b), &value| (a.min(value), b.max(value)));
+        let sheet = Picture::open(work.path(&format!("maps/{map}.png")))?;
+        let scale = (sheet.width() - 4) / width as u32;
+        for (at, &value) in liveliest.iter().enumerate() {
+            let (x, y) = ((at % width) as u32, (at / width) as u32);
+            let found = sheet.pixel(2 + x * scale, 2 + y * scale).ok_or("no pixel")?;
+            let colour = viridis(f64::from(value - least) / f64::from(most - least));
+            let off = found.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max();
+            assert!(off <= Some(1), "{name}: {map} at {x}, {y}: {found:?} and not {colour:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The colours of `features`.
+fn viridis(share: f64) -> [u8; 3] {
+    let table: [u32; 10] =
+        [0x44_0154, 0x48_2878, 0x3e_4989, 0x31_688e, 0x26_828e, 0x1f_9e89, 0x35_b779, 0x6e_ce58, 0xb5_de2b, 0xfd_e725];
+    let place = share * 9.0;
+    let at = (place as usize).min(8);
+    [16, 8, 0].map(|shift| {
+        let [a, b] = [at, at + 1].map(|at| f64::from(table[at] >> shift & 255));
+        (a + (b - a) * (place - at as f64)).round() as u8
+    })
+}
+
+/// What `verify` says is what the library finds with everything said by hand, in f32 what PyTorch does.
+fn verified_by_library(
+    name: &str,
+    verified: &Value,
+    file: &Path,
+    preprocess: &Preprocess,
+    pictures: &[Picture],
+) -> Outcome {
+    let gpu = Gpu::new()?;
+    let weights = NetworkWeights::open(file, &options(name))?;
+    let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+    let logits = |precision| -> Result<HostTensor> {
+        let options = LoadOptions { precision, keep_blocks: true, ..Default::default() };
+        Ok(Backbone::load(&gpu, &weights, preprocess, 8, &options)?.logits(&sources)?)
+    };
+    let (single, half) = (logits(Precision::F32)?, logits(Precision::F16)?);
+    near(&format!("{name}: the library"), &wide(single.data()), &numbers(&expected(name)?["logits"]));
+    let largest = single.data().iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let error = single.data().iter().zip(half.data()).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+    let tensors = verified["tensors"].as_array().ok_or("no tensors")?;
+    let found = tensors.iter().find(|tensor| tensor["name"] == "logits").ok_or("no logits")?;
+    let found = found["largest_error"].as_f64().ok_or("no error")?;
+    // Of numbers this small an error is a few bits, which another choice of kernels may change.
+    let share = f64::from(error / largest);
+    assert!((found - share).abs() <= 0.5 * share + 1e-6, "{name}: verify says {found:e}, the library {share:e}");
+    assert_eq!(verified["pictures"].as_u64(), Some(pictures.len() as u64));
+    Ok(())
+}
+
+#[test]
+fn every_command_follows_a_plain_run() -> Outcome {
+    every_command(RUNS[0])
+}
+
+#[test]
+fn every_command_follows_a_run_with_crops_at_224() -> Outcome {
+    every_command(RUNS[1])
+}
+
+#[test]
+fn every_command_follows_a_dilated_run() -> Outcome {
+    every_command(RUNS[2])
+}
+
+#[test]
+fn every_command_follows_a_run_with_another_eps() -> Outcome {
+    every_command(RUNS[3])
+}
+
+#[test]
+fn every_command_follows_a_run_without_norms() -> Outcome {
+    every_command(RUNS[4])
+}
+
+#[test]
+fn every_command_follows_a_run_with_frozen_norms() -> Outcome {
+    every_command(RUNS[5])
+}
+
+#[test]
+fn every_command_follows_a_run_of_caffes_form() -> Outcome {
+    every_command(RUNS[6])
+}

@@ -1,0 +1,78 @@
+//! Configurations: what is written is read again, and what cannot be is named.
+
+use super::*;
+
+/// What a configuration cannot say is an error that names the value.
+#[test]
+fn values_that_cannot_be_are_named() -> Outcome {
+    for (json, key) in [
+        (r#"{"bottleneck": 3}"#, "bottleneck"),
+        (r#"{"bottleneck": {"dilation": [1, 3]}}"#, "dilation"),
+        (r#"{"bottleneck": {"dilation": [2, 2]}}"#, "dilation"),
+        (r#"{"bottleneck": {"dilation": [1, 9223372036854775808]}}"#, "dilation"),
+        (r#"{"bottleneck": {"norm": "GroupNorm"}}"#, "norm"),
+        (r#"{"bottleneck": {"eps": -1}}"#, "eps"),
+        (r#"{"bottleneck": {"stride_in": "7x7"}}"#, "stride_in"),
+        (r#"{"bottleneck": {"max_pool": "none"}}"#, "max_pool"),
+        (r#"{"bottleneck": {"color_order": "BGR"}}"#, "color_order"),
+        (r#"{"bottleneck": {"color_range": [0, 255]}}"#, "color_range"),
+        (r#"{"model_type": "resnet", "downsample_in_bottleneck": "yes"}"#, "downsample_in_bottleneck"),
+        (r#"{"architecture": "resnet50", "model_args": {"output_stride": 7}}"#, "output_stride"),
+    ] {
+        let error = ModelConfig::from_text("c.json", json).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("c.json: ") && error.contains(key), "{json}: {error}");
+    }
+    for (json, key) in [
+        (r#"{"model_type": "resnet", "hidden_act": "gelu"}"#, "hidden_act"),
+        (r#"{"model_type": "resnet", "downsample_in_first_stage": true}"#, "downsample_in_first_stage"),
+        (r#"{"architecture": "resnetaa50"}"#, "architecture"),
+        (r#"{"architecture": "resnetblur50.bt_in1k"}"#, "architecture"),
+        (r#"{"architecture": "resnet50", "model_args": {"aa_layer": "blurpc"}}"#, "aa_layer"),
+        (r#"{"architecture": "resnet50", "global_pool": "max"}"#, "global_pool"),
+    ] {
+        let config = ModelConfig::from_text("c.json", json)?;
+        let error = config.options().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("c.json: ") && error.contains(key), "{json}: {error}");
+    }
+    for json in [
+        "{}",
+        r#"{"model_type": "vit", "hidden_act": "gelu"}"#,
+        r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2, "aa_layer": null}}"#,
+    ] {
+        assert_eq!(ModelConfig::from_text("c.json", json)?.options()?, &CheckpointOptions::default(), "{json}");
+    }
+    let timm = ModelConfig::from_text("c.json", r#"{"architecture": "resnet50", "model_args": {"output_stride": 8}}"#)?;
+    assert_eq!(timm.options()?.replace_stride_with_dilation, Some(vec![false, true, true]));
+    Ok(())
+}
+
+/// Every network says of itself what builds it again, and what timm can say stands in timm's words.
+#[test]
+fn configurations_are_read_as_they_are_written() -> Outcome {
+    let named = |name: &str| ResNet::named(name);
+    let networks = [
+        (named("resnet50")?.classes(Some(7)), Some("resnet50")),
+        (named("resnet18")?, Some("resnet18")),
+        (named("resnet50")?.replace_stride_with_dilation([false, true, true]), Some("resnet50")),
+        (named("resnet50")?.replace_stride_with_dilation([true, false, true]), None),
+        (named("resnet50")?.replace_stride_with_dilation([false, false, true]).multi_grid([1, 2, 4]), None),
+        (named("resnet50")?.norm_layer(NormKind::BatchNorm2d.norm(Some(1.0 / 3.0))), None),
+        (named("resnet50")?.norm_layer(NormKind::FrozenBatchNorm2d.norm(None)), None),
+        (named("resnet101")?.stride_in(StrideIn::Conv1), None),
+        (named("resnet101")?.max_pool(PoolWindows::CeilMode), None),
+        (ResNet::builder(BlockKind::Bottleneck).depths([1, 2]).planes([4, 8]), None),
+    ];
+    for (builder, architecture) in networks {
+        let network = builder.build()?;
+        let names: Vec<String> = (0..network.classes().unwrap_or(0)).map(|class| format!("\"{class}\" ä\n")).collect();
+        let config = ModelConfig::of_network(&network).with_preprocess(prepared(33), "x");
+        let json = config.with_class_names(names.clone(), "x").to_json(&network)?;
+        let parsed: Value = serde_json::from_str(&json)?;
+        assert_eq!(parsed["architecture"].as_str(), architecture, "{json}");
+        let read = ModelConfig::from_text("c.json", &json)?;
+        assert_eq!(read.options()?, &CheckpointOptions::of_network(&network), "{json}");
+        assert_eq!(read.preprocess()?.map(|found| found.preprocess), Some(prepared(33)));
+        assert_eq!(read.class_names().map(|found| &found.names), Some(&names));
+    }
+    Ok(())
+}

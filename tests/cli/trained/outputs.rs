@@ -1,0 +1,104 @@
+//! What `classify` says of the outputs, and files that name another network.
+
+use super::*;
+
+/// A network with one output has a score and no class; of many labels each has one.
+#[test]
+fn one_output_is_a_score() -> Outcome {
+    let work = Work::new()?;
+    let weights = work.path("one.safetensors");
+    let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let spec = network.clone().classes(Some(1)).build()?;
+    std::fs::write(&weights, seeded_network::file(&spec))?;
+    let (file, _) = images()?.swap_remove(0);
+    let picture = Picture::open(&file)?;
+    let name = file.display().to_string();
+    let score = |weights: &Path| -> Result<Vec<f64>> {
+        let weights = NetworkWeights::open(weights, &CheckpointOptions::default())?;
+        let input = Preprocess::imagenet_v1();
+        let mut backbone = Backbone::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
+        let logits = backbone.logits(&[(&picture).into()])?;
+        Ok(wide(logits.data()).iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
+    };
+    let expected = score(&weights)?;
+    let output = work.good("classify", &weights, &["--json", &name])?;
+    let verdicts: Value = serde_json::from_slice(&output.stdout)?;
+    near("score", &[verdicts[0]["score"].as_f64().ok_or("no score")?], &expected);
+    assert!(verdicts[0]["classes"].is_null() && verdicts[0]["label"].is_null(), "{verdicts}");
+    let output = work.good("classify", &weights, &["--csv", &name])?;
+    let csv = text(&output.stdout);
+    assert!(csv.starts_with("picture,rank,class,label,score,error,label_source\n"), "{csv}");
+    let table = text(&work.good("classify", &weights, &[&name])?.stdout);
+    assert!(table.contains("score") && !table.contains('%') && !table.contains("class 0"), "{table}");
+    assert!(table.contains(&format!("{:.4}", expected[0])), "{table}");
+    std::fs::write(work.path("labels"), "is a cat\n")?;
+    let table = text(&work.good("classify", &weights, &["--labels", "labels", &name])?.stdout);
+    assert!(table.contains("is a cat"), "{table}");
+
+    // Hugging Face's networks of many labels: a sigmoid of each.
+    let folder = work.path("many");
+    std::fs::create_dir(&folder)?;
+    std::fs::write(folder.join("model.safetensors"), seeded_network::file(&network.classes(Some(3)).build()?))?;
+    std::fs::write(
+        folder.join("config.json"),
+        r#"{"model_type": "resnet", "problem_type": "multi_label_classification"}"#,
+    )?;
+    let output = work.good("classify", &folder, &["--json", &name])?;
+    let verdicts: Value = serde_json::from_slice(&output.stdout)?;
+    let mut found: Vec<(u64, f64)> = verdicts[0]["classes"]
+        .as_array()
+        .ok_or("no classes")?
+        .iter()
+        .filter_map(|guess| Some((guess["class"].as_u64()?, guess["score"].as_f64()?)))
+        .collect();
+    found.sort_by_key(|(class, _)| *class);
+    near("scores", &found.iter().map(|(_, score)| *score).collect::<Vec<_>>(), &score(&folder)?);
+    Ok(())
+}
+
+/// A thousand classes without names are taken for ImageNet's, and that is said.
+#[test]
+fn imagenets_names_are_assumed() -> Outcome {
+    let work = Work::new()?;
+    let network = ResNet::builder(BlockKind::Bottleneck).depths([1]).planes([4]).stem_planes(4).classes(Some(1000));
+    let weights = work.path("w.safetensors");
+    std::fs::write(&weights, seeded_network::file(&network.build()?))?;
+    let name = images()?.swap_remove(0).0.display().to_string();
+    for args in [&[][..], &["--json"], &["--csv"]] {
+        let said = text(&work.good("classify", &weights, &[args, &[&name]].concat())?.stdout);
+        assert!(said.contains("assumed"), "{args:?}: {said}");
+        let names: Vec<String> = (0..1000).map(|class| format!("thing {class}")).collect();
+        std::fs::write(work.path("config.json"), serde_json::json!({ "id2label": names }).to_string())?;
+        let said = text(&work.good("classify", &weights, &[args, &[&name]].concat())?.stdout);
+        assert!(said.contains("thing ") && !said.contains("assumed"), "{args:?}: {said}");
+        std::fs::remove_file(work.path("config.json"))?;
+    }
+    Ok(())
+}
+
+/// `arch` in a .pth names a network that has the same keys and blurs before it strides.
+#[test]
+fn a_pth_that_names_another_arithmetic_is_refused() -> Outcome {
+    let work = Work::new()?;
+    let images = golden("images").display().to_string();
+    let blurred = golden("arch_resnetblur50.pth");
+    let says = ["arch_resnetblur50.pth", "arch is \"resnetblur50\"", "anti-aliasing"];
+    for (command, args) in [
+        ("classify", vec![images.as_str()]),
+        ("embed", vec!["--out", "v.npy", &images]),
+        ("features", vec!["--picture", "x.png", "--png", "maps"]),
+        ("verify", vec![&images]),
+        ("run", vec!["--input", "in", "--output", "out"]),
+    ] {
+        assert_eq!(complaint(&work.run(command, &blurred, &args)?, 2, &says), None, "{command}");
+    }
+    assert!(NetworkWeights::open(&blurred, &CheckpointOptions::default()).is_err());
+    let mut train = bottleneck();
+    train.current_dir(work.0.path()).args(["train", "--data", &images, "--out", "o", "--batch", "4", "--init"]);
+    assert_eq!(complaint(&run(train.arg(&blurred))?, 2, &says), None);
+    // A name that only contains such a name is another one.
+    let plain = work.classify(&golden("arch_my_resnetblur50.pth"), &["--config", &config_of("plain")])?;
+    let expected: Vec<f64> = numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    near("arch", &plain.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
+    Ok(())
+}

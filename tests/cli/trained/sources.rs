@@ -1,0 +1,88 @@
+//! Where a value is from: an option, `--config`, the metadata, the folder, the default.
+
+use super::*;
+
+/// What is next to a file without metadata says the same, and a folder stands for its file of weights.
+#[test]
+fn the_configuration_in_the_folder_is_enough() -> Outcome {
+    let work = Work::new()?;
+    for name in ["eps", "dilated", "caffe"] {
+        let folder = work.copy(name, &["config.json"])?;
+        std::fs::write(folder.join("model.safetensors"), bare(name)?)?;
+        let expected: Vec<f64> = numbers(&expected(name)?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+        for weights in [folder.clone(), folder.join("model.safetensors")] {
+            let verdicts = work.classify(&weights, &[])?;
+            near(name, &verdicts.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
+            assert_eq!(verdicts[0]["classes"].as_array().map(Vec::len), Some(4));
+            let source = verdicts[0]["label_source"].as_str().unwrap_or_default().to_owned();
+            assert!(source.ends_with("config.json"), "{source}");
+        }
+        // The library opens the folder too.
+        let weights = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
+        assert_eq!(weights.preprocess()?, prepared(48));
+        assert_eq!(weights.config().class_names().map(|names| names.names.len()), Some(4));
+        let by_hand = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &options(name))?;
+        assert_eq!(weights.spec(), by_hand.spec());
+        // Without it the network is another one.
+        let nothing = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &CheckpointOptions::default())?;
+        assert_ne!(weights.spec(), nothing.spec());
+    }
+    Ok(())
+}
+
+/// For each value: its own option, --preset or --config, the metadata, the configuration in the folder, the default.
+#[test]
+fn the_nearest_word_counts() -> Outcome {
+    let work = Work::new()?;
+    let folder = work.copy("eps", &["model.safetensors"])?;
+    let weights = folder.join("model.safetensors");
+    // A configuration of another network, which the metadata come before.
+    let other = r#"{"architecture": "resnetblur50", "label_names": ["a", "b", "c", "d"],
+        "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bicubic"},
+        "bottleneck": {"eps": 0.5, "stride_in": "1x1", "max_pool": "ceil"}}"#;
+    std::fs::write(folder.join("config.json"), other)?;
+    let numbers_of = |args: &[&str]| -> Result<Vec<f64>> {
+        Ok(work.classify(&weights, args)?.iter().flat_map(probabilities).collect())
+    };
+    let metadata: Vec<f64> = numbers(&expected("eps")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    near("metadata before the folder", &numbers_of(&[])?, &metadata);
+
+    // --config before the metadata, value by value: it says nothing of norms.
+    let given = r#"{"label_names": ["e", "f", "g", "h"],
+        "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "box"}}"#;
+    std::fs::write(work.path("given.json"), given)?;
+    let library = |eps: f64, preprocess: &Preprocess| -> Result<Vec<f64>> {
+        let options = CheckpointOptions { eps: Some(eps), ..Default::default() };
+        let weights = NetworkWeights::detect(StateDict::from_bytes(bare("eps")?)?, &options)?;
+        let pictures: Vec<Picture> =
+            images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?;
+        let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+        let logits =
+            Backbone::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?.logits(&sources)?;
+        Ok(wide(logits.data()).chunks_exact(4).flat_map(softmax).collect())
+    };
+    let of_config = Preprocess::from_config(work.path("given.json"))?;
+    let found = numbers_of(&["--config", "given.json"])?;
+    near("--config before the metadata", &found, &library(1e-2, &of_config)?);
+    assert!(work.classify(&weights, &["--config", "given.json"])?[0]["label_source"] == "given.json");
+    near("--preset", &numbers_of(&["--preset", "v1"])?, &library(1e-2, &Preprocess::imagenet_v1())?);
+    near("--eps", &numbers_of(&["--eps", "1e-5"])?, &library(1e-5, &prepared(48))?);
+    std::fs::write(work.path("labels"), "i\nj\nk\nl\n")?;
+    let named = work.classify(&weights, &["--config", "given.json", "--labels", "labels"])?;
+    assert_eq!(
+        (&named[0]["label_source"], named[0]["classes"][0]["label"].as_str().map(str::len)),
+        (&"labels".into(), Some(1))
+    );
+
+    // Where the metadata are not there, that network is refused; a name that they give is not looked at.
+    std::fs::write(&weights, bare("eps")?)?;
+    let images = golden("images").display().to_string();
+    let refused = work.run("classify", &weights, &[&images])?;
+    assert_eq!(complaint(&refused, 2, &["config.json", "architecture", "resnetblur50", "anti-aliasing"]), None);
+    // Names of another number of classes are said not to be used.
+    std::fs::write(folder.join("config.json"), r#"{"id2label": {"0": "cat", "1": "dog"}}"#)?;
+    let output = work.good("classify", &weights, &["--csv", "--eps", "1e-2", &images])?;
+    assert!(stderr(&output).contains("names 2 classes, the network has 4"), "{}", stderr(&output));
+    assert!(text(&output.stdout).contains(",class 0,"), "{}", text(&output.stdout));
+    Ok(())
+}

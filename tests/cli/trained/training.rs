@@ -1,0 +1,136 @@
+//! `train`, from a file of others, and to the file that others read.
+
+use super::*;
+
+/// A network of transformers' whose first convolutions stride: the numbers are PyTorch's, and another activation is refused, whatever
+/// the command and its options.
+#[test]
+fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
+    let (work, case) = (Work::new()?, expected("huggingface")?);
+    let folder = work.copy("huggingface", &["model.safetensors", "config.json"])?;
+    let loss = train_frozen(&work, &folder, "hf", true, &case)?;
+    near("train --init", &[loss], &[case["loss"].as_f64().ok_or("no loss")?]);
+    // What was trained strides where its beginning did.
+    let trained = NetworkWeights::open(work.path("hf"), &CheckpointOptions::default())?;
+    assert_eq!(trained.spec().stride_in(), StrideIn::Conv1);
+    let pictures: Vec<Picture> =
+        images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?;
+    let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+    let opened = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
+    for weights in [trained, opened] {
+        let mut backbone = Backbone::load(&Gpu::new()?, &weights, &prepared(48), 8, &LoadOptions::default())?;
+        near("the library", &wide(backbone.logits(&sources)?.data()), &numbers(&case["logits"]));
+    }
+    let config = std::fs::read_to_string(folder.join("config.json"))?;
+    std::fs::write(folder.join("config.json"), config.replace("\"relu\"", "\"gelu\""))?;
+    let images = golden("images").display().to_string();
+    let says = ["config.json", "hidden_act", "gelu", "relu"];
+    assert_eq!(complaint(&work.run("classify", &folder, &["--stride-in", "1x1", &images])?, 2, &says), None);
+    let mut train = bottleneck();
+    train.current_dir(work.0.path()).args(["train", "--data", &images, "--out", "gelu", "--batch", "4", "--init"]);
+    assert_eq!(complaint(&run(train.arg(&folder).args(["--stride-in", "1x1"]))?, 2, &says), None);
+    assert!(!work.path("gelu").exists());
+    Ok(())
+}
+
+/// `train --init` takes the options of the other commands.
+#[test]
+fn training_begins_with_a_prefix_and_options() -> Outcome {
+    let (work, case) = (Work::new()?, expected("caffe")?);
+    let mut wrapped = DictBuilder::default();
+    let bytes = bare("caffe")?;
+    for (key, view) in SafeTensors::deserialize(&bytes)?.tensors() {
+        wrapped.raw(&format!("teacher.{key}"), view.dtype(), view.shape(), view.data().to_vec());
+    }
+    std::fs::write(work.path("w.safetensors"), wrapped.bytes())?;
+    let images = golden("images").display().to_string();
+    let args = |out: &'static str, further: &[&'static str]| {
+        let mut program = bottleneck();
+        program.current_dir(work.0.path()).args(["train", "--data", &images, "--validation", &images, "--out", out]);
+        program.args(["--model", "bottleneck", "--depths", "1,1", "--planes", "8,12", "--stem-planes", "8"]);
+        program.args(["--size", "48", "--batch", "12", "--epochs", "1", "--lr", "0", "--init", "w.safetensors"]);
+        program.args(["--freeze", "conv1", "--freeze", "bn1", "--freeze", "layer1", "--freeze", "layer2"]);
+        program.args(further);
+        program
+    };
+    let prefix = ["--prefix", "teacher"];
+    let output = run(&mut args("good", &[&prefix[..], &["--stride-in", "1x1", "--max-pool", "ceil"]].concat()))?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    near("caffe", &[validation(&work.path("good"), "validation_loss")?], &[case["loss"].as_f64().ok_or("no loss")?]);
+    let output = run(&mut args("other", &prefix))?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let other = validation(&work.path("other"), "validation_loss")?;
+    assert!((other - case["loss"].as_f64().ok_or("no loss")?).abs() > 1e-3, "{other}");
+    assert_eq!(complaint(&run(&mut args("none", &[]))?, 2, &["w.safetensors", "conv1.weight", "teacher."]), None);
+    let no_init = run(bottleneck().args(["train", "--data", &images, "--out", "x", "--prefix", "a"]))?;
+    assert_eq!(complaint(&no_init, 2, &["--init"]), None);
+    Ok(())
+}
+
+/// From nothing: stripes are learned, and what `classify` finds is what validation reported.
+#[test]
+fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
+    let work = Work::new()?;
+    for (folder, count) in [("train", 24_u32), ("val", 6)] {
+        for (name, period) in CLASSES.iter().zip([0.0, 3.0, 6.0, 12.0]) {
+            let class = work.path(folder).join(name);
+            std::fs::create_dir_all(&class)?;
+            for index in 0..count {
+                let turn = f64::from(index * 37 + count) * 0.1;
+                stripes(period, turn).save(class.join(format!("{index:02}.png")))?;
+            }
+        }
+    }
+    let mut train = bottleneck();
+    train.current_dir(work.0.path()).args(["train", "--data", "train", "--validation", "val", "--out", "out"]);
+    train.args(["--model", "bottleneck", "--depths", "1,1", "--planes", "8,12", "--stem-planes", "8", "--size", "48"]);
+    train.args(["--epochs", "8", "--batch", "16", "--warmup", "1", "--crop", "0.5,1", "--eps", "1e-3"]);
+    let output = run(&mut train)?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let reported = (validation(&work.path("out"), "validation_accuracy")? * 24.0).round() as usize;
+    assert!(reported > 12, "nothing was learned: {reported} of 24");
+    std::fs::create_dir(work.path("elsewhere"))?;
+    std::fs::copy(work.path("out/model.safetensors"), work.path("elsewhere/any name.safetensors"))?;
+    std::fs::copy(work.path("out/checkpoint.safetensors"), work.path("elsewhere/checkpoint.safetensors"))?;
+    for weights in
+        ["out", "out/model.safetensors", "elsewhere/any name.safetensors", "elsewhere/checkpoint.safetensors"]
+    {
+        let output = work.good("classify", Path::new(weights), &["--json", "--top", "1", "val"])?;
+        let verdicts: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+        let is_right = |verdict: &&Value| {
+            let (picture, label) = (verdict["picture"].as_str(), verdict["classes"][0]["label"].as_str());
+            picture.zip(label).is_some_and(|(picture, label)| picture.split(['/', '\\']).any(|part| part == label))
+        };
+        assert_eq!(verdicts.iter().filter(is_right).count(), reported, "{weights}");
+    }
+    // Two files of weights, neither with a usual name.
+    let refused = work.run("classify", Path::new("elsewhere"), &["val"])?;
+    assert_eq!(
+        complaint(&refused, 2, &["elsewhere: 2 files of weights", "checkpoint.safetensors", "name the file"]),
+        None
+    );
+    // The configuration is timm's, with one more key.
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(work.path("out/config.json"))?)?;
+    assert_eq!((&config["architecture"], &config["num_classes"]), (&Value::Null, &4.into()));
+    assert_eq!(config["bottleneck"]["eps"], 1e-3);
+    let pretrained = &config["pretrained_cfg"];
+    assert_eq!((&pretrained["crop_mode"], &pretrained["crop_pct"]), (&"squash".into(), &1.0.into()));
+    // What a library saves by itself is read with the same arithmetic.
+    let network = ResNet::builder(BlockKind::Bottleneck).depths([1]).planes([4]).stem_planes(4);
+    let network = network.norm_layer(NormKind::BatchNorm2d.norm(Some(0.25))).max_pool(PoolWindows::CeilMode).build()?;
+    let state = wgpu_bottleneck::weights::NetworkState::initial(&network, Default::default());
+    let bytes = state.to_safetensors(&[], &Default::default())?;
+    let again = NetworkWeights::detect(StateDict::from_bytes(bytes)?, &CheckpointOptions::default())?;
+    assert_eq!(*again.spec(), network);
+    Ok(())
+}
+
+/// Stripes of a period, or one grey.
+fn stripes(period: f64, turn: f64) -> image::RgbImage {
+    image::RgbImage::from_fn(48, 48, |x, y| {
+        let along = f64::from(x) * turn.cos() + f64::from(y) * turn.sin();
+        let wave = if period > 0.0 { (along / period * std::f64::consts::TAU + turn).sin() } else { turn.sin() * 0.5 };
+        let noise = f64::from(((x * 7919) ^ (y * 10_473)) % 13) - 6.0;
+        image::Rgb([0.0, 1.0, 2.0].map(|c| (125.0 + wave * (60.0 + 20.0 * (turn + c).cos()) + noise) as u8))
+    })
+}
