@@ -200,9 +200,16 @@ impl Config {
         }
         Err(self.wrong("crop_pct", self.map.get("crop_pct"), "the share of the resized picture that is kept"))
     }
-}
 
-fn checked(preprocess: Preprocess) -> Result<Preprocess, PictureError> {
-    preprocess.check()?;
-    Ok(preprocess)
+    /// A preprocessing that can be carried out; what cannot is a value of this configuration.
+    fn checked(&self, preprocess: Preprocess) -> Result<Preprocess, PictureError> {
+        match preprocess.check() {
+            Ok(()) => Ok(preprocess),
+            Err(PictureError::Setting { setting, found, expected }) => {
+                let (config, key) = (self.name.clone(), setting.to_owned());
+                Err(PictureError::Config { config, key, found, expected })
+            }
+            Err(other) => Err(other),
+        }
+    }
 }

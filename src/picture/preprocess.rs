@@ -167,6 +167,21 @@ impl Preprocess {
     }
 }
 
+impl fmt::Display for Preprocess {
+    /// In a line: `resized to 48 x 48 (bilinear), mean [...], std [...]`; sizes are height x width.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resize, filter, crop: [height, width], mean, std, .. } = self;
+        match resize {
+            Resize::None => write!(f, "{resize}")?,
+            _ => write!(f, "{resize} ({})", filter.name())?,
+        }
+        if *resize != (Resize::Exact { height: *height, width: *width }) {
+            write!(f, ", cropped to {height} x {width}")?;
+        }
+        write!(f, ", mean {mean:?}, std {std:?}")
+    }
+}
+
 impl Default for Preprocess {
     /// [`Preprocess::imagenet_v1`].
     fn default() -> Self {

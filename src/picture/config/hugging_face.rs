@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Config, ConfiguredPreprocess, checked};
+use super::{Config, ConfiguredPreprocess};
 use crate::error::PictureError;
 use crate::picture::{CropRounding, Filter, Preprocess, Resize};
 
@@ -32,7 +32,7 @@ impl Config {
             _ => return Err(wrong()),
         };
         self.check_rescale()?;
-        let (mean, std) = if self.flag("do_normalize")?.unwrap_or(true) {
+        let (mean, std) = if self.hf_flag("do_normalize", true)? {
             let colours = |key: &str| self.colours(key)?.ok_or_else(|| self.wrong(key, None, "three numbers"));
             (colours("image_mean")?, colours("image_std")?)
         } else {
@@ -44,7 +44,8 @@ impl Config {
                 self.wrong("resample", self.map.get("resample"), "the number of one of Pillow's filters, 0 to 5")
             })?,
         };
-        let preprocess = checked(Preprocess { resize, filter, crop, rounding, mean, std })?;
+        self.check_pad(rounding)?;
+        let preprocess = self.checked(Preprocess { resize, filter, crop, rounding, mean, std })?;
         Ok(ConfiguredPreprocess { preprocess, rule: Some(rule) })
     }
 
@@ -68,7 +69,7 @@ impl Config {
         if rounding != CropRounding::Down && self.flag("do_center_crop")? == Some(true) {
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), "false"));
         }
-        if !self.flag("do_resize")?.unwrap_or(true) {
+        if !self.hf_flag("do_resize", true)? {
             return Err(self.wrong("do_resize", self.map.get("do_resize"), "true, or pictures would differ in size"));
         }
         let Some(Size::Shorter(side)) = self.size("size", false)? else {
@@ -84,7 +85,7 @@ impl Config {
 
     /// The processors that resize to `size` and crop to `crop_size`. A number alone as size is a `square`, or a shorter side.
     fn resize_and_crop(&self, square: bool, crops: bool) -> Result<(Resize, [u32; 2]), PictureError> {
-        let resize = if self.flag("do_resize")?.unwrap_or(true) {
+        let resize = if self.hf_flag("do_resize", true)? {
             match self.size("size", square)? {
                 Some(Size::Shorter(side)) => Resize::ShorterSide(side),
                 Some(Size::Exact([height, width])) => Resize::Exact { height, width },
@@ -93,7 +94,7 @@ impl Config {
         } else {
             Resize::None
         };
-        let crops = self.flag("do_center_crop")?.unwrap_or(crops);
+        let crops = self.hf_flag("do_center_crop", crops)?;
         match (resize, crops) {
             (_, true) => match self.size("crop_size", true)? {
                 Some(Size::Exact(crop)) => Ok((resize, crop)),
@@ -107,9 +108,25 @@ impl Config {
         }
     }
 
+    /// A flag: absent it is the class's default, and null is false, as Python has it.
+    fn hf_flag(&self, key: &str, default: bool) -> Result<bool, PictureError> {
+        match self.map.get(key) {
+            None => Ok(default),
+            Some(_) => Ok(self.flag(key)?.unwrap_or(false)),
+        }
+    }
+
+    /// The processors on tensors pad where they are told to; those on arrays do not know the flag.
+    fn check_pad(&self, rounding: CropRounding) -> Result<(), PictureError> {
+        if rounding != CropRounding::Down && self.hf_flag("do_pad", false)? {
+            return Err(self.wrong("do_pad", self.map.get("do_pad"), "false"));
+        }
+        Ok(())
+    }
+
     /// Values go from 0 to 1, or the mean and the deviation would be others.
     fn check_rescale(&self) -> Result<(), PictureError> {
-        if !self.flag("do_rescale")?.unwrap_or(true) {
+        if !self.hf_flag("do_rescale", true)? {
             return Err(self.wrong("do_rescale", self.map.get("do_rescale"), "true"));
         }
         match self.number("rescale_factor")? {
@@ -195,12 +212,15 @@ impl Version {
 fn rule(family: &str, suffix: Suffix, class: &str, version: Version) -> (CropRounding, String) {
     let changed = if family == "ConvNext" { (5, 0) } else { (4, 57) };
     let (rounding, how) = match suffix {
-        Suffix::Pil => (CropRounding::Down, "on Pillow: the centre crop rounds down"),
-        Suffix::None if !version.is_from((5, 0)) => (CropRounding::Down, "on Pillow: the centre crop rounds down"),
-        Suffix::Fast if !version.is_from(changed) => {
-            (CropRounding::HalfToEven, "on tensors: the centre crop rounds halves to even, as torchvision does")
+        Suffix::Pil => (CropRounding::Down, "on Pillow: a centre crop rounds down"),
+        Suffix::None if !version.is_from((5, 0)) => (CropRounding::Down, "on Pillow: a centre crop rounds down"),
+        Suffix::Fast if !version.is_from(changed) => (
+            CropRounding::HalfToEven,
+            "on tensors, with Pillow's filter: a centre crop rounds halves to even, as torchvision does",
+        ),
+        Suffix::Fast | Suffix::None => {
+            (CropRounding::DownPadded, "on tensors, with Pillow's filter: a centre crop rounds down")
         }
-        Suffix::Fast | Suffix::None => (CropRounding::DownPadded, "on tensors: the centre crop rounds down"),
     };
     let version = match version {
         Version::Given((major, minor)) => format!("transformers {major}.{minor}"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, checked};
+use super::Config;
 use crate::error::PictureError;
 use crate::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
 
@@ -43,7 +43,7 @@ impl Config {
         };
         let mean = inner.colours("mean")?.unwrap_or(IMAGENET_MEAN);
         let std = inner.colours("std")?.unwrap_or(IMAGENET_STD);
-        checked(Preprocess { resize, filter, crop, rounding: CropRounding::HalfToEven, mean, std })
+        inner.checked(Preprocess { resize, filter, crop, rounding: CropRounding::HalfToEven, mean, std })
     }
 }
 
