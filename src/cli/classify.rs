@@ -135,7 +135,8 @@ fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Me
                         Meaning::OneScore => format!("{probability:.4}"),
                         Meaning::OneClass | Meaning::ManyClasses => format!("{:.2} %", 100.0 * probability),
                     };
-                    table.row([name.into(), number.into(), label(labels, *class, meaning).unwrap_or("-").into()]);
+                    let label = output::shown(label(labels, *class, meaning).unwrap_or("-"));
+                    table.row([name.into(), number.into(), (&*label).into()]);
                 }
             }
             Err(error) => table.row([name.into(), "-".into(), Cell::bad(error)]),

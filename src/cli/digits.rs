@@ -1,6 +1,5 @@
 //! The demonstration's last part: the network that ships, trained by `bottleneck train`, on digits that it never saw.
 
-use wgpu_bottleneck::picture::{Preprocess, Resize};
 use wgpu_bottleneck::{CheckpointOptions, Error, LoadOptions, Network, NetworkWeights, Picture, StateDict};
 
 use super::error::CliError;
@@ -12,9 +11,8 @@ const NETWORK: &[u8] = include_bytes!("demo/digits.safetensors");
 /// A digit of each kind that it was not trained on, side by side, out of `examples/digits/digits.png`.
 const DIGITS: &[u8] = include_bytes!("demo/digits.png");
 
-/// Pixels of a digit's side, and of the network's input.
+/// Pixels of a digit's side.
 const SIDE: u32 = 8;
-const INPUT: u32 = 32;
 
 /// Runs the part. Returns how many digits the network took for others.
 pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
@@ -22,9 +20,9 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     let sheet = Picture::from_bytes(DIGITS).map_err(Error::from)?;
     let digit = |at: u32| Picture::from_fn(SIDE, SIDE, |x, y| sheet.pixel(at * SIDE + x, y).unwrap_or_default());
     let digits = (0..sheet.width() / SIDE).map(digit).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
-    let resize = Resize::Exact { height: INPUT, width: INPUT };
-    let input = Preprocess { resize, crop: [INPUT, INPUT], ..Preprocess::imagenet_v1() }.tensor(&digits)?;
     let weights = NetworkWeights::detect(StateDict::from_bytes(NETWORK.to_vec())?, &CheckpointOptions::default())?;
+    // The file's metadata say how images are prepared.
+    let input = weights.preprocess()?.tensor(&digits)?;
     let gpu = kernels.gpu();
     let load = |kernels| Network::load(gpu, &weights, input.shape(), &LoadOptions { kernels, ..Default::default() });
     let mut network = kernels.load_by(load)?;

@@ -100,9 +100,12 @@ impl NetworkArgs {
         Ok(weights_file(&self.weights)?)
     }
 
-    /// What must not be written over.
+    /// What must not be written over: the file, and the configurations that are read with it.
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
-        Ok([self.file()?].into_iter().chain(self.config.clone()).collect())
+        let file = self.file()?;
+        let next = ["config.json", "preprocessor_config.json"].map(|name| file.with_file_name(name));
+        let next = next.into_iter().filter(|path| path.exists());
+        Ok([file].into_iter().chain(self.config.clone()).chain(next).collect())
     }
 
     /// The network's weights, its specification checked against them. For each value that no shape shows, its own option comes
@@ -114,8 +117,17 @@ impl NetworkArgs {
             name => Some(ResNet::named(name).map_err(Error::from)?),
         };
         let dict = StateDict::open(&file)?;
-        let config = self.config.as_ref().map(ModelConfig::open).transpose()?.unwrap_or_default();
-        let config = config.or(ModelConfig::of(&file, &dict)?);
+        let config = match &self.config {
+            None => ModelConfig::of(&file, &dict)?,
+            Some(path) => {
+                let given = ModelConfig::open_for(path, &file)?.or(ModelConfig::in_metadata_of(&file, &dict)?);
+                // What cannot be read in the folder is not in the way of one who brings a configuration.
+                given.or(ModelConfig::in_folder_of(&file).unwrap_or_else(|error| {
+                    output::progress(&format!("warning: {error}; it is not used"));
+                    ModelConfig::default()
+                }))
+            }
+        };
         let options = self.options()?;
         let weights = match named {
             None => NetworkWeights::detect_with(dict, &options, config),
@@ -211,23 +223,29 @@ pub struct PictureArgs {
 impl PictureArgs {
     /// How images are prepared: as --preset says, or the network's configuration, or torchvision's v1.
     pub fn preprocess(&self, weights: &NetworkWeights) -> Result<Preprocess, CliError> {
-        match &self.preset {
-            Some(preset) => Ok(Preprocess::preset(preset).map_err(Error::from)?),
-            None => Ok(weights.preprocess()?),
+        if let Some(preset) = &self.preset {
+            return Ok(Preprocess::preset(preset).map_err(Error::from)?);
         }
+        let way = "--preset or --config FILE gives another preprocessing";
+        weights.preprocess().map_err(|error| CliError::Usage(format!("{error}; {way}")))
     }
 
-    /// Says how images are prepared, if a configuration says so, and by which rule it was read.
+    /// Says how images are prepared, and by which rule a configuration was read.
     pub fn tell_preprocess(&self, weights: &NetworkWeights) -> Result<(), CliError> {
-        let config = weights.config();
-        let Some(found) = config.preprocess().map_err(Error::from)?.filter(|_| self.preset.is_none()) else {
+        let preprocess = self.preprocess(weights)?;
+        if self.preset.is_some() {
             return Ok(());
-        };
-        let Preprocess { resize, crop: [height, width], .. } = found.preprocess;
-        let source = config.preprocess_source();
-        output::progress(&format!("images are prepared as {source} says: {resize}, cropped to {height} x {width}"));
-        if let Some(rule) = &found.rule {
-            output::progress(rule);
+        }
+        let config = weights.config();
+        match config.preprocess().map_err(Error::from)? {
+            Some(found) => {
+                let source = config.preprocess_source();
+                output::progress(&format!("images are prepared as {source} says: {preprocess}"));
+                found.rule.iter().for_each(|rule| output::progress(rule));
+            }
+            None => {
+                output::progress(&format!("images are prepared as torchvision's IMAGENET1K_V1, assumed: {preprocess}"))
+            }
         }
         Ok(())
     }

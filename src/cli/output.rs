@@ -1,6 +1,7 @@
 //! What is printed: tables and lines on stdout, progress and errors on stderr. Colours only on a terminal, and not where
 //! `NO_COLOR` is set (anstream sees to both).
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -75,6 +76,11 @@ impl Write for Log {
 /// `error: ...` on stderr.
 pub fn error(text: &str) {
     progress(&format!("{BAD}error:{BAD:#} {text}"));
+}
+
+/// A name or a message out of a file, for a terminal: on one line, and without escape sequences.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.escape_debug().to_string().into() } else { text.into() }
 }
 
 /// `1 dispatch`, `3 dispatches`.

@@ -135,6 +135,14 @@ pub enum WeightsError {
         /// The names of the first of them.
         found: Vec<String>,
     },
+    /// What a configuration says of a network does not go together with its weights.
+    #[error("{reason}; what no shape shows is as {config} says")]
+    Configured {
+        /// The file's name, or whose metadata.
+        config: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A configuration is not JSON.
     #[error("{config}: not a readable configuration: {reason}")]
     ConfigFormat {

@@ -21,7 +21,7 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    if let Some(file) = USUAL.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+    if let Some(file) = USUAL.iter().map(|name| path.join(name)).find(|file| file.symlink_metadata().is_ok()) {
         return Ok(file);
     }
     let io = |source| Error::Io { path: path.to_owned(), source };

@@ -49,10 +49,12 @@ impl NetworkWeights {
     /// The same with a configuration of the caller's. It stands in for the file's metadata, which is not read.
     ///
     /// # Errors
-    /// As [`ModelConfig::options`] and [`Checkpoint::detect`].
+    /// As [`ModelConfig::options`] and [`Checkpoint::detect`]; [`WeightsError::Configured`] where the configuration led to it;
+    /// [`WeightsError::Config`] for the configuration of another network.
     pub fn detect_with(dict: StateDict, options: &CheckpointOptions, config: ModelConfig) -> Result<Self> {
         let options = options.clone().or(config.options()?.clone());
-        let checkpoint = Checkpoint::detect(&dict, &options)?;
+        let checkpoint = Checkpoint::detect(&dict, &options).map_err(|error| config.blame(error))?;
+        config.check_network(checkpoint.network())?;
         Ok(Self { dict, checkpoint, config })
     }
 
@@ -68,9 +70,10 @@ impl NetworkWeights {
     /// The same with a configuration of the caller's, for what is not the network's: preprocessing and names of classes.
     ///
     /// # Errors
-    /// As [`Checkpoint::matching`].
+    /// As [`Checkpoint::matching`]; [`WeightsError::Config`] for the configuration of another network.
     pub fn matching_with(dict: StateDict, network: &ResNet, prefix: Option<&str>, config: ModelConfig) -> Result<Self> {
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
+        config.check_network(network)?;
         Ok(Self { dict, checkpoint, config })
     }
 

@@ -121,7 +121,7 @@ fn tell_of_changed(files: &Files, journal: &Journal) {
         let pictures = count(changed.len(), "picture has", "pictures have");
         output::progress(&format!(
             "{pictures} another size or modification time than the row says ({}{}): computed again",
-            progress::shown(first),
+            output::shown(first),
             if changed.len() > 1 { ", ..." } else { "" }
         ));
     }
@@ -226,7 +226,7 @@ impl Summary {
         if errors == 0 {
             return Ok(());
         }
-        let first: Vec<_> = failed.iter().take(NAMED_AT_THE_END).map(|name| progress::shown(name)).collect();
+        let first: Vec<_> = failed.iter().take(NAMED_AT_THE_END).map(|name| output::shown(name)).collect();
         let more = if errors > first.len() { ", ..." } else { "" };
         let (first, why) = (first.join(", "), "--retry-failed tries again");
         Err(CliError::Incomplete(format!("{errors} of {pictures} have no vector ({first}{more}): {why}")))

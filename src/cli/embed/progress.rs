@@ -1,7 +1,6 @@
 //! What is said while pictures are embedded: a bar where stderr is a terminal, and a line for each of the first pictures that have
 //! no vector.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,7 @@ impl Progress {
             let Err(error) = &row.outcome else { continue };
             self.errors += 1;
             if self.errors <= NAMED {
-                output::progress(&format!("{}: {}", shown(&row.path), shown(error)));
+                output::progress(&format!("{}: {}", output::shown(&row.path), output::shown(error)));
             } else if self.errors == NAMED + 1 {
                 output::progress("further pictures without a vector are only counted");
             }
@@ -76,9 +75,4 @@ fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
         // What cannot be drawn is no reason to stop.
         let _ = write!(text, ", {:.1} pictures/s, {:#} left", state.per_sec(), HumanDuration(state.eta()));
     }
-}
-
-/// A name or a message out of a file, for a terminal: on one line, and without escape sequences.
-pub fn shown(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { text.escape_debug().to_string().into() } else { text.into() }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
+use wgpu_bottleneck::network::ResNetBuilder;
 use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
 use wgpu_bottleneck::op::PoolWindows;
-use wgpu_bottleneck::picture::{Filter, IMAGENET_MEAN, IMAGENET_STD};
+use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use wgpu_bottleneck::weights::weights_file;
 use wgpu_bottleneck::{
     BlockKind, CheckpointOptions, Error, ModelConfig, NetworkWeights, Preprocess, ResNet, StateDict, StrideIn,
@@ -16,7 +17,6 @@ use wgpu_bottleneck::{
 use super::super::args::{EngineArgs, NormArgs};
 use super::super::error::CliError;
 use super::super::network_args::{MaxPoolArg, StrideInArg};
-use super::super::output;
 
 /// What says the numbers of a run, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -67,9 +67,10 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
-    /// The network: a name, e.g. resnet50, or bottleneck or basic for one of --depths and --planes.
-    #[arg(long, value_name = "NAME", default_value = "resnet50")]
-    pub model: String,
+    /// The network: a name, e.g. resnet50, or bottleneck or basic for one of --depths and --planes [default: that of --init, or
+    /// resnet50]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
     /// Blocks per stage.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1)]
     pub depths: Vec<usize>,
@@ -98,6 +99,10 @@ pub struct TrainArgs {
     /// configuration (in the file's metadata, or next to it) says what no shape shows, and how pictures are normalised.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
+    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage [default: as the configuration of --init says,
+    /// or none]
+    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
+    pub multi_grid: Vec<usize>,
     /// What every key of the network in --init begins with, e.g. `backbone.` [default: what common wrappers have put before all keys]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
@@ -160,9 +165,9 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub norm: NormArgs,
 
-    /// Height and width that pictures become.
-    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub size: u32,
+    /// Height and width that pictures become [default: as the configuration of --init says, or 224]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub size: Option<u32>,
     /// The least and the largest part of a picture's area that is trained on.
     #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1, default_values_t = [0.08, 1.0])]
     pub crop: Vec<f64>,
@@ -191,17 +196,20 @@ impl TrainArgs {
             stride_in: self.stride_in.map(StrideIn::from),
             max_pool: self.max_pool.map(PoolWindows::from),
             replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
-            multi_grid: None,
+            multi_grid: (!self.multi_grid.is_empty()).then(|| self.multi_grid.clone()),
         })
     }
 
-    /// The file of --init, with the network that it holds.
+    /// What training begins with: the checkpoint of a run to go on with, or the file of --init. The checkpoint says all that the file
+    /// said to the run that began with it.
     pub fn init(&self) -> Result<Option<Init>, CliError> {
-        let Some(path) = &self.init else { return Ok(None) };
+        let checkpoint = Some(self.out.join("checkpoint.safetensors")).filter(|file| self.resume && file.is_file());
+        let Some(path) = checkpoint.as_ref().or(self.init.as_ref()) else { return Ok(None) };
         let file = weights_file(path)?;
         let dict = StateDict::open(&file)?;
         let config = ModelConfig::of(&file, &dict)?;
-        let options = self.options()?;
+        // A checkpoint is what it says; whether the options ask for something else is found where settings are compared.
+        let options = if checkpoint.is_some() { CheckpointOptions::default() } else { self.options()? };
         let weights = NetworkWeights::detect_with(dict, &options, config).map_err(CliError::in_file(&file))?;
         Ok(Some(Init { file, weights }))
     }
@@ -209,10 +217,12 @@ impl TrainArgs {
     /// The network, for so many classes. What no shape shows is as the command's options say, then as the configuration of
     /// --init does.
     pub fn spec(&self, classes: usize, init: Option<&Init>) -> Result<ResNet, CliError> {
-        let mut builder = match self.model.as_str() {
-            "bottleneck" => ResNet::builder(BlockKind::Bottleneck),
-            "basic" => ResNet::builder(BlockKind::Basic),
-            name => ResNet::named(name).map_err(Error::from)?,
+        let mut builder = match (self.model.as_deref(), init) {
+            (Some("bottleneck"), _) => ResNet::builder(BlockKind::Bottleneck),
+            (Some("basic"), _) => ResNet::builder(BlockKind::Basic),
+            (None | Some("auto"), Some(Init { weights, .. })) => like(weights.spec()),
+            (Some(name), _) => ResNet::named(name).map_err(Error::from)?,
+            (None, None) => ResNet::named("resnet50").map_err(Error::from)?,
         };
         if !self.depths.is_empty() {
             builder = builder.depths(self.depths.clone());
@@ -233,7 +243,7 @@ impl TrainArgs {
         let Some(Init { file, weights }) = init else {
             return Ok(self.options()?.apply(builder).build().map_err(Error::from)?);
         };
-        let mut options = CheckpointOptions::of_network(weights.spec());
+        let mut options = self.options()?.or(CheckpointOptions::of_network(weights.spec()));
         // A network of another number of stages is refused later, by name.
         options.replace_stride_with_dilation.take_if(|replace| !replace.contains(&true));
         options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))
@@ -275,22 +285,22 @@ impl TrainArgs {
 
     /// What is done to a picture once it is cropped and flipped: validation does this alone, and so does inference with what is
     /// written. Filter, mean and standard deviation are those of the network that training begins with.
-    pub fn preprocess(&self, init: Option<&Init>) -> Preprocess {
-        let (height, width) = (self.size, self.size);
-        let resize = wgpu_bottleneck::picture::Resize::Exact { height, width };
-        let usual = Preprocess { resize, crop: [height, width], ..Preprocess::imagenet_v1() };
-        let Some(Init { weights, .. }) = init else { return usual };
-        match weights.config().preprocess() {
-            Ok(Some(found)) => {
-                let Preprocess { filter, mean, std, .. } = found.preprocess;
-                Preprocess { filter, mean, std, ..usual }
-            }
-            Ok(None) => usual,
-            Err(error) => {
-                output::progress(&format!("warning: {error}; pictures are normalised as for ImageNet"));
-                usual
-            }
-        }
+    ///
+    /// # Errors
+    /// Where its configuration says what is not done here: other pictures than it was trained with would train another network.
+    pub fn preprocess(&self, init: Option<&Init>) -> Result<Preprocess, CliError> {
+        let found = match init {
+            Some(Init { weights, file }) => weights.config().preprocess().map_err(|error| {
+                let way = "move the file away to train as for ImageNet";
+                CliError::Usage(format!("{}: {error}; {way}", file.display()))
+            })?,
+            None => None,
+        };
+        let found = found.map(|found| found.preprocess);
+        let theirs = found.map(|found| found.crop).filter(|[height, width]| height == width).map(|[side, _]| side);
+        let side = self.size.or(theirs).unwrap_or(224);
+        let (resize, crop) = (Resize::Exact { height: side, width: side }, [side, side]);
+        Ok(Preprocess { resize, crop, rounding: CropRounding::default(), ..found.unwrap_or_default() })
     }
 
     /// Whether the numbers can be.
@@ -338,12 +348,23 @@ impl TrainArgs {
         say("lr", self.lr.to_string());
         say("warmup", self.warmup.to_string());
         say("momentum", self.momentum.to_string());
-        say("size", self.size.to_string());
+        say("size", preprocess.crop[0].to_string());
         say("crop", format!("{:?}", self.crop));
         say("flip", self.flip.to_string());
         say("seed", self.seed.to_string());
         settings
     }
+}
+
+/// A builder of networks of the same shape.
+fn like(network: &ResNet) -> ResNetBuilder {
+    ResNet::builder(network.kind())
+        .depths(network.depths().to_vec())
+        .planes(network.planes().to_vec())
+        .groups(network.groups())
+        .width_per_group(network.width_per_group())
+        .stem_planes(network.stem().planes)
+        .in_channels(network.stem().in_channels)
 }
 
 /// Of the names of all pictures, in order.

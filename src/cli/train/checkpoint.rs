@@ -106,8 +106,10 @@ pub fn read(path: &Path, spec: &ResNet, settings: &Settings, classes: &[String])
         return Err(refuse("a checkpoint of another version"));
     }
     let found: Settings = serde_json::from_str(text("settings")?).map_err(|_| refuse("its settings cannot be read"))?;
-    if let Some((name, now)) = settings.iter().find(|(name, now)| found.get(*name) != Some(*now)) {
-        let then = found.get(name).map_or("unknown", String::as_str);
+    // A setting that only one of the two names is at its default in the other.
+    let names = settings.keys().chain(found.keys());
+    if let Some(name) = names.into_iter().find(|name| settings.get(*name) != found.get(*name)) {
+        let [then, now] = [&found, settings].map(|all| all.get(name).map_or("the default", String::as_str));
         return Err(refuse(&format!("of a run with other settings: {name} was {then}, and is {now} now")));
     }
     let number = |key: &str| text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is no number")));

@@ -12,7 +12,8 @@ mod log;
 pub use args::TrainArgs;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
 use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
@@ -51,11 +52,10 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
     let init = args.init()?;
     let (spec, setup) = (args.spec(data.classes.len(), init.as_ref())?, args.setup());
-    let preprocess = args.preprocess(init.as_ref());
+    let preprocess = args.preprocess(init.as_ref())?;
     let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &setup)?;
-    let inputs = init.as_ref().map(|init| [init.file.clone(), init.file.with_file_name("config.json")]);
-    let files = Files::check(&args.out, &inputs.iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let files = Files::begin(args, init.as_ref())?;
     interrupt::heed("the batch under way");
     let mut training = Run::begin(args, init, (spec, setup, preprocess), shape, data, files)?;
     training.epochs(args, validation.as_ref())
@@ -71,9 +71,34 @@ struct Files {
 }
 
 impl Files {
+    /// Those of a run that begins, or goes on. One that begins writes over nobody's network, and not into the folder of the weights
+    /// that it begins with: what it says there of its own would be read as said of them.
+    fn begin(args: &TrainArgs, init: Option<&Init>) -> Result<Self, CliError> {
+        let out = args.out.display();
+        if args.resume && args.out.join("checkpoint.safetensors").is_file() {
+            return Self::check(&args.out, &[]);
+        }
+        let inputs: Vec<&Path> = init.iter().map(|init| init.file.as_path()).collect();
+        if let (Some(init), Ok(folder)) = (init, fs::canonicalize(&args.out)) {
+            // The checkpoint of another run, say.
+            let theirs = fs::canonicalize(&init.file).ok();
+            if theirs.as_deref().and_then(Path::parent) == Some(&folder) {
+                let file = init.file.display();
+                return Err(CliError::Usage(format!("{out} is the folder of {file}: choose another --out")));
+            }
+        }
+        for name in ["model.safetensors", "config.json"].map(|name| args.out.join(name)) {
+            if name.symlink_metadata().is_ok() && !args.out.join("checkpoint.safetensors").exists() {
+                let name = name.display();
+                return Err(CliError::Usage(format!("{name} is there already: choose another --out, or remove it")));
+            }
+        }
+        Self::check(&args.out, &inputs)
+    }
+
     fn check(folder: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
         if !folder.is_dir() {
-            std::fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
+            fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
         }
         let file = |name: &str| OutputFile::check(&folder.join(name), inputs);
         Ok(Self {
@@ -164,6 +189,12 @@ impl Run {
             (position, sums) = (saved.position, saved.sums);
             log = log::read(files.log.path(), position.epoch)?;
         }
+        if let (Some(init), None) = (&init, &saved) {
+            let same = init.weights.spec().classes() == state.spec().classes();
+            let head = if same { "" } else { "; the linear layer begins anew" };
+            output::progress(&format!("begins with {}: {}{head}", init.file.display(), init.weights.spec()));
+        }
+        output::progress(&format!("validation and inference: images are {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
         let (spec, device) = (state.spec(), gpu.describe());
         let pictures = count(data.pictures.len(), "picture", "pictures");

@@ -6,16 +6,18 @@ use super::*;
 #[test]
 fn values_that_cannot_be_are_named() -> Outcome {
     for (json, key) in [
-        (r#"{"bottleneck": 3}"#, "bottleneck"),
-        (r#"{"bottleneck": {"dilation": [1, 3]}}"#, "dilation"),
-        (r#"{"bottleneck": {"dilation": [2, 2]}}"#, "dilation"),
-        (r#"{"bottleneck": {"dilation": [1, 9223372036854775808]}}"#, "dilation"),
-        (r#"{"bottleneck": {"norm": "GroupNorm"}}"#, "norm"),
-        (r#"{"bottleneck": {"eps": -1}}"#, "eps"),
-        (r#"{"bottleneck": {"stride_in": "7x7"}}"#, "stride_in"),
-        (r#"{"bottleneck": {"max_pool": "none"}}"#, "max_pool"),
-        (r#"{"bottleneck": {"color_order": "BGR"}}"#, "color_order"),
-        (r#"{"bottleneck": {"color_range": [0, 255]}}"#, "color_range"),
+        (r#"{"wgpu_bottleneck": 3}"#, "wgpu_bottleneck"),
+        (r#"{"wgpu_bottleneck": {"dilation": [1, 3]}}"#, "dilation"),
+        (r#"{"wgpu_bottleneck": {"dilation": [2, 2]}}"#, "dilation"),
+        (r#"{"wgpu_bottleneck": {"dilation": [1, 9223372036854775808]}}"#, "dilation"),
+        (r#"{"wgpu_bottleneck": {"norm": "GroupNorm"}}"#, "norm"),
+        (r#"{"wgpu_bottleneck": {"eps": -1}}"#, "eps"),
+        (r#"{"wgpu_bottleneck": {"activation": "gelu"}}"#, "activation"),
+        (r#"{"wgpu_bottleneck": {"of a later version": 1}}"#, "of a later version"),
+        (r#"{"wgpu_bottleneck": {"stride_in": "7x7"}}"#, "stride_in"),
+        (r#"{"wgpu_bottleneck": {"max_pool": "none"}}"#, "max_pool"),
+        (r#"{"wgpu_bottleneck": {"color_order": "BGR"}}"#, "color_order"),
+        (r#"{"wgpu_bottleneck": {"color_range": [0, 255]}}"#, "color_range"),
         (r#"{"model_type": "resnet", "downsample_in_bottleneck": "yes"}"#, "downsample_in_bottleneck"),
         (r#"{"architecture": "resnet50", "model_args": {"output_stride": 7}}"#, "output_stride"),
     ] {
@@ -29,6 +31,7 @@ fn values_that_cannot_be_are_named() -> Outcome {
         (r#"{"architecture": "resnetblur50.bt_in1k"}"#, "architecture"),
         (r#"{"architecture": "resnet50", "model_args": {"aa_layer": "blurpc"}}"#, "aa_layer"),
         (r#"{"architecture": "resnet50", "global_pool": "max"}"#, "global_pool"),
+        (r#"{"pretrained_cfg": {}, "model_args": {"act_layer": "silu"}}"#, "act_layer"),
     ] {
         let config = ModelConfig::from_text("c.json", json)?;
         let error = config.options().err().map(|error| error.to_string()).unwrap_or_default();
@@ -37,12 +40,25 @@ fn values_that_cannot_be_are_named() -> Outcome {
     for json in [
         "{}",
         r#"{"model_type": "vit", "hidden_act": "gelu"}"#,
-        r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2, "aa_layer": null}}"#,
+        r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2, "aa_layer": null,
+            "act_layer": "relu", "layers": [3, 4, 6, 3], "replace_stem_pool": false, "block_args": {}}}"#,
+        // Of other programs.
+        r#"{"bottleneck": true, "model_args": {"name": "resnet50", "act_layer": "gelu"}, "lr": 0.1}"#,
     ] {
         assert_eq!(ModelConfig::from_text("c.json", json)?.options()?, &CheckpointOptions::default(), "{json}");
     }
     let timm = ModelConfig::from_text("c.json", r#"{"architecture": "resnet50", "model_args": {"output_stride": 8}}"#)?;
     assert_eq!(timm.options()?.replace_stride_with_dilation, Some(vec![false, true, true]));
+    // A refusal stands unless a source says what else the network is.
+    let of = |json: &str| ModelConfig::from_text("c.json", json);
+    let blurred = of(r#"{"architecture": "resnetblur50"}"#)?;
+    for silent in [r#"{"pretrained_cfg": {"input_size": [3, 64, 64]}}"#, r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#, "{}"]
+    {
+        assert!(of(silent)?.or(blurred.clone()).options().is_err(), "{silent}");
+    }
+    for plain in [r#"{"architecture": "resnet50"}"#, r#"{"wgpu_bottleneck": {"activation": "relu"}}"#] {
+        assert!(of(plain)?.or(blurred.clone()).options().is_ok(), "{plain}");
+    }
     Ok(())
 }
 
@@ -74,5 +90,33 @@ fn configurations_are_read_as_they_are_written() -> Outcome {
         assert_eq!(read.preprocess()?.map(|found| found.preprocess), Some(prepared(33)));
         assert_eq!(read.class_names().map(|found| &found.names), Some(&names));
     }
+    Ok(())
+}
+
+/// The configuration of another network, and what of one does not go together with the weights, names itself.
+#[test]
+fn configurations_of_other_networks_are_refused() -> Outcome {
+    let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).build()?;
+    let bytes = seeded_network::file(&network);
+    let open = |json: &str| -> Result<NetworkWeights> {
+        let config = ModelConfig::from_text("c.json", json)?;
+        let dict = StateDict::from_bytes(bytes.clone())?;
+        Ok(NetworkWeights::detect_with(dict, &CheckpointOptions::default(), config)?)
+    };
+    for (json, says) in [
+        (r#"{"architecture": "resnet18"}"#, "architecture is \"resnet18\""),
+        (r#"{"model_type": "resnet", "layer_type": "basic"}"#, "layer_type"),
+        (r#"{"model_type": "resnet", "depths": [1, 2]}"#, "depths"),
+        (r#"{"model_type": "resnet", "hidden_sizes": [16, 64]}"#, "hidden_sizes"),
+        (r#"{"wgpu_bottleneck": {"dilation": [1, 2, 4]}}"#, "as c.json says"),
+        (r#"{"wgpu_bottleneck": {"multi_grid": [1, 2]}}"#, "as c.json says"),
+        (r#"{"wgpu_bottleneck": {"norm": "Identity"}}"#, "as c.json says"),
+    ] {
+        let error = open(json).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("c.json") && error.contains(says), "{json}: {error}");
+    }
+    let same = r#"{"model_type": "resnet", "layer_type": "bottleneck", "depths": [1, 1], "hidden_sizes": [16, 32]}"#;
+    assert_eq!(open(same)?.spec(), &network);
+    assert!(open(r#"{"architecture": "of_my_own", "model_args": {"output_stride": 32}}"#).is_ok());
     Ok(())
 }

@@ -18,8 +18,8 @@ use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    Backbone, BlockKind, CheckpointOptions, Gpu, HostTensor, LoadOptions, ModelConfig, NetworkWeights, Picture,
-    Preprocess, ResNet, Source, StateDict, StrideIn,
+    Backbone, BlockKind, CheckpointOptions, Gpu, LoadOptions, ModelConfig, NetworkWeights, Picture, Preprocess, ResNet,
+    Source, StateDict, StrideIn,
 };
 
 use crate::common::dict::DictBuilder;
@@ -85,8 +85,14 @@ fn options(name: &str) -> CheckpointOptions {
 fn near(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let error = found.iter().zip(expected).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs()));
-    assert!(error <= TOLERANCE * largest, "{what}: off by {:.1e} of the largest value", error / largest);
+    // NaN is as far off as can be, and f64::max would pass over it.
+    let off = found.iter().zip(expected).map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() });
+    let error = off.fold(0.0, f64::max);
+    assert!(
+        largest.is_finite() && error <= TOLERANCE * largest,
+        "{what}: off by {:.1e} of the largest value",
+        error / largest
+    );
 }
 
 fn softmax(logits: &[f64]) -> Vec<f64> {

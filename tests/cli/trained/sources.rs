@@ -39,7 +39,7 @@ fn the_nearest_word_counts() -> Outcome {
     // A configuration of another network, which the metadata come before.
     let other = r#"{"architecture": "resnetblur50", "label_names": ["a", "b", "c", "d"],
         "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bicubic"},
-        "bottleneck": {"eps": 0.5, "stride_in": "1x1", "max_pool": "ceil"}}"#;
+        "wgpu_bottleneck": {"eps": 0.5, "stride_in": "1x1", "max_pool": "ceil"}}"#;
     std::fs::write(folder.join("config.json"), other)?;
     let numbers_of = |args: &[&str]| -> Result<Vec<f64>> {
         Ok(work.classify(&weights, args)?.iter().flat_map(probabilities).collect())
@@ -84,5 +84,64 @@ fn the_nearest_word_counts() -> Outcome {
     let output = work.good("classify", &weights, &["--csv", "--eps", "1e-2", &images])?;
     assert!(stderr(&output).contains("names 2 classes, the network has 4"), "{}", stderr(&output));
     assert!(text(&output.stdout).contains(",class 0,"), "{}", text(&output.stdout));
+    Ok(())
+}
+
+/// A folder as timm's: a `pytorch_model.bin`, and a configuration without our key.
+#[test]
+fn a_folder_of_timms_is_opened() -> Outcome {
+    let work = Work::new()?;
+    let folder = work.path("timm");
+    std::fs::create_dir(&folder)?;
+    std::fs::copy(golden("arch_my_resnetblur50.pth"), folder.join("pytorch_model.bin"))?;
+    std::fs::write(folder.join("notes.bin"), "not the usual name")?;
+    let config = r#"{"architecture": "resnet_of_mine", "num_classes": 4, "label_names": ["none", "period03", "period06",
+        "period12"], "pretrained_cfg": {"input_size": [3, 48, 48], "interpolation": "bilinear", "crop_pct": 1.0,
+        "crop_mode": "squash", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#;
+    std::fs::write(folder.join("config.json"), config)?;
+    let verdicts = work.classify(&folder, &[])?;
+    let expected: Vec<f64> = numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    near("timm's folder", &verdicts.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
+    assert!(verdicts[0]["label_source"].as_str().is_some_and(|source| source.ends_with("config.json")));
+    Ok(())
+}
+
+/// A preset or a configuration of one's own gets past what the folder cannot say, and metadata of others are not ours.
+#[test]
+fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
+    let work = Work::new()?;
+    let folder = work.path("folder");
+    std::fs::create_dir(&folder)?;
+    let weights = folder.join("model.safetensors");
+    std::fs::write(&weights, bare("plain")?)?;
+    let images = golden("images").display().to_string();
+    let processor = folder.join("preprocessor_config.json");
+    std::fs::write(&processor, r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 224}"#)?;
+    let refused = work.run("classify", &weights, &[&images])?;
+    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "EfficientNet", "--preset or --config"]), None);
+    for command in ["classify", "verify"] {
+        work.good(command, &weights, &["--preset", "v1", &images])?;
+    }
+    std::fs::write(folder.join("config.json"), "not json")?;
+    let refused = work.run("classify", &weights, &["--preset", "v1", &images])?;
+    assert_eq!(complaint(&refused, 2, &["config.json: not a readable configuration"]), None);
+    let config = config_of("plain");
+    let output = work.good("classify", &weights, &["--config", &config, "--json", &images])?;
+    assert!(stderr(&output).contains("warning") && stderr(&output).contains("it is not used"), "{}", stderr(&output));
+    // A link that leads nowhere should say something.
+    #[cfg(unix)]
+    {
+        std::fs::remove_file(folder.join("config.json"))?;
+        std::os::unix::fs::symlink("nowhere", folder.join("config.json"))?;
+        let refused = work.run("classify", &weights, &["--preset", "v1", &images])?;
+        assert_eq!(complaint(&refused, 2, &["config.json"]), None);
+    }
+    // The inputs are never written over.
+    std::fs::remove_file(folder.join("config.json"))?;
+    std::fs::copy(golden("plain").join("config.json"), folder.join("config.json"))?;
+    std::fs::write(work.path("in"), "")?;
+    let over = folder.join("config.json").display().to_string();
+    let refused = work.run("run", &weights, &["--input", "in", "--output", &over])?;
+    assert_eq!(complaint(&refused, 2, &["same file"]), None);
     Ok(())
 }

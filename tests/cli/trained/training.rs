@@ -1,5 +1,7 @@
 //! `train`, from a file of others, and to the file that others read.
 
+use wgpu_bottleneck::picture::Filter;
+
 use super::*;
 
 /// A network of transformers' whose first convolutions stride: the numbers are PyTorch's, and another activation is refused, whatever
@@ -67,6 +69,63 @@ fn training_begins_with_a_prefix_and_options() -> Outcome {
     Ok(())
 }
 
+/// A run that goes on is the one that began, whether --init is given again or not: its checkpoint says how images are normalised, and all
+/// else that the file said.
+#[test]
+fn a_run_goes_on_as_it_began() -> Outcome {
+    let work = Work::new()?;
+    let folder = work.path("init");
+    std::fs::create_dir(&folder)?;
+    std::fs::write(folder.join("model.safetensors"), bare("dilated")?)?;
+    let config = r#"{"wgpu_bottleneck": {"dilation": [1, 2], "multi_grid": [4], "eps": 1e-4, "max_pool": "ceil", "stride_in": "1x1"},
+        "pretrained_cfg": {"input_size": [3, 40, 40], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bicubic",
+        "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.5, 0.75]}}"#;
+    std::fs::write(folder.join("config.json"), config)?;
+    let images = golden("images").display().to_string();
+    // Neither the network nor the size is told: both are those of --init.
+    let train = |out: &str, epochs: &str, further: &[&str]| {
+        let mut program = bottleneck();
+        program.current_dir(work.0.path()).args(["train", "--data", &images, "--validation", &images, "--out", out]);
+        program.args(["--batch", "4", "--lr", "0.01", "--checkpoint-every", "1", "--epochs", epochs]).args(further);
+        program
+    };
+    let init = ["--init", "init"];
+    let whole = run(&mut train("whole", "3", &init))?;
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    assert!(stderr(&whole).contains("40 x 40 (bicubic), mean [0.5, 0.4, 0.3]"), "{}", stderr(&whole));
+    for (out, again) in [("again", &init[..]), ("without", &[])] {
+        let mut child = train(out, "3", &init).stderr(std::process::Stdio::null()).spawn()?;
+        while !work.path(out).join("log.csv").exists() {
+            assert!(child.try_wait()?.is_none(), "it ended by itself");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill()?;
+        child.wait()?;
+        let output = run(&mut train(out, "3", &[again, &["--resume"]].concat()))?;
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        for file in ["model.safetensors", "config.json"] {
+            let [one, other] = ["whole", out].map(|folder| std::fs::read(work.path(folder).join(file)));
+            assert!(one? == other?, "{out}: {file}");
+        }
+    }
+    let trained = NetworkWeights::open(work.path("whole"), &CheckpointOptions::default())?;
+    assert_eq!((trained.spec().multi_grid(), trained.spec().norm().eps()), (vec![4], Some(1e-4)));
+    let preprocess = trained.preprocess()?;
+    assert_eq!((preprocess.crop, preprocess.mean, preprocess.filter), ([40, 40], [0.5, 0.4, 0.3], Filter::Bicubic));
+    let other = run(&mut train("without", "3", &["--resume", "--eps", "1e-5"]))?;
+    assert_eq!(complaint(&other, 2, &["other settings: network"]), None);
+    // Multi-grid rates can be dropped.
+    let output = run(&mut train("dropped", "1", &[&init[..], &["--multi-grid", "1"]].concat()))?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(NetworkWeights::open(work.path("dropped"), &CheckpointOptions::default())?.spec().multi_grid(), [1]);
+    // How images are prepared must be known.
+    std::fs::write(folder.join("preprocessor_config.json"), r#"{"image_processor_type": "DeiTImageProcessor"}"#)?;
+    let refused = run(&mut train("unknown", "1", &init))?;
+    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "DeiT", "move the file away"]), None);
+    assert!(!work.path("unknown").exists());
+    Ok(())
+}
+
 /// From nothing: stripes are learned, and what `classify` finds is what validation reported.
 #[test]
 fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
@@ -112,7 +171,7 @@ fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
     // The configuration is timm's, with one more key.
     let config: Value = serde_json::from_str(&std::fs::read_to_string(work.path("out/config.json"))?)?;
     assert_eq!((&config["architecture"], &config["num_classes"]), (&Value::Null, &4.into()));
-    assert_eq!(config["bottleneck"]["eps"], 1e-3);
+    assert_eq!(config["wgpu_bottleneck"]["eps"], 1e-3);
     let pretrained = &config["pretrained_cfg"];
     assert_eq!((&pretrained["crop_mode"], &pretrained["crop_pct"]), (&"squash".into(), &1.0.into()));
     // What a library saves by itself is read with the same arithmetic.

@@ -1,0 +1,100 @@
+//! A configuration as text.
+
+use serde_json::{Map, Value, json};
+
+use super::{ClassNames, KEY, ModelConfig};
+use crate::error::Result;
+use crate::network::{ResNet, StrideIn};
+use crate::op::PoolWindows;
+
+impl ModelConfig {
+    /// The text of a `config.json` that says all of this of a network: timm's format, which
+    /// `timm.create_model("local-dir:...")` opens if the network has a name there, with one more key, [`KEY`].
+    ///
+    /// # Errors
+    /// [`PictureError::Setting`] for a preprocessing that timm's format cannot say.
+    pub fn to_json(&self, network: &ResNet) -> Result<String> {
+        let mut config = Map::new();
+        let mut say = |key: &str, value: Value| drop(config.insert(key.to_owned(), value));
+        if let Some((name, args)) = timm_name(network) {
+            say("architecture", json!(name));
+            if !args.is_empty() {
+                say("model_args", Value::Object(args));
+            }
+        }
+        let classes = network.classes().unwrap_or(0);
+        say("num_classes", json!(classes));
+        say("num_features", json!(network.features()));
+        if let Some(ClassNames { names, .. }) = &self.class_names {
+            say("label_names", json!(names));
+        }
+        let mut pretrained = match &self.preprocess {
+            Some(Ok(found)) => found.preprocess.to_timm()?,
+            _ => Map::new(),
+        };
+        for (key, value) in
+            [("num_classes", json!(classes)), ("first_conv", json!("conv1")), ("classifier", json!("fc"))]
+        {
+            pretrained.insert(key.to_owned(), value);
+        }
+        // Without a preprocessing it is no configuration of timm's, which reads input_size first.
+        if pretrained.contains_key("input_size") {
+            say("pretrained_cfg", Value::Object(pretrained));
+        }
+        say(KEY, Value::Object(ours(network)));
+        Ok(format!("{:#}\n", Value::Object(config)))
+    }
+}
+
+/// What stands under [`KEY`].
+fn ours(network: &ResNet) -> Map<String, Value> {
+    let mut map = Map::new();
+    let mut say = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
+    say("dilation", json!(network.dilations()));
+    say("multi_grid", json!(network.multi_grid()));
+    say("norm", json!(network.norm().name()));
+    if let Some(eps) = network.norm().eps() {
+        say("eps", json!(eps));
+    }
+    say("activation", json!("relu"));
+    say("stride_in", json!(stride_name(network.stride_in())));
+    say("max_pool", json!(pool_name(network.stem().pool)));
+    say("color_order", json!("RGB"));
+    say("color_range", json!([0, 1]));
+    map
+}
+
+pub(super) fn stride_name(stride_in: StrideIn) -> &'static str {
+    match stride_in {
+        StrideIn::Conv1 => "1x1",
+        StrideIn::Conv2 => "3x3",
+    }
+}
+
+pub(super) fn pool_name(windows: PoolWindows) -> &'static str {
+    match windows {
+        PoolWindows::Padded => "padded",
+        PoolWindows::CeilMode => "ceil",
+    }
+}
+
+/// The network's name in timm and what its constructor has to be told, if timm computes the same.
+fn timm_name(network: &ResNet) -> Option<(&'static str, Map<String, Value>)> {
+    let variant = network.variant()?;
+    let usual = ResNet::named(variant.name).ok()?.build().ok()?;
+    let mut args = Map::new();
+    let same = (network.norm(), network.stride_in(), network.stem()) == (usual.norm(), usual.stride_in(), usual.stem());
+    let output_stride = match network.replaced_strides()[..] {
+        [false, false, false] => 32,
+        [false, false, true] => 16,
+        [false, true, true] => 8,
+        _ => return None,
+    };
+    if !same || !network.multi_grid().is_empty() {
+        return None;
+    }
+    if output_stride != 32 {
+        args.insert("output_stride".to_owned(), json!(output_stride));
+    }
+    Some((variant.name, args))
+}
