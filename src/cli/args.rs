@@ -9,7 +9,9 @@ use wgpu_bottleneck::gpu::AdapterChoice;
 use wgpu_bottleneck::network::NormKind;
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
 use wgpu_bottleneck::shader::Target;
-use wgpu_bottleneck::{Block, BlockOptions, Gpu, GpuOptions, LoadOptions, Norm, PlanKind, StateDict, TrainableBlock};
+use wgpu_bottleneck::{
+    Block, BlockOptions, Gpu, GpuOptions, LoadOptions, ModelConfig, Norm, PlanKind, StateDict, TrainableBlock,
+};
 
 use super::bench::BenchArgs;
 use super::embed::EmbedArgs;
@@ -158,10 +160,10 @@ pub struct SpecArgs {
 /// Which norm layer.
 #[derive(Debug, Args)]
 pub struct NormArgs {
-    /// Added to the variance by the norms [default: as the configuration says, or 1e-5]
+    /// Added to the variance by the norms [default: as the weights' configuration says, or 1e-5]
     #[arg(long, value_name = "E", allow_hyphen_values = true)]
     pub eps: Option<f64>,
-    /// The norm layer: batch, frozen or identity [default: as the configuration says, or batch]
+    /// The norm layer: batch, frozen or identity [default: as the weights' configuration says, or batch]
     #[arg(long, value_name = "NORM")]
     pub norm: Option<String>,
 }
@@ -177,11 +179,6 @@ impl NormArgs {
             other => other,
         };
         Ok(Some(Norm::from_name(name, 0.0).map_err(wgpu_bottleneck::Error::from)?.kind()))
-    }
-
-    /// The norm layer; BatchNorm2d with PyTorch's eps where nothing is given.
-    pub fn norm(&self) -> Result<Norm, CliError> {
-        Ok(self.kind()?.unwrap_or_default().norm(self.eps))
     }
 }
 
@@ -414,20 +411,23 @@ pub struct SelftestArgs {
 impl SpecArgs {
     /// The block, out of its file.
     pub fn block(&self) -> Result<Block, CliError> {
-        let options = self.options()?;
         let dict = StateDict::open(&self.weights)?;
+        let options = self.options(&dict)?;
         Block::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
     }
 
     /// The block with its tensors as they are.
     pub fn trainable_block(&self) -> Result<TrainableBlock, CliError> {
-        let options = self.options()?;
         let dict = StateDict::open(&self.weights)?;
+        let options = self.options(&dict)?;
         TrainableBlock::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
     }
 
-    /// What the file does not say of the block.
-    fn options(&self) -> Result<BlockOptions, CliError> {
+    /// What the tensors do not say of the block; norm and eps are in the metadata of a network that was trained here.
+    fn options(&self, dict: &StateDict) -> Result<BlockOptions, CliError> {
+        let config = ModelConfig::in_metadata_of(&self.weights, dict)?;
+        let said = config.options().map_err(wgpu_bottleneck::Error::from)?;
+        let norm = self.norm.kind()?.or(said.norm).unwrap_or_default().norm(self.norm.eps.or(said.eps));
         let (mut groups, mut base_width) = (self.groups, self.base_width);
         if let Some(rate) = self.rate {
             if rate == 0 {
@@ -443,7 +443,7 @@ impl SpecArgs {
             (groups, base_width) = (Some(1), Some(64));
         }
         let dilation = self.rate.or(self.dilation).unwrap_or(1);
-        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm: self.norm.norm()? })
+        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm })
     }
 }
 

@@ -122,10 +122,12 @@ impl NetworkArgs {
             Some(path) => {
                 let given = ModelConfig::open_for(path, &file)?.or(ModelConfig::in_metadata_of(&file, &dict)?);
                 // What cannot be read in the folder is not in the way of one who brings a configuration.
-                given.or(ModelConfig::in_folder_of(&file).unwrap_or_else(|error| {
-                    output::progress(&format!("warning: {error}; it is not used"));
-                    ModelConfig::default()
-                }))
+                given.or(ModelConfig::in_folder_of(&file)
+                    .unwrap_or_else(|error| {
+                        output::progress(&format!("warning: {error}; it is not used"));
+                        ModelConfig::default()
+                    })
+                    .without_description())
             }
         };
         let options = self.options()?;

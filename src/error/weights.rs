@@ -136,12 +136,26 @@ pub enum WeightsError {
         found: Vec<String>,
     },
     /// What a configuration says of a network does not go together with its weights.
-    #[error("{reason}; what no shape shows is as {config} says")]
+    #[error("{reason}: what {config} says does not go together with the weights")]
     Configured {
         /// The file's name, or whose metadata.
         config: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A configuration is of another network than the weights.
+    #[error(
+        "{config}: {key} is {found}, but the weights are of {network}: give the right configuration with --config, or keep the weights in a folder of their own"
+    )]
+    OtherNetwork {
+        /// The file's name, or whose metadata.
+        config: String,
+        /// The value's key.
+        key: String,
+        /// The value, as JSON.
+        found: String,
+        /// The network that the weights' shapes are of.
+        network: String,
     },
     /// A configuration is not JSON.
     #[error("{config}: not a readable configuration: {reason}")]

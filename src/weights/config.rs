@@ -221,10 +221,18 @@ impl ModelConfig {
         Ok(&self.options)
     }
 
+    /// The same without what it says of the network's shape: another configuration was given, and this one may be of another network.
+    /// A refusal stays.
+    #[must_use]
+    pub fn without_description(mut self) -> Self {
+        self.arithmetic.take_if(|arithmetic| arithmetic.is_ok());
+        self
+    }
+
     /// Compares what a configuration says of a network's shape with the network that the weights are of.
     ///
     /// # Errors
-    /// As [`ModelConfig::options`]; [`WeightsError::Config`] for the configuration of another network.
+    /// As [`ModelConfig::options`]; [`WeightsError::OtherNetwork`] for the configuration of another network.
     pub(super) fn check_network(&self, network: &ResNet) -> Result<(), WeightsError> {
         match self.arithmetic.clone().transpose()? {
             Some(described) => described.check(network),

@@ -24,9 +24,26 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     if let Some(file) = USUAL.iter().map(|name| path.join(name)).find(|file| file.symlink_metadata().is_ok()) {
         return Ok(file);
     }
-    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut found = weights_in(path)?;
+    match &found[..] {
+        [only] => Ok(path.join(only)),
+        _ => {
+            let (folder, count) = (path.display().to_string(), found.len());
+            found.truncate(NAMED);
+            Err(WeightsError::Folder { folder, count, found }.into())
+        }
+    }
+}
+
+/// The names of all files in a folder that end as files of weights do, sorted.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn weights_in(folder: impl AsRef<Path>) -> Result<Vec<String>> {
+    let folder = folder.as_ref();
+    let io = |source| Error::Io { path: folder.to_owned(), source };
     let mut found: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(io)? {
+    for entry in std::fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let lower = name.to_ascii_lowercase();
@@ -36,14 +53,7 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
         }
     }
     found.sort();
-    match &found[..] {
-        [only] => Ok(path.join(only)),
-        _ => {
-            let (folder, count) = (path.display().to_string(), found.len());
-            found.truncate(NAMED);
-            Err(WeightsError::Folder { folder, count, found }.into())
-        }
-    }
+    Ok(found)
 }
 
 #[cfg(test)]

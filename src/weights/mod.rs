@@ -24,7 +24,7 @@ mod values;
 pub use block::{Block, BlockOptions};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
 pub use config::{ClassNames, KEY, METADATA, ModelConfig};
-pub use folder::weights_file;
+pub use folder::{weights_file, weights_in};
 pub use names::{Naming, OPTIMIZER};
 pub use network::NetworkWeights;
 pub use state::{Initialization, NetworkState};

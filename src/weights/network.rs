@@ -50,10 +50,14 @@ impl NetworkWeights {
     ///
     /// # Errors
     /// As [`ModelConfig::options`] and [`Checkpoint::detect`]; [`WeightsError::Configured`] where the configuration led to it;
-    /// [`WeightsError::Config`] for the configuration of another network.
+    /// [`WeightsError::OtherNetwork`] for the configuration of another network.
     pub fn detect_with(dict: StateDict, options: &CheckpointOptions, config: ModelConfig) -> Result<Self> {
-        let options = options.clone().or(config.options()?.clone());
-        let checkpoint = Checkpoint::detect(&dict, &options).map_err(|error| config.blame(error))?;
+        let merged = options.clone().or(config.options()?.clone());
+        let checkpoint = Checkpoint::detect(&dict, &merged).map_err(|error| {
+            // The configuration is at fault where the weights by themselves are a network.
+            let alone = Checkpoint::detect(&dict, options).is_ok();
+            if alone { config.blame(error) } else { error }
+        })?;
         config.check_network(checkpoint.network())?;
         Ok(Self { dict, checkpoint, config })
     }
@@ -70,7 +74,7 @@ impl NetworkWeights {
     /// The same with a configuration of the caller's, for what is not the network's: preprocessing and names of classes.
     ///
     /// # Errors
-    /// As [`Checkpoint::matching`]; [`WeightsError::Config`] for the configuration of another network.
+    /// As [`Checkpoint::matching`]; [`WeightsError::OtherNetwork`] for the configuration of another network.
     pub fn matching_with(dict: StateDict, network: &ResNet, prefix: Option<&str>, config: ModelConfig) -> Result<Self> {
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
         config.check_network(network)?;

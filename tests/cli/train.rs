@@ -214,9 +214,19 @@ fn a_file_is_fine_tuned() -> Outcome {
     assert!(stderr(&output).contains("depths [1, 1]"), "{}", stderr(&output));
     std::fs::remove_file(studio.path("first/checkpoint.safetensors"))?;
     let output = train(&studio, "first", &init)?;
-    assert_eq!(complaint(&output, 2, &["is the folder of first", "another --out"]), None, "{}", stderr(&output));
+    assert_eq!(
+        complaint(&output, 2, &["first holds model.safetensors, config.json already", "another --out"]),
+        None,
+        "{}",
+        stderr(&output)
+    );
     // Nor is a network of another run.
     let output = train(&studio, "first", &[])?;
-    assert_eq!(complaint(&output, 2, &["model.safetensors is there already"]), None, "{}", stderr(&output));
+    assert_eq!(
+        complaint(&output, 2, &["first holds model.safetensors, config.json already"]),
+        None,
+        "{}",
+        stderr(&output)
+    );
     Ok(())
 }

@@ -63,7 +63,8 @@ pub struct TrainArgs {
     /// is there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on from the folder's checkpoint, to the very bits of a run that was never stopped; begin where there is none.
+    /// Go on from the folder's checkpoint, to the very bits of a run that was never stopped; begin where there is none. Network, size
+    /// and normalisation are then the checkpoint's, and --init is not read again.
     #[arg(long)]
     pub resume: bool,
 
@@ -211,7 +212,13 @@ impl TrainArgs {
         // A checkpoint is what it says; whether the options ask for something else is found where settings are compared.
         let options = if checkpoint.is_some() { CheckpointOptions::default() } else { self.options()? };
         let weights = NetworkWeights::detect_with(dict, &options, config).map_err(CliError::in_file(&file))?;
-        Ok(Some(Init { file, weights }))
+        match weights.spec().stem().in_channels {
+            3 => Ok(Some(Init { file, weights })),
+            channels => {
+                let file = file.display();
+                Err(CliError::Usage(format!("{file}: a network of {channels} input channels, and pictures have 3")))
+            }
+        }
     }
 
     /// The network, for so many classes. What no shape shows is as the command's options say, then as the configuration of
@@ -291,14 +298,20 @@ impl TrainArgs {
     pub fn preprocess(&self, init: Option<&Init>) -> Result<Preprocess, CliError> {
         let found = match init {
             Some(Init { weights, file }) => weights.config().preprocess().map_err(|error| {
-                let way = "move the file away to train as for ImageNet";
+                let way = "with only the weights in a folder of their own, training normalises as for ImageNet";
                 CliError::Usage(format!("{}: {error}; {way}", file.display()))
             })?,
             None => None,
         };
         let found = found.map(|found| found.preprocess);
-        let theirs = found.map(|found| found.crop).filter(|[height, width]| height == width).map(|[side, _]| side);
-        let side = self.size.or(theirs).unwrap_or(224);
+        let side = match (self.size, found.map(|found| found.crop)) {
+            (Some(size), _) => size,
+            (None, Some([height, width])) if height != width => {
+                let says = format!("the configuration of --init says {height} x {width}");
+                return Err(CliError::Usage(format!("{says}, and training takes squares: give --size")));
+            }
+            (None, crop) => crop.map_or(224, |[side, _]| side),
+        };
         let (resize, crop) = (Resize::Exact { height: side, width: side }, [side, side]);
         Ok(Preprocess { resize, crop, rounding: CropRounding::default(), ..found.unwrap_or_default() })
     }

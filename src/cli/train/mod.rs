@@ -19,7 +19,7 @@ use std::time::Instant;
 use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
 use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
-use wgpu_bottleneck::weights::{ClassNames, Initialization, METADATA, NetworkState};
+use wgpu_bottleneck::weights::{ClassNames, Initialization, METADATA, NetworkState, weights_in};
 use wgpu_bottleneck::{
     Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
 };
@@ -71,28 +71,20 @@ struct Files {
 }
 
 impl Files {
-    /// Those of a run that begins, or goes on. One that begins writes over nobody's network, and not into the folder of the weights
-    /// that it begins with: what it says there of its own would be read as said of them.
+    /// Those of a run that begins, or goes on. One that begins does so in a folder without weights and without a configuration of
+    /// others: what it says there of its own network would be read as said of them.
     fn begin(args: &TrainArgs, init: Option<&Init>) -> Result<Self, CliError> {
-        let out = args.out.display();
-        if args.resume && args.out.join("checkpoint.safetensors").is_file() {
-            return Self::check(&args.out, &[]);
-        }
-        let inputs: Vec<&Path> = init.iter().map(|init| init.file.as_path()).collect();
-        if let (Some(init), Ok(folder)) = (init, fs::canonicalize(&args.out)) {
-            // The checkpoint of another run, say.
-            let theirs = fs::canonicalize(&init.file).ok();
-            if theirs.as_deref().and_then(Path::parent) == Some(&folder) {
-                let file = init.file.display();
-                return Err(CliError::Usage(format!("{out} is the folder of {file}: choose another --out")));
+        let checkpoint = args.out.join("checkpoint.safetensors");
+        if !checkpoint.exists() && args.out.is_dir() {
+            let mut others = weights_in(&args.out)?;
+            others.extend(args.out.join("config.json").symlink_metadata().is_ok().then(|| "config.json".to_owned()));
+            if !others.is_empty() {
+                let (out, others) = (args.out.display(), others.join(", "));
+                return Err(CliError::Usage(format!("{out} holds {others} already: choose another --out")));
             }
         }
-        for name in ["model.safetensors", "config.json"].map(|name| args.out.join(name)) {
-            if name.symlink_metadata().is_ok() && !args.out.join("checkpoint.safetensors").exists() {
-                let name = name.display();
-                return Err(CliError::Usage(format!("{name} is there already: choose another --out, or remove it")));
-            }
-        }
+        let inputs: Vec<&Path> =
+            init.iter().map(|init| init.file.as_path()).filter(|file| *file != checkpoint).collect();
         Self::check(&args.out, &inputs)
     }
 
@@ -355,7 +347,7 @@ fn initial(
         && names != classes
     {
         let shown = |names: &[String]| {
-            let first: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
+            let first: Vec<_> = names.iter().take(4).map(|name| output::shown(name)).collect();
             format!("{}{}", first.join(", "), if names.len() > first.len() { ", ..." } else { "" })
         };
         let (theirs, ours) = (shown(names), shown(classes));

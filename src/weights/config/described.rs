@@ -19,16 +19,11 @@ pub(super) struct Described {
 
 impl Described {
     /// # Errors
-    /// [`WeightsError::Config`] where the weights are of another network.
+    /// [`WeightsError::OtherNetwork`] where the weights are of another network.
     pub fn check(&self, network: &ResNet) -> Result<(), WeightsError> {
         let refuse = |key: &str, found: String| {
-            let (config, key) = (self.config.clone(), key.to_owned());
-            Err(WeightsError::Config {
-                config,
-                key,
-                found,
-                expected: "what the weights' shapes say: it is of another network",
-            })
+            let (config, key, network) = (self.config.clone(), key.to_owned(), network.to_string());
+            Err(WeightsError::OtherNetwork { config, key, found, network })
         };
         if let Some(name) = &self.name
             && VARIANTS.iter().any(|variant| variant.name == name)
@@ -45,7 +40,7 @@ impl Described {
         let expected = [json!(layers), json!(network.depths()), json!(written)];
         for ((key, found), expected) in ["layer_type", "depths", "hidden_sizes"].iter().zip(&self.shape).zip(&expected)
         {
-            if let Some(found) = found.as_ref().filter(|found| *found != expected) {
+            if let Some(found) = found.as_ref().filter(|found| !found.is_null() && *found != expected) {
                 return refuse(key, found.to_string());
             }
         }

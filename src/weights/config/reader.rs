@@ -114,10 +114,13 @@ impl<'a> Reader<'a> {
                 return Err(self.wrong(&format!("model_args.{key}"), value, "the default: the weights do not show it"));
             }
         }
-        match name {
-            Some(_) => Ok(Described { config: self.name.to_owned(), name, ..Described::default() }),
-            None => Ok(Described::default()),
+        if name.is_none() {
+            return Ok(Described::default());
         }
+        // With arguments that give another shape, the name says no more than the weights do.
+        let shaped = |args: &Map<String, Value>| SHAPES.iter().any(|key| args.contains_key(*key));
+        let name = name.filter(|_| !self.model_args().is_some_and(shaped));
+        Ok(Described { config: self.name.to_owned(), name, ..Described::default() })
     }
 
     fn is_timm(&self) -> bool {
@@ -180,6 +183,9 @@ impl<'a> Reader<'a> {
 /// The keys under [`KEY`].
 const OURS: [&str; 9] =
     ["activation", "dilation", "multi_grid", "norm", "eps", "stride_in", "max_pool", "color_order", "color_range"];
+
+/// Arguments of timm's ResNet that give its shape, which the weights show.
+const SHAPES: [&str; 6] = ["block", "layers", "channels", "cardinality", "base_width", "stem_width"];
 
 /// A pooling that is a mean of all pixels, or none.
 fn is_average(value: &Value) -> bool {

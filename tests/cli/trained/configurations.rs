@@ -108,9 +108,9 @@ fn configurations_of_other_networks_are_refused() -> Outcome {
         (r#"{"model_type": "resnet", "layer_type": "basic"}"#, "layer_type"),
         (r#"{"model_type": "resnet", "depths": [1, 2]}"#, "depths"),
         (r#"{"model_type": "resnet", "hidden_sizes": [16, 64]}"#, "hidden_sizes"),
-        (r#"{"wgpu_bottleneck": {"dilation": [1, 2, 4]}}"#, "as c.json says"),
-        (r#"{"wgpu_bottleneck": {"multi_grid": [1, 2]}}"#, "as c.json says"),
-        (r#"{"wgpu_bottleneck": {"norm": "Identity"}}"#, "as c.json says"),
+        (r#"{"wgpu_bottleneck": {"dilation": [1, 2, 4]}}"#, "c.json says"),
+        (r#"{"wgpu_bottleneck": {"multi_grid": [1, 2]}}"#, "c.json says"),
+        (r#"{"wgpu_bottleneck": {"norm": "Identity"}}"#, "c.json says"),
     ] {
         let error = open(json).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("c.json") && error.contains(says), "{json}: {error}");
@@ -118,5 +118,12 @@ fn configurations_of_other_networks_are_refused() -> Outcome {
     let same = r#"{"model_type": "resnet", "layer_type": "bottleneck", "depths": [1, 1], "hidden_sizes": [16, 32]}"#;
     assert_eq!(open(same)?.spec(), &network);
     assert!(open(r#"{"architecture": "of_my_own", "model_args": {"output_stride": 32}}"#).is_ok());
+    assert!(open(r#"{"architecture": "resnet50", "model_args": {"layers": [1, 1], "channels": [4, 8]}}"#).is_ok());
+    // What an option of one's own leads to is not blamed on a configuration.
+    let dict = StateDict::from_bytes(bytes.clone())?;
+    let options = CheckpointOptions { multi_grid: Some(vec![1, 2]), ..Default::default() };
+    let config = ModelConfig::from_text("c.json", r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#)?;
+    let error = NetworkWeights::detect_with(dict, &options, config).err().map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("multi_grid") && !error.contains("c.json")));
     Ok(())
 }

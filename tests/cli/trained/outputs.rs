@@ -56,6 +56,24 @@ fn one_output_is_a_score() -> Outcome {
     Ok(())
 }
 
+/// `block` takes norm and eps from the metadata of a network that was trained here.
+#[test]
+fn a_block_of_a_trained_network_has_its_eps() -> Outcome {
+    let work = Work::new()?;
+    let mut input = DictBuilder::default();
+    input.f32("input", &[1, 8, 6, 6], &(0..288).map(|at| (at % 17) as f32 / 8.0).collect::<Vec<_>>());
+    std::fs::write(work.path("in"), input.bytes())?;
+    let weights = golden("eps").join("model.safetensors");
+    let out = |args: &[&str]| -> Result<Vec<f32>> {
+        let usual = ["--prefix", "layer1.0.", "--input", "in", "--output", "out"];
+        work.good("block", &weights, &[&usual[..], args].concat())?;
+        Ok(StateDict::open(work.path("out"))?.tensor("out")?.data)
+    };
+    assert_eq!(out(&[])?, out(&["--eps", "1e-2"])?);
+    assert_ne!(out(&[])?, out(&["--eps", "1e-5"])?);
+    Ok(())
+}
+
 /// A thousand classes without names are taken for ImageNet's, and that is said.
 #[test]
 fn imagenets_names_are_assumed() -> Outcome {

@@ -136,6 +136,16 @@ fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
         let refused = work.run("classify", &weights, &["--preset", "v1", &images])?;
         assert_eq!(complaint(&refused, 2, &["config.json"]), None);
     }
+    // The configuration of another network names both networks; one of one's own gets past it.
+    std::fs::remove_file(&processor)?;
+    let _ = std::fs::remove_file(folder.join("config.json"));
+    std::fs::write(folder.join("config.json"), r#"{"architecture": "resnet18"}"#)?;
+    let refused = work.run("classify", &weights, &[&images])?;
+    assert_eq!(
+        complaint(&refused, 2, &["architecture is \"resnet18\"", "the weights are of ResNet", "--config"]),
+        None
+    );
+    work.good("classify", &weights, &["--config", &config, &images])?;
     // The inputs are never written over.
     std::fs::remove_file(folder.join("config.json"))?;
     std::fs::copy(golden("plain").join("config.json"), folder.join("config.json"))?;

@@ -121,7 +121,7 @@ fn a_run_goes_on_as_it_began() -> Outcome {
     // How images are prepared must be known.
     std::fs::write(folder.join("preprocessor_config.json"), r#"{"image_processor_type": "DeiTImageProcessor"}"#)?;
     let refused = run(&mut train("unknown", "1", &init))?;
-    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "DeiT", "move the file away"]), None);
+    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "DeiT", "in a folder of their own"]), None);
     assert!(!work.path("unknown").exists());
     Ok(())
 }
