@@ -12,7 +12,7 @@ impl ModelConfig {
     /// `timm.create_model("local-dir:...")` opens if the network has a name there, with one more key, [`KEY`].
     ///
     /// # Errors
-    /// [`PictureError::Setting`] for a preprocessing that timm's format cannot say.
+    /// [`PictureError::Setting`](crate::error::PictureError::Setting) for a preprocessing that timm's format cannot say.
     pub fn to_json(&self, network: &ResNet) -> Result<String> {
         let mut config = Map::new();
         let mut say = |key: &str, value: Value| drop(config.insert(key.to_owned(), value));
