@@ -35,6 +35,44 @@ pub enum MaxPoolArg {
     Ceil,
 }
 
+/// What the shapes of a network's weights do not show.
+#[derive(Debug, Args)]
+pub struct VariantArgs {
+    /// For each stage after the first, whether its stride becomes a dilation: output stride 8 is false,true,true [default: from
+    /// the configuration, or none]
+    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4 [default: from the
+    /// configuration, or none]
+    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
+    pub multi_grid: Vec<usize>,
+    /// The convolution of a Bottleneck that has the stride [default: from the configuration, or 3x3]
+    #[arg(long, value_enum, value_name = "CONV")]
+    pub stride_in: Option<StrideInArg>,
+    /// The windows of the stem's max pool [default: from the configuration, or padded]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub max_pool: Option<MaxPoolArg>,
+    /// The norm layers.
+    #[command(flatten)]
+    pub norm: NormArgs,
+}
+
+impl VariantArgs {
+    /// The options that were given, for a network with this prefix.
+    pub fn options(&self, prefix: Option<String>) -> Result<CheckpointOptions, CliError> {
+        let (replace, grid) = (&self.replace_stride_with_dilation, &self.multi_grid);
+        Ok(CheckpointOptions {
+            prefix,
+            norm: self.norm.kind()?,
+            eps: self.norm.eps,
+            stride_in: self.stride_in.map(StrideIn::from),
+            max_pool: self.max_pool.map(PoolWindows::from),
+            replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
+            multi_grid: (!grid.is_empty()).then(|| grid.clone()),
+        })
+    }
+}
+
 /// Which network, and how it is to be run.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
@@ -48,26 +86,14 @@ pub struct NetworkArgs {
     /// What every key of the network begins with, e.g. `backbone.`; unset: what common wrappers have put before all keys.
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
-    /// For each stage behind the first, whether its stride becomes a dilation: output stride 8 is false,true,true
-    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
-    pub replace_stride_with_dilation: Vec<bool>,
-    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4
-    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
-    pub multi_grid: Vec<usize>,
-    /// Which convolution of a block strides [default: as the configuration says, or 3x3]
-    #[arg(long, value_enum, value_name = "CONV")]
-    pub stride_in: Option<StrideInArg>,
-    /// The windows of the stem's max pool [default: as the configuration says, or padded]
-    #[arg(long, value_enum, value_name = "MODE")]
-    pub max_pool: Option<MaxPoolArg>,
     /// The model's configuration: a config.json (timm's, Hugging Face's, or that of `bottleneck train`) or a
     /// preprocessor_config.json. What it leaves open is read from the weights' metadata, then from the configurations next to
     /// the weights.
     #[arg(long, value_name = "C.json")]
     pub config: Option<PathBuf>,
-    /// Its norms.
+    /// What the weights' shapes do not show.
     #[command(flatten)]
-    pub norm: NormArgs,
+    pub variant: VariantArgs,
     /// How it is run.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -130,7 +156,7 @@ impl NetworkArgs {
                     .without_description())
             }
         };
-        let options = self.options()?;
+        let options = self.variant.options(self.prefix.clone())?;
         let weights = match named {
             None => NetworkWeights::detect_with(dict, &options, config),
             // Of a network with a name the classes are still free.
@@ -144,20 +170,6 @@ impl NetworkArgs {
             }
         };
         weights.map_err(CliError::in_file(&file))
-    }
-
-    /// What the command's own options say of the network.
-    fn options(&self) -> Result<CheckpointOptions, CliError> {
-        let said = |list: &[bool]| (!list.is_empty()).then(|| list.to_vec());
-        Ok(CheckpointOptions {
-            prefix: self.prefix.clone(),
-            norm: self.norm.kind()?,
-            eps: self.norm.eps,
-            stride_in: self.stride_in.map(StrideIn::from),
-            max_pool: self.max_pool.map(PoolWindows::from),
-            replace_stride_with_dilation: said(&self.replace_stride_with_dilation),
-            multi_grid: (!self.multi_grid.is_empty()).then(|| self.multi_grid.clone()),
-        })
     }
 
     /// Says how much memory a network takes, if that is asked for.

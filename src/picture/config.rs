@@ -27,27 +27,6 @@ pub struct ConfiguredPreprocess {
 }
 
 impl Preprocess {
-    /// The preprocessing in the folder of a file of weights, or in that folder: `preprocessor_config.json` (Hugging Face), else a
-    /// `config.json` of timm's. `None` where there is neither.
-    ///
-    /// # Errors
-    /// As [`Preprocess::from_config`].
-    pub fn beside(weights: impl AsRef<Path>) -> Result<Option<Self>, Error> {
-        let weights = weights.as_ref();
-        let folder = if weights.is_dir() { weights } else { weights.parent().unwrap_or(Path::new("")) };
-        let processor = folder.join("preprocessor_config.json");
-        if processor.is_file() {
-            return Self::from_config(processor).map(Some);
-        }
-        let config = folder.join("config.json");
-        if !config.is_file() {
-            return Ok(None);
-        }
-        // Hugging Face's models have a config.json too, with nothing about pictures in it.
-        let config = Config::open(&config)?;
-        if config.is_timm() { Ok(Some(config.timm()?)) } else { Ok(None) }
-    }
-
     /// The preprocessing of a configuration file, timm's or Hugging Face's.
     ///
     /// # Errors
@@ -99,11 +78,6 @@ pub(crate) fn transformers_version(map: &Map<String, Value>, file: Option<&Path>
 
 /// The text of a configuration file.
 pub(crate) fn read_config(path: &Path) -> Result<String, Error> {
-    read(path)
-}
-
-/// A whole file of text.
-fn read(path: &Path) -> Result<String, Error> {
     let bytes = file::read(path, "a configuration", MAX_CONFIG_BYTES)?;
     let no_text =
         |error| Error::Io { path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, error) };
@@ -128,7 +102,7 @@ impl Config {
     }
 
     fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self::parse(&path.display().to_string(), &read(path)?)?)
+        Ok(Self::parse(&path.display().to_string(), &read_config(path)?)?)
     }
 
     /// Whichever it is.

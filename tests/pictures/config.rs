@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wgpu_bottleneck::error::PictureError;
 use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
-use wgpu_bottleneck::{Error, Picture};
+use wgpu_bottleneck::{Error, ModelConfig, Picture};
 
 use crate::common::Outcome;
 
@@ -154,27 +154,31 @@ fn what_is_not_done_here_is_named() -> Outcome {
 }
 
 #[test]
-fn configurations_are_found_beside_weights() -> Outcome {
+fn configurations_are_found_in_the_folder_of_the_weights() -> Outcome {
     let folder = tempfile::tempdir()?;
     let weights = folder.path().join("model.safetensors");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
-    assert_eq!(Preprocess::beside(&weights)?, None);
-    // A model of Hugging Face's says nothing of pictures.
+    let in_folder = |path: &Path| -> Result<Option<Preprocess>, Error> {
+        Ok(ModelConfig::in_folder_of(path)?.preprocess()?.map(|found| found.preprocess))
+    };
+    assert_eq!(in_folder(&weights)?, None);
+    // A config.json of transformers says nothing about preprocessing.
     write("config.json", r#"{"model_type": "resnet", "depths": [3, 4, 6, 3]}"#)?;
-    assert_eq!(Preprocess::beside(&weights)?, None);
+    assert_eq!(in_folder(&weights)?, None);
     write("config.json", TIMM)?;
-    let found = Preprocess::beside(&weights)?.ok_or("not found")?;
+    let found = in_folder(&weights)?.ok_or("not found")?;
     assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(235), CropRounding::HalfToEven));
     assert_eq!(Preprocess::from_config(folder.path().join("config.json"))?, found);
     write("preprocessor_config.json", RESNET)?;
-    let found = Preprocess::beside(folder.path())?.ok_or("not found")?;
+    let found = in_folder(folder.path())?.ok_or("not found")?;
     assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(256), CropRounding::DownPadded));
     write("preprocessor_config.json", "{")?;
-    let error = Preprocess::beside(&weights).err().map(|error| error.to_string()).unwrap_or_default();
+    let error = in_folder(&weights).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("preprocessor_config.json: not a readable configuration"), "{error}");
     std::fs::write(folder.path().join("preprocessor_config.json"), [0xff, 0xfe])?;
-    assert!(matches!(Preprocess::beside(&weights), Err(Error::Io { .. })));
-    assert_eq!(Preprocess::beside(Path::new("no such folder/model.safetensors"))?, None);
+    let error = in_folder(&weights);
+    assert!(matches!(error, Err(Error::Picture(PictureError::ConfigFormat { .. }))), "{error:?}");
+    assert_eq!(in_folder(Path::new("no such folder/model.safetensors"))?, None);
     Ok(())
 }
 

@@ -7,16 +7,15 @@ use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
 use wgpu_bottleneck::network::ResNetBuilder;
 use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
-use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use wgpu_bottleneck::weights::weights_file;
 use wgpu_bottleneck::{
-    BlockKind, CheckpointOptions, Error, ModelConfig, NetworkWeights, Preprocess, ResNet, StateDict, StrideIn,
+    BlockKind, CheckpointOptions, Error, ModelConfig, NetworkWeights, Preprocess, ResNet, StateDict,
 };
 
-use super::super::args::{EngineArgs, NormArgs};
+use super::super::args::EngineArgs;
 use super::super::error::CliError;
-use super::super::network_args::{MaxPoolArg, StrideInArg};
+use super::super::network_args::VariantArgs;
 
 /// What says the numbers of a run, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -87,23 +86,10 @@ pub struct TrainArgs {
     /// Width per 64 planes and group.
     #[arg(long, value_name = "N")]
     pub width_per_group: Option<usize>,
-    /// For each stage after the first, whether its stride becomes a dilation [default: as the configuration of --init says, or none]
-    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
-    pub replace_stride_with_dilation: Vec<bool>,
-    /// Which convolution of a Bottleneck strides [default: as the configuration of --init says, or 3x3]
-    #[arg(long, value_enum, value_name = "CONV")]
-    pub stride_in: Option<StrideInArg>,
-    /// The windows of the stem's max pool [default: as the configuration of --init says, or padded]
-    #[arg(long, value_enum, value_name = "MODE")]
-    pub max_pool: Option<MaxPoolArg>,
     /// Begin with the weights of this file, or of the folder of a model; a linear layer of other classes begins anew. Its
     /// configuration (in the file's metadata, or next to it) says what no shape shows, and how pictures are normalised.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
-    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage [default: as the configuration of --init says,
-    /// or none]
-    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
-    pub multi_grid: Vec<usize>,
     /// What every key of the network in --init begins with, e.g. `backbone.` [default: what common wrappers have put before all keys]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
@@ -162,9 +148,9 @@ pub struct TrainArgs {
     /// Compute blocks' activations again for their gradients: less memory, a third more arithmetic.
     #[arg(long)]
     pub recompute: bool,
-    /// The norm layers.
+    /// What the weights' shapes do not show; the configuration is that of --init.
     #[command(flatten)]
-    pub norm: NormArgs,
+    pub variant: VariantArgs,
 
     /// Height and width that pictures become [default: as the configuration of --init says, or 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
@@ -187,20 +173,6 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// What the command's own options say of the network.
-    pub fn options(&self) -> Result<CheckpointOptions, CliError> {
-        let replace = &self.replace_stride_with_dilation;
-        Ok(CheckpointOptions {
-            prefix: self.prefix.clone(),
-            norm: self.norm.kind()?,
-            eps: self.norm.eps,
-            stride_in: self.stride_in.map(StrideIn::from),
-            max_pool: self.max_pool.map(PoolWindows::from),
-            replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
-            multi_grid: (!self.multi_grid.is_empty()).then(|| self.multi_grid.clone()),
-        })
-    }
-
     /// What training begins with: the checkpoint of a run to go on with, or the file of --init. The checkpoint says all that the file
     /// said to the run that began with it.
     pub fn init(&self) -> Result<Option<Init>, CliError> {
@@ -210,7 +182,11 @@ impl TrainArgs {
         let dict = StateDict::open(&file)?;
         let config = ModelConfig::of(&file, &dict)?;
         // A checkpoint is what it says; whether the options ask for something else is found where settings are compared.
-        let options = if checkpoint.is_some() { CheckpointOptions::default() } else { self.options()? };
+        let options = if checkpoint.is_some() {
+            CheckpointOptions::default()
+        } else {
+            self.variant.options(self.prefix.clone())?
+        };
         let weights = NetworkWeights::detect_with(dict, &options, config).map_err(CliError::in_file(&file))?;
         match weights.spec().stem().in_channels {
             3 => Ok(Some(Init { file, weights })),
@@ -248,9 +224,9 @@ impl TrainArgs {
         }
         let builder = builder.classes(Some(classes));
         let Some(Init { file, weights }) = init else {
-            return Ok(self.options()?.apply(builder).build().map_err(Error::from)?);
+            return Ok(self.variant.options(self.prefix.clone())?.apply(builder).build().map_err(Error::from)?);
         };
-        let mut options = self.options()?.or(CheckpointOptions::of_network(weights.spec()));
+        let mut options = self.variant.options(self.prefix.clone())?.or(CheckpointOptions::of_network(weights.spec()));
         // A network of another number of stages is refused later, by name.
         options.replace_stride_with_dilation.take_if(|replace| !replace.contains(&true));
         options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))

@@ -32,8 +32,7 @@ fn every_command(name: &str) -> Outcome {
     let vectors = floats(SafeTensors::deserialize(&bytes)?.tensor("vectors")?.data());
     near(&format!("{name}: embed"), &wide(&vectors), &numbers(&case["pooled"]));
 
-    let pictures: Vec<Picture> =
-        images.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?;
+    let pictures = pictures()?;
     let input = prepared(size).tensor(&pictures)?;
     let mut file = DictBuilder::default();
     file.f32("input", &input.shape().dims(), input.data());

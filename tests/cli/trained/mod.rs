@@ -59,6 +59,11 @@ fn images() -> Result<Vec<(PathBuf, usize)>> {
     Ok(found)
 }
 
+/// The same images, decoded.
+fn pictures() -> Result<Vec<Picture>> {
+    Ok(images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?)
+}
+
 /// What `train` does to an image, told from the size alone.
 fn prepared(size: u64) -> Preprocess {
     let side = size as u32;

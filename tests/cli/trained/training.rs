@@ -15,8 +15,7 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     // What was trained strides where its beginning did.
     let trained = NetworkWeights::open(work.path("hf"), &CheckpointOptions::default())?;
     assert_eq!(trained.spec().stride_in(), StrideIn::Conv1);
-    let pictures: Vec<Picture> =
-        images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?;
+    let pictures = pictures()?;
     let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
     let opened = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
     for weights in [trained, opened] {
