@@ -16,8 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Depths, widths, groups and classes are read off the checkpoint's shapes.
     let weights = support::weights(&CheckpointOptions::default())?;
     println!("{}", weights.spec());
-    // How images are prepared and the names of the classes are in the file's metadata or next to it, if it was trained here, or
-    // comes from timm or Hugging Face.
+    // Preprocessing and class names come from the file's metadata or the configuration next to it.
     let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
     if let [logit] = logits[..] {

@@ -160,16 +160,16 @@ pub struct SpecArgs {
 /// Which norm layer.
 #[derive(Debug, Args)]
 pub struct NormArgs {
-    /// Added to the variance by the norms [default: as the weights' configuration says, or 1e-5]
+    /// Added to the variance by the norms [default: from the configuration, or 1e-5]
     #[arg(long, value_name = "E", allow_hyphen_values = true)]
     pub eps: Option<f64>,
-    /// The norm layer: batch, frozen or identity [default: as the weights' configuration says, or batch]
+    /// The norm layer: batch, frozen or identity [default: from the configuration, or batch]
     #[arg(long, value_name = "NORM")]
     pub norm: Option<String>,
 }
 
 impl NormArgs {
-    /// The norm layer by its short name, or by PyTorch's, if it is given.
+    /// The norm layer that was given, by its short name or PyTorch's.
     pub fn kind(&self) -> Result<Option<NormKind>, CliError> {
         let Some(name) = &self.norm else { return Ok(None) };
         let name = match name.as_str() {
@@ -423,7 +423,7 @@ impl SpecArgs {
         TrainableBlock::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
     }
 
-    /// What the tensors do not say of the block; norm and eps are in the metadata of a network that was trained here.
+    /// The block's settings. Norm and eps default to those in the metadata of a trained network.
     fn options(&self, dict: &StateDict) -> Result<BlockOptions, CliError> {
         let config = ModelConfig::in_metadata_of(&self.weights, dict)?;
         let said = config.options().map_err(wgpu_bottleneck::Error::from)?;

@@ -17,7 +17,7 @@ use super::pictures::{self, Pictures};
 enum Meaning {
     /// One of several classes: a softmax.
     OneClass,
-    /// Each class by itself, as Hugging Face's multi-label networks have it: a sigmoid of each.
+    /// Several labels at once (Hugging Face's multi-label networks): one sigmoid per class.
     ManyClasses,
     /// A network with one output: its sigmoid.
     OneScore,
@@ -32,7 +32,7 @@ impl Meaning {
         }
     }
 
-    /// What a number is called: probabilities of classes sum to 1, scores do not.
+    /// The name of the number: probabilities sum to 1, scores do not.
     const fn name(self) -> &'static str {
         match self {
             Self::OneClass => "probability",
@@ -96,7 +96,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     }
 }
 
-/// The likeliest classes of finite logits, in f64; of equal ones the first.
+/// The most likely classes of finite logits, computed in f64. Ties go to the lower class.
 fn best(logits: &[f32], top: usize, meaning: Meaning) -> Vec<Guess> {
     let softmax = || {
         let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
@@ -144,12 +144,12 @@ fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Me
     }
     output::print(&table.render())?;
     if labels.source == ASSUMED {
-        output::print("  (the names of the classes are assumed to be ImageNet-1k's: --labels FILE gives others)\n")?;
+        output::print("  (class names assumed to be ImageNet-1k's; --labels FILE sets others)\n")?;
     }
     Ok(())
 }
 
-/// The name of a class; the only output of a network has none unless it was given.
+/// The name of a class. A network with one output has a name only if one was given.
 fn label(labels: &Labels, class: usize, meaning: Meaning) -> Option<&str> {
     (meaning != Meaning::OneScore || labels.are_names()).then(|| labels.name(class))
 }

@@ -21,7 +21,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     let digit = |at: u32| Picture::from_fn(SIDE, SIDE, |x, y| sheet.pixel(at * SIDE + x, y).unwrap_or_default());
     let digits = (0..sheet.width() / SIDE).map(digit).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
     let weights = NetworkWeights::detect(StateDict::from_bytes(NETWORK.to_vec())?, &CheckpointOptions::default())?;
-    // The file's metadata say how images are prepared.
+    // The metadata contain the preprocessing.
     let input = weights.preprocess()?.tensor(&digits)?;
     let gpu = kernels.gpu();
     let load = |kernels| Network::load(gpu, &weights, input.shape(), &LoadOptions { kernels, ..Default::default() });

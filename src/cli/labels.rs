@@ -1,4 +1,4 @@
-//! The names of classes: a file's, those of the model's configuration, or ImageNet's.
+//! Class names: from a file, from the model's configuration, or ImageNet's.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ const IMAGENET: &str = include_str!("imagenet.txt");
 /// Bytes of the longest file of labels that is read.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// A name per class, and where the names are from.
+/// One name per class, and the source of the names.
 #[derive(Debug)]
 pub struct Labels {
     names: Vec<String>,
@@ -30,8 +30,8 @@ pub const ASSUMED: &str = "ImageNet-1k, assumed";
 const NUMBERS: &str = "none";
 
 impl Labels {
-    /// The names in a file (`--labels`); else those of the model's configuration; else ImageNet's for as many classes; else
-    /// numbers.
+    /// Class names from `--labels`, else from the model's configuration, else ImageNet's for 1000
+    /// classes, else numbers.
     pub fn of(file: Option<&Path>, config: &ModelConfig, classes: usize) -> Result<Self, CliError> {
         if let Some(file) = file {
             return Self::in_file(file, classes);
@@ -42,7 +42,7 @@ impl Labels {
             }
             let found = names.len();
             output::progress(&format!(
-                "warning: {source} names {found} classes, the network has {classes}: these names are not used"
+                "warning: {source} has {found} class names, but the network has {classes} classes: they are ignored"
             ));
         }
         let imagenet: Vec<String> = IMAGENET.lines().map(str::to_owned).collect();
@@ -53,7 +53,7 @@ impl Labels {
         Ok(Self { names, source: NUMBERS.to_owned() })
     }
 
-    /// Whether anybody named the classes, or they are taken for ImageNet's.
+    /// Whether the classes have names, given or assumed.
     pub fn are_names(&self) -> bool {
         self.source != NUMBERS
     }
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 2)?, 1), expect("dog", "c.json"));
         assert_eq!(said(of(r#"{"id2label": {"1": "dog", "0": "cat"}}"#, 2)?, 0), expect("cat", "c.json"));
         assert_eq!(said(of(r#"{"pretrained_cfg": {"label_names": ["cat", "dog"]}}"#, 2)?, 0), expect("cat", "c.json"));
-        // Names of another number of classes are of another network.
+        // Names for another number of classes belong to another network.
         assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 3)?, 0), expect("class 0", NUMBERS));
         let thousand: Vec<String> = (0..1000).map(|class| format!("thing {class}")).collect();
         let json = serde_json::json!({ "id2label": thousand }).to_string();

@@ -33,6 +33,7 @@ mod shaders;
 mod timing;
 mod train;
 mod tune;
+mod variant_args;
 mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

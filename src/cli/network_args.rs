@@ -2,96 +2,36 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use wgpu_bottleneck::gpu::Memory;
 use wgpu_bottleneck::network::{self, ResNet};
-use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::weights::{ModelConfig, weights_file};
-use wgpu_bottleneck::{
-    Backbone, Checkpoint, CheckpointOptions, Error, Network, NetworkWeights, Preprocess, StateDict, StrideIn,
-};
+use wgpu_bottleneck::{Backbone, Checkpoint, Error, Network, NetworkWeights, Preprocess, StateDict};
 
-use super::args::{EngineArgs, NormArgs};
+use super::args::EngineArgs;
 use super::error::CliError;
 use super::output;
-
-/// Where a Bottleneck strides.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum StrideInArg {
-    /// In the 3x3 convolution, as torchvision (v1.5).
-    #[value(name = "3x3")]
-    Conv3x3,
-    /// In the first 1x1 convolution, as the original (v1).
-    #[value(name = "1x1")]
-    Conv1x1,
-}
-
-/// The windows of the stem's max pool.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum MaxPoolArg {
-    /// MaxPool2d(3, 2, padding=1), as torchvision.
-    Padded,
-    /// MaxPool2d(3, 2, ceil_mode=True), as networks that came from Caffe.
-    Ceil,
-}
-
-/// What the shapes of a network's weights do not show.
-#[derive(Debug, Args)]
-pub struct VariantArgs {
-    /// For each stage after the first, whether its stride becomes a dilation: output stride 8 is false,true,true [default: from
-    /// the configuration, or none]
-    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
-    pub replace_stride_with_dilation: Vec<bool>,
-    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4 [default: from the
-    /// configuration, or none]
-    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
-    pub multi_grid: Vec<usize>,
-    /// The convolution of a Bottleneck that has the stride [default: from the configuration, or 3x3]
-    #[arg(long, value_enum, value_name = "CONV")]
-    pub stride_in: Option<StrideInArg>,
-    /// The windows of the stem's max pool [default: from the configuration, or padded]
-    #[arg(long, value_enum, value_name = "MODE")]
-    pub max_pool: Option<MaxPoolArg>,
-    /// The norm layers.
-    #[command(flatten)]
-    pub norm: NormArgs,
-}
-
-impl VariantArgs {
-    /// The options that were given, for a network with this prefix.
-    pub fn options(&self, prefix: Option<String>) -> Result<CheckpointOptions, CliError> {
-        let (replace, grid) = (&self.replace_stride_with_dilation, &self.multi_grid);
-        Ok(CheckpointOptions {
-            prefix,
-            norm: self.norm.kind()?,
-            eps: self.norm.eps,
-            stride_in: self.stride_in.map(StrideIn::from),
-            max_pool: self.max_pool.map(PoolWindows::from),
-            replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
-            multi_grid: (!grid.is_empty()).then(|| grid.clone()),
-        })
-    }
-}
+use super::variant_args::VariantArgs;
 
 /// Which network, and how it is to be run.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
-    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's keys; or the folder of a model: its
-    /// model.safetensors, else pytorch_model.bin, else its only file of weights.
+    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's
+    /// keys; or a folder with model.safetensors, pytorch_model.bin or a single weights file.
     #[arg(long, value_name = "W")]
     pub weights: PathBuf,
     /// The network, e.g. resnet50, resnext50_32x4d; auto reads depths, widths, groups and classes from the weights' shapes.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub model: String,
-    /// What every key of the network begins with, e.g. `backbone.`; unset: what common wrappers have put before all keys.
+    /// The prefix of the network's keys, e.g. `backbone.` [default: the prefix of common wrappers]
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
-    /// The model's configuration: a config.json (timm's, Hugging Face's, or that of `bottleneck train`) or a
-    /// preprocessor_config.json. What it leaves open is read from the weights' metadata, then from the configurations next to
-    /// the weights.
+    /// A configuration: config.json (timm, Hugging Face, `bottleneck train`) or
+    /// preprocessor_config.json. Missing values are read from the metadata of the weights, then
+    /// from the configuration files next to the weights.
     #[arg(long, value_name = "C.json")]
     pub config: Option<PathBuf>,
-    /// What the weights' shapes do not show.
+    /// Settings that shapes do not show.
     #[command(flatten)]
     pub variant: VariantArgs,
     /// How it is run.
@@ -102,31 +42,13 @@ pub struct NetworkArgs {
     pub memory: bool,
 }
 
-impl From<StrideInArg> for StrideIn {
-    fn from(arg: StrideInArg) -> Self {
-        match arg {
-            StrideInArg::Conv3x3 => Self::Conv2,
-            StrideInArg::Conv1x1 => Self::Conv1,
-        }
-    }
-}
-
-impl From<MaxPoolArg> for PoolWindows {
-    fn from(arg: MaxPoolArg) -> Self {
-        match arg {
-            MaxPoolArg::Padded => Self::Padded,
-            MaxPoolArg::Ceil => Self::CeilMode,
-        }
-    }
-}
-
 impl NetworkArgs {
-    /// The file of weights.
+    /// The weights file.
     pub fn file(&self) -> Result<PathBuf, CliError> {
         Ok(weights_file(&self.weights)?)
     }
 
-    /// What must not be written over: the file, and the configurations that are read with it.
+    /// The input files, which must not be overwritten: weights and configurations.
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
         let file = self.file()?;
         let next = ["config.json", "preprocessor_config.json"].map(|name| file.with_file_name(name));
@@ -134,8 +56,9 @@ impl NetworkArgs {
         Ok([file].into_iter().chain(self.config.clone()).chain(next).collect())
     }
 
-    /// The network's weights, its specification checked against them. For each value that no shape shows, its own option comes
-    /// first, then --config, then the file's metadata, then the configurations next to the file, then torchvision's.
+    /// The weights, checked against the network. Each setting that shapes do not show comes from
+    /// its option, --config, the file's metadata, the configuration files next to the file, or
+    /// torchvision's default, in this order.
     pub fn weights(&self) -> Result<NetworkWeights, CliError> {
         let file = self.file()?;
         let named = match self.model.as_str() {
@@ -147,10 +70,10 @@ impl NetworkArgs {
             None => ModelConfig::of(&file, &dict)?,
             Some(path) => {
                 let given = ModelConfig::open_for(path, &file)?.or(ModelConfig::in_metadata_of(&file, &dict)?);
-                // What cannot be read in the folder is not in the way of one who brings a configuration.
+                // With --config, an unreadable configuration in the folder is only a warning.
                 given.or(ModelConfig::in_folder_of(&file)
                     .unwrap_or_else(|error| {
-                        output::progress(&format!("warning: {error}; it is not used"));
+                        output::progress(&format!("warning: ignored: {error}"));
                         ModelConfig::default()
                     })
                     .without_description())
@@ -225,8 +148,8 @@ pub struct PictureArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Preprocessing as torchvision's: v1 resizes the shorter side to 256 and crops 224, v2 to 232 [default: as the configuration
-    /// says, or v1]
+    /// torchvision's preprocessing: v1 resizes the shorter side to 256 and crops 224, v2 to 232
+    /// [default: from the configuration, or v1]
     #[arg(long, value_name = "V", conflicts_with = "config")]
     pub preset: Option<String>,
     /// Pictures per run.
@@ -235,16 +158,16 @@ pub struct PictureArgs {
 }
 
 impl PictureArgs {
-    /// How images are prepared: as --preset says, or the network's configuration, or torchvision's v1.
+    /// The preprocessing from --preset, else from the configuration, else torchvision's v1.
     pub fn preprocess(&self, weights: &NetworkWeights) -> Result<Preprocess, CliError> {
         if let Some(preset) = &self.preset {
             return Ok(Preprocess::preset(preset).map_err(Error::from)?);
         }
-        let way = "--preset or --config FILE gives another preprocessing";
+        let way = "set another preprocessing with --preset or --config FILE";
         weights.preprocess().map_err(|error| CliError::Usage(format!("{error}; {way}")))
     }
 
-    /// Says how images are prepared, and by which rule a configuration was read.
+    /// Prints the preprocessing, its source and the rule that was applied.
     pub fn tell_preprocess(&self, weights: &NetworkWeights) -> Result<(), CliError> {
         let preprocess = self.preprocess(weights)?;
         if self.preset.is_some() {
@@ -254,12 +177,10 @@ impl PictureArgs {
         match config.preprocess().map_err(Error::from)? {
             Some(found) => {
                 let source = config.preprocess_source();
-                output::progress(&format!("images are prepared as {source} says: {preprocess}"));
+                output::progress(&format!("preprocessing from {source}: {preprocess}"));
                 found.rule.iter().for_each(|rule| output::progress(rule));
             }
-            None => {
-                output::progress(&format!("images are prepared as torchvision's IMAGENET1K_V1, assumed: {preprocess}"))
-            }
+            None => output::progress(&format!("preprocessing assumed to be torchvision's IMAGENET1K_V1: {preprocess}")),
         }
         Ok(())
     }
@@ -289,8 +210,8 @@ pub struct ClassifyArgs {
     /// The network, and what is done to pictures.
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// The names of the classes: one per line, or JSON (a list, or Hugging Face's id2label) [default: as the configuration says;
-    /// ImageNet's are assumed for 1000 classes without names]
+    /// Class names: one per line, or JSON (a list, or Hugging Face's id2label) [default: from the
+    /// configuration; ImageNet's for 1000 classes without names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// How many classes to show of each picture.

@@ -78,7 +78,7 @@ pub fn error(text: &str) {
     progress(&format!("{BAD}error:{BAD:#} {text}"));
 }
 
-/// A name or a message out of a file, for a terminal: on one line, and without escape sequences.
+/// Text from a file, made safe for a terminal: one line, no escape sequences.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) { text.escape_debug().to_string().into() } else { text.into() }
 }

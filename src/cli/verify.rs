@@ -80,7 +80,7 @@ impl Agreement {
     fn add(&mut self, single: &HostTensor, half: &HostTensor) {
         let classes = single.shape().c;
         for (a, b) in single.data().chunks(classes).zip(half.data().chunks(classes)) {
-            // The only output of a network says which side of a half its sigmoid is on.
+            // With one output, compare whether the sigmoid is above 0.5.
             let same = classes > 1 || (a[0] > 0.0) == (b[0] > 0.0);
             let (a, b) = (likeliest(a), likeliest(b));
             self.pictures += 1;

@@ -15,7 +15,7 @@ use crate::weights::NetworkWeights;
 /// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
 ///
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
-/// // As the file's metadata or the configurations next to it say, or torchvision's IMAGENET1K_V1.
+/// // From the model's configuration, or torchvision's IMAGENET1K_V1.
 /// let preprocess = weights.preprocess()?;
 /// let mut backbone = Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
 /// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];

@@ -122,7 +122,7 @@ pub enum WeightsError {
         /// Where the two differ.
         differences: Box<Differences>,
     },
-    /// A folder with no file of weights, or with several of which none has a usual name.
+    /// A folder without a file of weights, or with several and none with a usual name.
     #[error(
         "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or one file; name the file",
         listed(found)
@@ -130,31 +130,31 @@ pub enum WeightsError {
     Folder {
         /// The folder.
         folder: String,
-        /// How many files of weights it holds.
+        /// The number of files of weights in it.
         count: usize,
-        /// The names of the first of them.
+        /// The first of their names.
         found: Vec<String>,
     },
-    /// What a configuration says of a network does not go together with its weights.
-    #[error("{reason}: what {config} says does not go together with the weights")]
+    /// The settings in a configuration do not fit the weights.
+    #[error("{reason}: the settings in {config} do not fit the weights")]
     Configured {
-        /// The file's name, or whose metadata.
+        /// The file name, or `the metadata of FILE`.
         config: String,
         /// What is wrong.
         reason: String,
     },
-    /// A configuration is of another network than the weights.
+    /// A configuration describes another network than the weights.
     #[error(
-        "{config}: {key} is {found}, but the weights are of {network}: give the right configuration with --config, or keep the weights in a folder of their own"
+        "{config}: {key} is {found}, but the weights belong to {network}: use the matching configuration (--config), or move the weights to another folder"
     )]
     OtherNetwork {
-        /// The file's name, or whose metadata.
+        /// The file name, or `the metadata of FILE`.
         config: String,
         /// The value's key.
         key: String,
         /// The value, as JSON.
         found: String,
-        /// The network that the weights' shapes are of.
+        /// The network found in the weights.
         network: String,
     },
     /// A configuration is not JSON.
@@ -165,7 +165,8 @@ pub enum WeightsError {
         /// What the parser says.
         reason: String,
     },
-    /// A configuration has a value that cannot be, or is of a network that computes something else with the same weights.
+    /// A configuration has an invalid value, or describes a network that computes something else
+    /// with the same weights.
     #[error("{config}: {key} is {found}, expected {expected}")]
     Config {
         /// The file's name.
@@ -187,7 +188,7 @@ pub enum WeightsError {
     },
 }
 
-/// Names in brackets, if there are any.
+/// Names in parentheses, if there are any.
 fn listed(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }

@@ -23,7 +23,7 @@ pub enum Norm {
     Identity,
 }
 
-/// Which norm layer, without its eps.
+/// The kind of a norm layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum NormKind {
@@ -50,7 +50,7 @@ impl NormKind {
         }
     }
 
-    /// The norm of this kind with this eps, or, where there is none, PyTorch's default of 1e-5. Identity has no eps.
+    /// The norm layer with this eps (default: PyTorch's 1e-5). Identity has no eps.
     #[must_use]
     pub fn norm(self, eps: Option<f64>) -> Norm {
         let eps = eps.unwrap_or(DEFAULT_EPS);
@@ -80,7 +80,7 @@ impl Norm {
         Ok(kind.ok_or_else(unsupported)?.norm(Some(eps)))
     }
 
-    /// Which norm layer it is.
+    /// Its kind.
     #[must_use]
     pub const fn kind(self) -> NormKind {
         match self {

@@ -126,15 +126,15 @@ impl ResNet {
         self.stride_in
     }
 
-    /// Whether the stride of each stage after the first was replaced by dilation, as
-    /// [`ResNetBuilder::replace_stride_with_dilation`](super::ResNetBuilder::replace_stride_with_dilation) takes it.
+    /// Whether dilation replaces the stride of each stage after the first: the argument of
+    /// [`ResNetBuilder::replace_stride_with_dilation`](super::ResNetBuilder::replace_stride_with_dilation).
     #[must_use]
     pub fn replaced_strides(&self) -> Vec<bool> {
         self.stages.iter().skip(1).map(|blocks| blocks.first().is_some_and(|block| block.stride() == 1)).collect()
     }
 
-    /// The dilation of each stage by torchvision's rule: 1, doubled at each stage whose stride was replaced. The first block of
-    /// such a stage has the dilation of the stage before it.
+    /// The dilation of each stage by torchvision's rule: 1, doubled at each stage whose stride is
+    /// replaced. The first block of such a stage has the dilation of the previous stage.
     #[must_use]
     pub fn dilations(&self) -> Vec<usize> {
         let double = |dilation: &mut usize, replaced: bool| {
@@ -144,8 +144,9 @@ impl ResNet {
         std::iter::once(1).chain(self.replaced_strides().into_iter().scan(1, double)).collect()
     }
 
-    /// The last stage's multi grid, as [`ResNetBuilder::multi_grid`](super::ResNetBuilder::multi_grid) takes it; empty where
-    /// its dilations are torchvision's.
+    /// The multi grid of the last stage: the argument of
+    /// [`ResNetBuilder::multi_grid`](super::ResNetBuilder::multi_grid). Empty if the stage has
+    /// torchvision's dilations.
     #[must_use]
     pub fn multi_grid(&self) -> Vec<usize> {
         let (dilations, Some(blocks)) = (self.dilations(), self.stages.last()) else { return Vec::new() };

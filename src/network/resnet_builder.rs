@@ -247,7 +247,7 @@ mod tests {
         Ok(())
     }
 
-    /// What a network says of its dilations builds the same network again.
+    /// The accessors for dilations build the same network again.
     #[test]
     fn dilations_are_said_again() -> Result<(), SpecError> {
         let bits = |bits: usize| [0, 1, 2].map(|bit| bits >> bit & 1 == 1);

@@ -17,12 +17,13 @@ use crate::error::{Error, PictureError};
 /// Bytes of the largest configuration that is read; those with thousands of labels have some hundred kilobytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// A preprocessing out of a configuration, and how the configuration was read.
+/// A preprocessing read from a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfiguredPreprocess {
     /// The preprocessing.
     pub preprocess: Preprocess,
-    /// The rule by which the configuration was read, in a sentence, where versions of the library that wrote it differ.
+    /// The version-dependent rule that was applied, as a sentence; `None` if versions do not
+    /// differ.
     pub rule: Option<String>,
 }
 
@@ -36,8 +37,9 @@ impl Preprocess {
         Ok(Self::configured(path)?.preprocess)
     }
 
-    /// The same, and the rule by which it was read. Hugging Face's image processors differ from version to version of
-    /// transformers: the version is the one that the file names, or the `config.json` in its folder.
+    /// Same as [`Preprocess::from_config`], with the rule that was applied. Hugging Face's image
+    /// processors depend on the version of transformers, which is read from the file or from the
+    /// `config.json` in its folder.
     ///
     /// # Errors
     /// As [`Preprocess::from_config`].
@@ -59,7 +61,8 @@ impl Preprocess {
     }
 }
 
-/// What a configuration says of images, if it says anything of them. `name` is what errors call it.
+/// The preprocessing in a configuration, if there is one. `name` identifies the configuration in
+/// errors.
 pub(crate) fn of_config(
     name: &str,
     map: &Map<String, Value>,
@@ -69,10 +72,11 @@ pub(crate) fn of_config(
     (config.is_timm() || config.class().is_some()).then(|| config.any(transformers_version))
 }
 
-/// The version of transformers that a configuration names, or the `config.json` in the folder of its file.
+/// The version of transformers in a configuration, or in the `config.json` in the folder of its
+/// file.
 pub(crate) fn transformers_version(map: &Map<String, Value>, file: Option<&Path>) -> Option<String> {
     let named = |map: &Map<String, Value>| Some(map.get("transformers_version")?.as_str()?.to_owned());
-    // Where config.json cannot be read, whoever needs more of it than a version says so.
+    // An unreadable config.json is reported where its other values are needed.
     named(map).or_else(|| named(&Config::open(&file?.with_file_name("config.json")).ok()?.map))
 }
 
@@ -123,7 +127,7 @@ impl Config {
         PictureError::Config { config: self.name.clone(), key: key.to_owned(), found, expected }
     }
 
-    /// A value that may be absent or null, as `convert` takes it.
+    /// An optional value, converted; null counts as absent.
     fn optional<'a, T>(
         &'a self,
         key: &str,
@@ -175,7 +179,7 @@ impl Config {
         Err(self.wrong("crop_pct", self.map.get("crop_pct"), "the share of the resized picture that is kept"))
     }
 
-    /// A preprocessing that can be carried out; what cannot is a value of this configuration.
+    /// Checks the preprocessing; an invalid setting is reported as a value of this configuration.
     fn checked(&self, preprocess: Preprocess) -> Result<Preprocess, PictureError> {
         match preprocess.check() {
             Ok(()) => Ok(preprocess),

@@ -74,10 +74,11 @@ pub enum CropRounding {
     /// Halves go to the even number, as Python's `round` does: torchvision and timm.
     #[default]
     HalfToEven,
-    /// Halves go down, and those of the black pixels before a smaller picture up: Hugging Face's image processors on Pillow and
-    /// NumPy.
+    /// Halves round down; halves of the padding before a smaller image round up. Hugging Face's
+    /// image processors with the Pillow backend.
     Down,
-    /// Halves go down, of both: Hugging Face's image processors on tensors, from transformers 4.57 or 5.0 on.
+    /// Halves round down, also those of the padding. Hugging Face's image processors with the
+    /// torchvision backend, since transformers 4.57 (ConvNext: 5.0).
     DownPadded,
 }
 
@@ -168,7 +169,7 @@ impl Preprocess {
 }
 
 impl fmt::Display for Preprocess {
-    /// In a line: `resized to 48 x 48 (bilinear), mean [...], std [...]`; sizes are height x width.
+    /// One line: `resized to 48 x 48 (bilinear), mean [...], std [...]`. Sizes are height x width.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resize, filter, crop: [height, width], mean, std, .. } = self;
         match resize {

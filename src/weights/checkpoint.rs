@@ -37,9 +37,10 @@ impl Shapes for BTreeMap<String, Vec<usize>> {
     }
 }
 
-/// What a checkpoint's shapes do not say of its network. What is `None` is taken from the checkpoint's configuration
-/// ([`ModelConfig`](super::ModelConfig)) by [`NetworkWeights`](super::NetworkWeights), and is torchvision's where that says
-/// nothing either.
+/// Settings of a network that the shapes of its weights do not show.
+/// [`NetworkWeights`](super::NetworkWeights) takes missing values from the model's configuration
+/// ([`ModelConfig`](super::ModelConfig)). Values that are missing there too have torchvision's
+/// defaults.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointOptions {
     /// What every key of the network begins with (`backbone.`; the last dot may be left out); other keys are then not looked
@@ -60,7 +61,7 @@ pub struct CheckpointOptions {
 }
 
 impl CheckpointOptions {
-    /// The options of a network: with them, its state dict is found to be of it again.
+    /// The options with which the state dict of this network is detected as this network.
     #[must_use]
     pub fn of_network(network: &ResNet) -> Self {
         Self {
@@ -74,7 +75,7 @@ impl CheckpointOptions {
         }
     }
 
-    /// These, and where they leave a value open, the other's.
+    /// These options, with missing values taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -88,13 +89,13 @@ impl CheckpointOptions {
         }
     }
 
-    /// The norm layer with its eps; BatchNorm2d and PyTorch's 1e-5 where nothing is said.
+    /// The norm layer with its eps. Defaults: BatchNorm2d, 1e-5.
     #[must_use]
     pub fn norm(&self) -> Norm {
         self.norm.unwrap_or_default().norm(self.eps)
     }
 
-    /// A network's builder with these options.
+    /// Applies these options to a builder.
     pub fn apply(&self, builder: ResNetBuilder) -> ResNetBuilder {
         builder
             .norm_layer(self.norm())

@@ -1,9 +1,10 @@
-//! What a model's configuration says of it that the shapes of its weights do not: where blocks stride, dilations, eps, how
-//! images are prepared, the names of the classes.
+//! A model's configuration: the settings that the shapes of its weights do not show (stride
+//! position, dilation, eps), its preprocessing and its class names.
 //!
-//! Three kinds of configuration are read: timm's `config.json`, Hugging Face's `config.json` with its
-//! `preprocessor_config.json`, and ours, which is timm's with one more key, [`KEY`]. Ours stands in the metadata of a
-//! safetensors file too, under [`METADATA`], so that the file alone is enough.
+//! Three formats are supported: timm's `config.json`, Hugging Face's `config.json` and
+//! `preprocessor_config.json`, and ours, which is timm's with the additional key [`KEY`]. Our
+//! format is also stored in the metadata of a safetensors file, under [`METADATA`], so that the
+//! file alone is enough.
 
 mod described;
 mod reader;
@@ -20,64 +21,66 @@ use crate::error::{Error, PictureError, Result, WeightsError};
 use crate::network::ResNet;
 use crate::picture::{self, ConfiguredPreprocess, Preprocess};
 
-/// The key of a `config.json` under which we keep what timm's format has no place for:
+/// The key of `config.json` for the settings that timm's format lacks:
 ///
 /// | key | value |
 /// | --- | --- |
-/// | `dilation` | the dilation of each stage, e.g. `[1, 1, 2, 4]`: the one before it, or twice that, which replaces the stage's stride, as torchvision's `replace_stride_with_dilation` does |
-/// | `multi_grid` | DeepLab's factors for the dilations of the last stage's blocks; empty without |
+/// | `dilation` | dilation of each stage, e.g. `[1, 1, 2, 4]`; doubled where torchvision's `replace_stride_with_dilation` is true |
+/// | `multi_grid` | DeepLab's factors for the dilation of each block of the last stage, or `[]` |
 /// | `norm` | `BatchNorm2d`, `FrozenBatchNorm2d` or `Identity` |
 /// | `eps` | added to the variance by the norms; absent for `Identity` |
-/// | `stride_in` | the convolution of a Bottleneck that strides: `3x3` or `1x1` |
-/// | `activation` | `relu`: with this key the whole network is described, and no other configuration is asked whether it computes what ours do |
+/// | `stride_in` | the convolution of a Bottleneck that has the stride: `3x3` or `1x1` |
+/// | `activation` | `relu`; if present, no other configuration is checked for unsupported arithmetic |
 /// | `max_pool` | `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil` (`MaxPool2d(3, 2, ceil_mode=True)`) |
 /// | `color_order` | `RGB` |
-/// | `color_range` | `[0, 1]`: the values of a pixel before the mean is subtracted |
+/// | `color_range` | `[0, 1]`: range of pixel values before the mean is subtracted |
 ///
-/// Every value may be absent, which leaves it open. Another key is an error: it may be one that a later version needs.
+/// Every key is optional. An unknown key is an error, since a later version may depend on it.
 pub const KEY: &str = "wgpu_bottleneck";
 
-/// The key of a safetensors file's metadata whose text is the same configuration.
+/// The key in the metadata of a safetensors file. Its value is the text of the same configuration.
 pub const METADATA: &str = "wgpu_bottleneck";
 
-/// The names of classes, in order, and who says them.
+/// Class names in order, and their source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassNames {
-    /// A name for each class.
+    /// One name per class.
     pub names: Vec<String>,
-    /// The file, or the file's metadata.
+    /// The file they come from, or `the metadata of FILE`.
     pub source: String,
 }
 
-/// What a model's configuration says. Every value may be left open; [`ModelConfig::or`] fills those from another one.
+/// A model's configuration. Every value is optional; [`ModelConfig::or`] fills missing values from
+/// another configuration.
 #[derive(Debug, Clone, Default)]
 pub struct ModelConfig {
     options: CheckpointOptions,
-    /// Who says it.
+    /// The source of `options`.
     options_source: String,
-    /// Whether the network computes what ours does from the same weights; `None` where nothing is said of that.
+    /// Whether the network computes what [`ResNet`] does with the same weights; `None` if the
+    /// configuration does not describe a network.
     arithmetic: Option<Result<Described, WeightsError>>,
     preprocess: Option<Result<ConfiguredPreprocess, PictureError>>,
-    /// Who says how images are prepared.
+    /// The source of `preprocess`.
     preprocess_source: String,
     class_names: Option<ClassNames>,
     multi_label: Option<bool>,
 }
 
 impl ModelConfig {
-    /// What is said of the weights in a file: by its metadata (safetensors) or by the entry `arch` of a `.pth` file, then by
-    /// the configurations in its folder.
+    /// The configuration of a file of weights: its metadata (safetensors) or its `arch` entry
+    /// (`.pth`), completed by the configuration files in its folder.
     ///
     /// # Errors
     /// As [`ModelConfig::in_metadata`] and [`ModelConfig::in_folder_of`].
     pub fn of(path: impl AsRef<Path>, dict: &StateDict) -> Result<Self> {
         let path = path.as_ref();
         let inside = Self::in_metadata_of(path, dict)?;
-        // What trained the network says everything: whatever lies in the folder is of others.
+        // Nothing is missing, so the files in the folder are not read.
         if inside.is_complete() { Ok(inside) } else { Ok(inside.or(Self::in_folder_of(path)?)) }
     }
 
-    /// Whether no value is open.
+    /// Whether every value is present.
     fn is_complete(&self) -> bool {
         let CheckpointOptions { norm, stride_in, max_pool, replace_stride_with_dilation, .. } = &self.options;
         let network = norm.is_some() && stride_in.is_some() && max_pool.is_some();
@@ -85,15 +88,17 @@ impl ModelConfig {
         network && self.preprocess.is_some() && self.class_names.is_some()
     }
 
-    /// What the metadata of a safetensors file says, or the entry `arch` of a `.pth` file.
+    /// The configuration in the metadata of a safetensors file, or in the `arch` entry of a `.pth`
+    /// file.
     ///
     /// # Errors
-    /// [`WeightsError::ConfigFormat`] for metadata that is not JSON, [`WeightsError::Config`] for a value that cannot be.
+    /// [`WeightsError::ConfigFormat`] if the metadata are not JSON, [`WeightsError::Config`] for an
+    /// invalid value.
     pub fn in_metadata(dict: &StateDict) -> Result<Self> {
         Self::in_metadata_of(Path::new("the file"), dict)
     }
 
-    /// The same; the path is for messages.
+    /// Same as [`ModelConfig::in_metadata`]; `path` names the file in errors.
     ///
     /// # Errors
     /// As [`ModelConfig::in_metadata`].
@@ -109,8 +114,8 @@ impl ModelConfig {
         }
     }
 
-    /// What the configurations in the folder of a file of weights say: for images `preprocessor_config.json`, then
-    /// `config.json`; for the rest `config.json`. Nothing where there is neither.
+    /// The configuration files in the folder of a file of weights: `config.json`, and for the
+    /// preprocessing `preprocessor_config.json` if it exists. Empty if there is neither.
     ///
     /// # Errors
     /// As [`ModelConfig::open`], for `config.json`.
@@ -118,7 +123,7 @@ impl ModelConfig {
         let weights = weights.as_ref();
         let folder = if weights.is_dir() { weights } else { weights.parent().unwrap_or(Path::new("")) };
         let path = folder.join("config.json");
-        // A link that leads nowhere is there, and an error: what it should say is not known.
+        // A broken link counts as present, and is an error: its content is unknown.
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         let config = if is_there(&path) { Self::open(&path)? } else { Self::default() };
         let processor = folder.join("preprocessor_config.json");
@@ -136,16 +141,18 @@ impl ModelConfig {
         Ok(Self { preprocess: Some(images), preprocess_source: source, ..Self::default() }.or(config))
     }
 
-    /// What a configuration file says: ours, timm's, or one of Hugging Face's.
+    /// Reads a configuration file: ours, timm's, or one of Hugging Face's.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`WeightsError::ConfigFormat`] for what is not JSON; [`WeightsError::Config`] for a value that cannot be.
+    /// [`Error::Io`]; [`WeightsError::ConfigFormat`] if the file is not JSON;
+    /// [`WeightsError::Config`] for an invalid value.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path.as_ref(), None)
     }
 
-    /// The same for a file of weights: where neither the configuration nor the `config.json` in its folder names the version of
-    /// transformers, it is that of the `config.json` in the folder of the weights.
+    /// Same as [`ModelConfig::open`]. If neither the file nor the `config.json` in its folder gives
+    /// the version of transformers, the version is read from the `config.json` in the folder of
+    /// `weights`.
     ///
     /// # Errors
     /// As [`ModelConfig::open`].
@@ -161,7 +168,7 @@ impl ModelConfig {
         Self::from_map(&name, &map, version.as_deref())
     }
 
-    /// The same of a text; `name` says whose it is, in errors.
+    /// Parses the text of a configuration; `name` identifies it in errors.
     ///
     /// # Errors
     /// As [`ModelConfig::open`].
@@ -184,14 +191,14 @@ impl ModelConfig {
         })
     }
 
-    /// What a network says of itself: all but its preprocessing and the names of its classes.
+    /// The configuration of a network, without preprocessing and class names.
     #[must_use]
     pub fn of_network(network: &ResNet) -> Self {
         let options = CheckpointOptions::of_network(network);
         Self { options, arithmetic: Some(Ok(Described::default())), ..Self::default() }
     }
 
-    /// This one, and where it leaves a value open, the other's.
+    /// This configuration, with missing values taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let preprocess_source =
@@ -211,28 +218,29 @@ impl ModelConfig {
         }
     }
 
-    /// What it says of the network.
+    /// The settings of the network.
     ///
     /// # Errors
-    /// [`WeightsError::Config`] for a network that has the same weights as one of ours but computes something else with them:
-    /// another activation, a first stage that strides, anti-aliased strides.
+    /// [`WeightsError::Config`] if the network computes something else than [`ResNet`] with the
+    /// same weights: another activation, a strided first stage, anti-aliasing.
     pub fn options(&self) -> Result<&CheckpointOptions, WeightsError> {
         self.arithmetic.clone().transpose()?;
         Ok(&self.options)
     }
 
-    /// The same without what it says of the network's shape: another configuration was given, and this one may be of another network.
-    /// A refusal stays.
+    /// This configuration without its description of the network's shape, for a folder whose
+    /// configuration may belong to another network. An error about the arithmetic is kept.
     #[must_use]
     pub fn without_description(mut self) -> Self {
         self.arithmetic.take_if(|arithmetic| arithmetic.is_ok());
         self
     }
 
-    /// Compares what a configuration says of a network's shape with the network that the weights are of.
+    /// Compares the described shape with the network found in the weights.
     ///
     /// # Errors
-    /// As [`ModelConfig::options`]; [`WeightsError::OtherNetwork`] for the configuration of another network.
+    /// As [`ModelConfig::options`]; [`WeightsError::OtherNetwork`] if the configuration describes
+    /// another network.
     pub(super) fn check_network(&self, network: &ResNet) -> Result<(), WeightsError> {
         match self.arithmetic.clone().transpose()? {
             Some(described) => described.check(network),
@@ -240,7 +248,7 @@ impl ModelConfig {
         }
     }
 
-    /// An error about a network that these options lead to; it names whoever says them.
+    /// Adds the source of the options to an error that they caused.
     pub(super) fn blame(&self, error: Error) -> Error {
         if self.options == CheckpointOptions::default() || self.options_source.is_empty() {
             return error;
@@ -249,34 +257,34 @@ impl ModelConfig {
         WeightsError::Configured { config, reason }.into()
     }
 
-    /// How images are prepared; `None` where nothing is said of it.
+    /// The preprocessing; `None` if the configuration has none.
     ///
     /// # Errors
-    /// A [`PictureError`] that names the value which asks for what is not done here.
+    /// A [`PictureError`] that names the unsupported value.
     pub fn preprocess(&self) -> Result<Option<&ConfiguredPreprocess>, PictureError> {
         self.preprocess.as_ref().map(|found| found.as_ref().map_err(Clone::clone)).transpose()
     }
 
-    /// Who says how images are prepared: a file's name, or whose metadata.
+    /// The source of the preprocessing: a file name, or `the metadata of FILE`.
     #[must_use]
     pub fn preprocess_source(&self) -> &str {
         &self.preprocess_source
     }
 
-    /// The names of the classes, and who says them.
+    /// The class names and their source.
     #[must_use]
     pub fn class_names(&self) -> Option<&ClassNames> {
         self.class_names.as_ref()
     }
 
-    /// Whether each class has a probability of its own (a sigmoid), as Hugging Face's `problem_type` says, rather than one of
-    /// all classes together (a softmax).
+    /// Whether the network is a multi-label classifier (Hugging Face's `problem_type`): each output
+    /// is a sigmoid, and there is no softmax over the classes.
     #[must_use]
     pub fn is_multi_label(&self) -> bool {
         self.multi_label == Some(true)
     }
 
-    /// The same with this preprocessing.
+    /// This configuration with another preprocessing.
     #[must_use]
     pub fn with_preprocess(mut self, preprocess: Preprocess, source: &str) -> Self {
         self.preprocess = Some(Ok(ConfiguredPreprocess { preprocess, rule: None }));
@@ -284,7 +292,7 @@ impl ModelConfig {
         self
     }
 
-    /// The same with these names of classes.
+    /// This configuration with other class names.
     #[must_use]
     pub fn with_class_names(mut self, names: Vec<String>, source: &str) -> Self {
         self.class_names = Some(ClassNames { names, source: source.to_owned() });

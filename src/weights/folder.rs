@@ -1,21 +1,23 @@
-//! The file of weights in a folder that `save_pretrained`, timm or `bottleneck train` wrote.
+//! Finds the file of weights in a folder written by `save_pretrained`, timm or `bottleneck train`.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, WeightsError};
 
-/// Files that folders of models have, in the order in which they are looked for.
+/// Usual names, in order of preference.
 const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
-/// How files of weights end.
+/// Endings of files of weights.
 const ENDINGS: [&str; 6] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"];
-/// Files that an error names.
+/// The number of files that an error lists.
 const NAMED: usize = 8;
 
-/// The file of weights that a path names: the path itself, or in a folder `model.safetensors`, else `pytorch_model.bin`, else
-/// its only file that ends as files of weights do (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.pth.tar`).
+/// The file of weights for a path. A path to a file is returned unchanged. In a folder it is
+/// `model.safetensors`, else `pytorch_model.bin`, else the only file with an ending of weights
+/// (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.pth.tar`).
 ///
 /// # Errors
-/// [`Error::Io`] for a folder that cannot be read; [`WeightsError::Folder`] for one with no such file, or with several.
+/// [`Error::Io`] if the folder cannot be read; [`WeightsError::Folder`] if it has no such file, or
+/// several.
 pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     let path = path.as_ref();
     if !path.is_dir() {
@@ -35,7 +37,7 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     }
 }
 
-/// The names of all files in a folder that end as files of weights do, sorted.
+/// The names of all files of weights in a folder, by their endings, sorted.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -77,7 +79,7 @@ mod tests {
             write(name)?;
             assert_eq!(weights_file(&folder)?, folder.join(name));
         }
-        // What is no folder is itself, there or not.
+        // Other paths are returned unchanged, whether the file exists or not.
         assert_eq!(weights_file("none.pth")?, PathBuf::from("none.pth"));
         std::fs::remove_dir_all(&folder).map_err(io)?;
         Ok(())

@@ -23,12 +23,13 @@ pub struct NetworkWeights {
 }
 
 impl NetworkWeights {
-    /// The network that a file's keys and shapes say it is of, with what no shape says from the options, then from the file's
-    /// metadata, then from the configurations in its folder ([`ModelConfig`]). A folder stands for the file of weights in it
-    /// ([`weights_file`]).
+    /// Opens a file and detects its network from keys and shapes. Settings that shapes do not show
+    /// come from the options, then the file's metadata, then the configuration files in its folder
+    /// ([`ModelConfig`]). A folder is accepted too ([`weights_file`]).
     ///
     /// # Errors
-    /// As [`weights_file`], [`StateDict::open`], [`ModelConfig::of`] and [`NetworkWeights::detect_with`].
+    /// As [`weights_file`], [`StateDict::open`], [`ModelConfig::of`] and
+    /// [`NetworkWeights::detect_with`].
     pub fn open(path: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self> {
         let file = weights_file(path)?;
         let dict = StateDict::open(&file)?;
@@ -36,8 +37,8 @@ impl NetworkWeights {
         Self::detect_with(dict, options, config)
     }
 
-    /// The network that a state dict's keys and shapes say it is of, with what no shape says from the options, then from the
-    /// file's metadata.
+    /// Detects the network of a state dict from keys and shapes. Settings that shapes do not show
+    /// come from the options, then the metadata.
     ///
     /// # Errors
     /// As [`ModelConfig::in_metadata`] and [`NetworkWeights::detect_with`].
@@ -46,15 +47,15 @@ impl NetworkWeights {
         Self::detect_with(dict, options, config)
     }
 
-    /// The same with a configuration of the caller's. It stands in for the file's metadata, which is not read.
+    /// Same as [`NetworkWeights::detect`], with `config` in place of the metadata.
     ///
     /// # Errors
-    /// As [`ModelConfig::options`] and [`Checkpoint::detect`]; [`WeightsError::Configured`] where the configuration led to it;
-    /// [`WeightsError::OtherNetwork`] for the configuration of another network.
+    /// As [`ModelConfig::options`] and [`Checkpoint::detect`]; [`WeightsError::Configured`] if the
+    /// configuration is the cause; [`WeightsError::OtherNetwork`] if it describes another network.
     pub fn detect_with(dict: StateDict, options: &CheckpointOptions, config: ModelConfig) -> Result<Self> {
         let merged = options.clone().or(config.options()?.clone());
         let checkpoint = Checkpoint::detect(&dict, &merged).map_err(|error| {
-            // The configuration is at fault where the weights by themselves are a network.
+            // The configuration is the cause if detection succeeds without it.
             let alone = Checkpoint::detect(&dict, options).is_ok();
             if alone { config.blame(error) } else { error }
         })?;
@@ -71,24 +72,25 @@ impl NetworkWeights {
         Self::matching_with(dict, network, prefix, config)
     }
 
-    /// The same with a configuration of the caller's, for what is not the network's: preprocessing and names of classes.
+    /// Same as [`NetworkWeights::matching`], with `config` for the preprocessing and the class
+    /// names.
     ///
     /// # Errors
-    /// As [`Checkpoint::matching`]; [`WeightsError::OtherNetwork`] for the configuration of another network.
+    /// As [`Checkpoint::matching`]; [`WeightsError::OtherNetwork`] if the configuration describes
+    /// another network.
     pub fn matching_with(dict: StateDict, network: &ResNet, prefix: Option<&str>, config: ModelConfig) -> Result<Self> {
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
         config.check_network(network)?;
         Ok(Self { dict, checkpoint, config })
     }
 
-    /// What the file's metadata and the configurations in its folder say.
+    /// The model's configuration, from the metadata and the files in the folder.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// How images are prepared for the network: as its configuration says, or, where there is none,
-    /// [`Preprocess::imagenet_v1`].
+    /// The preprocessing from the configuration, or [`Preprocess::imagenet_v1`] if there is none.
     ///
     /// # Errors
     /// As [`ModelConfig::preprocess`].

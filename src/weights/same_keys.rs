@@ -1,8 +1,8 @@
-//! Networks that have the keys of ours and compute something else with them. Only their names tell.
+//! Networks with the same keys as ours but other arithmetic. Only their names tell them apart.
 
 use crate::error::WeightsError;
 
-/// timm's anti-aliased ResNets (1.0.31): they pool or blur before they stride, and neither has weights.
+/// The anti-aliased ResNets of timm 1.0.31: they pool or blur before a stride, without weights.
 const ANTI_ALIASED: [&str; 11] = [
     "resnetaa34d",
     "resnetaa50",
@@ -17,8 +17,8 @@ const ANTI_ALIASED: [&str; 11] = [
     "seresnextaa201d_32x8d",
 ];
 
-/// Refuses the name of such a network. Names are compared whole, without the tag that timm puts after a dot
-/// (`resnetblur50.bt_in1k`). `config` says where the name stands, under which `key`.
+/// Rejects the name of such a network. The whole name is compared, without timm's tag after the dot
+/// (`resnetblur50.bt_in1k`). `config` and `key` name the source in the error.
 pub(super) fn check(key: &str, name: &str, config: &str) -> Result<(), WeightsError> {
     let bare = name.split_once('.').map_or(name, |(bare, _)| bare);
     let bare = bare.rsplit_once('/').map_or(bare, |(_, bare)| bare);

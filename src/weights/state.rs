@@ -129,8 +129,9 @@ impl NetworkState {
         }
     }
 
-    /// The bytes of a safetensors file with all of it by torchvision's names, and `further` tensors and texts in the metadata.
-    /// What no shape shows of the network stands there too, under [`METADATA`], unless the texts have that key.
+    /// The bytes of a safetensors file with all tensors under torchvision's names, `further`
+    /// tensors, and `texts` as metadata. Adds the network's configuration to the metadata under
+    /// [`METADATA`] unless `texts` has that key.
     ///
     /// # Errors
     /// [`WeightsError::Format`] for names that occur twice.

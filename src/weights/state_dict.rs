@@ -30,7 +30,7 @@ pub struct StateDict {
     /// Keys of a `.pth` file that hold something other than a tensor, and what.
     others: BTreeMap<String, String>,
     metadata: HashMap<String, String>,
-    /// The text under `arch` of a `.pth` file.
+    /// The string under `arch` in a `.pth` file.
     arch: Option<String>,
 }
 
@@ -130,7 +130,7 @@ impl StateDict {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// The network's name under `arch`, as training scripts put it into a `.pth` file next to the state dict.
+    /// The network's name that training scripts store under `arch` in a `.pth` file.
     #[must_use]
     pub fn arch(&self) -> Option<&str> {
         self.arch.as_deref()

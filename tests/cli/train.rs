@@ -215,15 +215,15 @@ fn a_file_is_fine_tuned() -> Outcome {
     std::fs::remove_file(studio.path("first/checkpoint.safetensors"))?;
     let output = train(&studio, "first", &init)?;
     assert_eq!(
-        complaint(&output, 2, &["first holds model.safetensors, config.json already", "another --out"]),
+        complaint(&output, 2, &["first already contains model.safetensors, config.json", "another --out"]),
         None,
         "{}",
         stderr(&output)
     );
-    // Nor is a network of another run.
+    // The same holds for the network of another run.
     let output = train(&studio, "first", &[])?;
     assert_eq!(
-        complaint(&output, 2, &["first holds model.safetensors, config.json already"]),
+        complaint(&output, 2, &["first already contains model.safetensors, config.json"]),
         None,
         "{}",
         stderr(&output)

@@ -126,7 +126,7 @@ def window(picture, origin):
     """The crop whose first pixel is at this row and column, black outside the picture."""
     padded = np.pad(picture, ((0, 0), (CROP, CROP), (CROP, CROP)))
     top, left = (place + CROP for place in origin)
-    return padded[:, top:top + CROP, left:left + CROP]
+    return padded[:, top : top + CROP, left : left + CROP]
 
 
 def origins(picture):
@@ -218,12 +218,14 @@ def main():
     others = [case for case in old["cases"] if case["transformers_version"] != version]
     with torch.no_grad():
         new = sorted(others + list(cases()), key=lambda case: order(case["transformers_version"]))
-    made_with = old["made_with"] | {version: {
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "pillow": pillow_version,
-        "numpy": np.__version__,
-    }}
+    made_with = old["made_with"] | {
+        version: {
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "pillow": pillow_version,
+            "numpy": np.__version__,
+        }
+    }
     dump = lambda value: json.dumps(value, separators=(",", ":"))
     versions = sorted(made_with, key=order)
     heads = ",\n".join(f"{dump(key)}:{dump(made_with[key])}" for key in versions)

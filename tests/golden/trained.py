@@ -2,19 +2,18 @@
 
     pip install torch numpy pillow safetensors timm transformers
     cargo build --release
-    python tests/golden/trained.py                 # trains, runs every command on the result, compares
-    python tests/golden/trained.py --write         # the same, and writes tests/golden/trained/
+    python tests/golden/trained.py            # trains, runs every command on the result, compares
+    python tests/golden/trained.py --write    # the same, and writes tests/golden/trained/
 
 Four classes of stripes (periods 3, 6 and 12 pixels, and none), 48 x 48 pixels, 8 epochs. For each
 way to train in RUNS: `train` writes a folder; `classify`, `embed`, `features`, `run` and
 `train --init` read the folder, or a copy of its `model.safetensors` alone, with no other option;
-PyTorch in float64 reads the same weights, and images that Pillow prepares as `train` does. What
-PyTorch is told of the network comes from RUNS and not from the configuration that `train` wrote.
+PyTorch in float64 reads the same weights, and images that Pillow prepares as `train` does. The
+settings of the PyTorch network come from RUNS, not from the configuration that `train` wrote.
 
-A named network is opened by timm (`local-dir:`) with the transform that timm makes of the
-configuration, and a network of transformers' with `downsample_in_bottleneck` is a beginning for
-`train --init`. The script fails at the first difference beyond TOLERANCE, and prints a line for each
-comparison.
+timm opens the folder of a network that it knows (`local-dir:`) and builds its transform from the
+configuration. `train --init` starts from a network of transformers with `downsample_in_bottleneck`.
+The script prints one line per comparison and fails at the first difference beyond TOLERANCE.
 """
 
 import argparse
@@ -42,16 +41,40 @@ THIN = {"depths": [1, 1], "planes": [8, 12], "stem": 8}
 # Values of a feature map that are stored.
 SAMPLES = 40
 # The colours of `features`, from the least value of a channel to its largest.
-VIRIDIS = np.array([list(bytes.fromhex(colour)) for colour in (
-    "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725",
-)], float)
+VIRIDIS = np.array(
+    [
+        list(bytes.fromhex(colour))
+        for colour in (
+            "440154",
+            "482878",
+            "3e4989",
+            "31688e",
+            "26828e",
+            "1f9e89",
+            "35b779",
+            "6ece58",
+            "b5de2b",
+            "fde725",
+        )
+    ],
+    float,
+)
 
 
 class Run:
     """A way to train: the arguments, and what they mean to PyTorch."""
 
-    def __init__(self, *arguments, size=SIDE, eps=1e-5, norm="batch", replace=(False,),
-                 stride_in_1x1=False, ceil_mode=False, shape=THIN):
+    def __init__(
+        self,
+        *arguments,
+        size=SIDE,
+        eps=1e-5,
+        norm="batch",
+        replace=(False,),
+        stride_in_1x1=False,
+        ceil_mode=False,
+        shape=THIN,
+    ):
         self.arguments, self.size, self.eps, self.norm = list(arguments), size, eps, norm
         self.replace, self.stride_in_1x1, self.ceil_mode = replace, stride_in_1x1, ceil_mode
         self.shape = shape
@@ -69,7 +92,7 @@ RUNS = {
 
 
 class Network:
-    """A ResNet of Bottlenecks in eval mode and float64, from a state dict with torchvision's keys."""
+    """A ResNet of Bottlenecks in eval mode and float64, from a torchvision state dict."""
 
     def __init__(self, state, run):
         self.state, self.run_ = {key: value.double() for key, value in state.items()}, run
@@ -80,8 +103,10 @@ class Network:
     def norm(self, x, name):
         if self.run_.norm == "identity":
             return x
-        mean, var, weight, bias = (self.state[f"{name}.{part}"] for part in
-                                   ("running_mean", "running_var", "weight", "bias"))
+        mean, var, weight, bias = (
+            self.state[f"{name}.{part}"]
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
         return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.run_.eps)
 
     def block(self, x, name, stride, dilation):
@@ -105,8 +130,12 @@ class Network:
                 dilation, stride = dilation * 2, 1
             for index in range(depth):
                 first = index == 0
-                x = self.block(x, f"layer{stage + 1}.{index}", stride if first else 1,
-                               before if first else dilation)
+                x = self.block(
+                    x,
+                    f"layer{stage + 1}.{index}",
+                    stride if first else 1,
+                    before if first else dilation,
+                )
             maps[f"layer{stage + 1}"] = x
         pooled = x.mean((2, 3))
         logits = F.linear(pooled, self.state["fc.weight"], self.state["fc.bias"])
@@ -139,7 +168,7 @@ def prepared(path, size, mean=MEAN, std=STD, resample=Image.BILINEAR):
     """As `train` prepares an image for validation: stretched to a square, normalised in float32."""
     image = Image.open(path).convert("RGB").resize((size, size), resample)
     x = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
-    return ((x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])
+    return (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
 class Checks:
@@ -173,19 +202,44 @@ class Checks:
 
 def images_of(folder):
     """The images of a folder in the program's order, and the class of each."""
-    paths = [(path, index) for index, name in enumerate(sorted(CLASSES))
-             for path in sorted((folder / name).iterdir())]
+    paths = [
+        (path, index)
+        for index, name in enumerate(sorted(CLASSES))
+        for path in sorted((folder / name).iterdir())
+    ]
     return [path for path, _ in paths], [index for _, index in paths]
 
 
 def train_arguments(run):
     depths, planes = (",".join(map(str, run.shape[key])) for key in ("depths", "planes"))
-    usual = {"--model": "bottleneck", "--depths": depths, "--planes": planes,
-             "--stem-planes": run.shape["stem"], "--size": SIDE, "--epochs": 8, "--batch": 16,
-             "--lr": 0.1, "--warmup": 1, "--crop": "0.5,1", "--seed": 1}
+    usual = {
+        "--model": "bottleneck",
+        "--depths": depths,
+        "--planes": planes,
+        "--stem-planes": run.shape["stem"],
+        "--size": SIDE,
+        "--epochs": 8,
+        "--batch": 16,
+        "--lr": 0.1,
+        "--warmup": 1,
+        "--crop": "0.5,1",
+        "--seed": 1,
+    }
     for name in run.arguments[::2]:
         usual.pop(name, None)
     return [str(part) for pair in usual.items() for part in pair] + run.arguments
+
+
+def freeze(*parts):
+    return [argument for part in parts for argument in ("--freeze", part)]
+
+
+def by_class(verdicts):
+    """The probabilities of `classify --json`, in the order of the classes."""
+    in_order = (
+        sorted(verdict["classes"], key=lambda guess: guess["class"]) for verdict in verdicts
+    )
+    return [[guess["probability"] for guess in guesses] for guesses in in_order]
 
 
 def log_of(folder):
@@ -204,53 +258,85 @@ def follow(checks, name, run, out, images, work):
     loss = F.cross_entropy(logits, torch.tensor(classes)).item()
     checks.near(f"{name}: validation loss of train", float(log["validation_loss"]), loss)
     right = round(float(log["validation_accuracy"]) * len(paths))
-    checks.same(f"{name}: right by PyTorch", int((logits.argmax(1).numpy() == classes).sum()), right)
+    checks.same(
+        f"{name}: right by PyTorch", int((logits.argmax(1).numpy() == classes).sum()), right
+    )
 
     alone = work / f"{name}-alone"
     alone.mkdir()
     shutil.copy(out / "model.safetensors", alone / "m.safetensors")
     for source in [out / "model.safetensors", out, alone / "m.safetensors"]:
         label = f"{name}: {source.relative_to(work)}"
-        said = json.loads(checks.bottleneck("classify", "--weights", source, "--json", images).stdout)
-        checks.same(f"{label}: images in order", [v["picture"] for v in said] == list(map(str, paths)), True)
+        said = json.loads(
+            checks.bottleneck("classify", "--weights", source, "--json", images).stdout
+        )
+        checks.same(
+            f"{label}: images in order", [v["picture"] for v in said] == list(map(str, paths)), True
+        )
         first = [verdict["classes"][0] for verdict in said]
         found = sum(guess["class"] == wanted for guess, wanted in zip(first, classes))
         checks.same(f"{label}: right by classify of {len(paths)}", found, right)
         names = sorted(CLASSES)
-        checks.same(f"{label}: class names", all(g["label"] == names[g["class"]] for g in first), True)
-        by_class = [[g["probability"] for g in sorted(v["classes"], key=lambda g: g["class"])] for v in said]
-        checks.near(f"{label}: probabilities", by_class, logits.softmax(1))
+        checks.same(
+            f"{label}: class names", all(g["label"] == names[g["class"]] for g in first), True
+        )
+        checks.near(f"{label}: probabilities", by_class(said), logits.softmax(1))
         vectors = work / "vectors.npy"
         checks.bottleneck("embed", "--weights", source, "--out", vectors, images)
         checks.near(f"{label}: embed", np.load(vectors), expected["pooled"])
         vectors.unlink()
         (work / "vectors.npy.json").unlink()
         save_file({"input": inputs}, work / "in.safetensors")
-        checks.bottleneck("run", "--weights", source, "--input", work / "in.safetensors", "--output",
-                          work / "out.safetensors", "--features")
+        checks.bottleneck(
+            "run",
+            "--weights",
+            source,
+            "--input",
+            work / "in.safetensors",
+            "--output",
+            work / "out.safetensors",
+            "--features",
+        )
         for key, value in load_file(work / "out.safetensors").items():
             checks.near(f"{label}: run: {key}", value, expected[key])
         maps = work / "maps"
-        checks.bottleneck("features", "--weights", source, "--picture", paths[-1], "--png", maps,
-                          "--channels", 1)
+        checks.bottleneck(
+            "features", "--weights", source, "--picture", paths[-1], "--png", maps, "--channels", 1
+        )
         check_maps(checks, label, maps, run, paths[-1], {k: v[-1] for k, v in expected.items()})
         shutil.rmtree(maps)
         again = work / f"{name}-again"
-        frozen = [part for key in ("conv1", "bn1", "layer1", "layer2") for part in ("--freeze", key)]
-        if run.norm == "identity":
-            frozen = [part for key in ("conv1", "layer1", "layer2") for part in ("--freeze", key)]
-        checks.bottleneck("train", "--data", images, "--validation", images, "--out", again, "--init", source,
-                          *frozen, "--batch", 8, "--lr", 0, "--epochs", 1)
-        checks.near(f"{label}: train --init: validation loss", float(log_of(again)["validation_loss"]), loss)
+        frozen = freeze("conv1", *([] if run.norm == "identity" else ["bn1"]), "layer1", "layer2")
+        checks.bottleneck(
+            "train",
+            "--data",
+            images,
+            "--validation",
+            images,
+            "--out",
+            again,
+            "--init",
+            source,
+            *frozen,
+            "--batch",
+            8,
+            "--lr",
+            0,
+            "--epochs",
+            1,
+        )
+        checks.near(
+            f"{label}: train --init: validation loss", float(log_of(again)["validation_loss"]), loss
+        )
         shutil.rmtree(again)
     return expected, loss, right
 
 
 def check_maps(checks, label, maps, run, path, expected):
-    """The files of `features`: the image as the network sees it, and the channel that varies most."""
+    """The files of `features`: the network's input, and the channel with the largest variance."""
     seen = np.array(Image.open(path).convert("RGB").resize((run.size, run.size), Image.BILINEAR))
     overview = np.array(Image.open(maps / "overview.png").convert("RGB"))
-    shown = overview[2:2 + run.size, 2:2 + run.size]
+    shown = overview[2 : 2 + run.size, 2 : 2 + run.size]
     checks.same(f"{label}: features: the image as it is seen", bool((shown == seen).all()), True)
     for key in ("stem", "layer1", "layer2"):
         channels = expected[key]
@@ -259,8 +345,7 @@ def check_maps(checks, label, maps, run, path, expected):
         sheet = np.array(Image.open(maps / f"{key}.png").convert("RGB")).astype(int)
         height, width = channel.shape
         scale = (sheet.shape[1] - 4) // width
-        tile = sheet[2:2 + height * scale:scale, 2:2 + width * scale:scale]
-        # Brightness rises with the value: the two must rank alike, as far as eight bits tell.
+        tile = sheet[2 : 2 + height * scale : scale, 2 : 2 + width * scale : scale]
         wanted = colours(share)
         off = np.abs(tile - wanted).max()
         checks.say(f"{label}: features: {key}.png: off by {off} of 255 levels", off <= 1)
@@ -278,34 +363,70 @@ def check_timm(checks, data, validation, work):
     """Networks with names: timm opens the folder and computes the same with its own transform."""
     import timm
     from timm.data import create_transform, resolve_data_config
+
     for name, arguments in {
         "resnet18": ["--model", "resnet18"],
-        "resnet50 at output stride 8": ["--model", "resnet50", "--replace-stride-with-dilation",
-                                        "false,true,true"],
+        "resnet50 at output stride 8": [
+            "--model",
+            "resnet50",
+            "--replace-stride-with-dilation",
+            "false,true,true",
+        ],
     }.items():
         out = work / name.replace(" ", "-")
-        checks.bottleneck("train", "--data", data, "--validation", validation, "--out", out, *arguments,
-                          "--size", 48, "--epochs", 1, "--batch", 32, "--lr", 0.01)
+        checks.bottleneck(
+            "train",
+            "--data",
+            data,
+            "--validation",
+            validation,
+            "--out",
+            out,
+            *arguments,
+            "--size",
+            48,
+            "--epochs",
+            1,
+            "--batch",
+            32,
+            "--lr",
+            0.01,
+        )
         model = timm.create_model(f"local-dir:{out}", pretrained=True).eval().double()
         transform = create_transform(**resolve_data_config(model.pretrained_cfg))
         paths, _ = images_of(validation)
-        inputs = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths]).double()
+        inputs = torch.stack(
+            [transform(Image.open(path).convert("RGB")) for path in paths]
+        ).double()
         with torch.no_grad():
             expected = model(inputs).softmax(1)
-        said = json.loads(checks.bottleneck("classify", "--weights", out, "--json", validation).stdout)
-        found = [[g["probability"] for g in sorted(v["classes"], key=lambda g: g["class"])] for v in said]
-        checks.near(f"timm's {name} of local-dir: probabilities", found, expected)
-        checks.same(f"timm's {name}: label names", list(model.pretrained_cfg["label_names"]), sorted(CLASSES))
+        said = json.loads(
+            checks.bottleneck("classify", "--weights", out, "--json", validation).stdout
+        )
+        checks.near(f"timm's {name} of local-dir: probabilities", by_class(said), expected)
+        checks.same(
+            f"timm's {name}: label names",
+            list(model.pretrained_cfg["label_names"]),
+            sorted(CLASSES),
+        )
 
 
 def hugging_face(folder, **config):
     """A ResNet of transformers with random weights and statistics, saved in a folder."""
     from transformers import ResNetConfig, ResNetForImageClassification
+
     torch.manual_seed(5)
     names = dict(enumerate(sorted(CLASSES)))
-    model = ResNetForImageClassification(ResNetConfig(
-        embedding_size=8, hidden_sizes=[16, 32], depths=[1, 1], layer_type="bottleneck", id2label=names,
-        **config)).eval()
+    model = ResNetForImageClassification(
+        ResNetConfig(
+            embedding_size=8,
+            hidden_sizes=[16, 32],
+            depths=[1, 1],
+            layer_type="bottleneck",
+            id2label=names,
+            **config,
+        )
+    ).eval()
     with torch.no_grad():
         for key, value in model.state_dict().items():
             if key.endswith("running_var"):
@@ -326,13 +447,31 @@ def check_hugging_face(checks, validation, work):
         logits = model(inputs).logits
     loss = F.cross_entropy(logits, torch.tensor(classes)).item()
     out = work / "of-hf"
-    arguments = ["--data", validation, "--validation", validation, "--out", out, "--init", folder,
-                 "--size", SIDE, "--batch", "8", "--lr", 0, "--epochs", 1]
-    for key in ("conv1", "bn1", "layer1", "layer2"):
-        arguments += ["--freeze", key]
+    arguments = [
+        "--data",
+        validation,
+        "--validation",
+        validation,
+        "--out",
+        out,
+        "--init",
+        folder,
+        "--size",
+        SIDE,
+        "--batch",
+        "8",
+        "--lr",
+        0,
+        "--epochs",
+        1,
+    ]
+    arguments += freeze("conv1", "bn1", "layer1", "layer2")
     checks.bottleneck("train", *arguments)
-    checks.near("transformers' downsample_in_bottleneck: train --init: validation loss",
-                float(log_of(out)["validation_loss"]), loss)
+    checks.near(
+        "transformers' downsample_in_bottleneck: train --init: validation loss",
+        float(log_of(out)["validation_loss"]),
+        loss,
+    )
     return folder, loss
 
 
@@ -352,8 +491,16 @@ def main():
             if args.only and args.only not in name:
                 continue
             out = work / name
-            checks.bottleneck("train", "--data", work / "train", "--validation", work / "val", "--out", out,
-                              *train_arguments(run))
+            checks.bottleneck(
+                "train",
+                "--data",
+                work / "train",
+                "--validation",
+                work / "val",
+                "--out",
+                out,
+                *train_arguments(run),
+            )
             _, loss, right = follow(checks, name, run, out, work / "val", work)
             golden[name] = (out, run)
         if not args.only:
@@ -386,8 +533,11 @@ def write_goldens(golden, hugging_face_folder, work):
             "right": int((found["logits"].argmax(1) == torch.tensor(classes)).sum()),
             "logits": rounded(found["logits"].flatten()),
             "pooled": rounded(found["pooled"].flatten()),
-            "maps": {key: {"shape": list(value.shape), "values": sampled(value)}
-                     for key, value in found.items() if key not in ("logits", "pooled")},
+            "maps": {
+                key: {"shape": list(value.shape), "values": sampled(value)}
+                for key, value in found.items()
+                if key not in ("logits", "pooled")
+            },
         }
     # A name with the same keys and another arithmetic, and one that only contains it.
     state = load_file(golden["plain"][0] / "model.safetensors")

@@ -1,5 +1,5 @@
-//! Hugging Face's image processors, class by class and version by version: what a network makes of their pixels (tests/golden/
-//! processors.py).
+//! Hugging Face's image processors by class and version: embeddings of their own pixels
+//! (tests/golden/processors.py).
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use wgpu_bottleneck::{Backbone, BlockKind, Gpu, LoadOptions, NetworkWeights, Pic
 use super::golden::{crc32, pattern};
 use crate::common::{Outcome, golden_dir, seeded_network};
 
-/// The preprocessing of a case: the configuration as the processor saved it, with the class itself, as from 5.4 on no saved name tells
-/// Pillow's from the other, and the version, as the model's config.json gives it.
+/// The preprocessing of a case: the saved configuration with the class and the version filled in.
+/// Since 5.4 the saved class name does not show the backend.
 fn preprocess(case: &Value) -> Result<Preprocess, Box<dyn std::error::Error>> {
     let mut config = case["config"].clone();
     config["image_processor_type"] = case["class"].clone();
@@ -65,7 +65,7 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
     Ok(())
 }
 
-/// Every class is read by a rule that is said, and a version that is not known is the newest.
+/// The applied rule is reported. An unknown version counts as the newest.
 #[test]
 fn the_rule_is_named() -> Outcome {
     let folder = tempfile::tempdir()?;
@@ -80,40 +80,23 @@ fn the_rule_is_named() -> Outcome {
         std::fs::write(folder.path().join("config.json"), model.to_string())?;
         Ok(Preprocess::configured(path)?.rule.ok_or("no rule")?)
     };
-    for (class, version, says) in [
-        ("CLIPImageProcessor", Some("4.57.6"), "transformers 4.57, on Pillow: a centre crop rounds down"),
-        (
-            "CLIPImageProcessor",
-            Some("5.0.0"),
-            "transformers 5.0, on tensors, with Pillow's filter: a centre crop rounds down",
-        ),
-        ("CLIPImageProcessor", None, "transformers 5, as no config.json names a version, on tensors"),
-        (
-            "BitImageProcessorFast",
-            Some("4.56.2"),
-            "transformers 4.56, on tensors, with Pillow's filter: a centre crop rounds halves to even",
-        ),
-        (
-            "BitImageProcessorFast",
-            Some("4.57.0.dev0"),
-            "transformers 4.57, on tensors, with Pillow's filter: a centre crop rounds down",
-        ),
-        (
-            "ConvNextImageProcessorFast",
-            Some("4.57.6"),
-            "transformers 4.57, on tensors, with Pillow's filter: a centre crop rounds halves to even",
-        ),
-        (
-            "ConvNextImageProcessorFast",
-            Some("5.3.0"),
-            "transformers 5.3, on tensors, with Pillow's filter: a centre crop rounds down",
-        ),
-        ("CLIPImageProcessorPil", Some("5.24.0"), "transformers 5.24, on Pillow: a centre crop rounds down"),
-        ("CLIPFeatureExtractor", Some("4.20.1"), "transformers 4.20, on Pillow"),
-        ("CLIPImageProcessor", Some("next"), "as no config.json names a version"),
+    let pillow = "Pillow backend, centre crop rounds down";
+    let down = "torchvision backend, centre crop rounds down; resized with Pillow's filter";
+    let even = "torchvision backend, centre crop rounds halves to even; resized with Pillow's filter";
+    let assumed = "transformers 5 (assumed, no config.json gives a version)";
+    for (class, version, of, how) in [
+        ("CLIPImageProcessor", Some("4.57.6"), "transformers 4.57", pillow),
+        ("CLIPImageProcessor", Some("5.0.0"), "transformers 5.0", down),
+        ("CLIPImageProcessor", None, assumed, down),
+        ("BitImageProcessorFast", Some("4.56.2"), "transformers 4.56", even),
+        ("BitImageProcessorFast", Some("4.57.0.dev0"), "transformers 4.57", down),
+        ("ConvNextImageProcessorFast", Some("4.57.6"), "transformers 4.57", even),
+        ("ConvNextImageProcessorFast", Some("5.3.0"), "transformers 5.3", down),
+        ("CLIPImageProcessorPil", Some("5.24.0"), "transformers 5.24", pillow),
+        ("CLIPFeatureExtractor", Some("4.20.1"), "transformers 4.20", pillow),
+        ("CLIPImageProcessor", Some("next"), assumed, down),
     ] {
-        let found = rule(class, version)?;
-        assert!(found.starts_with(class) && found.contains(says), "{class} {version:?}: {found}");
+        assert_eq!(rule(class, version)?, format!("{class}: rules of {of}: {how}"));
     }
     Ok(())
 }

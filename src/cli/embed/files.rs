@@ -15,8 +15,8 @@ pub struct Files {
     paths: Vec<PathBuf>,
     /// What they are called in the rows.
     pub names: Vec<String>,
-    /// Their sizes and times of modification when they were found, which is before they are read: a file that changes meanwhile
-    /// is another one at the next run.
+    /// Sizes and modification times, taken before the files are read: a file that changes in the
+    /// meantime is recomputed by the next run.
     stamps: Vec<Option<Stamp>>,
 }
 
@@ -42,7 +42,7 @@ impl Files {
         self.names.iter().map(String::as_str).zip(self.stamps.iter().copied())
     }
 
-    /// Those that are wanted.
+    /// The files that `wanted` selects.
     pub fn only(&self, wanted: impl Fn(&str, Option<Stamp>) -> bool) -> Self {
         let held: Vec<usize> =
             self.iter().enumerate().filter(|(_, (name, stamp))| wanted(name, *stamp)).map(|(index, _)| index).collect();
@@ -53,7 +53,7 @@ impl Files {
         }
     }
 
-    /// Where they are.
+    /// Their paths.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }

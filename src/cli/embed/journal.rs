@@ -26,7 +26,7 @@ pub struct Place {
     bytes: usize,
     /// Whether it is an error.
     pub failed: bool,
-    /// The file as it was when the row was made.
+    /// The file's stamp when the row was computed.
     pub stamp: Option<Stamp>,
 }
 

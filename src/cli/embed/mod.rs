@@ -107,27 +107,27 @@ fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Whether a picture's row was made of another file than there is now, as far as size and time of modification tell.
+/// Whether the file has changed since the row was computed, by size and modification time.
 fn has_changed(place: Place, stamp: Option<Stamp>) -> bool {
     place.stamp != stamp
 }
 
-/// Says how many rows will be made again because their files have changed.
+/// Reports rows that are recomputed because their files have changed.
 fn tell_of_changed(files: &Files, journal: &Journal) {
     let changed =
         files.iter().filter(|(name, stamp)| journal.place(name).is_some_and(|place| has_changed(place, *stamp)));
     let changed: Vec<&str> = changed.map(|(name, _)| name).collect();
     if let Some(first) = changed.first() {
-        let pictures = count(changed.len(), "picture has", "pictures have");
+        let pictures = count(changed.len(), "image", "images");
         output::progress(&format!(
-            "{pictures} another size or modification time than the row says ({}{}): computed again",
+            "recomputing {pictures} with a changed size or modification time ({}{})",
             output::shown(first),
             if changed.len() > 1 { ", ..." } else { "" }
         ));
     }
 }
 
-/// Embeds what has no row yet, or one of a file that has changed. Returns what there is to say of it.
+/// Embeds the files without a row and those that have changed. Returns a summary.
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
@@ -182,7 +182,7 @@ struct Summary {
     /// Of this run.
     said: Option<String>,
     files: usize,
-    /// Files without a row, or with one of what they were before.
+    /// Files without a current row.
     left: usize,
     rows: usize,
     failed: Vec<String>,

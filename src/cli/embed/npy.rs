@@ -1,5 +1,6 @@
-//! NumPy's `.npy`: the vectors, `[pictures, values]` in f32, NaN where a picture has none. The names of the pictures, the errors,
-//! and the files' sizes and times of modification stand in a JSON file next to it.
+//! NumPy's `.npy`: the vectors, `[images, values]` in f32, NaN for an image without a vector. A
+//! JSON file next to it has the names, the errors, and the sizes and modification times of the
+//! files.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,7 +29,7 @@ struct Name {
     path: String,
     status: String,
     error: Option<String>,
-    /// The file's size and time of modification; absent where its file system did not say.
+    /// The file's size and modification time; absent if the file system does not provide them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file_bytes: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
-//! Parquet, with the columns `path`, `status` (`ok` or `error`), `error`, `vector`, a list of f32, and the file's size and time of
-//! modification, `file_bytes` and `modified_ns`. Without compression: vectors have nothing to compress. Fingerprint and checksum are in the file's key-value metadata.
+//! Parquet with the columns `path`, `status` (`ok` or `error`), `error`, `vector` (a list of f32),
+//! `file_bytes` and `modified_ns` (size and modification time of the image file). Vectors do not
+//! compress, so there is no compression. Fingerprint and checksum are in the key-value metadata.
 
 use std::fs::File;
 use std::io;
@@ -27,7 +28,7 @@ const SCHEMA: &str = "message pictures {
     OPTIONAL INT64 file_bytes;
     OPTIONAL INT64 modified_ns;
 }";
-/// The first of the two columns of the stamp.
+/// The index of the first of the stamp's two columns.
 const STAMPS: usize = 4;
 
 /// Levels of `vector` where there is none, and where there is a value.
@@ -115,7 +116,7 @@ fn write_vectors(group: &mut SerializedRowGroupWriter<'_, &mut File>, rows: &[Ro
     column.close()
 }
 
-/// The next column, of numbers, some of which may be missing.
+/// Writes the next column: optional integers.
 fn write_numbers(
     group: &mut SerializedRowGroupWriter<'_, &mut File>,
     values: impl Iterator<Item = Option<i64>> + Clone,
@@ -182,14 +183,14 @@ fn read_text(
     Ok((values.into_iter().map(text).collect::<Result<_, ParquetError>>()?, defined))
 }
 
-/// The stamps of all rows.
+/// Reads the stamps of all rows.
 fn read_stamps(group: &dyn RowGroupReader) -> Result<Vec<Option<Stamp>>, ParquetError> {
     let (bytes, modified) = (read_numbers(group, STAMPS)?, read_numbers(group, STAMPS + 1)?);
     let stamp = |(bytes, modified): (Option<i64>, Option<i64>)| Some(Stamp { bytes: bytes?, modified_ns: modified? });
     Ok(bytes.into_iter().zip(modified).map(stamp).collect())
 }
 
-/// A column of numbers, some of which may be missing.
+/// Reads a column of optional integers.
 fn read_numbers(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<i64>>, ParquetError> {
     let ColumnReader::Int64ColumnReader(mut reader) = group.get_column_reader(column)? else {
         return Err(no_column());

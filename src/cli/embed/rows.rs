@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The size of a file and when it was last written: where one of them changes, the vector is computed again.
+/// Size and modification time of a file. If either changes, the vector is recomputed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Bytes.
@@ -16,7 +16,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The file's now; `None` where its file system does not say, or it is not there.
+    /// The current stamp of a file; `None` if the file system does not provide one or the file is
+    /// missing.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?;
@@ -34,7 +35,7 @@ impl Stamp {
 pub struct Row {
     /// The file's name, as [`name`] has it.
     pub path: String,
-    /// The file as it was when the row was made, if its file system says so.
+    /// The file's stamp when the row was computed; `None` if the file system provides none.
     pub stamp: Option<Stamp>,
     /// Its vector, or why there is none.
     pub outcome: Result<Vec<f32>, String>,
@@ -66,12 +67,13 @@ pub fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io:
 
 const VECTOR: u8 = 0;
 const ERROR: u8 = 1;
-/// Added to either where the stamp follows. 2 is not free: it begins a record of the journal.
+/// Added to either value if a stamp follows. The value 2 is taken: it marks a record of the
+/// journal.
 const STAMPED: u8 = 4;
 
 impl Row {
-    /// Appends the row: what it is, the stamp, the length of the path, the path, and the values or the error; numbers
-    /// little-endian.
+    /// Appends the row: kind, stamp, length of the path, path, and the values or the error. Numbers
+    /// are little-endian.
     pub fn encode(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         let length = u32::try_from(self.path.len()).map_err(io::Error::other)?;
         let kind = if self.outcome.is_ok() { VECTOR } else { ERROR };

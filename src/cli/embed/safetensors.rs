@@ -1,6 +1,7 @@
-//! Safetensors: `vectors`, `[pictures, values]` in f32, NaN where a picture has none, `ok`, a byte per picture, and `files`,
-//! `[pictures, 2]` in i64: each file's size in bytes and time of modification in nanoseconds since 1970, -1 twice where neither is known. The header's
-//! metadata has the pictures' names and errors as JSON.
+//! Safetensors with the tensors `vectors` (`[images, values]` in f32, NaN for an image without a
+//! vector), `ok` (one byte per image) and `files` (`[images, 2]` in i64: size in bytes and
+//! modification time in nanoseconds since 1970, or -1 twice if unknown). The metadata of the header
+//! has the names and errors as JSON.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -111,7 +112,7 @@ pub fn read(file: File) -> io::Result<Stored> {
 
 /// Bytes of a stamp.
 const STAMP_BYTES: usize = 16;
-/// What stands for a stamp that there is none of.
+/// The value that encodes a missing stamp.
 const UNKNOWN: Stamp = Stamp { bytes: -1, modified_ns: -1 };
 
 fn read_stamps(input: &mut impl Read, rows: usize) -> io::Result<Vec<Option<Stamp>>> {

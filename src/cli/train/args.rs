@@ -5,17 +5,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
-use wgpu_bottleneck::network::ResNetBuilder;
 use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
 use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
-use wgpu_bottleneck::weights::weights_file;
-use wgpu_bottleneck::{
-    BlockKind, CheckpointOptions, Error, ModelConfig, NetworkWeights, Preprocess, ResNet, StateDict,
-};
+use wgpu_bottleneck::{BlockKind, CheckpointOptions, Error, Preprocess, ResNet};
 
 use super::super::args::EngineArgs;
 use super::super::error::CliError;
-use super::super::network_args::VariantArgs;
+use super::super::variant_args::VariantArgs;
+use super::init::{self, Init};
 
 /// What says the numbers of a run, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -40,15 +37,6 @@ pub enum DecayArg {
     Step,
 }
 
-/// The file that training begins with.
-#[derive(Debug)]
-pub struct Init {
-    /// The file of weights.
-    pub file: PathBuf,
-    /// Its network.
-    pub weights: NetworkWeights,
-}
-
 /// `bottleneck train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -58,17 +46,18 @@ pub struct TrainArgs {
     /// Pictures of the same classes that are not trained on, and measured after each epoch.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// The folder to write checkpoint.safetensors, model.safetensors, config.json, log.csv and curves.svg into, created if its parent
-    /// is there.
+    /// The output folder for checkpoint.safetensors, model.safetensors, config.json, log.csv and
+    /// curves.svg; created if its parent exists.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on from the folder's checkpoint, to the very bits of a run that was never stopped; begin where there is none. Network, size
-    /// and normalisation are then the checkpoint's, and --init is not read again.
+    /// Resume from the checkpoint in --out; the result is bit-identical to an uninterrupted run.
+    /// Without a checkpoint, start a new run. Network, size and normalisation come from the
+    /// checkpoint, and --init is ignored.
     #[arg(long)]
     pub resume: bool,
 
-    /// The network: a name, e.g. resnet50, or bottleneck or basic for one of --depths and --planes [default: that of --init, or
-    /// resnet50]
+    /// The network: a name such as resnet50, or bottleneck or basic with --depths and --planes
+    /// [default: the network of --init, or resnet50]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Blocks per stage.
@@ -86,11 +75,13 @@ pub struct TrainArgs {
     /// Width per 64 planes and group.
     #[arg(long, value_name = "N")]
     pub width_per_group: Option<usize>,
-    /// Begin with the weights of this file, or of the folder of a model; a linear layer of other classes begins anew. Its
-    /// configuration (in the file's metadata, or next to it) says what no shape shows, and how pictures are normalised.
+    /// Start from the weights in this file or folder. The linear layer is reinitialised if the
+    /// number of classes differs. The configuration (metadata, or files next to the weights) sets
+    /// the network's other settings and the normalisation.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
-    /// What every key of the network in --init begins with, e.g. `backbone.` [default: what common wrappers have put before all keys]
+    /// The prefix of the network's keys in --init, e.g. `backbone.` [default: the prefix of common
+    /// wrappers]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
     /// Begin each block as its shortcut: the gamma of its last norm is zero.
@@ -148,11 +139,11 @@ pub struct TrainArgs {
     /// Compute blocks' activations again for their gradients: less memory, a third more arithmetic.
     #[arg(long)]
     pub recompute: bool,
-    /// What the weights' shapes do not show; the configuration is that of --init.
+    /// Settings that shapes do not show; the configuration is that of --init.
     #[command(flatten)]
     pub variant: VariantArgs,
 
-    /// Height and width that pictures become [default: as the configuration of --init says, or 224]
+    /// Height and width of the network's input [default: from the configuration of --init, or 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub size: Option<u32>,
     /// The least and the largest part of a picture's area that is trained on.
@@ -173,37 +164,25 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// What training begins with: the checkpoint of a run to go on with, or the file of --init. The checkpoint says all that the file
-    /// said to the run that began with it.
+    /// The weights to start from: the checkpoint of a resumed run, or --init. The checkpoint contains
+    /// everything that the original run took from --init.
     pub fn init(&self) -> Result<Option<Init>, CliError> {
-        let checkpoint = Some(self.out.join("checkpoint.safetensors")).filter(|file| self.resume && file.is_file());
-        let Some(path) = checkpoint.as_ref().or(self.init.as_ref()) else { return Ok(None) };
-        let file = weights_file(path)?;
-        let dict = StateDict::open(&file)?;
-        let config = ModelConfig::of(&file, &dict)?;
-        // A checkpoint is what it says; whether the options ask for something else is found where settings are compared.
-        let options = if checkpoint.is_some() {
-            CheckpointOptions::default()
-        } else {
-            self.variant.options(self.prefix.clone())?
-        };
-        let weights = NetworkWeights::detect_with(dict, &options, config).map_err(CliError::in_file(&file))?;
-        match weights.spec().stem().in_channels {
-            3 => Ok(Some(Init { file, weights })),
-            channels => {
-                let file = file.display();
-                Err(CliError::Usage(format!("{file}: a network of {channels} input channels, and pictures have 3")))
-            }
+        let checkpoint = self.out.join("checkpoint.safetensors");
+        if self.resume && checkpoint.is_file() {
+            // Differences to the options are reported when settings are compared.
+            return Init::open(&checkpoint, &CheckpointOptions::default()).map(Some);
         }
+        let options = self.variant.options(self.prefix.clone())?;
+        self.init.as_ref().map(|path| Init::open(path, &options)).transpose()
     }
 
-    /// The network, for so many classes. What no shape shows is as the command's options say, then as the configuration of
-    /// --init does.
+    /// The network for this number of classes. Settings that shapes do not show come from the
+    /// options, then from the configuration of --init.
     pub fn spec(&self, classes: usize, init: Option<&Init>) -> Result<ResNet, CliError> {
         let mut builder = match (self.model.as_deref(), init) {
             (Some("bottleneck"), _) => ResNet::builder(BlockKind::Bottleneck),
             (Some("basic"), _) => ResNet::builder(BlockKind::Basic),
-            (None | Some("auto"), Some(Init { weights, .. })) => like(weights.spec()),
+            (None | Some("auto"), Some(Init { weights, .. })) => init::like(weights.spec()),
             (Some(name), _) => ResNet::named(name).map_err(Error::from)?,
             (None, None) => ResNet::named("resnet50").map_err(Error::from)?,
         };
@@ -227,7 +206,7 @@ impl TrainArgs {
             return Ok(self.variant.options(self.prefix.clone())?.apply(builder).build().map_err(Error::from)?);
         };
         let mut options = self.variant.options(self.prefix.clone())?.or(CheckpointOptions::of_network(weights.spec()));
-        // A network of another number of stages is refused later, by name.
+        // A network with another number of stages is rejected later, with both networks named.
         options.replace_stride_with_dilation.take_if(|replace| !replace.contains(&true));
         options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))
     }
@@ -266,15 +245,15 @@ impl TrainArgs {
         Schedule { rate: self.lr, warmup: epochs(self.warmup), decay, steps }
     }
 
-    /// What is done to a picture once it is cropped and flipped: validation does this alone, and so does inference with what is
-    /// written. Filter, mean and standard deviation are those of the network that training begins with.
+    /// The preprocessing of validation and of inference with the trained network. Training applies
+    /// it after the random crop and flip. Filter, mean and standard deviation come from --init.
     ///
     /// # Errors
-    /// Where its configuration says what is not done here: other pictures than it was trained with would train another network.
+    /// If the configuration of --init asks for an unsupported preprocessing.
     pub fn preprocess(&self, init: Option<&Init>) -> Result<Preprocess, CliError> {
         let found = match init {
             Some(Init { weights, file }) => weights.config().preprocess().map_err(|error| {
-                let way = "with only the weights in a folder of their own, training normalises as for ImageNet";
+                let way = "to train with ImageNet's normalisation, copy only the weights to another folder";
                 CliError::Usage(format!("{}: {error}; {way}", file.display()))
             })?,
             None => None,
@@ -283,8 +262,8 @@ impl TrainArgs {
         let side = match (self.size, found.map(|found| found.crop)) {
             (Some(size), _) => size,
             (None, Some([height, width])) if height != width => {
-                let says = format!("the configuration of --init says {height} x {width}");
-                return Err(CliError::Usage(format!("{says}, and training takes squares: give --size")));
+                let says = format!("the configuration of --init has the input size {height} x {width}");
+                return Err(CliError::Usage(format!("{says}, but training needs a square: set --size")));
             }
             (None, crop) => crop.map_or(224, |[side, _]| side),
         };
@@ -319,7 +298,7 @@ impl TrainArgs {
     pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, names: &[String]) -> Settings {
         let mut settings = Settings::new();
         let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
-        // What came later is named where it is not as it was before there was a choice.
+        // Settings that were added later are recorded only if they differ from the default.
         let dilations = match (spec.dilations(), spec.multi_grid()) {
             (dilations, grid) if dilations.iter().all(|dilation| *dilation == 1) && grid.is_empty() => String::new(),
             (dilations, grid) => format!(", dilations {dilations:?}, multi grid {grid:?}"),
@@ -343,17 +322,6 @@ impl TrainArgs {
         say("seed", self.seed.to_string());
         settings
     }
-}
-
-/// A builder of networks of the same shape.
-fn like(network: &ResNet) -> ResNetBuilder {
-    ResNet::builder(network.kind())
-        .depths(network.depths().to_vec())
-        .planes(network.planes().to_vec())
-        .groups(network.groups())
-        .width_per_group(network.width_per_group())
-        .stem_planes(network.stem().planes)
-        .in_channels(network.stem().in_channels)
 }
 
 /// Of the names of all pictures, in order.

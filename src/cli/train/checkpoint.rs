@@ -55,15 +55,15 @@ pub struct Checkpoint {
     pub kernels: Vec<String>,
 }
 
-/// What a run is.
+/// A description of the run.
 pub struct About<'a> {
-    /// What says its numbers.
+    /// The settings that determine its numbers.
     pub settings: &'a Settings,
-    /// The device that it runs on.
+    /// The device.
     pub device: &'a str,
-    /// The names of its classes.
+    /// The class names.
     pub classes: &'a [String],
-    /// What inference follows.
+    /// The text of config.json.
     pub config: String,
 }
 
@@ -106,7 +106,7 @@ pub fn read(path: &Path, spec: &ResNet, settings: &Settings, classes: &[String])
         return Err(refuse("a checkpoint of another version"));
     }
     let found: Settings = serde_json::from_str(text("settings")?).map_err(|_| refuse("its settings cannot be read"))?;
-    // A setting that only one of the two names is at its default in the other.
+    // A setting that is missing on one side has its default there.
     let names = settings.keys().chain(found.keys());
     if let Some(name) = names.into_iter().find(|name| settings.get(*name) != found.get(*name)) {
         let [then, now] = [&found, settings].map(|all| all.get(name).map_or("the default", String::as_str));

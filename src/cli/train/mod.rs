@@ -7,29 +7,30 @@ mod args;
 mod checkpoint;
 mod curves;
 mod data;
+mod files;
+mod init;
 mod log;
 
 pub use args::TrainArgs;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
 use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
-use wgpu_bottleneck::weights::{ClassNames, Initialization, METADATA, NetworkState, weights_in};
+use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
 use wgpu_bottleneck::{
     Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
 };
 
-use self::args::{Init, Settings};
+use self::args::Settings;
 use self::checkpoint::{About, Position, Sums};
 use self::data::{Augmentation, Batches, Data};
+use self::files::Files;
+use self::init::{Init, initial};
 use self::log::Epoch;
 use super::error::CliError;
-use super::files::OutputFile;
 use super::interrupt;
 use super::output::{self, count};
 use super::progress_bar::Bar;
@@ -55,61 +56,19 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let preprocess = args.preprocess(init.as_ref())?;
     let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &setup)?;
-    let files = Files::begin(args, init.as_ref())?;
+    let files = Files::begin(&args.out)?;
     interrupt::heed("the batch under way");
     let mut training = Run::begin(args, init, (spec, setup, preprocess), shape, data, files)?;
     training.epochs(args, validation.as_ref())
-}
-
-/// The files that a run writes.
-struct Files {
-    checkpoint: OutputFile,
-    model: OutputFile,
-    config: OutputFile,
-    log: OutputFile,
-    curves: OutputFile,
-}
-
-impl Files {
-    /// Those of a run that begins, or goes on. One that begins does so in a folder without weights and without a configuration of
-    /// others: what it says there of its own network would be read as said of them.
-    fn begin(args: &TrainArgs, init: Option<&Init>) -> Result<Self, CliError> {
-        let checkpoint = args.out.join("checkpoint.safetensors");
-        if !checkpoint.exists() && args.out.is_dir() {
-            let mut others = weights_in(&args.out)?;
-            others.extend(args.out.join("config.json").symlink_metadata().is_ok().then(|| "config.json".to_owned()));
-            if !others.is_empty() {
-                let (out, others) = (args.out.display(), others.join(", "));
-                return Err(CliError::Usage(format!("{out} holds {others} already: choose another --out")));
-            }
-        }
-        let inputs: Vec<&Path> =
-            init.iter().map(|init| init.file.as_path()).filter(|file| *file != checkpoint).collect();
-        Self::check(&args.out, &inputs)
-    }
-
-    fn check(folder: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
-        if !folder.is_dir() {
-            fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
-        }
-        let file = |name: &str| OutputFile::check(&folder.join(name), inputs);
-        Ok(Self {
-            checkpoint: file("checkpoint.safetensors")?,
-            model: file("model.safetensors")?,
-            config: file("config.json")?,
-            log: file("log.csv")?,
-            curves: file("curves.svg")?,
-        })
-    }
 }
 
 /// A run under way.
 struct Run {
     gpu: Gpu,
     network: TrainedNetwork,
-    /// What validation does to an image.
+    /// The preprocessing of validation and inference.
     preprocess: Preprocess,
-    /// The text of the configuration that inference follows, with the same preprocessing.
+    /// The text of config.json, with the same preprocessing.
     config: String,
     data: Data,
     position: Position,
@@ -183,10 +142,10 @@ impl Run {
         }
         if let (Some(init), None) = (&init, &saved) {
             let same = init.weights.spec().classes() == state.spec().classes();
-            let head = if same { "" } else { "; the linear layer begins anew" };
-            output::progress(&format!("begins with {}: {}{head}", init.file.display(), init.weights.spec()));
+            let head = if same { "" } else { "; the linear layer is reinitialised" };
+            output::progress(&format!("starting from {}: {}{head}", init.file.display(), init.weights.spec()));
         }
-        output::progress(&format!("validation and inference: images are {preprocess}"));
+        output::progress(&format!("preprocessing of validation and inference: {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
         let (spec, device) = (state.spec(), gpu.describe());
         let pictures = count(data.pictures.len(), "picture", "pictures");
@@ -229,14 +188,14 @@ impl Run {
             };
             output::progress(&summary(&epoch, epochs));
             self.log.push(epoch);
-            let files = Files::check(&args.out, &[])?;
+            let files = Files::check(&args.out)?;
             log::write(&files.log, &self.log)?;
             files.curves.write_bytes(curves::draw(&self.log).as_bytes())?;
             self.save(&files)?;
         }
         drop(bar);
-        let files = Files::check(&args.out, &[])?;
-        // Of one key: the order of several is not the same in every run.
+        let files = Files::check(&args.out)?;
+        // One key only: the order of several keys is not deterministic.
         let texts = BTreeMap::from([(METADATA.to_owned(), self.config.clone())]);
         files.config.write_bytes(self.config.as_bytes())?;
         files.model.write_bytes(&self.network.state()?.to_safetensors(&[], &texts)?)?;
@@ -276,7 +235,7 @@ impl Run {
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
             if whole_step && (due || interrupt::asked() || self.position.batch == batches) {
-                self.save(&Files::check(&args.out, &[])?)?;
+                self.save(&Files::check(&args.out)?)?;
             }
             if whole_step && interrupt::asked() {
                 return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
@@ -330,50 +289,6 @@ fn judged(scores: &[f32], class: usize) -> (f64, bool) {
     let sum: f64 = (0..scores.len()).map(|at| (score(at) - largest).exp()).sum();
     let before = |at: usize| score(at) > score(class) || score(at) == score(class) && at < class;
     (largest + sum.ln() - score(class), !(0..scores.len()).any(before))
-}
-
-/// A network's parameters out of a file, but for a linear layer of other classes, which begins anew.
-fn initial(
-    Init { file, weights }: &Init,
-    spec: &ResNet,
-    classes: &[String],
-    seed: u64,
-) -> Result<NetworkState, CliError> {
-    let mut state = NetworkState::initial(spec, Initialization { seed, zero_init_residual: false });
-    let found = NetworkState::read(weights).map_err(CliError::in_file(file))?;
-    let same_classes = found.spec().classes() == spec.classes();
-    if let Some(ClassNames { names, source }) = weights.config().class_names()
-        && same_classes
-        && names != classes
-    {
-        let shown = |names: &[String]| {
-            let first: Vec<_> = names.iter().take(4).map(|name| output::shown(name)).collect();
-            format!("{}{}", first.join(", "), if names.len() > first.len() { ", ..." } else { "" })
-        };
-        let (theirs, ours) = (shown(names), shown(classes));
-        let line = format!("warning: {source} names the classes {theirs}; those of the pictures are {ours}");
-        output::progress(&format!("{line}: the linear layer is kept, in its order"));
-    }
-    let about = |network: &ResNet| {
-        let stages: Vec<_> = network.stages().to_vec();
-        (network.stem(), network.kind(), stages)
-    };
-    if about(found.spec()) != about(spec) {
-        let (file, there) = (file.display(), found.spec());
-        return Err(CliError::Usage(format!("{file}: of {there}, and not of {spec}")));
-    }
-    for (key, dims) in spec.state_dict_shapes() {
-        if key.ends_with("num_batches_tracked") || key.starts_with("fc.") && !same_classes {
-            continue;
-        }
-        let values = found.values(&key).map_err(wgpu_bottleneck::Error::from).map_err(CliError::in_file(file))?;
-        if values.len() != dims.iter().product::<usize>() {
-            let (file, there) = (file.display(), found.spec());
-            return Err(CliError::Usage(format!("{file}: {key} has {} values: the file is of {there}", values.len())));
-        }
-        state.set(&key, values.to_vec()).map_err(wgpu_bottleneck::Error::from)?;
-    }
-    Ok(state)
 }
 
 /// An epoch in a line.

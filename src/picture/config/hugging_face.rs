@@ -6,13 +6,14 @@ use super::{Config, ConfiguredPreprocess};
 use crate::error::PictureError;
 use crate::picture::{CropRounding, Filter, Preprocess, Resize};
 
-/// The share of a resized picture that the ConvNext processor crops where a configuration does not say.
+/// The share of a resized picture that the ConvNext processor crops where a configuration does not
+/// say.
 const CONVNEXT_CROP_PCT: f64 = 224.0 / 256.0;
 /// From this size on the ConvNext processor warps pictures to a square and crops nothing.
 const CONVNEXT_WARPS_FROM: u32 = 384;
 
 impl Config {
-    /// The class of Hugging Face's that reads the configuration.
+    /// The name of the image processor class.
     pub(super) fn class(&self) -> Option<&str> {
         ["image_processor_type", "feature_extractor_type"].into_iter().find_map(|key| self.map.get(key)?.as_str())
     }
@@ -49,7 +50,8 @@ impl Config {
         Ok(ConfiguredPreprocess { preprocess, rule: Some(rule) })
     }
 
-    /// ViTImageProcessor: Pillow's of transformers 4 never crops, and ignores what asks for it; the others crop.
+    /// ViTImageProcessor. The Pillow class of transformers 4 ignores `do_center_crop`; the others
+    /// crop.
     fn vit(&self, suffix: Suffix, version: Version) -> Result<(Resize, [u32; 2]), PictureError> {
         let crops = match (suffix, version) {
             (Suffix::Fast | Suffix::Pil, _) => true,
@@ -65,7 +67,7 @@ impl Config {
 
     /// ConvNextImageProcessor, which ResNets use too.
     fn convnext(&self, rounding: CropRounding) -> Result<(Resize, [u32; 2]), PictureError> {
-        // Those on tensors then crop a second time; the one on arrays ignores the flag.
+        // The torchvision classes would crop a second time; the Pillow class ignores the flag.
         if rounding != CropRounding::Down && self.flag("do_center_crop")? == Some(true) {
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), "false"));
         }
@@ -83,7 +85,8 @@ impl Config {
         Ok((Resize::ShorterSide(self.divided(side, share)?), crop))
     }
 
-    /// The processors that resize to `size` and crop to `crop_size`. A number alone as size is a `square`, or a shorter side.
+    /// The processors that resize to `size` and crop to `crop_size`. A number alone as size is a
+    /// `square`, or a shorter side.
     fn resize_and_crop(&self, square: bool, crops: bool) -> Result<(Resize, [u32; 2]), PictureError> {
         let resize = if self.hf_flag("do_resize", true)? {
             match self.size("size", square)? {
@@ -108,7 +111,7 @@ impl Config {
         }
     }
 
-    /// A flag: absent it is the class's default, and null is false, as Python has it.
+    /// A flag. If absent it has the default of the class; null is false, as in Python.
     fn hf_flag(&self, key: &str, default: bool) -> Result<bool, PictureError> {
         match self.map.get(key) {
             None => Ok(default),
@@ -116,7 +119,7 @@ impl Config {
         }
     }
 
-    /// The processors on tensors pad where they are told to; those on arrays do not know the flag.
+    /// The torchvision classes pad if `do_pad` is set; the Pillow classes do not have this flag.
     fn check_pad(&self, rounding: CropRounding) -> Result<(), PictureError> {
         if rounding != CropRounding::Down && self.hf_flag("do_pad", false)? {
             return Err(self.wrong("do_pad", self.map.get("do_pad"), "false"));
@@ -156,19 +159,19 @@ impl Config {
 
 const CLASSES: &str = "the image processor of ConvNext, ViT, CLIP or Bit";
 
-/// What follows `ImageProcessor` in the name of a class.
+/// The suffix after `ImageProcessor` in a class name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Suffix {
-    /// Nothing; the old name `FeatureExtractor` counts as such.
+    /// None. The old name `FeatureExtractor` counts as none.
     None,
-    /// `Fast`: torchvision on tensors.
+    /// `Fast`: the torchvision backend.
     Fast,
-    /// `Pil`: Pillow, from transformers 5.4 on.
+    /// `Pil`: the Pillow backend, since transformers 5.4.
     Pil,
 }
 
 impl Suffix {
-    /// The family of a class, and the suffix.
+    /// Splits a class name into family and suffix.
     fn of(class: &str) -> Option<(&str, Self)> {
         let (rest, suffix) = match (class.strip_suffix("Fast"), class.strip_suffix("Pil")) {
             (Some(rest), _) => (rest, Self::Fast),
@@ -180,7 +183,7 @@ impl Suffix {
     }
 }
 
-/// A version of transformers: its first two numbers.
+/// A version of transformers, as (major, minor).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     Given((u32, u32)),
@@ -196,7 +199,7 @@ impl Version {
         text.and_then(parse).map_or(Self::Unknown, Self::Given)
     }
 
-    /// Whether it is this one or a later one; one that is not known is the newest.
+    /// Whether the version is at least `first`. An unknown version is the newest.
     fn is_from(self, first: (u32, u32)) -> bool {
         match self {
             Self::Given(version) => version >= first,
@@ -205,28 +208,29 @@ impl Version {
     }
 }
 
-/// Where a class places the crop, and the rule in words. Found by running the classes of transformers 4.49.0 to 5.24.0
-/// (tests/golden/processors.py): Pillow's place it as NumPy does. Those on tensors placed it as torchvision does until 4.57.0, that
-/// of ConvNext until 5.0.0, and round down since. The name without a suffix is Pillow's class in 4.x; from 5.0.0 on
-/// `AutoImageProcessor` takes the one on tensors for it.
+const PILLOW: &str = "Pillow backend, centre crop rounds down";
+
+/// The position of the centre crop, and the rule as a sentence. Determined by running the classes
+/// of transformers 4.49.0 to 5.24.0 (tests/golden/processors.py). The Pillow classes use NumPy's
+/// position. The torchvision classes used torchvision's position before 4.57.0 (ConvNext: before
+/// 5.0.0) and round down since. A name without suffix is the Pillow class in 4.x; since 5.0.0
+/// `AutoImageProcessor` loads the torchvision class for it.
 fn rule(family: &str, suffix: Suffix, class: &str, version: Version) -> (CropRounding, String) {
     let changed = if family == "ConvNext" { (5, 0) } else { (4, 57) };
     let (rounding, how) = match suffix {
-        Suffix::Pil => (CropRounding::Down, "on Pillow: a centre crop rounds down"),
-        Suffix::None if !version.is_from((5, 0)) => (CropRounding::Down, "on Pillow: a centre crop rounds down"),
-        Suffix::Fast if !version.is_from(changed) => (
-            CropRounding::HalfToEven,
-            "on tensors, with Pillow's filter: a centre crop rounds halves to even, as torchvision does",
-        ),
-        Suffix::Fast | Suffix::None => {
-            (CropRounding::DownPadded, "on tensors, with Pillow's filter: a centre crop rounds down")
+        Suffix::Pil => (CropRounding::Down, PILLOW),
+        Suffix::None if !version.is_from((5, 0)) => (CropRounding::Down, PILLOW),
+        Suffix::Fast if !version.is_from(changed) => {
+            (CropRounding::HalfToEven, "torchvision backend, centre crop rounds halves to even")
         }
+        Suffix::Fast | Suffix::None => (CropRounding::DownPadded, "torchvision backend, centre crop rounds down"),
     };
     let version = match version {
         Version::Given((major, minor)) => format!("transformers {major}.{minor}"),
-        Version::Unknown => "transformers 5, as no config.json names a version".to_owned(),
+        Version::Unknown => "transformers 5 (assumed, no config.json gives a version)".to_owned(),
     };
-    (rounding, format!("{class} is read as that of {version}, {how}"))
+    let filter = if how == PILLOW { "" } else { "; resized with Pillow's filter" };
+    (rounding, format!("{class}: rules of {version}: {how}{filter}"))
 }
 
 const SIZES: &str = "a number, a shortest_edge, or a height and a width";

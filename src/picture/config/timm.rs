@@ -10,7 +10,8 @@ use crate::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preproce
 const CROP_PCT: f64 = 0.875;
 
 impl Config {
-    /// timm.data.create_transform for evaluation, with the configuration's own sizes rather than those for tests.
+    /// timm.data.create_transform for evaluation, with the configuration's own sizes rather than
+    /// those for tests.
     pub(super) fn timm(&self) -> Result<Preprocess, PictureError> {
         let inner = match self.map.get("pretrained_cfg") {
             Some(Value::Object(map)) => Self { name: self.name.clone(), map: map.clone() },
@@ -48,11 +49,11 @@ impl Config {
 }
 
 impl Preprocess {
-    /// As timm's `pretrained_cfg` says it.
+    /// Converts to timm's `pretrained_cfg`.
     ///
     /// # Errors
-    /// [`PictureError::Setting`] for what it cannot say: a crop that is not as large as an exact resize and not a square of a
-    /// resized shorter side, or another rounding than timm's.
+    /// [`PictureError::Setting`] if timm's format cannot express it: a crop that is neither the
+    /// size of an exact resize nor a square from a resized shorter side, or another crop rounding.
     pub(crate) fn to_timm(self) -> Result<Map<String, Value>, PictureError> {
         let Self { resize, filter, crop: [height, width], rounding, mean, std } = self;
         let (mode, share) = match resize {
@@ -63,7 +64,7 @@ impl Preprocess {
         if rounding != CropRounding::HalfToEven {
             return Err(unsaid("rounding", format!("{rounding:?}")));
         }
-        // The shortest decimals that are the same f32 again.
+        // The shortest decimals that parse to the same f32.
         let decimals = |values: [f32; 3]| values.map(|value| value.to_string().parse::<f64>().unwrap_or(value.into()));
         let said = json!({
             "input_size": [3, height, width],
@@ -85,7 +86,7 @@ fn unsaid(setting: &'static str, found: String) -> PictureError {
     PictureError::Setting { setting, found, expected: "what a configuration of timm's can say" }
 }
 
-/// The share whose quotient, cut to whole pixels, is the resized side.
+/// The `crop_pct` for which `int(crop / crop_pct)` is the resized side.
 fn share(crop: u32, side: u32) -> f64 {
     let mut share = f64::from(crop) / f64::from(side);
     while (f64::from(crop) / share) as u32 != side {

@@ -1,12 +1,12 @@
-//! What a configuration says of a network that the shapes of its weights say too: where the two differ, it is the configuration
-//! of another network.
+//! The part of a configuration that the shapes of the weights show too. If the two differ, the
+//! configuration belongs to another network.
 
 use serde_json::{Value, json};
 
 use crate::error::WeightsError;
 use crate::network::{BlockKind, ResNet, VARIANTS};
 
-/// What a configuration says of a network that the weights' shapes say too.
+/// The network that a configuration describes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Described {
     pub config: String,
@@ -19,7 +19,7 @@ pub(super) struct Described {
 
 impl Described {
     /// # Errors
-    /// [`WeightsError::OtherNetwork`] where the weights are of another network.
+    /// [`WeightsError::OtherNetwork`] if the weights belong to another network.
     pub fn check(&self, network: &ResNet) -> Result<(), WeightsError> {
         let refuse = |key: &str, found: String| {
             let (config, key, network) = (self.config.clone(), key.to_owned(), network.to_string());

@@ -1,4 +1,4 @@
-//! A configuration's values, read one by one.
+//! Reads the values of a configuration.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::error::WeightsError;
 use crate::network::{NormKind, StrideIn};
 use crate::op::PoolWindows;
 
-/// A configuration being read.
+/// A configuration that is being read.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub name: &'a str,
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         self.text("model_type") == Some("resnet")
     }
 
-    /// What it says of the network, apart from whether it is one of ours.
+    /// The settings of the network. Does not check whether the network is supported.
     pub fn options(&self) -> Result<CheckpointOptions, WeightsError> {
         let mut options = match self.map.get(KEY) {
             Some(Value::Object(map)) => Reader { name: self.name, map }.ours()?,
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
             options.stride_in = options.stride_in.or(Some(if is_v1 { StrideIn::Conv1 } else { StrideIn::Conv2 }));
         }
         match self.output_stride()? {
-            // As timm's ResNet does it: a stage strides until the output stride is reached.
+            // As in timm's ResNet: stages have a stride until the output stride is reached.
             Some(stride @ (8 | 16)) => {
                 let replaced = [8, 16, 32].map(|reached| reached > stride).to_vec();
                 options.replace_stride_with_dilation = options.replace_stride_with_dilation.or(Some(replaced));
@@ -79,18 +79,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the network computes what ours does, if it is said: by its name, by the values of transformers, or under [`KEY`].
+    /// Whether the network computes what ours does, if the configuration describes a network: by
+    /// name, by transformers' values, or under [`KEY`].
     pub fn arithmetic(&self) -> Option<Result<Described, WeightsError>> {
         let ours = self.map.get(KEY).and_then(|ours| ours.get("activation")).is_some();
         let checked = if self.is_hugging_face() { self.check_hugging_face() } else { self.check_timm() };
         match checked {
             Err(error) => Some(Err(error)),
-            // A configuration that is silent on this leaves it to the next one.
+            // Without a description the next configuration decides.
             Ok(described) => (described != Described::default() || ours).then_some(Ok(described)),
         }
     }
 
-    /// transformers' ResNetConfig, as far as it does not show in the weights.
+    /// Checks the values of transformers' ResNetConfig that the weights do not show.
     fn check_hugging_face(&self) -> Result<Described, WeightsError> {
         self.check("hidden_act", |value| value == "relu", "\"relu\"")?;
         self.check("downsample_in_first_stage", |value| value == false, "false")?;
@@ -99,7 +100,7 @@ impl<'a> Reader<'a> {
         Ok(Described { config, name: None, is_hugging_face: true, shape })
     }
 
-    /// What timm's constructors are told, as far as it does not show in the weights.
+    /// Checks the name and the arguments of timm's constructor that the weights do not show.
     fn check_timm(&self) -> Result<Described, WeightsError> {
         let name = self.text("architecture").map(str::to_owned);
         if let Some(name) = &name {
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
         if name.is_none() {
             return Ok(Described::default());
         }
-        // With arguments that give another shape, the name says no more than the weights do.
+        // Arguments that change the shape make the name meaningless.
         let shaped = |args: &Map<String, Value>| SHAPES.iter().any(|key| args.contains_key(*key));
         let name = name.filter(|_| !self.model_args().is_some_and(shaped));
         Ok(Described { config: self.name.to_owned(), name, ..Described::default() })
@@ -127,19 +128,19 @@ impl<'a> Reader<'a> {
         self.text("architecture").is_some() || self.map.contains_key("pretrained_cfg")
     }
 
-    /// What timm's constructor is told.
+    /// timm's `model_args`.
     fn model_args(&self) -> Option<&'a Map<String, Value>> {
         self.map.get("model_args").and_then(Value::as_object).filter(|_| self.is_timm())
     }
 
-    /// timm's argument of that name.
+    /// timm's `output_stride`.
     fn output_stride(&self) -> Result<Option<u64>, WeightsError> {
         let Some(map) = self.model_args() else { return Ok(None) };
         let known = |value: &Value| value.as_u64().filter(|stride| [8, 16, 32].contains(stride));
         Reader { name: self.name, map }.value("output_stride", "8, 16 or 32", known)
     }
 
-    /// timm's `label_names`, or Hugging Face's `id2label`: a list, or names by number.
+    /// timm's `label_names` or Hugging Face's `id2label`: a list, or an object from number to name.
     pub fn class_names(&self) -> Option<Vec<String>> {
         let inner = self.map.get("pretrained_cfg").and_then(|config| config.get("label_names"));
         [self.map.get("label_names"), inner, self.map.get("id2label")].into_iter().flatten().find_map(class_names)
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
         self.map.get(key).and_then(Value::as_str)
     }
 
-    /// A value that may be absent or null, as `convert` takes it.
+    /// An optional value, converted; null counts as absent.
     fn value<T>(
         &self,
         key: &str,
@@ -166,7 +167,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Compares a value, if there is one, with what is supported.
+    /// Checks a value, if present.
     fn check(&self, key: &str, is_good: impl Fn(&Value) -> bool, expected: &'static str) -> Result<(), WeightsError> {
         match self.map.get(key) {
             Some(found) if !is_good(found) => Err(self.wrong(key, found, expected)),
@@ -184,15 +185,16 @@ impl<'a> Reader<'a> {
 const OURS: [&str; 9] =
     ["activation", "dilation", "multi_grid", "norm", "eps", "stride_in", "max_pool", "color_order", "color_range"];
 
-/// Arguments of timm's ResNet that give its shape, which the weights show.
+/// Arguments of timm's ResNet that determine shapes of weights.
 const SHAPES: [&str; 6] = ["block", "layers", "channels", "cardinality", "base_width", "stem_width"];
 
-/// A pooling that is a mean of all pixels, or none.
+/// Whether a pooling is global average pooling, or absent.
 fn is_average(value: &Value) -> bool {
     matches!(value.as_str(), None | Some("" | "avg" | "fast" | "fastavg"))
 }
 
-/// Whether an argument of timm's ResNet shows in the shapes of the weights, does nothing in eval mode, or is its default.
+/// Whether an argument of timm's ResNet can be ignored: the weights show it, it has no effect in
+/// eval mode, or it has the default value.
 fn is_harmless(key: &str, value: &Value) -> bool {
     match key {
         "output_stride" | "num_classes" | "in_chans" | "block" | "layers" | "channels" | "cardinality"
@@ -209,7 +211,7 @@ fn is_harmless(key: &str, value: &Value) -> bool {
 
 const DILATION: &str = "a dilation for each stage, the first 1, each other the one before it or twice that";
 
-/// Whether each stage after the first replaces its stride, from the dilation of each stage.
+/// Converts the dilation of each stage to `replace_stride_with_dilation`.
 fn replaced(value: &Value) -> Option<Vec<bool>> {
     let dilations = sizes(value)?;
     if dilations.first() != Some(&1) {

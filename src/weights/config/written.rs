@@ -1,4 +1,4 @@
-//! A configuration as text.
+//! Writes a configuration.
 
 use serde_json::{Map, Value, json};
 
@@ -8,11 +8,12 @@ use crate::network::{ResNet, StrideIn};
 use crate::op::PoolWindows;
 
 impl ModelConfig {
-    /// The text of a `config.json` that says all of this of a network: timm's format, which
-    /// `timm.create_model("local-dir:...")` opens if the network has a name there, with one more key, [`KEY`].
+    /// The text of a `config.json` for this network, in timm's format with the additional key
+    /// [`KEY`]. `timm.create_model("local-dir:...")` opens it if timm has the network.
     ///
     /// # Errors
-    /// [`PictureError::Setting`](crate::error::PictureError::Setting) for a preprocessing that timm's format cannot say.
+    /// [`PictureError::Setting`](crate::error::PictureError::Setting) for a preprocessing that
+    /// timm's format cannot express.
     pub fn to_json(&self, network: &ResNet) -> Result<String> {
         let mut config = Map::new();
         let mut say = |key: &str, value: Value| drop(config.insert(key.to_owned(), value));
@@ -37,7 +38,7 @@ impl ModelConfig {
         {
             pretrained.insert(key.to_owned(), value);
         }
-        // Without a preprocessing it is no configuration of timm's, which reads input_size first.
+        // timm requires `input_size`, so `pretrained_cfg` is left out without a preprocessing.
         if pretrained.contains_key("input_size") {
             say("pretrained_cfg", Value::Object(pretrained));
         }
@@ -46,7 +47,7 @@ impl ModelConfig {
     }
 }
 
-/// What stands under [`KEY`].
+/// The object under [`KEY`].
 fn ours(network: &ResNet) -> Map<String, Value> {
     let mut map = Map::new();
     let mut say = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
@@ -78,7 +79,7 @@ pub(super) fn pool_name(windows: PoolWindows) -> &'static str {
     }
 }
 
-/// The network's name in timm and what its constructor has to be told, if timm computes the same.
+/// The network's name in timm and its `model_args`, if timm computes the same.
 fn timm_name(network: &ResNet) -> Option<(&'static str, Map<String, Value>)> {
     let variant = network.variant()?;
     let usual = ResNet::named(variant.name).ok()?.build().ok()?;

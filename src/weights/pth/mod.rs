@@ -61,7 +61,7 @@ pub(super) struct Contents {
     pub entries: BTreeMap<String, Entry>,
     /// Keys that hold something else, and what that is.
     pub others: BTreeMap<String, String>,
-    /// The text under `arch`, in the state dict or in a dict around it.
+    /// The string under `arch` in the state dict or in an enclosing dict.
     pub arch: Option<String>,
 }
 

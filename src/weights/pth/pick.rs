@@ -37,7 +37,7 @@ type Pairs<'p, 'a> = &'p [(Value<'a>, Value<'a>)];
 pub(super) struct Picked<'p, 'a> {
     pub tensors: BTreeMap<&'a str, &'p Tensor<'a>>,
     pub others: BTreeMap<&'a str, String>,
-    /// What training scripts call the network, next to the state dict or in it.
+    /// The name of the network (`arch`) that training scripts store.
     pub arch: Option<&'a str>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn pick<'p, 'a>(object: &'p Object<'a>) -> Result<Picked<'p, 'a>, Pth
     Err(PthError::NoTensors { looked: WRAPPERS.join(", "), keys })
 }
 
-/// A dict that holds tensors, and the `arch` of it or of the nearest dict around it that has one.
+/// A dict with tensors, and the `arch` of this dict or of the nearest enclosing dict that has one.
 struct Found<'p, 'a> {
     pairs: Pairs<'p, 'a>,
     arch: Option<&'a str>,

@@ -40,7 +40,7 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
             assert!(error.contains(reason) && !error.contains(&path), "{path}: {error}");
             assert!(said.contains(&format!("{path}: {error}")), "{said}");
         }
-        // Nothing changes by trying again, but for what was repaired, which is another file.
+        // Retrying changes nothing except for repaired files.
         let before = studio.bytes(&out)?;
         for args in ["--resume", "--retry-failed"] {
             studio.expect(3, &out, &[args])?;
@@ -169,8 +169,8 @@ fn names_need_not_be_utf8() -> Outcome {
     Ok(())
 }
 
-/// A file that has another size or modification time is another picture: --resume computes it again, and no other one. What vectors are
-/// does not depend on either.
+/// --resume recomputes exactly the files whose size or modification time changed. Vectors depend on
+/// neither.
 #[test]
 fn pictures_that_changed_are_computed_again() -> Outcome {
     let studio = Studio::with(12)?;
@@ -183,11 +183,11 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         let (out, fresh) = (format!("out.{format}"), format!("fresh.{format}"));
         studio.expect(0, &out, &[])?;
         let first = table(&studio.path(&out))?;
-        // Nothing has changed.
+        // No file has changed.
         let (said, bytes) = (studio.expect(0, &out, &["--resume"])?, studio.bytes(&out)?);
-        assert!(!said.contains("computed again") && !said.contains("pictures in "), "{said}");
+        assert!(!said.contains("recomputing") && !said.contains("pictures in "), "{said}");
 
-        // Another picture of the same size in bytes, written later; a bitmap's size says nothing of what it shows.
+        // Another image with the same number of bytes and a later time.
         let path = studio.path("p/1/001.bmp");
         let (old, picture) = (std::fs::read(&path)?, native("p/1/001.bmp"));
         let other: Vec<u8> = old[..54].iter().copied().chain(old[54..].iter().rev().copied()).collect();
@@ -195,7 +195,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         hours_later(&path)?;
         let said = studio.expect(0, &out, &["--resume"])?;
         assert!(
-            said.contains(&format!("1 picture has another size or modification time than the row says ({picture})")),
+            said.contains(&format!("recomputing 1 image with a changed size or modification time ({picture})")),
             "{said}"
         );
         assert!(said.contains("\n1 picture in ") || said.contains("1 picture in "), "{said}");
@@ -205,7 +205,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         studio.expect(0, &fresh, &[])?;
         assert!(studio.bytes(&fresh)? == studio.bytes(&out)?, "{format}");
 
-        // Back as it was, but for its time: the vectors are those of before, byte for byte.
+        // The original image with another time: the vectors are the same bytes as before.
         std::fs::write(&path, &old)?;
         hours_later(&path)?;
         hours_later(&path)?;
@@ -218,7 +218,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
             assert!(vectors == studio.read("before.npy")?, "the vectors depend on a time");
             std::fs::remove_file(studio.path("before.npy"))?;
         }
-        // A file that fails is tried again once it is another one.
+        // A failed file is retried once it has changed.
         let broken = studio.path("p/2/broken.png");
         std::fs::write(&broken, "no picture")?;
         studio.expect(3, &out, &["--resume"])?;

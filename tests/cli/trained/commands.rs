@@ -1,10 +1,10 @@
-//! Every command that reads a network, on what `train` wrote.
+//! Runs every command that reads a network on files written by `train`.
 
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget};
 
 use super::*;
 
-/// Every command that reads a network, on the file alone: its metadata say the rest.
+/// Runs every command on a copy of model.safetensors alone; settings come from its metadata.
 fn every_command(name: &str) -> Outcome {
     let (work, case) = (Work::new()?, expected(name)?);
     let alone = work.path("alone.safetensors");
@@ -60,7 +60,8 @@ fn every_command(name: &str) -> Outcome {
     Ok(())
 }
 
-/// The files of `features`: the image as the network sees it, and of each map the channel that varies most, in colours.
+/// Checks the files of `features`: the network's input, and the channel with the largest variance
+/// of each map, in colour.
 fn maps_are_shown(work: &Work, name: &str, preprocess: &Preprocess, image: &Picture, out: &StateDict) -> Outcome {
     let seen = preprocess.pixels(image)?;
     let overview = Picture::open(work.path("maps/overview.png"))?;
@@ -103,7 +104,8 @@ fn viridis(share: f64) -> [u8; 3] {
     })
 }
 
-/// What `verify` says is what the library finds with everything said by hand, in f32 what PyTorch does.
+/// Compares `verify` with the library, which gets all settings explicitly and matches PyTorch in
+/// f32.
 fn verified_by_library(
     name: &str,
     verified: &Value,
@@ -114,7 +116,7 @@ fn verified_by_library(
     let gpu = Gpu::new()?;
     let weights = NetworkWeights::open(file, &options(name))?;
     let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
-    // As the command does it: the same batches, and so the same kernels and bits.
+    // The same batches as the command, so that the same kernels give the same bits.
     let batch = 8;
     let runs = pictures.len().div_ceil(batch) as u32;
     let tensors = |precision| -> Result<Vec<(String, Vec<f32>)>> {

@@ -1,8 +1,8 @@
-//! Configurations: what is written is read again, and what cannot be is named.
+//! Configurations: round trips and errors.
 
 use super::*;
 
-/// What a configuration cannot say is an error that names the value.
+/// Invalid and unsupported values are errors that name the key.
 #[test]
 fn values_that_cannot_be_are_named() -> Outcome {
     for (json, key) in [
@@ -42,14 +42,14 @@ fn values_that_cannot_be_are_named() -> Outcome {
         r#"{"model_type": "vit", "hidden_act": "gelu"}"#,
         r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2, "aa_layer": null,
             "act_layer": "relu", "layers": [3, 4, 6, 3], "replace_stem_pool": false, "block_args": {}}}"#,
-        // Of other programs.
+        // Configurations of other programs.
         r#"{"bottleneck": true, "model_args": {"name": "resnet50", "act_layer": "gelu"}, "lr": 0.1}"#,
     ] {
         assert_eq!(ModelConfig::from_text("c.json", json)?.options()?, &CheckpointOptions::default(), "{json}");
     }
     let timm = ModelConfig::from_text("c.json", r#"{"architecture": "resnet50", "model_args": {"output_stride": 8}}"#)?;
     assert_eq!(timm.options()?.replace_stride_with_dilation, Some(vec![false, true, true]));
-    // A refusal stands unless a source says what else the network is.
+    // An error stands unless a source with higher precedence describes the network.
     let of = |json: &str| ModelConfig::from_text("c.json", json);
     let blurred = of(r#"{"architecture": "resnetblur50"}"#)?;
     for silent in [r#"{"pretrained_cfg": {"input_size": [3, 64, 64]}}"#, r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#, "{}"]
@@ -62,7 +62,7 @@ fn values_that_cannot_be_are_named() -> Outcome {
     Ok(())
 }
 
-/// Every network says of itself what builds it again, and what timm can say stands in timm's words.
+/// A written configuration rebuilds the same network; timm's keys are used where timm has them.
 #[test]
 fn configurations_are_read_as_they_are_written() -> Outcome {
     let named = |name: &str| ResNet::named(name);
@@ -93,7 +93,7 @@ fn configurations_are_read_as_they_are_written() -> Outcome {
     Ok(())
 }
 
-/// The configuration of another network, and what of one does not go together with the weights, names itself.
+/// Errors name a configuration that describes another network or does not fit the weights.
 #[test]
 fn configurations_of_other_networks_are_refused() -> Outcome {
     let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).build()?;
@@ -108,9 +108,9 @@ fn configurations_of_other_networks_are_refused() -> Outcome {
         (r#"{"model_type": "resnet", "layer_type": "basic"}"#, "layer_type"),
         (r#"{"model_type": "resnet", "depths": [1, 2]}"#, "depths"),
         (r#"{"model_type": "resnet", "hidden_sizes": [16, 64]}"#, "hidden_sizes"),
-        (r#"{"wgpu_bottleneck": {"dilation": [1, 2, 4]}}"#, "c.json says"),
-        (r#"{"wgpu_bottleneck": {"multi_grid": [1, 2]}}"#, "c.json says"),
-        (r#"{"wgpu_bottleneck": {"norm": "Identity"}}"#, "c.json says"),
+        (r#"{"wgpu_bottleneck": {"dilation": [1, 2, 4]}}"#, "the settings in c.json"),
+        (r#"{"wgpu_bottleneck": {"multi_grid": [1, 2]}}"#, "the settings in c.json"),
+        (r#"{"wgpu_bottleneck": {"norm": "Identity"}}"#, "the settings in c.json"),
     ] {
         let error = open(json).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("c.json") && error.contains(says), "{json}: {error}");
@@ -119,7 +119,7 @@ fn configurations_of_other_networks_are_refused() -> Outcome {
     assert_eq!(open(same)?.spec(), &network);
     assert!(open(r#"{"architecture": "of_my_own", "model_args": {"output_stride": 32}}"#).is_ok());
     assert!(open(r#"{"architecture": "resnet50", "model_args": {"layers": [1, 1], "channels": [4, 8]}}"#).is_ok());
-    // What an option of one's own leads to is not blamed on a configuration.
+    // An error caused by an explicit option does not name the configuration.
     let dict = StateDict::from_bytes(bytes.clone())?;
     let options = CheckpointOptions { multi_grid: Some(vec![1, 2]), ..Default::default() };
     let config = ModelConfig::from_text("c.json", r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#)?;

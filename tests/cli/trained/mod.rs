@@ -1,6 +1,8 @@
-//! Networks that `bottleneck train` wrote, used by the other commands without an option: their numbers are PyTorch's.
+//! Networks written by `bottleneck train` and read by the other commands without further options.
+//! The results must equal PyTorch's.
 //!
-//! tests/golden/trained.py trained them, and has PyTorch's outputs for a few images that Pillow prepared as `train` does.
+//! tests/golden/trained.py trained them and recorded PyTorch's outputs for a few images, prepared
+//! with Pillow as in `train`.
 
 mod commands;
 mod configurations;
@@ -27,9 +29,9 @@ use crate::common::{Outcome, golden_dir, seeded_network};
 use crate::embed::studio::floats;
 use crate::program::{Result, bottleneck, complaint, run, stderr, text};
 
-/// The largest error, as a share of the largest value.
+/// The largest error allowed, relative to the largest value.
 const TOLERANCE: f64 = 1e-5;
-/// The runs whose commands are all tried, and what each asked `train` for.
+/// The runs on which every command is tested.
 const RUNS: [&str; 7] = ["plain", "crops_at_224", "dilated", "eps", "identity", "frozen", "caffe"];
 const CLASSES: [&str; 4] = ["none", "period03", "period06", "period12"];
 
@@ -46,7 +48,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
 }
 
-/// The images in the program's order, and the class of each.
+/// The images in the program's order, with their classes.
 fn images() -> Result<Vec<(PathBuf, usize)>> {
     let mut found = Vec::new();
     for (class, name) in CLASSES.iter().enumerate() {
@@ -64,14 +66,14 @@ fn pictures() -> Result<Vec<Picture>> {
     Ok(images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?)
 }
 
-/// What `train` does to an image, told from the size alone.
+/// The preprocessing of `train` for this size, independent of any configuration.
 fn prepared(size: u64) -> Preprocess {
     let side = size as u32;
     let resize = Resize::Exact { height: side, width: side };
     Preprocess { resize, crop: [side, side], ..Preprocess::imagenet_v1() }
 }
 
-/// What a run was trained with, told from its name alone.
+/// The options of a run, by name, independent of any configuration.
 fn options(name: &str) -> CheckpointOptions {
     let usual = CheckpointOptions::default();
     match name {
@@ -90,7 +92,7 @@ fn options(name: &str) -> CheckpointOptions {
 fn near(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    // NaN is as far off as can be, and f64::max would pass over it.
+    // f64::max ignores NaN, so count NaN as an infinite error.
     let off = found.iter().zip(expected).map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() });
     let error = off.fold(0.0, f64::max);
     assert!(
@@ -106,7 +108,7 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// A folder of a test, with a program that runs in it.
+/// A temporary folder in which the program runs.
 struct Work(tempfile::TempDir);
 
 impl Work {
@@ -118,7 +120,7 @@ impl Work {
         self.0.path().join(name)
     }
 
-    /// A copy of what `train` wrote for a run: these of its files.
+    /// Copies these files of a run.
     fn copy(&self, name: &str, files: &[&str]) -> Result<PathBuf> {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder)?;
@@ -138,7 +140,7 @@ impl Work {
         run(&mut self.command(command, weights, args))
     }
 
-    /// The same, which must succeed.
+    /// Same as `run`, and asserts success.
     fn good(&self, command: &str, weights: &Path, args: &[&str]) -> Result<Output> {
         let output = self.run(command, weights, args)?;
         assert_eq!(output.status.code(), Some(0), "{command} {args:?}: {}", stderr(&output));
@@ -154,7 +156,7 @@ impl Work {
     }
 }
 
-/// The probabilities of a verdict by class.
+/// The probabilities of an image, ordered by class.
 fn probabilities(verdict: &Value) -> Vec<f64> {
     let mut found: Vec<(u64, f64)> = verdict["classes"]
         .as_array()
@@ -170,7 +172,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-/// The validation loss of `train --init` that changes nothing.
+/// The validation loss of `train --init` with all layers frozen.
 fn train_frozen(work: &Work, weights: &Path, out: &str, has_norms: bool, case: &Value) -> Result<f64> {
     let (images, size) = (golden("images"), case["size"].to_string());
     let mut program = bottleneck();
@@ -187,7 +189,7 @@ fn train_frozen(work: &Work, weights: &Path, out: &str, has_norms: bool, case: &
     validation(&work.path(out), "validation_loss")
 }
 
-/// A number of the last line of log.csv.
+/// A value from the last line of log.csv.
 fn validation(folder: &Path, column: &str) -> Result<f64> {
     let log = std::fs::read_to_string(folder.join("log.csv"))?;
     let lines: Vec<Vec<&str>> = log.lines().map(|line| line.split(',').collect()).collect();
@@ -195,7 +197,7 @@ fn validation(folder: &Path, column: &str) -> Result<f64> {
     Ok(lines[lines.len() - 1][at].parse()?)
 }
 
-/// The weights of a run without their metadata.
+/// The weights of a run without metadata.
 fn bare(name: &str) -> Result<Vec<u8>> {
     let bytes = std::fs::read(golden(name).join("model.safetensors"))?;
     let mut dict = DictBuilder::default();

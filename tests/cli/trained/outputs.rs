@@ -1,8 +1,8 @@
-//! What `classify` says of the outputs, and files that name another network.
+//! The outputs of `classify`, and files that name an unsupported network.
 
 use super::*;
 
-/// A network with one output has a score and no class; of many labels each has one.
+/// One output is reported as a score without a class; multi-label networks have a score per class.
 #[test]
 fn one_output_is_a_score() -> Outcome {
     let work = Work::new()?;
@@ -35,7 +35,7 @@ fn one_output_is_a_score() -> Outcome {
     let table = text(&work.good("classify", &weights, &["--labels", "labels", &name])?.stdout);
     assert!(table.contains("is a cat"), "{table}");
 
-    // Hugging Face's networks of many labels: a sigmoid of each.
+    // Hugging Face's multi-label networks: one sigmoid per class.
     let folder = work.path("many");
     std::fs::create_dir(&folder)?;
     std::fs::write(folder.join("model.safetensors"), seeded_network::file(&network.classes(Some(3)).build()?))?;
@@ -56,7 +56,7 @@ fn one_output_is_a_score() -> Outcome {
     Ok(())
 }
 
-/// `block` takes norm and eps from the metadata of a network that was trained here.
+/// `block` reads norm and eps from the metadata of a trained network.
 #[test]
 fn a_block_of_a_trained_network_has_its_eps() -> Outcome {
     let work = Work::new()?;
@@ -74,7 +74,7 @@ fn a_block_of_a_trained_network_has_its_eps() -> Outcome {
     Ok(())
 }
 
-/// A thousand classes without names are taken for ImageNet's, and that is said.
+/// ImageNet's names are used for 1000 classes without names, and marked as assumed.
 #[test]
 fn imagenets_names_are_assumed() -> Outcome {
     let work = Work::new()?;
@@ -94,7 +94,7 @@ fn imagenets_names_are_assumed() -> Outcome {
     Ok(())
 }
 
-/// `arch` in a .pth names a network that has the same keys and blurs before it strides.
+/// A .pth file whose `arch` names an anti-aliased network with the same keys is refused.
 #[test]
 fn a_pth_that_names_another_arithmetic_is_refused() -> Outcome {
     let work = Work::new()?;
@@ -114,7 +114,7 @@ fn a_pth_that_names_another_arithmetic_is_refused() -> Outcome {
     let mut train = bottleneck();
     train.current_dir(work.0.path()).args(["train", "--data", &images, "--out", "o", "--batch", "4", "--init"]);
     assert_eq!(complaint(&run(train.arg(&blurred))?, 2, &says), None);
-    // A name that only contains such a name is another one.
+    // A longer name that contains such a name is accepted.
     let plain = work.classify(&golden("arch_my_resnetblur50.pth"), &["--config", &config_of("plain")])?;
     let expected: Vec<f64> = numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
     near("arch", &plain.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);

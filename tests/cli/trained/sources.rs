@@ -1,8 +1,8 @@
-//! Where a value is from: an option, `--config`, the metadata, the folder, the default.
+//! Precedence: option, `--config`, metadata, folder, default.
 
 use super::*;
 
-/// What is next to a file without metadata says the same, and a folder stands for its file of weights.
+/// config.json gives the same results as the metadata, and --weights accepts the folder.
 #[test]
 fn the_configuration_in_the_folder_is_enough() -> Outcome {
     let work = Work::new()?;
@@ -17,26 +17,26 @@ fn the_configuration_in_the_folder_is_enough() -> Outcome {
             let source = verdicts[0]["label_source"].as_str().unwrap_or_default().to_owned();
             assert!(source.ends_with("config.json"), "{source}");
         }
-        // The library opens the folder too.
+        // The library accepts the folder too.
         let weights = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
         assert_eq!(weights.preprocess()?, prepared(48));
         assert_eq!(weights.config().class_names().map(|names| names.names.len()), Some(4));
         let by_hand = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &options(name))?;
         assert_eq!(weights.spec(), by_hand.spec());
-        // Without it the network is another one.
+        // Without config.json the network differs.
         let nothing = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &CheckpointOptions::default())?;
         assert_ne!(weights.spec(), nothing.spec());
     }
     Ok(())
 }
 
-/// For each value: its own option, --preset or --config, the metadata, the configuration in the folder, the default.
+/// Precedence of each value: option, --preset or --config, metadata, folder, default.
 #[test]
 fn the_nearest_word_counts() -> Outcome {
     let work = Work::new()?;
     let folder = work.copy("eps", &["model.safetensors"])?;
     let weights = folder.join("model.safetensors");
-    // A configuration of another network, which the metadata come before.
+    // A configuration of another network; the metadata have precedence.
     let other = r#"{"architecture": "resnetblur50", "label_names": ["a", "b", "c", "d"],
         "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bicubic"},
         "wgpu_bottleneck": {"eps": 0.5, "stride_in": "1x1", "max_pool": "ceil"}}"#;
@@ -47,7 +47,7 @@ fn the_nearest_word_counts() -> Outcome {
     let metadata: Vec<f64> = numbers(&expected("eps")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
     near("metadata before the folder", &numbers_of(&[])?, &metadata);
 
-    // --config before the metadata, value by value: it says nothing of norms.
+    // --config has precedence over the metadata for the values it contains; it has no norm.
     let given = r#"{"label_names": ["e", "f", "g", "h"],
         "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "box"}}"#;
     std::fs::write(work.path("given.json"), given)?;
@@ -73,20 +73,20 @@ fn the_nearest_word_counts() -> Outcome {
         (&"labels".into(), Some(1))
     );
 
-    // Where the metadata are not there, that network is refused; a name that they give is not looked at.
+    // Without metadata the network in config.json is refused.
     std::fs::write(&weights, bare("eps")?)?;
     let images = golden("images").display().to_string();
     let refused = work.run("classify", &weights, &[&images])?;
     assert_eq!(complaint(&refused, 2, &["config.json", "architecture", "resnetblur50", "anti-aliasing"]), None);
-    // Names of another number of classes are said not to be used.
+    // A warning says that names for another number of classes are ignored.
     std::fs::write(folder.join("config.json"), r#"{"id2label": {"0": "cat", "1": "dog"}}"#)?;
     let output = work.good("classify", &weights, &["--csv", "--eps", "1e-2", &images])?;
-    assert!(stderr(&output).contains("names 2 classes, the network has 4"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("has 2 class names, but the network has 4 classes"), "{}", stderr(&output));
     assert!(text(&output.stdout).contains(",class 0,"), "{}", text(&output.stdout));
     Ok(())
 }
 
-/// A folder as timm's: a `pytorch_model.bin`, and a configuration without our key.
+/// A folder in timm's format: `pytorch_model.bin` and a configuration without our key.
 #[test]
 fn a_folder_of_timms_is_opened() -> Outcome {
     let work = Work::new()?;
@@ -105,7 +105,7 @@ fn a_folder_of_timms_is_opened() -> Outcome {
     Ok(())
 }
 
-/// A preset or a configuration of one's own gets past what the folder cannot say, and metadata of others are not ours.
+/// --preset and --config override configurations in the folder that cannot be used.
 #[test]
 fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
     let work = Work::new()?;
@@ -126,8 +126,8 @@ fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
     assert_eq!(complaint(&refused, 2, &["config.json: not a readable configuration"]), None);
     let config = config_of("plain");
     let output = work.good("classify", &weights, &["--config", &config, "--json", &images])?;
-    assert!(stderr(&output).contains("warning") && stderr(&output).contains("it is not used"), "{}", stderr(&output));
-    // A link that leads nowhere should say something.
+    assert!(stderr(&output).contains("warning: ignored: "), "{}", stderr(&output));
+    // A broken link is an error.
     #[cfg(unix)]
     {
         std::fs::remove_file(folder.join("config.json"))?;
@@ -135,17 +135,17 @@ fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
         let refused = work.run("classify", &weights, &["--preset", "v1", &images])?;
         assert_eq!(complaint(&refused, 2, &["config.json"]), None);
     }
-    // The configuration of another network names both networks; one of one's own gets past it.
+    // The error names both networks, and --config overrides the file.
     std::fs::remove_file(&processor)?;
     let _ = std::fs::remove_file(folder.join("config.json"));
     std::fs::write(folder.join("config.json"), r#"{"architecture": "resnet18"}"#)?;
     let refused = work.run("classify", &weights, &[&images])?;
     assert_eq!(
-        complaint(&refused, 2, &["architecture is \"resnet18\"", "the weights are of ResNet", "--config"]),
+        complaint(&refused, 2, &["architecture is \"resnet18\"", "the weights belong to ResNet", "--config"]),
         None
     );
     work.good("classify", &weights, &["--config", &config, &images])?;
-    // The inputs are never written over.
+    // Inputs are never overwritten.
     std::fs::remove_file(folder.join("config.json"))?;
     std::fs::copy(golden("plain").join("config.json"), folder.join("config.json"))?;
     std::fs::write(work.path("in"), "")?;

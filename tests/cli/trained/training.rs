@@ -1,18 +1,18 @@
-//! `train`, from a file of others, and to the file that others read.
+//! `train`: initial weights, resuming, and the files it writes.
 
 use wgpu_bottleneck::picture::Filter;
 
 use super::*;
 
-/// A network of transformers' whose first convolutions stride: the numbers are PyTorch's, and another activation is refused, whatever
-/// the command and its options.
+/// A transformers network with downsample_in_bottleneck gives PyTorch's numbers. Another activation
+/// is refused by every command.
 #[test]
 fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     let (work, case) = (Work::new()?, expected("huggingface")?);
     let folder = work.copy("huggingface", &["model.safetensors", "config.json"])?;
     let loss = train_frozen(&work, &folder, "hf", true, &case)?;
     near("train --init", &[loss], &[case["loss"].as_f64().ok_or("no loss")?]);
-    // What was trained strides where its beginning did.
+    // The trained network keeps the stride position.
     let trained = NetworkWeights::open(work.path("hf"), &CheckpointOptions::default())?;
     assert_eq!(trained.spec().stride_in(), StrideIn::Conv1);
     let pictures = pictures()?;
@@ -34,7 +34,7 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     Ok(())
 }
 
-/// `train --init` takes the options of the other commands.
+/// `train --init` accepts the options of the other commands.
 #[test]
 fn training_begins_with_a_prefix_and_options() -> Outcome {
     let (work, case) = (Work::new()?, expected("caffe")?);
@@ -68,8 +68,8 @@ fn training_begins_with_a_prefix_and_options() -> Outcome {
     Ok(())
 }
 
-/// A run that goes on is the one that began, whether --init is given again or not: its checkpoint says how images are normalised, and all
-/// else that the file said.
+/// A resumed run is bit-identical with and without --init: the checkpoint contains everything that
+/// was read from --init.
 #[test]
 fn a_run_goes_on_as_it_began() -> Outcome {
     let work = Work::new()?;
@@ -81,7 +81,7 @@ fn a_run_goes_on_as_it_began() -> Outcome {
         "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.5, 0.75]}}"#;
     std::fs::write(folder.join("config.json"), config)?;
     let images = golden("images").display().to_string();
-    // Neither the network nor the size is told: both are those of --init.
+    // Network and size come from --init.
     let train = |out: &str, epochs: &str, further: &[&str]| {
         let mut program = bottleneck();
         program.current_dir(work.0.path()).args(["train", "--data", &images, "--validation", &images, "--out", out]);
@@ -113,19 +113,19 @@ fn a_run_goes_on_as_it_began() -> Outcome {
     assert_eq!((preprocess.crop, preprocess.mean, preprocess.filter), ([40, 40], [0.5, 0.4, 0.3], Filter::Bicubic));
     let other = run(&mut train("without", "3", &["--resume", "--eps", "1e-5"]))?;
     assert_eq!(complaint(&other, 2, &["other settings: network"]), None);
-    // Multi-grid rates can be dropped.
+    // The multi grid can be overridden.
     let output = run(&mut train("dropped", "1", &[&init[..], &["--multi-grid", "1"]].concat()))?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(NetworkWeights::open(work.path("dropped"), &CheckpointOptions::default())?.spec().multi_grid(), [1]);
-    // How images are prepared must be known.
+    // An unsupported preprocessing is an error.
     std::fs::write(folder.join("preprocessor_config.json"), r#"{"image_processor_type": "DeiTImageProcessor"}"#)?;
     let refused = run(&mut train("unknown", "1", &init))?;
-    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "DeiT", "in a folder of their own"]), None);
+    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "DeiT", "to another folder"]), None);
     assert!(!work.path("unknown").exists());
     Ok(())
 }
 
-/// From nothing: stripes are learned, and what `classify` finds is what validation reported.
+/// Trains on stripes from scratch; `classify` must agree with the reported validation accuracy.
 #[test]
 fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
     let work = Work::new()?;
@@ -161,19 +161,19 @@ fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
         };
         assert_eq!(verdicts.iter().filter(is_right).count(), reported, "{weights}");
     }
-    // Two files of weights, neither with a usual name.
+    // Two weights files, neither with a usual name.
     let refused = work.run("classify", Path::new("elsewhere"), &["val"])?;
     assert_eq!(
         complaint(&refused, 2, &["elsewhere: 2 files of weights", "checkpoint.safetensors", "name the file"]),
         None
     );
-    // The configuration is timm's, with one more key.
+    // The configuration has timm's format with one additional key.
     let config: Value = serde_json::from_str(&std::fs::read_to_string(work.path("out/config.json"))?)?;
     assert_eq!((&config["architecture"], &config["num_classes"]), (&Value::Null, &4.into()));
     assert_eq!(config["wgpu_bottleneck"]["eps"], 1e-3);
     let pretrained = &config["pretrained_cfg"];
     assert_eq!((&pretrained["crop_mode"], &pretrained["crop_pct"]), (&"squash".into(), &1.0.into()));
-    // What a library saves by itself is read with the same arithmetic.
+    // A network saved by the library alone is read with the same settings.
     let network = ResNet::builder(BlockKind::Bottleneck).depths([1]).planes([4]).stem_planes(4);
     let network = network.norm_layer(NormKind::BatchNorm2d.norm(Some(0.25))).max_pool(PoolWindows::CeilMode).build()?;
     let state = wgpu_bottleneck::weights::NetworkState::initial(&network, Default::default());
@@ -183,7 +183,7 @@ fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
     Ok(())
 }
 
-/// Stripes of a period, or one grey.
+/// An image of stripes with this period, or of one grey.
 fn stripes(period: f64, turn: f64) -> image::RgbImage {
     image::RgbImage::from_fn(48, 48, |x, y| {
         let along = f64::from(x) * turn.cos() + f64::from(y) * turn.sin();

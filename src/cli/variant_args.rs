@@ -1,0 +1,85 @@
+//! Options for the settings of a network that the shapes of its weights do not show.
+
+use clap::{Args, ValueEnum};
+use wgpu_bottleneck::op::PoolWindows;
+use wgpu_bottleneck::{CheckpointOptions, StrideIn};
+
+use super::args::NormArgs;
+use super::error::CliError;
+
+/// Where a Bottleneck strides.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum StrideInArg {
+    /// In the 3x3 convolution, as torchvision (v1.5).
+    #[value(name = "3x3")]
+    Conv3x3,
+    /// In the first 1x1 convolution, as the original (v1).
+    #[value(name = "1x1")]
+    Conv1x1,
+}
+
+/// The windows of the stem's max pool.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MaxPoolArg {
+    /// MaxPool2d(3, 2, padding=1), as torchvision.
+    Padded,
+    /// MaxPool2d(3, 2, ceil_mode=True), as networks that came from Caffe.
+    Ceil,
+}
+
+impl From<StrideInArg> for StrideIn {
+    fn from(arg: StrideInArg) -> Self {
+        match arg {
+            StrideInArg::Conv3x3 => Self::Conv2,
+            StrideInArg::Conv1x1 => Self::Conv1,
+        }
+    }
+}
+
+impl From<MaxPoolArg> for PoolWindows {
+    fn from(arg: MaxPoolArg) -> Self {
+        match arg {
+            MaxPoolArg::Padded => Self::Padded,
+            MaxPoolArg::Ceil => Self::CeilMode,
+        }
+    }
+}
+
+/// Settings of a network that the shapes of its weights do not show.
+#[derive(Debug, Args)]
+pub struct VariantArgs {
+    /// For each stage after the first, whether its stride becomes a dilation: output stride 8 is
+    /// false,true,true [default: from the configuration, or none]
+    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1)]
+    pub replace_stride_with_dilation: Vec<bool>,
+    /// DeepLab's multi grid: a factor for the dilation of each block of the last stage, e.g. 1,2,4
+    /// [default: from the configuration, or none]
+    #[arg(long, value_name = "R,R,R", value_delimiter = ',', num_args = 1)]
+    pub multi_grid: Vec<usize>,
+    /// The convolution of a Bottleneck that has the stride [default: from the configuration, or
+    /// 3x3]
+    #[arg(long, value_enum, value_name = "CONV")]
+    pub stride_in: Option<StrideInArg>,
+    /// The windows of the stem's max pool [default: from the configuration, or padded]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub max_pool: Option<MaxPoolArg>,
+    /// The norm layers.
+    #[command(flatten)]
+    pub norm: NormArgs,
+}
+
+impl VariantArgs {
+    /// The options that were given, for a network with this prefix.
+    pub fn options(&self, prefix: Option<String>) -> Result<CheckpointOptions, CliError> {
+        let (replace, grid) = (&self.replace_stride_with_dilation, &self.multi_grid);
+        Ok(CheckpointOptions {
+            prefix,
+            norm: self.norm.kind()?,
+            eps: self.norm.eps,
+            stride_in: self.stride_in.map(StrideIn::from),
+            max_pool: self.max_pool.map(PoolWindows::from),
+            replace_stride_with_dilation: (!replace.is_empty()).then(|| replace.clone()),
+            multi_grid: (!grid.is_empty()).then(|| grid.clone()),
+        })
+    }
+}
