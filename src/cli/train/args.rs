@@ -164,8 +164,8 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// The weights to start from: the checkpoint of a resumed run, or --init. The checkpoint contains
-    /// everything that the original run took from --init.
+    /// The weights to start from: the checkpoint of a resumed run, or --init. The checkpoint
+    /// contains everything that the original run took from --init.
     pub fn init(&self) -> Result<Option<Init>, CliError> {
         let checkpoint = self.out.join("checkpoint.safetensors");
         if self.resume && checkpoint.is_file() {

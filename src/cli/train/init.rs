@@ -37,7 +37,8 @@ impl Init {
     }
 }
 
-/// A network's parameters out of a file, but for a linear layer of other classes, which begins anew.
+/// The initial parameters from a file. A linear layer for another number of classes is
+/// initialised randomly.
 pub fn initial(
     Init { file, weights }: &Init,
     spec: &ResNet,
