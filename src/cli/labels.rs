@@ -20,13 +20,13 @@ const MOST_BYTES: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Labels {
     names: Vec<String>,
-    /// The file, or whose metadata, that names the classes; [`ASSUMED`], or [`NUMBERS`].
+    /// The file or metadata with the names; else [`ASSUMED`] or [`NUMBERS`].
     pub source: String,
 }
 
-/// The source of names that nobody gave: the network has as many classes as ImageNet-1k.
+/// The source if ImageNet-1k's names are assumed.
 pub const ASSUMED: &str = "ImageNet-1k, assumed";
-/// The source of names where there are none.
+/// The source if there are no names.
 const NUMBERS: &str = "none";
 
 impl Labels {
