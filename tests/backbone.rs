@@ -1,9 +1,7 @@
 //! Pictures in, numbers out: what comes out of a backbone is what its network gives for the reference's preprocessing.
 
-mod common;
-
-use common::seeded_network::weights;
-use common::{Outcome, targets};
+use crate::common::seeded_network::weights;
+use crate::common::{Outcome, targets};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::{Backbone, Error, LoadOptions, Network, Picture, Preprocess, ResNet, Source};

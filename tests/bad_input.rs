@@ -1,10 +1,8 @@
 //! Bad input to the library: every case is a typed error that names the tensor or the parameter, and nothing panics.
 
-mod common;
-
-use common::dict::{DictBuilder, with_header};
-use common::exact::{Growth, exact_dict, options_of};
-use common::{Outcome, any_gpu};
+use crate::common::dict::{DictBuilder, with_header};
+use crate::common::exact::{Growth, exact_dict, options_of};
+use crate::common::{Outcome, any_gpu};
 use proptest::prelude::*;
 use wgpu_bottleneck::error::{Error, GpuError, ShapeError, SpecError, WeightsError};
 use wgpu_bottleneck::gpu::{GpuOptions, LimitsChoice};
@@ -337,7 +335,7 @@ fn read_all(bytes: Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(common::specs::config(400))]
+    #![proptest_config(crate::common::specs::config(400))]
 
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -1,12 +1,9 @@
-//! What a whole ResNet-50 costs: device memory, and the CPU's time to record and submit it. A program of its own, so that no
-//! other test runs beside it.
-
-mod common;
+//! What a whole ResNet-50 costs: device memory, and the CPU's time to record and submit it.
 
 use std::time::{Duration, Instant};
 
-use common::seeded_network::weights;
-use common::{Outcome, targets};
+use crate::common::seeded_network::weights;
+use crate::common::{Outcome, targets};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Gpu, LoadOptions, Network, ResNet, Shape};
 
@@ -19,6 +16,7 @@ fn buffer(gpu: &Gpu, size: u64) -> Buffer {
 
 #[test]
 fn memory_and_time_of_resnet50() -> Outcome {
+    let _alone = crate::alone();
     let spec = ResNet::named("resnet50")?.build()?;
     let gpu = &targets()[0].gpu;
     let (weights, file_bytes) = weights(&spec)?;

@@ -1,14 +1,12 @@
 //! Devices: an app's own, a lost one, one that is not there, several users of one; and never a result from a device in
 //! trouble.
 
-mod common;
-
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Golden, Outcome, any_gpu, golden_dir, targets};
+use crate::common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
 use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
 use wgpu_bottleneck::kernel::all_candidates;
@@ -394,7 +392,7 @@ fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
     let timer = bound.timer()?;
     assert_eq!(timer.as_ref().map(|timer| timer.kind()), gpu.timestamps());
     let Some(timer) = timer else {
-        common::loudly(&format!("SKIPPED on {name}: it has no timestamps"));
+        crate::common::loudly(&format!("SKIPPED on {name}: it has no timestamps"));
         return Ok(());
     };
     for _ in 0..3 {
@@ -406,7 +404,7 @@ fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
         let ordered = |spans: &[Range<Duration>]| spans.iter().flat_map(|span| [span.start, span.end]).is_sorted();
         assert!(ordered(&on_cpu) && on_cpu.iter().all(|span| span.end <= wall), "{name}: {on_cpu:?} of {wall:?}");
         let Some(times) = dispatches else {
-            common::loudly(&format!("SKIPPED on {name}: its timestamps are no times"));
+            crate::common::loudly(&format!("SKIPPED on {name}: its timestamps are no times"));
             break;
         };
         assert_eq!(times.len(), model.recording().dispatch_count());

@@ -2,17 +2,15 @@
 //! whole blocks over random specifications and shapes, single operations with every epilogue, chains, and the largest
 //! layers of the family, on every device, with runtime checks on and off.
 
-mod common;
-#[path = "exactness/ops.rs"]
 mod ops;
 
-use common::exact::{
+use crate::common::exact::{
     DENSE, EXACT_BUDGET, EXACT_NORMS, GUARD, Growth, Kernels, check_blocks, check_kind, check_recording, check_run,
     exact_block,
 };
-use common::seeded::small_integers;
-use common::specs::{Wish, chains, config, images, norms, wishes};
-use common::{Outcome, targets};
+use crate::common::seeded::small_integers;
+use crate::common::specs::{Wish, chains, config, images, norms, wishes};
+use crate::common::{Outcome, targets};
 use proptest::prelude::*;
 use wgpu_bottleneck::gpu::Executor;
 use wgpu_bottleneck::kernel::{Capabilities, Family, Tile, all_specialisations};

@@ -1,9 +1,7 @@
 //! PyTorch's numbers: every golden block, fused and unfused, with every candidate kernel, on every device, and in the
 //! reference.
 
-mod common;
-
-use common::{Outcome, goldens, is_wanted, most_candidates, targets};
+use crate::common::{Outcome, goldens, is_wanted, most_candidates, targets};
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{LoadOptions, Model, kernel, network, record};

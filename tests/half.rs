@@ -1,15 +1,13 @@
 //! Half precision: PyTorch's numbers within what f16 can hold, by every candidate, and what it cannot hold.
 
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::dict::DictBuilder;
-use common::exact::{Growth, exact_dict, options_of};
-use common::seeded::small_reals;
-use common::seeded_network::{file, uniform, weights};
-use common::specs::{Wish, config, images, wishes};
-use common::{Golden, Outcome, goldens, is_wanted, most_candidates, targets};
+use crate::common::dict::DictBuilder;
+use crate::common::exact::{Growth, exact_dict, options_of};
+use crate::common::seeded::small_reals;
+use crate::common::seeded_network::{file, uniform, weights};
+use crate::common::specs::{Wish, config, images, wishes};
+use crate::common::{Golden, Outcome, goldens, is_wanted, most_candidates, targets};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use wgpu_bottleneck::error::PrecisionError;
@@ -107,7 +105,7 @@ fn plain() -> Result<Golden, Box<dyn std::error::Error>> {
 fn half_gpu() -> Option<&'static Gpu> {
     let gpu = targets().iter().map(|target| &target.gpu).find(|gpu| gpu.capabilities().f16);
     if gpu.is_none() {
-        common::loudly("SKIPPED: no device has half precision");
+        crate::common::loudly("SKIPPED: no device has half precision");
     }
     gpu
 }
@@ -299,7 +297,7 @@ fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
 fn matrices_of_sixteen_are_exact_where_eight_are_offered() -> Outcome {
     let offered = |gpu: &&Gpu| gpu.capabilities().matrices_of_8 && gpu.info().name.contains("llvmpipe");
     let Some(gpu) = targets().iter().map(|target| &target.gpu).find(offered) else {
-        common::loudly("SKIPPED: no software driver with matrix units: scripts/with-mesa26 has one");
+        crate::common::loudly("SKIPPED: no software driver with matrix units: scripts/with-mesa26 has one");
         return Ok(());
     };
     // SAFETY: this driver does.

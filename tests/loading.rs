@@ -1,16 +1,13 @@
 //! What loading a network's weights costs, and what happens when their file changes meanwhile.
 
-mod common;
-
-#[path = "loading/resnet.rs"]
 mod resnet;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use common::Outcome;
-use common::dict::DictBuilder;
+use crate::common::Outcome;
+use crate::common::dict::DictBuilder;
 use wgpu_bottleneck::error::{Error, WeightsError};
 use wgpu_bottleneck::network::plan_chain;
 use wgpu_bottleneck::{Block, BlockOptions, PlanKind, Shape, StateDict};
@@ -43,7 +40,7 @@ fn memory(line: &str) -> Option<u64> {
 /// had before, mapped pages included, where the system tells.
 fn measure(path: &Path) -> Result<(f64, Option<u64>), Box<dyn std::error::Error>> {
     let child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "load_in_a_process_of_its_own", "--ignored", "--nocapture"])
+        .args(["--exact", "loading::load_in_a_process_of_its_own", "--ignored", "--nocapture"])
         .env(FILE, path)
         .output()?;
     let output = String::from_utf8_lossy(&child.stdout);
@@ -72,13 +69,17 @@ fn load_in_a_process_of_its_own() -> Outcome {
 
 #[test]
 fn resnet50_loads_in_a_second_and_its_own_size() -> Outcome {
+    let _alone = crate::alone();
     let folder = tempfile::tempdir()?;
     for (name, bytes) in resnet::files() {
         let (path, size) = (folder.path().join(name), bytes.len() as f64);
         std::fs::write(&path, bytes)?;
         let (seconds, extra) = measure(&path)?;
         let share = extra.map(|extra| extra as f64 / size);
-        common::loudly(&format!("{name}: {:.1} MB loaded in {seconds:.3} s, {share:?} of it in memory", size / 1e6));
+        crate::common::loudly(&format!(
+            "{name}: {:.1} MB loaded in {seconds:.3} s, {share:?} of it in memory",
+            size / 1e6
+        ));
         assert!(cfg!(debug_assertions) || seconds < 1.0, "{name}: {seconds} s");
         assert!(share.is_none_or(|share| share < 1.5), "{name}: {share:?} times its size in memory");
         assert!(share.is_some() || !cfg!(target_os = "linux"), "{name}: nothing measured");
@@ -89,6 +90,7 @@ fn resnet50_loads_in_a_second_and_its_own_size() -> Outcome {
 
 #[test]
 fn the_formats_load_the_same() -> Outcome {
+    let _alone = crate::alone();
     let folder = tempfile::tempdir()?;
     let load = |(name, bytes): (&str, Vec<u8>)| -> Result<Vec<Block>, Box<dyn std::error::Error>> {
         let path = folder.path().join(name);
@@ -103,10 +105,11 @@ fn the_formats_load_the_same() -> Outcome {
 
 #[test]
 fn f32_that_lie_askew_are_read() -> Outcome {
+    let _alone = crate::alone();
     // The crate that writes safetensors pads headers; others need not.
     let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
     for spaces in 0..4 {
-        let mut bytes = common::dict::with_header(&format!("{header}{}", " ".repeat(spaces)), 0);
+        let mut bytes = crate::common::dict::with_header(&format!("{header}{}", " ".repeat(spaces)), 0);
         bytes.extend([1.5f32, -2.0].map(f32::to_le_bytes).as_flattened());
         assert_eq!(StateDict::from_bytes(bytes)?.tensor("a")?.data, [1.5, -2.0]);
     }
@@ -143,6 +146,7 @@ fn changed(change: impl Fn(&Path) -> std::io::Result<()>) -> Result<[Option<Erro
 #[cfg(unix)]
 #[test]
 fn a_file_that_changes_while_it_is_mapped_is_an_error() -> Outcome {
+    let _alone = crate::alone();
     let open = |path: &Path| std::fs::OpenOptions::new().write(true).open(path);
     let truncated = changed(|path| open(path)?.set_len(4096))?;
     let emptied = changed(|path| std::fs::write(path, b""))?;
@@ -160,6 +164,7 @@ fn a_file_that_changes_while_it_is_mapped_is_an_error() -> Outcome {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_replaced_or_removed_stays_as_it_was() -> Outcome {
+    let _alone = crate::alone();
     let replaced = changed(|path| {
         let other = path.with_extension("other");
         std::fs::write(&other, b"another file")?;

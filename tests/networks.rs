@@ -1,10 +1,8 @@
 //! Whole networks with seeded weights against PyTorch in float64, on the default device: logits and every feature map
 //! (tests/golden/network.py made the numbers and says how the weights come about).
 
-mod common;
-
-use common::seeded_network::{uniform, weights};
-use common::{Outcome, targets};
+use crate::common::seeded_network::{uniform, weights};
+use crate::common::{Outcome, targets};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use wgpu_bottleneck::gpu::LimitsChoice;

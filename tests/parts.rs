@@ -1,10 +1,8 @@
 //! Inputs that are too large for a device: run in parts, they come to the same bits.
 
-mod common;
-
-use common::exact::{EXACT_NORMS, Growth, exact_block};
-use common::seeded::small_integers;
-use common::{Outcome, any_gpu};
+use crate::common::exact::{EXACT_NORMS, Growth, exact_block};
+use crate::common::seeded::small_integers;
+use crate::common::{Outcome, any_gpu};
 use wgpu_bottleneck::error::{Error, GpuError, ShapeError};
 use wgpu_bottleneck::gpu::adapters;
 use wgpu_bottleneck::network::StrideIn;

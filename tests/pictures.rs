@@ -1,23 +1,16 @@
 //! Pictures: resized, cropped and normalised as torchvision and Pillow do it, on the CPU and on every device to the bit; files
 //! decoded as Pillow decodes them; configurations of others; and input that is none.
 
-mod common;
-#[path = "pictures/config.rs"]
 mod config;
-#[path = "pictures/files.rs"]
 mod files;
-#[path = "pictures/golden.rs"]
 mod golden;
-#[path = "pictures/gpu.rs"]
 mod gpu;
-#[path = "pictures/processors.rs"]
 mod processors;
-#[path = "pictures/refused.rs"]
 mod refused;
 
 use std::collections::BTreeMap;
 
-use common::Outcome;
+use crate::common::Outcome;
 use golden::{Goldens, crc32};
 use wgpu_bottleneck::picture::{Geometry, Picture, Taps};
 

@@ -1,14 +1,12 @@
 //! Plans and recordings: what they promise of any chain of blocks, checked as data; one known block to the last number; and
 //! a chain of 16 blocks as 16 command buffers in one submit.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::exact::{EXACT_BUDGET, EXACT_NORMS, Growth, exact_block};
-use common::seeded::small_integers;
-use common::specs::{chains, config, norms};
-use common::{Outcome, targets};
+use crate::common::exact::{EXACT_BUDGET, EXACT_NORMS, Growth, exact_block};
+use crate::common::seeded::small_integers;
+use crate::common::specs::{chains, config, norms};
+use crate::common::{Outcome, targets};
 use proptest::prelude::*;
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Binding, Capabilities, candidates};

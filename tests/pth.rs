@@ -1,16 +1,12 @@
 //! PyTorch's own files: what `torch.save` wrote is read to the bit, and what it would not write is refused, quickly and
 //! without a panic. `tests/golden/pth.py` made the files.
 
-mod common;
-
-#[path = "pth/hostile.rs"]
 mod hostile;
-#[path = "pth/mutated.rs"]
 mod mutated;
 
 use std::path::PathBuf;
 
-use common::{Outcome, golden_dir};
+use crate::common::{Outcome, golden_dir};
 use wgpu_bottleneck::StateDict;
 use wgpu_bottleneck::error::{Error, PthError, WeightsError};
 

@@ -1,20 +1,19 @@
 //! The self test: it passes on every device, it finds every mutant, and its report says what it should.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Outcome, SWIFTSHADER, Target, targets};
+use crate::common::{Outcome, SWIFTSHADER, any_gpu, loudly, targets};
+use rayon::prelude::*;
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
 use wgpu_bottleneck::kernel::{
     Capabilities, DeviceKind, Family, Kernel, all_candidates, candidates, training_candidates,
 };
 use wgpu_bottleneck::network::{self, BlockKind, Optimizer, ResNet, StrideIn, TrainingSetup};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
-use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Prover, Verdict};
+use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Verdict};
 use wgpu_bottleneck::selftest::{self, Check, Options, Report, is_in_plans};
 use wgpu_bottleneck::shader::{self, Patch};
-use wgpu_bottleneck::{Bottleneck, Error, Norm, Shape};
+use wgpu_bottleneck::{Bottleneck, Error, Gpu, GpuOptions, Norm, Shape};
 
 /// A test of the kernels with this name, with a fault.
 fn options(kernel: &str, mutant: Option<&'static Mutant>) -> Options {
@@ -26,11 +25,12 @@ fn named(name: &str) -> Result<&'static Mutant, String> {
 }
 
 #[test]
+#[ignore = "minutes; .ci/run runs it"]
 fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
     let every: Vec<Kernel> = all_candidates().into_iter().chain(training_candidates()).collect();
     let all: BTreeSet<String> = every.iter().filter(|k| is_in_plans(k)).map(Kernel::name).collect();
-    for target in targets() {
-        let report = selftest::run(&target.gpu, &Options::default())?;
+    targets().par_iter().try_for_each(|target| -> Result<(), String> {
+        let report = selftest::run(&target.gpu, &Options::default()).map_err(|error| error.to_string())?;
         assert!(report.passed(), "{}: {:#?}", target.name, report.failures);
         assert_eq!((report.known.len(), report.no_longer_seen.len(), report.mutant), (0, 0, None), "{}", target.name);
         assert!(report.cases > 5 * report.kernels.len() && report.checks > 10 * report.cases, "{}", target.name);
@@ -42,7 +42,8 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
             let runs = kernel.is_none_or(|kernel| kernel.runs_on(target.gpu.capabilities()).is_ok());
             assert!(!runs, "{}: {} {}", target.name, skipped.kernel, skipped.reason);
         }
-    }
+        Ok(())
+    })?;
     Ok(())
 }
 
@@ -171,35 +172,40 @@ fn every_family_has_a_dozen_mutants_of_many_kinds() {
     }
 }
 
-/// That a device catches the mutants of these families.
-fn prove(target: &Target, families: impl Fn(Family) -> bool) -> Outcome {
-    let mut prover = Prover::new(&target.gpu);
+/// Devices of this name catch the mutants of these families.
+fn prove(name: &str, gpus: &[Gpu], families: impl Fn(Family) -> bool) -> Outcome {
+    let chosen: Vec<&Mutant> = mutants::all().filter(|mutant| families(mutant.family)).collect();
     let (mut wrong, mut not_run) = (Vec::new(), BTreeSet::new());
-    for mutant in mutants::all().filter(|mutant| families(mutant.family)) {
-        match prover.prove(mutant)? {
+    for (mutant, verdict) in chosen.iter().zip(mutants::prove(gpus, &chosen)?) {
+        match verdict {
             Verdict::Caught(failure) => assert_ne!(failure.check, Check::Compile, "{}", mutant.name),
             Verdict::Equivalent(reason) => assert_eq!(mutant.equivalent, Some(reason)),
             Verdict::NotRun(reason) => drop(not_run.insert(format!("{}: {reason}", mutant.family.name()))),
             verdict => wrong.push(format!("{}: {verdict:?}", mutant.name)),
         }
     }
-    not_run.iter().for_each(|line| common::loudly(&format!("SKIPPED on {}: mutants of {line}", target.name)));
-    assert!(wrong.is_empty(), "{}: {}", target.name, wrong.join("\n"));
+    not_run.iter().for_each(|line| loudly(&format!("SKIPPED on {name}: mutants of {line}")));
+    assert!(wrong.is_empty(), "{name}: {}", wrong.join("\n"));
     Ok(())
 }
 
 #[test]
+#[ignore = "minutes; .ci/run runs it"]
 fn every_mutant_is_caught() -> Outcome {
-    prove(&targets()[0], |_| true)
+    // Each compiles kernels on a thread of its own.
+    let best = targets()[0].gpu.clone();
+    let options = GpuOptions { matrices: true, ..GpuOptions::default() };
+    prove("default", &[best, Gpu::with_options(&options)?], |_| true)
 }
 
 /// SwiftShader's subgroups have four lanes, so that other tiles are proved there. The other families would be the same again.
 #[test]
+#[ignore = "minutes; .ci/run runs it"]
 fn every_mutant_with_subgroups_of_another_size_is_caught() -> Outcome {
     targets()
         .iter()
         .filter(|target| target.name == SWIFTSHADER)
-        .try_for_each(|target| prove(target, Family::uses_subgroups))
+        .try_for_each(|target| prove(target.name, std::slice::from_ref(&target.gpu), Family::uses_subgroups))
 }
 
 #[test]
@@ -252,7 +258,8 @@ fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
     let expected = [("residual_add_l64s1r1c1_relu", Check::Compile), half];
     assert_eq!(failures, expected[..if gpu.capabilities().f16 { 2 } else { 1 }]);
     // What does not compile proves nothing.
-    assert!(matches!(Prover::new(gpu).prove(&BROKEN)?, Verdict::Mistaken(_)));
+    let verdicts = mutants::prove(std::slice::from_ref(gpu), &[&BROKEN])?;
+    assert!(matches!(verdicts[..], [Verdict::Mistaken(_)]));
     Ok(())
 }
 
@@ -267,9 +274,12 @@ fn survivors_and_false_equivalents_are_told() -> Outcome {
         equivalent: Some("it is said"),
         ..broken(&[Patch::new("residual_add", "unpack(src[at]) + unpack(shortcut[at])", "unpack(src[at])")])
     };
-    let mut prover = Prover::new(&targets()[0].gpu);
-    assert!(matches!(prover.prove(&SAME)?, Verdict::Survived { cases } if cases > 5));
-    assert!(matches!(prover.prove(&NOT_EQUIVALENT)?, Verdict::Mistaken(_)));
+    // More devices than mutants, and as many: the verdicts keep their order.
+    for gpus in [vec![any_gpu()], vec![any_gpu(), any_gpu(), any_gpu()]] {
+        let verdicts = mutants::prove(&gpus, &[&SAME, &NOT_EQUIVALENT])?;
+        assert!(matches!(verdicts[..], [Verdict::Survived { cases }, Verdict::Mistaken(_)] if cases > 5));
+    }
+    assert!(matches!(mutants::prove(&[], &[&SAME]), Err(Error::Gpu(GpuError::NoAdapter { .. }))));
     Ok(())
 }
 

@@ -1,14 +1,12 @@
 //! Every specialisation that can ever be built: valid, within the weakest device's limits, laid out as the host believes,
 //! written in every backend's language, SPIR-V that spirv-val accepts, and no ReLU that swallows NaN.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::process::Command;
 
-use common::Outcome;
-use common::seeded::Seeded;
+use crate::common::Outcome;
+use crate::common::seeded::Seeded;
 use naga::{Expression, MathFunction, ScalarKind};
 use rayon::prelude::*;
 use wgpu_bottleneck::gpu::ceiling_kernels;
@@ -170,7 +168,9 @@ fn spirv_val(folder: &Path, name: &str, module: &[u8]) -> Result<(), String> {
 #[test]
 fn spirv_val_accepts_every_kernel() -> Outcome {
     if !has_spirv_val() {
-        common::loudly("SKIPPED: no spirv-val (Debian: spirv-tools): the SPIR-V of the kernels was not validated");
+        crate::common::loudly(
+            "SKIPPED: no spirv-val (Debian: spirv-tools): the SPIR-V of the kernels was not validated",
+        );
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
@@ -178,7 +178,7 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
     assert!(broken.is_err(), "spirv-val accepts anything");
     let knows_matrices = knows_matrices()?;
     if !knows_matrices {
-        common::loudly(
+        crate::common::loudly(
             "SKIPPED: spirv-val knows cooperative matrices from v2023.6 on: those kernels were not validated",
         );
     }

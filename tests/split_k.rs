@@ -2,10 +2,8 @@
 //! the reference on any data as kernels that sum in one go. That they are exact where f32 is, is tests/exactness.rs'
 //! and the self test's to check.
 
-mod common;
-
-use common::seeded::Seeded;
-use common::{Outcome, targets};
+use crate::common::seeded::Seeded;
+use crate::common::{Outcome, targets};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Capabilities, Family, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};

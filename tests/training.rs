@@ -1,20 +1,13 @@
 //! Training: blocks and networks, and PyTorch's numbers on every device. The kernels one by one, and faults in them, are the self test's.
 
-#[path = "training/blocks.rs"]
 mod blocks;
-mod common;
-#[path = "training/convolutions.rs"]
 mod convolutions;
-#[path = "training/networks.rs"]
 mod networks;
-#[path = "training/norms.rs"]
 mod norms;
-#[path = "training/slopes.rs"]
 mod slopes;
-#[path = "training/steps.rs"]
 mod steps;
 
-use common::{Golden, golden_dir};
+use crate::common::{Golden, golden_dir};
 use wgpu_bottleneck::error::{Error, ShapeError};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::network::{BlockTraining, plan_block_training};

@@ -1,11 +1,9 @@
 //! The tuner: what it believes, what it keeps, and which tables are used.
 
-mod common;
-
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
-use common::Outcome;
+use crate::common::Outcome;
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::TuningError;
 use wgpu_bottleneck::gpu::LimitsChoice;

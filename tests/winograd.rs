@@ -1,11 +1,9 @@
 //! Winograd's convolutions: as near to f64 as they promise on any data, within their memory, and no candidate where they would not be.
 //! Where NaN may spread to is the self test's to check (src/selftest/spread.rs).
 
-mod common;
-
-use common::exact::check_recording;
-use common::seeded::Seeded;
-use common::{Outcome, Target, targets};
+use crate::common::exact::check_recording;
+use crate::common::seeded::Seeded;
+use crate::common::{Outcome, Target, targets};
 use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Kernel, Winograd, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{

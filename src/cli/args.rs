@@ -1,11 +1,13 @@
 //! The arguments of every command, and what a block's arguments mean to the library.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::gpu::AdapterChoice;
+use wgpu_bottleneck::kernel::DeviceKind;
 use wgpu_bottleneck::network::NormKind;
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
 use wgpu_bottleneck::shader::Target;
@@ -86,6 +88,20 @@ impl AdapterArgs {
         Ok(Gpu::with_options(&GpuOptions { adapter, matrices: true, ..Default::default() })?)
     }
 
+    /// Several devices of a software adapter, one per core and at most [`MOST_DEVICES`], as its kernels compile
+    /// on one thread per device; one device of any other adapter.
+    pub fn gpus(&self) -> Result<Vec<Gpu>, CliError> {
+        let first = self.gpu()?;
+        let software = first.capabilities().kind == DeviceKind::Software;
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let count = if software { cores.min(MOST_DEVICES) } else { 1 };
+        let mut gpus = vec![first];
+        for _ in 1..count {
+            gpus.push(self.gpu()?);
+        }
+        Ok(gpus)
+    }
+
     /// The same for commands that run what was run before: compiled kernels are kept in the user's cache directory, where the
     /// device can.
     pub fn gpu_with_kept_pipelines(&self) -> Result<Gpu, CliError> {
@@ -96,6 +112,10 @@ impl AdapterArgs {
         Ok(gpu)
     }
 }
+
+/// Devices of one software adapter. Beyond these their worker threads, one per core and device, are in
+/// each other's way.
+const MOST_DEVICES: usize = 8;
 
 /// `bottleneck` without a command.
 #[derive(Debug, Args)]

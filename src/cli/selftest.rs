@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::kernel::{Kernel, all_specialisations};
-use wgpu_bottleneck::selftest::mutants::{self, Mutant, Prover, Verdict};
+use wgpu_bottleneck::selftest::mutants::{self, Mutant, Verdict};
 use wgpu_bottleneck::selftest::{self, Device, Failure, Options, Report};
 
 use super::args::SelftestArgs;
@@ -13,14 +13,17 @@ use super::output::{self, Table, count};
 /// Failures that are printed one by one; `--json` has all.
 const SHOWN: usize = 20;
 
+/// Skipped kernels that are named; `--json` names all.
+const NAMED: usize = 8;
+
 /// Runs the command.
 pub fn run(args: &SelftestArgs) -> Result<(), CliError> {
     let mutant = args.mutant.as_deref().map(named).transpose()?;
-    let gpu = args.adapter.gpu()?;
+    let gpus = args.adapter.gpus()?;
     if args.mutants {
-        return prove(&gpu, args);
+        return prove(&gpus, args);
     }
-    let report = selftest::run(&gpu, &Options { kernel: args.kernel.clone(), mutant })?;
+    let report = selftest::run_on(&gpus, &Options { kernel: args.kernel.clone(), mutant })?;
     match args.json {
         true => output::json(&json!(report))?,
         false => output::print(&as_text(&report))?,
@@ -77,7 +80,7 @@ fn as_text(report: &Report) -> String {
     text + verdict + "\n"
 }
 
-/// The kernels that were not tested, by reason.
+/// The kernels that were not tested, by reason: their number, and the names of few.
 fn skipped(report: &Report) -> String {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for skipped in &report.skipped {
@@ -88,7 +91,8 @@ fn skipped(report: &Report) -> String {
     }
     let line = |(reason, kernels): &(&str, Vec<&str>)| {
         let what = count(kernels.len(), "kernel", "kernels");
-        format!("SKIPPED  {what}: each {reason}\n         {}\n", kernels.join(" "))
+        let names = if kernels.len() > NAMED { "(--json lists them)".to_owned() } else { kernels.join(" ") };
+        format!("SKIPPED  {what}: each {reason}\n         {names}\n")
     };
     reasons.iter().map(line).collect()
 }
@@ -98,7 +102,7 @@ fn line(Failure { kernel, case, check, what, .. }: &Failure) -> String {
 }
 
 /// The proof: every mutant, one by one.
-fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
+fn prove(gpus: &[Gpu], args: &SelftestArgs) -> Result<(), CliError> {
     let name = args.kernel.as_deref().unwrap_or_default();
     let kernels: Vec<Kernel> =
         all_specialisations().into_iter().filter(|kernel| kernel.name().contains(name)).collect();
@@ -107,14 +111,10 @@ fn prove(gpu: &Gpu, args: &SelftestArgs) -> Result<(), CliError> {
     if chosen.is_empty() {
         return Err(CliError::Usage(format!("no mutant of a kernel {name}")));
     }
-    let (mut prover, mut verdicts) = (Prover::new(gpu), Vec::with_capacity(chosen.len()));
-    for mutant in chosen {
-        tracing::info!(mutant = mutant.name, "proving");
-        verdicts.push((mutant, prover.prove(mutant)?));
-    }
+    let verdicts: Vec<(&Mutant, Verdict)> = chosen.iter().copied().zip(mutants::prove(gpus, &chosen)?).collect();
     match args.json {
-        true => output::json(&proof_json(gpu, &verdicts))?,
-        false => output::print(&table(&gpu.describe(), &verdicts))?,
+        true => output::json(&proof_json(&gpus[0], &verdicts))?,
+        false => output::print(&table(&gpus[0].describe(), &verdicts))?,
     }
     if verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::NotRun(_))) {
         return Err(CliError::Usage("this device can run none of these mutants".to_owned()));

@@ -1,7 +1,7 @@
 //! The checks: one kernel on one case.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::case::{Case, Expected};
 use super::report::{Check, Failure, First};
@@ -27,28 +27,30 @@ pub(super) enum Until {
 /// Runs cases on a device. Keeps what the reference said, since kernels share cases.
 pub(super) struct Checker<'g> {
     gpu: &'g Gpu,
-    expected: &'g mut Expectations,
+    expected: &'g Expectations,
     /// Checks made so far.
     pub checks: usize,
 }
 
-/// What the reference said of each case so far.
+/// The reference's result for each case so far; devices that are tested side by side share it.
 #[derive(Debug, Default)]
-pub(super) struct Expectations(HashMap<Case, Arc<Expected>>);
+pub(super) struct Expectations(Mutex<HashMap<Case, Arc<Expected>>>);
 
 impl Expectations {
-    fn of(&mut self, case: &Case) -> Result<Arc<Expected>> {
-        if let Some(known) = self.0.get(case) {
-            return Ok(known.clone());
+    fn of(&self, case: &Case) -> Result<Arc<Expected>> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expected) = known().get(case) {
+            return Ok(expected.clone());
         }
+        // Computed without the lock: two threads may compute one case, with one result.
         let expected = Arc::new(case.expected()?);
-        self.0.insert(case.clone(), expected.clone());
+        known().insert(case.clone(), expected.clone());
         Ok(expected)
     }
 }
 
 impl<'g> Checker<'g> {
-    pub fn new(gpu: &'g Gpu, expected: &'g mut Expectations) -> Self {
+    pub fn new(gpu: &'g Gpu, expected: &'g Expectations) -> Self {
         Self { gpu, expected, checks: 0 }
     }
 

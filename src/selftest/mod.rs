@@ -23,6 +23,7 @@ pub mod mutants;
 mod near;
 mod report;
 mod seeded;
+mod side_by_side;
 mod spread;
 mod values;
 
@@ -57,30 +58,40 @@ pub struct Options {
 /// [`GpuError::NoSuchKernel`] when no kernel that the device can run has the name asked for; [`GpuError::Patch`] when the
 /// mutant's patches do not fit the shaders; [`GpuError::Lost`], [`GpuError::OutOfMemory`]. Whatever else a device does wrong is in the report.
 pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
+    run_on(std::slice::from_ref(gpu), options)
+}
+
+/// [`run`] on several devices of one adapter side by side, each of which takes the next kernel. Mesa's
+/// software drivers compile kernels on one thread per device.
+///
+/// # Errors
+/// As [`run`]; [`GpuError::NoAdapter`] for no device.
+pub fn run_on(gpus: &[Gpu], options: &Options) -> Result<Report> {
     let started = Instant::now();
-    let gpu = match options.mutant {
-        Some(mutant) => &gpu.with_patches(mutant.patches)?,
-        None => gpu,
+    let gpus = match options.mutant {
+        Some(mutant) => &gpus.iter().map(|gpu| gpu.with_patches(mutant.patches)).collect::<Result<Vec<_>>>()?,
+        None => gpus,
     };
+    let gpu = side_by_side::first(gpus)?;
     let (mut kernels, mut skipped, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tested, mut checks) = (Vec::new(), 0);
-    let mut family = None;
-    let mut expectations = Expectations::default();
-    for kernel in chosen(options) {
-        // Families share no cases.
-        if family.replace(kernel.family) != Some(kernel.family) {
-            expectations = Expectations::default();
-        }
-        let mut checker = Checker::new(gpu, &mut expectations);
-        match check_kernel(&mut checker, kernel, gpu.capabilities(), &mut tested)? {
-            Some(failures) => {
-                tracing::info!(kernel = kernel.name(), failures = failures.len(), "tested");
-                kernels.push(kernel.name());
-                all.extend(failures);
+    // Families share no cases.
+    for family in chosen(options).chunk_by(|a, b| a.family == b.family) {
+        let expectations = Expectations::default();
+        let of_kernels = side_by_side::each(gpus, family, |gpu, &kernel| check_kernel(gpu, &expectations, kernel))?;
+        for (kernel, of_kernel) in family.iter().zip(of_kernels) {
+            checks += of_kernel.checks;
+            tested.extend(of_kernel.tested);
+            match of_kernel.failures {
+                Some(failures) => {
+                    kernels.push(kernel.name());
+                    all.extend(failures);
+                }
+                None => {
+                    skipped.push(Skipped { kernel: kernel.name(), reason: why_not(*kernel, gpu.capabilities()) });
+                }
             }
-            None => skipped.push(Skipped { kernel: kernel.name(), reason: why_not(kernel, gpu.capabilities()) }),
         }
-        checks += checker.checks;
     }
     if kernels.is_empty() {
         return Err(nothing_to_test(options, &skipped).into());
@@ -92,16 +103,20 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
     Ok(Report { version, device, mutant, kernels, skipped, cases, checks, failures, known, no_longer_seen, seconds })
 }
 
-/// Every case of a kernel that the device can run it on, or `None` where there is none.
-fn check_kernel(
-    checker: &mut Checker<'_>,
-    kernel: Kernel,
-    capabilities: &Capabilities,
-    tested: &mut Vec<Tested>,
-) -> Result<Option<Vec<Failure>>> {
-    let mut failures = None;
+/// The tests of one kernel.
+struct KernelTests {
+    /// `None` where the device can run it on no case.
+    failures: Option<Vec<Failure>>,
+    tested: Vec<Tested>,
+    checks: usize,
+}
+
+/// Every case of a kernel that the device can run it on.
+fn check_kernel(gpu: &Gpu, expectations: &Expectations, kernel: Kernel) -> Result<KernelTests> {
+    let mut checker = Checker::new(gpu, expectations);
+    let (mut failures, mut tested) = (None, Vec::new());
     for case in cases(kernel) {
-        if !case.is_for(kernel, capabilities)? {
+        if !case.is_for(kernel, gpu.capabilities())? {
             continue;
         }
         tested.push((kernel.family, case.name));
@@ -113,7 +128,8 @@ fn check_kernel(
             break;
         }
     }
-    Ok(failures)
+    tracing::info!(kernel = kernel.name(), failures = failures.as_ref().map(Vec::len), "tested");
+    Ok(KernelTests { failures, tested, checks: checker.checks })
 }
 
 /// The kernels that are asked for, whether or not the device can run them, family by family.

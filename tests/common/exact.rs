@@ -1,8 +1,7 @@
 //! Blocks whose arithmetic is exact in f32: small integers for the convolutions, norms that fold to powers of two. And the
 //! check that every candidate kernel then gives the reference's bits, within its memory, twice.
 
-use std::sync::{Mutex, PoisonError};
-
+use rayon::prelude::*;
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::op::{Conv, StepParams};
 use wgpu_bottleneck::plan::{self, KernelChoice, MemoryBudget, Plan, PlanKind, Recording};
@@ -167,9 +166,6 @@ pub fn check_kind(blocks: &[Block], input: &HostTensor, kind: PlanKind, kernels:
     check_plan(&plan, &params, input, kernels, targets)
 }
 
-/// One check at a time: a device uses every core anyway, and wgpu panics where OpenGL's context is held for seconds.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// Rules out kernels that transform their weights, which round where others do not: tests/winograd.rs is for them.
 pub const EXACT_BUDGET: MemoryBudget = MemoryBudget { extra_weight_bytes: 0 };
 
@@ -190,8 +186,7 @@ pub fn check_plan(
     if !bound.is_exact() {
         return Err(format!("not exact: the worst sum has {} units, 2^24 is the bound", bound.worst));
     }
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for target in targets {
+    targets.par_iter().try_for_each(|target| {
         let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities(), true));
         for choice in std::iter::once(KernelChoice::Ranked).chain(forced.map(KernelChoice::Nth)) {
             let recording = record(target, &choice)?;
@@ -203,8 +198,8 @@ pub fn check_plan(
             check_recording(&target.gpu, recording, params, input, &expected)
                 .map_err(|error| format!("{error}; {choice:?} on {}: {}", target.name, kernels.join(", ")))?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Runs with a guard band right behind every tensor, and with the slots shared as they are, each from poisoned memory:

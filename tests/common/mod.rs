@@ -11,7 +11,7 @@ pub mod torch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, Once, PoisonError};
 
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
 use wgpu_bottleneck::kernel::{self, Capabilities};
@@ -29,37 +29,67 @@ pub struct Target {
 
 pub const SWIFTSHADER: &str = "SwiftShader";
 
-/// The devices that every suite runs on: the best one, the same with runtime checks, with core limits, OpenGL, and SwiftShader,
-/// a second Vulkan driver. One that is missing is skipped loudly, or an error where it is [`demanded`]. Made once per test file,
-/// so that every kernel is compiled once.
+/// The devices that every suite runs on: the best one, the same with runtime checks, with core
+/// limits, OpenGL, and SwiftShader, a second Vulkan driver. One that is missing is skipped loudly,
+/// or an error where it is [`demanded`].
+///
+/// A test has its devices for itself, as Mesa's drivers compile kernels on one thread per device,
+/// and wgpu panics where two threads wait for one OpenGL context for seconds. The next test gets
+/// them with the kernels that are compiled by then.
 pub fn targets() -> &'static [Target] {
-    static TARGETS: OnceLock<Vec<Target>> = OnceLock::new();
-    TARGETS.get_or_init(make_targets)
+    thread_local! {
+        // The test harness runs every test on a thread of its own.
+        static DEVICES: Devices = Devices::take();
+    }
+    DEVICES.with(|devices| devices.0)
+}
+
+/// Devices that no running test uses.
+static UNUSED: Mutex<Vec<&'static [Target]>> = Mutex::new(Vec::new());
+
+/// The devices of one thread.
+struct Devices(&'static [Target]);
+
+impl Devices {
+    fn take() -> Self {
+        let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self(unused.unwrap_or_else(|| Vec::leak(make_targets())))
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+    }
 }
 
 fn make_targets() -> Vec<Target> {
     let wanted = [
-        ("default", AdapterChoice::Best, LimitsChoice::Adapter, false),
+        (BEST, AdapterChoice::Best, LimitsChoice::Adapter, false),
         ("runtime checks", AdapterChoice::Best, LimitsChoice::Adapter, true),
         ("core limits", AdapterChoice::Best, LimitsChoice::Core, false),
         ("OpenGL", AdapterChoice::Named("(gl,".to_owned()), LimitsChoice::Adapter, false),
         (SWIFTSHADER, AdapterChoice::Named("swiftshader".to_owned()), LimitsChoice::Adapter, false),
     ];
-    let mut targets: Vec<Target> = Vec::new();
-    for (name, adapter, limits, runtime_checks) in wanted {
-        if !chosen(name) {
-            loudly(&format!("SKIPPED: device \"{name}\": BOTTLENECK_TEST_DEVICES does not name it"));
-            continue;
-        }
+    let (mut targets, mut said): (Vec<Target>, Vec<String>) = Default::default();
+    let (chosen, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(name, ..)| is_chosen(name));
+    if !others.is_empty() {
+        let others: Vec<&str> = others.iter().map(|(name, ..)| *name).collect();
+        said.push(format!("devices {} ({DEVICES}=all tests all devices)", others.join(", ")));
+    }
+    for (name, adapter, limits, runtime_checks) in chosen {
         match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks, matrices: true }) {
             // The best adapter may be SwiftShader itself; once is enough.
             Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
             Ok(gpu) => targets.push(Target { name, gpu }),
-            Err(error) if demanded(name) => panic!("{name}: {error}"),
-            Err(error) => loudly(&format!("SKIPPED: no device \"{name}\": {error}")),
+            Err(error) if is_demanded(name) => panic!("{name}: {error}"),
+            Err(error) => said.push(format!("device {name}: {error}")),
         }
     }
-    targets.iter().for_each(name_skipped_kernels);
+    said.extend(targets.iter().flat_map(skipped_kernels));
+    // Once per program, not once per set of devices.
+    static SAID: Once = Once::new();
+    SAID.call_once(|| said.iter().for_each(|line| loudly(&format!("SKIPPED: {line}"))));
     assert!(!targets.is_empty(), "no GPU at all: run the tests through scripts/with-gpu");
     targets
 }
@@ -70,8 +100,12 @@ pub fn loudly(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Says which kernels a device is not tested with, by name without the epilogue, and why it cannot run them.
-fn name_skipped_kernels(target: &Target) {
+/// The variable that lists the names of skipped kernels instead of their number.
+const LIST_KERNELS: &str = "BOTTLENECK_LIST_KERNELS";
+
+/// How many kernels a device cannot run, a line for each reason; with `BOTTLENECK_LIST_KERNELS` their
+/// names as well, without the epilogue.
+fn skipped_kernels(target: &Target) -> Vec<String> {
     let mut reasons: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for kernel in kernel::all_specialisations() {
         if let Err(reason) = kernel.runs_on(target.gpu.capabilities()) {
@@ -79,21 +113,31 @@ fn name_skipped_kernels(target: &Target) {
             reasons.entry(reason).or_default().insert(plain.name());
         }
     }
-    for (reason, kernels) in reasons {
-        let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
-        loudly(&format!("SKIPPED on {}: {} ({reason}): {}", target.name, target.gpu.describe(), names.join(" ")));
-    }
+    let line = |(reason, kernels): (&str, BTreeSet<String>)| {
+        let names = match std::env::var_os(LIST_KERNELS) {
+            None => format!(" ({LIST_KERNELS}=1 lists them)"),
+            Some(_) => format!(": {}", Vec::from_iter(kernels.iter().map(String::as_str)).join(" ")),
+        };
+        format!("{} kernels on {} ({}): {reason}{names}", kernels.len(), target.name, target.gpu.describe())
+    };
+    reasons.into_iter().map(line).collect()
 }
 
-/// Whether a device is among those of `BOTTLENECK_TEST_DEVICES`, names with commas; all are where that is not set.
-fn chosen(name: &str) -> bool {
-    let names = std::env::var("BOTTLENECK_TEST_DEVICES");
-    names.map_or(true, |names| names.split(',').any(|one| one == name))
+/// The variable that chooses the devices.
+const DEVICES: &str = "BOTTLENECK_TEST_DEVICES";
+
+/// The device that is tested unless others are chosen.
+const BEST: &str = "default";
+
+/// Whether a device is among those of `BOTTLENECK_TEST_DEVICES`, names with commas, or `all`; unset: [`BEST`].
+fn is_chosen(name: &str) -> bool {
+    let names = std::env::var(DEVICES);
+    names.map_or(name == BEST, |names| names == "all" || names.split(',').any(|one| one == name))
 }
 
 /// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value those that Mesa's drivers
 /// make, which is all but SwiftShader.
-fn demanded(name: &str) -> bool {
+fn is_demanded(name: &str) -> bool {
     std::env::var_os("BOTTLENECK_REQUIRE_GPUS").is_some_and(|which| which == "all" || name != SWIFTSHADER)
 }
 

@@ -7,10 +7,10 @@ use wgpu_bottleneck::plan::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
 use wgpu_bottleneck::selftest::{exact_params, layouts};
 use wgpu_bottleneck::tensor::ChannelLayout;
 
+use super::strided_side;
 use crate::common::exact::{DENSE, Growth, Kernels, check_plan, sparse_integers};
 use crate::common::seeded::{Seeded, small_integers};
 use crate::common::{Outcome, targets};
-use crate::strided_side;
 
 /// For the convolution that makes a second input.
 const FEW: Growth = Growth { terms: 3, ..DENSE };

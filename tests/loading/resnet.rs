@@ -2,8 +2,8 @@
 
 use safetensors::Dtype;
 
-use super::common::dict::DictBuilder;
-use super::common::torch::{self, ZipEntry, storage, stored, text, view};
+use crate::common::dict::DictBuilder;
+use crate::common::torch::{self, ZipEntry, storage, stored, text, view};
 
 const LAYERS: [(usize, usize); 4] = [(64, 3), (128, 4), (256, 6), (512, 3)];
 

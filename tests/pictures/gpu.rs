@@ -12,8 +12,8 @@ use wgpu_bottleneck::wgpu::{
 };
 use wgpu_bottleneck::{Gpu, HostTensor, Preprocess, Preprocessor};
 
+use super::golden::{Goldens, pattern};
 use crate::common::{Outcome, Target, targets};
-use crate::golden::{Goldens, pattern};
 
 type Any<T> = Result<T, Box<dyn std::error::Error>>;
 

@@ -12,9 +12,9 @@ use wgpu_bottleneck::wgpu::{
 };
 use wgpu_bottleneck::{Error, Preprocessor};
 
+use super::golden::{self, Goldens, crc32, pattern};
 use crate::common::seeded::Seeded;
 use crate::common::{Outcome, any_gpu, targets};
-use crate::golden::{self, Goldens, crc32, pattern};
 
 /// Files by name.
 type Files = Vec<(String, Vec<u8>)>;

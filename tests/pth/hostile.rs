@@ -5,9 +5,9 @@ use std::time::Instant;
 use wgpu_bottleneck::StateDict;
 use wgpu_bottleneck::error::PthError;
 
-use super::common::Outcome;
-use super::common::torch::{self, ZipEntry, call, dict, int, ints, legacy, storage, stored, tensor, text, tuple};
 use super::refused;
+use crate::common::Outcome;
+use crate::common::torch::{self, ZipEntry, call, dict, int, ints, legacy, storage, stored, tensor, text, tuple};
 
 /// Refused within a second.
 fn refused_quickly(name: &str, bytes: Vec<u8>) -> Result<PthError, String> {

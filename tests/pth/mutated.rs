@@ -7,8 +7,9 @@ use std::time::Instant;
 use proptest::prelude::*;
 use wgpu_bottleneck::StateDict;
 
-use super::common::torch::{self, dict, int, ints, storage, tensor, text};
-use super::{common, files};
+use super::files;
+use crate::common;
+use crate::common::torch::{self, dict, int, ints, storage, tensor, text};
 
 /// Opens bytes and reads every tensor that is found.
 fn read_all(bytes: Vec<u8>) {

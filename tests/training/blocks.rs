@@ -1,7 +1,7 @@
 //! Blocks in training mode: PyTorch's numbers, forward and backward, on every device and by every candidate.
 
-use super::common::{Outcome, any_gpu, targets};
 use super::*;
+use crate::common::{Outcome, any_gpu, targets};
 
 /// Blocks on inputs of mean 50 and 1000: where f32 loses digits before the first norm, ours loses no more than four times what PyTorch's
 /// does.

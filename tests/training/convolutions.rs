@@ -1,9 +1,9 @@
 //! Convolutions by weights that are a tensor, as those by mirrored weights are: every candidate is exact on integers, those that read them from a
 //! texture too, into which they are copied. The kernels of gradients are the self test's.
 
-use super::common::seeded::small_integers;
-use super::common::{Outcome, most_candidates, targets};
 use super::*;
+use crate::common::seeded::small_integers;
+use crate::common::{Outcome, most_candidates, targets};
 
 /// Convolutions and images: every kind, tails of tiles, images smaller than the dilation, and channels for textures, whose lines are of 16.
 fn convolutions() -> Vec<(Conv, [usize; 3])> {

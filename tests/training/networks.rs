@@ -8,8 +8,8 @@ use wgpu_bottleneck::network::{Optimizer, ResNet, TrainingSetup, plan_network_tr
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{BlockKind, CheckpointOptions, Network, NetworkWeights, TrainedNetwork};
 
-use super::common::{Outcome, any_gpu, golden_dir, targets};
 use super::*;
+use crate::common::{Outcome, any_gpu, golden_dir, targets};
 
 /// How far losses may be from PyTorch's in f32,
 const LOSS: f64 = 1e-4;

@@ -1,8 +1,8 @@
 //! The steps of a norm one after another, on large means and over several slices of pixels.
 
-use super::common::seeded::small_integers;
-use super::common::{Outcome, golden_dir, most_candidates, targets};
 use super::*;
+use crate::common::seeded::small_integers;
+use crate::common::{Outcome, golden_dir, most_candidates, targets};
 
 /// A norm alone as a plan: image and gradient in, the gradient of the image out.
 fn norm_plan(shape: Shape, eps: f64, relu: bool) -> (Plan, [TensorId; 6]) {

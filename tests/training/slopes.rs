@@ -1,7 +1,7 @@
 //! The reference holds itself against finite differences.
 
-use super::common::{Outcome, any_gpu};
 use super::*;
+use crate::common::{Outcome, any_gpu};
 
 /// The sum of a block's outputs times these weights, by the reference in f64.
 fn loss(

@@ -2,8 +2,8 @@
 
 use wgpu_bottleneck::op::LOSSES;
 
-use super::common::{Outcome, any_gpu};
 use super::*;
+use crate::common::{Outcome, any_gpu};
 
 fn pixels(name: &str, shape: Shape) -> TensorInfo {
     TensorInfo::pixels(name, shape, ChannelLayout::dense(shape.c))

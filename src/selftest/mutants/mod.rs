@@ -1,7 +1,7 @@
 //! Mutants: kernels with one deliberate fault each, to prove that the self test finds such faults.
 //!
 //! A mutant is a patch of one or two places in the shaders' text. A fault in a shared part stands here once for each family
-//! through which it must be caught. [`Prover`] runs the self test's own cases on a mutant until a check fails; a mutant that no
+//! through which it must be caught. [`prove`] runs the self test's own cases on a mutant until a check fails; a mutant that no
 //! check can tell from the kernel says in `equivalent` why.
 
 mod conv1x1;
@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::check::{Checker, Expectations, Until};
-use super::{Check, Failure, cases, every_candidate, why_not};
+use super::{Check, Failure, cases, every_candidate, side_by_side, why_not};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernel::{DeviceKind, Family, Kernel};
@@ -174,56 +174,51 @@ pub fn find(name: &str) -> Option<&'static Mutant> {
     all().find(|mutant| mutant.name == name)
 }
 
-/// Proves mutants on a device. Keeps what the reference said, since mutants of a family share their cases.
-#[derive(Debug)]
-pub struct Prover {
-    gpu: Gpu,
-    expectations: Expectations,
+/// Runs the self test's cases on each mutant until a check fails, on several devices of one adapter
+/// side by side. The verdicts are in the order of the mutants.
+///
+/// # Errors
+/// As [`run_on`](super::run_on), [`GpuError::Patch`](crate::error::GpuError::Patch) among them.
+pub fn prove(gpus: &[Gpu], mutants: &[&Mutant]) -> Result<Vec<Verdict>> {
+    // Mutants of a family share their cases.
+    let expectations = Expectations::default();
+    side_by_side::each(gpus, mutants, |gpu, mutant| {
+        tracing::info!(mutant = mutant.name, "proving");
+        prove_one(gpu, &expectations, mutant)
+    })
 }
 
-impl Prover {
-    /// On this device.
-    #[must_use]
-    pub fn new(gpu: &Gpu) -> Self {
-        Self { gpu: gpu.clone(), expectations: Expectations::default() }
-    }
-
-    /// Runs the self test's cases on a mutant until a check fails.
-    ///
-    /// # Errors
-    /// As [`run`](super::run), [`GpuError::Patch`](crate::error::GpuError::Patch) among them.
-    pub fn prove(&mut self, mutant: &Mutant) -> Result<Verdict> {
-        let patched = self.gpu.with_patches(mutant.patches)?;
-        let capabilities = *self.gpu.capabilities();
-        let (mut count, mut skipped) = (0, BTreeSet::new());
-        for kernel in mutant.kernels() {
-            let mut runs = false;
-            for case in cases(kernel) {
-                if !case.is_for(kernel, &capabilities)? {
-                    continue;
-                }
-                (runs, count) = (true, count + 1);
-                let failures = Checker::new(&patched, &mut self.expectations).check(kernel, &case, Until::Failure)?;
-                if let Some(failure) = failures.into_iter().next() {
-                    let mistaken = mutant.equivalent.is_some() || failure.check == Check::Compile;
-                    return Ok(if mistaken { Verdict::Mistaken(failure) } else { Verdict::Caught(failure) });
-                }
+fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<Verdict> {
+    let patched = gpu.with_patches(mutant.patches)?;
+    let capabilities = gpu.capabilities();
+    let (mut count, mut skipped) = (0, BTreeSet::new());
+    for kernel in mutant.kernels() {
+        let mut runs = false;
+        for case in cases(kernel) {
+            if !case.is_for(kernel, capabilities)? {
+                continue;
             }
-            if !runs {
-                skipped.insert(why_not(kernel, &capabilities));
+            (runs, count) = (true, count + 1);
+            let failures = Checker::new(&patched, expectations).check(kernel, &case, Until::Failure)?;
+            if let Some(failure) = failures.into_iter().next() {
+                let mistaken = mutant.equivalent.is_some() || failure.check == Check::Compile;
+                return Ok(if mistaken { Verdict::Mistaken(failure) } else { Verdict::Caught(failure) });
             }
         }
-        Ok(match mutant.equivalent {
-            // Its kernels may lack different things.
-            _ if count == 0 => Verdict::NotRun(Vec::from_iter(skipped).join(", or ")),
-            Some(reason) => Verdict::Equivalent(reason),
-            // A subgroup runs in step, and a workgroup may be a single one.
-            None if mutant.fault == Fault::DroppedBarrier && capabilities.kind != DeviceKind::Software => {
-                Verdict::NotRun("no check failed, but it is a race that hardware need not show".to_owned())
-            }
-            None => Verdict::Survived { cases: count },
-        })
+        if !runs {
+            skipped.insert(why_not(kernel, capabilities));
+        }
     }
+    Ok(match mutant.equivalent {
+        // Its kernels may lack different things.
+        _ if count == 0 => Verdict::NotRun(Vec::from_iter(skipped).join(", or ")),
+        Some(reason) => Verdict::Equivalent(reason),
+        // A subgroup runs in step, and a workgroup may be a single one.
+        None if mutant.fault == Fault::DroppedBarrier && capabilities.kind != DeviceKind::Software => {
+            Verdict::NotRun("no check failed, but it is a race that hardware need not show".to_owned())
+        }
+        None => Verdict::Survived { cases: count },
+    })
 }
 
 /// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.

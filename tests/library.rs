@@ -1,0 +1,24 @@
+//! Tests of the library: one program, so that the library is linked once and the tests share devices and cores.
+
+mod backbone;
+mod bad_input;
+mod choice;
+mod common;
+mod devices;
+mod exactness;
+mod family;
+mod goldens;
+mod half;
+mod networks;
+mod parts;
+#[cfg(feature = "pictures")]
+mod pictures;
+mod plan;
+mod pth;
+mod rooms;
+mod selftest;
+mod shaders;
+mod split_k;
+mod training;
+mod tune;
+mod winograd;
