@@ -48,3 +48,25 @@ pub use weights::{
 
 /// The very wgpu that this crate uses, so that an app's device and ours are of one version.
 pub use wgpu;
+
+/// The Rust snippets of README and docs, compiled as tests.
+#[cfg(doctest)]
+mod snippets {
+    macro_rules! documents {
+        ($($(#[$cfg:meta])? $name:ident $path:literal)+) => {
+            $($(#[$cfg])? #[doc = include_str!(concat!("../", $path))] struct $name;)+
+        };
+    }
+    documents! {
+        #[cfg(feature = "pictures")] Readme "README.md"
+        #[cfg(feature = "pictures")] Networks "docs/networks.md"
+        Blocks "docs/blocks.md"
+        Training "docs/training.md"
+        Commands "docs/commands.md"
+        Supported "docs/supported.md"
+        Precision "docs/precision.md"
+        Devices "docs/devices.md"
+        OwnDevice "docs/own-device.md"
+        Selftest "docs/selftest.md"
+    }
+}

@@ -3,6 +3,8 @@
 #[path = "cli/bench/mod.rs"]
 mod bench;
 mod common;
+#[path = "cli/documents.rs"]
+mod documents;
 #[path = "cli/embed/mod.rs"]
 mod embed;
 #[path = "cli/networks.rs"]

@@ -97,7 +97,8 @@ pub enum SpecError {
     },
     /// `track_running_stats=False`: batch statistics even in eval mode.
     #[error(
-        "{norm}: track_running_stats=False takes batch statistics in eval mode too; that needs training mode, which does not exist yet"
+        "{norm}: no running_mean and running_var, so track_running_stats=False: PyTorch normalises by the \
+        batch in eval mode too, which is not supported"
     )]
     BatchStatistics {
         /// The norm layer.
