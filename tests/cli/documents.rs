@@ -12,8 +12,8 @@ use wgpu_bottleneck::ResNet;
 /// A line per command that is not run: the reason, ` | `, the command.
 const LEFT_OUT: &str = include_str!("left_out.txt");
 
-/// How the documents run the program in a clone of the repository.
-const IN_A_CLONE: &str = "scripts/with-gpu cargo run --release --";
+/// How the documents run the program in a clone of the repository, with ` -- ` before arguments.
+const IN_A_CLONE: &str = "scripts/with-gpu cargo run --release";
 
 /// The documents with commands.
 fn documents() -> Result<Vec<PathBuf>> {
@@ -51,8 +51,9 @@ fn all_commands() -> Result<Vec<String>> {
     for document in documents()? {
         let document = std::fs::read_to_string(document)?;
         let found = commands(&document).into_iter().map(|command| match command.strip_prefix(IN_A_CLONE) {
-            Some(rest) => format!("bottleneck{rest}"),
-            None => command,
+            Some("") => "bottleneck".to_owned(),
+            Some(rest) if rest.starts_with(" -- ") => format!("bottleneck {}", &rest[4..]),
+            _ => command,
         });
         all.extend(found.filter(|command| seen.insert(command.clone())));
     }
