@@ -9,6 +9,7 @@ mod executor;
 mod guard;
 mod host_run;
 mod kept_pipelines;
+mod loss_check;
 mod memory;
 mod monitor;
 mod pipeline;
