@@ -14,6 +14,7 @@ mod memory;
 mod monitor;
 mod pipeline;
 mod preprocess;
+mod ranking;
 mod readback;
 mod timestamps;
 mod upload;
