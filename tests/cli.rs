@@ -323,6 +323,13 @@ fn the_default_run_is_right() -> Outcome {
     for part in ["adapter  ", "driver  ", "DeepLab", "layer2.0", "GFLOP/s", "record us", "All numbers are right."] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+    for part in ["output (batch statistics)", "running statistics", "gradients of the parameters"] {
+        assert!(shown.lines().any(|line| line.contains(part) && line.ends_with("ok")), "{part}: {shown}");
+    }
+    // A share for each of ten plans, of a ceiling that is a number.
+    let shares = shown.lines().filter(|line| line.contains(" % ") || line.ends_with(" %"));
+    let shares = shares.filter(|line| line.contains("fused")).count();
+    assert!(shares == 10 && shown.contains(" of FMA") && !shown.contains("inf"), "{shares}: {shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
     Ok(())
 }

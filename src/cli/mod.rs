@@ -30,6 +30,7 @@ mod run;
 mod seeded;
 mod selftest;
 mod shaders;
+mod step_check;
 mod timing;
 mod train;
 mod tune;
