@@ -296,6 +296,22 @@ fn colours_and_logs_obey_the_environment() -> Outcome {
     Ok(())
 }
 
+/// Mesa's Vulkan layer for device selection would print an error before the program's first line.
+#[test]
+fn no_driver_prints_without_a_runtime_folder() -> Outcome {
+    for folder in [None, Some(""), Some("relative"), Some("/nonexistent")] {
+        let mut command = bottleneck();
+        command.args(["devices", "--json"]).env("RUST_LOG", "off");
+        match folder {
+            Some(folder) => command.env("XDG_RUNTIME_DIR", folder),
+            None => command.env_remove("XDG_RUNTIME_DIR"),
+        };
+        let output = run(&mut command)?;
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{folder:?}");
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_no_failure() -> Outcome {
