@@ -14,6 +14,8 @@
 //! Errors are typed ([`Error`]); bad files, specifications,
 //! shapes and buffers never panic.
 
+// docs.rs marks items of optional features, on a nightly toolchain.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs)]
 #![warn(rustdoc::broken_intra_doc_links)]
 

@@ -298,6 +298,22 @@ fn colours_and_logs_obey_the_environment() -> Outcome {
     Ok(())
 }
 
+/// Mesa's Vulkan layer for device selection would print an error before the program's first line.
+#[test]
+fn no_driver_prints_without_a_runtime_folder() -> Outcome {
+    for folder in [None, Some(""), Some("relative"), Some("/nonexistent")] {
+        let mut command = bottleneck();
+        command.args(["devices", "--json"]).env("RUST_LOG", "off");
+        match folder {
+            Some(folder) => command.env("XDG_RUNTIME_DIR", folder),
+            None => command.env_remove("XDG_RUNTIME_DIR"),
+        };
+        let output = run(&mut command)?;
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{folder:?}");
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_no_failure() -> Outcome {
@@ -325,6 +341,13 @@ fn the_default_run_is_right() -> Outcome {
     for part in ["adapter  ", "driver  ", "DeepLab", "layer2.0", "GFLOP/s", "record us", "All numbers are right."] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+    for part in ["output (batch statistics)", "running statistics", "gradients of the parameters"] {
+        assert!(shown.lines().any(|line| line.contains(part) && line.ends_with("ok")), "{part}: {shown}");
+    }
+    // A share for each of ten plans, of a ceiling that is a number.
+    let shares = shown.lines().filter(|line| line.contains(" % ") || line.ends_with(" %"));
+    let shares = shares.filter(|line| line.contains("fused")).count();
+    assert!(shares == 10 && shown.contains(" of FMA") && !shown.contains("inf"), "{shares}: {shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
     Ok(())
 }

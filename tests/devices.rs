@@ -1,13 +1,15 @@
 //! Devices: an app's own, a lost one, one that is not there, several users of one; and never a result from a device in
 //! trouble.
 
+mod lost;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::{Golden, Outcome, any_gpu, golden_dir, targets};
-use wgpu_bottleneck::error::{Error, ErrorKind, GpuError};
+use wgpu_bottleneck::error::{Error, GpuError};
 use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
 use wgpu_bottleneck::kernel::all_candidates;
 use wgpu_bottleneck::shader::Patch;
@@ -160,38 +162,6 @@ fn an_app_records_into_its_own_encoder() -> Outcome {
     Ok(())
 }
 
-/// Every call on a destroyed device is an error: no panic, no zeros, no numbers of an earlier run.
-fn lost_device_answers_with_errors(gpu: &Gpu) -> Outcome {
-    let golden = golden("plain")?;
-    let mut model = model(gpu, &golden)?;
-    assert!(matches(&golden, &model.run(&golden.input)?));
-    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
-    let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
-    let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
-    gpu.device().destroy();
-    for attempt in 0..2 {
-        let error = model.run(&golden.input).err().ok_or(format!("attempt {attempt}: run gave a result"))?;
-        assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
-        let error = pollster::block_on(model.run_async(&golden.input)).err().ok_or("run_async gave a result")?;
-        assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
-    }
-    // Recording computes nothing. A device of ours says that it is lost; wgpu tells a borrowed one's app alone.
-    let recorded = model.bind(&input, &output).and_then(|bound| bound.record());
-    assert!(recorded.is_err() || gpu.is_borrowed(), "recording on a lost device");
-    Ok(())
-}
-
-#[test]
-fn a_lost_device_of_ours_is_an_error_value() -> Outcome {
-    lost_device_answers_with_errors(&any_gpu())
-}
-
-#[test]
-fn a_lost_borrowed_device_is_an_error_value() -> Outcome {
-    let (device, queue, _errors) = app_device()?;
-    lost_device_answers_with_errors(&Gpu::from_wgpu(device, queue))
-}
-
 #[test]
 fn what_is_not_there_is_an_error_that_lists_what_is() {
     for adapter in [AdapterChoice::Index(99), AdapterChoice::Named("no such adapter".to_owned())] {
@@ -270,49 +240,6 @@ fn two_threads_share_a_device() -> Outcome {
 }
 
 #[test]
-fn a_lost_device_of_ours_refuses_every_call() -> Outcome {
-    let gpu = any_gpu();
-    let golden = golden("plain")?;
-    let mut model = model(&gpu, &golden)?;
-    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-    let input = buffer(gpu.device(), model.executor().input_bytes(), usage);
-    let output = buffer(gpu.device(), model.executor().output_bytes(), usage);
-    let bound = model.bind(&input, &output)?;
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    gpu.device().destroy();
-    let answers = [
-        ("load", self::model(&gpu, &golden).err()),
-        ("run", model.run(&golden.input).err()),
-        ("bind", model.bind(&input, &output).err()),
-        ("record", bound.record().err()),
-        ("record_into", bound.record_into(&mut encoder).err()),
-        ("download", gpu.download(&output).err()),
-        ("poison", model.executor_mut().poison().err()),
-        ("wait", gpu.wait().err()),
-    ];
-    for (call, answer) in answers {
-        assert!(matches!(answer, Some(Error::Gpu(GpuError::Lost { .. }))), "{call}: {answer:?}");
-    }
-    Ok(())
-}
-
-#[test]
-fn a_lost_borrowed_device_gives_no_result_that_was_not_computed() -> Outcome {
-    let (device, queue, _errors) = app_device()?;
-    let gpu = Gpu::from_wgpu(device.clone(), queue);
-    let golden = golden("plain")?;
-    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-    let output = buffer(&device, 64, usage);
-    device.destroy();
-    // A model loaded after the loss, and one that never ran: neither has anything stale to give.
-    let answer = model(&gpu, &golden).and_then(|mut model| model.run(&golden.input));
-    assert!(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gpu), "{answer:?}");
-    let bytes = gpu.download(&output);
-    assert!(bytes.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gpu), "{bytes:?}");
-    Ok(())
-}
-
-#[test]
 fn models_that_share_a_device_take_turns() -> Outcome {
     let gpu = any_gpu();
     let goldens = [golden("plain")?, golden("groups8_5_per_group")?, golden("s2_even_downsample")?];
@@ -348,14 +275,14 @@ fn models_that_share_a_device_take_turns() -> Outcome {
 /// Errors of one thread's calls stay with that thread: scopes are per thread, and no other result suffers.
 fn one_thread_fails_and_one_does_not(gpu: &Gpu) -> Outcome {
     let golden = golden("plain")?;
-    let foreign = any_gpu();
     let (mut good, bad) = (model(gpu, &golden)?, model(gpu, &golden)?);
     let (bytes_in, bytes_out) = (bad.executor().input_bytes(), bad.executor().output_bytes());
     std::thread::scope(|scope| {
         let failing = scope.spawn(move || {
-            let input = buffer(foreign.device(), bytes_in, BufferUsages::STORAGE);
-            let output = buffer(foreign.device(), bytes_out, BufferUsages::STORAGE);
-            // Buffers of another device: wgpu refuses them within our error scopes.
+            let input = buffer(gpu.device(), bytes_in, BufferUsages::STORAGE);
+            let output = buffer(gpu.device(), bytes_out, BufferUsages::STORAGE);
+            // wgpu refuses destroyed buffers within our error scopes.
+            output.destroy();
             (0..30).filter(|_| matches!(bad.bind(&input, &output), Err(Error::Gpu(GpuError::Device { .. })))).count()
         });
         for _ in 0..30 {

@@ -28,11 +28,9 @@ use super::tune::{self, TuneArgs};
 /// fast they were.
 #[derive(Debug, Parser)]
 #[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
-#[command(
-    after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some pictures could not be used, 4 the GPU \
+#[command(after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some images failed, 4 the GPU \
     failed, 130 Ctrl-C.\n\
-    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
-)]
+    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured.")]
 pub struct Cli {
     /// What to do; nothing means the demonstration.
     #[command(subcommand)]
@@ -390,7 +388,7 @@ impl From<TargetArg> for Target {
 #[command(
     after_help = "Beside the kernels stands index-TARGET.json, which says of each what a launch needs: entry point, \
     workgroup, bindings and their places, members of Params. It lists the kernels of this call; its `skipped` are those that \
-    the language cannot express, which are also named on stderr.\n\
+    the language cannot express, each with the reason; stderr has their number.\n\
     Every kernel has been validated by naga. They are written as the engine compiles them: without bounds checks and loop \
     guards, so Params and buffers must be right."
 )]

@@ -1,18 +1,13 @@
 //! `bottleneck block --train`: one batch through one block in training mode, forward and backward.
 
 use wgpu_bottleneck::error::ShapeError;
-use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{Error, HostTensor, Shape, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
+use wgpu_bottleneck::{Error, HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
 
 use super::args::{BlockArgs, Momentum, read_input};
 use super::error::CliError;
 use super::files::{OutputFile, Values};
 use super::output::{self, count};
-
-/// How far outputs and statistics may be from the reference, as a share of the largest value,
-const FORWARD: f64 = 1e-5;
-/// and gradients.
-const BACKWARD: f64 = 2e-5;
+use super::step_check::{self, Checked};
 
 /// Runs the command.
 pub fn run(args: &BlockArgs) -> Result<(), CliError> {
@@ -68,29 +63,15 @@ fn write(output: &OutputFile, step: &TrainingStep, with_gradients: bool) -> Resu
     output.write_values(tensors.iter().map(|(key, dims, values)| (key.as_str(), dims.as_slice(), *values)))
 }
 
-/// Holds a step against the reference's.
+/// Compares a step with the reference's.
 fn verify(expected: &TrainingStep, found: &TrainingStep) -> Result<String, CliError> {
-    let forward = std::iter::once(("out", expected.out.data(), found.out.data()));
-    let statistics = expected.statistics.iter().zip(&found.statistics);
-    let forward =
-        forward.chain(statistics.map(|((key, expected), (_, found))| (key.as_str(), &expected[..], &found[..])));
-    let (ours, theirs) = (&found.gradients, &expected.gradients);
-    let backward = std::iter::once(("grad.input", theirs.input.data(), ours.input.data()));
-    let parameters = theirs.parameters.iter().zip(&ours.parameters);
-    let backward =
-        backward.chain(parameters.map(|((key, _, expected), (_, _, found))| (key.as_str(), &expected[..], &found[..])));
     let mut worst = [0.0_f64; 2];
-    let checks = forward.map(|check| (0, FORWARD, check)).chain(backward.map(|check| (1, BACKWARD, check)));
-    for (at, tolerance, (name, expected, found)) in checks {
-        let tensor = |values: &[f32]| {
-            let shape = Shape { n: 1, c: values.len(), h: 1, w: 1 };
-            HostTensor::new(shape, values.to_vec()).map_err(Error::from)
-        };
-        let comparison = compare(&tensor(expected)?, &tensor(found)?, Tolerance::relative(tolerance));
+    for Checked { part, name, comparison } in step_check::check(expected, found).map_err(Error::from)? {
         if !comparison.passed() {
             return Err(CliError::Wrong(format!("{name}: {comparison}")));
         }
-        worst[at] = worst[at].max(comparison.relative_error());
+        let worst = &mut worst[usize::from(part.is_backward())];
+        *worst = worst.max(comparison.relative_error());
     }
     Ok(format!("; verified: forward off {:.1e}, gradients {:.1e}", worst[0], worst[1]))
 }

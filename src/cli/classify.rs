@@ -79,7 +79,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
             let guesses = match &one.picture {
                 Ok(_) => of_pictures
                     .next()
-                    .unwrap_or_else(|| Err("it has no logits".to_owned()))
+                    .unwrap_or_else(|| Err("no logits were computed".to_owned()))
                     .map(|logits| best(&logits, args.top as usize, meaning)),
                 // The picture's name stands beside it.
                 Err(error) => Err(pictures::without_name(&files[one.index], error)),
@@ -92,7 +92,8 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     if failed == 0 {
         Ok(())
     } else {
-        Err(CliError::Incomplete(format!("{failed} of {} pictures could not be used", verdicts.len())))
+        let images = output::count(verdicts.len(), "image", "images");
+        Err(CliError::Incomplete(format!("{failed} of {images} failed")))
     }
 }
 
@@ -124,7 +125,7 @@ fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Me
         return output::print(&as_csv(verdicts, labels, meaning)?);
     }
     let number = if meaning == Meaning::OneClass { ">probability" } else { ">score" };
-    let mut table = Table::new(&["picture", number, "class"]);
+    let mut table = Table::new(&["image", number, "class"]);
     for verdict in verdicts {
         let name = name(&verdict.file);
         match &verdict.guesses {

@@ -1,9 +1,12 @@
 //! `bottleneck` without a command: the main job on built-in data.
 //!
-//! Four parts: blocks that PyTorch ran, against PyTorch's output; blocks of ResNet-50's size with seeded weights, fused
-//! and unfused, against the reference, and timed; a chain of sixteen blocks; a network that ships, on digits. One wrong number makes the
-//! program fail.
+//! Five parts: blocks that PyTorch ran, against PyTorch's output; a training step of such a block; blocks
+//! of ResNet-50's size with seeded weights, fused and unfused, against the reference, and timed; a chain
+//! of sixteen blocks; a network that ships, on digits. One wrong number makes the program fail.
 
+mod training;
+
+use wgpu_bottleneck::gpu::{CeilingOptions, Ceilings};
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
     Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Model, Norm, PlanKind, Shape, StateDict,
@@ -33,6 +36,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let kernels = Forced::new(&gpu, args.kernel.as_deref());
     adapter(&gpu)?;
     let mut wrong = pytorch(&kernels)?;
+    wrong += training::run(&kernels)?;
     wrong += resnet(&kernels)?;
     wrong += usize::from(!chain::run(&kernels)?);
     wrong += digits::run(&kernels)?;
@@ -96,14 +100,14 @@ fn bundled_options(dict: &StateDict) -> Result<BlockOptions, CliError> {
     })
 }
 
-/// A block of the second part.
+/// A block of the third part.
 struct Sized {
     name: &'static str,
     spec: Bottleneck,
     input: Shape,
 }
 
-/// The blocks of the second part.
+/// The blocks of the third part.
 fn sized() -> Result<[Sized; 5], Error> {
     let sized = |name, builder: wgpu_bottleneck::network::BottleneckBuilder, side| -> Result<Sized, Error> {
         let spec = builder.build()?;
@@ -119,7 +123,7 @@ fn sized() -> Result<[Sized; 5], Error> {
     ])
 }
 
-/// The second part. Returns how many results were wrong.
+/// The third part. Returns how many results were wrong.
 fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::heading("ResNet-50's size: seeded weights, compared with the reference (f64 on the CPU), timed")?;
     let mut table = Table::new(&[
@@ -132,18 +136,23 @@ fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
         "",
         ">ms",
         ">GFLOP/s",
+        ">of FMA",
         ">speedup",
     ]);
+    output::progress("the ceiling of multiply-adds ...");
+    let ceiling = Ceilings::measure_fma(kernels.gpu(), &CeilingOptions::default())?;
     let mut wrong = 0;
     for (seed, sized) in (1..).zip(sized()?) {
         output::progress(&format!("{} ...", sized.name));
-        wrong += compare_plans(kernels, &sized, seed, &mut table)?;
+        wrong += compare_plans(kernels, &sized, seed, ceiling, &mut table)?;
     }
     output::print(&table.render())?;
-    output::print(
+    output::print(&format!(
         "  (input and output on the device, submit to end of wait, the two plans in turn, median; speedup of fused over\n  \
-         unfused: median of the pairs; GFLOP/s count the convolutions only, the same for both plans)\n",
-    )?;
+         unfused: median of the pairs; GFLOP/s count the convolutions only, the same for both plans; of FMA: the operations\n  \
+         that the kernels execute, fewer with Winograd, as a share of {ceiling:.1} GFLOP/s, the ceiling of multiply-adds in\n  \
+         f32 that was just measured on this device)\n",
+    ))?;
     Ok(wrong)
 }
 
@@ -162,7 +171,13 @@ impl Loaded {
 }
 
 /// Times both plans of a block side by side, and checks what the timed runs wrote. Appends a row for each plan.
-fn compare_plans(kernels: &Forced<'_>, sized: &Sized, seed: u64, table: &mut Table) -> Result<usize, CliError> {
+fn compare_plans(
+    kernels: &Forced<'_>,
+    sized: &Sized,
+    seed: u64,
+    ceiling: f64,
+    table: &mut Table,
+) -> Result<usize, CliError> {
     let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
     let fused = Loaded::new(kernels, &block, &input, PlanKind::Fused)?;
     let unfused = Loaded::new(kernels, &block, &input, PlanKind::Unfused)?;
@@ -183,8 +198,11 @@ fn compare_plans(kernels: &Forced<'_>, sized: &Sized, seed: u64, table: &mut Tab
         let comparison = compare(&expected, &buffers.download(model.executor())?, model.tolerance());
         wrong += usize::from(!comparison.passed());
         let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
-        let flops = model.recording().plan.conv_flops() as f64;
-        let speed = [format!("{:.3}", seconds * 1e3), format!("{:.1}", flops / seconds / 1e9), speedup].map(Cell::from);
+        let recording = model.recording();
+        let [counted, executed] = [recording.plan.conv_flops(), recording.executed_flops()]
+            .map(|operations| operations as f64 / seconds / 1e9);
+        let share = format!("{:.0} %", executed / ceiling * 100.0);
+        let speed = [format!("{:.3}", seconds * 1e3), format!("{counted:.1}"), share, speedup].map(Cell::from);
         let start = [label.into(), plan.into()];
         table.row(start.into_iter().chain(counts(model)).chain(errors(&comparison)).chain(speed));
     }

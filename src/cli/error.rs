@@ -84,7 +84,7 @@ pub enum CliError {
     /// A kernel that ranks first is further behind than was asked for.
     #[error("{0}")]
     TooSlow(String),
-    /// Some pictures could not be used.
+    /// Some images failed.
     #[error("{0}")]
     Incomplete(String),
     /// Ctrl-C, and what was done until then is safe.

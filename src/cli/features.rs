@@ -54,10 +54,10 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     let inputs: Vec<&Path> = inputs.iter().chain([&args.picture]).map(PathBuf::as_path).collect();
     folder.write(&files, &inputs)?;
     for (name, map) in &maps {
-        let shown = args.channels.min(map.shape().c as u32);
-        output::progress(&format!("{name}: {}, the {shown} liveliest channels in {name}.png", map.shape()));
+        let shown = output::count((args.channels as usize).min(map.shape().c), "channel", "channels");
+        output::progress(&format!("{name}: {}, the {shown} with the largest variance in {name}.png", map.shape()));
     }
-    output::progress("overview.png: the picture as the network sees it, and the mean of each map's channels");
+    output::progress("overview.png: the image as the network sees it, and the mean of each map's channels");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod devices;
 mod digits;
 mod each;
 mod embed;
+mod environment;
 mod error;
 mod features;
 mod files;
@@ -30,6 +31,7 @@ mod run;
 mod seeded;
 mod selftest;
 mod shaders;
+mod step_check;
 mod timing;
 mod train;
 mod tune;
@@ -58,6 +60,8 @@ static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    // SAFETY: this is the start of the program, and no thread has been started.
+    unsafe { environment::set_runtime_dir() };
     remember_panics();
     let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|_| {
         let panic = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! `bottleneck shaders`: every kernel as a file of another language, and an index that says how to launch each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::GpuError;
@@ -22,9 +23,11 @@ pub fn run(args: &ShadersArgs) -> Result<(), CliError> {
     }
     folder.write(&export.files()?, &[])?;
     for (reason, kernels) in export.skipped_by_reason() {
-        output::progress(&format!("skipped for {} ({reason}): {}", target.language(), kernels.join(", ")));
+        let skipped = count(kernels.len(), "kernel", "kernels");
+        let names = format!("{}{}", kernels[0], if kernels.len() > 1 { ", ..." } else { "" });
+        output::progress(&format!("skipped {skipped} for {}: {reason} ({names})", target.language()));
     }
-    output::print(&format!("{} in {}\n", export.summary(), args.out.display()))
+    output::print(&format!("{}\n", export.summary(&args.out)))
 }
 
 /// The kernels whose name contains this; all where nothing is asked for.
@@ -109,13 +112,15 @@ impl Export {
         reasons
     }
 
-    fn summary(&self) -> String {
+    /// What was written to a folder, and how many kernels were not.
+    fn summary(&self, folder: &Path) -> String {
         let kernels = count(self.kernels.len(), "kernel", "kernels");
+        let (language, index, folder) = (self.target.language(), self.index_name(), folder.display());
         let skipped = match self.skipped.len() {
             0 => String::new(),
-            skipped => format!(" ({skipped} skipped, which it cannot express)"),
+            skipped => format!("; {skipped} skipped, listed in {index}"),
         };
-        format!("{kernels} as {}{skipped} and {}", self.target.language(), self.index_name())
+        format!("{kernels} as {language}, and {index} in {folder}{skipped}")
     }
 }
 
@@ -193,7 +198,11 @@ mod tests {
         assert_eq!(error, Err((2, "coop cannot be written as GLSL ES 3.10: no matrices".to_owned())));
         export.add(all_specialisations()[0])?;
         assert_eq!(export.index()["skipped"], json!([{ "name": "coop", "reason": "no matrices" }]));
-        assert!(export.summary().contains("1 kernel as GLSL ES 3.10 (1 skipped"), "{}", export.summary());
+        let summary = export.summary(Path::new("out"));
+        assert_eq!(
+            summary,
+            "1 kernel as GLSL ES 3.10, and index-glsl.json in out; 1 skipped, listed in index-glsl.json"
+        );
         assert_eq!(export.files()?.len(), 2);
         Ok(())
     }

@@ -8,7 +8,7 @@ use wgpu_bottleneck::{Backbone, Error, Gpu, HostTensor, LoadOptions, NetworkWeig
 
 use super::error::CliError;
 use super::network_args::VerifyArgs;
-use super::output::{self, Table};
+use super::output::{self, Table, count};
 use super::pictures::{self, Pictures};
 
 /// What one tensor of a network differs by, over all pictures so far.
@@ -186,8 +186,9 @@ fn print(
     agreement: &Agreement,
     in_single: &[String],
 ) -> Result<(), CliError> {
-    let what = if args.files.is_empty() { "generated pictures" } else { "pictures" };
-    output::heading(&format!("{}: half precision against single, {} {what}", gpu.describe(), agreement.pictures))?;
+    let (one, many) = if args.files.is_empty() { ("generated image", "generated images") } else { ("image", "images") };
+    let images = count(agreement.pictures, one, many);
+    output::heading(&format!("{}: half precision against single, {images}", gpu.describe()))?;
     let mut table = Table::new(&["tensor", ">largest error", ">mean error", ">1 - cosine"]);
     for difference in differences {
         table.row([
@@ -201,9 +202,8 @@ fn print(
     output::print(&table.render())?;
     let Agreement { pictures, top1, top5, most_top5 } = *agreement;
     if pictures > 0 {
-        output::print(&format!(
-            "top-1 agrees on {top1} of {pictures} pictures, top-5 on {top5} of {most_top5} classes\n"
-        ))?;
+        let images = count(pictures, "image", "images");
+        output::print(&format!("top-1 agrees on {top1} of {images}, top-5 on {top5} of {most_top5} classes\n"))?;
     }
     match in_single {
         [] => Ok(()),

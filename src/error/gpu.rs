@@ -101,6 +101,17 @@ pub enum GpuError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A texture in sRGB was created without the format that its stored bytes are read in.
+    #[error(
+        "picture texture: format {format}, created without {stored} among its view_formats, in which its stored \
+        bytes are read: create it with view_formats: &[TextureFormat::{stored}], or copy it into a texture of {stored}"
+    )]
+    ViewFormat {
+        /// The texture's format.
+        format: String,
+        /// The same format without sRGB.
+        stored: String,
+    },
     /// Input and output are the same buffer.
     #[error("input and output are the same buffer: the input is never modified, give the output a buffer of its own")]
     SameBuffer,
@@ -110,10 +121,10 @@ pub enum GpuError {
         /// What was being done.
         doing: &'static str,
     },
-    /// The device is lost; load again on a new one.
+    /// The device is lost, or was destroyed by `wgpu::Device::destroy`; load again on a new one.
     #[error("the device is lost: {reason}")]
     Lost {
-        /// What the driver said.
+        /// What wgpu or the driver reports, as far as it is known.
         reason: String,
     },
     /// The device computed something else than it should have.
@@ -145,6 +156,7 @@ impl GpuError {
                 | GpuError::TooManyWorkgroups { .. }
                 | GpuError::NoSuchKernel { .. }
                 | GpuError::Buffer { .. }
+                | GpuError::ViewFormat { .. }
                 | GpuError::SameBuffer
                 | GpuError::Recording { .. }
                 | GpuError::Patch(_)

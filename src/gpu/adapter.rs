@@ -4,16 +4,17 @@ use std::fmt;
 
 use wgpu::{
     Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Features, Instance, InstanceDescriptor, Limits,
-    PowerPreference,
 };
 
+use super::ranking::{comes_before_gl, rank};
 use crate::error::GpuError;
 
 /// Which adapter to use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AdapterChoice {
     /// As wgpu's environment variables say (`WGPU_BACKEND`, `WGPU_ADAPTER_NAME`, `WGPU_POWER_PREF`), else the best: hardware
-    /// before software, discrete before integrated, the platform's own API before OpenGL.
+    /// before software, discrete before integrated, the platform's own API before OpenGL. OpenGL is
+    /// started only where one of its adapters could be the best.
     #[default]
     Best,
     /// The first whose name, driver or backend contains this text, whatever its case.
@@ -75,27 +76,45 @@ pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
 /// # Errors
 /// As [`adapters`].
 pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
-    let backends = backends_from_env()?;
-    let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
-    let mut adapters = Instance::new(descriptor).enumerate_adapters(backends).await;
-    let low_power = power_from_env()? == PowerPreference::LowPower;
-    // Stable: adapters of one rank stay in the order in which the system lists them.
-    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+    let mut adapters = enumerate(backends_from_env()?).await;
+    sort(&mut adapters, is_low_power()?);
     Ok(adapters)
 }
 
-/// The adapter that is meant.
+/// The adapters of some backends, which this starts.
+async fn enumerate(backends: Backends) -> Vec<Adapter> {
+    if backends.is_empty() {
+        return Vec::new();
+    }
+    let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
+    Instance::new(descriptor).enumerate_adapters(backends).await
+}
+
+/// Best first. Stable: adapters of one rank stay in the order in which the system lists them.
+fn sort(adapters: &mut [Adapter], low_power: bool) {
+    adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
+}
+
+/// The adapter that is meant. OpenGL is started only where one of its adapters could be chosen.
 ///
 /// # Errors
 /// [`GpuError::NoAdapter`] with what is there; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
-    let adapters = adapters_async().await?;
-    let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
-    let found = choice.pick(&infos).and_then(|index| adapters.into_iter().nth(index));
+    let (backends, low_power) = (backends_from_env()?, is_low_power()?);
+    let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> { adapters.iter().map(Adapter::get_info).collect() };
+    let mut adapters = enumerate(backends - Backends::GL).await;
+    sort(&mut adapters, low_power);
+    let mut found = choice.pick(&infos(&adapters));
+    if !found.is_some_and(|index| comes_before_gl(&adapters[index].get_info(), low_power)) {
+        adapters.extend(enumerate(backends & Backends::GL).await);
+        sort(&mut adapters, low_power);
+        found = choice.pick(&infos(&adapters));
+    }
+    let present = infos(&adapters).iter().map(describe).collect();
     let of = std::env::var("WGPU_BACKEND").ok().filter(|backend| !backend.is_empty());
     let of = of.map_or_else(String::new, |backend| format!(" of WGPU_BACKEND={backend}"));
-    let present = || infos.iter().map(describe).collect();
-    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{}{of}", choice.or_from_env()), present: present() })
+    let found = found.and_then(|index| adapters.into_iter().nth(index));
+    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{}{of}", choice.or_from_env()), present })
 }
 
 /// One line for people: name, backend, kind, driver.
@@ -178,26 +197,6 @@ pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
     }
 }
 
-/// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other software of its API: it is
-/// there to be tested against, has narrower subgroups, and the Vulkan loader lists added drivers first.
-fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
-    let kind = match info.device_type {
-        DeviceType::DiscreteGpu => u8::from(low_power),
-        DeviceType::IntegratedGpu => u8::from(!low_power),
-        DeviceType::VirtualGpu => 2,
-        DeviceType::Other => 3,
-        DeviceType::Cpu => 4,
-    };
-    let api = match info.backend {
-        wgpu::Backend::Vulkan | wgpu::Backend::Metal => 0,
-        wgpu::Backend::Dx12 => 1,
-        wgpu::Backend::BrowserWebGpu => 2,
-        wgpu::Backend::Gl => 3,
-        wgpu::Backend::Noop => 4,
-    };
-    (is_software(info), kind, api, info.name.to_lowercase().contains("swiftshader"))
-}
-
 /// `WGPU_BACKEND`: names joined by commas. wgpu skips names it does not know; we do not, so that a typo is not another API.
 fn backends_from_env() -> Result<Backends, GpuError> {
     let Some(value) = std::env::var("WGPU_BACKEND").ok().filter(|value| !value.is_empty()) else {
@@ -213,13 +212,12 @@ fn backends_from_env() -> Result<Backends, GpuError> {
     })
 }
 
-/// `WGPU_POWER_PREF`: `low`, `high` or `none`.
-fn power_from_env() -> Result<PowerPreference, GpuError> {
+/// `WGPU_POWER_PREF`: whether it is `low`, not `high` or `none`.
+fn is_low_power() -> Result<bool, GpuError> {
     let variable = "WGPU_POWER_PREF";
     match std::env::var(variable).unwrap_or_default().to_lowercase().as_str() {
-        "low" => Ok(PowerPreference::LowPower),
-        "high" => Ok(PowerPreference::HighPerformance),
-        "" | "none" => Ok(PowerPreference::None),
+        "low" => Ok(true),
+        "" | "high" | "none" => Ok(false),
         other => Err(GpuError::Environment { variable, value: other.to_owned(), expected: "low, high or none" }),
     }
 }
@@ -243,19 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn hardware_comes_before_software() {
+    fn adapters_are_picked_by_place_and_by_name() {
         let info = |name: &str, kind, backend| AdapterInfo { name: name.to_owned(), ..AdapterInfo::new(kind, backend) };
         let cpu = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Vulkan);
         let gl = info("llvmpipe (LLVM 15)", DeviceType::Other, wgpu::Backend::Gl);
         let discrete = info("A", DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
-        let integrated = info("B", DeviceType::IntegratedGpu, wgpu::Backend::Vulkan);
-        assert!(rank(&discrete, false) < rank(&integrated, false));
-        assert!(rank(&integrated, true) < rank(&discrete, true));
-        assert!(rank(&integrated, false) < rank(&cpu, false));
-        assert!(is_software(&gl) && rank(&discrete, false) < rank(&gl, false));
-        let swift = info("SwiftShader Device (Subzero)", DeviceType::Cpu, wgpu::Backend::Vulkan);
-        let cpu_gl = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Gl);
-        assert!(rank(&cpu, false) < rank(&swift, false) && rank(&swift, false) < rank(&cpu_gl, false));
         assert_eq!(AdapterChoice::parse("1"), AdapterChoice::Index(1));
         let all = [discrete, cpu, gl];
         let picked = |choice: AdapterChoice| choice.pick(&all);

@@ -23,8 +23,9 @@ impl Bound {
     /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported. The loss of a borrowed device is told to its
-    /// app alone: there, wgpu drops what is recorded and submitted without a word, until something is read back.
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported. wgpu drops
+    /// command buffers that are submitted to a device that was lost since, without an error:
+    /// [`Gpu::wait`](super::Gpu::wait) and [`Gpu::download`](super::Gpu::download) report the loss.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
         let inner = &self.ready.gpu.inner;
         Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)

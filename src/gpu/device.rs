@@ -109,12 +109,14 @@ impl Gpu {
             .request_device(&descriptor)
             .await
             .map_err(|error| GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() })?;
-        let monitor = Monitor::install(&device, info.backend);
+        let monitor = Monitor::install(&device, &queue, info.backend);
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
     }
 
     /// For an app that owns its device. Its error handler and lost callback are left as they are; create the device with at
     /// least what [`required`](super::required) returns to get all of the adapter's buffer sizes.
+    /// Once the device is lost, or the app has destroyed it, every call that needs it returns
+    /// [`GpuError::Lost`].
     #[must_use]
     pub fn from_wgpu(device: Device, queue: Queue) -> Self {
         Self::from_wgpu_with(device, queue, false)
@@ -124,7 +126,7 @@ impl Gpu {
     #[must_use]
     pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
-        let monitor = Monitor::borrowed(info.backend);
+        let monitor = Monitor::borrowed(&device, &queue, info.backend);
         Self::assemble(device, queue, info, monitor, runtime_checks, [false; 2])
     }
 
@@ -133,7 +135,7 @@ impl Gpu {
     #[must_use]
     pub fn from_wgpu_with_matrices(adapter: &Adapter, device: Device, queue: Queue) -> Self {
         let info = device.adapter_info();
-        let monitor = Monitor::borrowed(info.backend);
+        let monitor = Monitor::borrowed(&device, &queue, info.backend);
         // Another adapter may offer what this device lacks.
         let has = adapter.get_info() == info && device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let sides = if has { adapter::matrix_sides(adapter) } else { [false; 2] };

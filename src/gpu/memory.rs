@@ -115,6 +115,12 @@ impl Gpu {
         })
     }
 
+    /// A view of all of a texture.
+    pub(super) fn view(&self, texture: &Texture) -> Result<TextureView, GpuError> {
+        let view = || texture.create_view(&TextureViewDescriptor::default());
+        self.inner.monitor.guarded(&self.inner.device, "viewing a texture", view)
+    }
+
     /// A texture of so many texels, for weights.
     pub(super) fn texture(&self, what: &str, [width, height]: [u32; 2]) -> Result<Texture, GpuError> {
         let inner = &self.inner;

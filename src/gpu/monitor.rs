@@ -1,17 +1,22 @@
-//! Everything a device may say against us: errors, loss, and panics of wgpu when it waits on a lost device.
+//! Device errors, device loss, and panics of wgpu when it waits on a lost device.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wgpu::{Backend, Device, ErrorFilter, PollType};
+use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollType, Queue};
 
+use super::loss_check::LossCheck;
 use crate::error::GpuError;
 
 /// The first thing that went wrong with a device outside of any error scope.
 type Trouble = Arc<Mutex<Option<GpuError>>>;
 
-/// Watches a device. A device of ours reports every error and its loss here. A borrowed device's handlers belong to its
-/// app and are left alone; there, error scopes and the outcome of waits have to do.
+/// The filters of the error scopes around our work.
+const FILTERS: [ErrorFilter; 3] = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
+
+/// Watches a device. A device of ours reports every error and its loss here. A borrowed device's
+/// handlers belong to its app and are left alone; error scopes report the errors of our calls. After
+/// every call a [`LossCheck`] asks whether the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,
@@ -20,18 +25,20 @@ pub(super) struct Monitor {
     /// Held while wgpu works, where it must not be called by two threads at once: its GL backend panics when a thread waits
     /// for a second for the context that another one holds.
     turns: Option<Arc<Mutex<()>>>,
+    /// None for a device that was lost from the start.
+    loss: Option<LossCheck>,
 }
 
 impl Monitor {
     /// Watches a borrowed device, from its calls alone.
-    pub fn borrowed(backend: Backend) -> Self {
+    pub fn borrowed(device: &Device, queue: &Queue, backend: Backend) -> Self {
         let turns = (backend == Backend::Gl).then(Arc::default);
-        Self { trouble: Trouble::default(), installed: false, turns }
+        Self { trouble: Trouble::default(), installed: false, turns, loss: LossCheck::new(device, queue) }
     }
 
     /// Installs the handlers on a device of ours.
-    pub fn install(device: &Device, backend: Backend) -> Self {
-        let monitor = Self { installed: true, ..Self::borrowed(backend) };
+    pub fn install(device: &Device, queue: &Queue, backend: Backend) -> Self {
+        let monitor = Self { installed: true, ..Self::borrowed(device, queue, backend) };
         let trouble = monitor.trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             tracing::error!(%error, "uncaptured wgpu error");
@@ -39,8 +46,12 @@ impl Monitor {
         }));
         let trouble = monitor.trouble.clone();
         device.set_device_lost_callback(move |reason, message| {
-            let message = if message.is_empty() { format!("{reason:?}") } else { message };
-            remember(&trouble, GpuError::Lost { reason: first_line(&message) });
+            let reason = match reason {
+                DeviceLostReason::Destroyed => "wgpu::Device::destroy was called".to_owned(),
+                _ if message.is_empty() => format!("{reason:?}"),
+                _ => first_line(&message),
+            };
+            remember(&trouble, GpuError::Lost { reason });
         });
         monitor
     }
@@ -50,8 +61,8 @@ impl Monitor {
         !self.installed
     }
 
-    /// An error when the device is lost or reported one.
-    pub fn check(&self) -> Result<(), GpuError> {
+    /// An error when the device is known to be lost, or reported an error.
+    fn check(&self) -> Result<(), GpuError> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
             None => Ok(()),
@@ -61,49 +72,78 @@ impl Monitor {
         }
     }
 
+    /// An error when the device is lost or destroyed, or reported an error.
+    pub fn check_alive(&self, device: &Device) -> Result<(), GpuError> {
+        self.check()?;
+        if self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device)) {
+            return Ok(());
+        }
+        if self.installed {
+            // wgpu gives the reason to the callback when the device is polled.
+            self.polled(device, "polling", PollType::Poll).ok();
+            self.check()?;
+        }
+        let reason = "it was destroyed, or the driver lost it".to_owned();
+        remember(&self.trouble, GpuError::Lost { reason });
+        self.check()
+    }
+
     /// This thread's turn, where threads take turns.
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         self.turns.as_ref().map(|turns| turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs synchronous work on the device inside error scopes of this thread.
+    /// Runs synchronous work on the device inside error scopes of this thread. The work counts only
+    /// if the device still takes work afterwards: wgpu drops what a lost device is given.
     pub fn guarded<T>(&self, device: &Device, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
         self.check()?;
-        let filters = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
-        let scopes = filters.map(|filter| device.push_error_scope(filter));
+        let (value, error) = self.scoped(device, doing, work);
+        self.check_alive(device)?;
+        match error {
+            None => value,
+            Some(error) => Err(convert(&error, doing)),
+        }
+    }
+
+    /// Runs work that releases something. Its errors are ignored and reach no handler.
+    pub fn cleaning_up(&self, device: &Device, work: impl FnOnce()) {
+        let _ = self.scoped(device, "cleaning up", work);
+    }
+
+    /// Runs work inside error scopes of this thread. Returns its value and its first error.
+    fn scoped<T>(
+        &self,
+        device: &Device,
+        doing: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> (Result<T, GpuError>, Option<wgpu::Error>) {
+        let scopes = FILTERS.map(|filter| device.push_error_scope(filter));
         let value = {
             let _turn = self.turn();
             contain(doing, work)
         };
         // Scopes pop in reverse order; on native backends the futures are ready at once.
-        let errors: Vec<wgpu::Error> =
-            scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
-        self.check()?;
-        match errors.first() {
-            None => value,
-            Some(error) => {
-                // wgpu tells of a loss when it is polled; until then it calls what is lost invalid.
-                self.poll(device)?;
-                Err(convert(error, doing))
-            }
-        }
+        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
+        (value, errors.fold(None, Option::or))
     }
 
     /// Waits until all submitted work is done.
     pub fn wait(&self, device: &Device) -> Result<(), GpuError> {
-        let polled = {
-            let _turn = self.turn();
-            contain("waiting", || device.poll(PollType::wait_indefinitely()))?
-        };
-        self.check()?;
-        polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
+        self.polled(device, "waiting", PollType::wait_indefinitely())?;
+        self.check_alive(device)
     }
 
     /// Lets the device make progress without waiting.
     pub fn poll(&self, device: &Device) -> Result<(), GpuError> {
+        self.polled(device, "polling", PollType::Poll)?;
+        self.check()
+    }
+
+    /// Polls the device. A loss that wgpu reports takes precedence over the result of the poll.
+    fn polled(&self, device: &Device, doing: &'static str, how: PollType) -> Result<(), GpuError> {
         let polled = {
             let _turn = self.turn();
-            contain("polling", || device.poll(PollType::Poll))?
+            contain(doing, || device.poll(how))?
         };
         self.check()?;
         polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })

@@ -98,20 +98,27 @@ impl Readback {
         answer: Option<Result<(), BufferAsyncError>>,
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, GpuError> {
-        self.gpu.inner.monitor.check()?;
+        self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
         match answer {
             Some(Ok(())) => {}
             _ => return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() }),
         }
-        let view = self.staging.get_mapped_range(..);
-        view.map(|view| read(&view))
-            .map_err(|error| GpuError::Device { doing: "reading the result back", reason: error.to_string() })
+        match self.staging.get_mapped_range(..) {
+            Ok(view) => Ok(read(&view)),
+            Err(error) => {
+                // Another thread may have destroyed the device since.
+                self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
+                Err(GpuError::Device { doing: "reading the result back", reason: error.to_string() })
+            }
+        }
     }
 }
 
 impl Drop for Readback {
     /// However it ends, by an answer, an error or a future that nobody waits for any more: the buffer can be used again.
     fn drop(&mut self) {
-        self.staging.unmap();
+        let inner = &self.gpu.inner;
+        // When the device is lost, wgpu has destroyed the buffer, and reports the call as an error.
+        inner.monitor.cleaning_up(&inner.device, || self.staging.unmap());
     }
 }

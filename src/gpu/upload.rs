@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use wgpu::{Buffer, BufferUsages, Texture, TextureView, TextureViewDescriptor};
+use wgpu::{Buffer, BufferUsages, Texture, TextureView};
 
 use super::Gpu;
 use crate::error::{GpuError, PrecisionError, Result};
@@ -38,7 +38,7 @@ pub(super) fn upload<'a>(
                     Some(size) => {
                         let texture = uploader.gpu.texture(&format!("{} weights", recorded.step), size)?;
                         uploader.uploaded += texture_bytes(size);
-                        let view = texture.create_view(&TextureViewDescriptor::default());
+                        let view = uploader.gpu.view(&texture)?;
                         Weights::Copied(texture, view)
                     }
                     None => Weights::Tensor,

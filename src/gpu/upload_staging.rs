@@ -42,8 +42,14 @@ impl UploadStaging {
         element: Element,
         produce: impl FnOnce(&mut dyn FnMut(&[f32])) -> Result<(), ShapeError>,
     ) -> Result<()> {
-        let failed = |error: wgpu::MapRangeError| GpuError::Device { doing: "uploading", reason: error.to_string() };
-        let mut view = self.buffer.get_mapped_range_mut(..).map_err(failed)?;
+        let inner = &gpu.inner;
+        let mut view = match self.buffer.get_mapped_range_mut(..) {
+            Ok(view) => view,
+            Err(error) => {
+                inner.monitor.check_alive(&inner.device)?;
+                return Err(GpuError::Device { doing: "uploading", reason: error.to_string() }.into());
+            }
+        };
         let mut at = 0;
         produce(&mut |values| {
             let bytes = element.encode(values);
@@ -52,7 +58,6 @@ impl UploadStaging {
         })?;
         drop(view);
         self.mapped.store(false, Ordering::Release);
-        let inner = &gpu.inner;
         Ok(inner.monitor.guarded(&inner.device, "uploading", || self.buffer.unmap())?)
     }
 

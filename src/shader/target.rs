@@ -51,14 +51,29 @@ impl Target {
     /// 8, in MSL.
     #[must_use]
     pub const fn expresses(self, extensions: Extensions) -> bool {
+        matches!(self.refuses(extensions), [None, None, None])
+    }
+
+    /// What the language lacks of what a text with these extensions may use: `no 64-bit integers`,
+    /// `no half precision`. `None` where it [expresses](Self::expresses) the text.
+    #[must_use]
+    pub fn lacks(self, extensions: Extensions) -> Option<String> {
+        let lacking: Vec<&str> = self.refuses(extensions).into_iter().flatten().collect();
+        (!lacking.is_empty()).then(|| format!("no {}", lacking.join(" and no ")))
+    }
+
+    /// 64-bit integers, half precision and cooperative matrices, where the text may use them and the
+    /// language does not have them.
+    const fn refuses(self, extensions: Extensions) -> [Option<&'static str>; 3] {
         let refuses_int64 = extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl);
         let refuses_f16 = extensions.f16 && matches!(self, Self::Glsl);
-        let refuses_matrices = match self {
-            Self::SpirV => false,
-            Self::Msl => extensions.matrix_side > 8,
-            Self::Wgsl | Self::Hlsl | Self::Glsl => extensions.matrix_side > 0,
+        let matrices = match (self, extensions.matrix_side) {
+            (_, 0) | (Self::SpirV, _) | (Self::Msl, 8) => None,
+            (Self::Msl, _) => Some("cooperative matrices larger than 8 by 8"),
+            (Self::Wgsl | Self::Hlsl | Self::Glsl, _) => Some("cooperative matrices"),
         };
-        !(refuses_int64 || refuses_f16 || refuses_matrices)
+        let int64 = if refuses_int64 { Some("64-bit integers") } else { None };
+        [int64, if refuses_f16 { Some("half precision") } else { None }, matrices]
     }
 
     /// What the names of its files end in, as the compilers of the language expect them.
@@ -106,6 +121,19 @@ pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_language_lacks_what_it_does_not_write() {
+        let half = Extensions { f16: true, ..Extensions::default() };
+        let matrices = Extensions { matrix_side: 16, ..half };
+        let words = Extensions { int64: true, ..half };
+        assert_eq!([half, words].map(|it| Target::Hlsl.lacks(it)), [None, None]);
+        assert_eq!(Target::Hlsl.lacks(matrices).as_deref(), Some("no cooperative matrices"));
+        assert_eq!(Target::Wgsl.lacks(words).as_deref(), Some("no 64-bit integers"));
+        assert_eq!(Target::Glsl.lacks(words).as_deref(), Some("no 64-bit integers and no half precision"));
+        assert_eq!(Target::Msl.lacks(matrices).as_deref(), Some("no cooperative matrices larger than 8 by 8"));
+        assert_eq!(Target::Msl.lacks(Extensions { matrix_side: 8, ..half }), None);
+    }
 
     /// When this fails, naga has learnt the line: one prelude will do for both readers.
     #[test]

@@ -24,10 +24,10 @@ pub struct Written {
 /// keep naga's guard where its writers cannot leave it out (HLSL).
 ///
 /// # Errors
-/// What naga's writer says, or that the language lacks what the shader uses ([`Target::expresses`]).
+/// What naga's writer says, or what the language lacks of what the shader uses ([`Target::lacks`]).
 pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
-    if !target.expresses(shader.extensions) {
-        return Err("the language has no 64-bit integers, half precision or matrices".to_owned());
+    if let Some(lacking) = target.lacks(shader.extensions) {
+        return Err(format!("the language has {lacking}"));
     }
     let slots = Slots::of(&shader.module);
     let (bytes, entry_point) = match target {

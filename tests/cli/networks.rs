@@ -165,7 +165,7 @@ fn pictures_are_classified() -> Outcome {
     let folder = folder()?;
     let output = command(&folder, "classify", &["--top", "2", "--json", "pictures"])?;
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stderr(&output).contains("error: 2 of 4 pictures could not be used"));
+    assert!(stderr(&output).contains("error: 2 of 4 images failed"));
     let verdicts: Value = serde_json::from_slice(&output.stdout)?;
     let verdicts = verdicts.as_array().ok_or("a list")?;
     let names: Vec<&str> = verdicts.iter().filter_map(|verdict| verdict["picture"].as_str()).collect();

@@ -47,6 +47,15 @@ fn a_training_step_has_pytorchs_numbers_under_its_keys() -> Outcome {
     Ok(())
 }
 
+/// The step of the default run is one that this folder's script made.
+#[test]
+fn the_bundled_step_is_a_golden_one() -> Outcome {
+    let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/demo/training.safetensors");
+    let golden = golden_dir().join("training/deeplab_rate2_s2_downsample.safetensors");
+    assert!(std::fs::read(bundled)? == std::fs::read(golden)?);
+    Ok(())
+}
+
 #[test]
 fn without_a_gradient_there_are_none() -> Outcome {
     let folder = Folder::with(&weights().bytes(), &input().bytes())?;

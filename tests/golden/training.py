@@ -3,7 +3,8 @@
     pip install torch safetensors numpy
     python tests/golden/training.py
 
-Writes tests/golden/training/<case>.safetensors, and batchnorm.safetensors beside them, and prints a table. The blocks are those of make.py.
+Writes tests/golden/training/<case>.safetensors, batchnorm.safetensors beside them and a copy of one case in src/cli/demo/, and prints a
+table. The blocks are those of make.py.
 Weights, input and the gradient of the output are drawn as f32; the block then runs in float64 in training mode on the CPU, and what comes
 of it is rounded to f32. README.md beside this script says what a file holds.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from make import CASES, GOLDEN, draw, encode
+from make import CASES, DEMO, GOLDEN, draw, encode
 
 FOLDER = GOLDEN / "training"
 FAR = FOLDER / "far_from_zero"
@@ -27,6 +28,9 @@ LEFT_OUT = {
     # A weight that is the only one of its channel does not change what a norm puts out: its gradient is nothing but rounding.
     "planes1", "inplanes1_downsample", "width1",
 }
+
+# The case that the program's default run has a copy of.
+DEMO_CASE = "deeplab_rate2_s2_downsample"
 
 # Of a norm over so few values the gradient is next to nothing but what rounding leaves of it.
 FEWEST_VALUES = 12
@@ -99,6 +103,8 @@ def make(case, index):
     tensors = {**weights, "input": x, "grad_out": grad, **{key: rounded(value) for key, value in found.items()}}
     path = FOLDER / f"{case.name}.safetensors"
     path.write_bytes(encode(tensors, metadata))
+    if case.name == DEMO_CASE:
+        (DEMO / "training.safetensors").write_bytes(path.read_bytes())
 
     def off(prefix):
         keys = [key for key in found if key.startswith(prefix) and found[key].is_floating_point()]

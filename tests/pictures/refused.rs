@@ -3,14 +3,14 @@
 
 use std::panic::catch_unwind;
 
-use wgpu_bottleneck::error::{GpuError, PictureError};
+use wgpu_bottleneck::error::{ErrorKind, GpuError, PictureError};
 use wgpu_bottleneck::gpu::Source;
 use wgpu_bottleneck::picture::{MAX_PIXELS, Picture, Preprocess, Resize, Taps};
 use wgpu_bottleneck::wgpu::{
-    BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, TextureDescriptor, TextureDimension,
+    BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, Texture, TextureDescriptor, TextureDimension,
     TextureFormat, TextureUsages,
 };
-use wgpu_bottleneck::{Error, Preprocessor};
+use wgpu_bottleneck::{Error, Gpu, Preprocessor};
 
 use super::golden::{self, Goldens, crc32, pattern};
 use crate::common::seeded::Seeded;
@@ -312,22 +312,37 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     Ok(())
 }
 
+/// A texture in sRGB without another format for views.
+fn srgb(gpu: &Gpu) -> Texture {
+    gpu.device().create_texture(&TextureDescriptor {
+        label: None,
+        size: Extent3d { width: 8, height: 8, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: TextureDimension::D2,
+        format: TextureFormat::Rgba8UnormSrgb,
+        usage: TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    })
+}
+
 #[test]
 fn a_texture_in_srgb_without_its_plain_format_is_refused() -> Outcome {
     for target in targets() {
         let gpu = &target.gpu;
-        let texture = gpu.device().create_texture(&TextureDescriptor {
-            label: None,
-            size: Extent3d { width: 8, height: 8, depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: TextureDimension::D2,
-            format: TextureFormat::Rgba8UnormSrgb,
-            usage: TextureUsages::TEXTURE_BINDING,
-            view_formats: &[],
-        });
-        let error = Preprocessor::new(gpu, &Preprocess::imagenet_v1())?.run(&[(&texture).into()]);
-        assert!(matches!(error, Err(Error::Gpu(GpuError::Device { .. }))), "{}: {error:?}", target.name);
+        let texture = srgb(gpu);
+        let preprocessor = Preprocessor::new(gpu, &Preprocess::imagenet_v1())?;
+        let error = preprocessor.run(&[(&texture).into()]).err().ok_or("it ran")?;
+        let of_format = matches!(
+            &error,
+            Error::Gpu(GpuError::ViewFormat { format, stored }) if format == "Rgba8UnormSrgb" && stored == "Rgba8Unorm"
+        );
+        assert!(of_format && error.kind() == ErrorKind::Input, "{}: {error:?}", target.name);
+        let said = error.to_string();
+        assert!(["Rgba8UnormSrgb", "view_formats: &[", "copy"].iter().all(|part| said.contains(part)), "{said}");
+        // After that the preprocessor works.
+        let picture = pattern("noise", 20, 30)?;
+        assert_eq!(preprocessor.run(&[(&picture).into()])?, preprocessor.preprocess().tensor(&[picture])?);
     }
     Ok(())
 }

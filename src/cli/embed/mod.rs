@@ -34,7 +34,7 @@ use super::interrupt;
 use super::output::{self, count};
 use super::pictures::{Decoded, Pictures};
 
-/// Pictures without a vector that the last line names.
+/// Failed images that the last line names.
 const NAMED_AT_THE_END: usize = 3;
 /// Rows that are copied into the journal at once.
 const COPIED: usize = 256;
@@ -98,8 +98,8 @@ fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("of {others}, such as that of {example}, none belongs to a file {why}")));
     }
     if kept > 0 {
-        let all = count(files.names.len(), "picture", "pictures");
-        output::progress(&format!("{kept} of {all} have a row from before"));
+        let all = count(files.names.len(), "image", "images");
+        output::progress(&format!("{kept} of {all} already computed"));
     }
     if kept < rows {
         output::progress(&format!("{others} of files that are not named any more will be left out"));
@@ -164,7 +164,7 @@ fn rows(backbone: &mut Backbone, files: &Files, batch: &[Decoded]) -> Result<Vec
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
         let outcome = match &decoded.picture {
-            Ok(_) => vectors.next().unwrap_or_else(|| Err("it has no vector".to_owned())),
+            Ok(_) => vectors.next().unwrap_or_else(|| Err("no vector was computed".to_owned())),
             Err(error) => Err(error.to_string()),
         };
         // The row says whose error it is.
@@ -212,24 +212,25 @@ impl Summary {
     fn tell(self, output: &Output) -> Result<(), CliError> {
         let Self { said, files, left, rows, failed } = self;
         let (out, errors) = (output.name.display(), failed.len());
-        let (pictures, vectors) = (count(rows, "picture", "pictures"), count(rows - errors, "vector", "vectors"));
+        let (images, vectors) = (count(rows, "image", "images"), count(rows - errors, "vector", "vectors"));
         if let Some(said) = said {
             output::progress(&said);
         }
         if interrupt::asked() && rows == 0 {
-            return Err(CliError::Interrupted("interrupted before the first picture: nothing was written".to_owned()));
+            return Err(CliError::Interrupted("interrupted before the first image: nothing was written".to_owned()));
         }
-        output::progress(&format!("{out}: {pictures}, {vectors}, {}", count(errors, "error", "errors")));
+        output::progress(&format!("{out}: {images}, {vectors}, {}", count(errors, "error", "errors")));
         if interrupt::asked() && left > 0 {
-            return Err(CliError::Interrupted(format!("interrupted, {left} of {files} are left: --resume goes on")));
+            let files = count(files, "image", "images");
+            return Err(CliError::Interrupted(format!("interrupted, {left} of {files} left: --resume continues")));
         }
         if errors == 0 {
             return Ok(());
         }
         let first: Vec<_> = failed.iter().take(NAMED_AT_THE_END).map(|name| output::shown(name)).collect();
         let more = if errors > first.len() { ", ..." } else { "" };
-        let (first, why) = (first.join(", "), "--retry-failed tries again");
-        Err(CliError::Incomplete(format!("{errors} of {pictures} have no vector ({first}{more}): {why}")))
+        let first = first.join(", ");
+        Err(CliError::Incomplete(format!("{errors} of {images} failed ({first}{more}): --retry-failed tries again")))
     }
 }
 

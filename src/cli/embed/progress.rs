@@ -1,7 +1,9 @@
-//! What is said while pictures are embedded: a bar where stderr is a terminal, and a line for each of the first pictures that have
-//! no vector.
+//! Progress of `embed`: a bar where stderr is a terminal, and a line for each of the first images that
+//! fail.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
@@ -9,7 +11,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use super::rows::Row;
 use crate::cli::output;
 
-/// Pictures without a vector that are named.
+/// Failed images that are named.
 const NAMED: usize = 20;
 
 /// The pictures of this run.
@@ -18,47 +20,60 @@ pub struct Progress {
     bar: ProgressBar,
     begun: Instant,
     errors: usize,
-    done: usize,
+    /// Images with a vector.
+    computed: Arc<AtomicUsize>,
 }
 
 impl Progress {
     /// Of so many pictures.
     pub fn new(pictures: usize) -> Self {
         let bar = ProgressBar::new(pictures as u64);
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures{speed}{msg}") {
-            bar.set_style(style.with_key("speed", speed));
+        let computed = Arc::new(AtomicUsize::new(0));
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images{speed}{msg}") {
+            let computed = computed.clone();
+            let key = move |state: &ProgressState, text: &mut dyn fmt::Write| {
+                speed(state, computed.load(Ordering::Relaxed) > 0, text);
+            };
+            bar.set_style(style.with_key("speed", key));
         }
         if !bar.is_hidden() {
             // So that the time left goes on while a batch is under way.
             bar.enable_steady_tick(Duration::from_millis(500));
         }
         output::keep_above(Some(bar.clone()));
-        Self { bar, begun: Instant::now(), errors: 0, done: 0 }
+        Self { bar, begun: Instant::now(), errors: 0, computed }
     }
 
     /// These are done.
     pub fn add(&mut self, rows: &[Row]) {
         for row in rows {
-            let Err(error) = &row.outcome else { continue };
+            let Err(error) = &row.outcome else {
+                self.computed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             self.errors += 1;
             if self.errors <= NAMED {
                 output::progress(&format!("{}: {}", output::shown(&row.path), output::shown(error)));
             } else if self.errors == NAMED + 1 {
-                output::progress("further pictures without a vector are only counted");
+                output::progress("further images that fail are only counted");
             }
         }
-        self.done += rows.len();
         if self.errors > 0 {
             self.bar.set_message(format!(", {}", output::count(self.errors, "error", "errors")));
         }
         self.bar.inc(rows.len() as u64);
     }
 
-    /// Pictures and pictures per second.
+    /// Images with a vector, and how many per second. There is no rate when there is no such image.
     pub fn rate(&self) -> String {
         let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
-        let done = output::count(self.done, "picture", "pictures");
-        format!("{done} in {seconds:.1} s, {:.1} pictures/s", self.done as f64 / seconds)
+        match self.computed.load(Ordering::Relaxed) {
+            0 => format!("no image computed in {seconds:.1} s"),
+            computed => {
+                let images = output::count(computed, "image", "images");
+                format!("{images} in {seconds:.1} s, {:.1} images/s", computed as f64 / seconds)
+            }
+        }
     }
 }
 
@@ -69,10 +84,14 @@ impl Drop for Progress {
     }
 }
 
-/// How fast it is and how long it will take, once that is known.
-fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
-    if state.pos() > 0 {
-        // What cannot be drawn is no reason to stop.
-        let _ = write!(text, ", {:.1} pictures/s, {:#} left", state.per_sec(), HumanDuration(state.eta()));
+/// The speed, where an image has been computed, and the time left, once they are known.
+fn speed(state: &ProgressState, has_computed: bool, text: &mut dyn fmt::Write) {
+    if state.pos() == 0 {
+        return;
     }
+    // A bar that cannot be drawn is no reason to stop.
+    if has_computed {
+        let _ = write!(text, ", {:.1} images/s", state.per_sec());
+    }
+    let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
 }

@@ -49,7 +49,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let batch = args.batch as usize;
     if data.pictures.len() < batch * args.accumulate as usize {
         let (found, needed) = (data.pictures.len(), batch * args.accumulate as usize);
-        return Err(CliError::Usage(format!("{found} pictures are fewer than the {needed} of one step")));
+        let found = count(found, "image", "images");
+        return Err(CliError::Usage(format!("found {found}, fewer than the {needed} of one step")));
     }
     let init = args.init()?;
     let (spec, setup) = (args.spec(data.classes.len(), init.as_ref())?, args.setup());

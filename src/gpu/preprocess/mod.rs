@@ -177,8 +177,9 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`PictureError`](crate::error::PictureError) for a picture that is empty, too large or of another size than its bytes;
-    /// [`GpuError::Buffer`] for a buffer or texture that cannot be used; [`GpuError::TooLarge`] for a row beyond what
-    /// the device can bind; [`GpuError::OutOfMemory`], or what the device reported.
+    /// [`GpuError::Buffer`] or [`GpuError::ViewFormat`] for a buffer or texture that cannot be used;
+    /// [`GpuError::TooLarge`] for a row beyond what the device can bind; [`GpuError::OutOfMemory`],
+    /// [`GpuError::Lost`], or what the device reported.
     pub fn record<'a>(
         &self,
         encoder: &mut CommandEncoder,

@@ -40,8 +40,9 @@ pub enum Source<'a> {
         height: u32,
     },
     /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING`, of eight bits a channel, RGBA or BGRA; alpha
-    /// is ignored. The stored bytes count: a texture in sRGB is not decoded, and must have been made with the same format
-    /// without sRGB among its `view_formats`.
+    /// is ignored. The stored bytes count: a texture in sRGB is not decoded. It must have been created
+    /// with the same format without sRGB among its `view_formats` ([`GpuError::ViewFormat`]). OpenGL
+    /// has no such textures.
     Texture(&'a Texture),
 }
 
@@ -269,17 +270,29 @@ fn range<'a>(buffer: &'a Buffer, offset: u64, width: u32, piece: &Piece, align: 
 /// A whole texture.
 fn view<'a>(gpu: &Gpu, texture: &Texture, passes: &Passes<'_>) -> Result<Strip<'a>> {
     let inner = &gpu.inner;
-    let view = inner.monitor.guarded(&inner.device, "viewing a picture's texture", || {
-        texture.create_view(&TextureViewDescriptor {
-            label: Some("picture"),
-            format: Some(texture.format().remove_srgb_suffix()),
-            dimension: Some(TextureViewDimension::D2),
-            mip_level_count: Some(1),
-            array_layer_count: Some(1),
-            usage: Some(TextureUsages::TEXTURE_BINDING),
-            ..Default::default()
+    let view_in = |format: TextureFormat| {
+        inner.monitor.guarded(&inner.device, "viewing a picture's texture", || {
+            texture.create_view(&TextureViewDescriptor {
+                label: Some("picture"),
+                format: Some(format),
+                dimension: Some(TextureViewDimension::D2),
+                mip_level_count: Some(1),
+                array_layer_count: Some(1),
+                usage: Some(TextureUsages::TEXTURE_BINDING),
+                ..Default::default()
+            })
         })
-    })?;
+    };
+    let (format, stored) = (texture.format(), texture.format().remove_srgb_suffix());
+    let view = match view_in(stored) {
+        // wgpu does not list a texture's view formats. If a view in its own format is possible, the
+        // other one lacks only the format.
+        Err(GpuError::Device { .. }) if format != stored && view_in(format).is_ok() => {
+            let [format, stored] = [format, stored].map(|format| format!("{format:?}"));
+            return Err(GpuError::ViewFormat { format, stored }.into());
+        }
+        view => view?,
+    };
     let (first_row, rows, [_, made]) = (passes.down.first, passes.down.span, passes.middle());
     let bound = Bound::View(view);
     Ok(Strip { bound, first_row, rows, made_at: 0, made, top: first_row, skip: 0, last_word: 0 })

@@ -31,7 +31,8 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
     for format in FORMATS {
         let out = format!("out.{format}");
         let said = studio.expect(3, &out, &[])?;
-        assert!(said.contains("11 pictures, 6 vectors, 5 errors"), "{said}");
+        assert!(said.contains("11 images, 6 vectors, 5 errors") && said.contains("\n6 images in "), "{said}");
+        assert!(said.contains("error: 5 of 11 images failed ("), "{said}");
         let table = table(&studio.path(&out))?;
         assert_eq!((table.len(), table.values().filter(|row| row.is_ok()).count()), (11, 6));
         for (name, _, reason) in &bad {
@@ -48,9 +49,9 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
         }
         std::fs::write(studio.path("p/truncated.png"), &good)?;
         let said = studio.expect(3, &out, &["--resume"])?;
-        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n1 picture in "), "{said}");
+        assert!(said.contains("11 images, 7 vectors, 4 errors") && said.contains("\n1 image in "), "{said}");
         let said = studio.expect(3, &out, &["--retry-failed"])?;
-        assert!(said.contains("11 pictures, 7 vectors, 4 errors") && said.contains("\n4 pictures in "), "{said}");
+        assert!(said.contains("11 images, 7 vectors, 4 errors") && said.contains("\nno image computed in "), "{said}");
         let repaired = studio.bytes(&out)?;
         studio.expect(3, &out, &[])?;
         assert!(studio.bytes(&out)? == repaired, "{format}");
@@ -59,6 +60,20 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
     let why = ["out2.npy", "nothing to try again"];
     assert_eq!(complaint(&studio.embed("out2.npy", &["--retry-failed"])?, 2, &why), None);
     assert!(!studio.files()?.iter().any(|name| name.contains("out2")));
+    Ok(())
+}
+
+/// One image that cannot be read: no rate, and the right number of images.
+#[test]
+fn a_single_image_may_fail() -> Outcome {
+    let studio = Studio::new()?;
+    std::fs::write(studio.path("p/notes.png"), "not a picture")?;
+    let said = studio.expect(3, "out.npy", &[])?;
+    let name = native("p/notes.png");
+    assert!(said.ends_with(&format!("error: 1 of 1 image failed ({name}): --retry-failed tries again")), "{said}");
+    assert!(said.contains("\nno image computed in ") && !said.contains("/s"), "{said}");
+    let said = studio.expect(3, "out.npy", &["--resume"])?;
+    assert!(said.contains("1 of 1 image already computed"), "{said}");
     Ok(())
 }
 
@@ -118,7 +133,7 @@ fn files_may_come_and_go() -> Outcome {
     std::fs::copy(studio.path("p/1/001.bmp"), studio.path("p/2/new.bmp"))?;
     let said = studio.expect(0, "out.npy", &["--resume"])?;
     assert!(said.contains("1 row of files that are not named any more"), "{said}");
-    assert!(said.contains("\n1 picture in "), "{said}");
+    assert!(said.contains("\n1 image in "), "{said}");
     studio.expect(0, "whole.npy", &[])?;
     assert!(studio.bytes("out.npy")? == studio.bytes("whole.npy")?);
     // Other names for the same files would lose everything.
@@ -185,7 +200,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         let first = table(&studio.path(&out))?;
         // No file has changed.
         let (said, bytes) = (studio.expect(0, &out, &["--resume"])?, studio.bytes(&out)?);
-        assert!(!said.contains("recomputing") && !said.contains("pictures in "), "{said}");
+        assert!(!said.contains("recomputing") && !said.contains("images in "), "{said}");
 
         // Another image with the same number of bytes and a later time.
         let path = studio.path("p/1/001.bmp");
@@ -198,7 +213,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
             said.contains(&format!("recomputing 1 image with a changed size or modification time ({picture})")),
             "{said}"
         );
-        assert!(said.contains("\n1 picture in ") || said.contains("1 picture in "), "{said}");
+        assert!(said.contains("\n1 image in ") || said.contains("1 image in "), "{said}");
         let second = table(&studio.path(&out))?;
         assert_ne!(first[&picture], second[&picture], "{format}");
         assert!(first.iter().all(|(name, row)| *name == picture || second[name] == *row), "{format}");
@@ -224,7 +239,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         studio.expect(3, &out, &["--resume"])?;
         std::fs::copy(studio.path("p/0/000.png"), &broken)?;
         let said = studio.expect(0, &out, &["--resume"])?;
-        assert!(said.contains("13 pictures, 13 vectors, 0 errors"), "{said}");
+        assert!(said.contains("13 images, 13 vectors, 0 errors"), "{said}");
         std::fs::remove_file(&broken)?;
     }
     Ok(())

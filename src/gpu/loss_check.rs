@@ -1,0 +1,48 @@
+//! Whether a device is lost, asked of wgpu itself: on a device that belongs to an app, its lost
+//! callback is the app's.
+
+use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, ErrorFilter, Queue};
+
+/// Asks whether wgpu still takes work for a device. wgpu does not report that it does not: it drops all
+/// work for a device that is lost or was destroyed, and no error scope sees an error. So this makes a
+/// call that wgpu refuses on every working device, before the driver or any memory is involved. No
+/// validation error means that the device is lost.
+#[derive(Debug, Clone)]
+pub(super) struct LossCheck {
+    queue: Queue,
+    /// What is written to, at an offset that wgpu refuses.
+    target: Buffer,
+}
+
+impl LossCheck {
+    /// For a device; `None` where it is lost already.
+    pub fn new(device: &Device, queue: &Queue) -> Option<Self> {
+        let buffer = |usage| {
+            let label = Some("is the device lost?");
+            device.create_buffer(&BufferDescriptor { label, size: 16, usage, mapped_at_creation: false })
+        };
+        // On a lost device a buffer is made, but an invalid one, and writes to it are errors. A buffer
+        // without a usage is an error on a working device alone.
+        if !refuses(device, || drop(buffer(BufferUsages::empty()))) {
+            return None;
+        }
+        // Memory may be used up; the later checks then find the device working.
+        let scope = device.push_error_scope(ErrorFilter::OutOfMemory);
+        let target = buffer(BufferUsages::COPY_DST);
+        drop(pollster::block_on(scope.pop()));
+        Some(Self { queue: queue.clone(), target })
+    }
+
+    /// Whether the device is lost or destroyed. Takes about a microsecond.
+    pub fn is_lost(&self, device: &Device) -> bool {
+        !refuses(device, || self.queue.write_buffer(&self.target, 1, &[]))
+    }
+}
+
+/// Whether a call is a validation error.
+fn refuses(device: &Device, call: impl FnOnce()) -> bool {
+    let scope = device.push_error_scope(ErrorFilter::Validation);
+    call();
+    // On native backends the future is ready at once.
+    pollster::block_on(scope.pop()).is_some()
+}
