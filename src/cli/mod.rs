@@ -7,6 +7,8 @@
 mod args;
 mod bench;
 mod block;
+mod block_args;
+mod block_or_network;
 mod block_train;
 mod chain;
 mod classify;
@@ -30,6 +32,7 @@ mod run;
 mod seeded;
 mod selftest;
 mod shaders;
+mod source_args;
 mod timing;
 mod train;
 mod tune;
