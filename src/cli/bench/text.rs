@@ -58,9 +58,13 @@ fn heading(number: &str, report: &Report) -> String {
         [] => String::new(),
         forms => format!(" ({})", forms.join(", ")),
     };
+    let barrier = match ceilings.barrier_us {
+        Some(us) => format!("{us:.2} us more with a barrier"),
+        None => format!("a barrier within noise ({:.2} us)", ceilings.barrier_noise_us),
+    };
     text += &format!(
-        "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
-        ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us, ceilings.barrier_us
+        "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {barrier}\n",
+        ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us
     );
     let kernel = report.kernel.as_deref().map_or(String::new(), |kernel| format!(", kernel {kernel} where it fits"));
     let timestamps = report.timestamps.as_deref().unwrap_or("none, the device has no timestamps");

@@ -67,7 +67,9 @@ fn device(report: &Report) -> Markup {
                 @if let Some(gflops) = ceilings.matrix_gflops { (card("matrix units", gflops, "GFLOP/s")) }
                 (card("copying", ceilings.copy_gbps, "GB/s"))
                 (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
-                (card("barrier", ceilings.barrier_us, "µs"))
+                @if let Some(us) = ceilings.barrier_us { (card("barrier", us, "µs")) } @else {
+                    div { dt { "barrier" } dd { small { "within noise (" (short(ceilings.barrier_noise_us)) " µs)" } } }
+                }
             }
             h3 { "Roofline" }
             (roofline::figure(report))
