@@ -15,6 +15,7 @@ mod report;
 mod rows;
 #[cfg(test)]
 mod sample;
+mod source;
 mod text;
 mod trace;
 mod workload;

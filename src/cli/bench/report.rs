@@ -91,6 +91,9 @@ pub struct WorkloadReport {
     pub name: String,
     /// What it is, in words.
     pub what: String,
+    /// The file of its weights; none where they are seeded.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// The shape of its input, NCHW.
     pub input: [usize; 4],
     /// Floating-point operations of its convolutions, two per multiply-add.
@@ -158,6 +161,7 @@ impl WorkloadReport {
         Self {
             name: workload.name.clone(),
             what: workload.what.clone(),
+            weights: workload.source.as_ref().map(|source| source.file.display().to_string()),
             input: workload.input.dims(),
             flops,
             executed_flops,

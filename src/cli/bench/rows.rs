@@ -41,6 +41,7 @@ fn row(report: &Report, workload: &WorkloadReport) -> Vec<Field> {
         ("quick", report.quick.to_string()),
         ("plan", report.plan.clone()),
         ("precision", report.precision.clone()),
+        ("weights", or_empty(workload.weights.as_ref())),
     ]);
     row.extend(provenance(&report.provenance));
     row

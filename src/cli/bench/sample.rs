@@ -70,6 +70,7 @@ fn workload() -> WorkloadReport {
     WorkloadReport {
         name: "w1".to_owned(),
         what: "a block".to_owned(),
+        weights: None,
         input: [1, 2, 3, 4],
         flops: cost.flops,
         executed_flops: cost.flops,

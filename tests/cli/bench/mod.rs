@@ -3,6 +3,7 @@
 mod compare;
 mod files;
 mod origin;
+mod weights;
 
 use std::process::Output;
 
@@ -129,6 +130,24 @@ fn of_matrix_units() -> Outcome {
     Ok(())
 }
 
+/// A list of names, each of which a workload must have.
+#[test]
+fn workloads_are_chosen_by_name() -> Outcome {
+    let block = ["bench", "--quick", "--json", "--block", "--inplanes", "16", "--planes", "4", "--size", "4,6,8"];
+    let output = bench(&[&block[..], &["--only", "block_8,block_4"]].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let workloads = report["workloads"].as_array().ok_or("no list")?;
+    let names: Vec<&str> = workloads.iter().filter_map(|workload| workload["name"].as_str()).collect();
+    assert_eq!(names, ["block_4", "block_8"]);
+    let known = "the workloads are block_4, block_6, block_8";
+    for wanted in ["block_5", "block_4,block_5"] {
+        let output = bench(&[&block[..], &["--only", wanted]].concat())?;
+        assert_eq!(complaint(&output, 2, &["--only block_5: no such workload", known]), None);
+    }
+    Ok(())
+}
+
 /// A network is checked twice and timed: the stem, each block and the head have times of their own.
 #[test]
 fn networks_are_measured() -> Outcome {
@@ -201,7 +220,13 @@ fn devices_stand_side_by_side() -> Outcome {
 fn wrong_arguments_are_refused() -> Outcome {
     for (args, said) in [
         (&["--model", "resnet51"][..], "resnet51"),
-        (&["--only", "w7"], "w7"),
+        (&["--only", "w7"], "w1, w2, w3, w4, w5, w6"),
+        (&["--only", "w1,w7"], "--only w7"),
+        (&["--only", "w1,"], "--only"),
+        (&["--stride-in", "1x1"], "--model"),
+        (&["--norm", "frozen", "--preset", "family"], "--model"),
+        (&["--stride", "2"], "--block"),
+        (&["--block", "--weights", "w"], "--weights"),
         (&["--size", "56"], "--size"),
         (&["--model", "resnet18", "--size", "0x4"], "--size"),
         (&["--batch", "0"], "--batch"),
@@ -223,6 +248,7 @@ fn wrong_arguments_are_refused() -> Outcome {
         (&["--compare", "a"], "--compare"),
         (&["--compare", "a", "b", "--quick"], "--quick"),
         (&["--compare", "a", "b", "--backend", "gl"], "--backend"),
+        (&["--compare", "a", "b", "--weights", "w"], "--weights"),
         (&["--backend", "cuda"], "--backend"),
         (&["--html", "same", "--trace", "same"], "one file"),
         (&["--html", "/nowhere/page.html"], "/nowhere"),
