@@ -9,6 +9,8 @@ mod documents;
 mod embed;
 #[path = "cli/networks.rs"]
 mod networks;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/precision.rs"]
 mod precision;
 #[path = "cli/program.rs"]

@@ -1,24 +1,22 @@
-//! The arguments of every command, and what a block's arguments mean to the library.
+//! The commands, and the arguments that several of them share.
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use wgpu_bottleneck::error::SpecError;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use wgpu_bottleneck::gpu::AdapterChoice;
 use wgpu_bottleneck::kernel::DeviceKind;
-use wgpu_bottleneck::network::NormKind;
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
 use wgpu_bottleneck::shader::Target;
-use wgpu_bottleneck::{
-    Block, BlockOptions, Gpu, GpuOptions, LoadOptions, ModelConfig, Norm, PlanKind, StateDict, TrainableBlock,
-};
+use wgpu_bottleneck::{Gpu, GpuOptions, LoadOptions, PlanKind, StateDict};
 
 use super::bench::BenchArgs;
+use super::block_args::BlockArgs;
 use super::embed::EmbedArgs;
 use super::error::CliError;
 use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs, VerifyArgs};
+use super::plan::PlanArgs;
 use super::train::TrainArgs;
 use super::tune::{self, TuneArgs};
 
@@ -47,7 +45,7 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Run one block on one input.
     Block(BlockArgs),
-    /// Show what would be run for a block: steps, dispatches, command buffers, memory.
+    /// Show what would be run for a block or a network: steps, dispatches, command buffers, memory.
     Plan(PlanArgs),
     /// Write every kernel in another language, for whoever ports or audits them.
     Shaders(ShadersArgs),
@@ -143,63 +141,6 @@ pub enum PlanArg {
     Unfused,
 }
 
-/// Which block, and how it is to be run.
-#[derive(Debug, Args)]
-pub struct SpecArgs {
-    /// The weights, a safetensors file or one of torch.save (.pth), with PyTorch's keys (conv1.weight, bn1.running_mean, ..., downsample.1.bias).
-    #[arg(long, value_name = "W.safetensors")]
-    pub weights: PathBuf,
-    /// Take the block whose keys begin so, e.g. `layer2.0.`
-    #[arg(long, value_name = "P", default_value = "")]
-    pub prefix: String,
-    /// Stride of the 3x3 convolution and the downsample.
-    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true)]
-    pub stride: usize,
-    /// Groups of the 3x3 convolution; unset: as the weights' shapes say.
-    #[arg(long, value_name = "G", allow_negative_numbers = true)]
-    pub groups: Option<usize>,
-    /// Width per group and 64 planes; unset: as the weights' shapes say.
-    #[arg(long, value_name = "B", allow_negative_numbers = true)]
-    pub base_width: Option<usize>,
-    /// Dilation and padding of the 3x3 convolution [default: 1]
-    #[arg(long, value_name = "D", allow_negative_numbers = true)]
-    pub dilation: Option<usize>,
-    /// DeepLab's form: dilation and padding of the 3x3 convolution, with groups 1 and base width 64.
-    #[arg(long, value_name = "R", allow_negative_numbers = true, conflicts_with = "dilation")]
-    pub rate: Option<usize>,
-    /// Its norms.
-    #[command(flatten)]
-    pub norm: NormArgs,
-    /// How it is run.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-}
-
-/// Which norm layer.
-#[derive(Debug, Args)]
-pub struct NormArgs {
-    /// Added to the variance by the norms [default: from the configuration, or 1e-5]
-    #[arg(long, value_name = "E", allow_hyphen_values = true)]
-    pub eps: Option<f64>,
-    /// The norm layer: batch, frozen or identity [default: from the configuration, or batch]
-    #[arg(long, value_name = "NORM")]
-    pub norm: Option<String>,
-}
-
-impl NormArgs {
-    /// The norm layer that was given, by its short name or PyTorch's.
-    pub fn kind(&self) -> Result<Option<NormKind>, CliError> {
-        let Some(name) = &self.norm else { return Ok(None) };
-        let name = match name.as_str() {
-            "batch" => "BatchNorm2d",
-            "frozen" => "FrozenBatchNorm2d",
-            "identity" => "Identity",
-            other => other,
-        };
-        Ok(Some(Norm::from_name(name, 0.0).map_err(wgpu_bottleneck::Error::from)?.kind()))
-    }
-}
-
 /// How a block or a network is run, and where.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
@@ -286,76 +227,6 @@ impl EngineArgs {
     }
 }
 
-/// `bottleneck block`.
-#[derive(Debug, Args)]
-pub struct BlockArgs {
-    /// The block.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// A file with a tensor `input` (NCHW); other tensors in it are ignored.
-    #[arg(long, value_name = "IN.safetensors")]
-    pub input: PathBuf,
-    /// The file to write, with a tensor `out` (NCHW, f32). It appears whole or not at all.
-    #[arg(long, value_name = "OUT.safetensors")]
-    pub output: PathBuf,
-    /// Also run the reference on the CPU, and fail where the result is beyond tolerance.
-    #[arg(long)]
-    pub verify: bool,
-    /// Run in training mode: norms take the batch's statistics. Also writes the norms' running statistics after the batch, under their
-    /// keys, and, where the input file holds `grad_out`, the gradient of `out`, `grad.input` and `grad.KEY` for every parameter.
-    #[arg(long, conflicts_with = "plan")]
-    pub train: bool,
-    /// The weight of the batch in the running statistics; none: 1 / batches so far [default: 0.1]
-    #[arg(long, value_name = "M", requires = "train")]
-    pub momentum: Option<Momentum>,
-}
-
-/// PyTorch's momentum of a norm: a number or `none`.
-#[derive(Debug, Clone, Copy)]
-pub struct Momentum(pub Option<f64>);
-
-impl Default for Momentum {
-    fn default() -> Self {
-        Self(Some(0.1))
-    }
-}
-
-impl std::str::FromStr for Momentum {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = || text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-        match text {
-            "none" => Ok(Self(None)),
-            _ => Ok(Self(Some(number().ok_or("expected a number from 0 to 1, or none")?))),
-        }
-    }
-}
-
-/// `bottleneck plan`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("size").required(true).args(["input", "shape"])))]
-pub struct PlanArgs {
-    /// The block.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// A file with a tensor `input` (NCHW), of which only the shape matters.
-    #[arg(long, value_name = "IN.safetensors")]
-    pub input: Option<PathBuf>,
-    /// The shape of the input, instead of a file.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', num_args = 1)]
-    pub shape: Vec<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Ignored, so that `block` can become `plan` in a command line: nothing is written.
-    #[arg(long, hide = true)]
-    pub output: Option<PathBuf>,
-    /// Ignored, as `--output`: nothing is run.
-    #[arg(long, hide = true)]
-    pub verify: bool,
-}
-
 /// A language to write kernels in.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum TargetArg {
@@ -424,45 +295,6 @@ pub struct SelftestArgs {
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
-}
-
-impl SpecArgs {
-    /// The block, out of its file.
-    pub fn block(&self) -> Result<Block, CliError> {
-        let dict = StateDict::open(&self.weights)?;
-        let options = self.options(&dict)?;
-        Block::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
-    }
-
-    /// The block with its tensors as they are.
-    pub fn trainable_block(&self) -> Result<TrainableBlock, CliError> {
-        let dict = StateDict::open(&self.weights)?;
-        let options = self.options(&dict)?;
-        TrainableBlock::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
-    }
-
-    /// The block's settings. Norm and eps default to those in the metadata of a trained network.
-    fn options(&self, dict: &StateDict) -> Result<BlockOptions, CliError> {
-        let config = ModelConfig::in_metadata_of(&self.weights, dict)?;
-        let said = config.options().map_err(wgpu_bottleneck::Error::from)?;
-        let norm = self.norm.kind()?.or(said.norm).unwrap_or_default().norm(self.norm.eps.or(said.eps));
-        let (mut groups, mut base_width) = (self.groups, self.base_width);
-        if let Some(rate) = self.rate {
-            if rate == 0 {
-                return Err(wgpu_bottleneck::Error::from(SpecError::Zero { parameter: "rate" }).into());
-            }
-            // DeepLab's Bottleneck has neither parameter: whoever gives them means another block.
-            for (name, given, fixed) in [("--groups", groups, 1), ("--base-width", base_width, 64)] {
-                if let Some(given) = given.filter(|&given| given != fixed) {
-                    let why = format!("--rate is DeepLab's form, whose {} is always {fixed}", &name[2..]);
-                    return Err(CliError::Usage(format!("{name} {given}: {why}; use --dilation")));
-                }
-            }
-            (groups, base_width) = (Some(1), Some(64));
-        }
-        let dilation = self.rate.or(self.dilation).unwrap_or(1);
-        Ok(BlockOptions { stride: self.stride, dilation, groups, base_width, norm })
-    }
 }
 
 /// The tensor `input` of a file.

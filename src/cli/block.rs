@@ -3,7 +3,8 @@
 use wgpu_bottleneck::tensor::{Comparison, compare};
 use wgpu_bottleneck::{HostTensor, Model, network};
 
-use super::args::{BlockArgs, read_input};
+use super::args::read_input;
+use super::block_args::BlockArgs;
 use super::error::CliError;
 use super::files::OutputFile;
 use super::output::{self, count};

@@ -3,7 +3,8 @@
 use wgpu_bottleneck::error::ShapeError;
 use wgpu_bottleneck::{Error, HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
 
-use super::args::{BlockArgs, Momentum, read_input};
+use super::args::read_input;
+use super::block_args::{BlockArgs, Momentum};
 use super::error::CliError;
 use super::files::{OutputFile, Values};
 use super::output::{self, count};

@@ -58,7 +58,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let files = pictures::find(&args.files)?;
     let weights = args.pictures.network.weights()?;
     let Some(classes) = weights.spec().classes() else {
-        let file = args.pictures.network.weights.display();
+        let file = args.pictures.network.source.weights.display();
         return Err(CliError::Usage(format!("{file}: a network without classes; `bottleneck embed` takes such")));
     };
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;

@@ -32,6 +32,19 @@ pub enum CliError {
         /// What is wrong with its contents.
         source: Error,
     },
+    /// A file of weights holds neither a block nor a network.
+    #[error(
+        "{}: neither a block nor a network; read as a block: {block}; read as a network: {network}; --prefix selects a part of a file",
+        path.display()
+    )]
+    Neither {
+        /// The file.
+        path: PathBuf,
+        /// Why it is not a block.
+        block: String,
+        /// Why it is not a network.
+        network: String,
+    },
     /// Arguments that clap cannot see are wrong.
     #[error("{0}")]
     Usage(String),
@@ -118,7 +131,7 @@ impl CliError {
                 ErrorKind::Input => EXIT_USAGE,
             },
             Self::Usage(_) | Self::NoKernel { .. } | Self::NotExpressible { .. } | Self::OutputClosed => EXIT_USAGE,
-            Self::NotAReport { .. } | Self::NotComparable { .. } => EXIT_USAGE,
+            Self::NotAReport { .. } | Self::NotComparable { .. } | Self::Neither { .. } => EXIT_USAGE,
         }
     }
 }

@@ -7,6 +7,8 @@
 mod args;
 mod bench;
 mod block;
+mod block_args;
+mod block_or_network;
 mod block_train;
 mod chain;
 mod classify;
@@ -31,6 +33,7 @@ mod run;
 mod seeded;
 mod selftest;
 mod shaders;
+mod source_args;
 mod step_check;
 mod timing;
 mod train;

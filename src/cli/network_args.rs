@@ -4,36 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wgpu_bottleneck::gpu::Memory;
-use wgpu_bottleneck::network::{self, ResNet};
-use wgpu_bottleneck::weights::{ModelConfig, weights_file};
-use wgpu_bottleneck::{Backbone, Checkpoint, Error, Network, NetworkWeights, Preprocess, StateDict};
+use wgpu_bottleneck::network;
+use wgpu_bottleneck::{Backbone, Error, Network, NetworkWeights, Preprocess};
 
 use super::args::EngineArgs;
 use super::error::CliError;
 use super::output;
-use super::variant_args::VariantArgs;
+use super::source_args::SourceArgs;
 
 /// Which network, and how it is to be run.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
-    /// The weights: safetensors or PyTorch's .pth, with torchvision's, timm's or Hugging Face's
-    /// keys; or a folder with model.safetensors, pytorch_model.bin or a single weights file.
-    #[arg(long, value_name = "W")]
-    pub weights: PathBuf,
-    /// The network, e.g. resnet50, resnext50_32x4d; auto reads depths, widths, groups and classes from the weights' shapes.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub model: String,
-    /// The prefix of the network's keys, e.g. `backbone.` [default: the prefix of common wrappers]
-    #[arg(long, value_name = "P")]
-    pub prefix: Option<String>,
-    /// A configuration: config.json (timm, Hugging Face, `bottleneck train`) or
-    /// preprocessor_config.json. Missing values are read from the metadata of the weights, then
-    /// from the configuration files next to the weights.
-    #[arg(long, value_name = "C.json")]
-    pub config: Option<PathBuf>,
-    /// Settings that shapes do not show.
+    /// The network.
     #[command(flatten)]
-    pub variant: VariantArgs,
+    pub source: SourceArgs,
     /// How it is run.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -43,56 +27,19 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    /// The weights file.
+    /// As [`SourceArgs::file`].
     pub fn file(&self) -> Result<PathBuf, CliError> {
-        Ok(weights_file(&self.weights)?)
+        self.source.file()
     }
 
-    /// The input files, which must not be overwritten: weights and configurations.
+    /// As [`SourceArgs::inputs`].
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
-        let file = self.file()?;
-        let next = ["config.json", "preprocessor_config.json"].map(|name| file.with_file_name(name));
-        let next = next.into_iter().filter(|path| path.exists());
-        Ok([file].into_iter().chain(self.config.clone()).chain(next).collect())
+        self.source.inputs()
     }
 
-    /// The weights, checked against the network. Each setting that shapes do not show comes from
-    /// its option, --config, the file's metadata, the configuration files next to the file, or
-    /// torchvision's default, in this order.
+    /// As [`SourceArgs::network`].
     pub fn weights(&self) -> Result<NetworkWeights, CliError> {
-        let file = self.file()?;
-        let named = match self.model.as_str() {
-            "auto" => None,
-            name => Some(ResNet::named(name).map_err(Error::from)?),
-        };
-        let dict = StateDict::open(&file)?;
-        let config = match &self.config {
-            None => ModelConfig::of(&file, &dict)?,
-            Some(path) => {
-                let given = ModelConfig::open_for(path, &file)?.or(ModelConfig::in_metadata_of(&file, &dict)?);
-                // With --config, an unreadable configuration in the folder is only a warning.
-                given.or(ModelConfig::in_folder_of(&file)
-                    .unwrap_or_else(|error| {
-                        output::progress(&format!("warning: ignored: {error}"));
-                        ModelConfig::default()
-                    })
-                    .without_description())
-            }
-        };
-        let options = self.variant.options(self.prefix.clone())?;
-        let weights = match named {
-            None => NetworkWeights::detect_with(dict, &options, config),
-            // Of a network with a name the classes are still free.
-            Some(builder) => {
-                let options = options.or(config.options().map_err(Error::from)?.clone());
-                let detected = Checkpoint::detect(&dict, &options);
-                let classes = detected.map_or(Some(1000), |checkpoint| checkpoint.network().classes());
-                let network = options.apply(builder).classes(classes).build().map_err(Error::from);
-                let network = network.map_err(CliError::in_file(&file))?;
-                NetworkWeights::matching_with(dict, &network, options.prefix.as_deref(), config)
-            }
-        };
-        weights.map_err(CliError::in_file(&file))
+        self.source.network()
     }
 
     /// Says how much memory a network takes, if that is asked for.

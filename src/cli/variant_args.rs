@@ -1,11 +1,45 @@
 //! Options for the settings of a network that the shapes of its weights do not show.
 
-use clap::{Args, ValueEnum};
-use wgpu_bottleneck::op::PoolWindows;
-use wgpu_bottleneck::{CheckpointOptions, StrideIn};
+use std::path::Path;
 
-use super::args::NormArgs;
+use clap::{Args, ValueEnum};
+use wgpu_bottleneck::network::NormKind;
+use wgpu_bottleneck::op::PoolWindows;
+use wgpu_bottleneck::{CheckpointOptions, Error, ModelConfig, Norm, StateDict, StrideIn};
+
 use super::error::CliError;
+
+/// Which norm layer.
+#[derive(Debug, Clone, Args)]
+pub struct NormArgs {
+    /// Added to the variance by the norms [default: from the configuration, or 1e-5]
+    #[arg(long, value_name = "E", allow_hyphen_values = true)]
+    pub eps: Option<f64>,
+    /// The norm layer: batch, frozen or identity [default: from the configuration, or batch]
+    #[arg(long, value_name = "NORM")]
+    pub norm: Option<String>,
+}
+
+impl NormArgs {
+    /// The norm layer that was given, by its short name or PyTorch's.
+    pub fn kind(&self) -> Result<Option<NormKind>, CliError> {
+        let Some(name) = &self.norm else { return Ok(None) };
+        let name = match name.as_str() {
+            "batch" => "BatchNorm2d",
+            "frozen" => "FrozenBatchNorm2d",
+            "identity" => "Identity",
+            other => other,
+        };
+        Ok(Some(Norm::from_name(name, 0.0).map_err(Error::from)?.kind()))
+    }
+
+    /// The norms of a block in a file. Norm and eps default to those in the file's metadata.
+    pub fn of_file(&self, file: &Path, dict: &StateDict) -> Result<Norm, CliError> {
+        let config = ModelConfig::in_metadata_of(file, dict)?;
+        let said = config.options().map_err(Error::from)?;
+        Ok(self.kind()?.or(said.norm).unwrap_or_default().norm(self.eps.or(said.eps)))
+    }
+}
 
 /// Where a Bottleneck strides.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,7 +80,7 @@ impl From<MaxPoolArg> for PoolWindows {
 }
 
 /// Settings of a network that the shapes of its weights do not show.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct VariantArgs {
     /// For each stage after the first, whether its stride becomes a dilation: output stride 8 is
     /// false,true,true [default: from the configuration, or none]
@@ -69,6 +103,17 @@ pub struct VariantArgs {
 }
 
 impl VariantArgs {
+    /// The first option that was given, of those that a block does not have.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let options = [
+            ("--replace-stride-with-dilation", !self.replace_stride_with_dilation.is_empty()),
+            ("--multi-grid", !self.multi_grid.is_empty()),
+            ("--stride-in", self.stride_in.is_some()),
+            ("--max-pool", self.max_pool.is_some()),
+        ];
+        options.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
     /// The options that were given, for a network with this prefix.
     pub fn options(&self, prefix: Option<String>) -> Result<CheckpointOptions, CliError> {
         let (replace, grid) = (&self.replace_stride_with_dilation, &self.multi_grid);

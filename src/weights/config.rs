@@ -228,6 +228,13 @@ impl ModelConfig {
         Ok(&self.options)
     }
 
+    /// The source of the network's settings: a file name, `the metadata of FILE`, or both, joined
+    /// by "and". Empty without settings.
+    #[must_use]
+    pub fn options_source(&self) -> &str {
+        if self.options == CheckpointOptions::default() { "" } else { &self.options_source }
+    }
+
     /// This configuration without its description of the network's shape, for a folder whose
     /// configuration may belong to another network. An error about the arithmetic is kept.
     #[must_use]

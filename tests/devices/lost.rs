@@ -14,9 +14,9 @@ use wgpu_bottleneck::{
     TrainedBlock, TrainingOptions, required,
 };
 
+use super::{app_device, buffer, golden, matches, model};
 use crate::common::seeded_network::weights;
 use crate::common::{Golden, Outcome, any_gpu, golden_dir, loudly};
-use super::{app_device, buffer, golden, matches, model};
 
 /// Who made a device, and what happens to it after it is destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::wgpu::Backend;
-use wgpu_bottleneck::{Bottleneck, Error};
+use wgpu_bottleneck::{BlockOptions, Bottleneck, Error, Norm};
 
 use super::super::args::EngineArgs;
+use super::super::block_args::BlockSettingsArgs;
 use super::super::error::CliError;
+use super::super::variant_args::VariantArgs;
 
 /// Workloads that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,30 +54,60 @@ pub struct WorkloadArgs {
     /// Whole networks by torchvision's names, e.g. resnet50,resnext50_32x4d
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1)]
     pub model: Vec<String>,
+    /// A network or a block with its weights: safetensors or PyTorch's .pth, or the folder of a
+    /// model, as `run` and `block` read them.
+    #[arg(long, value_name = "W", conflicts_with = "block")]
+    pub weights: Option<PathBuf>,
+    /// The prefix of the keys of --weights: `backbone.` of a network, `layer2.0.` of a block
+    /// [default: the prefix of common wrappers]
+    #[arg(long, value_name = "P", requires = "weights")]
+    pub prefix: Option<String>,
+    /// A configuration for --weights, as `run` reads it.
+    #[arg(long, value_name = "C.json", requires = "weights")]
+    pub config: Option<PathBuf>,
+    /// Settings of the networks of --model and --weights.
+    #[command(flatten)]
+    pub variant: VariantArgs,
     /// A Bottleneck of one's own.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// For each stage of --model but the first, whether its stride becomes a dilation, as torchvision's parameter:
-    /// false,true,true gives DeepLab's output stride of 8.
-    #[arg(long, value_name = "B,B,B", value_delimiter = ',', num_args = 1, requires = "model")]
-    pub replace_stride_with_dilation: Vec<bool>,
-    /// Height and width of the images of --model and --preset family [default: 224], and of the input of --block; each of
-    /// several is a workload of its own.
+    /// Height and width of the images of --model, --weights and --preset family [default: from the
+    /// configuration of --weights, or 224], and of the input of a block; each of several is a
+    /// workload of its own.
     #[arg(long, value_name = "HxW,HxW", value_delimiter = ',', num_args = 1, value_parser = size)]
     pub size: Vec<[usize; 2]>,
     /// Batches, each a workload of its own.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1, default_value = "1",
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: Vec<u32>,
-    /// Only the workloads whose name contains this.
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub only: Option<String>,
+    /// Only the workloads whose name contains one of these.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', num_args = 1,
+        value_parser = NonEmptyStringValueParser::new())]
+    pub only: Vec<String>,
+}
+
+impl WorkloadArgs {
+    /// Refuses settings of what is not asked for.
+    pub fn check(&self) -> Result<(), CliError> {
+        let norm = (self.variant.norm.norm.is_some() || self.variant.norm.eps.is_some()).then_some("--norm and --eps");
+        let of_network = self.variant.first_given().or(norm);
+        if let Some(option) = of_network.filter(|_| self.model.is_empty() && self.weights.is_none()) {
+            return Err(CliError::Usage(format!("{option}: also pass --model or --weights, whose setting it is")));
+        }
+        let of_block = self.shape.settings.first_given();
+        match of_block.filter(|_| !self.shape.block && self.weights.is_none()) {
+            Some(option) => {
+                Err(CliError::Usage(format!("{option}: also pass --block or --weights, whose setting it is")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// `bottleneck bench`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Weights and inputs are seeded, the same in every run. Before any time is taken, every workload's numbers \
+    after_help = "Inputs, and weights without --weights, are seeded: the same in every run. Before any time is taken, every workload's numbers \
     are checked: a block's against the reference (f64 on the CPU), a network's against the reference at 64x64 and against \
     the other plan at its own size. Wrong numbers are exit code 1, and no time is printed.\n\
     --adapter all measures every adapter, each workload on one after the other; --json is then a list of reports."
@@ -90,7 +122,7 @@ pub struct BenchArgs {
     /// On the best adapter of each of these, side by side; with --adapter on the one that fits it, with --adapter all on all.
     #[arg(long, value_enum, value_name = "B,B", value_delimiter = ',', num_args = 1)]
     pub backend: Vec<BackendArg>,
-    /// Spend little time: to see that it works, not to compare.
+    /// Spend little time: to see that it works, not to compare. Leaves out shares of ceilings.
     #[arg(long)]
     pub quick: bool,
     /// Load all workloads, then time them in turns, a round of each after a round of the other: for ratios between them on a machine
@@ -114,7 +146,7 @@ pub struct BenchArgs {
     pub trace: Option<PathBuf>,
     /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
-        conflicts_with_all = ["preset", "model", "block", "only", "quick", "in_turns", "steps", "adapter", "backend",
+        conflicts_with_all = ["preset", "model", "weights", "block", "only", "quick", "in_turns", "steps", "adapter", "backend",
             "kernel", "tuned", "csv", "html", "trace"])]
     pub compare: Vec<PathBuf>,
 }
@@ -131,18 +163,9 @@ pub struct ShapeArgs {
     /// Planes: a quarter of the output channels.
     #[arg(long, value_name = "P", requires = "block")]
     pub planes: Option<usize>,
-    /// Stride of the 3x3 convolution and the downsample [default: 1]
-    #[arg(long, value_name = "S", requires = "block")]
-    pub stride: Option<usize>,
-    /// Groups of the 3x3 convolution [default: 1]
-    #[arg(long, value_name = "G", requires = "block")]
-    pub groups: Option<usize>,
-    /// Width per group and 64 planes [default: 64]
-    #[arg(long, value_name = "B", requires = "block")]
-    pub base_width: Option<usize>,
-    /// Dilation and padding of the 3x3 convolution [default: 1]
-    #[arg(long, value_name = "D", requires = "block")]
-    pub dilation: Option<usize>,
+    /// Its settings, or those of a block in --weights.
+    #[command(flatten)]
+    pub settings: BlockSettingsArgs,
     /// A convolution and norm as the shortcut, even where it could be the input.
     #[arg(long, requires = "block")]
     pub downsample: bool,
@@ -152,13 +175,13 @@ impl ShapeArgs {
     /// The block that is asked for, if one is.
     pub fn bottleneck(&self) -> Result<Option<Bottleneck>, CliError> {
         let (true, Some(inplanes), Some(planes)) = (self.block, self.inplanes, self.planes) else { return Ok(None) };
-        let stride = self.stride.unwrap_or(1);
+        let BlockOptions { stride, dilation, groups, base_width, .. } = self.settings.options(Norm::default())?;
         let needed = stride != 1 || planes.checked_mul(4) != Some(inplanes);
         let block = Bottleneck::torchvision(inplanes, planes)
             .stride(stride)
-            .groups(self.groups.unwrap_or(1))
-            .base_width(self.base_width.unwrap_or(64))
-            .dilation(self.dilation.unwrap_or(1))
+            .groups(groups.unwrap_or(1))
+            .base_width(base_width.unwrap_or(64))
+            .dilation(dilation)
             .downsample(self.downsample || needed);
         Ok(Some(block.build().map_err(Error::from)?))
     }

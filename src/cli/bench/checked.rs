@@ -6,10 +6,11 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{
-    Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, ResNet, Shape, record_in_parts,
+    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, Shape, record_in_parts,
     record_network,
 };
 
+use super::super::block_or_network::BlockOrNetwork;
 use super::super::error::CliError;
 use super::super::seeded;
 use super::super::timing::{self, Buffers};
@@ -49,17 +50,30 @@ pub struct Checked {
 impl Checked {
     /// Loads a workload and checks what it computes, on the way through the host and on the device alone.
     pub fn load(gpu: &Gpu, workload: &Workload, options: &LoadOptions) -> Result<Self, CliError> {
+        Self::load_from(gpu, workload, options).map_err(|error| match &workload.source {
+            Some(source) => source.blame(error),
+            None => error,
+        })
+    }
+
+    fn load_from(gpu: &Gpu, workload: &Workload, options: &LoadOptions) -> Result<Self, CliError> {
         let input = seeded::input(workload.input, SEED);
         let mut worst = Worst { name: &workload.name, error: 0.0 };
         let (mut engine, against) = match &workload.subject {
             Subject::Block(spec) => {
-                let block = seeded::block(spec, SEED)?;
+                let block = match workload.source.as_deref().map(|source| &source.weights) {
+                    Some(BlockOrNetwork::Block(block)) => Block::clone(block),
+                    _ => seeded::block(spec, SEED)?,
+                };
                 let mut model = Model::load(gpu, &[block], workload.input, options)?;
                 worst.check("the output", &model.reference(&input)?, &model.run(&input)?, model.tolerance())?;
                 (Engine::Block(Box::new(model)), "the reference")
             }
             Subject::Network(spec) => {
-                let network = network(gpu, spec, &input, options, &mut worst)?;
+                let network = match workload.source.as_deref().map(|source| &source.weights) {
+                    Some(BlockOrNetwork::Network(weights)) => network(gpu, weights, &input, options, &mut worst)?,
+                    _ => network(gpu, &seeded::network(spec, SEED)?, &input, options, &mut worst)?,
+                };
                 (Engine::Network(Box::new(network)), "the reference at 64x64, the other plan")
             }
         };
@@ -125,20 +139,19 @@ impl Engine {
 /// the other plan, by the kernels that rank first, at its own.
 fn network(
     gpu: &Gpu,
-    spec: &ResNet,
+    weights: &NetworkWeights,
     input: &HostTensor,
     options: &LoadOptions,
     worst: &mut Worst<'_>,
 ) -> Result<Network, CliError> {
-    let weights = seeded::network(spec, SEED)?;
-    small(gpu, &weights, options, worst)?;
-    let mut network = Network::load(gpu, &weights, input.shape(), options)?;
+    small(gpu, weights, options, worst)?;
+    let mut network = Network::load(gpu, weights, input.shape(), options)?;
     let other = match options.plan {
         PlanKind::Fused => PlanKind::Unfused,
         PlanKind::Unfused => PlanKind::Fused,
     };
     let mut trusted =
-        Network::load(gpu, &weights, input.shape(), &LoadOptions { plan: other, ..LoadOptions::default() })?;
+        Network::load(gpu, weights, input.shape(), &LoadOptions { plan: other, ..LoadOptions::default() })?;
     // Both are rounded, each as far as this from the truth.
     let tolerance = Tolerance::relative(2.0 * network.tolerance().relative);
     let found = network.run(input)?;

@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::error::CliError;
 use super::super::output::{self, Cell, Table};
+use super::device::DeviceReport;
 use super::measure::Quantiles;
-use super::report::{Report, SCHEMA, WorkloadReport};
+use super::provenance::Provenance;
+use super::report::{READABLE, Report, SCHEMA, WorkloadReport};
 
 /// The largest file that is read: a report has some hundred kilobytes.
 const MOST_BYTES: u64 = 64 << 20;
@@ -86,8 +89,13 @@ fn read(path: &Path) -> Result<Vec<Report>, CliError> {
 /// A report, or why it is none.
 fn report(value: Value) -> Result<Report, String> {
     match value.get("schema").and_then(Value::as_str) {
-        Some(SCHEMA) => {}
-        Some(other) => return Err(format!("its schema is {other:?}, expected {SCHEMA:?}")),
+        Some(schema) if READABLE.contains(&schema) => {}
+        Some(other) => {
+            return Err(format!(
+                "its schema is {other:?}, expected {}",
+                READABLE.map(|name| format!("{name:?}")).join(" or ")
+            ));
+        }
         None => return Err(format!("it has no schema, expected {SCHEMA:?}")),
     }
     let report: Report = serde_json::from_value(value).map_err(|error| error.to_string())?;
@@ -151,12 +159,24 @@ fn ratios(before: &WorkloadReport, after: &WorkloadReport) -> Vec<(&'static str,
 }
 
 fn comparison_text(a: &Report, b: &Report, pairs: &[(&WorkloadReport, &WorkloadReport)]) -> String {
+    let differ = !same_machine(a, b);
     let line = |name: &str, report: &Report| {
-        let device = &report.device;
-        format!(
-            "{name}  {} ({}, {}), plan {}, {}, version {}\n",
-            device.name, device.backend, device.driver, report.plan, report.precision, report.version
-        )
+        let Report { device, provenance: from, .. } = report;
+        let date = from.date.as_ref().map_or(String::new(), |date| format!(", {date}"));
+        let mut text = format!(
+            "{name}  {} ({}, {}), plan {}, {}, {}{date}\n",
+            device.name,
+            device.backend,
+            device.driver,
+            report.plan,
+            report.precision,
+            from.build()
+        );
+        if differ {
+            let details = device.details().map_or(String::new(), |details| format!("; {details}"));
+            text += &format!("   on {}{details}\n", from.on());
+        }
+        text
     };
     let mut table = Table::new(&["workload", "time", ">A ms", ">B ms", ">A / B", ">at least", ">at most", "B is"]);
     for (before, after) in pairs {
@@ -188,7 +208,32 @@ fn comparison_json(a: &Report, b: &Report, pairs: &[(&WorkloadReport, &WorkloadR
         value.insert("name".to_owned(), before.name.as_str().into());
         Value::from(value)
     };
-    json!({ "a": a.device, "b": b.device, "workloads": pairs.iter().map(workload).collect::<Value>() })
+    json!({
+        "a": Side::of(a),
+        "b": Side::of(b),
+        "same_machine": same_machine(a, b),
+        "workloads": pairs.iter().map(workload).collect::<Value>(),
+    })
+}
+
+/// A report's device, build, run and machine.
+#[derive(Serialize)]
+struct Side<'a> {
+    #[serde(flatten)]
+    device: &'a DeviceReport,
+    #[serde(flatten)]
+    provenance: &'a Provenance,
+}
+
+impl<'a> Side<'a> {
+    fn of(Report { device, provenance, .. }: &'a Report) -> Self {
+        Self { device, provenance }
+    }
+}
+
+/// Whether two reports are of one machine and one device with one driver, as far as they say.
+fn same_machine(a: &Report, b: &Report) -> bool {
+    a.provenance.machine == b.provenance.machine && a.device == b.device
 }
 
 #[cfg(test)]

@@ -28,14 +28,17 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// To compare by.
-    pub fn full() -> Self {
+    /// Little, or as much as comparisons need.
+    pub fn of(quick: bool) -> Self {
+        if quick { Self::quick() } else { Self::full() }
+    }
+
+    fn full() -> Self {
         let (warm_up, limit) = (Duration::from_millis(300), Duration::from_secs(8));
         Self { warm_up, fewest: 7, most: 400, limit, ceilings: CeilingOptions::default() }
     }
 
-    /// To look at.
-    pub fn quick() -> Self {
+    fn quick() -> Self {
         let (warm_up, limit) = (Duration::ZERO, Duration::from_millis(150));
         Self { warm_up, fewest: 3, most: 40, limit, ceilings: CeilingOptions::quick() }
     }

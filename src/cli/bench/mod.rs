@@ -4,11 +4,18 @@ mod adapters;
 mod args;
 mod checked;
 mod compare;
+mod device;
 mod html;
+mod machine;
 mod measure;
 mod parts;
 mod progress;
+mod provenance;
 mod report;
+mod rows;
+#[cfg(test)]
+mod sample;
+mod source;
 mod text;
 mod trace;
 mod workload;
@@ -19,9 +26,11 @@ use wgpu_bottleneck::gpu::Ceilings;
 use wgpu_bottleneck::{Gpu, LoadOptions};
 
 use self::checked::Checked;
+use self::device::DeviceReport;
 use self::measure::Effort;
 use self::progress::Progress;
-use self::report::{DeviceReport, Report, Reports, SCHEMA, WorkloadReport};
+use self::provenance::Provenance;
+use self::report::{Report, Reports, SCHEMA, WorkloadReport};
 use self::trace::Trace;
 use super::args::PlanArg;
 use super::error::CliError;
@@ -43,16 +52,17 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     if let [before, after] = &args.compare[..] {
         return compare::run(before, after, args.json);
     }
+    let provenance = Provenance::now();
     let workloads = workloads(&args.what)?;
     let (html, trace) = outputs(args)?;
-    let effort = if args.quick { Effort::quick() } else { Effort::full() };
+    let effort = Effort::of(args.quick);
     let mut benches = Vec::new();
     for gpu in adapters::gpus(args)? {
         let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options(Some(&gpu), None)?)?;
         benches.push((gpu, options));
     }
     let progress = Progress::new(workloads.len() * benches.len());
-    let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &effort, &progress));
+    let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &provenance, &progress));
     let mut benches = benches.collect::<Result<Vec<_>, _>>()?;
     let mut traced = trace.is_some().then(Trace::default);
     measure_all(&mut benches, &workloads, args, &effort, &progress, traced.as_mut())?;
@@ -60,6 +70,9 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         bench.finish(&effort, &progress)?;
     }
     drop(progress);
+    if args.quick && (args.json || args.csv) {
+        output::progress(text::NO_SHARES);
+    }
     let reports = Reports::new(benches.into_iter().map(|bench| bench.report).collect(), adapters::several(args));
     if let Some(file) = html {
         file.write_bytes(html::page(reports.all()).as_bytes())?;
@@ -69,7 +82,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     }
     match (args.json, args.csv) {
         (true, _) => output::print(&text::json(&reports)?),
-        (_, true) => output::print(&text::csv(reports.all())?),
+        (_, true) => output::print(&rows::csv(reports.all())?),
         _ => output::print(&text::tables(reports.all(), args.steps)),
     }
 }
@@ -122,23 +135,23 @@ fn measure_all(
 }
 
 impl Bench {
-    /// Measures what the device can do at most.
+    /// Measures the ceilings of the device.
     fn new(
         gpu: Gpu,
         options: Vec<LoadOptions>,
         args: &BenchArgs,
-        effort: &Effort,
+        provenance: &Provenance,
         progress: &Progress,
     ) -> Result<Self, CliError> {
         progress.ceilings(&gpu);
-        let ceilings = Ceilings::measure(&gpu, &effort.ceilings)?;
+        let ceilings = Ceilings::measure(&gpu, &Effort::of(args.quick).ceilings)?;
         let plan = match args.engine.plan {
             PlanArg::Fused => "fused",
             PlanArg::Unfused => "unfused",
         };
         let report = Report {
             schema: SCHEMA.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            provenance: provenance.clone(),
             device: DeviceReport::of(&gpu),
             ceilings,
             quick: args.quick,
@@ -152,12 +165,15 @@ impl Bench {
         Ok(Self { gpu, options, report })
     }
 
-    /// Measures that once more, since a moment in which the machine was busy would make shares of more than there is.
+    /// Measures the ceilings once more, since a moment in which the machine was busy would make
+    /// shares too large. Those of --quick are too low in any case, and shares of them are left out.
     fn finish(&mut self, effort: &Effort, progress: &Progress) -> Result<(), CliError> {
         progress.ceilings(&self.gpu);
-        let Report { ceilings, workloads, .. } = &mut self.report;
+        let Report { ceilings, workloads, quick, .. } = &mut self.report;
         *ceilings = ceilings.better(Ceilings::measure(&self.gpu, &effort.ceilings)?);
-        workloads.iter_mut().for_each(|workload| workload.against(ceilings));
+        if !*quick {
+            workloads.iter_mut().for_each(|workload| workload.against(ceilings));
+        }
         Ok(())
     }
 }

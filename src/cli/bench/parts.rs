@@ -55,13 +55,19 @@ pub struct Cost {
     pub flops: u64,
     /// The least memory traffic.
     pub bytes: u64,
-    /// The least time that the device's ceilings leave it.
-    pub roof_ms: f64,
+    /// The least time that the device's ceilings leave it; unknown of --quick.
+    pub roof_ms: Option<f64>,
     /// The median GPU time: of the sums, where it is of several dispatches.
     pub gpu_ms: Option<f64>,
 }
 
 impl Cost {
+    /// The least time as a share of the GPU time.
+    pub fn share_of_roof(&self) -> Option<f64> {
+        let (roof, ms) = self.roof_ms.zip(self.gpu_ms.filter(|&ms| ms > 0.0))?;
+        Some(roof / ms)
+    }
+
     /// 10^9 times as many a second.
     pub fn giga_a_second(&self, amount: u64) -> Option<f64> {
         self.gpu_ms.filter(|&ms| ms > 0.0).map(|ms| amount as f64 / ms / 1e6)
@@ -69,14 +75,18 @@ impl Cost {
 }
 
 impl BlockReport {
-    /// Sets the least times that the ceilings leave the steps, and their sum.
-    pub fn against(&mut self, ceilings: &Ceilings) {
+    /// Sets the least times that the ceilings leave the steps, and returns their sum.
+    pub fn against(&mut self, ceilings: &Ceilings) -> f64 {
+        let mut sum = 0.0;
         for StepReport { cost, half, .. } in &mut self.steps {
             let gflops = ceilings.arithmetic_gflops(if *half { Element::F16 } else { Element::F32 });
             let (arithmetic, traffic) = (cost.flops as f64 / gflops, cost.bytes as f64 / ceilings.copy_gbps);
-            cost.roof_ms = arithmetic.max(traffic) / 1e6;
+            let roof_ms = arithmetic.max(traffic) / 1e6;
+            cost.roof_ms = Some(roof_ms);
+            sum += roof_ms;
         }
-        self.cost.roof_ms = self.steps.iter().map(|step| step.cost.roof_ms).sum();
+        self.cost.roof_ms = Some(sum);
+        sum
     }
 }
 
@@ -93,7 +103,7 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
             DispatchReport { kernel, workgroups, gpu_ms: times.gpu_ms(at - 1..at) }
         };
         let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
-        let cost = Cost { flops, bytes, roof_ms: 0.0, gpu_ms: times.gpu_ms(first..at) };
+        let cost = Cost { flops, bytes, roof_ms: None, gpu_ms: times.gpu_ms(first..at) };
         let half = flops > 0 && plan.problem(&recorded.step).element == Element::F16;
         let matrix_units = recorded.kernel.matrix_side > 0;
         (StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches }, first..at)
@@ -105,7 +115,7 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         let cost = Cost {
             flops: costs().map(|cost| cost.flops).sum(),
             bytes: costs().map(|cost| cost.bytes).sum(),
-            roof_ms: 0.0,
+            roof_ms: None,
             gpu_ms: times.gpu_ms(first..ranges.last().map_or(first, |range| range.end)),
         };
         let names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();

@@ -3,7 +3,7 @@
 use wgpu_bottleneck::Gpu;
 
 use super::super::progress_bar::Bar;
-use super::report::DeviceReport;
+use super::device::DeviceReport;
 use super::workload::Workload;
 
 /// The workloads of this run.

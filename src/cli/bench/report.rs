@@ -1,30 +1,36 @@
 //! What a bench found, as data: what `--json` prints and `--compare` reads.
 
 use serde::{Deserialize, Serialize};
-use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::gpu::Ceilings;
 
-use super::super::devices::{driver, kind};
 use super::checked::Checked;
+use super::device::DeviceReport;
 use super::measure::{Quantiles, Times};
 use super::parts::{self, BlockReport, StepReport};
+use super::provenance::Provenance;
 use super::workload::Workload;
 
-/// What the schema is called. It changes when a member gets another meaning or goes away, not when one is added.
-pub const SCHEMA: &str = "wgpu-bottleneck bench 1";
+/// The name of the schema. It changes when a member changes its meaning or type or goes away, not
+/// when one is added.
+pub const SCHEMA: &str = "wgpu-bottleneck bench 2";
+
+/// Schemas that `--compare` reads. In the first one no share and no barrier was null.
+pub const READABLE: [&str; 2] = ["wgpu-bottleneck bench 1", SCHEMA];
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
-    /// The program's version.
-    pub version: String,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// What it ran on.
     pub device: DeviceReport,
     /// What the device can do at most: the better of what it did before the workloads and after them.
     pub ceilings: Ceilings,
-    /// Whether little time was spent.
+    /// Whether little time was spent. Ceilings are then measured too briefly, and shares of them
+    /// are left out.
     pub quick: bool,
     /// `fused` or `unfused`.
     pub plan: String,
@@ -78,37 +84,6 @@ impl Reports {
     }
 }
 
-/// A device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeviceReport {
-    /// Its name.
-    pub name: String,
-    /// The API.
-    pub backend: String,
-    /// What sort of device it is.
-    pub kind: String,
-    /// The driver and its version.
-    pub driver: String,
-}
-
-impl DeviceReport {
-    /// A few words to tell it from others by.
-    pub fn short(&self) -> String {
-        format!("{} ({})", self.name, self.backend)
-    }
-
-    /// What is known of a device.
-    pub fn of(gpu: &Gpu) -> Self {
-        let info = gpu.info();
-        Self {
-            name: info.name.clone(),
-            backend: info.backend.to_str().to_owned(),
-            kind: kind(info).to_owned(),
-            driver: driver(info),
-        }
-    }
-}
-
 /// A workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadReport {
@@ -116,6 +91,9 @@ pub struct WorkloadReport {
     pub name: String,
     /// What it is, in words.
     pub what: String,
+    /// The file of its weights; none where they are seeded.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// The shape of its input, NCHW.
     pub input: [usize; 4],
     /// Floating-point operations of its convolutions, two per multiply-add.
@@ -141,14 +119,15 @@ pub struct WorkloadReport {
     /// The least traffic a second, likewise.
     pub gbps: f64,
     /// The share of the device's ceiling of multiply-adds in f32, by the executed operations: more than all of it where matrix units are faster.
-    pub share_of_fma: f64,
+    /// No share is known of --quick.
+    pub share_of_fma: Option<f64>,
     /// The share of its ceiling of matrix units, by all executed operations; none where no step is computed by them.
     #[serde(default)]
     pub share_of_matrix: Option<f64>,
     /// The share of its copy ceiling.
-    pub share_of_copy: f64,
+    pub share_of_copy: Option<f64>,
     /// The time at which every step would meet one of the two ceilings, as a share of the time taken.
-    pub share_of_roof: f64,
+    pub share_of_roof: Option<f64>,
     /// How `median_ms` spreads.
     pub host: Quantiles,
     /// How `device_ms` spreads.
@@ -170,7 +149,7 @@ pub struct WorkloadReport {
 }
 
 impl WorkloadReport {
-    /// What a workload came to; its shares are those of nothing until [`Self::against`] has set them.
+    /// The result of a workload, without shares; [`Self::against`] sets them.
     pub fn new(workload: &Workload, checked: &Checked, times: &Times) -> Self {
         let recording = checked.executor().recording();
         let blocks = parts::blocks(recording, times, checked.runs);
@@ -182,6 +161,7 @@ impl WorkloadReport {
         Self {
             name: workload.name.clone(),
             what: workload.what.clone(),
+            weights: workload.source.as_ref().map(|source| source.file.display().to_string()),
             input: workload.input.dims(),
             flops,
             executed_flops,
@@ -193,10 +173,10 @@ impl WorkloadReport {
             gflops: a_second(flops),
             executed_gflops: a_second(executed_flops),
             gbps: a_second(bytes),
-            share_of_fma: 0.0,
+            share_of_fma: None,
             share_of_matrix: None,
-            share_of_copy: 0.0,
-            share_of_roof: 0.0,
+            share_of_copy: None,
+            share_of_roof: None,
             host: times.host,
             device: times.device,
             gpu: times.gpu,
@@ -216,12 +196,29 @@ impl WorkloadReport {
 
     /// Holds it against what the device can do at most.
     pub fn against(&mut self, ceilings: &Ceilings) {
-        self.blocks.iter_mut().for_each(|block| block.against(ceilings));
-        let roof: f64 = self.blocks.iter().map(|block| block.cost.roof_ms).sum();
-        self.share_of_fma = self.executed_gflops / ceilings.fma_gflops;
+        let roof: f64 = self.blocks.iter_mut().map(|block| block.against(ceilings)).sum();
+        self.share_of_fma = Some(self.executed_gflops / ceilings.fma_gflops);
         let matrix_gflops = ceilings.matrix_gflops.filter(|_| self.steps().any(|step| step.matrix_units));
         self.share_of_matrix = matrix_gflops.map(|gflops| self.executed_gflops / gflops);
-        self.share_of_copy = self.gbps / ceilings.copy_gbps;
-        self.share_of_roof = roof / self.gpu.unwrap_or(self.device).p50_ms;
+        self.share_of_copy = Some(self.gbps / ceilings.copy_gbps);
+        self.share_of_roof = Some(roof / self.gpu.unwrap_or(self.device).p50_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::sample;
+
+    #[test]
+    fn shares_are_of_the_ceilings() {
+        let mut report = sample(false);
+        let (ceilings, workload) = (report.ceilings, &mut report.workloads[0]);
+        let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof, workload.share_of_matrix];
+        assert_eq!(shares, [Some(0.5), Some(0.05), Some(0.5), None]);
+        assert_eq!((workload.blocks[0].cost.roof_ms, workload.blocks[0].steps[0].cost.roof_ms), (Some(1.0), Some(1.0)));
+        // Of matrix units only where they compute a step.
+        workload.blocks[0].steps[0].matrix_units = true;
+        workload.against(&ceilings);
+        assert_eq!(workload.share_of_matrix, Some(0.125));
     }
 }

@@ -1,10 +1,12 @@
-//! A report as tables, JSON or CSV.
+//! A report as tables or JSON.
 
 use super::super::error::CliError;
 use super::super::output::{Cell, Table};
-use super::measure::Quantiles;
 use super::parts::{Cost, StepReport};
-use super::report::{DeviceReport, Report, Reports, WorkloadReport};
+use super::report::{Report, Reports, WorkloadReport};
+
+/// Why there are no shares of ceilings.
+pub const NO_SHARES: &str = "--quick: no shares of the ceilings, which it measures too briefly";
 
 /// The reports as JSON.
 pub fn json(reports: &Reports) -> Result<String, CliError> {
@@ -14,12 +16,16 @@ pub fn json(reports: &Reports) -> Result<String, CliError> {
 
 /// The reports as tables for people; with `steps` also every dispatch.
 pub fn tables(reports: &[Report], steps: bool) -> String {
-    let mut text: String = numbered(reports).map(|(number, report)| heading(&number, report)).collect();
-    text += &format!("\n{}\n{}", times(reports), shares(reports));
-    text += "  (GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
-        where Winograd's are among them; of FMA: its share of the ceiling of multiply-adds in f32; MB: the least memory traffic. host: from\n  \
-        host array to host array; device: input and output staying there; GPU: the sum of the dispatches' times; medians. of roof: the\n  \
-        time at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
+    let mut text = reports.first().map_or(String::new(), run);
+    numbered(reports).for_each(|(number, report)| text += &heading(&number, report));
+    text += &format!("\n{}\n{}", times(reports), rates(reports));
+    text += "  (host: from host array to host array; device: input and output stay there; GPU: the sum of the dispatches' times; medians.\n  \
+        GFLOP: convolutions only, two operations per multiply-add; executed: GFLOP/s of what the kernels carry out, which is less\n  \
+        where Winograd's are among them; MB: the least memory traffic)\n";
+    if have_shares(reports) {
+        text += "  (of FMA: the executed operations' share of the ceiling of multiply-adds in f32; of roof: the time at which every step\n  \
+            would meet the device's ceiling of arithmetic or of traffic, as a share of the time taken)\n";
+    }
     if have_matrix_units(reports) {
         text += "  (of matrix units: the share of their ceiling, by all executed operations)\n";
     }
@@ -47,27 +53,40 @@ fn by_workload(reports: &[Report]) -> impl Iterator<Item = (String, &WorkloadRep
         .flat_map(|at| numbered(reports).filter_map(move |(number, report)| Some((number, report.workloads.get(at)?))))
 }
 
-/// What everything ran on, and what that can do.
+/// The build, the run and the machine, which all reports have in common.
+fn run(report: &Report) -> String {
+    let from = &report.provenance;
+    let date = from.date.as_ref().map_or(String::new(), |date| format!(", {date}"));
+    let mut text = format!("run       {}{date}\nmachine   {}\n", from.build(), from.on());
+    if report.quick {
+        text += &format!("quick     do not compare these times with others; {NO_SHARES}\n");
+    }
+    text
+}
+
+/// The device, its ceilings, and the plan.
 fn heading(number: &str, report: &Report) -> String {
     let (device, ceilings) = (&report.device, &report.ceilings);
     let driver = if device.driver.is_empty() { String::new() } else { format!(", {}", device.driver) };
     let mut text = format!("device {number:<2} {} ({}, {}{driver})\n", device.name, device.backend, device.kind);
+    text.extend(device.details().map(|details| format!("          {details}\n")));
     let forms = [(ceilings.fma_f16_gflops, "in f16"), (ceilings.matrix_gflops, "of matrix units")];
     let forms = forms.iter().filter_map(|(gflops, what)| Some(format!("{:.1} {what}", (*gflops)?)));
     let half = match &forms.collect::<Vec<_>>()[..] {
         [] => String::new(),
         forms => format!(" ({})", forms.join(", ")),
     };
+    let barrier = match ceilings.barrier_us {
+        Some(us) => format!("{us:.2} us more with a barrier"),
+        None => format!("a barrier within noise ({:.2} us)", ceilings.barrier_noise_us),
+    };
     text += &format!(
-        "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {:.2} us more with a barrier\n",
-        ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us, ceilings.barrier_us
+        "ceilings  {:.1} GFLOP/s of multiply-adds{half}, {:.1} GB/s of copying, {:.2} us an empty dispatch, {barrier}\n",
+        ceilings.fma_gflops, ceilings.copy_gbps, ceilings.empty_dispatch_us
     );
     let kernel = report.kernel.as_deref().map_or(String::new(), |kernel| format!(", kernel {kernel} where it fits"));
     let timestamps = report.timestamps.as_deref().unwrap_or("none, the device has no timestamps");
     text += &format!("plan      {}, {}{kernel}; GPU times: {timestamps}\n", report.plan, report.precision);
-    if report.quick {
-        text += "quick     too little time was spent to compare these numbers with others\n";
-    }
     text
 }
 
@@ -110,7 +129,14 @@ fn have_matrix_units(reports: &[Report]) -> bool {
     reports.iter().flat_map(|report| &report.workloads).any(|workload| workload.share_of_matrix.is_some())
 }
 
-fn shares(reports: &[Report]) -> String {
+/// Whether there are shares of ceilings.
+fn have_shares(reports: &[Report]) -> bool {
+    reports.iter().flat_map(|report| &report.workloads).any(|workload| workload.share_of_roof.is_some())
+}
+
+fn rates(reports: &[Report]) -> String {
+    let shares = have_shares(reports);
+    let of = |heading: &'static str| if shares { heading } else { "" };
     let mut table = Table::new(&[
         "workload",
         device_heading(reports),
@@ -121,13 +147,13 @@ fn shares(reports: &[Report]) -> String {
         ">GFLOP/s",
         ">executed",
         ">GB/s",
-        ">of FMA",
+        of(">of FMA"),
         if have_matrix_units(reports) { ">of matrix units" } else { "" },
-        ">of copy",
-        ">of roof",
+        of(">of copy"),
+        of(">of roof"),
     ]);
     for (number, workload) in by_workload(reports) {
-        let percent = |share: f64| format!("{:.0} %", share * 100.0);
+        let percent = |share: Option<f64>| share.map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
         table.row([
             workload.name.as_str().into(),
             number.into(),
@@ -139,7 +165,7 @@ fn shares(reports: &[Report]) -> String {
             format!("{:.1}", workload.executed_gflops).into(),
             format!("{:.1}", workload.gbps).into(),
             percent(workload.share_of_fma).into(),
-            workload.share_of_matrix.map_or(String::new(), percent).into(),
+            percent(workload.share_of_matrix).into(),
             percent(workload.share_of_copy).into(),
             percent(workload.share_of_roof).into(),
         ]);
@@ -149,12 +175,14 @@ fn shares(reports: &[Report]) -> String {
 
 /// Every block, step and dispatch of a workload.
 fn parts(number: &str, workload: &WorkloadReport) -> String {
-    let mut table = Table::new(&["step", "kernel", ">GPU ms", ">of roof", ">GFLOP/s", ">GB/s"]);
+    let shares = workload.share_of_roof.is_some();
+    let mut table =
+        Table::new(&["step", "kernel", ">GPU ms", if shares { ">of roof" } else { "" }, ">GFLOP/s", ">GB/s"]);
     let mut row = |name: String, kernel: &str, ms: Option<f64>, cost: Option<&Cost>| {
         let or_none = |number: Option<f64>, digits: usize| number.map_or("-".to_owned(), |it| format!("{it:.digits$}"));
         let rates = cost.map_or_else(Default::default, |cost| {
-            let share = ms.filter(|&ms| ms > 0.0).map(|ms| cost.roof_ms / ms * 100.0);
-            let percent = share.map_or("-".to_owned(), |share| format!("{share:.0} %"));
+            let none = if shares { "-".to_owned() } else { String::new() };
+            let percent = cost.share_of_roof().map_or(none, |share| format!("{:.0} %", share * 100.0));
             let speeds = [cost.flops, cost.bytes].map(|amount| or_none(cost.giga_a_second(amount), 1));
             [percent].into_iter().chain(speeds).collect::<Vec<_>>()
         });
@@ -176,39 +204,32 @@ fn parts(number: &str, workload: &WorkloadReport) -> String {
     format!("\n{}{on}: {}\n{}", workload.name, workload.what, table.render())
 }
 
-/// A line per workload and device.
-pub fn csv(reports: &[Report]) -> Result<String, CliError> {
-    let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let columns = "workload,what,n,c,h,w,flops,executed_flops,bytes,intensity,host_p10_ms,median_ms,host_p90_ms,device_p10_ms,device_ms,\
-        device_p90_ms,gpu_p10_ms,gpu_ms,gpu_p90_ms,gflops,executed_gflops,gbps,share_of_fma,share_of_matrix,share_of_copy,share_of_roof,rounds,\
-        steady,largest_error,device,backend,driver";
-    writer.write_record(columns.split(',')).map_err(failed)?;
-    for report in reports {
-        for workload in &report.workloads {
-            writer.write_record(record(&report.device, workload)).map_err(failed)?;
-        }
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
+#[cfg(test)]
+mod tests {
+    use super::super::sample::sample;
+    use super::*;
 
-/// The line of a workload.
-fn record(on: &DeviceReport, workload: &WorkloadReport) -> Vec<String> {
-    let WorkloadReport { host, device, gpu, .. } = workload;
-    let mut record = vec![workload.name.clone(), workload.what.clone()];
-    record.extend(workload.input.map(|size| size.to_string()));
-    record.extend([workload.flops, workload.executed_flops, workload.bytes].map(|count| count.to_string()));
-    record.push(workload.intensity.to_string());
-    for times in [Some(*host), Some(*device), *gpu] {
-        let ms = |of: fn(Quantiles) -> f64| times.map_or(String::new(), |times| of(times).to_string());
-        record.extend([ms(|times| times.p10_ms), ms(|times| times.p50_ms), ms(|times| times.p90_ms)]);
+    fn shown(report: Report) -> String {
+        anstream::adapter::strip_str(&tables(&[report], true)).to_string()
     }
-    record.extend([workload.gflops, workload.executed_gflops, workload.gbps].map(|speed| speed.to_string()));
-    let WorkloadReport { share_of_fma, share_of_matrix, share_of_copy, share_of_roof, .. } = *workload;
-    let shares = [Some(share_of_fma), share_of_matrix, Some(share_of_copy), Some(share_of_roof)];
-    record.extend(shares.map(|share| share.map_or(String::new(), |share| share.to_string())));
-    record.extend([workload.rounds.to_string(), workload.steady.to_string(), workload.largest_error.to_string()]);
-    record.extend([&on.name, &on.backend, &on.driver].map(String::clone));
-    record
+
+    #[test]
+    fn shares_are_of_full_runs() {
+        let full = shown(sample(false));
+        for part in ["of FMA", "of copy", "of roof", "  50 %", "0.25 us more with a barrier", "run       version 0.1.0"]
+        {
+            assert!(full.contains(part), "no {part:?} in {full}");
+        }
+        let quick = shown(sample(true));
+        assert!(!quick.contains('%') && !quick.contains("of roof") && !quick.contains("of FMA"), "{quick}");
+        assert_eq!(quick.matches(NO_SHARES).count(), 1, "{quick}");
+    }
+
+    #[test]
+    fn a_barrier_within_noise_has_no_number() {
+        let mut report = sample(false);
+        report.ceilings.barrier_us = None;
+        let text = shown(report);
+        assert!(text.contains("a barrier within noise (0.10 us)"), "{text}");
+    }
 }

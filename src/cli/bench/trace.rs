@@ -16,8 +16,8 @@ use wgpu_bottleneck::plan::Recording;
 use super::super::error::CliError;
 use super::super::timing;
 use super::checked::Checked;
+use super::device::DeviceReport;
 use super::parts::block_name;
-use super::report::DeviceReport;
 use super::workload::Workload;
 
 /// Of how many runs the fastest is drawn.

@@ -1,12 +1,13 @@
 //! What is measured: blocks and networks, each at a size.
 
-use std::collections::HashSet;
+use std::rc::Rc;
 
-use wgpu_bottleneck::network::{BlockSpec, VARIANTS, plan_block, plan_network};
+use wgpu_bottleneck::network::{BlockSpec, ResNetBuilder, VARIANTS, plan_block, plan_network};
 use wgpu_bottleneck::{Bottleneck, Error, PlanKind, ResNet, Shape};
 
 use super::super::error::CliError;
 use super::args::{PresetArg, WorkloadArgs};
+use super::source::Source;
 
 /// What runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Workload {
     pub subject: Subject,
     /// On what: NCHW.
     pub input: Shape,
+    /// The file of its weights; none where they are seeded.
+    pub source: Option<Rc<Source>>,
 }
 
 impl Workload {
@@ -46,28 +49,49 @@ const IMAGE: usize = 224;
 
 /// The workloads that are asked for: each at every size, in every batch.
 pub fn workloads(args: &WorkloadArgs) -> Result<Vec<Workload>, CliError> {
+    args.check()?;
+    let source = Source::open(args)?.map(Rc::new);
+    let sizes = if args.size.is_empty() { vec![None] } else { args.size.iter().copied().map(Some).collect() };
     let mut single: Vec<Workload> = Vec::new();
-    for image in sizes(&args.size) {
-        let named = of_size(args, image)?;
-        single.extend(named.into_iter().map(|workload| match args.size.len() {
-            0 | 1 => workload,
-            _ => Workload { name: format!("{}_{}", workload.name, side(image)), ..workload },
+    for &size in &sizes {
+        let named = of_size(args, source.as_ref(), size)?;
+        single.extend(named.into_iter().map(|workload| match size {
+            Some(size) if sizes.len() > 1 => Workload { name: format!("{}_{}", workload.name, side(size)), ..workload },
+            _ => workload,
         }));
     }
-    let wanted = args.only.as_deref().unwrap_or_default();
     let all = single.iter().flat_map(|single| args.batch.iter().map(|&batch| in_batch(single, batch as usize)));
-    let mut chosen = all.collect::<Result<Vec<Workload>, CliError>>()?;
-    let mut seen = HashSet::new();
-    chosen.retain(|workload| workload.name.contains(wanted) && seen.insert(workload.name.clone()));
-    match chosen.is_empty() {
-        true => Err(CliError::Usage(format!("--only {wanted}: no workload of this name"))),
-        false => Ok(chosen),
-    }
+    only(unique(all.collect::<Result<_, _>>()?)?, &args.only)
 }
 
-/// The sizes of images, ImageNet's where none is asked for.
-fn sizes(asked: &[[usize; 2]]) -> Vec<[usize; 2]> {
-    if asked.is_empty() { vec![[IMAGE; 2]] } else { asked.to_vec() }
+/// Each workload once. Reports name workloads, so two of one name are an error.
+fn unique(all: Vec<Workload>) -> Result<Vec<Workload>, CliError> {
+    let mut unique: Vec<Workload> = Vec::with_capacity(all.len());
+    for workload in all {
+        match unique.iter().find(|other| other.name == workload.name) {
+            None => unique.push(workload),
+            Some(other) if other.source.is_some() == workload.source.is_some() && other.subject == workload.subject => {
+            }
+            Some(_) => {
+                let name = &workload.name;
+                return Err(CliError::Usage(format!(
+                    "--weights {name}: another workload is called {name}; rename the file"
+                )));
+            }
+        }
+    }
+    Ok(unique)
+}
+
+/// The workloads whose names contain one of these; all, where there are none.
+fn only(mut all: Vec<Workload>, wanted: &[String]) -> Result<Vec<Workload>, CliError> {
+    if let Some(missing) = wanted.iter().find(|&name| !all.iter().any(|workload| workload.name.contains(name))) {
+        let known: Vec<&str> = all.iter().map(|workload| &*workload.name).collect();
+        let known = known.join(", ");
+        return Err(CliError::Usage(format!("--only {missing}: no such workload; the workloads are {known}")));
+    }
+    all.retain(|workload| wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name)));
+    Ok(all)
 }
 
 /// `224`, or `224x112`.
@@ -76,11 +100,16 @@ fn side([height, width]: [usize; 2]) -> String {
 }
 
 /// What is asked for, on images of a size.
-fn of_size(args: &WorkloadArgs, image: [usize; 2]) -> Result<Vec<Workload>, CliError> {
+fn of_size(
+    args: &WorkloadArgs,
+    source: Option<&Rc<Source>>,
+    size: Option<[usize; 2]>,
+) -> Result<Vec<Workload>, CliError> {
+    let image = size.unwrap_or([IMAGE; 2]);
     let block = args.shape.bottleneck()?;
-    let nothing_named = args.model.is_empty() && block.is_none();
+    let nothing_named = args.model.is_empty() && block.is_none() && source.is_none();
     let preset = args.preset.or(nothing_named.then_some(PresetArg::PeersCheck));
-    if !args.size.is_empty() && preset == Some(PresetArg::PeersCheck) {
+    if size.is_some() && preset == Some(PresetArg::PeersCheck) {
         return Err(CliError::Usage("--size: the workloads of peers-check have sizes of their own".to_owned()));
     }
     let mut single = match preset {
@@ -88,13 +117,32 @@ fn of_size(args: &WorkloadArgs, image: [usize; 2]) -> Result<Vec<Workload>, CliE
         Some(PresetArg::Family) => family(image)?,
         None => Vec::new(),
     };
+    let options = args.variant.options(None)?;
     for name in &args.model {
-        single.push(network(name, &args.replace_stride_with_dilation, image)?);
+        let builder = options.apply(ResNet::named(name).map_err(Error::from)?);
+        single.push(network(name, builder.build().map_err(Error::from)?, image)?);
     }
     if let Some(block) = block {
         single.push(sized("block", describe(&block), block, image)?);
     }
+    if let Some(source) = source {
+        single.push(from_file(source, size)?);
+    }
     Ok(single)
+}
+
+/// The block or the network of a file, on images of a size: that of its configuration where none is
+/// asked for.
+fn from_file(source: &Rc<Source>, size: Option<[usize; 2]>) -> Result<Workload, CliError> {
+    let workload = match source.subject() {
+        Subject::Block(block) => {
+            let file = source.file.display();
+            let unknown = || CliError::Usage(format!("--weights {file}: a block; --size says the size of its input"));
+            sized("", describe(&block), block, size.ok_or_else(unknown)?)?
+        }
+        Subject::Network(spec) => network("", spec, size.or(source.size()).unwrap_or([IMAGE; 2]))?,
+    };
+    Ok(Workload { name: source.name(), source: Some(source.clone()), ..workload })
 }
 
 /// What other engines are compared on.
@@ -110,7 +158,8 @@ fn peers_check() -> Result<Vec<Workload>, CliError> {
     let blocks = blocks.into_iter().map(|(name, what, builder, side)| {
         sized(name, what.to_owned(), builder.build().map_err(Error::from)?, [side; 2])
     });
-    let w6 = network("resnet50", &[], [IMAGE; 2]).map(|network| Workload { name: "w6".to_owned(), ..network });
+    let resnet50 = ResNet::named("resnet50").and_then(ResNetBuilder::build).map_err(Error::from)?;
+    let w6 = network("w6", resnet50, [IMAGE; 2]);
     blocks.chain([w6]).collect()
 }
 
@@ -135,21 +184,20 @@ fn family([height, width]: [usize; 2]) -> Result<Vec<Workload>, CliError> {
     Ok(found)
 }
 
-/// A network by torchvision's name; a dilated one is also called by its output stride.
-fn network(variant: &str, dilate: &[bool], [h, w]: [usize; 2]) -> Result<Workload, CliError> {
-    let builder = ResNet::named(variant).map_err(Error::from)?.replace_stride_with_dilation(dilate);
-    let network = builder.build().map_err(Error::from)?;
+/// A network; a dilated one is also called by its output stride.
+fn network(name: &str, network: ResNet, [h, w]: [usize; 2]) -> Result<Workload, CliError> {
     let input = Shape::new(1, network.stem().in_channels, h, w).map_err(Error::from)?;
     let name = match network.output_stride() {
-        32 => variant.to_owned(),
-        stride => format!("{variant}_os{stride}"),
+        32 => name.to_owned(),
+        stride => format!("{name}_os{stride}"),
     };
-    Ok(Workload { name, what: network.to_string(), subject: Subject::Network(network), input })
+    let what = network.to_string();
+    Ok(Workload { name, what, subject: Subject::Network(network), input, source: None })
 }
 
 fn sized(name: &str, what: String, block: Bottleneck, [h, w]: [usize; 2]) -> Result<Workload, CliError> {
     let input = Shape::new(1, block.inplanes(), h, w).map_err(Error::from)?;
-    Ok(Workload { name: name.to_owned(), what, subject: Subject::Block(block), input })
+    Ok(Workload { name: name.to_owned(), what, subject: Subject::Block(block), input, source: None })
 }
 
 /// A workload of one image with more of them; its name says so.

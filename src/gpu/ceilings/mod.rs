@@ -4,6 +4,7 @@
 //! count; the fastest of several submits is the ceiling, since whatever else the machine does can only slow one down. What
 //! the kernels computed is checked, so that a driver that skips work has no record speed.
 
+mod dispatches;
 mod kernels;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use wgpu::{
     ComputePassDescriptor, Features,
 };
 
+use self::dispatches::Dispatches;
 pub use self::kernels::ceiling_kernels;
 use self::kernels::{CopyParams, Fma, FmaParams, Kernel, LANES, Matrix, MatrixParams, VEC4S_PER_GROUP};
 use super::Gpu;
@@ -40,8 +42,16 @@ pub struct Ceilings {
     pub copy_gbps: f64,
     /// Microseconds that a dispatch of nothing takes, in a pass with many others.
     pub empty_dispatch_us: f64,
-    /// Microseconds that a dispatch of next to nothing takes longer when it must see what the one before it wrote.
-    pub barrier_us: f64,
+    /// Microseconds that a dispatch takes longer when it must see what the one before it wrote: the
+    /// median of the differences between submits of such dispatches and of empty ones, taken in
+    /// turn. `None` where the median is not above [`Ceilings::barrier_noise_us`], so that the cost
+    /// is not known.
+    #[serde(default)]
+    pub barrier_us: Option<f64>,
+    /// The noise of that measurement in microseconds: the distance between the tenth and the
+    /// ninetieth percentile of those differences.
+    #[serde(default)]
+    pub barrier_noise_us: f64,
 }
 
 /// How much effort goes into [`Ceilings::measure`].
@@ -49,7 +59,7 @@ pub struct Ceilings {
 pub struct CeilingOptions {
     /// How long one submit is to take at least.
     pub submit: Duration,
-    /// Of how many submits the fastest counts.
+    /// Of how many submits the fastest counts. Dispatches and barriers take at least eight.
     pub submits: usize,
     /// Bytes that are copied at once, as far as the device can bind that many.
     pub copy_bytes: u64,
@@ -79,15 +89,15 @@ impl Ceilings {
     pub fn measure(gpu: &Gpu, options: &CeilingOptions) -> Result<Self> {
         let bench = Bench { gpu, options: *options };
         let has_f16 = gpu.inner.device.features().contains(Features::SHADER_F16);
-        let empty = bench.empty()?;
-        let dependent = bench.dependent()?;
+        let Dispatches { empty_us, barrier_us, barrier_noise_us } = bench.dispatches()?;
         Ok(Self {
             fma_gflops: bench.fastest_fma(false)? / 1e9,
             fma_f16_gflops: if has_f16 { Some(bench.fastest_fma(true)? / 1e9) } else { None },
             matrix_gflops: bench.matrices()?.map(|flops| flops / 1e9),
             copy_gbps: bench.copy()? / 1e9,
-            empty_dispatch_us: empty * 1e6,
-            barrier_us: (dependent - empty).max(0.0) * 1e6,
+            empty_dispatch_us: empty_us,
+            barrier_us,
+            barrier_noise_us,
         })
     }
 
@@ -100,16 +110,19 @@ impl Ceilings {
         Ok(Bench { gpu, options: *options }.fastest_fma(false)? / 1e9)
     }
 
-    /// The better of two measurements of one device: whatever else the machine did can only have made one worse.
+    /// The better of two measurements of one device, since whatever else the machine did can only
+    /// have made one worse. Of the two barriers the one with less noise.
     #[must_use]
     pub fn better(self, other: Self) -> Self {
+        let quieter = if other.barrier_noise_us < self.barrier_noise_us { other } else { self };
         Self {
             fma_gflops: self.fma_gflops.max(other.fma_gflops),
             fma_f16_gflops: self.fma_f16_gflops.into_iter().chain(other.fma_f16_gflops).reduce(f64::max),
             matrix_gflops: self.matrix_gflops.into_iter().chain(other.matrix_gflops).reduce(f64::max),
             copy_gbps: self.copy_gbps.max(other.copy_gbps),
             empty_dispatch_us: self.empty_dispatch_us.min(other.empty_dispatch_us),
-            barrier_us: self.barrier_us.min(other.barrier_us),
+            barrier_us: quieter.barrier_us,
+            barrier_noise_us: quieter.barrier_noise_us,
         }
     }
 
@@ -252,36 +265,18 @@ impl Bench<'_> {
         if found == MARK { Ok(()) } else { Err(wrong(doing, format!("{found:?} at the end instead of {MARK:?}"))) }
     }
 
-    /// Seconds of an empty dispatch.
-    fn empty(&self) -> Result<f64> {
-        let bound = self.bind(Kernel::Empty, &[])?;
-        let (count, seconds) =
-            self.fastest(|count| self.time(|encoder| dispatch(encoder, &bound, [1; 3], count as usize)))?;
-        Ok(seconds / f64::from(count))
-    }
-
-    /// Seconds of a dispatch that waits for the one before it.
-    fn dependent(&self) -> Result<f64> {
-        let counter = self.gpu.buffer("counter", 4, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let bound = self.bind(Kernel::Dependent, &[&counter])?;
-        let mut all = 0u32;
-        let (count, seconds) = self.fastest(|count| {
-            all = all.wrapping_add(count);
-            self.time(|encoder| dispatch(encoder, &bound, [1; 3], count as usize))
-        })?;
-        let counted: Vec<u32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&counter)?);
-        match counted.first() {
-            Some(&counted) if counted == all => Ok(seconds / f64::from(count)),
-            counted => Err(wrong("counting dispatches", format!("{counted:?} of {all}"))),
-        }
-    }
-
-    /// How much work takes the time of a submit, found by doubling it, and the seconds of the fastest submit of so much.
-    fn fastest(&self, mut run: impl FnMut(u32) -> Result<Duration>) -> Result<(u32, f64)> {
+    /// The amount of work that takes the time of a submit, found by doubling it.
+    fn amount(&self, run: &mut impl FnMut(u32) -> Result<Duration>) -> Result<u32> {
         let mut amount = 1;
         while run(amount)? < self.options.submit && amount < MOST {
             amount *= 2;
         }
+        Ok(amount)
+    }
+
+    /// That amount, and the seconds of the fastest submit of so much.
+    fn fastest(&self, mut run: impl FnMut(u32) -> Result<Duration>) -> Result<(u32, f64)> {
+        let amount = self.amount(&mut run)?;
         let mut fastest = run(amount)?;
         for _ in 1..self.options.submits {
             fastest = fastest.min(run(amount)?);

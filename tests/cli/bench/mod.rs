@@ -2,6 +2,8 @@
 
 mod compare;
 mod files;
+mod origin;
+mod weights;
 
 use std::process::Output;
 
@@ -35,32 +37,32 @@ fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
 #[test]
 fn json_has_every_number() -> Outcome {
     let report = report(&["--batch", "1,3"])?;
-    assert_eq!(report["schema"], "wgpu-bottleneck bench 1");
+    assert_eq!(report["schema"], "wgpu-bottleneck bench 2");
     assert!(report["device"]["name"].is_string() && report["quick"] == true, "{report:#}");
     let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0 && number.is_finite());
     for ceiling in ["fma_gflops", "copy_gbps", "empty_dispatch_us"] {
         assert!(positive(&report["ceilings"][ceiling]), "{ceiling}: {report:#}");
     }
+    let (barrier, noise) = (&report["ceilings"]["barrier_us"], &report["ceilings"]["barrier_noise_us"]);
+    let noise = noise.as_f64().ok_or("no noise")?;
+    assert!(barrier.is_null() || barrier.as_f64().is_some_and(|us| us > noise && noise >= 0.0), "{report:#}");
     let workloads = report["workloads"].as_array().ok_or("no list")?;
     assert_eq!(workloads.len(), 2);
     for (workload, (name, batch)) in workloads.iter().zip([("block", 1), ("block_b3", 3)]) {
         assert_eq!((&workload["name"], &workload["input"]), (&json!(name), &json!([batch, 16, 6, 5])));
         // Three convolutions: 16 to 4, 4 to 4 by 3x3, 4 to 16, on 30 pixels.
         assert_eq!(workload["flops"], 2 * 30 * batch * (16 * 4 + 9 * 4 * 4 + 4 * 16));
-        for number in [
-            "bytes",
-            "intensity",
-            "median_ms",
-            "device_ms",
-            "gflops",
-            "executed_flops",
-            "executed_gflops",
-            "gbps",
-            "share_of_roof",
-        ] {
+        for number in
+            ["bytes", "intensity", "median_ms", "device_ms", "gflops", "executed_flops", "executed_gflops", "gbps"]
+        {
             assert!(positive(&workload[number]), "{number}: {workload:#}");
         }
+        // --quick measures the ceilings too briefly.
+        for share in ["share_of_fma", "share_of_matrix", "share_of_copy", "share_of_roof"] {
+            assert!(workload.get(share).is_some_and(Value::is_null), "{share}: {workload:#}");
+        }
         let block = &workload["blocks"][0];
+        assert!(block["roof_ms"].is_null(), "{block:#}");
         let steps = block["steps"].as_array().ok_or("no steps")?;
         let names: Vec<&Value> = steps.iter().map(|step| &step["name"]).collect();
         assert_eq!(
@@ -85,10 +87,15 @@ fn tables_and_csv_are_printed() -> Outcome {
     let output = bench(&[&SMALL[..], &["--steps", "--plan", "unfused"]].concat())?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = text(&output.stdout);
-    for part in ["device ", "ceilings ", "of roof", "Bottleneck 16 -> 16, width 4", "block0.bn1", "batchnorm_relu"] {
+    let parts =
+        ["run ", "machine ", "device ", "ceilings ", "Bottleneck 16 -> 16, width 4", "block0.bn1", "batchnorm_relu"];
+    for part in parts {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
+    let why = "no shares of the ceilings";
+    assert!(said.contains(why) && !said.contains("of roof") && !said.contains('%'), "{said}");
     let output = bench(&[&SMALL[..], &["--csv"]].concat())?;
+    assert!(stderr(&output).contains(why), "{}", stderr(&output));
     let said = text(&output.stdout);
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("workload,what,n,c,h,w,flops,executed_flops,bytes,"), "{said}");
@@ -96,38 +103,48 @@ fn tables_and_csv_are_printed() -> Outcome {
     Ok(())
 }
 
-/// What matrix units do is held against what they can do, where there are any.
+/// What matrix units do is held against what they can do, where there are any. It takes a full run,
+/// as --quick has no shares.
 #[test]
 fn of_matrix_units() -> Outcome {
     let capabilities = *Gpu::with_options(&GpuOptions { matrices: true, ..GpuOptions::default() })?.capabilities();
     let runs = |kernel: &&Kernel| kernel.matrix_side > 0 && kernel.runs_on(&capabilities).is_ok();
     let kernel = all_candidates().iter().find(runs).map(|kernel| format!("_m{}_", kernel.matrix_side));
-    let report = |kernel: &str, precision: &str| report(&["--precision", precision, "--kernel", kernel]);
     let Some(kernel) = kernel else {
         loudly("SKIPPED: no matrix units here");
-        let report = report("conv1x1", "f32")?;
+        let report = report(&["--precision", "f32", "--kernel", "conv1x1"])?;
         assert!(report["ceilings"]["matrix_gflops"].is_null(), "{report:#}");
-        assert!(report["workloads"][0]["share_of_matrix"].is_null(), "{report:#}");
         return Ok(());
     };
-    let with = report(&kernel, "f16")?;
+    let full = SMALL.iter().copied().filter(|arg| *arg != "--quick");
+    let full: Vec<&str> = full.chain(["--precision", "f16", "--kernel", &kernel, "--json"]).collect();
+    let output = bench(&full)?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let with: Value = serde_json::from_slice(&output.stdout)?;
     let (ceiling, workload) = (with["ceilings"]["matrix_gflops"].as_f64(), &with["workloads"][0]);
     let ratio = workload["executed_gflops"].as_f64().zip(ceiling).map(|(gflops, ceiling)| gflops / ceiling);
     let share = workload["share_of_matrix"].as_f64();
     assert!(share.zip(ratio).is_some_and(|(share, ratio)| (share / ratio - 1.0).abs() < 1e-9), "{with:#}");
-    // No matrix units, no share; and none without halves.
-    for (kernel, precision) in [("conv1x1_l8s1r4c1", "f16"), ("conv1x1", "f32")] {
-        let without = report(kernel, precision)?;
-        assert!(without["workloads"][0]["share_of_matrix"].is_null(), "{kernel}: {without:#}");
+    let said = text(&bench(&[&SMALL[..], &["--precision", "f16", "--kernel", &kernel]].concat())?.stdout);
+    assert!(said.contains("of matrix units)"), "{said}");
+    Ok(())
+}
+
+/// A list of names, each of which a workload must have.
+#[test]
+fn workloads_are_chosen_by_name() -> Outcome {
+    let block = ["bench", "--quick", "--json", "--block", "--inplanes", "16", "--planes", "4", "--size", "4,6,8"];
+    let output = bench(&[&block[..], &["--only", "block_8,block_4"]].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let workloads = report["workloads"].as_array().ok_or("no list")?;
+    let names: Vec<&str> = workloads.iter().filter_map(|workload| workload["name"].as_str()).collect();
+    assert_eq!(names, ["block_4", "block_8"]);
+    let known = "the workloads are block_4, block_6, block_8";
+    for wanted in ["block_5", "block_4,block_5"] {
+        let output = bench(&[&block[..], &["--only", wanted]].concat())?;
+        assert_eq!(complaint(&output, 2, &["--only block_5: no such workload", known]), None);
     }
-    let args = [&SMALL[..], &["--precision", "f16", "--kernel", &kernel]].concat();
-    let said = text(&bench(&args)?.stdout);
-    assert!(said.contains("of matrix units)") && said.contains("  of matrix units  "), "{said}");
-    let csv = text(&bench(&[&args[..], &["--csv"]].concat())?.stdout);
-    let mut columns = csv::Reader::from_reader(csv.as_bytes());
-    let at = columns.headers()?.iter().position(|column| column == "share_of_matrix").ok_or("no column")?;
-    let record = columns.records().next().ok_or("no line")??;
-    assert!(record.get(at).is_some_and(|share| share.parse::<f64>().is_ok_and(|share| share > 0.0)), "{csv}");
     Ok(())
 }
 
@@ -203,7 +220,13 @@ fn devices_stand_side_by_side() -> Outcome {
 fn wrong_arguments_are_refused() -> Outcome {
     for (args, said) in [
         (&["--model", "resnet51"][..], "resnet51"),
-        (&["--only", "w7"], "w7"),
+        (&["--only", "w7"], "w1, w2, w3, w4, w5, w6"),
+        (&["--only", "w1,w7"], "--only w7"),
+        (&["--only", "w1,"], "--only"),
+        (&["--stride-in", "1x1"], "--model"),
+        (&["--norm", "frozen", "--preset", "family"], "--model"),
+        (&["--stride", "2"], "--block"),
+        (&["--block", "--weights", "w"], "--weights"),
         (&["--size", "56"], "--size"),
         (&["--model", "resnet18", "--size", "0x4"], "--size"),
         (&["--batch", "0"], "--batch"),
@@ -225,6 +248,7 @@ fn wrong_arguments_are_refused() -> Outcome {
         (&["--compare", "a"], "--compare"),
         (&["--compare", "a", "b", "--quick"], "--quick"),
         (&["--compare", "a", "b", "--backend", "gl"], "--backend"),
+        (&["--compare", "a", "b", "--weights", "w"], "--weights"),
         (&["--backend", "cuda"], "--backend"),
         (&["--html", "same", "--trace", "same"], "one file"),
         (&["--html", "/nowhere/page.html"], "/nowhere"),

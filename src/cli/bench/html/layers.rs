@@ -12,7 +12,10 @@ pub fn all(report: &Report) -> Markup {
         return html! { p { "This device does not tell GPU times, so there are none of layers." } };
     }
     html! {
-        p { "Median GPU time. The full part of a bar is the time at which the layer would meet a ceiling of the device." }
+        p {
+            "Median GPU time."
+            @if !report.quick { " The full part of a bar is the time at which the layer would meet a ceiling of the device." }
+        }
         @for (index, workload) in report.workloads.iter().enumerate() {
             details class=(colour(index)) open[index == 0] {
                 summary {
@@ -45,7 +48,7 @@ fn heading(block: &BlockReport) -> Markup {
         span.block { (block.name) }
         span {}
         span.block.number { @if let Some(ms) = ms { (short(ms)) " ms" } }
-        span.block.number { @if let Some(share) = share(block.cost.roof_ms, ms) { (percent(share)) " of roof" } }
+        span.block.number { @if let Some(share) = block.cost.share_of_roof() { (percent(share)) " of roof" } }
         span.kernel {}
     }
 }
@@ -55,7 +58,7 @@ fn layer(block: &BlockReport, step: &StepReport, longest: f64) -> Markup {
     let name = step.name.strip_prefix(&format!("{}.", block.name)).unwrap_or(&step.name);
     let ms = step.cost.gpu_ms;
     let of_line = |ms: f64| if longest > 0.0 { ms / longest } else { 0.0 };
-    let roof = share(step.cost.roof_ms, ms);
+    let roof = step.cost.share_of_roof();
     html! {
         span.label { (name) }
         span.bar title=(tooltip(step)) {
@@ -65,10 +68,6 @@ fn layer(block: &BlockReport, step: &StepReport, longest: f64) -> Markup {
         span.number { @if let Some(roof) = roof { (percent(roof)) " of roof" } }
         span.kernel { @for (index, one) in step.dispatches.iter().enumerate() { @if index > 0 { " + " } (one.kernel) } }
     }
-}
-
-fn share(roof_ms: f64, ms: Option<f64>) -> Option<f64> {
-    ms.filter(|&ms| ms > 0.0).map(|ms| roof_ms / ms)
 }
 
 fn width(share: f64) -> String {

@@ -7,6 +7,7 @@ mod tables;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::report::{Report, WorkloadReport};
+use super::text::NO_SHARES;
 
 /// The page's looks, light and dark.
 const STYLE: &str = include_str!("style.css");
@@ -42,13 +43,12 @@ pub fn page(reports: &[Report]) -> String {
 fn run(report: &Report) -> Markup {
     html! {
         p {
-            "version " (report.version) ", " (report.plan) " plan, " (report.precision)
+            (report.plan) " plan, " (report.precision)
             @if let Some(kernel) = &report.kernel { ", kernel " (kernel) " where it fits" }
             ". Every workload's numbers were checked before it was timed."
         }
-        @if report.quick {
-            p.warning { "Taken with --quick: too little time was spent to compare these numbers with others." }
-        }
+        @if report.quick { p.warning { "Do not compare these times with others; " (NO_SHARES) "." } }
+        (tables::provenance(report))
     }
 }
 
@@ -60,14 +60,16 @@ fn device(report: &Report) -> Markup {
     html! {
         section {
             h2 { (device.name) }
-            p { (device.backend) ", " (device.kind) @if !device.driver.is_empty() { ", " (device.driver) } }
+            (tables::device(device))
             dl.cards {
                 (card("multiply-adds", ceilings.fma_gflops, "GFLOP/s"))
                 @if let Some(gflops) = ceilings.fma_f16_gflops { (card("multiply-adds in f16", gflops, "GFLOP/s")) }
                 @if let Some(gflops) = ceilings.matrix_gflops { (card("matrix units", gflops, "GFLOP/s")) }
                 (card("copying", ceilings.copy_gbps, "GB/s"))
                 (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
-                (card("barrier", ceilings.barrier_us, "µs"))
+                @if let Some(us) = ceilings.barrier_us { (card("barrier", us, "µs")) } @else {
+                    div { dt { "barrier" } dd { small { "within noise (" (short(ceilings.barrier_noise_us)) " µs)" } } }
+                }
             }
             h3 { "Roofline" }
             (roofline::figure(report))
@@ -106,7 +108,24 @@ fn shape(workload: &WorkloadReport) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::sample;
     use super::*;
+
+    #[test]
+    fn shares_are_of_full_runs() {
+        let full = page(&[sample(false)]);
+        for part in ["polyline class=\"roof\"", "50 % of roof", "class=\"meter\"", "0.250 <small>µs"] {
+            assert!(full.contains(part), "no {part:?} in {full}");
+        }
+        let mut report = sample(true);
+        report.ceilings.barrier_us = None;
+        let quick = page(&[report]);
+        for part in ["polyline", " % of roof", "Of roof", "class=\"meter\""] {
+            assert!(!quick.contains(part), "{part:?} in {quick}");
+        }
+        assert_eq!(quick.matches(NO_SHARES).count(), 1, "{quick}");
+        assert!(quick.contains("within noise (0.100 µs)"), "{quick}");
+    }
 
     #[test]
     fn numbers_have_three_digits() {

@@ -28,12 +28,16 @@ pub fn figure(report: &Report) -> Markup {
                 (plot.grid())
                 @for (index, workload) in report.workloads.iter().enumerate() { (plot.steps(index, workload)) }
                 @for (index, workload) in report.workloads.iter().enumerate() { (plot.workload(index, workload)) }
-                (plot.roof())
+                @if !report.quick { (plot.roof()) }
                 @if report.workloads.len() <= MOST_NAMES { (plot.names(&report.workloads)) }
             }
             figcaption {
-                "Large dots are workloads, small ones their steps, each beneath the line at which the device's arithmetic or its memory "
-                "would be the limit. What stays in caches, or saves operations, may lie above it. Point at a dot for its numbers."
+                "Large dots are workloads, small ones their steps"
+                @if !report.quick {
+                    ", each beneath the line at which the device's arithmetic or its memory would be the limit. What stays in caches, or "
+                    "saves operations, may lie above it"
+                }
+                ". Point at a dot for its numbers."
             }
         }
     }
@@ -86,8 +90,10 @@ impl<'a> Plot<'a> {
         };
         let (arithmetic, _) = arithmetic(report);
         let ridge = arithmetic / report.ceilings.copy_gbps;
-        let x = Axis::new(points().map(|(x, _)| x).chain([ridge / 2.0, ridge * 4.0]), [left, right]);
-        let y = Axis::new(points().map(|(_, y)| y).chain([arithmetic]), [bottom, top]);
+        // Room for the roof, where there is one.
+        let [xs, ys] = if report.quick { [&[][..]; 2] } else { [&[ridge / 2.0, ridge * 4.0][..], &[arithmetic]] };
+        let x = Axis::new(points().map(|(x, _)| x).chain(xs.iter().copied()), [left, right]);
+        let y = Axis::new(points().map(|(_, y)| y).chain(ys.iter().copied()), [bottom, top]);
         Self { report, x, y }
     }
 

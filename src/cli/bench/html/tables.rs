@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 
+use super::super::device::DeviceReport;
 use super::super::measure::Quantiles;
 use super::super::report::Report;
 use super::{colour, percent, shape, short};
 
 /// The workloads of a device; the dots are the roofline's legend.
 pub fn workloads(report: &Report) -> Markup {
+    let shares = report.workloads.iter().any(|workload| workload.share_of_roof.is_some());
     html! {
         div.scroll {
             table {
@@ -16,7 +18,8 @@ pub fn workloads(report: &Report) -> Markup {
                     @for heading in ["host ms", "device ms", "GPU ms", "GFLOP/s", "GB/s", "FLOP/byte"] {
                         th.number { (heading) }
                     }
-                    th { "of roof" } th.number { "error" }
+                    @if shares { th { "of roof" } }
+                    th.number { "error" }
                 }
                 @for (index, workload) in report.workloads.iter().enumerate() {
                     tr class=(colour(index)) {
@@ -31,7 +34,7 @@ pub fn workloads(report: &Report) -> Markup {
                         td.number { (short(workload.gflops)) }
                         td.number { (short(workload.gbps)) }
                         td.number { (short(workload.intensity)) }
-                        td { (meter(workload.share_of_roof)) (percent(workload.share_of_roof)) }
+                        @if let Some(share) = workload.share_of_roof { td { (meter(share)) (percent(share)) } }
                         td.number { (format!("{:.0e}", workload.largest_error)) }
                     }
                 }
@@ -39,8 +42,12 @@ pub fn workloads(report: &Report) -> Markup {
         }
         p {
             "Medians, below them the tenth and ninetieth percentiles. Host: from host array to host array; device: input and output "
-            "staying there; GPU: the sum of the dispatches' times. Of roof: the time at which every step would meet the device's ceiling "
-            "of arithmetic or of traffic, as a share of the time taken. Error: the largest, as a share of the largest value."
+            "staying there; GPU: the sum of the dispatches' times. "
+            @if shares {
+                "Of roof: the time at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of "
+                "the time taken. "
+            }
+            "Error: the largest, as a share of the largest value."
             @if report.workloads.iter().any(|workload| !workload.steady) {
                 " ~: the medians had not come to rest when the time was up: a busy machine, or little time."
             }
@@ -73,6 +80,53 @@ pub fn side_by_side(reports: &[Report]) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Where the reports come from: what they have in common.
+pub fn provenance(report: &Report) -> Markup {
+    let from = &report.provenance;
+    let commit = from.commit.as_ref().map(|commit| match from.modified {
+        Some(true) => format!("{commit} with changes"),
+        _ => commit.clone(),
+    });
+    let machine = from.machine.as_ref();
+    let cores = machine.map(|machine| machine.cores.to_string());
+    facts(&[
+        ("date", from.date.as_deref()),
+        ("program's version", Some(&from.version)),
+        ("commit", commit.as_deref()),
+        ("command", from.command.as_deref()),
+        ("operating system", machine.map(|machine| machine.os.as_str())),
+        ("its version", machine.and_then(|machine| machine.os_version.as_deref())),
+        ("processor", machine.map(|machine| machine.processor.as_str())),
+        ("cores", cores.as_deref()),
+    ])
+}
+
+/// The device of a report.
+pub fn device(device: &DeviceReport) -> Markup {
+    let lanes = device.subgroup_sizes.map(|[least, most]| format!("{least} to {most}"));
+    facts(&[
+        ("adapter", Some(&device.name)),
+        ("backend", Some(&device.backend)),
+        ("kind", Some(&device.kind)),
+        ("driver", Some(&device.driver)),
+        ("driver version", device.driver_version.as_deref()),
+        ("vendor", device.vendor_id.as_deref()),
+        ("device", device.device_id.as_deref()),
+        ("subgroup sizes", lanes.as_deref()),
+    ])
+}
+
+/// Names and values, those that are unknown with a dash.
+fn facts(facts: &[(&str, Option<&str>)]) -> Markup {
+    html! {
+        table.facts {
+            @for (name, value) in facts {
+                tr { th { (name) } td { (value.filter(|value| !value.is_empty()).unwrap_or("–")) } }
             }
         }
     }

@@ -1,42 +1,21 @@
-//! `bottleneck plan`: what would be run, as text or JSON, without running it.
+//! A recording as text and as JSON.
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::kernel::Capabilities;
+use wgpu_bottleneck::Shape;
 use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
-use wgpu_bottleneck::{Bottleneck, Shape, record};
 
-use super::args::{EngineArgs, PlanArgs, read_input};
-use super::error::CliError;
-use super::output::{self, Table, count};
-
-/// What the plan is for where no adapter is named.
-const CORE: &str = "WebGPU's core limits (no --adapter given)";
-
-/// Runs the command.
-pub fn run(args: &PlanArgs) -> Result<(), CliError> {
-    let block = args.spec.block()?;
-    let input = match &args.input {
-        Some(path) => read_input(path)?.shape(),
-        None => Shape::named("--shape", &args.shape).map_err(wgpu_bottleneck::Error::from)?,
-    };
-    let EngineArgs { adapter, .. } = &args.spec.engine;
-    let gpu = adapter.adapter.as_ref().map(|_| adapter.gpu()).transpose()?;
-    let (device, capabilities) = match &gpu {
-        Some(gpu) => (gpu.describe(), *gpu.capabilities()),
-        None => (CORE.to_owned(), Capabilities::CORE),
-    };
-    let options = args.spec.engine.load_options(gpu.as_ref(), Some(1))?;
-    let recording = record(&[*block.spec()], input, &capabilities, &options)?;
-    let shown = Shown { block: block.spec(), recording: &recording, device: &device };
-    if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }
-}
+use super::super::block_or_network::BlockOrNetwork;
+use super::super::output::{Table, count};
+use super::subject;
 
 /// A recording to be shown.
-struct Shown<'a> {
-    block: &'a Bottleneck,
-    recording: &'a Recording,
+pub struct Shown<'a> {
+    /// The block or the network that it is of.
+    pub subject: &'a BlockOrNetwork,
+    /// Its steps and dispatches.
+    pub recording: &'a Recording,
     /// The device that it is for.
-    device: &'a str,
+    pub device: &'a str,
 }
 
 impl Shown<'_> {
@@ -91,9 +70,10 @@ impl Shown<'_> {
         tensors.chain(scratch.map(|recorded| format!("scratch of {}", recorded.step))).collect()
     }
 
-    fn text(&self) -> String {
+    /// For people.
+    pub fn text(&self) -> String {
         let (plan, recording) = (&self.recording.plan, self.recording);
-        let mut text = format!("{} plan for {}\n{}\n", self.kind(), self.device, describe(self.block));
+        let mut text = format!("{} plan for {}\n{}\n", self.kind(), self.device, subject::text(self.subject));
         text.push_str(&format!("{} -> {}\n", self.tensor(plan.input), self.tensor(plan.output)));
         text.push_str(&format!("\n{}", self.steps_table().render()));
         text.push_str(&format!("\n{}", self.dispatches_table().render()));
@@ -153,13 +133,15 @@ impl Shown<'_> {
         table
     }
 
-    fn json(&self) -> Value {
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let (key, subject) = subject::json(self.subject);
         let (plan, recording) = (&self.recording.plan, self.recording);
         let slots = recording.slots.iter().enumerate();
         json!({
             "plan": self.kind(),
             "device": self.device,
-            "block": block_json(self.block),
+            key: subject,
             "input": self.shape(plan.input).dims(),
             "output": self.shape(plan.output).dims(),
             "steps": recording.steps().map(|step| self.step_json(step)).collect::<Value>(),
@@ -205,43 +187,11 @@ impl Shown<'_> {
     }
 }
 
-/// The values of a dispatch's `Params` by name: with the file that `bottleneck shaders` writes, what a launch needs.
+/// The values of a dispatch's `Params` by name. With the file that `bottleneck shaders` writes, a
+/// launch needs no more.
 fn params(dispatch: &Dispatch) -> Value {
     let (members, _) = dispatch.kernel.host_params();
     let word = |offset| dispatch.params[offset..].first_chunk().map(|&bytes| u32::from_ne_bytes(bytes));
     let values = members.iter().map(|&(name, offset)| (name.to_owned(), word(offset).into()));
     values.collect::<serde_json::Map<_, _>>().into()
-}
-
-/// The block in one line, in PyTorch's words.
-fn describe(block: &Bottleneck) -> String {
-    let eps = block.norm().eps().map_or(String::new(), |eps| format!(" eps {eps:e}"));
-    format!(
-        "Bottleneck: inplanes {}, planes {}, width {}, stride {}, groups {}, base_width {}, dilation {}, {}{eps}, {}",
-        block.inplanes(),
-        block.planes(),
-        block.width(),
-        block.stride(),
-        block.groups(),
-        block.base_width(),
-        block.dilation(),
-        block.norm().name(),
-        if block.has_downsample() { "downsample" } else { "no downsample" }
-    )
-}
-
-fn block_json(block: &Bottleneck) -> Value {
-    json!({
-        "inplanes": block.inplanes(),
-        "planes": block.planes(),
-        "width": block.width(),
-        "outplanes": block.outplanes(),
-        "stride": block.stride(),
-        "groups": block.groups(),
-        "base_width": block.base_width(),
-        "dilation": block.dilation(),
-        "downsample": block.has_downsample(),
-        "norm": block.norm().name(),
-        "eps": block.norm().eps(),
-    })
 }

@@ -1,0 +1,70 @@
+//! The weights that a workload takes from a file.
+
+use std::path::PathBuf;
+
+use wgpu_bottleneck::Error;
+
+use super::super::block_or_network::{self, BlockOrNetwork};
+use super::super::error::CliError;
+use super::super::source_args::{AUTO, SourceArgs};
+use super::args::WorkloadArgs;
+use super::workload::Subject;
+
+/// A file of weights.
+#[derive(Debug)]
+pub struct Source {
+    /// The file or the folder, as on the command line.
+    pub file: PathBuf,
+    /// The keys that are read begin so.
+    prefix: Option<String>,
+    /// Its contents.
+    pub weights: BlockOrNetwork,
+}
+
+impl Source {
+    /// The file of --weights.
+    pub fn open(args: &WorkloadArgs) -> Result<Option<Self>, CliError> {
+        let Some(file) = args.weights.clone() else { return Ok(None) };
+        let (prefix, config, variant) = (args.prefix.clone(), args.config.clone(), args.variant.clone());
+        let source =
+            SourceArgs { weights: file.clone(), model: AUTO.to_owned(), prefix: prefix.clone(), config, variant };
+        let weights = block_or_network::open(&source, &args.shape.settings)?;
+        Ok(Some(Self { file, prefix, weights }))
+    }
+
+    /// A short name: the file's, with the prefix if one was given.
+    pub fn name(&self) -> String {
+        let file =
+            self.file.file_name().map_or_else(|| self.file.display().to_string(), |name| name.to_string_lossy().into());
+        match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('.')) {
+            None | Some("") => file,
+            Some(prefix) => format!("{file}:{prefix}"),
+        }
+    }
+
+    /// What runs.
+    pub fn subject(&self) -> Subject {
+        match &self.weights {
+            BlockOrNetwork::Block(block) => Subject::Block(*block.spec()),
+            BlockOrNetwork::Network(network) => Subject::Network(network.spec().clone()),
+        }
+    }
+
+    /// Height and width of the input that the configuration names.
+    pub fn size(&self) -> Option<[usize; 2]> {
+        let BlockOrNetwork::Network(network) = &self.weights else { return None };
+        // A preprocessing that cannot be carried out does not matter here.
+        let shape = network.config().preprocess().ok()??.preprocess.shape(1).ok()?;
+        Some([shape.h, shape.w])
+    }
+
+    /// Names the file in an error that its contents may have caused.
+    pub fn blame(&self, error: CliError) -> CliError {
+        match error {
+            CliError::Library { source: error @ (Error::Weights(_) | Error::Precision(_)) } => {
+                CliError::in_file(&self.file)(error)
+            }
+            error => error,
+        }
+    }
+}
