@@ -1,8 +1,9 @@
 //! `bottleneck` without a command: the main job on built-in data.
 //!
-//! Five parts: blocks that PyTorch ran, against PyTorch's output; a training step of such a block; blocks
-//! of ResNet-50's size with seeded weights, fused and unfused, against the reference, and timed; a chain
-//! of sixteen blocks; a network that ships, on digits. One wrong number makes the program fail.
+//! Five parts: blocks that PyTorch ran, against PyTorch's output; a training step of such a block;
+//! blocks of ResNet-50's size with seeded weights, fused and unfused, against the reference, and
+//! timed; a chain of sixteen blocks; a network that ships, on digits. One wrong number makes the
+//! program fail.
 
 mod training;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 /// Sets `XDG_RUNTIME_DIR` for this process, where it is not set to an absolute path. Mesa's Vulkan
 /// layer for device selection looks for a Wayland display, and libwayland prints an error to stderr
-/// unless the variable is an absolute path. With a path where nothing exists it finds no display and
-/// prints nothing. All other messages of drivers stay.
+/// unless the variable is an absolute path. With a path where nothing exists it finds no display
+/// and prints nothing. All other messages of drivers stay.
 ///
 /// # Safety
 /// There must be no other thread.

@@ -3,10 +3,10 @@
 
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, ErrorFilter, Queue};
 
-/// Asks whether wgpu still takes work for a device. wgpu does not report that it does not: it drops all
-/// work for a device that is lost or was destroyed, and no error scope sees an error. So this makes a
-/// call that wgpu refuses on every working device, before the driver or any memory is involved. No
-/// validation error means that the device is lost.
+/// Asks whether wgpu still takes work for a device. wgpu does not report when it stops: it drops all
+/// work for a device that is lost or was destroyed, and no error scope sees an error. So this makes
+/// a call that wgpu refuses on every working device, before the driver or any memory is involved.
+/// No validation error means that the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct LossCheck {
     queue: Queue,
@@ -21,8 +21,8 @@ impl LossCheck {
             let label = Some("is the device lost?");
             device.create_buffer(&BufferDescriptor { label, size: 16, usage, mapped_at_creation: false })
         };
-        // On a lost device a buffer is made, but an invalid one, and writes to it are errors. A buffer
-        // without a usage is an error on a working device alone.
+        // `target` of a lost device is an invalid buffer, and writes to it are always errors. Only
+        // a working device refuses a buffer without a usage.
         if !refuses(device, || drop(buffer(BufferUsages::empty()))) {
             return None;
         }

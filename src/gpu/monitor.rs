@@ -15,8 +15,8 @@ type Trouble = Arc<Mutex<Option<GpuError>>>;
 const FILTERS: [ErrorFilter; 3] = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
 
 /// Watches a device. A device of ours reports every error and its loss here. A borrowed device's
-/// handlers belong to its app and are left alone; error scopes report the errors of our calls. After
-/// every call a [`LossCheck`] asks whether the device is lost.
+/// handlers belong to its app and are left alone; error scopes report the errors of our calls.
+/// After every call a [`LossCheck`] asks whether the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,

@@ -4,8 +4,9 @@ use wgpu::{AdapterInfo, Backend, DeviceType};
 
 use super::adapter::is_software;
 
-/// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other software of its API: it is
-/// there to be tested against, has narrower subgroups, and the Vulkan loader lists added drivers first.
+/// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other
+/// software of its API: it is there to be tested against, has narrower subgroups, and the Vulkan
+/// loader lists added drivers first.
 pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
     let kind = match info.device_type {
         // All software is of one kind: OpenGL's drivers name theirs differently.
@@ -26,9 +27,9 @@ pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) 
     (is_software(info), kind, api, info.name.to_lowercase().contains("swiftshader"))
 }
 
-/// Whether an adapter ranks before every adapter that OpenGL could have. OpenGL does not report what
-/// kind of GPU it runs on. wgpu 30 infers it from the GPU's name: an integrated GPU, software, or
-/// [`DeviceType::Other`], never a discrete one.
+/// Whether an adapter ranks before every adapter that OpenGL could have. OpenGL does not report
+/// what kind of GPU it runs on. wgpu 30 infers it from the GPU's name: an integrated GPU, software,
+/// or [`DeviceType::Other`], never a discrete one.
 pub(super) fn comes_before_gl(info: &AdapterInfo, low_power: bool) -> bool {
     let kinds = [DeviceType::IntegratedGpu, DeviceType::Other, DeviceType::Cpu];
     kinds.iter().all(|&kind| rank(info, low_power) < rank(&AdapterInfo::new(kind, Backend::Gl), low_power))

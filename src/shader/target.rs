@@ -62,8 +62,8 @@ impl Target {
         (!lacking.is_empty()).then(|| format!("no {}", lacking.join(" and no ")))
     }
 
-    /// 64-bit integers, half precision and cooperative matrices, where the text may use them and the
-    /// language does not have them.
+    /// 64-bit integers, half precision and cooperative matrices, where the text may use them and
+    /// the language does not have them.
     const fn refuses(self, extensions: Extensions) -> [Option<&'static str>; 3] {
         let refuses_int64 = extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl);
         let refuses_f16 = extensions.f16 && matches!(self, Self::Glsl);

@@ -1,5 +1,5 @@
-//! Devices that their app destroys: every call returns `GpuError::Lost`, whichever call is the first,
-//! and none returns stale numbers, waits for ever or panics.
+//! Devices that their app destroys: every call returns `GpuError::Lost`, whichever call is the
+//! first, and none returns stale numbers, waits for ever or panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! The demonstration's second part: one training step of a block that PyTorch trained, compared with
-//! PyTorch's numbers.
+//! The demonstration's second part: one training step of a block that PyTorch trained, compared
+//! with PyTorch's numbers.
 
 use wgpu_bottleneck::engine::Gradients;
 use wgpu_bottleneck::weights::Tensor;
@@ -11,7 +11,8 @@ use crate::cli::forced::Forced;
 use crate::cli::output::{self, Cell, Table, count};
 use crate::cli::step_check::{self, Part};
 
-/// A training step that PyTorch computed in f64: `deeplab_rate2_s2_downsample` of tests/golden/training.
+/// A training step that PyTorch computed in f64: `deeplab_rate2_s2_downsample` of
+/// tests/golden/training.
 const STEP: &[u8] = include_bytes!("training.safetensors");
 
 /// Runs the part. Returns how many parts of the step came out wrong.

@@ -1,5 +1,5 @@
-//! Progress of `embed`: a bar where stderr is a terminal, and a line for each of the first images that
-//! fail.
+//! Progress of `embed`: a bar where stderr is a terminal, and a line for each of the first images
+//! that fail.
 
 use std::fmt;
 use std::sync::Arc;

@@ -171,15 +171,15 @@ impl Preprocessor {
         Ok(self.gpu.buffer("input", bytes as u64, usage)?)
     }
 
-    /// Records what makes a picture image number `image` of `input`, a buffer with usage `STORAGE` that holds NHWC images of four
-    /// f32 a pixel one after the other. The other images stay as they are. A picture in host memory is uploaded by the next submit to
-    /// the queue.
+    /// Records what makes a picture image number `image` of `input`, a buffer with usage `STORAGE`
+    /// that holds NHWC images of four f32 a pixel one after the other. The other images stay as
+    /// they are. A picture in host memory is uploaded by the next submit to the queue.
     ///
     /// # Errors
-    /// [`PictureError`](crate::error::PictureError) for a picture that is empty, too large or of another size than its bytes;
-    /// [`GpuError::Buffer`] or [`GpuError::ViewFormat`] for a buffer or texture that cannot be used;
-    /// [`GpuError::TooLarge`] for a row beyond what the device can bind; [`GpuError::OutOfMemory`],
-    /// [`GpuError::Lost`], or what the device reported.
+    /// [`PictureError`](crate::error::PictureError) for a picture that is empty, too large or of
+    /// another size than its bytes; [`GpuError::Buffer`] or [`GpuError::ViewFormat`] for a buffer
+    /// or texture that cannot be used; [`GpuError::TooLarge`] for a row beyond what the device can
+    /// bind; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or what the device reported.
     pub fn record<'a>(
         &self,
         encoder: &mut CommandEncoder,

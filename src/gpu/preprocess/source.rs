@@ -39,10 +39,11 @@ pub enum Source<'a> {
         /// Rows.
         height: u32,
     },
-    /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING`, of eight bits a channel, RGBA or BGRA; alpha
-    /// is ignored. The stored bytes count: a texture in sRGB is not decoded. It must have been created
-    /// with the same format without sRGB among its `view_formats` ([`GpuError::ViewFormat`]). OpenGL
-    /// has no such textures.
+    /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING`, of eight
+    /// bits a channel, RGBA or BGRA; alpha is ignored. The stored bytes count: a texture in sRGB is
+    /// not decoded. It must have been created with the same format without sRGB among its
+    /// `view_formats` ([`GpuError::ViewFormat`]). OpenGL cannot create such
+    /// textures.
     Texture(&'a Texture),
 }
 
