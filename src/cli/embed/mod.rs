@@ -99,7 +99,7 @@ fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     }
     if kept > 0 {
         let all = count(files.names.len(), "image", "images");
-        output::progress(&format!("{kept} of {all} already computed"));
+        output::progress(&format!("{kept} of {all} already processed"));
     }
     if kept < rows {
         output::progress(&format!("{others} of files that are not named any more will be left out"));

@@ -73,7 +73,7 @@ fn a_single_image_may_fail() -> Outcome {
     assert!(said.ends_with(&format!("error: 1 of 1 image failed ({name}): --retry-failed tries again")), "{said}");
     assert!(said.contains("\nno image computed in ") && !said.contains("/s"), "{said}");
     let said = studio.expect(3, "out.npy", &["--resume"])?;
-    assert!(said.contains("1 of 1 image already computed"), "{said}");
+    assert!(said.contains("1 of 1 image already processed"), "{said}");
     Ok(())
 }
 
