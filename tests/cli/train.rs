@@ -159,7 +159,7 @@ fn what_cannot_be_trained_is_refused() -> Outcome {
     };
     refused(&["--data", "empty"], &["empty", "two classes"])?;
     refused(&["--data", "nothing"], &["nothing"])?;
-    refused(&["--batch", "64"], &["30 pictures", "64"])?;
+    refused(&["--batch", "64"], &["30 images", "64"])?;
     refused(&["--freeze", "layer7"], &["no part layer7"])?;
     refused(&["--crop", "0.5,0.1"], &["--crop"])?;
     refused(&["--flip", "2"], &["--flip"])?;
