@@ -180,12 +180,16 @@ pub fn find(name: &str) -> Option<&'static Mutant> {
 /// # Errors
 /// As [`run_on`](super::run_on), [`GpuError::Patch`](crate::error::GpuError::Patch) among them.
 pub fn prove(gpus: &[Gpu], mutants: &[&Mutant]) -> Result<Vec<Verdict>> {
-    // Mutants of a family share their cases.
-    let expectations = Expectations::default();
-    side_by_side::each(gpus, mutants, |gpu, mutant| {
-        tracing::info!(mutant = mutant.name, "proving");
-        prove_one(gpu, &expectations, mutant)
-    })
+    let mut verdicts = Vec::with_capacity(mutants.len());
+    // Mutants of a family share their cases, families do not.
+    for family in mutants.chunk_by(|a, b| a.family == b.family) {
+        let expectations = Expectations::default();
+        verdicts.extend(side_by_side::each(gpus, family, |gpu, mutant| {
+            tracing::info!(mutant = mutant.name, "proving");
+            prove_one(gpu, &expectations, mutant)
+        })?);
+    }
+    Ok(verdicts)
 }
 
 fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<Verdict> {
