@@ -3,10 +3,10 @@
 
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, ErrorFilter, Queue};
 
-/// Asks whether wgpu still takes work for a device. wgpu does not report when it stops: it drops all
-/// work for a device that is lost or was destroyed, and no error scope sees an error. So this makes
-/// a call that wgpu refuses on every working device, before the driver or any memory is involved.
-/// No validation error means that the device is lost.
+/// Asks whether wgpu still takes work for a device. wgpu does not report when it stops: it drops
+/// all work for a device that is lost or was destroyed, and no error scope sees an error. So this
+/// makes a call that wgpu refuses on every working device, before the driver or any memory is
+/// involved. No validation error means that the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct LossCheck {
     queue: Queue,
