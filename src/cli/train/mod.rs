@@ -49,7 +49,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let batch = args.batch as usize;
     if data.pictures.len() < batch * args.accumulate as usize {
         let (found, needed) = (data.pictures.len(), batch * args.accumulate as usize);
-        let found = count(found, "picture", "pictures");
+        let found = count(found, "image", "images");
         return Err(CliError::Usage(format!("found {found}, fewer than the {needed} of one step")));
     }
     let init = args.init()?;
