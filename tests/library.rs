@@ -1,4 +1,5 @@
-//! Tests of the library: one program, so that the library is linked once and the tests share devices and cores.
+//! Tests of the library. They are one program, so that the library is linked once and the tests share
+//! devices and cores.
 
 mod backbone;
 mod bad_input;

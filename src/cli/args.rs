@@ -84,8 +84,8 @@ impl AdapterArgs {
         Ok(Gpu::with_options(&GpuOptions { adapter, matrices: true, ..Default::default() })?)
     }
 
-    /// Several devices of a software adapter, one per core and at most [`MOST_DEVICES`], as its kernels compile
-    /// on one thread per device; one device of any other adapter.
+    /// One device per core of a software adapter, up to [`MOST_DEVICES`], because a software driver
+    /// compiles on one thread per device. One device of any other adapter.
     pub fn gpus(&self) -> Result<Vec<Gpu>, CliError> {
         let first = self.gpu()?;
         let software = first.capabilities().kind == DeviceKind::Software;
@@ -109,8 +109,8 @@ impl AdapterArgs {
     }
 }
 
-/// Devices of one software adapter. Beyond these their worker threads, one per core and device, are in
-/// each other's way.
+/// The most devices of one software adapter. Each starts a worker thread per core, so that more
+/// devices compete for the cores.
 const MOST_DEVICES: usize = 8;
 
 /// `bottleneck` without a command.

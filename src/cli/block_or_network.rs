@@ -6,7 +6,7 @@ use super::block_args::BlockSettingsArgs;
 use super::error::CliError;
 use super::source_args::SourceArgs;
 
-/// What a file of weights holds.
+/// The contents of a weights file.
 #[derive(Debug, Clone)]
 pub enum BlockOrNetwork {
     /// One Bottleneck.

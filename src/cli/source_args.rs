@@ -95,7 +95,7 @@ impl SourceArgs {
         weights.map_err(CliError::in_file(file))
     }
 
-    /// The first option that was given, of those that a block does not have.
+    /// The first given option that only a network has.
     pub fn first_of_network(&self) -> Option<&'static str> {
         let model = (self.model != AUTO).then_some("--model");
         model.or(self.config.as_ref().map(|_| "--config")).or(self.variant.first_given())

@@ -1,4 +1,4 @@
-//! A training step compared with what it should be: the reference's step, or PyTorch's.
+//! Compares a training step with the step of the reference, or of PyTorch.
 
 use std::borrow::Cow;
 

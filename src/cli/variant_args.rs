@@ -103,7 +103,7 @@ pub struct VariantArgs {
 }
 
 impl VariantArgs {
-    /// The first option that was given, of those that a block does not have.
+    /// The first given option of these that only a network has.
     pub fn first_given(&self) -> Option<&'static str> {
         let options = [
             ("--replace-stride-with-dilation", !self.replace_stride_with_dilation.is_empty()),

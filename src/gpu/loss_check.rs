@@ -10,7 +10,7 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, ErrorFilter, Queue};
 #[derive(Debug, Clone)]
 pub(super) struct LossCheck {
     queue: Queue,
-    /// What is written to, at an offset that wgpu refuses.
+    /// The target of a write at an offset that wgpu refuses.
     target: Buffer,
 }
 

@@ -94,7 +94,7 @@ impl Monitor {
     }
 
     /// Runs synchronous work on the device inside error scopes of this thread. The work counts only
-    /// if the device still takes work afterwards: wgpu drops what a lost device is given.
+    /// if the device still takes work afterwards: wgpu drops work for a lost device.
     pub fn guarded<T>(&self, device: &Device, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
         self.check()?;
         let (value, error) = self.scoped(device, doing, work);

@@ -57,7 +57,7 @@ mod tests {
         assert!(rank(&cpu, false) < rank(&soft_gl, false));
     }
 
-    /// For every adapter that OpenGL may list beside it, sorting them all puts it first.
+    /// The chosen adapter still ranks first after any adapter that OpenGL may list is added.
     #[test]
     fn opengl_is_left_out_only_where_it_cannot_be_chosen() {
         use Backend::{Dx12, Gl, Vulkan};

@@ -61,8 +61,8 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
     run_on(std::slice::from_ref(gpu), options)
 }
 
-/// [`run`] on several devices of one adapter side by side, each of which takes the next kernel. Mesa's
-/// software drivers compile kernels on one thread per device.
+/// [`run`] on several devices of one adapter in parallel. Each device takes the next untested
+/// kernel. Mesa's software drivers compile kernels on one thread per device.
 ///
 /// # Errors
 /// As [`run`]; [`GpuError::NoAdapter`] for no device.

@@ -54,7 +54,7 @@ impl Target {
         matches!(self.refuses(extensions), [None, None, None])
     }
 
-    /// What the language lacks of what a text with these extensions may use: `no 64-bit integers`,
+    /// The features of these extensions that the language does not have: `no 64-bit integers`,
     /// `no half precision`. `None` where it [expresses](Self::expresses) the text.
     #[must_use]
     pub fn lacks(self, extensions: Extensions) -> Option<String> {

@@ -24,7 +24,7 @@ pub struct Written {
 /// keep naga's guard where its writers cannot leave it out (HLSL).
 ///
 /// # Errors
-/// What naga's writer says, or what the language lacks of what the shader uses ([`Target::lacks`]).
+/// The error of naga's writer, or the features that the language does not have ([`Target::lacks`]).
 pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
     if let Some(lacking) = target.lacks(shader.extensions) {
         return Err(format!("the language has {lacking}"));

@@ -103,8 +103,8 @@ pub fn loudly(line: &str) {
 /// The variable that lists the names of skipped kernels instead of their number.
 const LIST_KERNELS: &str = "BOTTLENECK_LIST_KERNELS";
 
-/// How many kernels a device cannot run, a line for each reason; with `BOTTLENECK_LIST_KERNELS` their
-/// names as well, without the epilogue.
+/// The number of kernels that a device cannot run, one line per reason. `BOTTLENECK_LIST_KERNELS`
+/// adds their names, without the epilogue.
 fn skipped_kernels(target: &Target) -> Vec<String> {
     let mut reasons: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for kernel in kernel::all_specialisations() {
@@ -129,7 +129,8 @@ const DEVICES: &str = "BOTTLENECK_TEST_DEVICES";
 /// The device that is tested unless others are chosen.
 const BEST: &str = "default";
 
-/// Whether a device is among those of `BOTTLENECK_TEST_DEVICES`, names with commas, or `all`; unset: [`BEST`].
+/// Whether `BOTTLENECK_TEST_DEVICES` (names with commas, or `all`) contains a device. The default is
+/// [`BEST`].
 fn is_chosen(name: &str) -> bool {
     let names = std::env::var(DEVICES);
     names.map_or(name == BEST, |names| names == "all" || names.split(',').any(|one| one == name))

@@ -72,11 +72,11 @@ pub struct WorkloadArgs {
     #[command(flatten)]
     pub shape: ShapeArgs,
     /// Height and width of the images of --model, --weights and --preset family [default: from the
-    /// configuration of --weights, or 224], and of the input of a block; each of several is a
-    /// workload of its own.
+    /// configuration of --weights, or 224], and of the input of a block; each is a separate
+    /// workload.
     #[arg(long, value_name = "HxW,HxW", value_delimiter = ',', num_args = 1, value_parser = size)]
     pub size: Vec<[usize; 2]>,
-    /// Batches, each a workload of its own.
+    /// Batches, each a separate workload.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1, default_value = "1",
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: Vec<u32>,
@@ -87,7 +87,7 @@ pub struct WorkloadArgs {
 }
 
 impl WorkloadArgs {
-    /// Refuses settings of what is not asked for.
+    /// Refuses settings of a workload that was not requested.
     pub fn check(&self) -> Result<(), CliError> {
         let norm = (self.variant.norm.norm.is_some() || self.variant.norm.eps.is_some()).then_some("--norm and --eps");
         let of_network = self.variant.first_given().or(norm);

@@ -19,7 +19,7 @@ pub struct DeviceReport {
     /// The driver's version by itself; none where the API does not say.
     #[serde(default)]
     pub driver_version: Option<String>,
-    /// The PCI vendor, or what the API has instead, e.g. `0x10de`. `0x0000`: the API does not say.
+    /// The PCI vendor, or the vendor id of the API, e.g. `0x10de`. `0x0000`: unknown.
     #[serde(default)]
     pub vendor_id: Option<String>,
     /// The PCI device, likewise.
@@ -48,7 +48,7 @@ impl DeviceReport {
         (!known.is_empty()).then(|| known.join(", "))
     }
 
-    /// What is known of a device.
+    /// A device in a report.
     pub fn of(gpu: &Gpu) -> Self {
         let info = gpu.info();
         let version = info.driver_info.trim();

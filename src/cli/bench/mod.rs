@@ -166,7 +166,7 @@ impl Bench {
     }
 
     /// Measures the ceilings once more, since a moment in which the machine was busy would make
-    /// shares too large. Those of --quick are too low in any case, and shares of them are left out.
+    /// shares too large. The ceilings of --quick are always too low, so reports have no shares of them.
     fn finish(&mut self, effort: &Effort, progress: &Progress) -> Result<(), CliError> {
         progress.ceilings(&self.gpu);
         let Report { ceilings, workloads, quick, .. } = &mut self.report;

@@ -1,5 +1,5 @@
-//! Reports as CSV: a row for each workload on each device. A row alone says what was measured,
-//! where and how.
+//! Reports as CSV: a row for each workload on each device. Each row names workload, machine,
+//! device and settings.
 
 use wgpu_bottleneck::gpu::Ceilings;
 

@@ -131,8 +131,8 @@ fn of_size(
     Ok(single)
 }
 
-/// The block or the network of a file, on images of a size: that of its configuration where none is
-/// asked for.
+/// The block or the network of a file. Without a size, the images have the size of its
+/// configuration.
 fn from_file(source: &Rc<Source>, size: Option<[usize; 2]>) -> Result<Workload, CliError> {
     let workload = match source.subject() {
         Subject::Block(block) => {

@@ -70,7 +70,7 @@ fn momentum(dict: &StateDict) -> Result<Option<f64>, CliError> {
     }
 }
 
-/// What PyTorch computed: what the file has under `after.` and `grad.`, by the keys of a step.
+/// The results of PyTorch: the tensors under `after.` and `grad.`, by the keys of a step.
 fn pytorch(dict: &StateDict) -> Result<TrainingStep, CliError> {
     let (mut statistics, mut batches, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
     for key in dict.keys() {

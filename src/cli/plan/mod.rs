@@ -14,7 +14,7 @@ use super::block_or_network::{self, BlockOrNetwork};
 use super::error::CliError;
 use super::output;
 
-/// What the plan is for where no adapter is named.
+/// The target of a plan without `--adapter`.
 const CORE: &str = "WebGPU's core limits (no --adapter given)";
 
 /// Runs the command.

@@ -1,4 +1,4 @@
-//! What a dispatch costs, and what a barrier between two.
+//! The cost of a dispatch, and of a barrier between two dispatches.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ const FEWEST: usize = 8;
 pub(super) struct Dispatches {
     /// An empty dispatch in the fastest submit.
     pub empty_us: f64,
-    /// How much longer one takes that reads what the one before it wrote; none within the noise.
+    /// The additional time of a dispatch that reads the output of the previous one. `None` if it is
+    /// within the noise.
     pub barrier_us: Option<f64>,
     /// The noise of that difference.
     pub barrier_noise_us: f64,

@@ -42,10 +42,10 @@ pub struct Ceilings {
     pub copy_gbps: f64,
     /// Microseconds that a dispatch of nothing takes, in a pass with many others.
     pub empty_dispatch_us: f64,
-    /// Microseconds that a dispatch takes longer when it must see what the one before it wrote: the
-    /// median of the differences between submits of such dispatches and of empty ones, taken in
-    /// turn. `None` where the median is not above [`Ceilings::barrier_noise_us`], so that the cost
-    /// is not known.
+    /// Microseconds that a dispatch takes longer if it reads the output of the previous one: the
+    /// median of the differences between submits of such dispatches and of empty ones, alternating.
+    /// `None` if the median does not exceed [`Ceilings::barrier_noise_us`]: the cost is then
+    /// unknown.
     #[serde(default)]
     pub barrier_us: Option<f64>,
     /// The noise of that measurement in microseconds: the distance between the tenth and the

@@ -1,8 +1,9 @@
 //! Mutants: kernels with one deliberate fault each, to prove that the self test finds such faults.
 //!
-//! A mutant is a patch of one or two places in the shaders' text. A fault in a shared part stands here once for each family
-//! through which it must be caught. [`prove`] runs the self test's own cases on a mutant until a check fails; a mutant that no
-//! check can tell from the kernel says in `equivalent` why.
+//! A mutant is a patch of one or two places in the text of the shaders. A fault in a shared part is
+//! listed once for each family whose tests must catch it. [`prove`] runs the cases of the self test
+//! on a mutant until a check fails. `equivalent` gives the reason for a mutant that no check can
+//! distinguish from the kernel.
 
 mod conv1x1;
 mod conv3x3;

@@ -103,8 +103,8 @@ fn tables_and_csv_are_printed() -> Outcome {
     Ok(())
 }
 
-/// What matrix units do is held against what they can do, where there are any. It takes a full run,
-/// as --quick has no shares.
+/// A report compares the speed of matrix units with their ceiling, on devices that have them. This is
+/// a full run, as --quick has no shares.
 #[test]
 fn of_matrix_units() -> Outcome {
     let capabilities = *Gpu::with_options(&GpuOptions { matrices: true, ..GpuOptions::default() })?.capabilities();

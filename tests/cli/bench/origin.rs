@@ -1,4 +1,4 @@
-//! What a report says of its build, its run, its machine and its device.
+//! Reports name their build, run, machine and device.
 
 use scraper::{Html, Selector};
 use serde_json::{Value, json};
@@ -89,8 +89,8 @@ fn check_types(report: &Value) -> Outcome {
     Ok(())
 }
 
-/// JSON, CSV and the page name build, run, machine and device. A report alone, or a row alone, tells
-/// drivers apart.
+/// JSON, CSV and the page name build, run, machine and device. A single report, or a single row,
+/// identifies its driver.
 #[test]
 fn two_drivers_are_told_apart() -> Outcome {
     let backends = backends()?;
@@ -152,7 +152,7 @@ fn two_drivers_are_told_apart() -> Outcome {
     Ok(())
 }
 
-/// The machines are printed where they differ, and an old report, which names none, can be compared.
+/// Machines are printed if they differ. An old report without a machine can be compared.
 #[test]
 fn machines_that_differ_are_printed() -> Outcome {
     let (folder, mut report) = (Folder::with(b"", b"")?, super::report(&[])?);

@@ -85,7 +85,7 @@ pub fn side_by_side(reports: &[Report]) -> Markup {
     }
 }
 
-/// Where the reports come from: what they have in common.
+/// The origin that all reports share.
 pub fn provenance(report: &Report) -> Markup {
     let from = &report.provenance;
     let commit = from.commit.as_ref().map(|commit| match from.modified {
@@ -121,7 +121,7 @@ pub fn device(device: &DeviceReport) -> Markup {
     ])
 }
 
-/// Names and values, those that are unknown with a dash.
+/// Names and values. An unknown value is a dash.
 fn facts(facts: &[(&str, Option<&str>)]) -> Markup {
     html! {
         table.facts {
