@@ -127,22 +127,31 @@ fn convolve_plane<W: Copy + Into<f64>>(
     let side = conv.kernel.side();
     let padding = side / 2 * conv.dilation;
     let first_channel = out_channel / conv.out_per_group() * conv.in_per_group();
-    // The input coordinate of an output coordinate and a tap, if it is inside the image.
-    let input_at = |out: usize, tap: usize, size: usize| {
-        (out * conv.stride + tap * conv.dilation).checked_sub(padding).filter(|&at| at < size)
+    // The output coordinates at which a tap lies inside the image, and its input coordinate at the first.
+    let inside = |tap: usize, size: usize, outputs: usize| {
+        let offset = tap * conv.dilation;
+        let first = padding.saturating_sub(offset).div_ceil(conv.stride);
+        let end = (size + padding).saturating_sub(offset).div_ceil(conv.stride).min(outputs);
+        (first < end).then(|| (first..end, first * conv.stride + offset - padding))
     };
     for channel in 0..conv.in_per_group() {
         let plane = &image.data[(n * c + first_channel + channel) * h * w..][..h * w];
         for tap_y in 0..side {
+            let Some((rows, first_y)) = inside(tap_y, h, output.h) else { continue };
             for tap_x in 0..side {
+                let Some((columns, first_x)) = inside(tap_x, w, output.w) else { continue };
                 let at = ((out_channel * conv.in_per_group() + channel) * side + tap_y) * side + tap_x;
                 let weight: f64 = weight[at].into();
-                for y in 0..output.h {
-                    let Some(in_y) = input_at(y, tap_y, h) else { continue };
-                    for x in 0..output.w {
-                        if let Some(in_x) = input_at(x, tap_x, w) {
-                            sums[y * output.w + x] += plane[in_y * w + in_x] * weight;
-                        }
+                for (step, y) in rows.clone().enumerate() {
+                    let in_y = first_y + step * conv.stride;
+                    let inputs = &plane[in_y * w..][first_x..w];
+                    let sums = &mut sums[y * output.w..][columns.clone()];
+                    // The same twice, as the compiler vectorises only a stride that it knows.
+                    if conv.stride == 1 {
+                        sums.iter_mut().zip(inputs).for_each(|(sum, value)| *sum += value * weight);
+                    } else {
+                        let inputs = inputs.iter().step_by(conv.stride);
+                        sums.iter_mut().zip(inputs).for_each(|(sum, value)| *sum += value * weight);
                     }
                 }
             }

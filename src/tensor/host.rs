@@ -110,8 +110,8 @@ impl HostTensor {
                 for position in 0..padded {
                     let (Some(image), Some(channel)) = (image, layout.channel_at(position)) else { continue };
                     let source = &image[channel * plane + first..][..pixels];
-                    for (pixel, &value) in strip.chunks_exact_mut(padded).zip(source) {
-                        pixel[position] = value;
+                    for (pixel, &value) in source.iter().enumerate() {
+                        strip[pixel * padded + position] = value;
                     }
                 }
                 write(&strip[..pixels * padded]);
@@ -155,9 +155,9 @@ impl HostTensor {
             for (strip, first) in packed.chunks(STRIP * padded).zip((lines.top * w..).step_by(STRIP)) {
                 for position in 0..padded {
                     let Some(channel) = layout.channel_at(position) else { continue };
-                    let target = &mut image[channel * plane + first..];
-                    for (value, pixel) in target.iter_mut().zip(strip.chunks_exact(padded)) {
-                        *value = pixel[position];
+                    let target = &mut image[channel * plane + first..][..strip.len() / padded];
+                    for (pixel, value) in target.iter_mut().enumerate() {
+                        *value = strip[pixel * padded + position];
                     }
                 }
             }
