@@ -1,9 +1,9 @@
 //! `bottleneck features`: the feature maps of a picture, as pictures.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, RgbImage, imageops};
+use image::codecs::png::PngEncoder;
+use image::{RgbImage, imageops};
 use wgpu_bottleneck::{Error, HostTensor, Picture};
 
 use super::error::CliError;
@@ -132,10 +132,11 @@ fn viridis(share: f64) -> [u8; 3] {
 }
 
 fn png(image: &RgbImage) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Cursor::new(Vec::new());
+    let mut bytes = Vec::new();
     let failed = |error| CliError::io("PNG", std::io::Error::other(error));
-    image.write_to(&mut bytes, ImageFormat::Png).map_err(failed)?;
-    Ok(bytes.into_inner())
+    // Not `write_to`, which would compile the encoders of all formats.
+    image.write_with_encoder(PngEncoder::new(&mut bytes)).map_err(failed)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

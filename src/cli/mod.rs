@@ -47,16 +47,16 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use args::{Cli, Command};
 use error::CliError;
 
 /// A GPU failure, or a bug of ours: nothing that other arguments would mend.
 const EXIT_GPU: u8 = 4;
-
-/// What is logged unless `RUST_LOG` says otherwise: our warnings (a software adapter is one), the errors of everyone else.
-const DEFAULT_LOG: &str = "error,wgpu_bottleneck=warn";
 
 /// Where and why the last panic happened, for the one line that is printed of it.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
@@ -135,18 +135,21 @@ fn remember_panics() {
     }));
 }
 
-/// The log goes to stderr, as `RUST_LOG` says.
+/// The log goes to stderr, as `RUST_LOG` says (`LEVEL` or `MODULE=LEVEL`, separated by commas). By
+/// default, our warnings (a software adapter is one) and the errors of all other crates are logged.
 fn start_logging() {
     let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
-    let (filter, refused) = match wanted.as_deref().map(EnvFilter::try_new) {
+    let default = || Targets::new().with_default(Level::ERROR).with_target("wgpu_bottleneck", Level::WARN);
+    let (filter, refused) = match wanted.as_deref().map(str::parse::<Targets>) {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(DEFAULT_LOG), Some(error)),
-        None => (EnvFilter::new(DEFAULT_LOG), None),
+        Some(Err(error)) => (default(), Some(error)),
+        None => (default(), None),
     };
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log).with_ansi(ansi);
+    let log = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(ansi).without_time();
     // Errors while logging would be printed to the very stream that failed.
-    let _ = log.without_time().with_target(false).log_internal_errors(false).try_init();
+    let log = log.with_target(false).log_internal_errors(false);
+    let _ = tracing_subscriber::registry().with(filter).with(log).try_init();
     if let Some(error) = refused {
         output::progress(&format!("warning: RUST_LOG is not understood and ignored: {error}"));
     }
