@@ -1,5 +1,5 @@
-//! Tests of the library. They are one program, so that the library is linked once and the tests share
-//! devices and cores.
+//! Tests of the library. They are one program, so that the library is linked once and the tests
+//! share devices and cores.
 
 mod backbone;
 mod bad_input;
@@ -20,6 +20,7 @@ mod rooms;
 mod selftest;
 mod shaders;
 mod split_k;
+mod style;
 mod training;
 mod tune;
 mod winograd;

@@ -1,0 +1,206 @@
+//! The style of text: line lengths, and phrases that documentation and messages do not use.
+
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{TokenStream, TokenTree};
+
+use crate::common::Outcome;
+
+/// Columns of a line of code, comments or Markdown prose.
+const COLUMNS: usize = 100;
+
+/// Files and folders whose lines are counted, below the repository's root.
+const WRITTEN: &[&str] = &[
+    ".ci",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.toml",
+    "README.md",
+    "benches",
+    "build.rs",
+    "docs",
+    "examples",
+    "scripts",
+    "shaders",
+    "src",
+    "tests",
+];
+
+/// Folders of generated or installed files.
+const GENERATED: &[&str] = &["benches/results", "benches/peers/.venv", "benches/peers/burn/target"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files at or below a path.
+fn files(path: PathBuf, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if GENERATED.iter().any(|generated| path == root().join(generated)) {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        found.push(path);
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        entries.push(entry?.path());
+    }
+    entries.sort();
+    entries.into_iter().try_for_each(|entry| files(entry, found))
+}
+
+/// Whether a file is code: by its extension, or a script by its first line.
+fn is_code(path: &Path, text: &str) -> bool {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) => ["rs", "wgsl", "py", "sh", "toml", "css"].contains(&extension),
+        None => text.starts_with("#!"),
+    }
+}
+
+/// The long lines of Markdown prose: tables, code and lines that no space breaks may be longer.
+fn long_prose(text: &str) -> Vec<usize> {
+    let (mut long, mut in_code) = (Vec::new(), false);
+    for (index, line) in text.lines().enumerate() {
+        let start = line.trim_start();
+        in_code ^= start.starts_with("```");
+        let breaks = start.trim_start_matches(['-', '*', '#', '>', ' ']).contains(' ');
+        if !in_code && !start.starts_with('|') && breaks && line.chars().count() > COLUMNS {
+            long.push(index + 1);
+        }
+    }
+    long
+}
+
+#[test]
+fn no_line_is_over_100_columns() -> Outcome {
+    let mut found = Vec::new();
+    for path in WRITTEN {
+        files(root().join(path), &mut found)?;
+    }
+    let (mut counted, mut long) = (0, Vec::new());
+    for path in found {
+        // Weights, images and other data are not text.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let lines: Vec<usize> = if path.extension().is_some_and(|extension| extension == "md") {
+            long_prose(&text)
+        } else if is_code(&path, &text) {
+            let is_long = |(index, line): (usize, &str)| {
+                (line.chars().count() > COLUMNS).then_some(index + 1)
+            };
+            text.lines().enumerate().filter_map(is_long).collect()
+        } else {
+            continue;
+        };
+        counted += 1;
+        let short = path.strip_prefix(root())?.display().to_string();
+        long.extend(lines.into_iter().map(|line| format!("{short}:{line}")));
+    }
+    assert!(counted > 400, "counted only {counted} files");
+    assert!(long.is_empty(), "over {COLUMNS} columns:\n{}", long.join("\n"));
+    Ok(())
+}
+
+/// The values of the string literals of Rust code.
+fn literals(tokens: TokenStream, found: &mut Vec<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => literals(group.stream(), found),
+            TokenTree::Literal(literal) => {
+                if let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) {
+                    found.push(text.value());
+                }
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+/// The doc comments of Rust code, a run of lines each.
+fn doc_comments(text: &str) -> Vec<String> {
+    let (mut comments, mut in_comment) = (Vec::<String>::new(), false);
+    for line in text.lines() {
+        let line = line.trim_start();
+        match line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) {
+            Some(line) if in_comment => {
+                comments.last_mut().into_iter().for_each(|text| *text += line)
+            }
+            Some(line) => comments.push(line.to_owned()),
+            None => {}
+        }
+        in_comment = line.starts_with("///") || line.starts_with("//!");
+    }
+    comments
+}
+
+/// Text without line breaks and double spaces, in lower case.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// The phrases of a list that a text contains as whole words.
+fn contained<'a>(text: &str, phrases: &'a [(String, String)]) -> Vec<&'a (String, String)> {
+    let text = plain(text);
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let contains = |phrase: &str| {
+        text.match_indices(phrase).any(|(at, _)| {
+            let (before, after) = (&text[..at], &text[at + phrase.len()..]);
+            let open = phrase.chars().last().is_some_and(char::is_alphanumeric);
+            !is_word(before.chars().next_back()) && (!open || !is_word(after.chars().next()))
+        })
+    };
+    phrases.iter().filter(|(phrase, _)| contains(phrase)).collect()
+}
+
+fn phrases() -> Vec<(String, String)> {
+    let lines = include_str!("phrases.txt").lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .collect()
+}
+
+#[test]
+fn texts_have_no_phrase_of_the_list() -> Outcome {
+    let (phrases, mut wrong, mut counted) = (phrases(), Vec::new(), 0);
+    let mut found = Vec::new();
+    for path in
+        ["src", "docs", "README.md", "examples/README.md", "benches/README.md", "CONTRIBUTING.md"]
+    {
+        files(root().join(path), &mut found)?;
+    }
+    for path in found {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let texts = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => {
+                let mut texts = doc_comments(&text);
+                literals(
+                    text.parse().map_err(|error| format!("{}: {error}", path.display()))?,
+                    &mut texts,
+                );
+                texts
+            }
+            Some("md") => text.split("\n\n").map(str::to_owned).collect(),
+            _ => continue,
+        };
+        counted += texts.len();
+        for (phrase, better) in texts.iter().flat_map(|text| contained(text, &phrases)) {
+            let short = path.strip_prefix(root())?.display();
+            wrong.push(format!("{short}: \"{phrase}\" (better: {better})"));
+        }
+    }
+    assert!(counted > 3000, "searched only {counted} texts");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn phrases_are_found_as_words() {
+    let phrases = phrases();
+    let found = |text: &str| contained(text, &phrases).len();
+    assert_eq!(found("Its value is\n   of no account."), 1);
+    assert_eq!(found("There is nonetheless a value, for whom the nonet is played."), 0);
+    assert_eq!(long_prose("| a table\n```\ncode\n```\nhttps://example.org\n"), Vec::<usize>::new());
+    assert_eq!(long_prose(&format!("{} word", "a".repeat(COLUMNS))), [1]);
+}
