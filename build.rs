@@ -21,7 +21,9 @@ fn main() {
     if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
     }
-    if let Some(commit) = std::env::var("BOTTLENECK_COMMIT").ok().filter(|commit| !commit.trim().is_empty()) {
+    if let Some(commit) =
+        std::env::var("BOTTLENECK_COMMIT").ok().filter(|commit| !commit.trim().is_empty())
+    {
         println!("cargo::rustc-env=BOTTLENECK_BUILD_COMMIT={}", commit.trim());
         return;
     }
@@ -41,7 +43,9 @@ fn from_git() {
     // The log of HEAD grows with every commit and checkout. Without a log, HEAD and its branch
     // change. A path that does not exist would run this script in every build.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists());
-    let branch = || git(&["symbolic-ref", "HEAD"]).and_then(|branch| git(&["rev-parse", "--git-path", &branch]));
+    let branch = || {
+        git(&["symbolic-ref", "HEAD"]).and_then(|branch| git(&["rev-parse", "--git-path", &branch]))
+    };
     let heads = match log {
         Some(log) => vec![Some(log)],
         None => vec![git(&["rev-parse", "--git-path", "HEAD"]), branch()],

@@ -1,5 +1,5 @@
-//! Whole blocks on the device, fused and unfused: from submit to the end of the wait, input and output staying there.
-//! What is measured and what is not: benches/README.md.
+//! Whole blocks on the device, fused and unfused: from submit to the end of the wait, input and
+//! output staying there. What is measured and what is not: benches/README.md.
 
 mod support;
 
@@ -44,7 +44,8 @@ fn run(criterion: &mut Criterion) -> Result<()> {
         let [n, c, h, w] = case.input;
         let image = image(Shape::new(n, c, h, w)?, &mut random);
         let mut group = criterion.benchmark_group(case.name);
-        // Flat: every sample is as many runs, which a block of tens of milliseconds on a software driver needs.
+        // Flat: every sample is as many runs, which a block of tens of milliseconds on a software
+        // driver needs.
         group.sampling_mode(SamplingMode::Flat).sample_size(20);
         group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
         for (name, plan) in [("fused", PlanKind::Fused), ("unfused", PlanKind::Unfused)] {
@@ -53,11 +54,16 @@ fn run(criterion: &mut Criterion) -> Result<()> {
             let (input, output) = buffers(&gpu, &model, &image)?;
             let bound = model.bind(&input, &output)?;
             gpu.queue().submit(bound.record()?);
-            let comparison = compare(&model.reference(&image)?, &download(&gpu, &model, &output)?, model.tolerance());
+            let comparison = compare(
+                &model.reference(&image)?,
+                &download(&gpu, &model, &output)?,
+                model.tolerance(),
+            );
             if !comparison.passed() {
                 return Err(format!("{} {name}: {comparison}", case.name).into());
             }
-            // Elements are floating-point operations of the convolutions, the same for both plans: "Gelem/s" is GFLOP/s.
+            // Elements are floating-point operations of the convolutions, the same for both plans:
+            // "Gelem/s" is GFLOP/s.
             group.throughput(Throughput::Elements(model.recording().plan.conv_flops()));
             let once = || -> Result<Duration> {
                 let commands = bound.record()?;
@@ -67,7 +73,9 @@ fn run(criterion: &mut Criterion) -> Result<()> {
                 Ok(start.elapsed())
             };
             group.bench_function(name, |bencher| {
-                bencher.iter_custom(|count| (0..count).map(|_| once().expect("the block ran before")).sum());
+                bencher.iter_custom(|count| {
+                    (0..count).map(|_| once().expect("the block ran before")).sum()
+                });
             });
         }
     }

@@ -1,7 +1,9 @@
-//! Every candidate kernel on every layer shape of ResNet-50, ResNeXt-50 32x4d and a DeepLab's layer4, batch 1, side by side, the ranking
-//! rule's pick marked. Prints a Markdown table. What is measured and what is not: benches/README.md.
+//! Every candidate kernel on every layer shape of ResNet-50, ResNeXt-50 32x4d and a DeepLab's
+//! layer4, batch 1, side by side, the ranking rule's pick marked. Prints a Markdown table. What is
+//! measured and what is not: benches/README.md.
 //!
-//! `cargo bench --bench candidates -- [PART]` takes the layers whose name contains PART; under `cargo test` a few run once.
+//! `cargo bench --bench candidates -- [PART]` takes the layers whose name contains PART; under
+//! `cargo test` a few run once.
 
 mod support;
 
@@ -41,7 +43,8 @@ fn layers(network: &str, groups: usize, base_width: usize) -> Result<Vec<Layer>>
 
 /// The convolutions of a fused block.
 fn of_block(name: &str, spec: &Bottleneck, side: usize) -> Result<Vec<Layer>> {
-    let plan = network::plan_block(spec, Shape::new(1, spec.inplanes(), side, side)?, PlanKind::Fused)?;
+    let plan =
+        network::plan_block(spec, Shape::new(1, spec.inplanes(), side, side)?, PlanKind::Fused)?;
     let layer = |step: usize| Layer {
         name: format!("{name} {}", plan.steps[step].role.name()),
         problem: plan.problem(&plan.steps[step]),
@@ -50,7 +53,8 @@ fn of_block(name: &str, spec: &Bottleneck, side: usize) -> Result<Vec<Layer>> {
     Ok((0..plan.steps.len()).map(layer).collect())
 }
 
-/// Checks and times every candidate of a layer and prints its row. Returns the pick's time over the best's.
+/// Checks and times every candidate of a layer and prints its row. Returns the pick's time over the
+/// best's.
 fn contest(gpu: &Gpu, layer: &Layer, options: &TuneOptions) -> Result<f64> {
     let mut wrong = None;
     let table = gpu.tune(std::slice::from_ref(&layer.problem), options, |event| {
@@ -74,7 +78,8 @@ fn contest(gpu: &Gpu, layer: &Layer, options: &TuneOptions) -> Result<f64> {
     Ok(ratio)
 }
 
-/// A kernel's name without what the candidates of a layer have in common: `conv1x1_staged_l8s8r8c2`.
+/// A kernel's name without what the candidates of a layer have in common:
+/// `conv1x1_staged_l8s8r8c2`.
 fn short(kernel: &str) -> &str {
     let flag = ["_bias", "_residual", "_relu"].iter().filter_map(|flag| kernel.find(flag)).min();
     &kernel[..flag.unwrap_or(kernel.len())]
@@ -88,12 +93,20 @@ fn main() -> Result<()> {
     let part = arguments.iter().find(|argument| !argument.starts_with('-'));
     let gpu = Gpu::new()?;
     println!("{}\n", gpu.describe());
-    println!("| layer | pick / best | candidates, best first, GFLOP/s, the pick in bold |\n| --- | --- | --- |");
+    println!(
+        "| layer | pick / best | candidates, best first, GFLOP/s, the pick in bold |\n| --- | --- \
+        | --- |"
+    );
     let deeplab = Bottleneck::torchvision(2048, 512).dilation(2).build()?;
     let deeplab = of_block("deeplab layer4.1", &deeplab, 28)?;
     let mut worst = (1.0, String::new());
-    for layer in layers("resnet50", 1, 64)?.into_iter().chain(layers("resnext50_32x4d", 32, 4)?).chain(deeplab) {
-        if part.is_some_and(|part| !layer.name.contains(part.as_str())) || (!whole && !layer.name.contains("layer3.1"))
+    for layer in layers("resnet50", 1, 64)?
+        .into_iter()
+        .chain(layers("resnext50_32x4d", 32, 4)?)
+        .chain(deeplab)
+    {
+        if part.is_some_and(|part| !layer.name.contains(part.as_str()))
+            || (!whole && !layer.name.contains("layer3.1"))
         {
             continue;
         }
@@ -102,6 +115,10 @@ fn main() -> Result<()> {
             worst = (ratio, layer.name);
         }
     }
-    println!("\nThe pick is within {:.0} % of the best everywhere ({}).", (worst.0 - 1.0) * 100.0, worst.1);
+    println!(
+        "\nThe pick is within {:.0} % of the best everywhere ({}).",
+        (worst.0 - 1.0) * 100.0,
+        worst.1
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What the host does before and around a run: planning, folding, packing, layout changes, recording and submitting.
-//! What is measured and what is not: benches/README.md.
+//! What the host does before and around a run: planning, folding, packing, layout changes,
+//! recording and submitting. What is measured and what is not: benches/README.md.
 
 mod support;
 
@@ -13,7 +13,8 @@ use wgpu_bottleneck::network::plan_network;
 use wgpu_bottleneck::op::StepParams;
 use wgpu_bottleneck::plan::{PlanKind, RecordedStep, Recording};
 use wgpu_bottleneck::{
-    Block, Bottleneck, CheckpointOptions, Gpu, HostTensor, LoadOptions, Model, NetworkWeights, ResNet, Shape, record,
+    Block, Bottleneck, CheckpointOptions, Gpu, HostTensor, LoadOptions, Model, NetworkWeights,
+    ResNet, Shape, record,
 };
 
 /// ResNet-50's 16 blocks for an image of 224x224, whose stem leaves 56x56.
@@ -25,7 +26,10 @@ fn planning(criterion: &mut Criterion) -> Result<()> {
     let (specs, input) = network()?;
     let options = LoadOptions::default();
     criterion.bench_function("plan_and_schedule_16_blocks", |bencher| {
-        bencher.iter(|| record(black_box(&specs), input, &Capabilities::CORE, &options).expect("a known network"));
+        bencher.iter(|| {
+            record(black_box(&specs), input, &Capabilities::CORE, &options)
+                .expect("a known network")
+        });
     });
     Ok(())
 }
@@ -33,7 +37,8 @@ fn planning(criterion: &mut Criterion) -> Result<()> {
 fn weights(criterion: &mut Criterion) -> Result<()> {
     let (specs, input) = network()?;
     let mut random = Random(1);
-    let blocks = specs.iter().map(|spec| block(spec, &mut random)).collect::<Result<Vec<Block>>>()?;
+    let blocks =
+        specs.iter().map(|spec| block(spec, &mut random)).collect::<Result<Vec<Block>>>()?;
     let recording = record(&specs, input, &Capabilities::CORE, &LoadOptions::default())?;
     let params = Block::params(&blocks, &recording.plan)?;
     let mut group = criterion.benchmark_group("weights_of_16_blocks");
@@ -49,12 +54,17 @@ fn weights(criterion: &mut Criterion) -> Result<()> {
 fn pack(recording: &Recording, params: &[StepParams]) -> usize {
     let of_step = |(recorded, params): (&RecordedStep, &StepParams)| -> usize {
         let problem = recording.plan.problem(&recorded.step);
-        recorded.dispatches.iter().map(|dispatch| dispatch.kernel.pack(&problem, params).len()).sum()
+        recorded
+            .dispatches
+            .iter()
+            .map(|dispatch| dispatch.kernel.pack(&problem, params).len())
+            .sum()
     };
     recording.steps().zip(params).map(of_step).sum()
 }
 
-/// From a file to what every step of a plan needs. The file is in the system's cache, as it is when a program starts again.
+/// From a file to what every step of a plan needs. The file is in the system's cache, as it is when
+/// a program starts again.
 fn loading(criterion: &mut Criterion) -> Result<()> {
     let network = ResNet::named("resnet50")?.build()?;
     let folder = tempfile::tempdir()?;
@@ -71,7 +81,9 @@ fn loading(criterion: &mut Criterion) -> Result<()> {
         bencher.iter(|| {
             let weights = NetworkWeights::open(&path, &options).expect("just written");
             // One step at a time, as a network is loaded.
-            plan.steps.iter().for_each(|step| drop(black_box(weights.step_params(step).expect("of this network"))));
+            plan.steps.iter().for_each(|step| {
+                drop(black_box(weights.step_params(step).expect("of this network")))
+            });
         });
     });
     Ok(())
@@ -82,21 +94,24 @@ fn layouts(criterion: &mut Criterion) -> Result<()> {
     let layout = wgpu_bottleneck::tensor::ChannelLayout::dense(256);
     let packed = image.to_nhwc(layout)?;
     let mut group = criterion.benchmark_group("layout_1x256x56x56");
-    group.bench_function("nchw_to_nhwc", |bencher| bencher.iter(|| black_box(&image).to_nhwc(layout)));
+    group.bench_function("nchw_to_nhwc", |bencher| {
+        bencher.iter(|| black_box(&image).to_nhwc(layout))
+    });
     group.bench_function("nhwc_to_nchw", |bencher| {
         bencher.iter(|| HostTensor::from_nhwc(image.shape(), layout, black_box(&packed)));
     });
     Ok(())
 }
 
-/// The cost of a run to the CPU: recording 16 command buffers again and handing them over. The image is tiny, so that the
-/// work, which is waited for outside the measured time, takes little.
+/// The cost of a run to the CPU: recording 16 command buffers again and handing them over. The
+/// image is tiny, so that the work, which is waited for outside the measured time, takes little.
 fn running(criterion: &mut Criterion) -> Result<()> {
     let gpu = Gpu::new()?;
     eprintln!("{}", gpu.describe());
     let specs = resnet50()?;
     let mut random = Random(1);
-    let blocks = specs.iter().map(|spec| block(spec, &mut random)).collect::<Result<Vec<Block>>>()?;
+    let blocks =
+        specs.iter().map(|spec| block(spec, &mut random)).collect::<Result<Vec<Block>>>()?;
     let image = image(Shape::new(1, 64, 8, 8)?, &mut random);
     let model = Model::load(&gpu, &blocks, image.shape(), &LoadOptions::default())?;
     let (input, output) = buffers(&gpu, &model, &image)?;
@@ -116,8 +131,12 @@ fn running(criterion: &mut Criterion) -> Result<()> {
         Ok((recorded, submitted - recorded))
     };
     let times = |count| (0..count).map(|_| record_and_submit().expect("the chain ran before"));
-    group.bench_function("record", |bencher| bencher.iter_custom(|count| times(count).map(|(record, _)| record).sum()));
-    group.bench_function("submit", |bencher| bencher.iter_custom(|count| times(count).map(|(_, submit)| submit).sum()));
+    group.bench_function("record", |bencher| {
+        bencher.iter_custom(|count| times(count).map(|(record, _)| record).sum())
+    });
+    group.bench_function("submit", |bencher| {
+        bencher.iter_custom(|count| times(count).map(|(_, submit)| submit).sum())
+    });
     group.bench_function("record_and_submit", |bencher| {
         bencher.iter_custom(|count| times(count).map(|(record, submit)| record + submit).sum());
     });

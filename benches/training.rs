@@ -1,9 +1,11 @@
-//! What a training step costs beside an eval run of the same unfolded block, on the device, in turns.
-//! What is measured and what is not: benches/README.md.
+//! What a training step costs beside an eval run of the same unfolded block, on the device, in
+//! turns. What is measured and what is not: benches/README.md.
 //!
-//! No criterion here: the ratio of two things in one round is what counts, as a machine's speed comes and goes.
+//! No criterion here: the ratio of two things in one round is what counts, as a machine's speed
+//! comes and goes.
 //!
-//! With `--peer FOLDER` it answers to benches/peers/compare instead: one block's step, on PyTorch's numbers.
+//! With `--peer FOLDER` it answers to benches/peers/compare instead: one block's step, on PyTorch's
+//! numbers.
 
 mod support;
 
@@ -16,28 +18,39 @@ use support::{Random, Result, block_file, download_output, image, own_buffers};
 use wgpu_bottleneck::gpu::{Bound, Executor, ExecutorOptions};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, PlanKind, Shape, StateDict, TrainableBlock,
-    TrainedBlock, TrainingOptions,
+    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, PlanKind, Shape,
+    StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
 };
 
-/// How far the output of the timed kernels may be from that of the plainest ones, as a share of the largest value.
+/// How far the output of the timed kernels may be from that of the plainest ones, as a share of the
+/// largest value.
 const OUTPUT_TOLERANCE: f64 = 1e-5;
 
-/// How long the difference of their gradients of the input may be, as a share of the gradient's length. Value by value they cannot be held
-/// against each other: where what a ReLU sees is nearly zero, kernels that sum in another order disagree on whether it lets the gradient through,
-/// which is some in a million values, and each of them a thousandth of the length.
+/// How long the difference of their gradients of the input may be, as a share of the gradient's
+/// length. Value by value they cannot be held against each other: where what a ReLU sees is nearly
+/// zero, kernels that sum in another order disagree on whether it lets the gradient through, which
+/// is some in a million values, and each of them a thousandth of the length.
 const GRADIENT_TOLERANCE: f64 = 1e-2;
 
 /// W1, W4 and W5 of `bottleneck bench`, at this batch.
 fn cases(batch: usize) -> Result<Vec<(&'static str, Bottleneck, Shape)>> {
     Ok(vec![
         ("w1", Bottleneck::torchvision(256, 64).build()?, Shape::new(batch, 256, 56, 56)?),
-        ("w4", Bottleneck::torchvision(512, 128).groups(32).base_width(4).build()?, Shape::new(batch, 512, 28, 28)?),
-        ("w5", Bottleneck::torchvision(2048, 512).dilation(2).build()?, Shape::new(batch, 2048, 28, 28)?),
+        (
+            "w4",
+            Bottleneck::torchvision(512, 128).groups(32).base_width(4).build()?,
+            Shape::new(batch, 512, 28, 28)?,
+        ),
+        (
+            "w5",
+            Bottleneck::torchvision(2048, 512).dilation(2).build()?,
+            Shape::new(batch, 2048, 28, 28)?,
+        ),
     ])
 }
 
-/// A block in training mode, by one choice of kernels, after one step: what it put out, and the gradient of its input.
+/// A block in training mode, by one choice of kernels, after one step: what it put out, and the
+/// gradient of its input.
 fn trained(
     gpu: &Gpu,
     dict: &StateDict,
@@ -46,8 +59,10 @@ fn trained(
     kernels: KernelChoice,
 ) -> Result<(TrainedBlock, [HostTensor; 2])> {
     let block = TrainableBlock::from_state_dict(dict, "", options)?;
-    let loading = LoadOptions { kernels, executor: ExecutorOptions::default(), ..LoadOptions::default() };
-    let mut block = TrainedBlock::load(gpu, block, input.shape(), &TrainingOptions::default(), &loading)?;
+    let loading =
+        LoadOptions { kernels, executor: ExecutorOptions::default(), ..LoadOptions::default() };
+    let mut block =
+        TrainedBlock::load(gpu, block, input.shape(), &TrainingOptions::default(), &loading)?;
     let step = block.step(input, grad_out)?;
     Ok((block, [step.out, step.gradients.input]))
 }
@@ -75,17 +90,32 @@ fn print_steps(executor: &Executor, bound: &Bound) -> Result<()> {
     let mut least: Vec<f64> = Vec::new();
     for _ in 0..5 {
         let Some(spans) = timer.run()?.dispatches else { continue };
-        let seconds: Vec<f64> = spans.iter().map(|span| (span.end - span.start).as_secs_f64()).collect();
-        least = if least.is_empty() { seconds } else { least.iter().zip(seconds).map(|(a, b)| a.min(b)).collect() };
+        let seconds: Vec<f64> =
+            spans.iter().map(|span| (span.end - span.start).as_secs_f64()).collect();
+        least = if least.is_empty() {
+            seconds
+        } else {
+            least.iter().zip(seconds).map(|(a, b)| a.min(b)).collect()
+        };
     }
     let recording = executor.recording();
     let mut at = 0;
     for step in recording.segments.iter().flat_map(|segment| &segment.steps) {
-        let times: Vec<f64> = least.iter().skip(at).take(step.dispatches.len()).map(|seconds| 1e3 * seconds).collect();
+        let times: Vec<f64> = least
+            .iter()
+            .skip(at)
+            .take(step.dispatches.len())
+            .map(|seconds| 1e3 * seconds)
+            .collect();
         at += step.dispatches.len();
-        let kernels: Vec<String> = step.dispatches.iter().map(|dispatch| dispatch.kernel.name()).collect();
+        let kernels: Vec<String> =
+            step.dispatches.iter().map(|dispatch| dispatch.kernel.name()).collect();
         let name = &step.step.module;
-        println!("  {name:24} {:8.2} ms {times:6.2?}  {}", times.iter().sum::<f64>(), kernels.join(", "));
+        println!(
+            "  {name:24} {:8.2} ms {times:6.2?}  {}",
+            times.iter().sum::<f64>(),
+            kernels.join(", ")
+        );
     }
     Ok(())
 }
@@ -104,8 +134,8 @@ fn off(expected: &HostTensor, found: &HostTensor) -> f64 {
 
 /// The length of the difference as a share of the length; NaN for a NaN.
 fn length_off(expected: &HostTensor, found: &HostTensor) -> f64 {
-    let [length, apart] =
-        pairs(expected, found).fold([0.0, 0.0], |[length, apart], (a, b)| [length + a * a, apart + (a - b) * (a - b)]);
+    let [length, apart] = pairs(expected, found)
+        .fold([0.0, 0.0], |[length, apart], (a, b)| [length + a * a, apart + (a - b) * (a - b)]);
     (apart / length).sqrt()
 }
 
@@ -124,15 +154,19 @@ fn row(values: Vec<f32>) -> Result<HostTensor> {
     Ok(HostTensor::new(Shape::new(1, 1, 1, values.len())?, values)?)
 }
 
-/// One step as benches/peers times it: held against what benches/peers/graphs.py wrote into a folder, then timed for as many seconds as
-/// each line of stdin says, from recording to the end of the wait. Answers are JSON, as burn's there.
+/// One step as benches/peers times it: held against what benches/peers/graphs.py wrote into a
+/// folder, then timed for as many seconds as each line of stdin says, from recording to the end of
+/// the wait. Answers are JSON, as burn's there.
 fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     let started = Instant::now();
     let workload = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let cases = cases(1)?;
-    let (.., spec, _) = cases.iter().find(|(name, ..)| workload.starts_with(name)).ok_or("no such workload")?;
-    let (weights, file) =
-        (StateDict::open(folder.join("weights.safetensors"))?, StateDict::open(folder.join("step.safetensors"))?);
+    let (.., spec, _) =
+        cases.iter().find(|(name, ..)| workload.starts_with(name)).ok_or("no such workload")?;
+    let (weights, file) = (
+        StateDict::open(folder.join("weights.safetensors"))?,
+        StateDict::open(folder.join("step.safetensors"))?,
+    );
     let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
     let block = TrainableBlock::from_state_dict(&weights, "", &options(spec))?;
     let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
@@ -142,7 +176,11 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     let error = off(&file.image("out")?, &step.out);
     let mut errors = vec![("out".to_owned(), error, OUTPUT_TOLERANCE)];
     let gradient = step.gradients.input;
-    errors.push(("grad.input".into(), length_off(&file.image("grad.input")?, &gradient), GRADIENT_TOLERANCE));
+    errors.push((
+        "grad.input".into(),
+        length_off(&file.image("grad.input")?, &gradient),
+        GRADIENT_TOLERANCE,
+    ));
     for (key, dims, values) in step.gradients.parameters {
         let key = format!("grad.{key}");
         let off = length_off(&row(file.weight(&key, &dims)?)?, &row(values)?);
@@ -151,7 +189,9 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     if errors.len() != 1 + file.keys().filter(|key| key.starts_with("grad.")).count() {
         return Err("not every gradient".into());
     }
-    if let Some((key, off, _)) = errors.iter().find(|(_, off, tolerance)| off.is_nan() || off > tolerance) {
+    if let Some((key, off, _)) =
+        errors.iter().find(|(_, off, tolerance)| off.is_nan() || off > tolerance)
+    {
         println!("{}", json!({"refused": format!("wrong: {key} is off by {off:.1e}")}));
         return Ok(());
     }
@@ -164,8 +204,12 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
         Ok(1e3 * start.elapsed().as_secs_f64())
     };
     run()?;
-    let errors: serde_json::Map<_, _> = errors.into_iter().map(|(key, off, _)| (key, json!(off))).collect();
-    println!("{}", json!({"error": error, "errors": errors, "first_s": first, "version": gpu.describe()}));
+    let errors: serde_json::Map<_, _> =
+        errors.into_iter().map(|(key, off, _)| (key, json!(off))).collect();
+    println!(
+        "{}",
+        json!({"error": error, "errors": errors, "first_s": first, "version": gpu.describe()})
+    );
     for line in stdin().lock().lines() {
         let until = Instant::now() + Duration::from_secs_f64(line?.trim().parse()?);
         let mut ms = Vec::new();
@@ -182,7 +226,8 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
 
 fn main() -> Result<()> {
     // As cargo test has benches run: for an instant, so that none rots.
-    let briefly = std::env::args().any(|arg| arg == "--test") || !std::env::args().any(|arg| arg == "--bench");
+    let briefly = std::env::args().any(|arg| arg == "--test")
+        || !std::env::args().any(|arg| arg == "--bench");
     let steps = std::env::args().any(|arg| arg == "--steps");
     let (batch, rounds) = if briefly { (1, 1) } else { (4, 9) };
     let gpu = Gpu::new()?;
@@ -190,10 +235,12 @@ fn main() -> Result<()> {
         return peer(&gpu, Path::new(&std::env::args().nth(at + 1).ok_or("--peer FOLDER")?));
     }
     println!(
-        "{}, batch {batch}, {rounds} rounds: eval unfused, training step, and how many times as long in the median",
+        "{}, batch {batch}, {rounds} rounds: eval unfused, training step, and how many times as \
+        long in the median",
         gpu.describe()
     );
-    for (name, spec, shape) in cases(batch)?.into_iter().take(if briefly { 1 } else { usize::MAX }) {
+    for (name, spec, shape) in cases(batch)?.into_iter().take(if briefly { 1 } else { usize::MAX })
+    {
         let mut random = Random(1);
         let dict = StateDict::from_bytes(block_file(&spec, &mut random)?)?;
         let options = options(&spec);
@@ -204,7 +251,10 @@ fn main() -> Result<()> {
         let (off, length_off) = (off(&expected[0], &found[0]), length_off(&expected[1], &found[1]));
         // Not the other way round, which a NaN would pass.
         if !(off <= OUTPUT_TOLERANCE && length_off <= GRADIENT_TOLERANCE) {
-            return Err(format!("{name}: the output is off by {off:.1e}, the gradient by {length_off:.1e}").into());
+            return Err(format!(
+                "{name}: the output is off by {off:.1e}, the gradient by {length_off:.1e}"
+            )
+            .into());
         }
         let block = Block::from_state_dict(&dict, "", &options)?;
         let loading = LoadOptions { plan: PlanKind::Unfused, ..LoadOptions::default() };
@@ -213,7 +263,8 @@ fn main() -> Result<()> {
         let buffers = executors.map(|executor| own_buffers(&gpu, executor, &input));
         let [eval, training] = buffers;
         let (eval, training) = (eval?, training?);
-        let bound = [model.bind(&eval.0, &eval.1)?, step.executor().bind(&training.0, &training.1)?];
+        let bound =
+            [model.bind(&eval.0, &eval.1)?, step.executor().bind(&training.0, &training.1)?];
         let mut times: [Vec<f64>; 2] = Default::default();
         let mut ratios = Vec::new();
         // One round more, which warms up.

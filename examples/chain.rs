@@ -1,4 +1,5 @@
-//! A chain of blocks on buffers of the app's: one command buffer per block, all of them in one submit.
+//! A chain of blocks on buffers of the app's: one command buffer per block, all of them in one
+//! submit.
 //!
 //!     scripts/with-gpu cargo run --release --example chain
 
@@ -13,29 +14,51 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
 
-    // Each block must take the channels that the one before it writes. This one has as many inputs as outputs, so a chain
-    // may repeat it; a network would bring a block for each of its prefixes.
-    let file = StateDict::from_bytes(include_bytes!("../src/cli/demo/deeplab.safetensors").to_vec())?;
-    let block = Block::from_state_dict(&file, "", &BlockOptions { dilation: 2, ..BlockOptions::default() })?;
+    // Each block must take the channels that the one before it writes. This one has as many inputs
+    // as outputs, so a chain may repeat it; a network would bring a block for each of its prefixes.
+    let file =
+        StateDict::from_bytes(include_bytes!("../src/cli/demo/deeplab.safetensors").to_vec())?;
+    let block = Block::from_state_dict(
+        &file,
+        "",
+        &BlockOptions { dilation: 2, ..BlockOptions::default() },
+    )?;
     let image = file.image("input")?;
     let model = Model::load(&gpu, &vec![block; 4], image.shape(), &LoadOptions::default())?;
 
     let buffer = |label, size, usage| {
-        gpu.device().create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        gpu.device().create_buffer(&BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     };
-    let input = buffer("input", model.executor().input_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
-    let output = buffer("output", model.executor().output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC);
+    let input = buffer(
+        "input",
+        model.executor().input_bytes(),
+        BufferUsages::STORAGE | BufferUsages::COPY_DST,
+    );
+    let output = buffer(
+        "output",
+        model.executor().output_bytes(),
+        BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+    );
     let packed = image.to_nhwc(ChannelLayout::dense(image.shape().c))?;
     gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
 
     let bound = model.bind(&input, &output)?;
     for run in 0..3 {
-        // wgpu's command buffers are used up by a submit: they are recorded again for each run, which is cheap.
+        // wgpu's command buffers are used up by a submit: they are recorded again for each run,
+        // which is cheap.
         let start = Instant::now();
         let commands = bound.record()?;
         let count = commands.len();
         gpu.queue().submit(commands);
-        println!("run {run}: {count} command buffers recorded and submitted in {:?}", start.elapsed());
+        println!(
+            "run {run}: {count} command buffers recorded and submitted in {:?}",
+            start.elapsed()
+        );
         gpu.wait()?;
         if count != 4 {
             return Err(format!("expected one command buffer per block, found {count}").into());

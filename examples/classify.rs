@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = support::weights(&CheckpointOptions::default())?;
     println!("{}", weights.spec());
     // Preprocessing and class names come from the file's metadata or the configuration next to it.
-    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
+    let mut backbone =
+        Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
     if let [logit] = logits[..] {
         println!("score {:.3}", 1.0 / (1.0 + (-logit).exp()));
@@ -33,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut classes: Vec<usize> = (0..powers.len()).collect();
     classes.sort_by(|&a, &b| powers[b].total_cmp(&powers[a]));
     for class in classes.into_iter().take(5) {
-        let names = weights.config().class_names().map(|names| &names.names[..]).unwrap_or_default();
+        let names =
+            weights.config().class_names().map(|names| &names.names[..]).unwrap_or_default();
         let name = names.get(class).map_or_else(|| format!("class {class}"), String::clone);
         println!("{name}: {:.1} %", 100.0 * powers[class] / sum);
     }

@@ -1,5 +1,6 @@
-//! Unpacks the handwritten digits of `examples/digits/digits.png` into a folder per class, for `bottleneck train`: four fifths of each digit
-//! into DIR/train, every fifth one into DIR/test. Without DIR it only counts them.
+//! Unpacks the handwritten digits of `examples/digits/digits.png` into a folder per class, for
+//! `bottleneck train`: four fifths of each digit into DIR/train, every fifth one into DIR/test.
+//! Without DIR it only counts them.
 //!
 //!     cargo run --release --example digits -- DIR
 
@@ -18,7 +19,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             let class = Path::new(&folder).join(part).join(digit.class.to_string());
             std::fs::create_dir_all(&class)?;
             let file = class.join(format!("{:03}.png", digit.index));
-            image::save_buffer(file, digit.picture.data(), sheet::SIDE, sheet::SIDE, image::ColorType::Rgb8)?;
+            image::save_buffer(
+                file,
+                digit.picture.data(),
+                sheet::SIDE,
+                sheet::SIDE,
+                image::ColorType::Rgb8,
+            )?;
         }
     }
     println!("{} digits to train on, {held_out} to test on", digits.len() - held_out);

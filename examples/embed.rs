@@ -1,4 +1,5 @@
-//! Pictures as vectors, and how alike they are: the mean of the last feature map, compared by cosine.
+//! Pictures as vectors, and how alike they are: the mean of the last feature map, compared by
+//! cosine.
 //!
 //!     scripts/with-gpu cargo run --release --example embed
 //!     scripts/with-gpu cargo run --release --example embed resnet50.safetensors cat.jpg
@@ -13,12 +14,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
+    let mut backbone =
+        Backbone::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
 
     // Pictures may differ in size. Three run as a batch of two and one of one.
     let picture = support::picture()?;
     let (width, height) = (picture.width(), picture.height());
-    let mirrored = Picture::from_fn(width, height, |x, y| picture.pixel(width - 1 - x, y).unwrap_or_default())?;
+    let mirrored = Picture::from_fn(width, height, |x, y| {
+        picture.pixel(width - 1 - x, y).unwrap_or_default()
+    })?;
     let grey = Picture::from_fn(400, 300, |_, _| [128; 3])?;
     let sources: Vec<Source<'_>> = [&picture, &mirrored, &grey].map(Into::into).to_vec();
     let vectors = backbone.embed(&sources)?;
@@ -27,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} vectors of {length}", vectors.shape().n);
     let vector = |image: usize| &vectors.data()[image * length..][..length];
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-    let cosine = |a, b| dot(vector(a), vector(b)) / (dot(vector(a), vector(a)) * dot(vector(b), vector(b))).sqrt();
+    let cosine = |a, b| {
+        dot(vector(a), vector(b)) / (dot(vector(a), vector(a)) * dot(vector(b), vector(b))).sqrt()
+    };
     let (mirror, other) = (cosine(0, 1), cosine(0, 2));
     println!("cosine with its mirror image {mirror:.4}, with plain grey {other:.4}");
     if mirror > other {

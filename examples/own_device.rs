@@ -1,4 +1,5 @@
-//! An app that owns its device records a block into its own encoder, beside commands of its own, and submits once.
+//! An app that owns its device records a block into its own encoder, beside commands of its own,
+//! and submits once.
 //!
 //!     scripts/with-gpu cargo run --release --example own_device
 
@@ -11,27 +12,40 @@ use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict, required};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The app's device. `required` says what this crate wants of it; merge that with what the app wants.
+    // The app's device. `required` says what this crate wants of it; merge that with what the app
+    // wants.
     let (device, queue) = pollster::block_on(own_device())?;
     let gpu = Gpu::from_wgpu(device.clone(), queue.clone());
     println!("{}", gpu.describe());
 
-    let file = StateDict::from_bytes(include_bytes!("../src/cli/demo/deeplab.safetensors").to_vec())?;
-    let block = Block::from_state_dict(&file, "", &BlockOptions { dilation: 2, ..BlockOptions::default() })?;
+    let file =
+        StateDict::from_bytes(include_bytes!("../src/cli/demo/deeplab.safetensors").to_vec())?;
+    let block = Block::from_state_dict(
+        &file,
+        "",
+        &BlockOptions { dilation: 2, ..BlockOptions::default() },
+    )?;
     let image = file.image("input")?;
     let model = Model::load(&gpu, &[block], image.shape(), &LoadOptions::default())?;
 
-    // The app's buffers: NHWC f32, channels padded with zeros to a multiple of 4. A tensor of the app's that is already so
-    // on the device needs no copy.
+    // The app's buffers: NHWC f32, channels padded with zeros to a multiple of 4. A tensor of the
+    // app's that is already so on the device needs no copy.
     let packed = image.to_nhwc(ChannelLayout::dense(image.shape().c))?;
-    let (input_bytes, output_bytes) = (model.executor().input_bytes(), model.executor().output_bytes());
+    let (input_bytes, output_bytes) =
+        (model.executor().input_bytes(), model.executor().output_bytes());
     let buffer = |label, size, usage| {
-        device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let upload = buffer("upload", input_bytes, BufferUsages::COPY_SRC | BufferUsages::COPY_DST);
     let input = buffer("input", input_bytes, BufferUsages::STORAGE | BufferUsages::COPY_DST);
     let output = buffer("output", output_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
-    let readback = buffer("readback", output_bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ);
+    let readback =
+        buffer("readback", output_bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ);
     queue.write_buffer(&upload, 0, bytemuck::cast_slice(&packed));
 
     // Bind once; record for every run. The encoder, and so the command buffer, is the app's.
@@ -59,7 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A device as an app would make it: its own instance, adapter, features and limits.
 async fn own_device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn Error>> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default()).await?;
     let (required_features, required_limits) = required(&adapter);
     let descriptor = wgpu::DeviceDescriptor {

@@ -2,8 +2,9 @@
 //!
 //!     scripts/with-gpu cargo run --release --example run_block [FILE.safetensors]
 //!
-//! FILE holds the block's state dict as PyTorch names it, an NCHW tensor `input` and, if the numbers are to be checked
-//! against PyTorch, its output `out`. Without FILE it is a small ResNeXt block that PyTorch wrote.
+//! FILE holds the block's state dict as PyTorch names it, an NCHW tensor `input` and, if the
+//! numbers are to be checked against PyTorch, its output `out`. Without FILE it is a small ResNeXt
+//! block that PyTorch wrote.
 
 use std::error::Error;
 
@@ -16,8 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).unwrap_or_else(|| DEFAULT.to_owned());
     let file = StateDict::open(&path)?;
 
-    // What no tensor's shape says is given here: stride, dilation and norm (with its eps). The prefix is empty because the
-    // file holds one block; a whole network's file would want e.g. "layer2.0.".
+    // What no tensor's shape says is given here: stride, dilation and norm (with its eps). The
+    // prefix is empty because the file holds one block; a whole network's file would want e.g.
+    // "layer2.0.".
     let block = Block::from_state_dict(&file, "", &BlockOptions::default())?;
     let input = file.image("input")?;
 

@@ -1,5 +1,5 @@
-//! Feature maps for segmentation: the backbone at output stride 8, as FCN and DeepLab use it, and the class of every place by the
-//! network's own last layer, taken as a 1x1 convolution.
+//! Feature maps for segmentation: the backbone at output stride 8, as FCN and DeepLab use it, and
+//! the class of every place by the network's own last layer, taken as a 1x1 convolution.
 //!
 //!     scripts/with-gpu cargo run --release --example segment
 //!     scripts/with-gpu cargo run --release --example segment resnet50.safetensors cat.jpg
@@ -17,10 +17,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
 
-    // The strides of the last two stages become dilations: nothing is retrained, the maps are four times as fine.
+    // The strides of the last two stages become dilations: nothing is retrained, the maps are four
+    // times as fine.
     let replace_stride_with_dilation = Some(vec![false, true, true]);
-    let weights = support::weights(&CheckpointOptions { replace_stride_with_dilation, ..Default::default() })?;
-    let preprocess = Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
+    let weights = support::weights(&CheckpointOptions {
+        replace_stride_with_dilation,
+        ..Default::default()
+    })?;
+    let preprocess =
+        Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
     let mut backbone = Backbone::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
     let maps = backbone.features(&[(&support::picture()?).into()])?;
     for (name, map) in &maps {
@@ -33,8 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let plan = &backbone.network().recording().plan;
-    let fc = plan.steps.iter().find(|step| step.role == Role::Fc).ok_or("a network without classes")?;
-    let StepParams::Conv { weight, bias } = weights.step_params(fc)? else { return Err("fc is a convolution".into()) };
+    let fc =
+        plan.steps.iter().find(|step| step.role == Role::Fc).ok_or("a network without classes")?;
+    let StepParams::Conv { weight, bias } = weights.step_params(fc)? else {
+        return Err("fc is a convolution".into());
+    };
     let class_at = |place: usize| {
         let logit = |(row, bias): (&[f32], &f32)| {
             let channels = map.data()[place..].iter().step_by(height * width);
@@ -46,7 +54,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("the class of each place, by its last digit:");
     for y in 0..height {
-        let line: String = (0..width).map(|x| char::from(b'0' + (class_at(y * width + x) % 10) as u8)).collect();
+        let line: String =
+            (0..width).map(|x| char::from(b'0' + (class_at(y * width + x) % 10) as u8)).collect();
         println!("  {line}");
     }
     Ok(())

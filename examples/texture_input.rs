@@ -1,4 +1,5 @@
-//! A picture that is already on the GPU, as a texture of the app's: nothing of it ever comes to the host.
+//! A picture that is already on the GPU, as a texture of the app's: nothing of it ever comes to the
+//! host.
 //!
 //!     scripts/with-gpu cargo run --release --example texture_input
 //!     scripts/with-gpu cargo run --release --example texture_input resnet50.safetensors cat.jpg
@@ -8,18 +9,22 @@ mod support;
 use std::error::Error;
 
 use wgpu_bottleneck::wgpu::{
-    Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
+    Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension, TextureFormat,
+    TextureUsages,
 };
 use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // An app that has a device of its own hands it over with Gpu::from_wgpu (the example own_device shows how).
+    // An app that has a device of its own hands it over with Gpu::from_wgpu (the example own_device
+    // shows how).
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
 
-    // In an app the texture would come from a camera, a video or a render pass. It needs TEXTURE_BINDING.
+    // In an app the texture would come from a camera, a video or a render pass. It needs
+    // TEXTURE_BINDING.
     let picture = support::picture()?;
-    let size = Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
+    let size =
+        Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
     let texture = gpu.device().create_texture(&TextureDescriptor {
         label: Some("frame"),
         size,
@@ -30,14 +35,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         usage: TextureUsages::TEXTURE_BINDING | TextureUsages::COPY_DST,
         view_formats: &[],
     });
-    let rgba: Vec<u8> = picture.data().chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
-    let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * size.width), rows_per_image: None };
+    let rgba: Vec<u8> =
+        picture.data().chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let layout = TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(4 * size.width),
+        rows_per_image: None,
+    };
     gpu.queue().write_texture(texture.as_image_copy(), &rgba, layout, size);
 
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone = Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
+    let mut backbone =
+        Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let from_texture = backbone.embed(&[(&texture).into()])?;
     let from_host = backbone.embed(&[(&picture).into()])?;
     println!("a vector of {}: {:?} ...", from_texture.shape().c, &from_texture.data()[..4]);
-    if from_texture == from_host { Ok(()) } else { Err("texture and host give different vectors".into()) }
+    if from_texture == from_host {
+        Ok(())
+    } else {
+        Err("texture and host give different vectors".into())
+    }
 }

@@ -1,9 +1,10 @@
-//! What are a Bottleneck's three BatchNorm2d layers for? The same small network learns the same digits with them and without, at several learning
-//! rates; the curves are the answer.
+//! What are a Bottleneck's three BatchNorm2d layers for? The same small network learns the same
+//! digits with them and without, at several learning rates; the curves are the answer.
 //!
 //!     cargo run --release --example why_batchnorm -- DIR
 //!
-//! writes DIR/why_batchnorm.csv and DIR/why_batchnorm.svg. Without DIR it takes a few steps of each and writes nothing.
+//! writes DIR/why_batchnorm.csv and DIR/why_batchnorm.svg. Without DIR it takes a few steps of each
+//! and writes nothing.
 
 #[path = "digits/mod.rs"]
 mod sheet;
@@ -16,7 +17,8 @@ use wgpu_bottleneck::network::{Norm, Optimizer, ResNet, TrainingSetup};
 use wgpu_bottleneck::picture::{Preprocess, Resize};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{
-    BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict, TrainedNetwork, error,
+    BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict,
+    TrainedNetwork, error,
 };
 
 const RATES: [f64; 4] = [0.01, 0.05, 0.2, 0.8];
@@ -46,7 +48,8 @@ impl Data {
             crop: [SIDE, SIDE],
             ..Preprocess::imagenet_v1()
         };
-        let digits: Vec<_> = sheet::all()?.into_iter().filter(|digit| digit.is_held_out() == held_out).collect();
+        let digits: Vec<_> =
+            sheet::all()?.into_iter().filter(|digit| digit.is_held_out() == held_out).collect();
         let classes = digits.iter().map(|digit| digit.class).collect();
         let pictures: Vec<_> = digits.into_iter().map(|digit| digit.picture).collect();
         Ok(Self { pictures: preprocess.tensor(&pictures)?, classes })
@@ -56,7 +59,11 @@ impl Data {
     fn pick(&self, indices: &[usize]) -> Result<(HostTensor, Vec<usize>), Box<dyn Error>> {
         let shape = Shape { n: indices.len(), ..self.pictures.shape() };
         let length = shape.len() / shape.n;
-        let values = indices.iter().flat_map(|&at| &self.pictures.data()[at * length..][..length]).copied().collect();
+        let values = indices
+            .iter()
+            .flat_map(|&at| &self.pictures.data()[at * length..][..length])
+            .copied()
+            .collect();
         Ok((HostTensor::new(shape, values)?, indices.iter().map(|&at| self.classes[at]).collect()))
     }
 }
@@ -65,7 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1);
     let (gpu, train, test) = (Gpu::new()?, Data::of(false)?, Data::of(true)?);
     // A glance, where nothing is written.
-    let (epochs, steps) = if folder.is_some() { (EPOCHS, train.classes.len() / BATCH) } else { (1, 3) };
+    let (epochs, steps) =
+        if folder.is_some() { (EPOCHS, train.classes.len() / BATCH) } else { (1, 3) };
     let mut rows = Vec::new();
     for (name, norm) in [("BatchNorm2d", Norm::default()), ("without", Norm::Identity)] {
         for rate in RATES {
@@ -90,24 +98,30 @@ fn run(
     [epochs, steps]: [usize; 2],
     rows: &mut Vec<Row>,
 ) -> Result<(), Box<dyn Error>> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([2, 2]).planes([8, 16]).stem_planes(16);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([2, 2]).planes([8, 16]).stem_planes(16);
     let spec = builder.norm_layer(norm).classes(Some(10)).build()?;
     let state = NetworkState::initial(&spec, Initialization { seed: 1, zero_init_residual: false });
-    let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true };
+    let optimizer =
+        Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true };
     let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
     let shape = Shape { n: BATCH, ..train.pictures.shape() };
-    let mut network = TrainedNetwork::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
+    let mut network =
+        TrainedNetwork::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
     for epoch in 1..=epochs {
         let mut losses = 0.0;
         for step in 0..steps {
             // Strides through the digits that meet each once, another one every epoch.
             let count = train.classes.len();
             let stride = [997, 613, 1009, 419, 839][epoch % 5];
-            let indices: Vec<usize> = (0..BATCH).map(|at| ((step * BATCH + at) * stride + epoch) % count).collect();
+            let indices: Vec<usize> =
+                (0..BATCH).map(|at| ((step * BATCH + at) * stride + epoch) % count).collect();
             let (pictures, classes) = train.pick(&indices)?;
             match network.step(&pictures, &classes, rate) {
                 Ok(batch) => losses += batch.loss(),
-                Err(wgpu_bottleneck::Error::Training(why @ error::TrainingError::NotFinite { .. })) => {
+                Err(wgpu_bottleneck::Error::Training(
+                    why @ error::TrainingError::NotFinite { .. },
+                )) => {
                     println!("{name:<12} rate {rate:<5} diverged in epoch {epoch}: {why}");
                     return Ok(());
                 }
@@ -117,7 +131,8 @@ fn run(
         let accuracy = accuracy(gpu, &network.state()?, test)?;
         let loss = losses / steps as f64;
         println!(
-            "{name:<12} rate {rate:<5} epoch {epoch:>2}: loss {loss:.4}, {:.1} % of the others right",
+            "{name:<12} rate {rate:<5} epoch {epoch:>2}: loss {loss:.4}, {:.1} % of the others \
+            right",
             100.0 * accuracy
         );
         rows.push(Row { norm: name, rate, epoch, loss, accuracy });
@@ -132,8 +147,11 @@ fn accuracy(gpu: &Gpu, state: &NetworkState, data: &Data) -> Result<f64, Box<dyn
     let mut network = Network::load(gpu, &weights, data.pictures.shape(), &LoadOptions::default())?;
     let logits = network.logits(&data.pictures)?;
     let best = |scores: &[f32]| (0..10).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let right =
-        logits.data().chunks_exact(10).zip(&data.classes).filter(|(scores, class)| best(scores) == Some(**class));
+    let right = logits
+        .data()
+        .chunks_exact(10)
+        .zip(&data.classes)
+        .filter(|(scores, class)| best(scores) == Some(**class));
     Ok(right.count() as f64 / data.classes.len() as f64)
 }
 
@@ -149,12 +167,15 @@ fn csv(rows: &[Row]) -> String {
 /// Accuracy over epochs: with norms as lines, without them dashed; a colour per learning rate.
 fn svg(rows: &[Row]) -> String {
     let (width, height, left, bottom, top) = (820.0, 400.0, 60.0, 50.0, 40.0);
-    let x = |epoch: usize| left + (epoch as f64 - 1.0) / (EPOCHS as f64 - 1.0) * (width - left - 270.0);
+    let x =
+        |epoch: usize| left + (epoch as f64 - 1.0) / (EPOCHS as f64 - 1.0) * (width - left - 270.0);
     let y = |accuracy: f64| height - bottom - accuracy * (height - bottom - top);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+        font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"{left}\" y=\"24\" font-weight=\"bold\">Digits that the network never saw, in % right, over epochs</text>\n"
+         <text x=\"{left}\" y=\"24\" font-weight=\"bold\">Digits that the network never saw, in % \
+         right, over epochs</text>\n"
     );
     for percent in (0..=100).step_by(20) {
         let line = y(f64::from(percent) / 100.0);
@@ -176,18 +197,22 @@ fn svg(rows: &[Row]) -> String {
         );
     }
     let colours = ["#1f6feb", "#1a7f37", "#bf8700", "#cf222e"];
-    for (at, (norm, dashes)) in [("BatchNorm2d", ""), ("without", " stroke-dasharray=\"6 4\"")].into_iter().enumerate()
+    for (at, (norm, dashes)) in
+        [("BatchNorm2d", ""), ("without", " stroke-dasharray=\"6 4\"")].into_iter().enumerate()
     {
         for (line, (rate, colour)) in RATES.into_iter().zip(colours).enumerate() {
             let of_run = rows.iter().filter(|row| row.norm == norm && row.rate == rate);
-            let points: Vec<String> = of_run.map(|row| format!("{:.1},{:.1}", x(row.epoch), y(row.accuracy))).collect();
+            let points: Vec<String> =
+                of_run.map(|row| format!("{:.1},{:.1}", x(row.epoch), y(row.accuracy))).collect();
             let diverged = if points.len() < EPOCHS { ", diverged" } else { "" };
             let name = if at == 0 { "with" } else { "without" };
             let legend = top + 20.0 + 24.0 * (4 * at + line) as f64;
             let _ = writeln!(
                 svg,
-                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes} points=\"{}\"/>\
-                 <line x1=\"{}\" x2=\"{}\" y1=\"{legend}\" y2=\"{legend}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes} \
+                points=\"{}\"/>\
+                 <line x1=\"{}\" x2=\"{}\" y1=\"{legend}\" y2=\"{legend}\" stroke=\"{colour}\" \
+                 stroke-width=\"2\"{dashes}/>\
                  <text x=\"{}\" y=\"{}\">{name}, rate {rate}{diverged}</text>",
                 points.join(" "),
                 width - 255.0,

@@ -1,5 +1,6 @@
-// batchnorm_relu: x * scale + shift per channel, then ReLU or not. BatchNorm2d in eval mode: the host makes scale and shift
-// from gamma, beta, mean, variance and eps in f64. Bound by memory: a vec4 per invocation, neighbours side by side.
+// batchnorm_relu: x * scale + shift per channel, then ReLU or not. BatchNorm2d in eval mode: the
+// host makes scale and shift from gamma, beta, mean, variance and eps in f64. Bound by memory: a
+// vec4 per invocation, neighbours side by side.
 //#include shared/elementwise
 // A scale per vec4 of channels, then a shift per vec4 of channels. Padding has both zero.
 @group(0) @binding(2) var<storage, read> scale_shift: array<vec4<f32>>;

@@ -1,5 +1,6 @@
-// conv1x1_joined: a block's third convolution and its downsample as one matrix product over two inputs,
-// out = [W3 | Wds] x [mid ; x at the stride] + bias: the shortcut is never written to memory.
+// conv1x1_joined: a block's third convolution and its downsample as one matrix product over two
+// inputs, out = [W3 | Wds] x [mid ; x at the stride] + bias: the shortcut is never written to
+// memory.
 //
 // For, fast because, loses when: as conv1x1, whose tile this is.
 //#include shared/conv_params

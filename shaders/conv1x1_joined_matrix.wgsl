@@ -1,6 +1,8 @@
-// conv1x1_joined_matrix: conv1x1_joined in half precision on matrix units, sums in single precision.
+// conv1x1_joined_matrix: conv1x1_joined in half precision on matrix units, sums in single
+// precision.
 //
-// For, fast because, loses when: as conv1x1_matrix. Its stages run through the first input, then through the second.
+// For, fast because, loses when: as conv1x1_matrix. Its stages run through the first input, then
+// through the second.
 //#include shared/conv_params
 @group(0) @binding(4) var<storage, read> shortcut: array<Word>;
 //#if RELU

@@ -1,6 +1,8 @@
-// conv1x1_joined_staged: conv1x1_joined on tiles in workgroup memory, with register blocks and two stages.
+// conv1x1_joined_staged: conv1x1_joined on tiles in workgroup memory, with register blocks and two
+// stages.
 //
-// For, fast because, loses when: as conv1x1_staged. Its stages run through the first input, then through the second.
+// For, fast because, loses when: as conv1x1_staged. Its stages run through the first input, then
+// through the second.
 //#include shared/conv_params
 //#include shared/mac
 @group(0) @binding(4) var<storage, read> shortcut: array<Word>;

@@ -1,4 +1,5 @@
-// conv1x1_joined_subgroup: conv1x1_joined with the input rows loaded one per lane and handed round by subgroupBroadcast.
+// conv1x1_joined_subgroup: conv1x1_joined with the input rows loaded one per lane and handed round
+// by subgroupBroadcast.
 //
 // For, fast because, loses when: as conv1x1_subgroup.
 //#include shared/conv_params

@@ -1,9 +1,11 @@
-// conv1x1_matrix: conv1x1 in half precision on matrix units (cooperative matrices), sums in single precision.
+// conv1x1_matrix: conv1x1 in half precision on matrix units (cooperative matrices), sums in single
+// precision.
 //
-// For: GPUs that have them, with subgroups of LANES lanes; a matrix multiply-add is the work of a subgroup.
-// Fast because: matrix units multiply several times as fast as all else, each input word is loaded once per tile of columns and each weight once
-// per tile of rows, and the loads of the next stage are under way while this one is multiplied.
-// Loses when: the tile is larger than the map; and wherever matrix units are not in hardware (software drivers).
+// For: GPUs that have them, with subgroups of LANES lanes; a matrix multiply-add is the work of a
+// subgroup. Fast because: matrix units multiply several times as fast as all else, each input word
+// is loaded once per tile of columns and each weight once per tile of rows, and the loads of the
+// next stage are under way while this one is multiplied. Loses when: the tile is larger than the
+// map; and wherever matrix units are not in hardware (software drivers).
 //#include shared/conv_params
 //#if RESIDUAL
 @group(0) @binding(4) var<storage, read> residual: array<Word>;

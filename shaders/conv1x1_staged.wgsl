@@ -1,10 +1,10 @@
 // conv1x1_staged: conv1x1 on tiles in workgroup memory, with register blocks and two stages.
 //
-// For: GPUs, whose workgroup memory is on the chip and whose invocations meet at a barrier for next to nothing.
-// Fast because: each input vec4 is loaded from memory once per tile of columns and each weight once per tile of rows, and the
-// loads of the next stage are under way while this one is summed.
-// Loses when: barriers and workgroup memory cost what other memory does (software drivers), or the tile is larger than the map
-// (small tiles are for 14x14 and 7x7).
+// For: GPUs, whose workgroup memory is on the chip and whose invocations meet at a barrier for next
+// to nothing. Fast because: each input vec4 is loaded from memory once per tile of columns and each
+// weight once per tile of rows, and the loads of the next stage are under way while this one is
+// summed. Loses when: barriers and workgroup memory cost what other memory does (software drivers),
+// or the tile is larger than the map (small tiles are for 14x14 and 7x7).
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL

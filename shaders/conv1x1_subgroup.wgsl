@@ -1,9 +1,11 @@
-// conv1x1_subgroup: conv1x1 with the input rows loaded one per lane and handed round by subgroupBroadcast.
+// conv1x1_subgroup: conv1x1 with the input rows loaded one per lane and handed round by
+// subgroupBroadcast.
 //
-// For: devices whose subgroups all have LANES lanes; a workgroup is one subgroup. Software drivers above all, where a load
-// costs as much per lane as several multiply-adds and a broadcast next to nothing.
-// Fast because: each lane loads one row in LANES instead of all of them, and broadcasts hand them round from registers.
-// Loses when: subgroups are as wide as a GPU's, where the plain kernel's loads are broadcasts already.
+// For: devices whose subgroups all have LANES lanes; a workgroup is one subgroup. Software drivers
+// above all, where a load costs as much per lane as several multiply-adds and a broadcast next to
+// nothing. Fast because: each lane loads one row in LANES instead of all of them, and broadcasts
+// hand them round from registers. Loses when: subgroups are as wide as a GPU's, where the plain
+// kernel's loads are broadcasts already.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL

@@ -1,9 +1,10 @@
-// conv3x3: a 3x3 convolution with any stride and dilation (padding = dilation), dense or grouped, or a dense 7x7 one (a stem's),
-// as an implicit matrix product: K runs tap by tap with the channels innermost, so stride and dilation are offsets of rows.
+// conv3x3: a 3x3 convolution with any stride and dilation (padding = dilation), dense or grouped,
+// or a dense 7x7 one (a stem's), as an implicit matrix product: K runs tap by tap with the channels
+// innermost, so stride and dilation are offsets of rows.
 //
-// For: every device; register tiles only, no workgroup memory and no barrier.
-// Fast because: as conv1x1; a tap's row offsets are computed once and serve all channels.
-// Loses when: as conv1x1; and GROUPED, where lanes of different groups read different inputs and no load is shared.
+// For: every device; register tiles only, no workgroup memory and no barrier. Fast because: as
+// conv1x1; a tap's row offsets are computed once and serve all channels. Loses when: as conv1x1;
+// and GROUPED, where lanes of different groups read different inputs and no load is shared.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
@@ -18,8 +19,10 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
 //#include shared/tile
 //#if GROUPED
-    // The first vec4 of the input channels that this lane's column sees (GROUPED tiles have one column).
-    let group_at = min(column0, params.out_vec4 - 1u) / params.group_out_vec4 * params.group_in_vec4;
+    // The first vec4 of the input channels that this lane's column sees (GROUPED tiles have one
+    // column).
+    let group_at =
+        min(column0, params.out_vec4 - 1u) / params.group_out_vec4 * params.group_in_vec4;
 //#else
     let group_at = 0u;
 //#end
@@ -33,7 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
     for (var tap_y = 0u; tap_y < ${SIDE}u; tap_y += 1u) {
         for (var tap_x = 0u; tap_x < ${SIDE}u; tap_x += 1u) {
-            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
+            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds
+            // both sides.
             let down = tap_y * params.dilation - params.dilation * ${SIDE/2}u;
             let right = tap_x * params.dilation - params.dilation * ${SIDE/2}u;
 //#repeat r ROWS

@@ -1,9 +1,11 @@
-// conv3x3_grouped_matrix: a grouped 3x3 convolution in half precision on matrix units, sums in single precision.
+// conv3x3_grouped_matrix: a grouped 3x3 convolution in half precision on matrix units, sums in
+// single precision.
 //
 // For: as conv1x1_matrix, and groups whose channels divide a matrix's side or are a multiple of it.
-// Fast because: a tile of SIDE output channels is a dense product with as many input channels, or with those of its group where they are more:
-// a matrix that holds several small groups has them on its diagonal and zeros beside them. Matrix units do the zeros for nothing.
-// Loses when: as conv1x1_matrix; each tap loads its input again.
+// Fast because: a tile of SIDE output channels is a dense product with as many input channels, or
+// with those of its group where they are more: a matrix that holds several small groups has them on
+// its diagonal and zeros beside them. Matrix units do the zeros for nothing. Loses when: as
+// conv1x1_matrix; each tap loads its input again.
 //#include shared/conv_params
 //#if RESIDUAL
 @group(0) @binding(4) var<storage, read> residual: array<Word>;
@@ -28,7 +30,8 @@ fn main(
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
 //#end
-    // The vec4s of input channels that the tile sees: those of its group, or as many as it has itself, beginning where it or its group does.
+    // The vec4s of input channels that the tile sees: those of its group, or as many as it has
+    // itself, beginning where it or its group does.
     let span = max(params.group_in_vec4, TILE_COLUMNS);
     let first_in = first_column / span * span;
     let tap_steps = (span - 1u) / ${DEPTH}u + 1u;
@@ -45,11 +48,17 @@ fn main(
 //#repeat g WEIGHT_LOADS
             // The quad of the group's own input channels, if this is one of them.
             let input${g} = first_in + input_k + weight_quad${g};
-            let group${g} = min(first_column + weight_column${g}, params.out_vec4 - 1u) / params.group_out_vec4;
+            let group${g} =
+                min(first_column + weight_column${g}, params.out_vec4 - 1u) / params.group_out_vec4;
             let within${g} = input${g} - group${g} * params.group_in_vec4;
             let in_group${g} = vec4<bool>(within${g} < params.group_in_vec4);
-            let weight_k${g} = tap * params.group_in_vec4 + min(within${g}, params.group_in_vec4 - 1u);
-            fetched_weight${g} = select(Word(), weights[weight_k${g} * params.out_vec4 * 4u + weight_at${g}], in_group${g});
+            let weight_k${g} =
+                tap * params.group_in_vec4 + min(within${g}, params.group_in_vec4 - 1u);
+            fetched_weight${g} = select(
+                Word(),
+                weights[weight_k${g} * params.out_vec4 * 4u + weight_at${g}],
+                in_group${g},
+            );
 //#end
         }
 //#include shared/matrix_steps

@@ -1,9 +1,12 @@
-// conv3x3_grouped_staged: a grouped 3x3 convolution (dilation 1, stride 1 or 2) that stages its input once per group.
+// conv3x3_grouped_staged: a grouped 3x3 convolution (dilation 1, stride 1 or 2) that stages its
+// input once per group.
 //
-// For: GPUs, and groups of few channels, as ResNeXt's. A workgroup owns a tile of SLICES lines of ROWS pixels and LANES columns
-// that are whole groups; the input pixels that the tile sees, for just these groups, go to workgroup memory once.
-// Fast because: an input vec4 is loaded from memory once for nine taps and all columns of its group, behind a single barrier.
-// Loses when: barriers and workgroup memory cost what other memory does (software drivers), or the map is smaller than the tile.
+// For: GPUs, and groups of few channels, as ResNeXt's. A workgroup owns a tile of SLICES lines of
+// ROWS pixels and LANES columns that are whole groups; the input pixels that the tile sees, for
+// just these groups, go to workgroup memory once. Fast because: an input vec4 is loaded from memory
+// once for nine taps and all columns of its group, behind a single barrier. Loses when: barriers
+// and workgroup memory cost what other memory does (software drivers), or the map is smaller than
+// the tile.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
@@ -28,21 +31,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first_x = tile % tiles_x * ${ROWS}u;
     let y = tile_y * ${SLICES}u + local.y;
     let line = image * params.out_height + y;
-    let row_end = select(0u, (line + 1u) * params.out_width, image < params.images && y < params.out_height);
+    let row_end =
+        select(0u, (line + 1u) * params.out_width, image < params.images && y < params.out_height);
 //#repeat r ROWS
     let row${r} = line * params.out_width + first_x + ${r}u;
 //#end
 //#include shared/columns
-    // Groups have as many input as output columns and none straddles a workgroup, so these columns are its input too.
+    // Groups have as many input as output columns and none straddles a workgroup, so these columns
+    // are its input too.
     let top = tile_y * ${SLICES*STRIDE}u - 1u;
     let left = first_x * ${STRIDE}u - 1u;
     for (var at = local.y * ${LANES}u + local.x; at < STAGED_VEC4S; at += ${LANES*SLICES}u) {
         let column = group.x * ${LANES}u + at % ${LANES}u;
-        // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
+        // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both
+        // sides.
         let in_x = left + at / ${LANES}u % ${WINDOW}u;
         let in_y = top + at / ${LANES*WINDOW}u;
-        let inside = in_x < params.in_width && in_y < params.in_height && image < params.images && column < params.in_vec4;
-        let source = ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4 + column;
+        let inside = in_x < params.in_width && in_y < params.in_height
+            && image < params.images && column < params.in_vec4;
+        let source =
+            ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4 + column;
         staged[at] = select(Word(), src[select(0u, source, inside)], vec4<bool>(inside));
     }
     workgroupBarrier();

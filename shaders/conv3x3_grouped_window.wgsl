@@ -1,10 +1,12 @@
-// conv3x3_grouped_window: a grouped 3x3 convolution (dilation 1, stride 1 or 2) whose lanes slide along an output line.
+// conv3x3_grouped_window: a grouped 3x3 convolution (dilation 1, stride 1 or 2) whose lanes slide
+// along an output line.
 //
-// For: every device, and groups of few channels, as ResNeXt's; registers only, no workgroup memory and no barrier.
-// Fast because: a lane owns ROWS pixels side by side and all of its COLS columns lie in one group, so that for each kernel line
-// an input pixel is loaded once for all of its taps and columns (ROWS + 2 loads at stride 1, where conv3x3 has 3 ROWS), and the
-// weights of three taps serve ROWS pixels.
-// Loses when: the lines are shorter than ROWS (tails are computed and not stored), or the registers do not hold the window.
+// For: every device, and groups of few channels, as ResNeXt's; registers only, no workgroup memory
+// and no barrier. Fast because: a lane owns ROWS pixels side by side and all of its COLS columns
+// lie in one group, so that for each kernel line an input pixel is loaded once for all of its taps
+// and columns (ROWS + 2 loads at stride 1, where conv3x3 has 3 ROWS), and the weights of three taps
+// serve ROWS pixels. Loses when: the lines are shorter than ROWS (tails are computed and not
+// stored), or the registers do not hold the window.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
@@ -16,7 +18,8 @@
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    // Row tiles run along the output lines: strips of ROWS pixels, the last of a line with a tail that is not stored.
+    // Row tiles run along the output lines: strips of ROWS pixels, the last of a line with a tail
+    // that is not stored.
     let strips = (params.out_width - 1u) / ${ROWS}u + 1u;
     let lines = params.images * params.out_height;
     let tile = min((group.z * params.row_groups + group.y) * ${SLICES}u + local.y, lines * strips);
@@ -28,12 +31,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
 //#include shared/columns
     // The first vec4 of the input channels that this lane's columns see.
-    let group_at = min(column0, params.out_vec4 - 1u) / params.group_out_vec4 * params.group_in_vec4;
+    let group_at =
+        min(column0, params.out_vec4 - 1u) / params.group_out_vec4 * params.group_in_vec4;
     let image = min(line, lines - 1u) / params.out_height;
     let top = (min(line, lines - 1u) - image * params.out_height) * ${STRIDE}u - 1u;
     let left = first_x * ${STRIDE}u - 1u;
     for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
-        // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
+        // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both
+        // sides.
         let y = top + tap_y;
         let start = (image * params.in_height + y) * params.in_width;
 //#repeat p WINDOW

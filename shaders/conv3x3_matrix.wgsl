@@ -1,6 +1,7 @@
 // conv3x3_matrix: dense conv3x3 in half precision on matrix units, sums in single precision.
 //
-// For, fast because, loses when: as conv1x1_matrix. Its stages run through the taps, and within one through the channels.
+// For, fast because, loses when: as conv1x1_matrix. Its stages run through the taps, and within one
+// through the channels.
 //#include shared/conv_params
 //#if RESIDUAL
 @group(0) @binding(4) var<storage, read> residual: array<Word>;

@@ -1,6 +1,7 @@
 // conv3x3_staged: dense conv3x3 on tiles in workgroup memory, with register blocks and two stages.
 //
-// For, fast because, loses when: as conv1x1_staged. Its stages run through the taps, and within one through the channels.
+// For, fast because, loses when: as conv1x1_staged. Its stages run through the taps, and within one
+// through the channels.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL

@@ -1,6 +1,8 @@
-// conv3x3_subgroup: dense conv3x3 with the input rows loaded one per lane and handed round by subgroupBroadcast.
+// conv3x3_subgroup: dense conv3x3 with the input rows loaded one per lane and handed round by
+// subgroupBroadcast.
 //
-// For, fast because, loses when: as conv1x1_subgroup; and each lane works out the taps of its own rows only.
+// For, fast because, loses when: as conv1x1_subgroup; and each lane works out the taps of its own
+// rows only.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL
@@ -27,14 +29,19 @@ fn main(
 //#end
     for (var tap_y = 0u; tap_y < ${SIDE}u; tap_y += 1u) {
         for (var tap_x = 0u; tap_x < ${SIDE}u; tap_x += 1u) {
-            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
+            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds
+            // both sides.
             let down = tap_y * params.dilation - params.dilation * ${SIDE/2}u;
             let right = tap_x * params.dilation - params.dilation * ${SIDE/2}u;
 //#repeat h HANDS
             let y${h} = top${h} + down;
             let z${h} = left${h} + right;
             let inside${h} = y${h} < params.in_height && z${h} < params.in_width;
-            let a${h} = select(0u, ((image${h} + y${h}) * params.in_width + z${h}) * params.in_vec4, inside${h});
+            let a${h} = select(
+                0u,
+                ((image${h} + y${h}) * params.in_width + z${h}) * params.in_vec4,
+                inside${h},
+            );
             let mask${h} = vec4<bool>(inside${h});
 //#end
             for (var k = 0u; k < params.in_vec4; k += 1u) {

@@ -1,4 +1,5 @@
-// convert: the same values in another precision. Bound by memory: a vec4 per invocation, neighbours side by side.
+// convert: the same values in another precision. Bound by memory: a vec4 per invocation, neighbours
+// side by side.
 //#include shared/elementwise
 @group(0) @binding(2) var<storage, read_write> dst: array<OutWord>;
 

@@ -1,6 +1,7 @@
-// global_avg_pool: the mean of all pixels of an image, per channel. A lane per vec4 of channels, neighbours side by side; its slices each
-// sum pixels a slice count apart, and their sums are added in order, so that it is the same on every device. Without slices a lane
-// would have a large map to itself: slow, inexact, and beyond the iterations that llvmpipe lets a loop have.
+// global_avg_pool: the mean of all pixels of an image, per channel. A lane per vec4 of channels,
+// neighbours side by side; its slices each sum pixels a slice count apart, and their sums are added
+// in order, so that it is the same on every device. Without slices a lane would have a large map to
+// itself: slow, inexact, and beyond the iterations that llvmpipe lets a loop have.
 //#include shared/pool
 
 var<workgroup> sums: array<vec4<f32>, ${LANES*SLICES}>;

@@ -1,4 +1,5 @@
-// residual_add: the sum of two tensors, then ReLU or not. Bound by memory: a vec4 per invocation, neighbours side by side.
+// residual_add: the sum of two tensors, then ReLU or not. Bound by memory: a vec4 per invocation,
+// neighbours side by side.
 //#include shared/elementwise
 @group(0) @binding(2) var<storage, read> shortcut: array<Word>;
 @group(0) @binding(3) var<storage, read_write> dst: array<OutWord>;

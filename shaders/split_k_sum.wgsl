@@ -1,10 +1,10 @@
-// split_k_sum: the sums of a convolution whose K was cut into slices: a value's slices added in their order, then bias,
-// residual, ReLU.
+// split_k_sum: the sums of a convolution whose K was cut into slices: a value's slices added in
+// their order, then bias, residual, ReLU.
 //
-// For: the second of the two dispatches of *_k4, *_k8 and *_k16. An invocation is a vec4 of the output; the slices'
-// sums lie as [slice][row][column].
-// Fast because: neighbours read and write side by side. No atomics, so that two runs have the same bits.
-// Loses when: outputs are many, as it reads K_SLICES planes of them, which the first dispatch writes.
+// For: the second of the two dispatches of *_k4, *_k8 and *_k16. An invocation is a vec4 of the
+// output; the slices' sums lie as [slice][row][column]. Fast because: neighbours read and write
+// side by side. No atomics, so that two runs have the same bits. Loses when: outputs are many, as
+// it reads K_SLICES planes of them, which the first dispatch writes.
 
 // Mirrored by SplitKParams in src/kernel/split_k.rs; a test compares names and offsets.
 struct Params {

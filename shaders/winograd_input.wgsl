@@ -1,10 +1,12 @@
-// winograd_input: the input transform of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), V = B' d B, for each tile d of
-// INPUTS x INPUTS pixels (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308, section 4).
+// winograd_input: the input transform of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), V = B' d
+// B, for each tile d of INPUTS x INPUTS pixels (Lavin and Gray, "Fast Algorithms for Convolutional
+// Neural Networks", 2015, arXiv:1509.09308, section 4).
 //
-// For: the first of the three dispatches of conv3x3_winograd*. An invocation is a tile and a word of channels; V lies as
-// [position][tile][word], so that each position is the rows of one matrix product.
-// Fast because: it is additions, and neighbours read and write side by side.
-// Loses when: channels are few, as it reads each pixel INPUTS * INPUTS / (OUTPUTS * OUTPUTS) times and writes as much.
+// For: the first of the three dispatches of conv3x3_winograd*. An invocation is a tile and a word
+// of channels; V lies as [position][tile][word], so that each position is the rows of one matrix
+// product. Fast because: it is additions, and neighbours read and write side by side. Loses when:
+// channels are few, as it reads each pixel INPUTS * INPUTS / (OUTPUTS * OUTPUTS) times and writes
+// as much.
 //#include shared/winograd
 
 struct Line {
@@ -13,8 +15,9 @@ struct Line {
 //#end
 }
 
-// B' of a column or, as B, of a line. By Toom and Cook's method, F(4x4) with the points 0, 5/8, -5/8, 3/2, -3/2 and infinity, whose squares
-// are 25/64 and 9/4: exact in binary, and a third of the error of 0, 1, -1, 2, -2 and infinity (src/kernel/winograd.rs).
+// B' of a column or, as B, of a line. By Toom and Cook's method, F(4x4) with the points 0, 5/8,
+// -5/8, 3/2, -3/2 and infinity, whose squares are 25/64 and 9/4: exact in binary, and a third of
+// the error of 0, 1, -1, 2, -2 and infinity (src/kernel/winograd.rs).
 //#if F4
 fn transformed(d0: Values, d1: Values, d2: Values, d3: Values, d4: Values, d5: Values) -> Line {
     let even = d4 - 2.25 * d2;
@@ -40,7 +43,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let tile_index = at / params.words_per_pixel;
     let word = at - tile_index * params.words_per_pixel;
     let tile = tile_at(tile_index);
-    // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both sides.
+    // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both
+    // sides.
 //#repeat i INPUTS
     let y${i} = tile.y + ${i}u * params.dilation - params.dilation;
     let line${i} = (tile.image * params.height + y${i}) * params.width;
@@ -49,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let x${j} = tile.x + ${j}u * params.dilation - params.dilation;
 //#repeat i INPUTS
     let inside${i}_${j} = y${i} < params.height && x${j} < params.width;
-    let from${i}_${j} = select(0u, (line${i} + x${j}) * params.words_per_pixel, inside${i}_${j}) + word;
+    let from${i}_${j} =
+        select(0u, (line${i} + x${j}) * params.words_per_pixel, inside${i}_${j}) + word;
     let d${i}_${j} = select(Values(0.0), unpack(src[from${i}_${j}]), inside${i}_${j});
 //#end
     let column${j} = transformed(

@@ -1,8 +1,8 @@
-// winograd_output: the output transform of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), Y = A' M A, then bias, residual and ReLU
-// (Lavin and Gray, 2015, arXiv:1509.09308, section 4).
+// winograd_output: the output transform of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), Y = A'
+// M A, then bias, residual and ReLU (Lavin and Gray, 2015, arXiv:1509.09308, section 4).
 //
-// For: the last of the three dispatches of conv3x3_winograd*. An invocation is a tile and a word of channels; M lies as V does.
-// Fast because, loses when: as winograd_input.
+// For: the last of the three dispatches of conv3x3_winograd*. An invocation is a tile and a word of
+// channels; M lies as V does. Fast because, loses when: as winograd_input.
 //#include shared/winograd
 //#if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<Word>;
@@ -20,7 +20,8 @@ struct Line {
 //#end
 }
 
-// A' of a column or, as A, of a line: the powers 0 to 3 of the points that winograd_input takes, and of infinity the last alone.
+// A' of a column or, as A, of a line: the powers 0 to 3 of the points that winograd_input takes,
+// and of infinity the last alone.
 //#if F4
 fn transformed(m0: Values, m1: Values, m2: Values, m3: Values, m4: Values, m5: Values) -> Line {
     let even = m1 + m2;
@@ -71,7 +72,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#end
     );
 //#end
-    // Padding channels come out as zeros: their products are stored as zeros, and their bias is zero.
+    // Padding channels come out as zeros: their products are stored as zeros, and their bias is
+    // zero.
 //#repeat p OUTPUTS
     let y${p} = tile.y + ${p}u * params.dilation;
     let line${p} = (tile.image * params.height + y${p}) * params.width;

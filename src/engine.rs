@@ -1,4 +1,4 @@
-//! The public face: blocks and weights in, numbers or command buffers out.
+//! The public API: blocks and weights in, results or command buffers out.
 
 mod backbone;
 mod cut;
@@ -27,62 +27,71 @@ pub use schedule::{Decay, Schedule};
 pub use trained_network::{OptimizerState, TrainedBatch, TrainedNetwork};
 pub use training::{Gradients, TrainedBlock, TrainingOptions, TrainingStep};
 
-/// How blocks and networks are loaded.
+/// Options for loading blocks and networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    /// Fused (the default) or every operation its own step.
+    /// Fused kernels (the default), or each operation as a separate step.
     pub plan: PlanKind,
     /// How kernels are chosen.
     pub kernels: KernelChoice,
-    /// What kernels may take of memory beyond what they need.
+    /// Memory that kernels may use beyond the minimum.
     pub budget: MemoryBudget,
-    /// How memory is laid out.
+    /// Options of the executor, such as the memory layout.
     pub executor: ExecutorOptions,
-    /// The type of weights and activations on the device. Input and output are f32 all the same, unless `half_edges` says otherwise.
+    /// Element type of weights and activations on the device. Input and output stay f32 unless
+    /// `half_edges` is set.
     pub precision: Precision,
-    /// Whether input and output are f16 too where the precision is: for apps that bind buffers of their own. Host tensors are f32 always. Of no
-    /// account for a [`Backbone`], whose pictures become f32.
+    /// Whether input and output are f16 too if the precision is f16, for apps that bind their own
+    /// buffers. Host tensors are always f32. Ignored by a [`Backbone`], whose preprocessed images
+    /// are f32.
     pub half_edges: bool,
-    /// Whether a network keeps what every block puts out, `layer1.0` and so on, beside what it keeps anyway: for who looks into it. It takes
-    /// their memory.
+    /// Whether a network also keeps the output of every block (`layer1.0`, ...), for inspection;
+    /// costs the memory of those tensors.
     pub keep_blocks: bool,
-    /// Steps that are computed in f32 where the precision is f16, by name: `layer4.2.conv3`, or `block0.conv2` of a chain of blocks.
+    /// Names of steps to compute in f32 if the precision is f16: `layer4.2.conv3`, or
+    /// `block0.conv2` in a chain of blocks.
     pub keep_f32: Vec<String>,
 }
 
-/// Records a chain of blocks for a device with these capabilities, without a device and without weights: what would be run.
+/// Records a chain of blocks for a device with these capabilities. Needs neither a device nor
+/// weights.
 ///
 /// # Errors
-/// A [`SpecError`](crate::error::SpecError) or [`ShapeError`](crate::error::ShapeError) when blocks and input do not fit
-/// together, a [`GpuError`] when the device could not run them, a [`PrecisionError`](crate::error::PrecisionError) where it has no f16.
+/// A [`SpecError`](crate::error::SpecError) or [`ShapeError`](crate::error::ShapeError) if blocks
+/// and input do not fit together, a [`GpuError`] if the device cannot run them, a
+/// [`PrecisionError`](crate::error::PrecisionError) if f16 is required but not supported.
 pub fn record(
     blocks: &[Bottleneck],
     input: Shape,
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<Recording> {
-    let plan = half::in_precision(plan_chain(blocks, input, options.plan)?, capabilities.f16, options)?;
+    let plan =
+        half::in_precision(plan_chain(blocks, input, options.plan)?, capabilities.f16, options)?;
     plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
-/// [`record`] of an input that may be too large for the device: what [`Model`] runs, and how many times it does.
+/// [`record`] for an input that may be too large for the device: the recording that [`Model`] runs,
+/// and the number of runs.
 ///
 /// # Errors
-/// As [`record`], where no part of the input fits either.
+/// As [`record`], if no part of the input fits either.
 pub fn record_in_parts(
     blocks: &[Bottleneck],
     input: Shape,
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<(Recording, usize)> {
-    let (recording, cut) = record_parts(blocks, input, |part| record(blocks, part, capabilities, options))?;
+    let (recording, cut) =
+        record_parts(blocks, input, |part| record(blocks, part, capabilities, options))?;
     Ok((recording, cut.map_or(1, |cut| cut.runs())))
 }
 
 /// A chain of blocks on a device, for one input shape.
 ///
-/// An input with a tensor that is too large for the device's bindings (128 MiB on some) is run in parts: images of the batch, or bands
-/// of an image's lines that overlap by what the 3x3 convolutions see beyond them. [`Model::runs`] says how many.
+/// An input with a tensor that is too large for the device's bindings (128 MiB on some) is run in
+/// parts: images of the batch, or bands of rows of an image, which overlap by the receptive field
+/// of the 3x3 convolutions. [`Model::runs`] returns the number of parts.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
@@ -101,7 +110,7 @@ pub struct Model {
     options: LoadOptions,
     executor: Executor,
     params: Vec<StepParams>,
-    /// The recording of the whole input, which no device runs, where it is cut.
+    /// The recording of the whole input if it is run in parts; never run itself.
     cut: Option<Box<(Cut, Recording)>>,
 }
 
@@ -109,20 +118,24 @@ impl Model {
     /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input.
     ///
     /// # Errors
-    /// As [`record`], a [`WeightsError`](crate::error::WeightsError) when folding overflows, and what the device says.
+    /// As [`record`], a [`WeightsError`](crate::error::WeightsError) if folding overflows, and any
+    /// error of the device.
     pub fn load(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let mut options = options.clone();
         half::with_fallback(&mut options, |options| Self::load_as(gpu, blocks, input, options))
     }
 
-    /// Loads as the options say, or not at all.
+    /// Loads with exactly these options, without falling back to f32.
     fn load_as(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
-        let (mut recording, cut) = record_parts(&specs, input, |part| record(&specs, part, capabilities, options))?;
+        let (mut recording, cut) =
+            record_parts(&specs, input, |part| record(&specs, part, capabilities, options))?;
         // As a device would that binds anything.
-        let boundless = Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
-        let whole = |cut| Ok::<_, Error>(Box::new((cut, record(&specs, input, &boundless, options)?)));
+        let boundless =
+            Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
+        let whole =
+            |cut| Ok::<_, Error>(Box::new((cut, record(&specs, input, &boundless, options)?)));
         let cut = cut.map(whole).transpose()?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
@@ -132,19 +145,22 @@ impl Model {
         Ok(Self { blocks: blocks.to_vec(), options: options.clone(), executor, params, cut })
     }
 
-    /// What is run: the plan, its kernels, its memory. Of one part, where the input is run in parts.
+    /// The plan, kernels and memory layout that are run; those of one part if the input is run in
+    /// parts.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         self.executor.recording()
     }
 
-    /// How many runs of the [recording](Self::recording) an input takes: one, unless it is too large for the device.
+    /// Number of runs of the [recording](Self::recording) per input: one, unless the input is too
+    /// large for the device.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.cut.as_deref().map_or(1, |(cut, _)| cut.runs())
     }
 
-    /// Runs on host tensors (NCHW, f32): upload, one command buffer per block and one submit, download; for each part.
+    /// Runs on host tensors (NCHW, f32): upload, one submit with a command buffer per block,
+    /// download; for each part.
     ///
     /// # Errors
     /// See [`Executor::run`].
@@ -164,7 +180,7 @@ impl Model {
         Ok(output)
     }
 
-    /// [`Model::run`] into a tensor that is there already: see [`Executor::run_into`].
+    /// [`Model::run`] into an existing tensor: see [`Executor::run_into`].
     ///
     /// # Errors
     /// See [`Executor::run_into`].
@@ -184,7 +200,7 @@ impl Model {
         }
     }
 
-    /// Whether a run has to be made again, as layers that half precision cannot hold are computed in f32 from now on.
+    /// Whether the run must be repeated because layers that overflowed f16 are now computed in f32.
     fn overflowed(&mut self, input: &HostTensor, output: &HostTensor) -> Result<bool> {
         if !self.recording().has_half() || !half::has_non_finite(output) {
             return Ok(false);
@@ -204,11 +220,16 @@ impl Model {
         Ok(true)
     }
 
-    /// [`Model::run_into`] for async callers. Where half precision overflowed, finding out where blocks, and so does loading again.
+    /// [`Model::run_into`] for async callers. After an f16 overflow, the search for the layers and
+    /// the reload block.
     ///
     /// # Errors
     /// See [`Executor::run_into`].
-    pub async fn run_into_async(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
+    pub async fn run_into_async(
+        &mut self,
+        input: &HostTensor,
+        output: &mut HostTensor,
+    ) -> Result<()> {
         loop {
             match self.cut.as_deref() {
                 None => self.executor.run_into_async(input, output).await?,
@@ -224,44 +245,47 @@ impl Model {
         }
     }
 
-    /// The shape of what [`Model::run`] returns.
+    /// The shape of the result of [`Model::run`].
     #[must_use]
     pub fn output_shape(&self) -> Shape {
         let plan = &self.whole().plan;
         plan.tensor(plan.output).shape
     }
 
-    /// Binds buffers of the caller's: see [`Executor::bind`] for their layout, [`Bound`] for recording.
+    /// Binds the caller's buffers: see [`Executor::bind`] for their layout, [`Bound`] for
+    /// recording.
     ///
     /// # Errors
-    /// See [`Executor::bind`]; [`GpuError::Buffer`] where the input is run in parts.
+    /// See [`Executor::bind`]; [`GpuError::Buffer`] if the input is run in parts.
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
         if self.cut.is_some() {
-            let reason = format!("the model's is too large to bind, and run in {} parts", self.runs());
+            let reason =
+                format!("the model's input is too large to bind; it runs in {} parts", self.runs());
             return Err(GpuError::Buffer { buffer: "input", reason }.into());
         }
         self.executor.bind(input, output)
     }
 
-    /// The steps that are computed in f32 because half precision could not hold them, or because the options say so.
+    /// The steps that are computed in f32, because f16 overflowed or because the options list them.
     #[must_use]
     pub fn kept_in_f32(&self) -> &[String] {
         &self.options.keep_f32
     }
 
-    /// The GPU side, for self tests and benchmarks. Runs one part, where the input is run in parts.
+    /// The executor, for self tests and benchmarks. Runs one part if the input is run in parts.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// The GPU side, mutably.
+    /// The executor, mutably.
     #[must_use]
     pub fn executor_mut(&mut self) -> &mut Executor {
         &mut self.executor
     }
 
-    /// What the [reference](mod@crate::reference) says for the same steps and parameters, on the CPU in f64.
+    /// The result of the [reference](mod@crate::reference) for the same steps and parameters, on
+    /// the CPU in f64.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for an input of another shape.
@@ -269,7 +293,8 @@ impl Model {
         Ok(reference::run(self.whole(), &self.params, input)?)
     }
 
-    /// As [`Model::reference`], rounded where the device rounds that computes in half precision: see [`reference::run_rounded`].
+    /// As [`Model::reference`], with the roundings of a device that computes in half precision: see
+    /// [`reference::run_rounded`].
     ///
     /// # Errors
     /// As [`Model::reference`].
@@ -290,7 +315,8 @@ impl Model {
         self.cut.as_deref().map_or(self.recording(), |(_, whole)| whole)
     }
 
-    /// How far [`Model::run`] may be from [`Model::reference`]: see [`Recording::tolerance`].
+    /// The allowed difference between [`Model::run`] and [`Model::reference`]: see
+    /// [`Recording::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         self.recording().tolerance()

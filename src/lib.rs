@@ -1,18 +1,19 @@
-//! Networks of ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL compute shaders on wgpu, PyTorch's
-//! numbers, one command buffer per block.
+//! Networks of ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL
+//! compute shaders on wgpu, PyTorch's results, one command buffer per block.
 //!
-//! From a checkpoint and pictures to classes, embeddings or feature maps: [`NetworkWeights::open`], [`Backbone::load`],
-//! [`Backbone::logits`], [`Backbone::embed`], [`Backbone::features`]; [`Network`] is the same for tensors that are already
-//! normalised. From the state dict of blocks to numbers: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`],
-//! [`Model::run`].
+//! From a checkpoint and images to classes, embeddings or feature maps: [`NetworkWeights::open`],
+//! [`Backbone::load`], [`Backbone::logits`], [`Backbone::embed`], [`Backbone::features`];
+//! [`Network`] is the same for tensors that are already normalised. From a state dict of blocks to
+//! outputs: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`], [`Model::run`].
 //!
-//! An app that owns its device uses [`Gpu::from_wgpu`]; [`Model::bind`] and [`Network::bind`] run on its own buffers, in command
-//! buffers or encoders of its own. [`record`] and [`record_network`] say what would be run, as data, without a GPU.
+//! An app with its own device uses [`Gpu::from_wgpu`]; [`Model::bind`] and [`Network::bind`] run on
+//! its buffers, in its command buffers or encoders. [`record`] and [`record_network`] return the
+//! planned work as data, without a GPU.
 //!
-//! Tensors on the host are NCHW f32, as PyTorch's; on the device they are NHWC with the channels padded to a multiple of
-//! four (see [`tensor::ChannelLayout`]). Times are in the names that carry them, sizes are in bytes unless said otherwise.
-//! Errors are typed ([`Error`]); bad files, specifications,
-//! shapes and buffers never panic.
+//! Tensors on the host are NCHW f32, as in PyTorch; on the device they are NHWC with the channels
+//! padded to a multiple of four (see [`tensor::ChannelLayout`]). Names of times include the unit,
+//! and sizes are in bytes unless stated otherwise. Errors are typed ([`Error`]); invalid files,
+//! specifications, shapes and buffers never panic.
 
 // docs.rs marks items of optional features, on a nightly toolchain.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -35,8 +36,8 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainedNetwork, TrainingOptions, TrainingStep, record,
-    record_in_parts, record_network,
+    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
+    TrainingStep, record, record_in_parts, record_network,
 };
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
@@ -45,10 +46,11 @@ pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{
-    Block, BlockOptions, Checkpoint, CheckpointOptions, ModelConfig, NetworkWeights, StateDict, TrainableBlock,
+    Block, BlockOptions, Checkpoint, CheckpointOptions, ModelConfig, NetworkWeights, StateDict,
+    TrainableBlock,
 };
 
-/// The very wgpu that this crate uses, so that an app's device and ours are of one version.
+/// The wgpu version used by this crate, so that an app's device has the same version.
 pub use wgpu;
 
 /// The Rust snippets of README and docs, compiled as tests.

@@ -1,4 +1,5 @@
-//! The `bottleneck` program: see `bottleneck --help`. Everything it does is a call of the library; see [`cli`].
+//! The `bottleneck` program: see `bottleneck --help`. Every command only calls the library; see
+//! [`cli`].
 
 mod cli;
 

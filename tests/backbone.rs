@@ -1,4 +1,5 @@
-//! Pictures in, numbers out: what comes out of a backbone is what its network gives for the reference's preprocessing.
+//! Pictures in, numbers out: what comes out of a backbone is what its network gives for the
+//! reference's preprocessing.
 
 use crate::common::seeded_network::weights;
 use crate::common::{Outcome, targets};
@@ -8,20 +9,31 @@ use wgpu_bottleneck::{Backbone, Error, LoadOptions, Network, Picture, Preprocess
 
 #[test]
 fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).classes(Some(3));
+    let builder = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([4, 8])
+        .stem_planes(5)
+        .classes(Some(3));
     let (weights, _) = weights(&builder.build()?)?;
-    let preprocess = Preprocess { resize: Resize::ShorterSide(30), crop: [28, 27], ..Preprocess::default() };
-    let picture = |width, height| Picture::from_fn(width, height, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8]);
-    let pictures = [picture(40, 30)?, picture(1, 1)?, picture(20, 90)?, picture(200, 100)?, picture(30, 30)?];
+    let preprocess =
+        Preprocess { resize: Resize::ShorterSide(30), crop: [28, 27], ..Preprocess::default() };
+    let picture = |width, height| {
+        Picture::from_fn(width, height, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8])
+    };
+    let pictures =
+        [picture(40, 30)?, picture(1, 1)?, picture(20, 90)?, picture(200, 100)?, picture(30, 30)?];
     let sources: Vec<Source<'_>> = pictures.iter().map(Into::into).collect();
     let input = preprocess.tensor(&pictures)?;
     for target in targets() {
-        let mut network = Network::load(&target.gpu, &weights, input.shape(), &LoadOptions::default())?;
+        let mut network =
+            Network::load(&target.gpu, &weights, input.shape(), &LoadOptions::default())?;
         let expected = network.run(&input)?;
-        let mut backbone = Backbone::load(&target.gpu, &weights, &preprocess, 2, &LoadOptions::default())?;
+        let mut backbone =
+            Backbone::load(&target.gpu, &weights, &preprocess, 2, &LoadOptions::default())?;
         assert_eq!(backbone.network().input_shape().n, 2);
         let close = |name: &str, found: &wgpu_bottleneck::HostTensor| {
-            let expected = &expected.iter().find(|(other, _)| other == name).expect("the same names").1;
+            let expected =
+                &expected.iter().find(|(other, _)| other == name).expect("the same names").1;
             let comparison = wgpu_bottleneck::tensor::compare(expected, found, network.tolerance());
             assert!(comparison.passed(), "{} {name}: {comparison}", target.name);
         };
@@ -33,7 +45,12 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
         backbone.features(&sources)?.iter().for_each(|(name, found)| close(name, found));
         // A vector does not depend on what else is in the batch: the same bits.
         let alone = backbone.embed(&sources[3..4])?;
-        assert_eq!(alone.data(), &backbone.embed(&sources)?.data()[3 * 32..4 * 32], "{}", target.name);
+        assert_eq!(
+            alone.data(),
+            &backbone.embed(&sources)?.data()[3 * 32..4 * 32],
+            "{}",
+            target.name
+        );
         assert!(matches!(backbone.embed(&[]), Err(Error::Shape(_))));
     }
     Ok(())
@@ -41,11 +58,20 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
 
 #[test]
 fn what_cannot_take_pictures_is_refused() -> Outcome {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1]).planes([4]).stem_planes(4).in_channels(1);
+    let builder = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1])
+        .planes([4])
+        .stem_planes(4)
+        .in_channels(1);
     let (grey, _) = weights(&builder.build()?)?;
     let gpu = &targets()[0].gpu;
-    let load = |preprocess: &Preprocess, batch| Backbone::load(gpu, &grey, preprocess, batch, &LoadOptions::default());
-    assert!(matches!(load(&Preprocess::default(), 1), Err(Error::Shape(_))), "three channels for one");
+    let load = |preprocess: &Preprocess, batch| {
+        Backbone::load(gpu, &grey, preprocess, batch, &LoadOptions::default())
+    };
+    assert!(
+        matches!(load(&Preprocess::default(), 1), Err(Error::Shape(_))),
+        "three channels for one"
+    );
     assert!(matches!(load(&Preprocess::default(), 0), Err(Error::Shape(_))), "a batch of nothing");
     let flat = Preprocess { std: [1.0, 0.0, 1.0], ..Preprocess::default() };
     assert!(matches!(load(&flat, 1), Err(Error::Picture(_))), "a standard deviation of zero");

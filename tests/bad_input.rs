@@ -1,4 +1,5 @@
-//! Bad input to the library: every case is a typed error that names the tensor or the parameter, and nothing panics.
+//! Bad input to the library: every case is a typed error that names the tensor or the parameter,
+//! and nothing panics.
 
 use crate::common::dict::{DictBuilder, with_header};
 use crate::common::exact::{Growth, exact_dict, options_of};
@@ -10,7 +11,8 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Norm, Shape, StateDict, record,
+    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Norm, Shape, StateDict,
+    record,
 };
 
 /// A ResNeXt-like block with a downsample: inplanes 12, planes 4, width 8, groups 2.
@@ -27,7 +29,9 @@ fn load(dict: &DictBuilder, options: &BlockOptions) -> Result<Block, Error> {
 }
 
 /// The error of a state dict after a change.
-fn refused(change: impl FnOnce(&mut DictBuilder) -> &mut DictBuilder) -> Result<Error, Box<dyn std::error::Error>> {
+fn refused(
+    change: impl FnOnce(&mut DictBuilder) -> &mut DictBuilder,
+) -> Result<Error, Box<dyn std::error::Error>> {
     let mut dict = dict()?;
     change(&mut dict);
     Ok(load(&dict, &options_of(&spec()?)).err().ok_or("accepted")?)
@@ -49,7 +53,8 @@ fn broken_headers_are_format_errors() -> Outcome {
     let tensor = r#"{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
     let overlap = format!(r#"{tensor},"b":{{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}}}"#);
     let beyond = r#"{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}"#;
-    let huge = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#;
+    let huge =
+        r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#;
     let unequal = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
     let backwards = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#;
     let mut lying = good.clone();
@@ -85,11 +90,27 @@ fn tensors_that_do_not_fit_are_named() -> Outcome {
     type Change = fn(&mut DictBuilder) -> &mut DictBuilder;
     type Check = fn(&Error) -> bool;
     let changes: Vec<(&str, Change, Check)> = vec![
-        ("conv2.weight", |d| d.remove("conv2.weight"), |e| matches!(e, Error::Weights(Missing { .. }))),
-        ("bn1.running_var", |d| d.remove("bn1.running_var"), |e| matches!(e, Error::Weights(Missing { .. }))),
+        (
+            "conv2.weight",
+            |d| d.remove("conv2.weight"),
+            |e| matches!(e, Error::Weights(Missing { .. })),
+        ),
+        (
+            "bn1.running_var",
+            |d| d.remove("bn1.running_var"),
+            |e| matches!(e, Error::Weights(Missing { .. })),
+        ),
         ("bn2.bias", |d| d.remove("bn2.bias"), |e| matches!(e, Error::Weights(Missing { .. }))),
-        ("bn3.weight", |d| d.remove("bn3.weight").remove("bn3.bias"), |e| matches!(e, Error::Weights(Missing { .. }))),
-        ("downsample.0.weight", |d| d.remove("downsample.0.weight"), |e| matches!(e, Error::Weights(Missing { .. }))),
+        (
+            "bn3.weight",
+            |d| d.remove("bn3.weight").remove("bn3.bias"),
+            |e| matches!(e, Error::Weights(Missing { .. })),
+        ),
+        (
+            "downsample.0.weight",
+            |d| d.remove("downsample.0.weight"),
+            |e| matches!(e, Error::Weights(Missing { .. })),
+        ),
         (
             "downsample.1.running_mean",
             |d| d.remove("downsample.1.running_mean"),
@@ -105,7 +126,11 @@ fn tensors_that_do_not_fit_are_named() -> Outcome {
             |d| d.f32("conv1.weight", &[8, 12], &[0.0; 96]),
             |e| matches!(e, Error::Weights(Shape { .. })),
         ),
-        ("conv1.weight", |d| d.f32("conv1.weight", &[0, 12, 1, 1], &[]), |e| matches!(e, Error::Weights(Shape { .. }))),
+        (
+            "conv1.weight",
+            |d| d.f32("conv1.weight", &[0, 12, 1, 1], &[]),
+            |e| matches!(e, Error::Weights(Shape { .. })),
+        ),
         (
             "conv2.weight",
             |d| d.f32("conv2.weight", &[8, 3, 3, 3], &[0.0; 216]),
@@ -122,7 +147,11 @@ fn tensors_that_do_not_fit_are_named() -> Outcome {
             |d| d.f32("downsample.0.weight", &[1, 12, 1, 1], &[0.0; 12]),
             |e| matches!(e, Error::Weights(Shape { .. })),
         ),
-        ("bn1.weight", |d| d.f32("bn1.weight", &[1], &[1.0]), |e| matches!(e, Error::Weights(Shape { .. }))),
+        (
+            "bn1.weight",
+            |d| d.f32("bn1.weight", &[1], &[1.0]),
+            |e| matches!(e, Error::Weights(Shape { .. })),
+        ),
         (
             "conv1.weight",
             |d| d.raw("conv1.weight", safetensors::Dtype::I32, &[8, 12, 1, 1], vec![0; 384]),
@@ -138,7 +167,11 @@ fn tensors_that_do_not_fit_are_named() -> Outcome {
             |d| d.poke("conv3.weight", 5, f32::NAN),
             |e| matches!(e, Error::Weights(NonFinite { index: 5, .. })),
         ),
-        ("bn3.bias", |d| d.poke("bn3.bias", 0, f32::INFINITY), |e| matches!(e, Error::Weights(NonFinite { .. }))),
+        (
+            "bn3.bias",
+            |d| d.poke("bn3.bias", 0, f32::INFINITY),
+            |e| matches!(e, Error::Weights(NonFinite { .. })),
+        ),
         (
             "bn1.running_var",
             |d| d.poke("bn1.running_var", 1, -0.5),
@@ -157,7 +190,13 @@ fn tensors_that_do_not_fit_are_named() -> Outcome {
         // timm's ResNet-D: AvgPool2d, then the convolution, then the norm.
         (
             "downsample.1.weight",
-            |d| d.remove("downsample.0.weight").f32("downsample.1.weight", &[16, 12, 1, 1], &[0.0; 192]),
+            |d| {
+                d.remove("downsample.0.weight").f32(
+                    "downsample.1.weight",
+                    &[16, 12, 1, 1],
+                    &[0.0; 192],
+                )
+            },
             |e| matches!(e, Error::Weights(WeightsError::Shortcut { .. })),
         ),
         (
@@ -205,18 +244,23 @@ fn norms_without_statistics_or_keys_are_told_apart() -> Outcome {
     let batch = refused(|d| d.remove_all(running))?;
     assert!(matches!(batch, Error::Spec(SpecError::BatchStatistics { .. })), "{batch:?}");
     let none = refused(|d| d.remove_all(|key| key.contains("bn") || key.contains("downsample.1")))?;
-    assert!(matches!(none, Error::Weights(WeightsError::Missing { .. })), "missing keys became Identity: {none:?}");
+    assert!(
+        matches!(none, Error::Weights(WeightsError::Missing { .. })),
+        "missing keys became Identity: {none:?}"
+    );
     // affine=False everywhere is a BatchNorm2d; FrozenBatchNorm2d always has its affine parameters.
     let affine = |key: &str| {
-        (key.contains("bn") || key.contains("downsample.1")) && (key.ends_with("weight") || key.ends_with("bias"))
+        (key.contains("bn") || key.contains("downsample.1"))
+            && (key.ends_with("weight") || key.ends_with("bias"))
     };
     let mut plain = dict()?;
     plain.remove_all(affine);
     let options = options_of(&spec()?);
     load(&plain, &options)?;
-    let frozen = load(&plain, &BlockOptions { norm: Norm::FrozenBatchNorm2d { eps: 1e-5 }, ..options })
-        .err()
-        .ok_or("accepted")?;
+    let frozen =
+        load(&plain, &BlockOptions { norm: Norm::FrozenBatchNorm2d { eps: 1e-5 }, ..options })
+            .err()
+            .ok_or("accepted")?;
     assert!(matches!(frozen, Error::Weights(WeightsError::Missing { .. })), "{frozen:?}");
     Ok(())
 }
@@ -226,7 +270,9 @@ fn a_downsample_is_required_where_the_shortcut_changes_shape() -> Outcome {
     let without = refused(|d| d.remove_all(|key| key.starts_with("downsample")))?;
     assert!(matches!(without, Error::Spec(SpecError::DownsampleRequired { .. })), "{without:?}");
     let prefixed = StateDict::from_bytes(dict()?.bytes())?;
-    let error = Block::from_state_dict(&prefixed, "layer2.0.", &options_of(&spec()?)).err().ok_or("accepted")?;
+    let error = Block::from_state_dict(&prefixed, "layer2.0.", &options_of(&spec()?))
+        .err()
+        .ok_or("accepted")?;
     assert!(error.to_string().contains("layer2.0.conv1.weight"), "{error}");
     Ok(())
 }
@@ -236,8 +282,9 @@ fn variance_zero_needs_an_eps() -> Outcome {
     let mut dict = dict()?;
     dict.poke("bn2.running_var", 0, 0.0);
     let options = options_of(&spec()?);
-    let zero =
-        load(&dict, &BlockOptions { norm: Norm::BatchNorm2d { eps: 0.0 }, ..options }).err().ok_or("accepted")?;
+    let zero = load(&dict, &BlockOptions { norm: Norm::BatchNorm2d { eps: 0.0 }, ..options })
+        .err()
+        .ok_or("accepted")?;
     assert!(matches!(zero, Error::Weights(WeightsError::Variance { .. })), "{zero:?}");
     load(&dict, &BlockOptions { norm: Norm::BatchNorm2d { eps: 1e-5 }, ..options })?;
     Ok(())
@@ -250,7 +297,9 @@ fn folding_beyond_f32_is_an_error() -> Outcome {
     let options = BlockOptions { norm: Norm::BatchNorm2d { eps: 0.0 }, ..options_of(&spec()?) };
     let block = load(&dict, &options)?;
     let error =
-        Model::load(&any_gpu(), &[block], Shape::new(1, 12, 4, 4)?, &LoadOptions::default()).err().ok_or("accepted")?;
+        Model::load(&any_gpu(), &[block], Shape::new(1, 12, 4, 4)?, &LoadOptions::default())
+            .err()
+            .ok_or("accepted")?;
     assert!(matches!(error, Error::Weights(WeightsError::FoldOverflow { .. })), "{error:?}");
     Ok(())
 }
@@ -264,10 +313,19 @@ fn images_must_fit() -> Outcome {
     assert!(matches!(dict.image("flat"), Err(Error::Shape(ShapeError::Rank { .. }))));
     assert!(matches!(dict.image("out"), Err(Error::Weights(WeightsError::Missing { .. }))));
     let specs = [spec()?];
-    let wrong = record(&specs, Shape::new(1, 13, 4, 4)?, &Capabilities::CORE, &LoadOptions::default());
+    let wrong =
+        record(&specs, Shape::new(1, 13, 4, 4)?, &Capabilities::CORE, &LoadOptions::default());
     assert!(matches!(wrong, Err(Error::Shape(ShapeError::Mismatch { .. }))), "{wrong:?}");
-    let twice = record(&[specs[0], specs[0]], Shape::new(1, 12, 4, 4)?, &Capabilities::CORE, &LoadOptions::default());
-    assert!(matches!(twice, Err(Error::Spec(SpecError::Chain { block: 1, expected: 16, found: 12 }))), "{twice:?}");
+    let twice = record(
+        &[specs[0], specs[0]],
+        Shape::new(1, 12, 4, 4)?,
+        &Capabilities::CORE,
+        &LoadOptions::default(),
+    );
+    assert!(
+        matches!(twice, Err(Error::Spec(SpecError::Chain { block: 1, expected: 16, found: 12 }))),
+        "{twice:?}"
+    );
     let none = record(&[], Shape::new(1, 12, 4, 4)?, &Capabilities::CORE, &LoadOptions::default());
     assert!(matches!(none, Err(Error::Spec(SpecError::EmptyChain))), "{none:?}");
     Ok(())
@@ -278,16 +336,28 @@ fn limits_are_checked_before_anything_is_allocated() -> Outcome {
     let block = load(&dict()?, &options_of(&spec()?))?;
     let gpu = Gpu::with_options(&GpuOptions { limits: LimitsChoice::Core, ..Default::default() })?;
     let options = LoadOptions::default();
-    let error = Model::load(&gpu, std::slice::from_ref(&block), Shape::new(1, 12, 1 << 20, 1 << 20)?, &options)
+    let error = Model::load(
+        &gpu,
+        std::slice::from_ref(&block),
+        Shape::new(1, 12, 1 << 20, 1 << 20)?,
+        &options,
+    )
+    .err()
+    .ok_or("accepted")?;
+    assert!(
+        matches!(error, Error::Gpu(GpuError::TooLarge { limit: 134_217_728, .. })),
+        "{error:?}"
+    );
+    let small = Capabilities { max_workgroups: 2, ..Capabilities::CORE };
+    let error = record(&[*block.spec()], Shape::new(1, 12, 64, 64)?, &small, &options)
         .err()
         .ok_or("accepted")?;
-    assert!(matches!(error, Error::Gpu(GpuError::TooLarge { limit: 134_217_728, .. })), "{error:?}");
-    let small = Capabilities { max_workgroups: 2, ..Capabilities::CORE };
-    let error = record(&[*block.spec()], Shape::new(1, 12, 64, 64)?, &small, &options).err().ok_or("accepted")?;
     assert!(matches!(error, Error::Gpu(GpuError::TooManyWorkgroups { limit: 2, .. })), "{error:?}");
-    let named = LoadOptions { kernels: KernelChoice::Named("winograd9".to_owned()), ..Default::default() };
-    let error =
-        record(&[*block.spec()], Shape::new(1, 12, 8, 8)?, &Capabilities::CORE, &named).err().ok_or("accepted")?;
+    let named =
+        LoadOptions { kernels: KernelChoice::Named("winograd9".to_owned()), ..Default::default() };
+    let error = record(&[*block.spec()], Shape::new(1, 12, 8, 8)?, &Capabilities::CORE, &named)
+        .err()
+        .ok_or("accepted")?;
     assert!(matches!(error, Error::Gpu(GpuError::NoSuchKernel { .. })), "{error:?}");
     Ok(())
 }
@@ -299,7 +369,12 @@ fn buffers_and_inputs_must_fit() -> Outcome {
     let mut model = Model::load(&gpu, &[block], Shape::new(1, 12, 5, 5)?, &LoadOptions::default())?;
     let (input, output) = (model.executor().input_bytes(), model.executor().output_bytes());
     let buffer = |size, usage| {
-        gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        gpu.device().create_buffer(&BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let good = buffer(input, BufferUsages::STORAGE);
     let reasons = [

@@ -1,6 +1,8 @@
 //! The rule that picks kernels, on a table: devices by layers. Nothing here needs a GPU.
 
-use wgpu_bottleneck::kernel::{Access, Capabilities, DeviceKind, Kernel, candidates, select, select_for_runs};
+use wgpu_bottleneck::kernel::{
+    Access, Capabilities, DeviceKind, Kernel, candidates, select, select_for_runs,
+};
 use wgpu_bottleneck::network::ResNet;
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
@@ -26,28 +28,79 @@ const LAVAPIPE: Capabilities = Capabilities {
 const DEVICES: [(&str, Capabilities); 6] = [
     ("lavapipe", LAVAPIPE),
     ("llvmpipe GL", Capabilities { subgroup_size: None, int64: false, ..LAVAPIPE }),
-    ("SwiftShader", Capabilities { max_invocations: 256, subgroup_size: Some(4), int64: false, ..LAVAPIPE }),
+    (
+        "SwiftShader",
+        Capabilities { max_invocations: 256, subgroup_size: Some(4), int64: false, ..LAVAPIPE },
+    ),
     // 132 multiprocessors, subgroups of 32.
-    ("H100", Capabilities { subgroup_size: Some(32), int64: true, kind: DeviceKind::Discrete, ..LAVAPIPE }),
+    (
+        "H100",
+        Capabilities {
+            subgroup_size: Some(32),
+            int64: true,
+            kind: DeviceKind::Discrete,
+            ..LAVAPIPE
+        },
+    ),
     // Subgroups of 8, 16 or 32 lanes, as the driver likes.
-    ("integrated", Capabilities { subgroup_size: None, int64: true, kind: DeviceKind::Integrated, ..LAVAPIPE }),
+    (
+        "integrated",
+        Capabilities { subgroup_size: None, int64: true, kind: DeviceKind::Integrated, ..LAVAPIPE },
+    ),
     ("core limits", Capabilities::CORE),
 ];
 
-/// Layers, and the kernel that a large GPU with matrix units of 16 x 16 takes, and an integrated one with those of 8 x 8.
+/// Layers, and the kernel that a large GPU with matrix units of 16 x 16 takes, and an integrated
+/// one with those of 8 x 8.
 const OF_MATRIX_UNITS: &[(&str, [&str; 2])] = &[
-    ("resnet50 layer1.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer1.1 conv2", ["conv3x3_matrix_l32s2r1c2_m16_k4_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer1.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer2.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer2.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k8_f16", "conv3x3_matrix_l32s2r2c2_m8_k4_f16"]),
-    ("resnet50 layer2.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer3.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s2r2c2_m8_k4_f16"]),
-    ("resnet50 layer3.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"]),
-    ("resnet50 layer3.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer4.1 conv1", ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s4r4c4_m8_k8_f16"]),
-    ("resnet50 layer4.1 conv2", ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"]),
-    ("resnet50 layer4.1 conv3", ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    (
+        "resnet50 layer1.1 conv1",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer1.1 conv2",
+        ["conv3x3_matrix_l32s2r1c2_m16_k4_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer1.1 conv3",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv1",
+        ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv2",
+        ["conv3x3_matrix_l32s4r2c2_m16_k8_f16", "conv3x3_matrix_l32s2r2c2_m8_k4_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv3",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv1",
+        ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s2r2c2_m8_k4_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv2",
+        ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv3",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv1",
+        ["conv1x1_matrix_l32s4r2c2_m16_k16_f16", "conv1x1_matrix_l32s4r4c4_m8_k8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv2",
+        ["conv3x3_matrix_l32s4r2c2_m16_k16_f16", "conv3x3_matrix_l32s4r4c4_m8_k8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv3",
+        ["conv1x1_matrix_l32s4r2c2_m16_k8_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
     (
         "resnext50 layer1.1 conv2",
         ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
@@ -64,23 +117,62 @@ const OF_MATRIX_UNITS: &[(&str, [&str; 2])] = &[
         "resnext50 layer4.1 conv2",
         ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
     ),
-    ("resnet50 layer2.0 conv3", ["conv1x1_joined_matrix_l32s4r2c2_m16_f16", "conv1x1_joined_matrix_l32s4r4c4_m8_f16"]),
+    (
+        "resnet50 layer2.0 conv3",
+        ["conv1x1_joined_matrix_l32s4r2c2_m16_f16", "conv1x1_joined_matrix_l32s4r4c4_m8_f16"],
+    ),
     (
         "resnext50 layer2.0 conv2",
         ["conv3x3_grouped_matrix_l32s2r4c1_m16_f16", "conv3x3_grouped_matrix_l32s2r4c2_m8_f16"],
     ),
-    ("resnet50 layer1.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer1.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer1.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer2.1 conv1, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer2.1 conv2, batch 64", ["conv3x3_matrix_l32s4r4c4_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer2.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer3.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer3.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer3.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer4.1 conv1, batch 64", ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer4.1 conv2, batch 64", ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"]),
-    ("resnet50 layer4.1 conv3, batch 64", ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"]),
+    (
+        "resnet50 layer1.1 conv1, batch 64",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer1.1 conv2, batch 64",
+        ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer1.1 conv3, batch 64",
+        ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv1, batch 64",
+        ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv2, batch 64",
+        ["conv3x3_matrix_l32s4r4c4_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer2.1 conv3, batch 64",
+        ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv1, batch 64",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv2, batch 64",
+        ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer3.1 conv3, batch 64",
+        ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv1, batch 64",
+        ["conv1x1_matrix_l32s4r2c2_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv2, batch 64",
+        ["conv3x3_matrix_l32s4r2c2_m16_f16", "conv3x3_matrix_l32s4r4c4_m8_f16"],
+    ),
+    (
+        "resnet50 layer4.1 conv3, batch 64",
+        ["conv1x1_matrix_l32s4r4c4_m16_f16", "conv1x1_matrix_l32s4r4c4_m8_f16"],
+    ),
 ];
 
 /// Layers, and the kernel that each device takes, in the order of `DEVICES`.
@@ -425,7 +517,10 @@ fn layers() -> Result<Vec<Layer>, Box<dyn std::error::Error>> {
     for (net, groups, base_width) in [("resnet50", 1, 64), ("resnext50", 32, 4)] {
         for (stage, side) in [(1, 56), (2, 28), (3, 14), (4, 7)] {
             let planes = 32 << stage;
-            let block = Bottleneck::torchvision(4 * planes, planes).groups(groups).base_width(base_width).build()?;
+            let block = Bottleneck::torchvision(4 * planes, planes)
+                .groups(groups)
+                .base_width(base_width)
+                .build()?;
             for (step, name) in ["conv1", "conv2", "conv3"].into_iter().enumerate() {
                 if groups == 1 || name == "conv2" {
                     let image = Shape::new(1, 4 * planes, side, side)?;
@@ -435,7 +530,12 @@ fn layers() -> Result<Vec<Layer>, Box<dyn std::error::Error>> {
         }
     }
     let strided = Bottleneck::torchvision(256, 128).stride(2).downsample(true);
-    layers.push(("resnet50 layer2.0 conv3".to_owned(), strided.build()?, Shape::new(1, 256, 56, 56)?, 2));
+    layers.push((
+        "resnet50 layer2.0 conv3".to_owned(),
+        strided.build()?,
+        Shape::new(1, 256, 56, 56)?,
+        2,
+    ));
     let strided = strided.groups(32).base_width(4).build()?;
     layers.push(("resnext50 layer2.0 conv2".to_owned(), strided, Shape::new(1, 256, 56, 56)?, 1));
     for (stage, side) in [(1, 56), (2, 28), (3, 14), (4, 7)] {
@@ -478,7 +578,8 @@ fn hold_against<const N: usize>(
     }
     let expected: Vec<(String, [String; N])> =
         table.iter().map(|(name, picks)| ((*name).to_owned(), picks.map(str::to_owned))).collect();
-    let listing: String = found.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect();
+    let listing: String =
+        found.iter().map(|(name, picks)| format!("    ({name:?}, {picks:?}),\n")).collect();
     assert!(found == expected, "the picks have changed:\n{listing}");
     Ok(())
 }
@@ -496,8 +597,9 @@ fn the_table_of_matrix_units() -> Outcome {
     let devices = [Capabilities { matrices_of_16: true, ..discrete }, integrated];
     hold_against(OF_MATRIX_UNITS, devices, Element::F16)?;
     // Large batches fill any device.
-    let cut =
-        |(name, picks): &&(&str, [&str; 2])| name.ends_with("batch 64") && picks.iter().any(|pick| pick.contains("_k"));
+    let cut = |(name, picks): &&(&str, [&str; 2])| {
+        name.ends_with("batch 64") && picks.iter().any(|pick| pick.contains("_k"))
+    };
     assert_eq!(OF_MATRIX_UNITS.iter().find(cut), None);
     Ok(())
 }
@@ -509,9 +611,14 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
         let problem = plan.problem(&plan.steps[step]);
         for (device, capabilities) in DEVICES {
             let candidates = candidates(&problem, &capabilities);
-            let (kernel, reason) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
-            let sort = if capabilities.kind == DeviceKind::Software { "software" } else { "hardware" };
-            assert!(candidates.contains(&kernel) && reason.starts_with(sort), "{name} on {device}: {reason}");
+            let (kernel, reason) =
+                select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+            let sort =
+                if capabilities.kind == DeviceKind::Software { "software" } else { "hardware" };
+            assert!(
+                candidates.contains(&kernel) && reason.starts_with(sort),
+                "{name} on {device}: {reason}"
+            );
             // The same question has the same answer.
             assert_eq!(select(&problem, &candidates, &capabilities), Some((kernel, reason)));
             assert_eq!(select(&problem, &[kernel], &capabilities), Some((kernel, "the only one")));
@@ -521,8 +628,8 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
     Ok(())
 }
 
-/// K is cut into slices where tiles that load as little would leave hardware idle without, and never on a software
-/// driver.
+/// K is cut into slices where tiles that load as little would leave hardware idle without, and
+/// never on a software driver.
 #[test]
 fn k_is_cut_where_hardware_would_idle() -> Outcome {
     let mut cut = [0; 2];
@@ -532,16 +639,24 @@ fn k_is_cut_where_hardware_would_idle() -> Outcome {
             let problem = plan.problem(&plan.steps[step]);
             for (device, capabilities) in DEVICES {
                 let mut candidates = candidates(&problem, &capabilities);
-                let (kernel, reason) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+                let (kernel, reason) =
+                    select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
                 if !kernel.is_split() {
                     continue;
                 }
                 candidates.retain(|other| other.family == kernel.family && !other.is_split());
-                let (whole, why) = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
+                let (whole, why) =
+                    select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
                 *cut += 1;
                 assert_ne!(capabilities.kind, DeviceKind::Software, "{name} on {device}");
-                assert!(reason.ends_with("so K is cut into slices"), "{name} on {device}: {reason}");
-                assert!(why.starts_with("hardware: too small to fill the device"), "{name} on {device}: {whole:?}");
+                assert!(
+                    reason.ends_with("so K is cut into slices"),
+                    "{name} on {device}: {reason}"
+                );
+                assert!(
+                    why.starts_with("hardware: too small to fill the device"),
+                    "{name} on {device}: {whole:?}"
+                );
             }
         }
     }
@@ -549,7 +664,8 @@ fn k_is_cut_where_hardware_would_idle() -> Outcome {
     Ok(())
 }
 
-/// Few runs on a software driver get kernels that are soon compiled; many, and all on hardware, the fastest.
+/// Few runs on a software driver get kernels that are soon compiled; many, and all on hardware, the
+/// fastest.
 #[test]
 fn what_compiling_takes_counts_for_few_runs() -> Outcome {
     for (name, block, image, step) in layers()? {
@@ -559,17 +675,29 @@ fn what_compiling_takes_counts_for_few_runs() -> Outcome {
             let candidates = candidates(&problem, &capabilities);
             let lasting = select(&problem, &candidates, &capabilities).ok_or("no kernel")?;
             let pick = |runs, compiled: &[Kernel]| {
-                select_for_runs(&problem, &candidates, &capabilities, runs, compiled).ok_or("no kernel")
+                select_for_runs(&problem, &candidates, &capabilities, runs, compiled)
+                    .ok_or("no kernel")
             };
             let time = |kernel: &Kernel| -> std::time::Duration {
                 kernel.stages().iter().map(|stage| stage.compile_time(&capabilities)).sum()
             };
             assert_eq!(pick(u32::MAX, &[])?, lasting, "{name} on {device}: many runs");
-            assert_eq!(pick(1, &lasting.0.stages())?, lasting, "{name} on {device}: one that is compiled anyway");
+            assert_eq!(
+                pick(1, &lasting.0.stages())?,
+                lasting,
+                "{name} on {device}: one that is compiled anyway"
+            );
             let (once, reason) = pick(1, &[])?;
-            assert!(time(&once) <= time(&lasting.0), "{name} on {device}: {once:?} takes longer to compile");
+            assert!(
+                time(&once) <= time(&lasting.0),
+                "{name} on {device}: {once:?} takes longer to compile"
+            );
             if capabilities.kind != DeviceKind::Software {
-                assert_eq!((once, reason), lasting, "{name} on {device}: compiling costs nothing known");
+                assert_eq!(
+                    (once, reason),
+                    lasting,
+                    "{name} on {device}: compiling costs nothing known"
+                );
             } else if device == "lavapipe" && name.starts_with("resnet50") && image.n == 1 {
                 assert!(short(&once).ends_with("subgroup_l8s1r8c1_texture"), "{name}: {once:?}");
                 assert_eq!(reason, "software: compiled quickly, for few runs");
@@ -587,7 +715,8 @@ fn few_runs_of_a_network_compile_few_kernels() -> Outcome {
         let options = LoadOptions { kernels, ..LoadOptions::default() };
         let recording = record_network(&network, Shape::new(1, 3, 224, 224)?, &LAVAPIPE, &options)?;
         let steps = recording.segments.iter().flat_map(|segment| &segment.steps);
-        let kernels: std::collections::HashSet<Kernel> = steps.flat_map(|step| step.kernel.stages()).collect();
+        let kernels: std::collections::HashSet<Kernel> =
+            steps.flat_map(|step| step.kernel.stages()).collect();
         Ok(kernels.iter().map(|kernel| kernel.compile_time(&LAVAPIPE).as_secs_f64()).sum::<f64>())
     };
     let (once, often) = (compiling(KernelChoice::RankedFor(1))?, compiling(KernelChoice::Ranked)?);
@@ -617,7 +746,11 @@ fn a_kernel_that_cannot_run_says_why() {
 /// 512 output channels of a 3x3 convolution of 512 are 512 texels by 1153 lines.
 #[test]
 fn weights_too_large_for_a_texture_come_from_a_buffer() -> Outcome {
-    let plan = plan_block(&Bottleneck::torchvision(2048, 512).build()?, Shape::new(1, 2048, 7, 7)?, PlanKind::Fused)?;
+    let plan = plan_block(
+        &Bottleneck::torchvision(2048, 512).build()?,
+        Shape::new(1, 2048, 7, 7)?,
+        PlanKind::Fused,
+    )?;
     let problem = plan.problem(&plan.steps[1]);
     for (side, textures) in [(512, false), (1152, false), (1153, true), (8192, true)] {
         let device = Capabilities { max_texture_side: side, ..LAVAPIPE };
@@ -628,8 +761,16 @@ fn weights_too_large_for_a_texture_come_from_a_buffer() -> Outcome {
         for kernel in candidates.iter().filter(|kernel| kernel.access == Access::Texture) {
             assert_eq!(kernel.weights_texture(&problem), Some([512, 1153]));
         }
-        assert_eq!(candidates.iter().any(|kernel| kernel.access == Access::Texture), textures, "side {side}");
-        assert_eq!(pick.access, if textures { Access::Texture } else { Access::Vectors }, "side {side}");
+        assert_eq!(
+            candidates.iter().any(|kernel| kernel.access == Access::Texture),
+            textures,
+            "side {side}"
+        );
+        assert_eq!(
+            pick.access,
+            if textures { Access::Texture } else { Access::Vectors },
+            "side {side}"
+        );
     }
     Ok(())
 }

@@ -39,7 +39,9 @@ use std::process::Command;
 use common::dict::DictBuilder;
 use common::seeded::Seeded;
 use common::{Golden, Outcome, golden_dir};
-use program::{Folder, Result, bottleneck, complaint, good_folder, input, json, run, stderr, text, weights};
+use program::{
+    Folder, Result, bottleneck, complaint, good_folder, input, json, run, stderr, text, weights,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use wgpu_bottleneck::StateDict;
@@ -88,14 +90,19 @@ fn golden_blocks_come_out_as_pytorch_says() -> Outcome {
     Ok(())
 }
 
-/// What cannot be had is an error and never another adapter: 2 where it was asked for, 4 where there is no GPU at all.
+/// What cannot be had is an error and never another adapter: 2 where it was asked for, 4 where
+/// there is no GPU at all.
 #[test]
 fn environment_variables_are_heeded() -> Outcome {
     let cases = [
         (vec![("WGPU_BACKEND", "vulcan")], 2, "WGPU_BACKEND=vulcan"),
         (vec![("WGPU_POWER_PREF", "medium")], 2, "WGPU_POWER_PREF=medium"),
         (vec![("WGPU_ADAPTER_NAME", "no such adapter")], 2, "no such adapter"),
-        (vec![("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")], 4, "WGPU_BACKEND=vulkan"),
+        (
+            vec![("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")],
+            4,
+            "WGPU_BACKEND=vulkan",
+        ),
     ];
     for (variables, code, said) in cases {
         let folder = good_folder()?;
@@ -118,14 +125,20 @@ fn half_precision_weights_are_read() -> Outcome {
             }
             let values = view.data().as_chunks::<4>().0.iter().map(|&raw| f32::from_le_bytes(raw));
             let (bytes, values): (Vec<[u8; 2]>, Vec<f32>) = match dtype {
-                Dtype::F16 => values.map(half::f16::from_f32).map(|v| (v.to_le_bytes(), v.to_f32())).unzip(),
-                _ => values.map(half::bf16::from_f32).map(|v| (v.to_le_bytes(), v.to_f32())).unzip(),
+                Dtype::F16 => {
+                    values.map(half::f16::from_f32).map(|v| (v.to_le_bytes(), v.to_f32())).unzip()
+                }
+                _ => {
+                    values.map(half::bf16::from_f32).map(|v| (v.to_le_bytes(), v.to_f32())).unzip()
+                }
             };
             narrow.raw(&key, dtype, view.shape(), bytes.concat());
             wide.f32(&key, view.shape(), &values);
         }
-        let (narrow, wide) =
-            (Folder::with(&narrow.bytes(), &input().bytes())?, Folder::with(&wide.bytes(), &input().bytes())?);
+        let (narrow, wide) = (
+            Folder::with(&narrow.bytes(), &input().bytes())?,
+            Folder::with(&wide.bytes(), &input().bytes())?,
+        );
         for folder in [&narrow, &wide] {
             let output = folder.block(&["--stride", "2", "--verify"])?;
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -176,7 +189,8 @@ fn plans_norms_and_kernels_can_be_chosen() -> Outcome {
     Ok(())
 }
 
-/// A block whose third convolution takes the difference of two nearly equal values a million times: f32 cannot hold it.
+/// A block whose third convolution takes the difference of two nearly equal values a million times:
+/// f32 cannot hold it.
 #[test]
 fn a_failed_verification_writes_nothing() -> Outcome {
     let (mut dict, mut random) = (DictBuilder::default(), Seeded::new(3));
@@ -189,7 +203,11 @@ fn a_failed_verification_writes_nothing() -> Outcome {
     dict.f32("conv3.weight", &[8, 2, 1, 1], &[1e6, -1e6].repeat(8));
     dict.f32("downsample.0.weight", &[8, 4, 1, 1], &[0.0; 32]);
     let mut image = DictBuilder::default();
-    image.f32("input", &[1, 4, 4, 4], &(0..64).map(|_| 0.1 + random.below(1000) as f32 / 1000.0).collect::<Vec<_>>());
+    image.f32(
+        "input",
+        &[1, 4, 4, 4],
+        &(0..64).map(|_| 0.1 + random.below(1000) as f32 / 1000.0).collect::<Vec<_>>(),
+    );
     let folder = Folder::with(&dict.bytes(), &image.bytes())?;
     let output = folder.block(&["--norm", "identity", "--verify"])?;
     assert_eq!(complaint(&output, 1, &["verification failed", "largest error"]), None);
@@ -206,7 +224,11 @@ fn the_output_file_is_an_ordinary_one() -> Outcome {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(folder.files()?, ["in", "out", "w"]);
     let said = stderr(&output);
-    for part in ["[2, 8, 5, 7] -> [2, 16, 3, 4]", "3 steps, 3 dispatches, 1 command buffer", "largest error"] {
+    for part in [
+        "[2, 8, 5, 7] -> [2, 16, 3, 4]",
+        "3 steps, 3 dispatches, 1 command buffer",
+        "largest error",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let bytes = std::fs::read(folder.path("out"))?;
@@ -222,9 +244,13 @@ fn the_output_file_has_the_permissions_that_the_umask_leaves() -> Outcome {
     let folder = good_folder()?;
     let script = "umask 027; exec \"$0\" block --stride 2 --weights w --input in --output out";
     let mut shell = Command::new("sh");
-    let output = run(shell.args(["-c", script, env!("CARGO_BIN_EXE_bottleneck")]).current_dir(folder.0.path()))?;
+    let output = run(shell
+        .args(["-c", script, env!("CARGO_BIN_EXE_bottleneck")])
+        .current_dir(folder.0.path()))?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let mode = || -> Result<u32> { Ok(std::fs::metadata(folder.path("out"))?.permissions().mode() & 0o777) };
+    let mode = || -> Result<u32> {
+        Ok(std::fs::metadata(folder.path("out"))?.permissions().mode() & 0o777)
+    };
     assert_eq!(mode()?, 0o640);
     // A file that is there keeps its permissions, and a link to it stays a link.
     std::fs::set_permissions(folder.path("out"), PermissionsExt::from_mode(0o604))?;
@@ -234,9 +260,12 @@ fn the_output_file_has_the_permissions_that_the_umask_leaves() -> Outcome {
     assert!(std::fs::symlink_metadata(folder.path("out"))?.is_symlink());
     assert_eq!(mode()?, 0o604);
     // What is no file (a device, a pipe) is never replaced by one.
-    let script = script.replace("--output out", "--output pipe").replace("exec", "mkfifo pipe; exec");
+    let script =
+        script.replace("--output out", "--output pipe").replace("exec", "mkfifo pipe; exec");
     let mut shell = Command::new("sh");
-    let output = run(shell.args(["-c", &script, env!("CARGO_BIN_EXE_bottleneck")]).current_dir(folder.0.path()))?;
+    let output = run(shell
+        .args(["-c", &script, env!("CARGO_BIN_EXE_bottleneck")])
+        .current_dir(folder.0.path()))?;
     assert_eq!(complaint(&output, 2, &["regular file"]), None);
     Ok(())
 }
@@ -250,17 +279,31 @@ fn plans_are_shown() -> Outcome {
     assert_eq!(from_shape, json(&[&base[..], &["--input", &input, "--json"]].concat())?);
     let count = |plan: &Value| plan["steps"].as_array().map(Vec::len);
     assert_eq!((count(&from_shape), &from_shape["command_buffers"]), (Some(3), &1.into()));
-    assert_eq!((&from_shape["dispatches"], &from_shape["output"]), (&3.into(), &vec![2, 16, 3, 4].into()));
+    assert_eq!(
+        (&from_shape["dispatches"], &from_shape["output"]),
+        (&3.into(), &vec![2, 16, 3, 4].into())
+    );
     // The second convolution is the strided one: 7 columns in, 4 out.
     let params = &from_shape["steps"][1]["dispatches"][0]["params"];
-    assert_eq!([&params["in_width"], &params["out_width"], &params["stride"]], [7, 4, 2], "{params}");
-    let unfused = json(&[&base[..], &["--shape", "2,8,5,7", "--plan", "unfused", "--json"]].concat())?;
+    assert_eq!(
+        [&params["in_width"], &params["out_width"], &params["stride"]],
+        [7, 4, 2],
+        "{params}"
+    );
+    let unfused =
+        json(&[&base[..], &["--shape", "2,8,5,7", "--plan", "unfused", "--json"]].concat())?;
     assert_eq!((count(&unfused), &unfused["command_buffers"]), (Some(9), &1.into()));
     assert_eq!(from_shape["conv_flops"], unfused["conv_flops"]);
 
     let output = run(bottleneck().args(base).args(["--shape", "2,8,5,7", "--adapter", "0"]))?;
     let shown = text(&output.stdout);
-    for part in ["fused plan", "3 steps, 3 dispatches, 1 command buffer", "block0.conv2", "conv3x3_grouped_", "slot"] {
+    for part in [
+        "fused plan",
+        "3 steps, 3 dispatches, 1 command buffer",
+        "block0.conv2",
+        "conv3x3_grouped_",
+        "slot",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     Ok(())
@@ -275,7 +318,11 @@ fn devices_are_listed() -> Outcome {
         assert_eq!(device["index"], index);
         assert!(device["limits"]["binding_bytes"].as_u64() >= Some(128 << 20), "{device}");
         let feature = &device["features"]["SUBGROUP"];
-        assert_eq!(feature["why_off"].is_null(), feature["used"].as_bool() == Some(true), "{device}");
+        assert_eq!(
+            feature["why_off"].is_null(),
+            feature["used"].as_bool() == Some(true),
+            "{device}"
+        );
         let name = device["name"].as_str().ok_or("no name")?;
         let listed = text(&run(bottleneck().arg("devices"))?.stdout);
         assert!(listed.contains(&format!("{index}: {name}")), "{listed}");
@@ -321,7 +368,8 @@ fn no_driver_prints_without_a_runtime_folder() -> Outcome {
 fn a_closed_pipe_is_no_failure() -> Outcome {
     use std::process::Stdio;
     for args in [&["devices"][..], &["--help"]] {
-        let mut child = bottleneck().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            bottleneck().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         drop(child.stdout.take());
         let output = child.wait_with_output()?;
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -330,7 +378,8 @@ fn a_closed_pipe_is_no_failure() -> Outcome {
     Ok(())
 }
 
-/// The main job. Without optimisation the reference would take minutes, so only release tests run it.
+/// The main job. Without optimisation the reference would take minutes, so only release tests run
+/// it.
 #[test]
 fn the_default_run_is_right() -> Outcome {
     if cfg!(debug_assertions) {
@@ -340,16 +389,30 @@ fn the_default_run_is_right() -> Outcome {
     let output = run(&mut bottleneck())?;
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}{}", stderr(&output));
-    for part in ["adapter  ", "driver  ", "DeepLab", "layer2.0", "GFLOP/s", "record us", "All numbers are right."] {
+    for part in [
+        "adapter  ",
+        "driver  ",
+        "DeepLab",
+        "layer2.0",
+        "GFLOP/s",
+        "record us",
+        "All results are correct.",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     for part in ["output (batch statistics)", "running statistics", "gradients of the parameters"] {
-        assert!(shown.lines().any(|line| line.contains(part) && line.ends_with("ok")), "{part}: {shown}");
+        assert!(
+            shown.lines().any(|line| line.contains(part) && line.ends_with("ok")),
+            "{part}: {shown}"
+        );
     }
     // A share for each of ten plans, of a ceiling that is a number.
     let shares = shown.lines().filter(|line| line.contains(" % ") || line.ends_with(" %"));
     let shares = shares.filter(|line| line.contains("fused")).count();
-    assert!(shares == 10 && shown.contains(" of FMA") && !shown.contains("inf"), "{shares}: {shown}");
+    assert!(
+        shares == 10 && shown.contains(" of FMA") && !shown.contains("inf"),
+        "{shares}: {shown}"
+    );
     assert!(!shown.contains('\u{1b}'), "{shown}");
     Ok(())
 }

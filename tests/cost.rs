@@ -11,7 +11,12 @@ const MIB: u64 = 1 << 20;
 
 fn buffer(gpu: &Gpu, size: u64) -> Buffer {
     let usage = BufferUsages::STORAGE;
-    gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    gpu.device().create_buffer(&BufferDescriptor {
+        label: None,
+        size,
+        usage,
+        mapped_at_creation: false,
+    })
 }
 
 #[test]
@@ -21,7 +26,8 @@ fn memory_and_time_of_resnet50() -> Outcome {
     let gpu = &targets()[0].gpu;
     let (weights, file_bytes) = weights(&spec)?;
     assert!(file_bytes > 25_557_032 * 4, "four bytes of each parameter");
-    let network = Network::load(gpu, &weights, Shape::new(1, 3, 224, 224)?, &LoadOptions::default())?;
+    let network =
+        Network::load(gpu, &weights, Shape::new(1, 3, 224, 224)?, &LoadOptions::default())?;
 
     let memory = network.memory();
     // With the transformed weights, Winograd's, for which the default budget has room.
@@ -47,6 +53,9 @@ fn memory_and_time_of_resnet50() -> Outcome {
     let medians = [median()?, median()?, median()?];
     let best = medians.iter().min().copied().unwrap_or_default();
     println!("recording and submitting: {medians:?}; {memory:?}");
-    assert!(best < Duration::from_millis(1), "recording and submitting took {medians:?} at the median");
+    assert!(
+        best < Duration::from_millis(1),
+        "recording and submitting took {medians:?} at the median"
+    );
     Ok(())
 }

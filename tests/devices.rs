@@ -1,5 +1,5 @@
-//! Devices: an app's own, a lost one, one that is not there, several users of one; and never a result from a device in
-//! trouble.
+//! Devices: an app's own, a lost one, one that is not there, several users of one; and never a
+//! result from a device in trouble.
 
 mod lost;
 
@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Golden, Outcome, any_gpu, golden_dir, targets};
 use wgpu_bottleneck::error::{Error, GpuError};
-use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters};
+use wgpu_bottleneck::gpu::{
+    AdapterChoice, CeilingOptions, Ceilings, LimitsChoice, TimedRun, TimestampKind, adapters,
+};
 use wgpu_bottleneck::kernel::all_candidates;
 use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
@@ -30,10 +32,15 @@ fn matches(golden: &Golden, found: &HostTensor) -> bool {
 }
 
 /// A device as an app makes it, with a handler that counts the errors that reach it.
-fn app_device() -> Result<(wgpu::Device, wgpu::Queue, Arc<AtomicUsize>), Box<dyn std::error::Error>> {
-    let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
+fn app_device() -> Result<(wgpu::Device, wgpu::Queue, Arc<AtomicUsize>), Box<dyn std::error::Error>>
+{
+    let adapter = adapters()?
+        .into_iter()
+        .next()
+        .ok_or("no adapter: run the tests through scripts/with-gpu")?;
     let (required_features, required_limits) = required(&adapter);
-    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let descriptor =
+        wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let errors = Arc::new(AtomicUsize::new(0));
     let seen = errors.clone();
@@ -44,7 +51,12 @@ fn app_device() -> Result<(wgpu::Device, wgpu::Queue, Arc<AtomicUsize>), Box<dyn
 }
 
 fn buffer(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage,
+        mapped_at_creation: false,
+    })
 }
 
 /// Kernels are compiled by other threads than the one that loads.
@@ -52,12 +64,26 @@ fn buffer(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer
 fn a_kernel_that_does_not_compile_is_an_error_of_loading() -> Outcome {
     let golden = golden("s2_odd_downsample")?;
     for target in targets() {
-        let broken = target.gpu.with_patches(&[Patch::new("shared/mac", "fma(m[3]", "no_such_function(m[3]")])?;
+        let broken = target.gpu.with_patches(&[Patch::new(
+            "shared/mac",
+            "fma(m[3]",
+            "no_such_function(m[3]",
+        )])?;
         let error = model(&broken, &golden).err().ok_or("loaded")?;
-        let Error::Gpu(GpuError::Shader { kernel, reason }) = &error else { return Err(error.into()) };
-        assert!(kernel.starts_with("conv") && reason.contains("no_such_function"), "{}: {error}", target.name);
+        let Error::Gpu(GpuError::Shader { kernel, reason }) = &error else {
+            return Err(error.into());
+        };
+        assert!(
+            kernel.starts_with("conv") && reason.contains("no_such_function"),
+            "{}: {error}",
+            target.name
+        );
         // The device is none the worse for it.
-        assert!(matches(&golden, &model(&target.gpu, &golden)?.run(&golden.input)?), "{}", target.name);
+        assert!(
+            matches(&golden, &model(&target.gpu, &golden)?.run(&golden.input)?),
+            "{}",
+            target.name
+        );
     }
     Ok(())
 }
@@ -95,7 +121,8 @@ fn pipelines_are_kept_in_a_file_where_a_device_can() -> Outcome {
             assert!(written.starts_with(b"bottleneck pipelines"), "{contents}");
         }
     }
-    let left: Vec<_> = std::fs::read_dir(file.parent().ok_or("no folder")?)?.collect::<Result<_, _>>()?;
+    let left: Vec<_> =
+        std::fs::read_dir(file.parent().ok_or("no folder")?)?.collect::<Result<_, _>>()?;
     assert_eq!(left.len(), 1, "{left:?}");
     Ok(())
 }
@@ -124,7 +151,11 @@ fn an_app_keeps_its_device_and_its_handler() -> Outcome {
     assert_eq!(errors.load(Ordering::SeqCst), 0);
 
     // Errors of the app's own calls still do.
-    let _bad = buffer(&device, 16, BufferUsages::MAP_READ | BufferUsages::MAP_WRITE | BufferUsages::STORAGE);
+    let _bad = buffer(
+        &device,
+        16,
+        BufferUsages::MAP_READ | BufferUsages::MAP_WRITE | BufferUsages::STORAGE,
+    );
     assert_eq!(errors.load(Ordering::SeqCst), 1);
     assert!(matches(&golden, &model.run(&golden.input)?));
     Ok(())
@@ -156,7 +187,10 @@ fn an_app_records_into_its_own_encoder() -> Outcome {
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect();
         let shape = golden.output.shape();
-        assert!(matches(&golden, &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?));
+        assert!(matches(
+            &golden,
+            &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?
+        ));
     }
     assert_eq!(errors.load(Ordering::SeqCst), 0);
     Ok(())
@@ -219,12 +253,15 @@ fn run_side_by_side(gpu: &Gpu, goldens: &[Golden]) -> Outcome {
         let start = |golden| {
             scope.spawn(move || -> Result<bool, Error> {
                 let mut model = model(gpu, golden)?;
-                (0..20).try_fold(true, |good, _| Ok(good && matches(golden, &model.run(&golden.input)?)))
+                (0..20).try_fold(true, |good, _| {
+                    Ok(good && matches(golden, &model.run(&golden.input)?))
+                })
             })
         };
         let threads: Vec<_> = goldens.iter().map(start).collect();
         for (thread, golden) in threads.into_iter().zip(goldens) {
-            let good = thread.join().map_err(|_| format!("{}: the thread panicked", golden.name))??;
+            let good =
+                thread.join().map_err(|_| format!("{}: the thread panicked", golden.name))??;
             assert!(good, "{}: wrong numbers", golden.name);
         }
         Ok(())
@@ -235,7 +272,8 @@ fn run_side_by_side(gpu: &Gpu, goldens: &[Golden]) -> Outcome {
 fn two_threads_share_a_device() -> Outcome {
     let goldens = [golden("plain")?, golden("s2_even_downsample")?];
     targets().iter().try_for_each(|target| {
-        run_side_by_side(&target.gpu, &goldens).map_err(|error| format!("{}: {error}", target.name).into())
+        run_side_by_side(&target.gpu, &goldens)
+            .map_err(|error| format!("{}: {error}", target.name).into())
     })
 }
 
@@ -243,7 +281,8 @@ fn two_threads_share_a_device() -> Outcome {
 fn models_that_share_a_device_take_turns() -> Outcome {
     let gpu = any_gpu();
     let goldens = [golden("plain")?, golden("groups8_5_per_group")?, golden("s2_even_downsample")?];
-    let mut models = goldens.iter().map(|golden| model(&gpu, golden)).collect::<Result<Vec<_>, _>>()?;
+    let mut models =
+        goldens.iter().map(|golden| model(&gpu, golden)).collect::<Result<Vec<_>, _>>()?;
     for _ in 0..3 {
         for (golden, model) in goldens.iter().zip(&mut models) {
             assert!(matches(golden, &model.run(&golden.input)?), "{}", golden.name);
@@ -264,7 +303,8 @@ fn models_that_share_a_device_take_turns() -> Outcome {
     gpu.queue().submit(commands.into_iter().rev().flatten());
     for (golden, output) in goldens.iter().zip(&outputs) {
         let bytes = gpu.download(output)?;
-        let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values: Vec<f32> =
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let shape = golden.output.shape();
         let found = HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?;
         assert!(matches(golden, &found), "{}", golden.name);
@@ -272,7 +312,8 @@ fn models_that_share_a_device_take_turns() -> Outcome {
     Ok(())
 }
 
-/// Errors of one thread's calls stay with that thread: scopes are per thread, and no other result suffers.
+/// Errors of one thread's calls stay with that thread: scopes are per thread, and no other result
+/// suffers.
 fn one_thread_fails_and_one_does_not(gpu: &Gpu) -> Outcome {
     let golden = golden("plain")?;
     let (mut good, bad) = (model(gpu, &golden)?, model(gpu, &golden)?);
@@ -283,7 +324,11 @@ fn one_thread_fails_and_one_does_not(gpu: &Gpu) -> Outcome {
             let output = buffer(gpu.device(), bytes_out, BufferUsages::STORAGE);
             // wgpu refuses destroyed buffers within our error scopes.
             output.destroy();
-            (0..30).filter(|_| matches!(bad.bind(&input, &output), Err(Error::Gpu(GpuError::Device { .. })))).count()
+            (0..30)
+                .filter(|_| {
+                    matches!(bad.bind(&input, &output), Err(Error::Gpu(GpuError::Device { .. })))
+                })
+                .count()
         });
         for _ in 0..30 {
             assert!(matches(&golden, &good.run(&golden.input)?));
@@ -306,7 +351,8 @@ fn errors_of_our_calls_never_reach_the_app() -> Outcome {
     Ok(())
 }
 
-/// Where a device has timestamps, each dispatch gets a time, all of them fit into the run, and the numbers stay right.
+/// Where a device has timestamps, each dispatch gets a time, all of them fit into the run, and the
+/// numbers stay right.
 fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
     let golden = golden("s2_odd_downsample")?;
     let model = model(gpu, &golden)?;
@@ -328,8 +374,13 @@ fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
         let wall = start.elapsed();
         assert_eq!(recording.len(), model.recording().segments.len());
         let on_cpu: Vec<Range<Duration>> = recording.into_iter().chain([submit, wait]).collect();
-        let ordered = |spans: &[Range<Duration>]| spans.iter().flat_map(|span| [span.start, span.end]).is_sorted();
-        assert!(ordered(&on_cpu) && on_cpu.iter().all(|span| span.end <= wall), "{name}: {on_cpu:?} of {wall:?}");
+        let ordered = |spans: &[Range<Duration>]| {
+            spans.iter().flat_map(|span| [span.start, span.end]).is_sorted()
+        };
+        assert!(
+            ordered(&on_cpu) && on_cpu.iter().all(|span| span.end <= wall),
+            "{name}: {on_cpu:?} of {wall:?}"
+        );
         let Some(times) = dispatches else {
             crate::common::loudly(&format!("SKIPPED on {name}: its timestamps are no times"));
             break;
@@ -340,7 +391,10 @@ fn times_dispatches(name: &str, gpu: &Gpu) -> Outcome {
     }
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.download(&output)?);
     let shape = golden.output.shape();
-    assert!(matches(&golden, &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?), "{name}");
+    assert!(
+        matches(&golden, &HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?),
+        "{name}"
+    );
     Ok(())
 }
 
@@ -352,10 +406,14 @@ fn dispatches_are_timed_where_the_device_can() -> Outcome {
 /// As browsers are, and GPUs that render in tiles.
 #[test]
 fn dispatches_are_timed_without_timestamps_inside_passes() -> Outcome {
-    let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
+    let adapter = adapters()?
+        .into_iter()
+        .next()
+        .ok_or("no adapter: run the tests through scripts/with-gpu")?;
     let (features, required_limits) = required(&adapter);
     let required_features = features - wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
-    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let descriptor =
+        wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let gpu = Gpu::from_wgpu(device, queue);
     assert_ne!(gpu.timestamps(), Some(TimestampKind::InsidePasses));
@@ -371,15 +429,26 @@ fn ceilings_are_measured_on_every_device() -> Outcome {
         let Ceilings { empty_dispatch_us, barrier_us, barrier_noise_us, .. } = ceilings;
         let has_f16 = target.gpu.device().features().contains(wgpu::Features::SHADER_F16);
         assert_eq!(fma_f16_gflops.is_some(), has_f16, "{}", target.name);
-        assert!(fma_f16_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)), "{}: {ceilings:?}", target.name);
+        assert!(
+            fma_f16_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)),
+            "{}: {ceilings:?}",
+            target.name
+        );
         let capabilities = target.gpu.capabilities();
-        let has_matrices =
-            all_candidates().iter().any(|kernel| kernel.matrix_side > 0 && kernel.runs_on(capabilities).is_ok());
+        let has_matrices = all_candidates()
+            .iter()
+            .any(|kernel| kernel.matrix_side > 0 && kernel.runs_on(capabilities).is_ok());
         assert_eq!(matrix_gflops.is_some(), has_matrices, "{}", target.name);
-        assert!(matrix_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)), "{}: {ceilings:?}", target.name);
+        assert!(
+            matrix_gflops.is_none_or(|gflops| (0.01..1e7).contains(&gflops)),
+            "{}: {ceilings:?}",
+            target.name
+        );
         println!("{}: {ceilings:?}", target.name);
         let possible = (0.01..1e6).contains(&fma_gflops) && (0.01..1e5).contains(&copy_gbps);
-        let costs = empty_dispatch_us > 0.0 && empty_dispatch_us < 1e5 && (0.0..1e5).contains(&barrier_noise_us);
+        let costs = empty_dispatch_us > 0.0
+            && empty_dispatch_us < 1e5
+            && (0.0..1e5).contains(&barrier_noise_us);
         let is_above_noise = barrier_us.is_none_or(|us| us > barrier_noise_us && us < 1e5);
         assert!(possible && costs && is_above_noise, "{}: {ceilings:?}", target.name);
     }

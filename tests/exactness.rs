@@ -1,12 +1,13 @@
-//! Exactness: where f32 cannot round, every kernel gives the reference's bits, stays within its memory and repeats itself:
-//! whole blocks over random specifications and shapes, single operations with every epilogue, chains, and the largest
-//! layers of the family, on every device, with runtime checks on and off.
+//! Exactness: where f32 cannot round, every kernel gives the reference's bits, stays within its
+//! memory and repeats itself: whole blocks over random specifications and shapes, single operations
+//! with every epilogue, chains, and the largest layers of the family, on every device, with runtime
+//! checks on and off.
 
 mod ops;
 
 use crate::common::exact::{
-    DENSE, EXACT_BUDGET, EXACT_NORMS, GUARD, Growth, Kernels, check_blocks, check_kind, check_recording, check_run,
-    exact_block,
+    DENSE, EXACT_BUDGET, EXACT_NORMS, GUARD, Growth, Kernels, check_blocks, check_kind,
+    check_recording, check_run, exact_block,
 };
 use crate::common::seeded::small_integers;
 use crate::common::specs::{Wish, chains, config, images, norms, wishes};
@@ -112,7 +113,8 @@ proptest! {
             .collect();
         let blocks = blocks.map_err(|error| TestCaseError::fail(error.to_string()))?;
         let input = small_integers(Shape { n, c: specs[0].inplanes(), h, w }, seed ^ 1);
-        check_blocks(&blocks, &input, Kernels::Third(seed as usize), targets()).map_err(TestCaseError::fail)?;
+        check_blocks(&blocks, &input, Kernels::Third(seed as usize), targets())
+            .map_err(TestCaseError::fail)?;
     }
 }
 
@@ -139,11 +141,13 @@ fn maps_smaller_than_a_dilated_kernel() -> Outcome {
     Ok(())
 }
 
-/// The largest layers of the family: ResNet-50's layer4.1 and layer4.0, wide_resnet101_2's layer4.1, resnext101_64x4d's layer4.1.
+/// The largest layers of the family: ResNet-50's layer4.1 and layer4.0, wide_resnet101_2's
+/// layer4.1, resnext101_64x4d's layer4.1.
 fn largest_layers() -> Result<Vec<(Bottleneck, Shape)>, Box<dyn std::error::Error>> {
     let layer4 = Bottleneck::torchvision(2048, 512).norm_layer(EXACT_NORMS[0]);
     let small = Shape::new(1, 2048, 7, 7)?;
-    let first = Bottleneck::torchvision(1024, 512).stride(2).downsample(true).norm_layer(EXACT_NORMS[0]);
+    let first =
+        Bottleneck::torchvision(1024, 512).stride(2).downsample(true).norm_layer(EXACT_NORMS[0]);
     Ok(vec![
         (layer4.build()?, small),
         (first.build()?, Shape::new(1, 1024, 14, 14)?),
@@ -158,8 +162,14 @@ fn largest_layers_with_every_kernel() -> Outcome {
         let block = exact_block(&spec, true, Growth::for_chain(1), seed)?;
         let input = small_integers(image, seed);
         // Every candidate on the first device; what is taken by default on all of them.
-        check_kind(std::slice::from_ref(&block), &input, PlanKind::Fused, Kernels::Every, &targets()[..1])
-            .map_err(|error| format!("{spec:?}: {error}"))?;
+        check_kind(
+            std::slice::from_ref(&block),
+            &input,
+            PlanKind::Fused,
+            Kernels::Every,
+            &targets()[..1],
+        )
+        .map_err(|error| format!("{spec:?}: {error}"))?;
         for kind in [PlanKind::Fused, PlanKind::Unfused] {
             check_kind(std::slice::from_ref(&block), &input, kind, Kernels::Ranked, targets())
                 .map_err(|error| format!("{spec:?}: {error}"))?;
@@ -197,15 +207,21 @@ fn the_checks_find_what_is_wrong() -> Outcome {
     let target = &targets()[0];
     let plan = network::plan_block(block.spec(), input.shape(), PlanKind::Fused)?;
     let params = Block::params(&[block], &plan)?;
-    let recording = plan::schedule(plan, target.gpu.capabilities(), &KernelChoice::Nth(0), EXACT_BUDGET)?;
+    let recording =
+        plan::schedule(plan, target.gpu.capabilities(), &KernelChoice::Nth(0), EXACT_BUDGET)?;
     let check = |recording: &Recording, expected: &HostTensor| {
         check_recording(&target.gpu, recording.clone(), &params, &input, expected)
     };
     check(&recording, &expected)?;
 
-    let wrong = HostTensor::from_fn(expected.shape(), |at| expected.data()[at] + if at == 99 { 0.25 } else { 0.0 });
+    let wrong = HostTensor::from_fn(expected.shape(), |at| {
+        expected.data()[at] + if at == 99 { 0.25 } else { 0.0 }
+    });
     let said = check(&recording, &wrong);
-    assert!(said.as_ref().is_err_and(|said| said.contains("first beyond")), "a wrong number: {said:?}");
+    assert!(
+        said.as_ref().is_err_and(|said| said.contains("first beyond")),
+        "a wrong number: {said:?}"
+    );
 
     // A kernel that is told of one row more than there is writes it into the guard band.
     for step in 0..3 {
@@ -219,7 +235,10 @@ fn the_checks_find_what_is_wrong() -> Outcome {
         // SAFETY: the row too many lies in the guard band of the tensor, inside its binding.
         let mut executor = unsafe { Executor::new_unchecked(&target.gpu, long, &params, GUARD)? };
         let said = check_run(&mut executor, &input, &expected);
-        assert!(said.as_ref().is_err_and(|said| said.contains("behind the end")), "a row too many: {said:?}");
+        assert!(
+            said.as_ref().is_err_and(|said| said.contains("behind the end")),
+            "a row too many: {said:?}"
+        );
     }
     Ok(())
 }

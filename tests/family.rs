@@ -1,4 +1,5 @@
-//! The ResNet family: specifications and state dicts as torchvision has them, and networks found from checkpoints.
+//! The ResNet family: specifications and state dicts as torchvision has them, and networks found
+//! from checkpoints.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -28,10 +29,12 @@ fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
         for (argument, value) in golden["arguments"].as_object().ok_or("no arguments")? {
             let number = || value.as_u64().map(|number| number as usize).ok_or("no number");
             builder = match argument.as_str() {
-                "replace_stride_with_dilation" => {
-                    builder.replace_stride_with_dilation(serde_json::from_value::<Vec<bool>>(value.clone())?)
+                "replace_stride_with_dilation" => builder.replace_stride_with_dilation(
+                    serde_json::from_value::<Vec<bool>>(value.clone())?,
+                ),
+                "norm_layer" => {
+                    builder.norm_layer(Norm::from_name(value.as_str().ok_or("no norm")?, 1e-5)?)
                 }
-                "norm_layer" => builder.norm_layer(Norm::from_name(value.as_str().ok_or("no norm")?, 1e-5)?),
                 "num_classes" => builder.classes(Some(number()?)),
                 "width_per_group" => builder.width_per_group(number()?),
                 other => return Err(format!("unknown argument {other}").into()),
@@ -51,7 +54,11 @@ fn hash(text: &str) -> String {
 
 fn lines(network: &ResNet) -> Vec<String> {
     let dims = |dims: &[usize]| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-    network.state_dict_shapes().iter().map(|(key, shape)| format!("{key} {}", dims(shape))).collect()
+    network
+        .state_dict_shapes()
+        .iter()
+        .map(|(key, shape)| format!("{key} {}", dims(shape)))
+        .collect()
 }
 
 #[test]
@@ -72,7 +79,11 @@ fn state_dicts_are_those_of_torchvision() -> Outcome {
     }
     assert!(in_full >= 3, "only {in_full} state dicts in full");
     for variant in VARIANTS {
-        assert!(cases.iter().any(|case| case.golden["name"] == variant.name), "{} has no golden", variant.name);
+        assert!(
+            cases.iter().any(|case| case.golden["name"] == variant.name),
+            "{} has no golden",
+            variant.name
+        );
     }
     Ok(())
 }
@@ -85,11 +96,15 @@ fn convolutions_are_those_of_torchvision() -> Outcome {
             found.extend(block.layers().iter().map(|layer| {
                 let conv = layer.conv;
                 let padding = if conv.kernel == KernelSize::Three { conv.dilation } else { 0 };
-                format!("{name}.{} {} {} {} {padding}", layer.conv_name, conv.stride, conv.dilation, conv.groups)
+                format!(
+                    "{name}.{} {} {} {} {padding}",
+                    layer.conv_name, conv.stride, conv.dilation, conv.groups
+                )
             }));
         }
-        let expected: Option<Vec<&str>> =
-            golden["convs"].as_array().map(|convs| convs.iter().filter_map(|conv| conv.as_str()).collect());
+        let expected: Option<Vec<&str>> = golden["convs"]
+            .as_array()
+            .map(|convs| convs.iter().filter_map(|conv| conv.as_str()).collect());
         assert_eq!(
             expected.as_deref(),
             Some(found.iter().map(String::as_str).collect::<Vec<_>>().as_slice()),
@@ -106,9 +121,14 @@ fn named_networks_know_their_names() -> Outcome {
         assert_eq!(network.variant().map(|found| found.name), Some(variant.name));
         assert_eq!((network.to_string().as_str(), network.output_stride()), (variant.name, 32));
     }
-    let thin = ResNet::named("resnet50")?.planes([32, 64, 128, 256]).stem_planes(32).classes(Some(2)).build()?;
+    let thin = ResNet::named("resnet50")?
+        .planes([32, 64, 128, 256])
+        .stem_planes(32)
+        .classes(Some(2))
+        .build()?;
     assert!(thin.variant().is_none());
-    let text = "ResNet of Bottlenecks, depths [3, 4, 6, 3], planes [32, 64, 128, 256], stem 32, 2 classes";
+    let text =
+        "ResNet of Bottlenecks, depths [3, 4, 6, 3], planes [32, 64, 128, 256], stem 32, 2 classes";
     assert_eq!(thin.to_string(), text);
     Ok(())
 }
@@ -134,7 +154,8 @@ fn resnet(name: &str) -> Result<ResNet, Box<dyn Error>> {
 }
 
 fn thin() -> Result<ResNet, Box<dyn Error>> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([2, 2, 2, 2]).planes([32, 64, 128, 256]);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([2, 2, 2, 2]).planes([32, 64, 128, 256]);
     Ok(builder.stem_planes(32).in_channels(1).classes(Some(2)).build()?)
 }
 
@@ -166,14 +187,25 @@ fn every_variant_is_found_from_its_shapes() -> Outcome {
 
 #[test]
 fn networks_without_a_name_are_found_too() -> Outcome {
-    let odd =
-        ResNet::builder(BlockKind::Bottleneck).depths([1, 2, 1]).planes([24, 40, 56]).groups(8).width_per_group(26);
-    let basic = ResNet::builder(BlockKind::Basic).depths([1, 1, 3]).planes([10, 20, 30]).stem_planes(12).in_channels(4);
+    let odd = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 2, 1])
+        .planes([24, 40, 56])
+        .groups(8)
+        .width_per_group(26);
+    let basic = ResNet::builder(BlockKind::Basic)
+        .depths([1, 1, 3])
+        .planes([10, 20, 30])
+        .stem_planes(12)
+        .in_channels(4);
     for network in [thin()?, odd.build()?, basic.build()?] {
         let found = detect(&dims_of(&network))?;
         let found = found.network();
         assert_eq!(found.state_dict_shapes(), network.state_dict_shapes(), "{network}");
-        assert_eq!((found.stages().len(), found.kind()), (network.stages().len(), network.kind()), "{network}");
+        assert_eq!(
+            (found.stages().len(), found.kind()),
+            (network.stages().len(), network.kind()),
+            "{network}"
+        );
     }
     assert_eq!(*detect(&dims_of(&thin()?))?.network(), thin()?);
     Ok(())
@@ -182,7 +214,9 @@ fn networks_without_a_name_are_found_too() -> Outcome {
 #[test]
 fn what_shapes_do_not_say_comes_from_the_options() -> Outcome {
     let frozen = Norm::FrozenBatchNorm2d { eps: 1e-5 };
-    let builder = ResNet::named("resnet50")?.replace_stride_with_dilation([false, true, true]).multi_grid([1, 2, 4]);
+    let builder = ResNet::named("resnet50")?
+        .replace_stride_with_dilation([false, true, true])
+        .multi_grid([1, 2, 4]);
     let network = builder.stride_in(StrideIn::Conv1).norm_layer(frozen).build()?;
     let options = CheckpointOptions {
         norm: Some(frozen.kind()),
@@ -193,7 +227,8 @@ fn what_shapes_do_not_say_comes_from_the_options() -> Outcome {
         ..Default::default()
     };
     assert_eq!(*Checkpoint::detect(&dims_of(&network), &options)?.network(), network);
-    // A file of BatchNorm2d has num_batches_tracked besides, which a frozen norm passes over, and an old file has none.
+    // A file of BatchNorm2d has num_batches_tracked besides, which a frozen norm passes over, and
+    // an old file has none.
     let plain = dims_of(&resnet("resnet50")?);
     assert_eq!(*Checkpoint::detect(&plain, &options)?.network(), network);
     let old = plain.into_iter().filter(|(key, _)| !key.ends_with("num_batches_tracked")).collect();
@@ -209,7 +244,8 @@ fn hugging_face_names_are_understood() -> Outcome {
     for name in ["resnet18", "resnet50", "resnet152"] {
         let network = resnet(name)?;
         let torchvision = dims_of(&network);
-        let hugging_face = renamed(&torchvision, |name| Naming::HuggingFace.key(name).unwrap_or_default());
+        let hugging_face =
+            renamed(&torchvision, |name| Naming::HuggingFace.key(name).unwrap_or_default());
         assert_eq!(hugging_face.len(), torchvision.len());
         let found = detect(&hugging_face)?;
         assert_eq!((found.network(), found.naming()), (&network, Naming::HuggingFace));
@@ -217,17 +253,22 @@ fn hugging_face_names_are_understood() -> Outcome {
         assert_eq!(found.key("layer2.0.downsample.1.running_mean"), Some(key));
         assert_eq!(found.key("fc.weight"), Some("classifier.1.weight"));
         // ResNetModel: no leading "resnet." and no classifier.
-        let backbone: Dims = renamed(&hugging_face, |key| key.trim_start_matches("resnet.").to_owned())
-            .into_iter()
-            .filter(|(key, _)| !key.starts_with("classifier"))
-            .collect();
+        let backbone: Dims =
+            renamed(&hugging_face, |key| key.trim_start_matches("resnet.").to_owned())
+                .into_iter()
+                .filter(|(key, _)| !key.starts_with("classifier"))
+                .collect();
         let found = detect(&backbone)?;
         assert_eq!((found.naming(), found.network().classes()), (Naming::HuggingFaceModel, None));
         assert_eq!(found.network().variant().map(|variant| variant.name), Some(name));
         // Of a network with both spellings, neither is believed.
         let mut both = hugging_face;
         both.insert("fc.weight".to_owned(), vec![1000, 512]);
-        assert!(refused(detect(&both)).contains("1 tensor unexpected (fc.weight)"), "{}", refused(detect(&both)));
+        assert!(
+            refused(detect(&both)).contains("1 tensor unexpected (fc.weight)"),
+            "{}",
+            refused(detect(&both))
+        );
     }
     Ok(())
 }
@@ -257,15 +298,22 @@ fn prefixes_are_taken_off() -> Outcome {
 
 #[test]
 fn a_file_will_do() -> Outcome {
-    let network =
-        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([1, 2]).stem_planes(2).classes(Some(2)).build()?;
+    let network = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([1, 2])
+        .stem_planes(2)
+        .classes(Some(2))
+        .build()?;
     let zeros = vec![0; 2 * 2 * 3 * 49];
     let view = |dims: Vec<usize>| {
         let bytes = 2 * dims.iter().product::<usize>();
         safetensors::tensor::TensorView::new(safetensors::Dtype::F16, dims, &zeros[..bytes])
     };
-    let views: Result<Vec<_>, _> =
-        network.state_dict_shapes().into_iter().map(|(key, dims)| view(dims).map(|view| (key, view))).collect();
+    let views: Result<Vec<_>, _> = network
+        .state_dict_shapes()
+        .into_iter()
+        .map(|(key, dims)| view(dims).map(|view| (key, view)))
+        .collect();
     let dict = StateDict::from_bytes(safetensors::serialize(views?, None)?)?;
     assert_eq!(*Checkpoint::detect(&dict, &CheckpointOptions::default())?.network(), network);
     Ok(())
@@ -291,9 +339,14 @@ fn differing_keys_are_named() -> Outcome {
     let found = differences(detect(&dims))?;
     assert_eq!(found.missing, ["layer3.2.conv2.weight", "layer3.2.bn2.bias"]);
     assert_eq!(found.unexpected, ["layer4.2.extra.weight"]);
-    assert_eq!((found.shapes[0].expected.as_slice(), found.shapes[0].found.as_slice()), (&[64][..], &[65][..]));
-    let text = "the checkpoint does not fit resnet50: 2 tensors missing (layer3.2.conv2.weight, layer3.2.bn2.bias); 1 tensor \
-                unexpected (layer4.2.extra.weight); 1 tensor of another shape (layer1.0.bn1.running_mean: expected [64], \
+    assert_eq!(
+        (found.shapes[0].expected.as_slice(), found.shapes[0].found.as_slice()),
+        (&[64][..], &[65][..])
+    );
+    let text = "the checkpoint does not fit resnet50: 2 tensors missing (layer3.2.conv2.weight, \
+        layer3.2.bn2.bias); 1 tensor \
+                unexpected (layer4.2.extra.weight); 1 tensor of another shape \
+                (layer1.0.bn1.running_mean: expected [64], \
                 found [65])";
     assert_eq!(refused(detect(&dims)), text);
     assert_eq!(refused(Checkpoint::matching(&dims, &network, None)), text);
@@ -310,9 +363,13 @@ fn a_checkpoint_of_another_network_is_named_as_such() -> Outcome {
     assert_eq!(found.unexpected.len(), 17 * 3 * 6);
     assert_eq!(found.looks_like.as_deref(), Some("resnet101"));
     let text = refused(Checkpoint::matching(&deeper, &expected, None));
-    assert!(text.contains("306 tensors unexpected (layer3.10.bn1.bias, ") && text.contains(", ...)"), "{text}");
+    assert!(
+        text.contains("306 tensors unexpected (layer3.10.bn1.bias, ") && text.contains(", ...)"),
+        "{text}"
+    );
     let two = dims_of(&ResNet::named("resnet50")?.classes(Some(2)).build()?);
-    let text = "the checkpoint does not fit resnet50: 2 tensors of another shape (fc.weight: expected [1000, 2048], found \
+    let text = "the checkpoint does not fit resnet50: 2 tensors of another shape (fc.weight: \
+        expected [1000, 2048], found \
                 [2, 2048], fc.bias: expected [1000], found [2]); it is one of resnet50, 2 classes";
     assert_eq!(refused(Checkpoint::matching(&two, &expected, None)), text);
     let hugging_face = renamed(&two, |name| Naming::HuggingFace.key(name).unwrap_or_default());
@@ -333,9 +390,12 @@ fn other_architectures_are_refused_by_name() -> Outcome {
     assert_eq!(with("layer1.0.se.fc1.weight", &[16, 256, 1, 1]), text);
     assert!(with("conv1.0.weight", &[32, 3, 3, 3]).contains("a deep stem (ResNet-D)"));
     assert!(with("layer2.0.aa.filt", &[128, 1, 3, 3]).contains("BlurPool"));
-    assert!(with("layer2.0.downsample.1.weight", &[512, 256, 1, 1]).contains("an averaged shortcut"));
+    assert!(
+        with("layer2.0.downsample.1.weight", &[512, 256, 1, 1]).contains("an averaged shortcut")
+    );
     assert!(with("conv1.bias", &[64]).contains("the bias of a convolution"));
-    let text = "tensor conv1.weight: expected shape [out, in, 7, 7] without zeros, found [64, 3, 3, 3]";
+    let text =
+        "tensor conv1.weight: expected shape [out, in, 7, 7] without zeros, found [64, 3, 3, 3]";
     assert_eq!(with("conv1.weight", &[64, 3, 3, 3]), text);
     assert!(with("layer1.0.conv3.weight", &[255, 64, 1, 1]).contains("[4 * planes, width, 1, 1]"));
     assert!(with("layer1.0.conv2.weight", &[64, 7, 3, 3]).contains("a divisor of 64"));

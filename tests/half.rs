@@ -1,4 +1,5 @@
-//! Half precision: PyTorch's numbers within what f16 can hold, by every candidate, and what it cannot hold.
+//! Half precision: PyTorch's numbers within what f16 can hold, by every candidate, and what it
+//! cannot hold.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,8 +17,8 @@ use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, Norm,
-    PlanKind, ResNet, Shape, StateDict, record_network, selftest,
+    Block, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Model, Network,
+    NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, record_network, selftest,
 };
 
 /// The largest error accepted of a block, as a share of the largest value that PyTorch gives.
@@ -28,19 +29,31 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
     let goldens = goldens()?;
     let (mut failures, mut runs, mut worst) = (Vec::new(), 0, (0.0, 0.0));
     for target in targets().iter().filter(|target| target.gpu.capabilities().f16) {
-        for (golden, plan) in goldens.iter().flat_map(|golden| [(golden, PlanKind::Fused), (golden, PlanKind::Unfused)])
+        for (golden, plan) in goldens
+            .iter()
+            .flat_map(|golden| [(golden, PlanKind::Fused), (golden, PlanKind::Unfused)])
         {
             let options = LoadOptions { plan, precision: Precision::F16, ..Default::default() };
             let shape = golden.input.shape();
-            let recorded =
-                wgpu_bottleneck::record(&[*golden.block()?.spec()], shape, target.gpu.capabilities(), &options)?;
+            let recorded = wgpu_bottleneck::record(
+                &[*golden.block()?.spec()],
+                shape,
+                target.gpu.capabilities(),
+                &options,
+            )?;
             let first = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
             let twin = first.reference_rounded(&golden.input)?;
             let twin = compare(&golden.output, &twin, Tolerance::relative(TOLERANCE));
             for candidate in 0..most_candidates(&recorded.plan, target.gpu.capabilities(), false) {
-                let options = LoadOptions { kernels: KernelChoice::Nth(candidate), ..options.clone() };
+                let options =
+                    LoadOptions { kernels: KernelChoice::Nth(candidate), ..options.clone() };
                 let capabilities = target.gpu.capabilities();
-                if !is_wanted(&wgpu_bottleneck::record(&[*golden.block()?.spec()], shape, capabilities, &options)?) {
+                if !is_wanted(&wgpu_bottleneck::record(
+                    &[*golden.block()?.spec()],
+                    shape,
+                    capabilities,
+                    &options,
+                )?) {
                     continue;
                 }
                 let mut model = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
@@ -53,8 +66,12 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
                 worst = (f64::max(worst.0, error), f64::max(worst.1, error / of_twin));
                 runs += 1;
                 if !comparison.passed() || error > 2.0 * of_twin {
-                    let kernels: Vec<String> =
-                        model.recording().steps().flat_map(|s| &s.dispatches).map(|d| d.kernel.name()).collect();
+                    let kernels: Vec<String> = model
+                        .recording()
+                        .steps()
+                        .flat_map(|s| &s.dispatches)
+                        .map(|d| d.kernel.name())
+                        .collect();
                     failures.push(format!(
                         "{} on {}: {comparison}, the twin's {of_twin:.1e} ({})",
                         golden.name,
@@ -64,10 +81,18 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
                 }
             }
         }
-        println!("{}: {runs} runs so far, off by {:.1e}, {:.2} x the twin", target.name, worst.0, worst.1);
+        println!(
+            "{}: {runs} runs so far, off by {:.1e}, {:.2} x the twin",
+            target.name, worst.0, worst.1
+        );
     }
     assert!(runs > 0 || half_gpu().is_none(), "no recording had a kernel that was wanted");
-    assert!(failures.is_empty(), "{} of {runs} runs failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {runs} runs failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     Ok(())
 }
 
@@ -91,7 +116,11 @@ fn scaled_as(
     for key in golden.dict.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
         let tensor = golden.dict.tensor(key)?;
         let by = scales.iter().find(|(scaled, _)| scaled == &key).map_or(1.0, |(_, by)| *by);
-        dict.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
+        dict.f32(
+            key,
+            &tensor.dims,
+            &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>(),
+        );
     }
     let block = Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &golden.options)?;
     Ok(Model::load(gpu, &[block], golden.input.shape(), options))
@@ -129,14 +158,19 @@ fn weights_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
     Ok(())
 }
 
-/// A norm that is a step of its own undoes the size of the weights before it, and then f16 holds any.
+/// A norm that is a step of its own undoes the size of the weights before it, and then f16 holds
+/// any.
 #[test]
 fn weights_before_a_norm_may_be_of_any_size() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
     let input = plain()?.input;
     let sized = |by: f32, precision| {
         let scales = [("conv2.weight", by), ("bn2.running_mean", by), ("bn2.weight", 1.0 / by)];
-        scaled_as(gpu, &scales, &LoadOptions { plan: PlanKind::Unfused, precision, ..Default::default() })
+        scaled_as(
+            gpu,
+            &scales,
+            &LoadOptions { plan: PlanKind::Unfused, precision, ..Default::default() },
+        )
     };
     let expected = sized(1.0, Precision::F16)??.run(&input)?;
     for by in [2.0_f32.powi(-40), 2.0_f32.powi(40)] {
@@ -144,25 +178,37 @@ fn weights_before_a_norm_may_be_of_any_size() -> Outcome {
         assert_eq!(model.run(&input)?, expected, "weights times {by:e}");
         assert!(model.kept_in_f32().is_empty());
     }
-    // Whichever of the two is kept in f32, by name: then the convolution is not scaled, or the norm still undoes it.
+    // Whichever of the two is kept in f32, by name: then the convolution is not scaled, or the norm
+    // still undoes it.
     for name in ["block0.conv2", "block0.bn2"] {
         let by = 2.0_f32.powi(-40);
         let scales = [("conv2.weight", by), ("bn2.running_mean", by), ("bn2.weight", 1.0 / by)];
         let precision = Precision::F16;
-        let options =
-            LoadOptions { plan: PlanKind::Unfused, precision, keep_f32: vec![name.to_owned()], ..Default::default() };
+        let options = LoadOptions {
+            plan: PlanKind::Unfused,
+            precision,
+            keep_f32: vec![name.to_owned()],
+            ..Default::default()
+        };
         let mut model = scaled_as(gpu, &scales, &options)??;
-        let comparison = compare(&model.reference(&input)?, &model.run(&input)?, Tolerance::relative(TOLERANCE));
+        let comparison =
+            compare(&model.reference(&input)?, &model.run(&input)?, Tolerance::relative(TOLERANCE));
         assert!(comparison.passed(), "{name} in f32: {comparison}");
     }
     // Not quite any: the norm's scale is an f32.
     for by in [2.0_f32.powi(-100), 2.0_f32.powi(100)] {
         let error = sized(by, Precision::F16)?;
-        let is_named = |error: &Error| matches!(error, Error::Precision(PrecisionError::Weight { step, .. }) if step == "block0.conv2");
+        let is_named = |error: &Error| {
+            matches!(
+                error,
+                Error::Precision(PrecisionError::Weight { step, .. }) if step == "block0.conv2"
+            )
+        };
         assert!(error.as_ref().is_err_and(is_named), "{error:?}");
         let mut model = sized(by, Precision::Auto)??;
         assert_eq!(model.kept_in_f32(), ["block0.conv2"]);
-        let comparison = compare(&model.reference(&input)?, &model.run(&input)?, Tolerance::relative(TOLERANCE));
+        let comparison =
+            compare(&model.reference(&input)?, &model.run(&input)?, Tolerance::relative(TOLERANCE));
         assert!(comparison.passed(), "weights times {by:e}: {comparison}");
     }
     Ok(())
@@ -172,7 +218,8 @@ fn weights_before_a_norm_may_be_of_any_size() -> Outcome {
 fn activations_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
     let input = plain()?.input;
-    // The second norm's output alone is too large; what comes after is of usual size, so that nothing but a look would tell.
+    // The second norm's output alone is too large; what comes after is of usual size, so that
+    // nothing but a look would tell.
     let scales = &[("bn2.weight", 3e4), ("bn2.bias", 3e4), ("conv3.weight", 1.0 / 3e4)];
     let mut model = scaled(gpu, scales, Precision::F16)??;
     match model.run(&input) {
@@ -191,13 +238,20 @@ fn activations_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcom
     // So is an input that is too large.
     let large = HostTensor::from_fn(input.shape(), |at| input.data()[at] * 1e5);
     let error = scaled(gpu, &[], Precision::F16)??.run(&large);
-    assert!(matches!(&error, Err(Error::Precision(PrecisionError::Activation { step, .. })) if step == "the input"));
+    assert!(matches!(
+        &error,
+        Err(Error::Precision(PrecisionError::Activation { step, .. })) if step == "the input"
+    ));
     let mut model = scaled(gpu, &[], Precision::Auto)??;
-    let comparison = compare(&model.reference(&large)?, &model.run(&large)?, Tolerance::relative(TOLERANCE));
+    let comparison =
+        compare(&model.reference(&large)?, &model.run(&large)?, Tolerance::relative(TOLERANCE));
     assert!(comparison.passed(), "{comparison}");
     // What is no number to begin with is nobody's fault.
-    let odd = HostTensor::from_fn(input.shape(), |at| if at == 7 { f32::NAN } else { input.data()[at] });
-    assert!(scaled(gpu, &[], Precision::F16)??.run(&odd)?.data().iter().any(|value| value.is_nan()));
+    let odd =
+        HostTensor::from_fn(input.shape(), |at| if at == 7 { f32::NAN } else { input.data()[at] });
+    assert!(
+        scaled(gpu, &[], Precision::F16)??.run(&odd)?.data().iter().any(|value| value.is_nan())
+    );
     Ok(())
 }
 
@@ -207,22 +261,32 @@ fn devices_without_half_say_so() -> Outcome {
         let has_half = target.gpu.capabilities().f16;
         match scaled(&target.gpu, &[], Precision::F16)? {
             Ok(model) => assert!(has_half && model.recording().has_half(), "{}", target.name),
-            Err(Error::Precision(PrecisionError::Unavailable)) => assert!(!has_half, "{}", target.name),
+            Err(Error::Precision(PrecisionError::Unavailable)) => {
+                assert!(!has_half, "{}", target.name)
+            }
             Err(error) => return Err(error.into()),
         }
-        assert_eq!(scaled(&target.gpu, &[], Precision::Auto)??.recording().has_half(), has_half, "{}", target.name);
+        assert_eq!(
+            scaled(&target.gpu, &[], Precision::Auto)??.recording().has_half(),
+            has_half,
+            "{}",
+            target.name
+        );
     }
     Ok(())
 }
 
 /// How alike two vectors are: 1 where they point the same way.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Logits in half precision against PyTorch's in float64, as far as tests/golden/network.json has them, and all of them against those of
-/// single precision, which tests/networks.rs holds to PyTorch's within 2e-5; and the memory that they take.
+/// Logits in half precision against PyTorch's in float64, as far as tests/golden/network.json has
+/// them, and all of them against those of single precision, which tests/networks.rs holds to
+/// PyTorch's within 2e-5; and the memory that they take.
 #[test]
 fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
@@ -233,19 +297,26 @@ fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
         for case in cases.as_array().into_iter().flatten().filter(|case| case["network"] == name) {
             let [n, c, h, w] = serde_json::from_value(case["input"].clone())?;
             let shape = Shape::new(n, c, h, w)?;
-            let input: Vec<f32> = uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
+            let input: Vec<f32> =
+                uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
             let input = HostTensor::new(shape, input)?;
             let run = |precision| {
-                let mut network =
-                    Network::load(gpu, &weights, shape, &LoadOptions { precision, ..Default::default() })?;
+                let mut network = Network::load(
+                    gpu,
+                    &weights,
+                    shape,
+                    &LoadOptions { precision, ..Default::default() },
+                )?;
                 Ok::<_, Error>((network.logits(&input)?, network.memory()))
             };
             let ((single, memory), (half, of_half)) = (run(Precision::F32)?, run(Precision::F16)?);
-            let expected: Vec<f32> = serde_json::from_value(case["tensors"]["logits"]["values"].clone())?;
+            let expected: Vec<f32> =
+                serde_json::from_value(case["tensors"]["logits"]["values"].clone())?;
             let at = |index: usize| half.data()[index * half.data().len() / expected.len()];
             let taken: Vec<f32> = (0..expected.len()).map(at).collect();
             let alike = [cosine(&expected, &taken), cosine(single.data(), half.data())];
-            let share = (of_half.weights + of_half.workspace) as f64 / (memory.weights + memory.workspace) as f64;
+            let share = (of_half.weights + of_half.workspace) as f64
+                / (memory.weights + memory.workspace) as f64;
             println!(
                 "{name} {shape}: 1 - cosine {:.1e} and {:.1e}, {:.1} % of the memory",
                 1.0 - alike[0],
@@ -280,29 +351,45 @@ fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
                 let mut bytes: usize = recording.slots.iter().map(|slot| slot.bytes).sum();
                 for step in recording.steps() {
                     let problem = recording.plan.problem(&step.step);
-                    bytes += step.dispatches.iter().map(|one| one.kernel.packed_bytes(&problem)).sum::<usize>();
+                    bytes += step
+                        .dispatches
+                        .iter()
+                        .map(|one| one.kernel.packed_bytes(&problem))
+                        .sum::<usize>();
                 }
-                let on_matrix_units = recording.steps().filter(|step| step.kernel.matrix_side > 0).count();
+                let on_matrix_units =
+                    recording.steps().filter(|step| step.kernel.matrix_side > 0).count();
                 Ok::<_, Error>((bytes as f64, on_matrix_units))
             };
-            let ((single, _), (half, on_matrix_units)) = (bytes(Precision::F32)?, bytes(Precision::F16)?);
-            assert!(on_matrix_units > 40 && half <= 0.55 * single, "{name}, batch {n}: {half} of {single}");
+            let ((single, _), (half, on_matrix_units)) =
+                (bytes(Precision::F32)?, bytes(Precision::F16)?);
+            assert!(
+                on_matrix_units > 40 && half <= 0.55 * single,
+                "{name}, batch {n}: {half} of {single}"
+            );
         }
     }
     Ok(())
 }
 
-/// Mesa's software driver multiplies matrices of 16 by 16 too, though it only offers those of 8: so the kernels of GPUs are tested here.
+/// Mesa's software driver multiplies matrices of 16 by 16 too, though it only offers those of 8: so
+/// the kernels of GPUs are tested here.
 #[test]
 fn matrices_of_sixteen_are_exact_where_eight_are_offered() -> Outcome {
-    let offered = |gpu: &&Gpu| gpu.capabilities().matrices_of_8 && gpu.info().name.contains("llvmpipe");
+    let offered =
+        |gpu: &&Gpu| gpu.capabilities().matrices_of_8 && gpu.info().name.contains("llvmpipe");
     let Some(gpu) = targets().iter().map(|target| &target.gpu).find(offered) else {
-        crate::common::loudly("SKIPPED: no software driver with matrix units: scripts/with-mesa26 has one");
+        crate::common::loudly(
+            "SKIPPED: no software driver with matrix units: scripts/with-mesa26 has one",
+        );
         return Ok(());
     };
     // SAFETY: this driver does.
-    let gpu = unsafe { gpu.with_capabilities(Capabilities { matrices_of_16: true, ..*gpu.capabilities() }) };
-    // Not each epilogue: it is the same text whatever the side of a matrix, and those of 8 are tested with all.
+    let gpu = unsafe {
+        gpu.with_capabilities(Capabilities { matrices_of_16: true, ..*gpu.capabilities() })
+    };
+    // Not each epilogue: it is the same text whatever the side of a matrix, and those of 8 are
+    // tested with all.
     for (kernels, least) in [
         ("_m16_f16_bias_relu", 7),
         ("_m16_f16_strided_bias_residual_relu", 2),
@@ -327,15 +414,28 @@ fn seeded_block(spec: &Bottleneck, seed: u64) -> Result<Block, Box<dyn std::erro
         let dims = dims.dims(key).ok_or("no dimensions")?;
         let name = format!("{seed} {key}");
         let values = uniform(&name, dims.iter().product());
-        let spread = if dims.len() > 1 { (24.0 / dims[1..].iter().product::<usize>() as f32).sqrt() } else { 0.5 };
-        let middle =
-            if key.ends_with("running_var") || (dims.len() == 1 && key.ends_with("weight")) { 1.0 } else { 0.0 };
-        dict.f32(key, dims, &values.map(|value| middle + (value - 0.5) * spread).collect::<Vec<f32>>());
+        let spread = if dims.len() > 1 {
+            (24.0 / dims[1..].iter().product::<usize>() as f32).sqrt()
+        } else {
+            0.5
+        };
+        let middle = if key.ends_with("running_var") || (dims.len() == 1 && key.ends_with("weight"))
+        {
+            1.0
+        } else {
+            0.0
+        };
+        dict.f32(
+            key,
+            dims,
+            &values.map(|value| middle + (value - 0.5) * spread).collect::<Vec<f32>>(),
+        );
     }
     Ok(Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &options_of(spec))?)
 }
 
-/// Random specifications and images of any size, by a candidate each: within what the twin is off, twice.
+/// Random specifications and images of any size, by a candidate each: within what the twin is off,
+/// twice.
 #[test]
 fn random_blocks_are_as_near_as_their_twins() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
@@ -348,17 +448,22 @@ fn random_blocks_are_as_near_as_their_twins() -> Outcome {
         let input = small_reals(Shape { n, c: spec.inplanes(), h, w }, seed);
         let plan = if fused { PlanKind::Fused } else { PlanKind::Unfused };
         let kernels = KernelChoice::Nth(candidate);
-        let options = LoadOptions { plan, kernels, precision: Precision::F16, ..Default::default() };
-        let recording = wgpu_bottleneck::record(&[spec], input.shape(), gpu.capabilities(), &options);
+        let options =
+            LoadOptions { plan, kernels, precision: Precision::F16, ..Default::default() };
+        let recording =
+            wgpu_bottleneck::record(&[spec], input.shape(), gpu.capabilities(), &options);
         if !is_wanted(&recording.map_err(|error| wrong(&error))?) {
             return Ok(());
         }
         runs.fetch_add(1, Ordering::Relaxed);
-        let mut model = Model::load(gpu, &[block], input.shape(), &options).map_err(|error| wrong(&error))?;
+        let mut model =
+            Model::load(gpu, &[block], input.shape(), &options).map_err(|error| wrong(&error))?;
         let expected = model.reference(&input).map_err(|error| wrong(&error))?;
         let twin = model.reference_rounded(&input).map_err(|error| wrong(&error))?;
         let found = model.run(&input).map_err(|error| wrong(&error))?;
-        let off = |found: &HostTensor| compare(&expected, found, Tolerance::relative(f64::INFINITY)).relative_error();
+        let off = |found: &HostTensor| {
+            compare(&expected, found, Tolerance::relative(f64::INFINITY)).relative_error()
+        };
         let (found, twin) = (off(&found), off(&twin));
         prop_assert!(
             found <= 2.0 * twin.max(Element::F16.unit_roundoff()),
@@ -373,11 +478,13 @@ fn random_blocks_are_as_near_as_their_twins() -> Outcome {
     Ok(())
 }
 
-/// A batch that is run in parts, the first of which finds out that a layer has to be in f32: the others are run by another plan.
+/// A batch that is run in parts, the first of which finds out that a layer has to be in f32: the
+/// others are run by another plan.
 #[test]
 fn networks_go_on_in_single_where_half_overflows() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([2, 1]).planes([4, 8]).stem_planes(8);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([2, 1]).planes([4, 8]).stem_planes(8);
     let dict = StateDict::from_bytes(file(&builder.classes(Some(32)).build()?))?;
     let mut large = DictBuilder::default();
     for key in dict.keys() {
@@ -387,11 +494,19 @@ fn networks_go_on_in_single_where_half_overflows() -> Outcome {
             "layer1.1.conv3.weight" => 1e-5,
             _ => 1.0,
         };
-        large.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
+        large.f32(
+            key,
+            &tensor.dims,
+            &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>(),
+        );
     }
-    let weights = NetworkWeights::detect(StateDict::from_bytes(large.bytes())?, &CheckpointOptions::default())?;
+    let weights = NetworkWeights::detect(
+        StateDict::from_bytes(large.bytes())?,
+        &CheckpointOptions::default(),
+    )?;
     let shape = Shape::new(3, 3, 33, 40)?;
-    let input = HostTensor::new(shape, uniform("input", shape.len()).map(|value| value - 0.5).collect())?;
+    let input =
+        HostTensor::new(shape, uniform("input", shape.len()).map(|value| value - 0.5).collect())?;
     let load = |precision, n| {
         let options = LoadOptions { precision, keep_blocks: true, ..Default::default() };
         Network::load(gpu, &weights, Shape { n, ..shape }, &options)
@@ -403,15 +518,21 @@ fn networks_go_on_in_single_where_half_overflows() -> Outcome {
         assert_eq!(network.kept_in_f32(), ["layer1.1.conv2", "layer1.1.conv3"]);
         for ((name, expected), (found_name, found)) in expected.iter().zip(&found) {
             let comparison = compare(expected, found, Tolerance::relative(1e-2));
-            assert!(name == found_name && comparison.passed(), "{name}, {n} at a time: {comparison}");
+            assert!(
+                name == found_name && comparison.passed(),
+                "{name}, {n} at a time: {comparison}"
+            );
         }
     }
     // An image that is not finite hides no overflow of another.
-    let odd = HostTensor::from_fn(shape, |at| if at == 5 { f32::INFINITY } else { input.data()[at] });
+    let odd =
+        HostTensor::from_fn(shape, |at| if at == 5 { f32::INFINITY } else { input.data()[at] });
     let error = load(Precision::F16, 3)?.logits(&odd);
-    assert!(
-        matches!(&error, Err(Error::Precision(PrecisionError::Activation { step, .. })) if step == "layer1.1.conv2")
-    );
+    assert!(matches!(
+        &error,
+        Err(Error::Precision(PrecisionError::Activation { step, .. }))
+            if step == "layer1.1.conv2"
+    ));
     Ok(())
 }
 

@@ -36,8 +36,8 @@ fn memory(line: &str) -> Option<u64> {
     Some(found.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// What loading ResNet-50 from a file takes: the best of three times, in seconds, and the most memory beyond what the process
-/// had before, mapped pages included, where the system tells.
+/// What loading ResNet-50 from a file takes: the best of three times, in seconds, and the most
+/// memory beyond what the process had before, mapped pages included, where the system tells.
 fn measure(path: &Path) -> Result<(f64, Option<u64>), Box<dyn std::error::Error>> {
     let child = Command::new(std::env::current_exe()?)
         .args(["--exact", "loading::load_in_a_process_of_its_own", "--ignored", "--nocapture"])
@@ -81,7 +81,10 @@ fn resnet50_loads_in_a_second_and_its_own_size() -> Outcome {
             size / 1e6
         ));
         assert!(cfg!(debug_assertions) || seconds < 1.0, "{name}: {seconds} s");
-        assert!(share.is_none_or(|share| share < 1.5), "{name}: {share:?} times its size in memory");
+        assert!(
+            share.is_none_or(|share| share < 1.5),
+            "{name}: {share:?} times its size in memory"
+        );
         assert!(share.is_some() || !cfg!(target_os = "linux"), "{name}: nothing measured");
         std::fs::remove_file(&path)?;
     }
@@ -109,7 +112,8 @@ fn f32_that_lie_askew_are_read() -> Outcome {
     // The crate that writes safetensors pads headers; others need not.
     let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
     for spaces in 0..4 {
-        let mut bytes = crate::common::dict::with_header(&format!("{header}{}", " ".repeat(spaces)), 0);
+        let mut bytes =
+            crate::common::dict::with_header(&format!("{header}{}", " ".repeat(spaces)), 0);
         bytes.extend([1.5f32, -2.0].map(f32::to_le_bytes).as_flattened());
         assert_eq!(StateDict::from_bytes(bytes)?.tensor("a")?.data, [1.5, -2.0]);
     }
@@ -119,7 +123,8 @@ fn f32_that_lie_askew_are_read() -> Outcome {
 /// A block of 256 planes, 4.5 MB: large enough to be mapped.
 fn block_file() -> Vec<u8> {
     let mut dict = DictBuilder::default();
-    let of_block = |(key, dims): (String, Vec<usize>)| Some((key.strip_prefix("layer3.1.")?.to_owned(), dims));
+    let of_block =
+        |(key, dims): (String, Vec<usize>)| Some((key.strip_prefix("layer3.1.")?.to_owned(), dims));
     for (key, dims) in resnet::tensors().into_iter().filter_map(of_block) {
         let count = dims.iter().product();
         dict.f32(&key, &dims, &vec![0.25; count]);
@@ -127,8 +132,11 @@ fn block_file() -> Vec<u8> {
     dict.bytes()
 }
 
-/// What is refused of a block's file that was changed after the block was loaded from it: the block, and another one.
-fn changed(change: impl Fn(&Path) -> std::io::Result<()>) -> Result<[Option<Error>; 2], Box<dyn std::error::Error>> {
+/// What is refused of a block's file that was changed after the block was loaded from it: the
+/// block, and another one.
+fn changed(
+    change: impl Fn(&Path) -> std::io::Result<()>,
+) -> Result<[Option<Error>; 2], Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("block.safetensors");
     std::fs::write(&path, block_file())?;

@@ -1,5 +1,6 @@
-//! Whole networks with seeded weights against PyTorch in float64, on the default device: logits and every feature map
-//! (tests/golden/network.py made the numbers and says how the weights come about).
+//! Whole networks with seeded weights against PyTorch in float64, on the default device: logits and
+//! every feature map (tests/golden/network.py made the numbers and says how the weights come
+//! about).
 
 use crate::common::seeded_network::{uniform, weights};
 use crate::common::{Outcome, targets};
@@ -35,7 +36,9 @@ impl Expected {
         let dims = found.shape().dims();
         let (data, count) = (found.data(), self.values.len());
         // Logits have two dimensions there and four here.
-        if dims[..self.shape.len()] != self.shape || dims[self.shape.len()..].iter().any(|&dim| dim != 1) {
+        if dims[..self.shape.len()] != self.shape
+            || dims[self.shape.len()..].iter().any(|&dim| dim != 1)
+        {
             return Err(format!("{name}: expected {:?}, found {dims:?}", self.shape));
         }
         for (index, &value) in self.values.iter().enumerate() {
@@ -58,7 +61,9 @@ fn spec(name: &str) -> Result<ResNet, Box<dyn std::error::Error>> {
     let builder = ResNet::named(model)?;
     Ok(match kind {
         "at output stride 8" => builder.replace_stride_with_dilation([false, true, true]),
-        "of DeepLab" => builder.replace_stride_with_dilation([false, false, true]).multi_grid([1, 2, 4]),
+        "of DeepLab" => {
+            builder.replace_stride_with_dilation([false, false, true]).multi_grid([1, 2, 4])
+        }
         "of Caffe" => builder.stride_in(StrideIn::Conv1).max_pool(PoolWindows::CeilMode),
         _ => builder,
     }
@@ -79,18 +84,20 @@ fn check(network: &str) -> Outcome {
     for case in &cases {
         let [n, c, h, w] = case.input;
         let shape = Shape::new(n, c, h, w)?;
-        let values: Vec<f32> = uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
+        let values: Vec<f32> =
+            uniform("input", shape.len()).map(|value| (value - 0.5) * 4.0).collect();
         let input = HostTensor::new(shape, values)?;
-        let kinds: &[PlanKind] = if h == 64 { &[PlanKind::Fused, PlanKind::Unfused] } else { &[PlanKind::Fused] };
+        let kinds: &[PlanKind] =
+            if h == 64 { &[PlanKind::Fused, PlanKind::Unfused] } else { &[PlanKind::Fused] };
         for &plan in kinds {
             let options = LoadOptions { plan, ..LoadOptions::default() };
             let mut network = Network::load(gpu, &weights, shape, &options)?;
             let found: BTreeMap<String, HostTensor> = network.run(&input)?.into_iter().collect();
             assert!(found.keys().eq(case.tensors.keys()), "{:?}", found.keys());
             for (name, expected) in &case.tensors {
-                expected
-                    .check(name, &found[name])
-                    .map_err(|error| format!("{} {:?} {plan:?}: {error}", case.network, case.input))?;
+                expected.check(name, &found[name]).map_err(|error| {
+                    format!("{} {:?} {plan:?}: {error}", case.network, case.input)
+                })?;
             }
         }
     }
@@ -138,9 +145,11 @@ fn one_command_buffer_per_block() -> Outcome {
     let spec = spec("resnet50")?;
     let capabilities = wgpu_bottleneck::kernel::Capabilities::CORE;
     let shape = Shape::new(1, 3, 224, 224)?;
-    let recording = wgpu_bottleneck::record_network(&spec, shape, &capabilities, &LoadOptions::default())?;
+    let recording =
+        wgpu_bottleneck::record_network(&spec, shape, &capabilities, &LoadOptions::default())?;
     assert_eq!(recording.segments.len(), 1 + 16 + 1);
-    let modules: Vec<&str> = recording.steps().map(|recorded| recorded.step.module.as_str()).collect();
+    let modules: Vec<&str> =
+        recording.steps().map(|recorded| recorded.step.module.as_str()).collect();
     assert_eq!(modules[..4], ["conv1", "maxpool", "layer1.0.conv1", "layer1.0.conv2"]);
     assert_eq!(modules[modules.len() - 3..], ["layer4.2.conv3", "avgpool", "fc"]);
     // What is kept is never another's: no slot holds two of them.
@@ -153,16 +162,19 @@ fn one_command_buffer_per_block() -> Outcome {
 
 /// A network small enough for many runs.
 fn small() -> Result<ResNet, Box<dyn std::error::Error>> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     Ok(builder.classes(Some(3)).build()?)
 }
 
-/// BasicBlocks, the original's strides, no classes, many grids and a single pixel: against the reference, whose blocks PyTorch
-/// has been held against.
+/// BasicBlocks, the original's strides, no classes, many grids and a single pixel: against the
+/// reference, whose blocks PyTorch has been held against.
 #[test]
 fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
-    let basic = ResNet::builder(BlockKind::Basic).depths([2, 1, 1]).planes([5, 8, 12]).stem_planes(6);
-    let bottleneck = ResNet::builder(BlockKind::Bottleneck).depths([1, 2]).planes([4, 6]).stem_planes(7);
+    let basic =
+        ResNet::builder(BlockKind::Basic).depths([2, 1, 1]).planes([5, 8, 12]).stem_planes(6);
+    let bottleneck =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 2]).planes([4, 6]).stem_planes(7);
     let dilated = bottleneck.clone().replace_stride_with_dilation([true]).multi_grid([1, 2]);
     let specs = [
         basic.clone().classes(Some(7)).build()?,
@@ -172,18 +184,25 @@ fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
         dilated.classes(Some(4)).build()?,
     ];
     for target in targets() {
-        for (spec, plan) in specs.iter().flat_map(|spec| [(spec, PlanKind::Fused), (spec, PlanKind::Unfused)]) {
+        for (spec, plan) in
+            specs.iter().flat_map(|spec| [(spec, PlanKind::Fused), (spec, PlanKind::Unfused)])
+        {
             let (weights, _) = weights(spec)?;
             for [n, h, w] in [[2, 33, 17], [1, 1, 1]] {
                 let shape = Shape::new(n, spec.stem().in_channels, h, w)?;
-                let values: Vec<f32> = uniform("input", shape.len()).map(|value| value - 0.5).collect();
+                let values: Vec<f32> =
+                    uniform("input", shape.len()).map(|value| value - 0.5).collect();
                 let input = HostTensor::new(shape, values)?;
                 let options = LoadOptions { plan, ..LoadOptions::default() };
                 let mut network = Network::load(&target.gpu, &weights, shape, &options)?;
                 let expected = network.reference(&weights, &input)?;
                 for ((name, expected), (_, found)) in expected.iter().zip(network.run(&input)?) {
                     let comparison = compare(expected, &found, network.tolerance());
-                    assert!(comparison.passed(), "{} {spec} {plan:?} {shape} {name}: {comparison:?}", target.name);
+                    assert!(
+                        comparison.passed(),
+                        "{} {spec} {plan:?} {shape} {name}: {comparison:?}",
+                        target.name
+                    );
                 }
             }
         }
@@ -191,7 +210,8 @@ fn every_kind_of_network_is_what_the_reference_says() -> Outcome {
     Ok(())
 }
 
-/// Batches larger than what the network was loaded for, and than what a binding can hold, give what single images give.
+/// Batches larger than what the network was loaded for, and than what a binding can hold, give what
+/// single images give.
 #[test]
 fn batches_are_run_in_parts() -> Outcome {
     let (weights, _) = weights(&small()?)?;
@@ -216,10 +236,12 @@ fn batches_are_run_in_parts() -> Outcome {
     assert_eq!(parts.features(&batch)?.len(), 2);
     let other = HostTensor::from_fn(Shape { w: 21, ..image }, |_| 0.0);
     assert!(parts.logits(&other).is_err());
-    // The largest tensor of an image is the input: 256x256 pixels of 4 channels, a mebibyte of a binding's 128.
+    // The largest tensor of an image is the input: 256x256 pixels of 4 channels, a mebibyte of a
+    // binding's 128.
     let input = Shape { n: 1000, h: 256, w: 256, ..image };
     let limited = GpuOptions { limits: LimitsChoice::Core, ..GpuOptions::default() };
-    let large = Network::load(&Gpu::with_options(&limited)?, &weights, input, &LoadOptions::default())?;
+    let large =
+        Network::load(&Gpu::with_options(&limited)?, &weights, input, &LoadOptions::default())?;
     assert_eq!(large.input_shape().n, 128);
     Ok(())
 }

@@ -9,15 +9,20 @@ use wgpu_bottleneck::network::StrideIn;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record, record_in_parts, required,
+    Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record, record_in_parts,
+    required,
 };
 
 /// A device whose bindings are no larger than this.
 fn small_device(binding_bytes: u64) -> Result<Gpu, Box<dyn std::error::Error>> {
-    let adapter = adapters()?.into_iter().next().ok_or("no adapter: run the tests through scripts/with-gpu")?;
+    let adapter = adapters()?
+        .into_iter()
+        .next()
+        .ok_or("no adapter: run the tests through scripts/with-gpu")?;
     let (required_features, limits) = required(&adapter);
     let required_limits = wgpu::Limits { max_storage_buffer_binding_size: binding_bytes, ..limits };
-    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let descriptor =
+        wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     Ok(Gpu::from_wgpu(device, queue))
 }
@@ -27,7 +32,11 @@ const LIMIT: u64 = 32 << 10;
 
 fn blocks(specs: &[Bottleneck]) -> Result<Vec<Block>, Error> {
     let growth = Growth::for_chain(specs.len());
-    specs.iter().enumerate().map(|(at, spec)| exact_block(spec, true, growth, at as u64 + 7)).collect()
+    specs
+        .iter()
+        .enumerate()
+        .map(|(at, spec)| exact_block(spec, true, growth, at as u64 + 7))
+        .collect()
 }
 
 /// Blocks, their input, and how many parts it takes.
@@ -43,11 +52,23 @@ fn chains() -> Result<Vec<Chain>, Error> {
         (vec![plain().build()?], [5, 16, 8, 31], 3),
         (vec![plain().build()?], [1, 16, 150, 9], 3),
         (vec![plain().dilation(3).build()?], [2, 16, 61, 13], 4),
-        (vec![plain().groups(2).base_width(64).stride(2).downsample(true).build()?], [1, 16, 75, 11], 2),
-        (vec![plain().stride(3).downsample(true).build()?], [1, 16, 40, 17], 2),
-        (vec![plain().stride(2).stride_in(StrideIn::Conv1).downsample(true).build()?], [1, 16, 43, 14], 2),
         (
-            vec![plain().stride(2).downsample(true).build()?, plain().dilation(2).build()?, plain().build()?],
+            vec![plain().groups(2).base_width(64).stride(2).downsample(true).build()?],
+            [1, 16, 75, 11],
+            2,
+        ),
+        (vec![plain().stride(3).downsample(true).build()?], [1, 16, 40, 17], 2),
+        (
+            vec![plain().stride(2).stride_in(StrideIn::Conv1).downsample(true).build()?],
+            [1, 16, 43, 14],
+            2,
+        ),
+        (
+            vec![
+                plain().stride(2).downsample(true).build()?,
+                plain().dilation(2).build()?,
+                plain().build()?,
+            ],
             [1, 16, 96, 12],
             3,
         ),
@@ -65,7 +86,11 @@ fn parts_come_to_the_bits_of_the_whole() -> Outcome {
         let mut whole = Model::load(&large, &blocks, shape, &options)?;
         let mut parts = Model::load(&small, &blocks, shape, &options)?;
         assert_eq!((whole.runs(), parts.runs()), (1, runs), "{dims:?}");
-        assert_eq!(record_in_parts(&specs, shape, small.capabilities(), &options)?.1, runs, "{dims:?}");
+        assert_eq!(
+            record_in_parts(&specs, shape, small.capabilities(), &options)?.1,
+            runs,
+            "{dims:?}"
+        );
         let (reference, bound) = whole.reference_with_bound(&input)?;
         assert!(bound.is_exact(), "{dims:?}");
         assert_eq!(parts.reference(&input)?, reference, "{dims:?}");
@@ -76,7 +101,8 @@ fn parts_come_to_the_bits_of_the_whole() -> Outcome {
         for model in [&mut whole, &mut parts] {
             matches(&model.run(&input)?);
             matches(&pollster::block_on(model.run_async(&input))?);
-            // An output that is there already, with something else in it, and another input in between.
+            // An output that is there already, with something else in it, and another input in
+            // between.
             let mut kept = HostTensor::from_fn(model.output_shape(), |_| f32::NAN);
             model.run_into(&input, &mut kept)?;
             matches(&kept);
@@ -114,13 +140,21 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     let input = HostTensor::zeros(shape);
     for model in [&mut model, &mut Model::load(&any_gpu(), &blocks, shape, &options)?] {
         let wrong = model.run_into(&input, &mut part.clone()).err().ok_or("ran")?;
-        assert!(matches!(&wrong, Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == "output"), "{wrong}");
+        assert!(
+            matches!(
+                &wrong,
+                Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == "output"
+            ),
+            "{wrong}"
+        );
     }
 
     // A line is larger than a binding; a line and its neighbours are; nothing but the weights is.
     for (dims, what) in [([1, 16, 1, 600], "tensor"), ([1, 16, 40, 200], "tensor")] {
         let [n, c, h, w] = dims;
-        let refused = Model::load(&small, &blocks, Shape::new(n, c, h, w)?, &options).err().ok_or("loaded")?;
+        let refused = Model::load(&small, &blocks, Shape::new(n, c, h, w)?, &options)
+            .err()
+            .ok_or("loaded")?;
         let Error::Gpu(GpuError::TooLarge { what: named, limit: LIMIT, .. }) = &refused else {
             return Err(refused.into());
         };
@@ -128,9 +162,14 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     }
     let wide = Bottleneck::torchvision(256, 64).build()?;
     let refused =
-        record_in_parts(&[wide], Shape::new(9, 256, 2, 2)?, small.capabilities(), &options).err().ok_or("recorded")?;
+        record_in_parts(&[wide], Shape::new(9, 256, 2, 2)?, small.capabilities(), &options)
+            .err()
+            .ok_or("recorded")?;
     assert!(
-        matches!(&refused, Error::Gpu(GpuError::TooLarge { what, .. }) if what.starts_with("weights")),
+        matches!(
+            &refused,
+            Error::Gpu(GpuError::TooLarge { what, .. }) if what.starts_with("weights")
+        ),
         "{refused}"
     );
     // What says what a device runs at once says so still.

@@ -1,5 +1,5 @@
-//! Plans and recordings: what they promise of any chain of blocks, checked as data; one known block to the last number; and
-//! a chain of 16 blocks as 16 command buffers in one submit.
+//! Plans and recordings: what they promise of any chain of blocks, checked as data; one known block
+//! to the last number; and a chain of 16 blocks as 16 command buffers in one submit.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Binding, Capabilities, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{
-    KernelChoice, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step, TensorId, TensorInfo,
+    KernelChoice, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step,
+    TensorId, TensorInfo,
 };
 use wgpu_bottleneck::tensor::{ChannelLayout, Element, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
@@ -26,8 +27,13 @@ fn recorded(specs: &[Bottleneck], input: Shape, kind: PlanKind) -> Result<Record
     recorded_with(KernelChoice::Ranked, specs, input, kind)
 }
 
-/// With the first candidates, none of which needs scratch: for what is said of the tensors' slots alone.
-fn recorded_plainly(specs: &[Bottleneck], input: Shape, kind: PlanKind) -> Result<Recording, String> {
+/// With the first candidates, none of which needs scratch: for what is said of the tensors' slots
+/// alone.
+fn recorded_plainly(
+    specs: &[Bottleneck],
+    input: Shape,
+    kind: PlanKind,
+) -> Result<Recording, String> {
     recorded_with(KernelChoice::Nth(0), specs, input, kind)
 }
 
@@ -53,12 +59,17 @@ fn check(recording: &Recording, specs: &[Bottleneck]) -> Check {
     check_kernels(recording)
 }
 
-/// One segment per block, in order; every step in exactly one; as many steps as the kind of plan says.
+/// One segment per block, in order; every step in exactly one; as many steps as the kind of plan
+/// says.
 fn check_segments(recording: &Recording, specs: &[Bottleneck]) -> Check {
     let Recording { plan, segments, .. } = recording;
-    expect(segments.len() == specs.len(), || format!("{} segments of {} blocks", segments.len(), specs.len()))?;
+    expect(segments.len() == specs.len(), || {
+        format!("{} segments of {} blocks", segments.len(), specs.len())
+    })?;
     let steps: Vec<&Step> = recording.steps().map(|recorded| &recorded.step).collect();
-    expect(steps == plan.steps.iter().collect::<Vec<_>>(), || "segments and plan differ in their steps".to_owned())?;
+    expect(steps == plan.steps.iter().collect::<Vec<_>>(), || {
+        "segments and plan differ in their steps".to_owned()
+    })?;
     let mut next = 0;
     for (index, (segment, spec)) in segments.iter().zip(specs).enumerate() {
         let steps = match (plan.kind, spec.has_downsample()) {
@@ -68,15 +79,19 @@ fn check_segments(recording: &Recording, specs: &[Bottleneck]) -> Check {
         };
         let found = segment.steps.len();
         expect(found == steps, || format!("segment {index} has {found} steps, not {steps}"))?;
-        let own = segment.block == index && segment.steps.iter().all(|recorded| recorded.step.block == index);
+        let own = segment.block == index
+            && segment.steps.iter().all(|recorded| recorded.step.block == index);
         expect(own, || format!("segment {index} has steps of another block"))?;
-        expect(plan.blocks.get(index) == Some(&(next..next + steps)), || format!("block {index} has another range"))?;
+        expect(plan.blocks.get(index) == Some(&(next..next + steps)), || {
+            format!("block {index} has another range")
+        })?;
         next += steps;
     }
     expect(plan.blocks.len() == specs.len(), || format!("{} ranges", plan.blocks.len()))
 }
 
-/// Each tensor is written once, before it is read; the input never, the output by the last step, which nobody reads.
+/// Each tensor is written once, before it is read; the input never, the output by the last step,
+/// which nobody reads.
 fn check_tensors(plan: &Plan) -> Check {
     let mut written = vec![false; plan.tensors.len()];
     let mut read = written.clone();
@@ -91,10 +106,13 @@ fn check_tensors(plan: &Plan) -> Check {
         expect(output != plan.input, || format!("{step} writes the input"))?;
         expect(!written[output.0], || format!("{step} writes tensor {} again", output.0))?;
         written[output.0] = true;
-        let shape = step.op.output_shape(&plan.input_shapes(step)).map_err(|error| error.to_string())?;
+        let shape =
+            step.op.output_shape(&plan.input_shapes(step)).map_err(|error| error.to_string())?;
         let info = plan.tensor(output);
         expect(shape == info.shape, || format!("{step} gives {shape}, not {}", info.shape))?;
-        expect(info.layout.channels() == shape.c, || format!("{step}: a layout for other channels"))?;
+        expect(info.layout.channels() == shape.c, || {
+            format!("{step}: a layout for other channels")
+        })?;
     }
     expect(plan.steps.last().is_some_and(|step| step.output == plan.output), || {
         "the last step is not last".to_owned()
@@ -103,8 +121,8 @@ fn check_tensors(plan: &Plan) -> Check {
     expect(read.iter().chain(&written).all(|&used| used), || "a tensor is not used".to_owned())
 }
 
-/// Walks the steps and keeps book of what each slot holds: a read finds what was written for it, and scratch lies in no
-/// slot that its step reads or writes.
+/// Walks the steps and keeps book of what each slot holds: a read finds what was written for it,
+/// and scratch lies in no slot that its step reads or writes.
 fn check_memory(recording: &Recording) -> Check {
     let Recording { plan, places, slots, .. } = recording;
     expect(places.len() == plan.tensors.len(), || "places and tensors differ".to_owned())?;
@@ -122,27 +140,41 @@ fn check_memory(recording: &Recording) -> Check {
         }
         match places[step.output.0] {
             Placement::Slot(slot) => holds[slot] = Some(step.output),
-            Placement::Output => expect(step.output == plan.output, || format!("{step} writes the output"))?,
+            Placement::Output => {
+                expect(step.output == plan.output, || format!("{step} writes the output"))?
+            }
             Placement::Input => return Err(format!("{step} writes the input buffer")),
         }
         for &Scratch { slot, .. } in scratch {
-            let shared = step.inputs.iter().chain([&step.output]).any(|id| places[id.0] == Placement::Slot(slot));
-            expect(!shared, || format!("{step} has scratch in slot {slot}, which it reads or writes"))?;
+            let shared = step
+                .inputs
+                .iter()
+                .chain([&step.output])
+                .any(|id| places[id.0] == Placement::Slot(slot));
+            expect(!shared, || {
+                format!("{step} has scratch in slot {slot}, which it reads or writes")
+            })?;
             holds[slot] = None;
         }
     }
     for (slot, Slot { bytes }) in slots.iter().enumerate() {
         let held = |(place, _): &(&Placement, &TensorInfo)| **place == Placement::Slot(slot);
-        let tensors = places.iter().zip(&plan.tensors).filter(held).map(|(_, tensor)| tensor.bytes());
-        let scratch = recording.steps().flat_map(|step| &step.scratch).filter(|scratch| scratch.slot == slot);
+        let tensors =
+            places.iter().zip(&plan.tensors).filter(held).map(|(_, tensor)| tensor.bytes());
+        let scratch =
+            recording.steps().flat_map(|step| &step.scratch).filter(|scratch| scratch.slot == slot);
         let largest = tensors.chain(scratch.map(|scratch| scratch.bytes)).max();
-        expect(largest == Some(*bytes), || format!("slot {slot} has {bytes} bytes for {largest:?}"))?;
+        expect(largest == Some(*bytes), || {
+            format!("slot {slot} has {bytes} bytes for {largest:?}")
+        })?;
     }
-    // x, and at most a step's two inputs, its output and its scratch, whatever the length of the chain.
+    // x, and at most a step's two inputs, its output and its scratch, whatever the length of the
+    // chain.
     expect(slots.len() <= 5, || format!("{} slots", slots.len()))
 }
 
-/// Each kernel is a candidate, binds at most four storage buffers and is launched within the limits.
+/// Each kernel is a candidate, binds at most four storage buffers and is launched within the
+/// limits.
 fn check_kernels(recording: &Recording) -> Check {
     for recorded in recording.steps() {
         let step = &recorded.step;
@@ -150,16 +182,24 @@ fn check_kernels(recording: &Recording) -> Check {
         expect(!recorded.dispatches.is_empty(), || format!("{step} is not dispatched"))?;
         for dispatch in &recorded.dispatches {
             let name = dispatch.kernel.name();
-            expect(possible.iter().any(|kernel| kernel.stages().contains(&dispatch.kernel)), || {
-                format!("{step}: {name} is no candidate")
-            })?;
-            let storage = dispatch.kernel.bindings().iter().filter(|binding| **binding != Binding::Params).count();
+            expect(
+                possible.iter().any(|kernel| kernel.stages().contains(&dispatch.kernel)),
+                || format!("{step}: {name} is no candidate"),
+            )?;
+            let storage = dispatch
+                .kernel
+                .bindings()
+                .iter()
+                .filter(|binding| **binding != Binding::Params)
+                .count();
             expect(storage <= 4, || format!("{step}: {name} binds {storage} storage buffers"))?;
             let limit = Capabilities::CORE.max_workgroups;
             let launched = dispatch.workgroups.iter().all(|count| (1..=limit).contains(count));
             expect(launched, || format!("{step}: {name} launches {:?}", dispatch.workgroups))?;
             let (_, bytes) = dispatch.kernel.host_params();
-            expect(dispatch.params.len() == bytes, || format!("{step}: {} bytes of Params", dispatch.params.len()))?;
+            expect(dispatch.params.len() == bytes, || {
+                format!("{step}: {} bytes of Params", dispatch.params.len())
+            })?;
         }
     }
     Ok(())
@@ -178,15 +218,24 @@ proptest! {
                 unshared.unshare_slots();
                 let scratch: usize = recording.steps().map(|step| step.scratch.len()).sum();
                 prop_assert_eq!(unshared.slots.len(), recording.plan.tensors.len() - 2 + scratch);
-                prop_assert_eq!(recorded(chain, input, kind).map_err(TestCaseError::fail)?, recording);
+                prop_assert_eq!(
+                    recorded(chain, input, kind).map_err(TestCaseError::fail)?,
+                    recording
+                );
             }
         }
         // A plan does not depend on the norm: only its numbers do.
-        let other = Bottleneck::torchvision(specs[0].inplanes(), specs[0].planes()).downsample(true).norm_layer(norm);
+        let other = Bottleneck::torchvision(specs[0].inplanes(), specs[0].planes())
+            .downsample(true)
+            .norm_layer(norm);
         let other = other.build().map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let plain = Bottleneck::torchvision(specs[0].inplanes(), specs[0].planes()).downsample(true);
+        let plain =
+            Bottleneck::torchvision(specs[0].inplanes(), specs[0].planes()).downsample(true);
         let plain = plain.build().map_err(|error| TestCaseError::fail(error.to_string()))?;
-        prop_assert_eq!(recorded(&[other], input, PlanKind::Fused), recorded(&[plain], input, PlanKind::Fused));
+        prop_assert_eq!(
+            recorded(&[other], input, PlanKind::Fused),
+            recorded(&[plain], input, PlanKind::Fused)
+        );
     }
 }
 
@@ -218,13 +267,18 @@ fn broken_promises_are_seen() -> Outcome {
             r.segments[0].steps[0].dispatches[0].kernel = other;
         }),
         ("writes the input buffer", PlanKind::Fused, |r| r.places[4] = Placement::Input),
-        ("launches", PlanKind::Fused, |r| r.segments[1].steps[2].dispatches[0].workgroups = [1, 0, 1]),
+        ("launches", PlanKind::Fused, |r| {
+            r.segments[1].steps[2].dispatches[0].workgroups = [1, 0, 1]
+        }),
     ];
     for (expected, kind, spoil) in spoils {
         let (specs, mut recording) = sample(kind)?;
         spoil(&mut recording);
         let said = check(&recording, &specs);
-        assert!(said.as_ref().is_err_and(|said| said.contains(expected)), "\"{expected}\": {said:?}");
+        assert!(
+            said.as_ref().is_err_and(|said| said.contains(expected)),
+            "\"{expected}\": {said:?}"
+        );
     }
     Ok(())
 }
@@ -235,7 +289,10 @@ fn an_executor_refuses_what_would_leave_its_tensors() -> Outcome {
     let spoils: [(&str, Spoil); 11] = [
         ("Params", |r| r.segments[0].steps[1].dispatches[0].params[4] += 1),
         ("workgroups", |r| r.segments[0].steps[1].dispatches[0].workgroups[1] += 1),
-        ("kernel", |r| r.segments[0].steps[1].dispatches[0].kernel = r.segments[0].steps[0].dispatches[0].kernel),
+        ("kernel", |r| {
+            r.segments[0].steps[1].dispatches[0].kernel =
+                r.segments[0].steps[0].dispatches[0].kernel
+        }),
         ("no dispatch", |r| r.segments[0].steps[1].dispatches.clear()),
         ("input", |r| r.segments[0].steps[1].step.inputs[0] = TensorId(99)),
         ("output", |r| r.segments[0].steps[1].step.output = TensorId(99)),
@@ -269,7 +326,10 @@ fn an_executor_refuses_what_would_leave_its_tensors() -> Outcome {
 
 /// ResNet-50's layer2.0.
 fn layer2_0() -> Result<(Bottleneck, Shape), Box<dyn std::error::Error>> {
-    Ok((Bottleneck::torchvision(256, 128).stride(2).downsample(true).build()?, Shape::new(1, 256, 56, 56)?))
+    Ok((
+        Bottleneck::torchvision(256, 128).stride(2).downsample(true).build()?,
+        Shape::new(1, 256, 56, 56)?,
+    ))
 }
 
 #[test]
@@ -283,8 +343,16 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
     let (main, shortcut) = (Conv::conv1x1(128, 512, 1), Conv::conv1x1(256, 512, 2));
     let ops = [
         (Role::Conv1, Op::Conv { conv: Conv::conv1x1(256, 128, 1), epilogue }, vec![TensorId(0)]),
-        (Role::Conv2, Op::Conv { conv: Conv::conv3x3(128, 128, 2, 1, 1), epilogue }, vec![TensorId(1)]),
-        (Role::Conv3, Op::JoinedConv { main, shortcut, relu: true }, vec![TensorId(2), TensorId(0)]),
+        (
+            Role::Conv2,
+            Op::Conv { conv: Conv::conv3x3(128, 128, 2, 1, 1), epilogue },
+            vec![TensorId(1)],
+        ),
+        (
+            Role::Conv3,
+            Op::JoinedConv { main, shortcut, relu: true },
+            vec![TensorId(2), TensorId(0)],
+        ),
     ];
     let step = |(at, (role, op, inputs)): (usize, (Role, Op, Vec<TensorId>))| Step {
         block: 0,
@@ -312,7 +380,10 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         carried: Vec::new(),
     };
     assert_eq!(recording.plan, expected);
-    assert_eq!(recording.places, [Placement::Input, Placement::Slot(0), Placement::Slot(1), Placement::Output]);
+    assert_eq!(
+        recording.places,
+        [Placement::Input, Placement::Slot(0), Placement::Slot(1), Placement::Output]
+    );
     assert_eq!(recording.slots, [Slot { bytes: 4 * 128 * 3136 }, Slot { bytes: 4 * 128 * 784 }]);
     Ok(())
 }
@@ -321,15 +392,18 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
 fn the_costs_of_layer2_0() -> Outcome {
     let (spec, input) = layer2_0()?;
     let recording = recorded(&[spec], input, PlanKind::Fused)?;
-    let flops: Vec<u64> = recording.plan.steps.iter().map(|step| recording.plan.step_flops(step)).collect();
+    let flops: Vec<u64> =
+        recording.plan.steps.iter().map(|step| recording.plan.step_flops(step)).collect();
     assert_eq!(flops, [205_520_896, 231_211_008, 308_281_344]);
     assert_eq!(recording.plan.conv_flops(), 745_013_248);
-    let bytes: Vec<u64> = recording.plan.steps.iter().map(|step| recording.plan.step_min_bytes(step)).collect();
+    let bytes: Vec<u64> =
+        recording.plan.steps.iter().map(|step| recording.plan.step_min_bytes(step)).collect();
     let (x, narrow, spatial, out) = (256 * 3136, 128 * 3136, 128 * 784, 512 * 784);
     let parameters = [256 * 128 + 128, 9 * 128 * 128 + 128, 512 * (128 + 256) + 512];
     // The strided shortcut reads a quarter of x.
     let traffic = [x + narrow, narrow + spatial, spatial + x / 4 + out];
-    let expected: Vec<u64> = traffic.iter().zip(parameters).map(|(traffic, own)| 4 * (traffic + own)).collect();
+    let expected: Vec<u64> =
+        traffic.iter().zip(parameters).map(|(traffic, own)| 4 * (traffic + own)).collect();
     assert_eq!(bytes, expected);
     Ok(())
 }
@@ -344,7 +418,8 @@ fn the_unfused_plan_of_layer2_0() -> Outcome {
         .iter()
         .map(|step| {
             let inputs: Vec<usize> = step.inputs.iter().map(|id| id.0).collect();
-            let (shape, place) = (recording.plan.tensor(step.output).shape, recording.places[step.output.0]);
+            let (shape, place) =
+                (recording.plan.tensor(step.output).shape, recording.places[step.output.0]);
             format!("{step} = {} {inputs:?} -> {} {shape} {place:?}", step.op.name(), step.output.0)
         })
         .collect();
@@ -372,7 +447,8 @@ fn chain_of_16() -> Result<Vec<Bottleneck>, Box<dyn std::error::Error>> {
         let planes = 4 << stage;
         for block in 0..blocks {
             let stride = if block == 0 && stage > 0 { 2 } else { 1 };
-            let spec = Bottleneck::torchvision(inplanes, planes).stride(stride).downsample(block == 0);
+            let spec =
+                Bottleneck::torchvision(inplanes, planes).stride(stride).downsample(block == 0);
             specs.push(spec.norm_layer(EXACT_NORMS[0]).build()?);
             inplanes = 4 * planes;
         }
@@ -383,7 +459,12 @@ fn chain_of_16() -> Result<Vec<Bottleneck>, Box<dyn std::error::Error>> {
 /// An app's buffer of this many bytes.
 fn app_buffer(gpu: &Gpu, bytes: u64) -> Buffer {
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-    gpu.device().create_buffer(&BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false })
+    gpu.device().create_buffer(&BufferDescriptor {
+        label: None,
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    })
 }
 
 fn bytes_of(values: &[f32]) -> Vec<u8> {
@@ -391,15 +472,20 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
 }
 
 /// What lies in an output buffer.
-fn read_output(executor: &Executor, output: &Buffer) -> Result<HostTensor, Box<dyn std::error::Error>> {
+fn read_output(
+    executor: &Executor,
+    output: &Buffer,
+) -> Result<HostTensor, Box<dyn std::error::Error>> {
     let plan = &executor.recording().plan;
     let info = plan.tensor(plan.output);
     let bytes = executor.gpu().download(output)?;
-    let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
 }
 
-/// Records 16 command buffers and submits them at once, twice; the second run finds the workspace of the first.
+/// Records 16 command buffers and submits them at once, twice; the second run finds the workspace
+/// of the first.
 fn submit_twice(model: &Model, image: &HostTensor, expected: &HostTensor) -> Outcome {
     let executor = model.executor();
     let (gpu, output_bytes) = (executor.gpu(), executor.output_bytes());
@@ -422,8 +508,10 @@ fn submit_twice(model: &Model, image: &HostTensor, expected: &HostTensor) -> Out
 #[test]
 fn sixteen_blocks_are_sixteen_command_buffers_in_one_submit() -> Outcome {
     let specs = chain_of_16()?;
-    let blocks: Result<Vec<Block>, _> =
-        (0..).zip(&specs).map(|(seed, spec)| exact_block(spec, true, Growth::for_chain(16), seed)).collect();
+    let blocks: Result<Vec<Block>, _> = (0..)
+        .zip(&specs)
+        .map(|(seed, spec)| exact_block(spec, true, Growth::for_chain(16), seed))
+        .collect();
     let blocks = blocks?;
     let image = small_integers(Shape::new(2, 4, 16, 16)?, 16);
     for kind in KINDS {
@@ -434,9 +522,14 @@ fn sixteen_blocks_are_sixteen_command_buffers_in_one_submit() -> Outcome {
             assert_eq!(model.recording().segments.len(), 16);
             let (expected, bound) = model.reference_with_bound(&image)?;
             assert!(bound.is_exact(), "the worst sum has {} units", bound.worst);
-            let distinct: BTreeSet<u32> = expected.data().iter().map(|value| value.to_bits()).collect();
+            let distinct: BTreeSet<u32> =
+                expected.data().iter().map(|value| value.to_bits()).collect();
             assert!(distinct.len() > 100, "only {} different values", distinct.len());
-            assert!(compare(&expected, &model.run(&image)?, Tolerance::EXACT).passed(), "run on {}", target.name);
+            assert!(
+                compare(&expected, &model.run(&image)?, Tolerance::EXACT).passed(),
+                "run on {}",
+                target.name
+            );
             submit_twice(&model, &image, &expected)?;
         }
     }

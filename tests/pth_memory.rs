@@ -1,5 +1,5 @@
-//! How much memory a `.pth` file takes: its own size and little more, also where it is hostile. One test, as the allocator
-//! counts for the whole program.
+//! How much memory a `.pth` file takes: its own size and little more, also where it is hostile. One
+//! test, as the allocator counts for the whole program.
 
 mod common;
 
@@ -16,8 +16,8 @@ struct Counting;
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: both calls go to the system's allocator with the arguments they came with; the counts touch no memory of theirs.
-// `realloc` and `alloc_zeroed` are the trait's own, made of these two.
+// SAFETY: both calls go to the system's allocator with the arguments they came with; the counts
+// touch no memory of theirs. `realloc` and `alloc_zeroed` are the trait's own, made of these two.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
@@ -48,7 +48,8 @@ fn beyond(bytes: Vec<u8>) -> (usize, bool) {
 fn a_file_takes_its_size_and_half_of_it_at_most() -> Outcome {
     const FLOATS: i64 = 4 << 20;
     let data = vec![0; 4 * FLOATS as usize];
-    let weight = |strides| view(storage("FloatStorage", "0", FLOATS), 0, &[1024, FLOATS / 1024], strides);
+    let weight =
+        |strides| view(storage("FloatStorage", "0", FLOATS), 0, &[1024, FLOATS / 1024], strides);
     let both = [("a", weight(&[FLOATS / 1024, 1])), ("b", weight(&[1, 1024]))];
     let pickle = torch::pickle(&dict(&both));
     let keys = torch::pickle(&[b"](".as_slice(), &text("0"), b"e"].concat());
@@ -74,7 +75,10 @@ fn a_file_takes_its_size_and_half_of_it_at_most() -> Outcome {
         let (taken, read) = beyond(bytes);
         println!("{name}: {file} bytes, {taken} beyond");
         assert!(!read, "{name}");
-        assert!(taken < file / 2 + (32 << 20), "{name}: {taken} bytes beyond the {file} of the file");
+        assert!(
+            taken < file / 2 + (32 << 20),
+            "{name}: {taken} bytes beyond the {file} of the file"
+        );
     }
     Ok(())
 }

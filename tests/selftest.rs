@@ -1,4 +1,5 @@
-//! The self test: it passes on every device, it finds every mutant, and its report says what it should.
+//! The self test: it passes on every device, it finds every mutant, and its report says what it
+//! should.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,16 +31,27 @@ fn passes_on_every_device_and_accounts_for_every_kernel() -> Outcome {
     let every: Vec<Kernel> = all_candidates().into_iter().chain(training_candidates()).collect();
     let all: BTreeSet<String> = every.iter().filter(|k| is_in_plans(k)).map(Kernel::name).collect();
     targets().par_iter().try_for_each(|target| -> Result<(), String> {
-        let report = selftest::run(&target.gpu, &Options::default()).map_err(|error| error.to_string())?;
+        let report =
+            selftest::run(&target.gpu, &Options::default()).map_err(|error| error.to_string())?;
         assert!(report.passed(), "{}: {:#?}", target.name, report.failures);
-        assert_eq!((report.known.len(), report.no_longer_seen.len(), report.mutant), (0, 0, None), "{}", target.name);
-        assert!(report.cases > 5 * report.kernels.len() && report.checks > 10 * report.cases, "{}", target.name);
+        assert_eq!(
+            (report.known.len(), report.no_longer_seen.len(), report.mutant),
+            (0, 0, None),
+            "{}",
+            target.name
+        );
+        assert!(
+            report.cases > 5 * report.kernels.len() && report.checks > 10 * report.cases,
+            "{}",
+            target.name
+        );
         let skipped = report.skipped.iter().map(|skipped| skipped.kernel.clone());
         let seen: BTreeSet<String> = report.kernels.iter().cloned().chain(skipped).collect();
         assert_eq!(seen, all, "{}", target.name);
         for skipped in &report.skipped {
             let kernel = every.iter().find(|kernel| kernel.name() == skipped.kernel);
-            let runs = kernel.is_none_or(|kernel| kernel.runs_on(target.gpu.capabilities()).is_ok());
+            let runs =
+                kernel.is_none_or(|kernel| kernel.runs_on(target.gpu.capabilities()).is_ok());
             assert!(!runs, "{}: {} {}", target.name, skipped.kernel, skipped.reason);
         }
         Ok(())
@@ -68,7 +80,11 @@ fn plans() -> Result<Vec<Plan>, Error> {
         (BlockKind::Bottleneck, StrideIn::Conv1),
         (BlockKind::Basic, StrideIn::Conv2),
     ] {
-        let builder = ResNet::builder(block).depths([1, 2]).planes([4, 8]).stride_in(stride_in).classes(Some(3));
+        let builder = ResNet::builder(block)
+            .depths([1, 2])
+            .planes([4, 8])
+            .stride_in(stride_in)
+            .classes(Some(3));
         let spec = builder.build()?;
         for kind in [PlanKind::Fused, PlanKind::Unfused] {
             plans.push(network::plan_network(&spec, Shape::new(1, 3, 33, 33)?, kind)?);
@@ -88,7 +104,8 @@ fn training_plans() -> Result<Vec<Plan>, Error> {
     let mut plans = Vec::new();
     for norm in [Norm::default(), Norm::FrozenBatchNorm2d { eps: 1e-5 }, Norm::Identity] {
         for (groups, stride) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-            let block = Bottleneck::torchvision(64, 16).groups(groups).base_width(64).stride(stride);
+            let block =
+                Bottleneck::torchvision(64, 16).groups(groups).base_width(64).stride(stride);
             let spec = block.downsample(stride != 1).norm_layer(norm).build()?;
             plans.push(network::plan_block_training(&spec, Shape::new(2, 64, 8, 8)?)?.plan);
         }
@@ -99,11 +116,18 @@ fn training_plans() -> Result<Vec<Plan>, Error> {
         weight_decay: 1e-4,
         decay_all: true,
     };
-    for (optimizer, batches_per_step) in [(sgd(false), 1), (sgd(true), 2), (Optimizer::adamw(), 1)] {
-        for (block, frozen) in [(BlockKind::Bottleneck, vec![]), (BlockKind::Basic, vec!["conv1".to_owned()])] {
-            let spec = ResNet::builder(block).depths([1, 2]).planes([16, 16]).classes(Some(3)).build()?;
-            let setup = TrainingSetup { optimizer, batches_per_step, frozen, ..TrainingSetup::default() };
-            plans.push(network::plan_network_training(&spec, Shape::new(2, 3, 32, 32)?, &setup)?.plan);
+    for (optimizer, batches_per_step) in [(sgd(false), 1), (sgd(true), 2), (Optimizer::adamw(), 1)]
+    {
+        for (block, frozen) in
+            [(BlockKind::Bottleneck, vec![]), (BlockKind::Basic, vec!["conv1".to_owned()])]
+        {
+            let spec =
+                ResNet::builder(block).depths([1, 2]).planes([16, 16]).classes(Some(3)).build()?;
+            let setup =
+                TrainingSetup { optimizer, batches_per_step, frozen, ..TrainingSetup::default() };
+            plans.push(
+                network::plan_network_training(&spec, Shape::new(2, 3, 32, 32)?, &setup)?.plan,
+            );
         }
     }
     Ok(plans)
@@ -144,7 +168,12 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
         assert!(mutant.name.starts_with(&format!("{}.", mutant.family.name())), "{}", mutant.name);
         let kernels = mutant.kernels();
         assert!(!kernels.is_empty(), "{} changes nothing", mutant.name);
-        for kernel in kernels.iter().take(4).flat_map(Kernel::stages).filter(|stage| stage.family == mutant.family) {
+        for kernel in kernels
+            .iter()
+            .take(4)
+            .flat_map(Kernel::stages)
+            .filter(|stage| stage.family == mutant.family)
+        {
             let source = kernel.source_with(mutant.patches)?;
             shader::inspect(&source, kernel.extensions())
                 .map_err(|error| format!("{} {}: {error}", mutant.name, kernel.name()))?;
@@ -168,7 +197,11 @@ fn every_family_has_a_dozen_mutants_of_many_kinds() {
             }
             kinds
         });
-        assert!(kinds.len() >= 5 && kinds.contains(&Fault::NanSwallowed), "{}: {kinds:?}", family.name());
+        assert!(
+            kinds.len() >= 5 && kinds.contains(&Fault::NanSwallowed),
+            "{}: {kinds:?}",
+            family.name()
+        );
     }
 }
 
@@ -178,9 +211,13 @@ fn prove(name: &str, gpus: &[Gpu], families: impl Fn(Family) -> bool) -> Outcome
     let (mut wrong, mut not_run) = (Vec::new(), BTreeSet::new());
     for (mutant, verdict) in chosen.iter().zip(mutants::prove(gpus, &chosen)?) {
         match verdict {
-            Verdict::Caught(failure) => assert_ne!(failure.check, Check::Compile, "{}", mutant.name),
+            Verdict::Caught(failure) => {
+                assert_ne!(failure.check, Check::Compile, "{}", mutant.name)
+            }
             Verdict::Equivalent(reason) => assert_eq!(mutant.equivalent, Some(reason)),
-            Verdict::NotRun(reason) => drop(not_run.insert(format!("{}: {reason}", mutant.family.name()))),
+            Verdict::NotRun(reason) => {
+                not_run.insert(format!("{}: {reason}", mutant.family.name()));
+            }
             verdict => wrong.push(format!("{}: {verdict:?}", mutant.name)),
         }
     }
@@ -198,14 +235,14 @@ fn every_mutant_is_caught() -> Outcome {
     prove("default", &[best, Gpu::with_options(&options)?], |_| true)
 }
 
-/// SwiftShader's subgroups have four lanes, so that other tiles are proved there. The other families would be the same again.
+/// SwiftShader's subgroups have four lanes, so that other tiles are proved there. The other
+/// families would be the same again.
 #[test]
 #[ignore = "minutes; .ci/run runs it"]
 fn every_mutant_with_subgroups_of_another_size_is_caught() -> Outcome {
-    targets()
-        .iter()
-        .filter(|target| target.name == SWIFTSHADER)
-        .try_for_each(|target| prove(target.name, std::slice::from_ref(&target.gpu), Family::uses_subgroups))
+    targets().iter().filter(|target| target.name == SWIFTSHADER).try_for_each(|target| {
+        prove(target.name, std::slice::from_ref(&target.gpu), Family::uses_subgroups)
+    })
 }
 
 #[test]
@@ -213,8 +250,16 @@ fn with_a_mutant_it_fails_and_names_it_and_the_device_stays_as_it_was() -> Outco
     for target in targets() {
         let options = options("conv3x3_l8s1r4c1", Some(named("conv3x3.padding_read")?));
         let report = selftest::run(&target.gpu, &options)?;
-        assert!(!report.passed() && report.mutant == Some("conv3x3.padding_read"), "{}: {report:?}", target.name);
-        assert!(report.kernels.iter().all(|kernel| kernel.contains("conv3x3_l8s1r4c1")), "{:?}", report.kernels);
+        assert!(
+            !report.passed() && report.mutant == Some("conv3x3.padding_read"),
+            "{}: {report:?}",
+            target.name
+        );
+        assert!(
+            report.kernels.iter().all(|kernel| kernel.contains("conv3x3_l8s1r4c1")),
+            "{:?}",
+            report.kernels
+        );
         let healthy = selftest::run(&target.gpu, &Options { mutant: None, ..options })?;
         assert!(healthy.passed(), "{}: {:?}", target.name, healthy.failures);
     }
@@ -236,7 +281,11 @@ fn checks_find_what_they_are_for() -> Outcome {
     ];
     for (kernel, name, check) in cases {
         let report = selftest::run(&targets()[0].gpu, &options(kernel, Some(named(name)?)))?;
-        assert!(report.failures.iter().any(|failure| failure.check == check), "{name}: {:?}", report.failures);
+        assert!(
+            report.failures.iter().any(|failure| failure.check == check),
+            "{name}: {:?}",
+            report.failures
+        );
     }
     Ok(())
 }
@@ -249,11 +298,15 @@ const fn broken(patches: &'static [Patch]) -> Mutant {
 
 #[test]
 fn what_does_not_compile_is_named_and_the_rest_goes_on() -> Outcome {
-    static BROKEN: Mutant =
-        broken(&[Patch::new("residual_add", "dst[at] = pack(relu(value));", "dst[at] = unknown(value);")]);
+    static BROKEN: Mutant = broken(&[Patch::new(
+        "residual_add",
+        "dst[at] = pack(relu(value));",
+        "dst[at] = unknown(value);",
+    )]);
     let gpu = &targets()[0].gpu;
     let report = selftest::run(gpu, &Options { mutant: Some(&BROKEN), ..Options::default() })?;
-    let failures: Vec<(&str, Check)> = report.failures.iter().map(|f| (f.kernel.as_str(), f.check)).collect();
+    let failures: Vec<(&str, Check)> =
+        report.failures.iter().map(|f| (f.kernel.as_str(), f.check)).collect();
     let half = ("residual_add_l64s1r1c1_f16_relu", Check::Compile);
     let expected = [("residual_add_l64s1r1c1_relu", Check::Compile), half];
     assert_eq!(failures, expected[..if gpu.capabilities().f16 { 2 } else { 1 }]);
@@ -272,12 +325,18 @@ fn survivors_and_false_equivalents_are_told() -> Outcome {
     )]);
     static NOT_EQUIVALENT: Mutant = Mutant {
         equivalent: Some("it is said"),
-        ..broken(&[Patch::new("residual_add", "unpack(src[at]) + unpack(shortcut[at])", "unpack(src[at])")])
+        ..broken(&[Patch::new(
+            "residual_add",
+            "unpack(src[at]) + unpack(shortcut[at])",
+            "unpack(src[at])",
+        )])
     };
     // More devices than mutants, and as many: the verdicts keep their order.
     for gpus in [vec![any_gpu()], vec![any_gpu(), any_gpu(), any_gpu()]] {
         let verdicts = mutants::prove(&gpus, &[&SAME, &NOT_EQUIVALENT])?;
-        assert!(matches!(verdicts[..], [Verdict::Survived { cases }, Verdict::Mistaken(_)] if cases > 5));
+        assert!(
+            matches!(verdicts[..], [Verdict::Survived { cases }, Verdict::Mistaken(_)] if cases > 5)
+        );
     }
     assert!(matches!(mutants::prove(&[], &[&SAME]), Err(Error::Gpu(GpuError::NoAdapter { .. }))));
     Ok(())
@@ -288,9 +347,14 @@ fn names_and_patches_that_fit_nothing_are_errors() -> Outcome {
     static UNFIT: Mutant = broken(&[Patch::new("residual_add", "no such text", "")]);
     let gpu = &targets()[0].gpu;
     let unknown = selftest::run(gpu, &options("conv9x9", None));
-    assert!(matches!(&unknown, Err(Error::Gpu(GpuError::NoSuchKernel { kernel, .. })) if kernel == "conv9x9"));
+    assert!(matches!(
+        &unknown,
+        Err(Error::Gpu(GpuError::NoSuchKernel { kernel, .. })) if kernel == "conv9x9"
+    ));
     let unfit = gpu.with_patches(UNFIT.patches);
-    let Err(error @ Error::Gpu(GpuError::Patch(_))) = unfit else { return Err(format!("{unfit:?}").into()) };
+    let Err(error @ Error::Gpu(GpuError::Patch(_))) = unfit else {
+        return Err(format!("{unfit:?}").into());
+    };
     assert_eq!(error.kind(), ErrorKind::Input);
     Ok(())
 }
@@ -306,8 +370,14 @@ fn the_report_is_json() -> Outcome {
     assert_eq!(json["device"]["runtime_checks"], true, "mutants run with checks");
     assert_eq!(json["mutant"], mutant.name);
     let failure = &json["failures"][0];
-    assert_eq!((&failure["kernel"], &failure["check"]), (&"residual_add_l64s1r1c1_relu".into(), &"non_finite".into()));
-    assert_eq!((&failure["first"]["expected"], &failure["first"]["found"]), (&"NaN".into(), &"0".into()));
+    assert_eq!(
+        (&failure["kernel"], &failure["check"]),
+        (&"residual_add_l64s1r1c1_relu".into(), &"non_finite".into())
+    );
+    assert_eq!(
+        (&failure["first"]["expected"], &failure["first"]["found"]),
+        (&"NaN".into(), &"0".into())
+    );
     assert_eq!(failure["first"]["at"].as_array().map(Vec::len), Some(4));
     for member in ["kernels", "skipped", "cases", "checks", "known", "no_longer_seen", "seconds"] {
         assert!(!json[member].is_null(), "{member} in {json:#}");

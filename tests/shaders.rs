@@ -1,5 +1,6 @@
-//! Every specialisation that can ever be built: valid, within the weakest device's limits, laid out as the host believes,
-//! written in every backend's language, SPIR-V that spirv-val accepts, and no ReLU that swallows NaN.
+//! Every specialisation that can ever be built: valid, within the weakest device's limits, laid out
+//! as the host believes, written in every backend's language, SPIR-V that spirv-val accepts, and no
+//! ReLU that swallows NaN.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -10,10 +11,14 @@ use crate::common::seeded::Seeded;
 use naga::{Expression, MathFunction, ScalarKind};
 use rayon::prelude::*;
 use wgpu_bottleneck::gpu::ceiling_kernels;
-use wgpu_bottleneck::kernel::{Binding, Capabilities, DeviceKind, Family, Kernel, all_specialisations, candidates};
+use wgpu_bottleneck::kernel::{
+    Binding, Capabilities, DeviceKind, Family, Kernel, all_specialisations, candidates,
+};
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::PlanKind;
-use wgpu_bottleneck::shader::{Extensions, Reflection, Target, Validated, inspect, names, text, write};
+use wgpu_bottleneck::shader::{
+    Extensions, Reflection, Target, Validated, inspect, names, text, write,
+};
 use wgpu_bottleneck::{Bottleneck, Preprocessor, Shape};
 
 /// The weakest backends bind no more (downlevel GL).
@@ -29,18 +34,20 @@ struct Inspected {
 fn inspected() -> Result<Vec<Inspected>, String> {
     let inspect = |kernel: Kernel| {
         let source = kernel.source().map_err(|error| format!("{}: {error}", kernel.name()))?;
-        let (shader, reflection) =
-            inspect(&source, kernel.extensions()).map_err(|error| format!("{}: {error}", kernel.name()))?;
+        let (shader, reflection) = inspect(&source, kernel.extensions())
+            .map_err(|error| format!("{}: {error}", kernel.name()))?;
         Ok(Inspected { kernel, shader, reflection })
     };
-    let all: Vec<Inspected> = all_specialisations().into_par_iter().map(inspect).collect::<Result<_, String>>()?;
+    let all: Vec<Inspected> =
+        all_specialisations().into_par_iter().map(inspect).collect::<Result<_, String>>()?;
     assert!(all.len() > 100, "only {} specialisations", all.len());
     Ok(all)
 }
 
 /// Runs a check on every specialisation and lists those that fail it.
 fn each(check: impl Fn(&Inspected) -> Result<(), String> + Sync) -> Outcome {
-    let complain = |one: &Inspected| check(one).err().map(|what| format!("{}: {what}", one.kernel.name()));
+    let complain =
+        |one: &Inspected| check(one).err().map(|what| format!("{}: {what}", one.kernel.name()));
     let wrong: Vec<String> = inspected()?.par_iter().filter_map(complain).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
@@ -61,8 +68,10 @@ fn names_tell_specialisations_apart() {
 fn host_structs_are_laid_out_like_the_shaders() -> Outcome {
     each(|one| {
         let (members, bytes) = one.kernel.host_params();
-        let host: Vec<(&str, u32)> = members.iter().map(|&(name, offset)| (name, offset as u32)).collect();
-        let wgsl: Vec<(&str, u32)> = one.reflection.members.iter().map(|m| (m.name.as_str(), m.offset)).collect();
+        let host: Vec<(&str, u32)> =
+            members.iter().map(|&(name, offset)| (name, offset as u32)).collect();
+        let wgsl: Vec<(&str, u32)> =
+            one.reflection.members.iter().map(|m| (m.name.as_str(), m.offset)).collect();
         expect(host == wgsl, || format!("host {host:?}, shader {wgsl:?}"))?;
         // WGSL rounds a struct up to its alignment; the host must bind at least that much.
         let declared = one.reflection.params_bytes;
@@ -73,10 +82,15 @@ fn host_structs_are_laid_out_like_the_shaders() -> Outcome {
 #[test]
 fn every_kernel_fits_the_weakest_device() -> Outcome {
     each(|one| {
-        let Reflection { workgroup_size: [x, y, z], workgroup_bytes, storage, .. } = &one.reflection;
+        let Reflection { workgroup_size: [x, y, z], workgroup_bytes, storage, .. } =
+            &one.reflection;
         let core = Capabilities::CORE;
         // Half precision is nowhere where there are fewer than WebGPU's eight.
-        let buffers = if one.kernel.extensions().f16 { core.max_storage_buffers as usize } else { STORAGE_BUFFERS };
+        let buffers = if one.kernel.extensions().f16 {
+            core.max_storage_buffers as usize
+        } else {
+            STORAGE_BUFFERS
+        };
         expect(storage.len() <= buffers, || format!("{} storage buffers", storage.len()))?;
         expect(x * y * z <= core.max_invocations, || format!("{x} x {y} x {z} invocations"))?;
         expect(x * y * z >= 1, || "no invocation".to_owned())?;
@@ -99,15 +113,22 @@ fn bindings_are_what_the_shaders_declare() -> Outcome {
     each(|one| {
         let roles: BTreeMap<u32, Binding> = (0..).zip(one.kernel.bindings()).collect();
         let Reflection { storage, uniform, uniforms, textures, .. } = &one.reflection;
-        let buffers = storage.iter().map(|&(binding, _)| binding).chain(*uniform).chain(uniforms.iter().copied());
+        let buffers = storage
+            .iter()
+            .map(|&(binding, _)| binding)
+            .chain(*uniform)
+            .chain(uniforms.iter().copied());
         let declared: BTreeSet<u32> = buffers.chain(textures.iter().copied()).collect();
         let given: BTreeSet<u32> = roles.keys().copied().collect();
         expect(declared == given, || format!("declared {declared:?}, given {given:?}"))?;
-        let uniform = roles.iter().find(|(_, role)| **role == Binding::Params).map(|(&binding, _)| binding);
+        let uniform =
+            roles.iter().find(|(_, role)| **role == Binding::Params).map(|(&binding, _)| binding);
         expect(uniform == one.reflection.uniform, || format!("Params at {uniform:?}"))?;
         for binding in textures {
-            let is_texture =
-                matches!(roles[binding], Binding::Weights | Binding::CopiedInput(_) | Binding::CopiedScratch(_));
+            let is_texture = matches!(
+                roles[binding],
+                Binding::Weights | Binding::CopiedInput(_) | Binding::CopiedScratch(_)
+            );
             expect(is_texture, || format!("texture {binding} is {:?}", roles[binding]))?;
         }
         for &(binding, written) in storage {
@@ -127,7 +148,9 @@ fn every_backend_gets_its_text() -> Outcome {
         for target in Target::ALL {
             let written = write(&one.shader, target);
             if !target.expresses(one.kernel.extensions()) {
-                expect(written.is_err(), || format!("{target:?}: written without the types that it lacks"))?;
+                expect(written.is_err(), || {
+                    format!("{target:?}: written without the types that it lacks")
+                })?;
                 continue;
             }
             let written = written.map_err(|error| format!("{target:?}: {error}"))?;
@@ -139,18 +162,27 @@ fn every_backend_gets_its_text() -> Outcome {
 
 /// Whether spirv-val is there. Its absence is an error where a run must be complete.
 fn has_spirv_val() -> bool {
-    let there = Command::new("spirv-val").arg("--version").output().is_ok_and(|output| output.status.success());
-    let must = ["BOTTLENECK_REQUIRE_GPUS", "CI"].into_iter().find(|variable| std::env::var_os(variable).is_some());
+    let there = Command::new("spirv-val")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let must = ["BOTTLENECK_REQUIRE_GPUS", "CI"]
+        .into_iter()
+        .find(|variable| std::env::var_os(variable).is_some());
     match must {
-        Some(variable) if !there => panic!("{variable} is set and there is no spirv-val (Debian: spirv-tools)"),
+        Some(variable) if !there => {
+            panic!("{variable} is set and there is no spirv-val (Debian: spirv-tools)")
+        }
         _ => there,
     }
 }
 
-/// Whether spirv-val is of a version that knows cooperative matrices: it says `SPIRV-Tools v2023.6`.
+/// Whether spirv-val is of a version that knows cooperative matrices: it says
+/// `SPIRV-Tools v2023.6`.
 fn knows_matrices() -> Result<bool, Box<dyn std::error::Error>> {
     let said = String::from_utf8(Command::new("spirv-val").arg("--version").output()?.stdout)?;
-    let version = said.split_whitespace().find_map(|word| word.strip_prefix('v')).ok_or("no version")?;
+    let version =
+        said.split_whitespace().find_map(|word| word.strip_prefix('v')).ok_or("no version")?;
     let mut numbers = version.split('.').map(str::parse::<u32>);
     let (year, release) = (numbers.next().ok_or("no year")??, numbers.next().ok_or("no release")??);
     Ok((year, release) >= (2023, 6))
@@ -162,14 +194,17 @@ fn spirv_val(folder: &Path, name: &str, module: &[u8]) -> Result<(), String> {
     std::fs::write(&path, module).map_err(|error| error.to_string())?;
     let output = Command::new("spirv-val").args(["--target-env", "vulkan1.1"]).arg(&path).output();
     let output = output.map_err(|error| error.to_string())?;
-    expect(output.status.success(), || String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    expect(output.status.success(), || {
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    })
 }
 
 #[test]
 fn spirv_val_accepts_every_kernel() -> Outcome {
     if !has_spirv_val() {
         crate::common::loudly(
-            "SKIPPED: no spirv-val (Debian: spirv-tools): the SPIR-V of the kernels was not validated",
+            "SKIPPED: no spirv-val (Debian: spirv-tools): the SPIR-V of the kernels was not \
+            validated",
         );
         return Ok(());
     }
@@ -179,7 +214,8 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
     let knows_matrices = knows_matrices()?;
     if !knows_matrices {
         crate::common::loudly(
-            "SKIPPED: spirv-val knows cooperative matrices from v2023.6 on: those kernels were not validated",
+            "SKIPPED: spirv-val knows cooperative matrices from v2023.6 on: those kernels were not \
+            validated",
         );
     }
     each(|one| {
@@ -201,7 +237,10 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
             let path = entry?.path();
             if path.is_file() {
                 assert_eq!(path.extension().unwrap_or_default(), "wgsl", "{}", path.display());
-                on_disk.insert(format!("{prefix}{}", path.file_stem().unwrap_or_default().to_string_lossy()));
+                on_disk.insert(format!(
+                    "{prefix}{}",
+                    path.file_stem().unwrap_or_default().to_string_lossy()
+                ));
             } else {
                 let name = format!("{}/", path.file_name().unwrap_or_default().to_string_lossy());
                 assert!(folders.contains(&&*name), "{}", path.display());
@@ -215,26 +254,33 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     let is_kernel = |name: &&String| !name.contains('/') || name.starts_with("train/");
     let kernels: BTreeSet<String> = on_disk.iter().filter(is_kernel).cloned().collect();
     assert_eq!(listed, kernels);
-    let used: BTreeSet<String> = all_specialisations().iter().map(|kernel| kernel.family.file().to_owned()).collect();
+    let used: BTreeSet<String> =
+        all_specialisations().iter().map(|kernel| kernel.family.file().to_owned()).collect();
     assert_eq!(used, kernels, "kernels that specialisations use, and kernels in shaders/");
     for part in on_disk.iter().filter(|name| name.starts_with("shared/")) {
         let line = format!("//#include {part}");
-        let included = on_disk.iter().filter_map(|name| text(name)).any(|text| text.lines().any(|l| l.trim() == line));
+        let included = on_disk
+            .iter()
+            .filter_map(|name| text(name))
+            .any(|text| text.lines().any(|l| l.trim() == line));
         assert!(included, "no file includes {part}");
     }
     Ok(())
 }
 
-/// What makes pictures an input and what measures devices is no step of a plan, and is held to the same.
+/// What makes pictures an input and what measures devices is no step of a plan, and is held to the
+/// same.
 #[test]
 fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
     let knows_matrices = validated && knows_matrices()?;
     let (pictures, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
     assert_eq!((pictures.len(), ceilings.len()), (8, 19));
-    let pictures = pictures.into_iter().map(|(name, source)| (name.to_owned(), source, Extensions::default()));
+    let pictures =
+        pictures.into_iter().map(|(name, source)| (name.to_owned(), source, Extensions::default()));
     for (name, source, extensions) in pictures.chain(ceilings) {
-        let (shader, reflection) = inspect(&source, extensions).map_err(|error| format!("{name}: {error}"))?;
+        let (shader, reflection) =
+            inspect(&source, extensions).map_err(|error| format!("{name}: {error}"))?;
         assert_eq!(inspect(&source, Extensions::default()).is_err(), extensions.f16, "{name}");
         assert!(reflection.storage.len() <= STORAGE_BUFFERS, "{name}: {:?}", reflection.storage);
         assert_eq!(reflection.sampled.is_empty(), !name.ends_with("texture"), "{name}");
@@ -242,11 +288,13 @@ fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
             if !target.expresses(extensions) {
                 continue;
             }
-            let written = write(&shader, target).map_err(|error| format!("{name}, {target:?}: {error}"))?;
+            let written =
+                write(&shader, target).map_err(|error| format!("{name}, {target:?}: {error}"))?;
             assert!(!written.bytes.is_empty(), "{name}, {target:?}");
             let is_known = validated && (extensions.matrix_side == 0 || knows_matrices);
             if is_known && target == Target::SpirV {
-                spirv_val(folder.path(), &name, &written.bytes).map_err(|error| format!("{name}: {error}"))?;
+                spirv_val(folder.path(), &name, &written.bytes)
+                    .map_err(|error| format!("{name}: {error}"))?;
             }
         }
     }
@@ -289,12 +337,24 @@ fn candidates_are_all_specialisations_that_are_tested() -> Outcome {
             .downsample(true)
             .build()?;
         // Without a downsample the shortcut is a residual of the third convolution.
-        let plain = Bottleneck::torchvision(4 * spec.planes(), spec.planes()).groups(groups).base_width(256).build()?;
-        for (block, kind) in [(spec, PlanKind::Fused), (spec, PlanKind::Unfused), (plain, PlanKind::Fused)] {
-            let image = Shape::new(1 + random.below(3), block.inplanes(), 1 + random.below(60), 1 + random.below(60))?;
+        let plain = Bottleneck::torchvision(4 * spec.planes(), spec.planes())
+            .groups(groups)
+            .base_width(256)
+            .build()?;
+        for (block, kind) in
+            [(spec, PlanKind::Fused), (spec, PlanKind::Unfused), (plain, PlanKind::Fused)]
+        {
+            let image = Shape::new(
+                1 + random.below(3),
+                block.inplanes(),
+                1 + random.below(60),
+                1 + random.below(60),
+            )?;
             let plan = plan_block(&block, image, kind)?;
             let plans = [plan.in_half(&[], wgpu_bottleneck::tensor::Element::F32)?, plan];
-            for (device, plan) in devices().iter().flat_map(|device| plans.iter().map(move |plan| (device, plan))) {
+            for (device, plan) in
+                devices().iter().flat_map(|device| plans.iter().map(move |plan| (device, plan)))
+            {
                 for step in &plan.steps {
                     let found = candidates(&plan.problem(step), device);
                     let found: Vec<Kernel> = found.iter().flat_map(Kernel::stages).collect();
@@ -315,11 +375,16 @@ fn swallows_nan(fun: MathFunction) -> bool {
     matches!(fun, Clamp | Max | Min | Saturate | SmoothStep | Step)
 }
 
-/// The floating-point calls of a shader that swallow NaN, as (function, call), outside the function `relu`.
+/// The floating-point calls of a shader that swallow NaN, as (function, call), outside the function
+/// `relu`.
 fn swallowed(shader: &Validated) -> Vec<(String, MathFunction)> {
     let Validated { module, info, .. } = shader;
     let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
-    let entries = module.entry_points.iter().enumerate().map(|(at, e)| (&e.function, info.get_entry_point(at)));
+    let entries = module
+        .entry_points
+        .iter()
+        .enumerate()
+        .map(|(at, e)| (&e.function, info.get_entry_point(at)));
     let mut found = Vec::new();
     for (function, analysis) in functions.chain(entries) {
         let name = function.name.clone().unwrap_or_default();
@@ -344,10 +409,13 @@ fn only_relu_compares_floats_with_max() -> Outcome {
     each(|one| {
         let found = swallowed(&one.shader);
         expect(found.is_empty(), || format!("NaN is swallowed by {found:?}"))?;
-        let has_relu = one.shader.module.functions.iter().any(|(_, f)| f.name.as_deref() == Some("relu"));
+        let has_relu =
+            one.shader.module.functions.iter().any(|(_, f)| f.name.as_deref() == Some("relu"));
         // What takes gradients through a ReLU computes none itself.
         let is_grad = one.kernel.family.is_training() && one.kernel.family != Family::NormApply;
-        expect(has_relu == (one.kernel.epilogue.relu && !is_grad), || format!("has a ReLU: {has_relu}"))
+        expect(has_relu == (one.kernel.epilogue.relu && !is_grad), || {
+            format!("has a ReLU: {has_relu}")
+        })
     })
 }
 
@@ -357,7 +425,8 @@ fn a_swallowed_nan_is_seen() -> Outcome {
         let source = format!(
             "@group(0) @binding(0) var<storage, read_write> d: array<f32>;\n\
              fn relu(x: f32) -> f32 {{ return max(x, 0.0); }}\n\
-             @compute @workgroup_size(1) fn main(@builtin(local_invocation_index) i: u32) {{ {body} }}"
+             @compute @workgroup_size(1) fn main(@builtin(local_invocation_index) i: u32) {{ \
+             {body} }}"
         );
         inspect(&source, Extensions::default()).map(|(shader, _)| swallowed(&shader).len())
     };

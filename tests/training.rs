@@ -1,4 +1,5 @@
-//! Training: blocks and networks, and PyTorch's numbers on every device. The kernels one by one, and faults in them, are the self test's.
+//! Training: blocks and networks, and PyTorch's numbers on every device. The kernels one by one,
+//! and faults in them, are the self test's.
 
 mod blocks;
 mod convolutions;
@@ -13,17 +14,20 @@ use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::network::{BlockTraining, plan_block_training};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, Scalar, StepParams, TrainOp, WeightLayout};
 use wgpu_bottleneck::plan::{
-    KernelChoice, MemoryBudget, Plan, PlanKind, Recording, Role, Step, TensorId, TensorInfo, schedule,
+    KernelChoice, MemoryBudget, Plan, PlanKind, Recording, Role, Step, TensorId, TensorInfo,
+    schedule,
 };
 use wgpu_bottleneck::reference::all_tensors;
 use wgpu_bottleneck::tensor::ChannelLayout;
 use wgpu_bottleneck::{
-    Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainedBlock, TrainingOptions, TrainingStep,
+    Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
+    TrainingStep,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// How far outputs and statistics may be from PyTorch's in float64, as a share of the largest value,
+/// How far outputs and statistics may be from PyTorch's in float64, as a share of the largest
+/// value,
 const FORWARD: f64 = 1e-5;
 /// and gradients.
 const BACKWARD: f64 = 2e-5;
@@ -54,10 +58,14 @@ fn load(gpu: &Gpu, golden: &Golden, loading: &LoadOptions) -> Result<TrainedBloc
 /// The largest difference, as a share of the largest expected value.
 fn off(expected: &[f32], found: &[f32]) -> f64 {
     assert_eq!(expected.len(), found.len());
-    let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
+    let largest =
+        expected.iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
     let error = expected.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
     // A NaN is no number that a maximum keeps, here or where this is compared.
-    let worst = error.fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
+    let worst = error.fold(
+        0.0,
+        |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) },
+    );
     if worst == 0.0 { 0.0 } else { worst / largest }
 }
 
@@ -70,10 +78,16 @@ fn check(golden: &Golden, step: &TrainingStep) -> Result<(f64, f64)> {
         forward = forward.max(off(&expected(&format!("after.{key}"))?.data, values));
     }
     for (key, batches) in &step.batches {
-        assert_eq!(golden.dict.counter(&format!("after.{key}"))?, Some(*batches), "{}: {key}", golden.name);
+        assert_eq!(
+            golden.dict.counter(&format!("after.{key}"))?,
+            Some(*batches),
+            "{}: {key}",
+            golden.name
+        );
     }
     assert_eq!(step.statistics.len() + step.batches.len(), of("after."), "{}", golden.name);
-    backward = backward.max(off(golden.dict.image("grad.input")?.data(), step.gradients.input.data()));
+    backward =
+        backward.max(off(golden.dict.image("grad.input")?.data(), step.gradients.input.data()));
     for (key, dims, values) in &step.gradients.parameters {
         let expected = expected(&format!("grad.{key}"))?;
         assert_eq!(&expected.dims, dims, "{}: {key}", golden.name);

@@ -23,7 +23,8 @@ fn gpu() -> Result<Gpu> {
     Ok(Gpu::with_options(&GpuOptions { limits: LimitsChoice::Core, ..GpuOptions::default() })?)
 }
 
-/// The steps of a small block. Its dilated groups leave the 3x3 convolution only the kernels that can do everything.
+/// The steps of a small block. Its dilated groups leave the 3x3 convolution only the kernels that
+/// can do everything.
 fn plan(batch: usize) -> Result<Plan> {
     let block = Bottleneck::torchvision(32, 8).groups(2).dilation(2).build()?;
     Ok(plan_block(&block, Shape::new(batch, 32, 5, 6)?, PlanKind::Fused)?)
@@ -44,7 +45,8 @@ fn on(_: TuneEvent<'_>) -> ControlFlow<()> {
 
 /// The kernel of the block's 3x3 convolution, and why, as a table says.
 fn picked(gpu: &Gpu, table: &TuningTable) -> Result<(String, &'static str)> {
-    let recording = schedule(plan(1)?, gpu.capabilities(), &table.kernels(), MemoryBudget::UNBOUNDED)?;
+    let recording =
+        schedule(plan(1)?, gpu.capabilities(), &table.kernels(), MemoryBudget::UNBOUNDED)?;
     let step = recording.steps().nth(1).ok_or("no step")?;
     Ok((step.dispatches[0].kernel.name(), step.reason))
 }
@@ -75,12 +77,21 @@ fn the_fastest_of_all_candidates_is_picked() -> Outcome {
     let [shape] = table.shapes() else { return Err("one shape".into()) };
     assert_eq!((&shape.shape, shape.clock), (&problems[0].to_string(), Clock::Host));
     let (rule, _) = select(&problems[0], &all, gpu.capabilities()).ok_or("no pick")?;
-    assert!(shape.rule == rule.name() && shape.behind().is_some_and(|behind| behind >= 1.0), "{shape:?}");
+    assert!(
+        shape.rule == rule.name() && shape.behind().is_some_and(|behind| behind >= 1.0),
+        "{shape:?}"
+    );
     let names: BTreeSet<String> = all.iter().map(|kernel| kernel.name()).collect();
-    assert_eq!(shape.candidates.iter().map(|candidate| candidate.kernel.clone()).collect::<BTreeSet<_>>(), names);
+    assert_eq!(
+        shape.candidates.iter().map(|candidate| candidate.kernel.clone()).collect::<BTreeSet<_>>(),
+        names
+    );
     assert!(shape.candidates.is_sorted_by(|a, b| 0.0 < a.us && a.us <= b.us), "{shape:?}");
     let (kernel, reason) = picked(&gpu, &table)?;
-    assert!(kernel == shape.candidates[0].kernel && reason.starts_with("measured: "), "{kernel}: {reason}");
+    assert!(
+        kernel == shape.candidates[0].kernel && reason.starts_with("measured: "),
+        "{kernel}: {reason}"
+    );
 
     // Whichever is first is taken, but no name that this version does not know.
     for rotated in 1..=all.len() {
@@ -94,7 +105,9 @@ fn the_fastest_of_all_candidates_is_picked() -> Outcome {
         let (kernel, _) = picked(&gpu, &TuningTable::parse(&json, &gpu)?)?;
         assert_eq!(kernel, shape.candidates[rotated % all.len()].kernel);
     }
-    let unknown = changed(&table, |json| json["shapes"][0]["candidates"] = json!([{ "kernel": "conv9x9", "us": 1 }]))?;
+    let unknown = changed(&table, |json| {
+        json["shapes"][0]["candidates"] = json!([{ "kernel": "conv9x9", "us": 1 }])
+    })?;
     let (kernel, reason) = picked(&gpu, &TuningTable::parse(&unknown, &gpu)?)?;
     assert!(kernel == rule.name() && !reason.starts_with("measured"), "{kernel}: {reason}");
     Ok(())
@@ -104,7 +117,8 @@ fn the_fastest_of_all_candidates_is_picked() -> Outcome {
 fn wrong_numbers_are_not_believed() -> Outcome {
     let gpu = gpu()?;
     // One family reads a channel too far; the other one is right.
-    let patched = gpu.with_patches(&[Patch::new("conv1x1", "src[a${r} + k]", "src[a${r} + k + 1u]")])?;
+    let patched =
+        gpu.with_patches(&[Patch::new("conv1x1", "src[a${r} + k]", "src[a${r} + k + 1u]")])?;
     let problems = vec![problems(&plan(1)?).swap_remove(0)];
     let mut wrong = Vec::new();
     let table = patched.tune(&problems, &SHORT, |event| {
@@ -115,12 +129,19 @@ fn wrong_numbers_are_not_believed() -> Outcome {
         ControlFlow::Continue(())
     })?;
     let [shape] = table.shapes() else { return Err("one shape".into()) };
-    assert!(wrong.len() > 1 && wrong.iter().all(|kernel| kernel.starts_with("conv1x1_l")), "{wrong:?}");
+    assert!(
+        wrong.len() > 1 && wrong.iter().all(|kernel| kernel.starts_with("conv1x1_l")),
+        "{wrong:?}"
+    );
     assert!(shape.candidates.len() > 1, "{shape:?}");
-    assert!(shape.candidates.iter().all(|one| one.kernel.starts_with("conv1x1_staged_")), "{shape:?}");
+    assert!(
+        shape.candidates.iter().all(|one| one.kernel.starts_with("conv1x1_staged_")),
+        "{shape:?}"
+    );
     assert!(wrong.contains(&shape.rule) == shape.behind().is_none(), "{shape:?}");
 
-    // Rows of the second image and those behind it are taken from the first: nothing is left to believe.
+    // Rows of the second image and those behind it are taken from the first: nothing is left to
+    // believe.
     let stuck = Patch::new(
         "shared/pixels",
         "select(pixel.image, min(pixel.image + 1u, params.images - 1u), image_ends)",
@@ -147,9 +168,16 @@ fn stopped_it_keeps_what_was_done() -> Outcome {
         let table = gpu.tune(&problems, &SHORT, |event| {
             done += usize::from(matches!(event, TuneEvent::Measured(_)));
             let in_the_second = done == 1 && matches!(event, TuneEvent::Ran);
-            if in_the_second || (stop_after_first && done == 1) { ControlFlow::Break(()) } else { on(event) }
+            if in_the_second || (stop_after_first && done == 1) {
+                ControlFlow::Break(())
+            } else {
+                on(event)
+            }
         })?;
-        assert_eq!(table.shapes().iter().map(|shape| &shape.shape).collect::<Vec<_>>(), [&problems[0].to_string()]);
+        assert_eq!(
+            table.shapes().iter().map(|shape| &shape.shape).collect::<Vec<_>>(),
+            [&problems[0].to_string()]
+        );
         let path = folder.path().join("made/on/the/way.json");
         table.save(&path)?;
         assert_eq!(TuningTable::load(&path, &gpu), Some(table));
@@ -157,7 +185,9 @@ fn stopped_it_keeps_what_was_done() -> Outcome {
         assert_eq!(files.len(), 1, "{files:?}");
     }
     let nothing = gpu.tune(&problems, &SHORT, |_| ControlFlow::Break(()))?;
-    assert!(nothing.shapes().is_empty() && TuningTable::parse(&nothing.to_json(), &gpu)? == nothing);
+    assert!(
+        nothing.shapes().is_empty() && TuningTable::parse(&nothing.to_json(), &gpu)? == nothing
+    );
     Ok(())
 }
 
@@ -171,7 +201,9 @@ fn tables_that_cannot_be_trusted_are_ignored() -> Outcome {
     assert_eq!(TuningTable::parse(&text, &gpu)?, table);
     // A line per shape, for people.
     assert_eq!(
-        text.lines().filter(|line| line.starts_with("{\"shape\":\"conv3x3 dilation 2 groups 2, ")).count(),
+        text.lines()
+            .filter(|line| line.starts_with("{\"shape\":\"conv3x3 dilation 2 groups 2, "))
+            .count(),
         1,
         "{text}"
     );
@@ -215,8 +247,12 @@ fn no_two_problems_say_the_same() -> Outcome {
     for variant in VARIANTS {
         for dilate in [[false; 3], [false, true, true]] {
             // Networks of BasicBlocks do not dilate.
-            let Ok(network) = variant.builder().replace_stride_with_dilation(dilate).build() else { continue };
-            for (batch, kind) in [(1, PlanKind::Fused), (3, PlanKind::Fused), (1, PlanKind::Unfused)] {
+            let Ok(network) = variant.builder().replace_stride_with_dilation(dilate).build() else {
+                continue;
+            };
+            for (batch, kind) in
+                [(1, PlanKind::Fused), (3, PlanKind::Fused), (1, PlanKind::Unfused)]
+            {
                 let plan = plan_network(&network, Shape::new(batch, 3, 64, 96)?, kind)?;
                 for problem in problems(&plan) {
                     let first = known.entry(problem.to_string()).or_insert_with(|| problem.clone());
@@ -226,7 +262,11 @@ fn no_two_problems_say_the_same() -> Outcome {
         }
     }
     for (width, groups) in [(6, 2), (6, 1), (12, 2)] {
-        let spec = Bottleneck::torchvision(64, 64).groups(groups).base_width(width).downsample(true).build()?;
+        let spec = Bottleneck::torchvision(64, 64)
+            .groups(groups)
+            .base_width(width)
+            .downsample(true)
+            .build()?;
         for problem in problems(&plan_block(&spec, Shape::new(1, 64, 4, 4)?, PlanKind::Fused)?) {
             let first = known.entry(problem.to_string()).or_insert_with(|| problem.clone());
             assert_eq!(*first, problem, "{problem}");

@@ -1,5 +1,6 @@
-//! Winograd's convolutions: as near to f64 as they promise on any data, within their memory, and no candidate where they would not be.
-//! Where NaN may spread to is the self test's to check (src/selftest/spread.rs).
+//! Winograd's convolutions: as near to f64 as they promise on any data, within their memory, and no
+//! candidate where they would not be. Where NaN may spread to is the self test's to check
+//! (src/selftest/spread.rs).
 
 use crate::common::exact::check_recording;
 use crate::common::seeded::Seeded;
@@ -7,7 +8,8 @@ use crate::common::{Outcome, Target, targets};
 use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Kernel, Winograd, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{
-    KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, Role, Step, TensorId, TensorInfo, schedule,
+    KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, Role, Step, TensorId,
+    TensorInfo, schedule,
 };
 use wgpu_bottleneck::selftest::layouts;
 use wgpu_bottleneck::{Bottleneck, Gpu, HostTensor, Shape, network, reference};
@@ -54,7 +56,15 @@ impl Case {
         let inputs = (0..tensors.len()).map(TensorId).collect();
         let output = TensorId(tensors.len());
         tensors.push(tensor("output", shape, layout_out));
-        steps.push(Step { block: 0, module: "conv".to_owned(), role: Role::Conv2, op, inputs, weights: None, output });
+        steps.push(Step {
+            block: 0,
+            module: "conv".to_owned(),
+            role: Role::Conv2,
+            op,
+            inputs,
+            weights: None,
+            output,
+        });
         let blocks = vec![0..steps.len(); 1];
         let (kind, input) = (PlanKind::Fused, TensorId(0));
         Ok(Plan {
@@ -72,7 +82,8 @@ impl Case {
 
     fn params(&self, plan: &Plan) -> Vec<StepParams> {
         let mut random = Seeded::new(self.seed);
-        let mut values = |count: usize| (0..count).map(|_| uniform(&mut random)).collect::<Vec<f32>>();
+        let mut values =
+            |count: usize| (0..count).map(|_| uniform(&mut random)).collect::<Vec<f32>>();
         let mut of = |step: &Step| match step.op {
             Op::Conv { conv, epilogue } => StepParams::Conv {
                 weight: values(conv.weights()),
@@ -89,7 +100,8 @@ impl Case {
         let plan = self.plan().map_err(text)?;
         let (params, capabilities) = (self.params(&plan), target.gpu.capabilities());
         let mut random = Seeded::new(self.seed ^ 1);
-        // As after a ReLU: no value is negative, so that nothing cancels for a reason of the data's.
+        // As after a ReLU: no value is negative, so that nothing cancels for a reason of the
+        // data's.
         let positive = self.seed.is_multiple_of(2);
         let input = HostTensor::from_fn(self.image, |_| {
             let value = uniform(&mut random);
@@ -98,15 +110,23 @@ impl Case {
         let kernels = candidates(&plan.problem(&plan.steps[plan.steps.len() - 1]), capabilities);
         let mut expected = None;
         let mut count = 0;
-        for (at, kernel) in kernels.iter().enumerate().filter(|(_, kernel)| kernel.winograd.is_some()) {
+        for (at, kernel) in
+            kernels.iter().enumerate().filter(|(_, kernel)| kernel.winograd.is_some())
+        {
             let choice = KernelChoice::Nth(at);
-            let recording = schedule(plan.clone(), capabilities, &choice, MemoryBudget::UNBOUNDED).map_err(text)?;
+            let recording = schedule(plan.clone(), capabilities, &choice, MemoryBudget::UNBOUNDED)
+                .map_err(text)?;
             if expected.is_none() {
-                expected = Some(reference::run(&recording, &params, &input).map_err(|error| error.to_string())?);
+                expected = Some(
+                    reference::run(&recording, &params, &input)
+                        .map_err(|error| error.to_string())?,
+                );
             }
             let Some(expected) = &expected else { continue };
             let checked = check_recording(&target.gpu, recording, &params, &input, expected);
-            checked.map_err(|error| format!("{error}; {} on {}: {self:?}", kernel.name(), target.name))?;
+            checked.map_err(|error| {
+                format!("{error}; {} on {}: {self:?}", kernel.name(), target.name)
+            })?;
             count += 1;
         }
         Ok(count)
@@ -188,18 +208,27 @@ fn candidates_only_where_they_are_right() -> Outcome {
         (Conv::conv1x1(64, 64, 1), [false, false]),
         (Conv::conv3x3(1024, 64, 1, 1, 1), [true, true]),
         (Conv::conv3x3(1025, 64, 1, 1, 1), [true, false]),
-        // 36 x 1024 x 1024 x 4 bytes are more than a binding of 128 MiB, 16 x 1024 x 1024 x 4 are not.
+        // 36 x 1024 x 1024 x 4 bytes are more than a binding of 128 MiB, 16 x 1024 x 1024 x 4 are
+        // not.
         (Conv::conv3x3(1024, 1024, 1, 1, 1), [true, false]),
     ] {
         assert_eq!(found(conv, &LAVAPIPE)?, expected, "{conv:?}");
     }
-    // The transformed input of 7x7 pixels of 64 channels: 16 positions of 16 tiles, 264 vec4s apart, and 36 of 4.
+    // The transformed input of 7x7 pixels of 64 channels: 16 positions of 16 tiles, 264 vec4s
+    // apart, and 36 of 4.
     let [f2x2, f4x4] = [16 * 264 * 16, 36 * 4 * 256];
-    for (max_binding_bytes, expected) in
-        [(f2x2, [true, true]), (f2x2 - 1, [false, true]), (f4x4, [false, true]), (f4x4 - 1, [false, false])]
-    {
+    for (max_binding_bytes, expected) in [
+        (f2x2, [true, true]),
+        (f2x2 - 1, [false, true]),
+        (f4x4, [false, true]),
+        (f4x4 - 1, [false, false]),
+    ] {
         let conv = Conv::conv3x3(64, 1, 1, 1, 1);
-        assert_eq!(found(conv, &Capabilities { max_binding_bytes, ..LAVAPIPE })?, expected, "{max_binding_bytes}");
+        assert_eq!(
+            found(conv, &Capabilities { max_binding_bytes, ..LAVAPIPE })?,
+            expected,
+            "{max_binding_bytes}"
+        );
     }
     Ok(())
 }
@@ -213,7 +242,9 @@ fn two_blocks(budget: MemoryBudget) -> Result<Recording, wgpu_bottleneck::Error>
 
 #[test]
 fn a_budget_rules_them_out() -> Outcome {
-    let winograds = |recording: &Recording| recording.steps().filter(|step| step.kernel.winograd.is_some()).count();
+    let winograds = |recording: &Recording| {
+        recording.steps().filter(|step| step.kernel.winograd.is_some()).count()
+    };
     let unbounded = two_blocks(MemoryBudget::UNBOUNDED)?;
     // F(4x4): 36 values for 9.
     let each = 256 * 256 * (36 - 9) * 4;
@@ -243,7 +274,9 @@ fn scratch_lies_where_nothing_lives() -> Outcome {
     assert!(recording.slots.len() <= 5, "{:?}", recording.slots);
     type Spoil = fn(&mut Recording);
     let spoils: [(&str, Spoil); 4] = [
-        ("on another scratch", |r| r.segments[0].steps[1].scratch[0].slot = r.segments[0].steps[1].scratch[1].slot),
+        ("on another scratch", |r| {
+            r.segments[0].steps[1].scratch[0].slot = r.segments[0].steps[1].scratch[1].slot
+        }),
         ("on an input", |r| {
             let Placement::Slot(slot) = r.places[1] else { return };
             r.segments[0].steps[1].scratch[0].slot = slot;
@@ -267,25 +300,36 @@ fn memory_tells_of_transformed_weights() -> Outcome {
     let case = Case { conv, epilogue: epilogue(5), image: Shape::new(1, 8, 9, 9)?, seed: 1 };
     let plan = case.plan()?;
     let params = case.params(&plan);
-    for (name, extra) in [("winograd_l8s1r16c2_f2x2", 8 * 8 * 7 * 4), ("winograd_l8s1r16c2_f4x4", 8 * 8 * 27 * 4)] {
+    for (name, extra) in
+        [("winograd_l8s1r16c2_f2x2", 8 * 8 * 7 * 4), ("winograd_l8s1r16c2_f4x4", 8 * 8 * 27 * 4)]
+    {
         let choice = KernelChoice::Named(name.to_owned());
-        let recording = schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::UNBOUNDED)?;
-        let kernels: Vec<String> =
-            recording.steps().flat_map(|step| step.kernel.stages()).map(|k| Kernel::name(&k)).collect();
+        let recording =
+            schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::UNBOUNDED)?;
+        let kernels: Vec<String> = recording
+            .steps()
+            .flat_map(|step| step.kernel.stages())
+            .map(|k| Kernel::name(&k))
+            .collect();
         assert_eq!(kernels.len(), 3, "{kernels:?}");
         let options = wgpu_bottleneck::gpu::ExecutorOptions::default();
-        let memory = wgpu_bottleneck::gpu::Executor::new(gpu, recording, &params, options)?.memory();
+        let memory =
+            wgpu_bottleneck::gpu::Executor::new(gpu, recording, &params, options)?.memory();
         assert_eq!(memory.extra_weights, extra, "{name}");
         assert!(memory.weights > extra, "{name}");
     }
     Ok(())
 }
 
-/// F(2x2) has 16 products for 36 multiplications, F(4x4) 36 for 144; other kernels carry out what the convolution says.
+/// F(2x2) has 16 products for 36 multiplications, F(4x4) 36 for 144; other kernels carry out what
+/// the convolution says.
 #[test]
 fn fewer_operations_are_executed_than_counted() -> Outcome {
-    let plan =
-        network::plan_block(&Bottleneck::torchvision(256, 64).build()?, Shape::new(1, 256, 56, 56)?, PlanKind::Fused)?;
+    let plan = network::plan_block(
+        &Bottleneck::torchvision(256, 64).build()?,
+        Shape::new(1, 256, 56, 56)?,
+        PlanKind::Fused,
+    )?;
     let software = Capabilities { kind: DeviceKind::Software, ..Capabilities::CORE };
     let mut seen = std::collections::BTreeSet::new();
     for step in &plan.steps {
@@ -297,7 +341,11 @@ fn fewer_operations_are_executed_than_counted() -> Outcome {
                 Some(Winograd::F4x4) => 36.0 / 144.0,
             };
             let executed = kernel.executed_flops(&problem) as f64;
-            assert!((executed - flops as f64 * share).abs() < 1.0, "{}: {executed} of {flops}", kernel.name());
+            assert!(
+                (executed - flops as f64 * share).abs() < 1.0,
+                "{}: {executed} of {flops}",
+                kernel.name()
+            );
             seen.insert(kernel.winograd.map(|winograd| winograd.name()));
         }
     }

@@ -1,4 +1,6 @@
-"""Runs the same graphs through this engine and others, in turn, and prints one table. benches/peers/compare starts it."""
+"""Runs the same graphs through this engine and others, in turn, and prints one table.
+benches/peers/compare starts it.
+"""
 
 import argparse
 import datetime
@@ -24,7 +26,8 @@ OURS, BURN = "bottleneck", "burn"
 # What we are held to in half precision, as others are.
 ROUGH = 1e-2
 KNOWN = [OURS, *ENGINES, BURN]
-# Between two turns, so that an engine's threads, which spin for a while, are asleep when the next one is timed.
+# Between two turns, so that an engine's threads, which spin for a while, are asleep when the next
+# one is timed.
 PAUSE = 0.5
 
 
@@ -37,17 +40,23 @@ def command(engine, train):
     """What starts an engine, with everything built that it needs."""
     if engine == OURS:
         # Of training only: for all else it is `bottleneck`, and built.
-        cargo = ["cargo", "bench", "--quiet", "--bench", "training", "--no-run", "--message-format", "json"]
+        cargo = ["cargo", "bench", "--quiet", "--bench", "training", "--no-run"]
+        cargo += ["--message-format", "json"]
         built = subprocess.run(cargo, stdout=subprocess.PIPE, text=True)
         if built.returncode != 0:
             raise Wrong("does not build")
         messages = map(json.loads, built.stdout.splitlines())
-        program = next(said["executable"] for said in messages if said.get("target", {}).get("name") == "training")
+        program = next(
+            said["executable"]
+            for said in messages
+            if said.get("target", {}).get("name") == "training"
+        )
         return [program, "--peer"]
     if engine == BURN:
         say(f"  {engine}: building it, which takes 12 to 22 minutes the first time ...")
         manifest, target = HERE / "burn" / "Cargo.toml", HERE / "burn" / "target"
-        cargo = ["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target]
+        cargo = ["cargo", "build", "--release", "--quiet", "--locked"]
+        cargo += ["--manifest-path", manifest, "--target-dir", target]
         if subprocess.run(cargo).returncode != 0:
             raise Wrong("does not build")
         return [target / "release" / "burn-peer", *["train"] * train]
@@ -96,17 +105,24 @@ class Peer:
 
 
 class Ours:
-    """This engine: checked on the graph's own weights by `bottleneck block` or `run`, timed by `bottleneck bench`."""
+    """This engine: checked on the graph's own weights by `bottleneck block` or `run`, timed by
+    `bottleneck bench`.
+    """
 
     name = OURS
 
     def __init__(self, program, workload, batch, folder, further):
-        self.bench = [program, "bench", "--preset", "peers-check", "--only", workload.name, "--batch", str(batch), "--json", *further]
+        self.bench = [program, "bench", "--preset", "peers-check", "--only", workload.name]
+        self.bench += ["--batch", str(batch), "--json", *further]
         out = folder / "out.safetensors"
-        files = ["--weights", folder / "weights.safetensors", "--input", folder / "in.safetensors", "--output", out]
-        command = [program, "run" if workload.block is None else "block", *files, *workload.options, *further]
+        files = ["--weights", folder / "weights.safetensors", "--input", folder / "in.safetensors"]
+        files += ["--output", out]
+        subcommand = "run" if workload.block is None else "block"
+        command = [program, subcommand, *files, *workload.options, *further]
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         _, status, usage = os.wait4(process.pid, 0)
         first = time.perf_counter() - start
         if status != 0:
@@ -116,7 +132,9 @@ class Ours:
         error = float(np.abs(output - expected).max() / np.abs(expected).max())
         if not error <= (ROUGH if "--precision" in further else TOLERANCE):
             raise Wrong(f"wrong: {error:.1e} of the largest value")
-        self.version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
+        self.version = subprocess.run(
+            [program, "--version"], capture_output=True, text=True
+        ).stdout.strip()
         self.told = {"error": error, "first_s": first, "peak_mib": usage.ru_maxrss / 1024}
 
     def time(self, _):
@@ -142,7 +160,9 @@ def measure(workload, batch, folder, options, further):
     say(f"{workload.name}, batch {batch}: {workload.what} ...")
     # In a process of its own: what is large here when a process begins counts as that one's memory.
     train = ["train"] * options.train
-    subprocess.run([sys.executable, HERE / "graphs.py", workload.name, str(batch), folder, *train], check=True)
+    subprocess.run(
+        [sys.executable, HERE / "graphs.py", workload.name, str(batch), folder, *train], check=True
+    )
     running, rows = [], {}
     for engine in options.engines:
         try:
@@ -170,8 +190,13 @@ def measure(workload, batch, folder, options, further):
     for one in running:
         one.close()
         ratios = [theirs / our for theirs, our in zip(times[one.name], ours)] if ours else None
-        rows[one.name] = {**one.told, "ms": statistics.median(times[one.name]), "rounds_ms": times[one.name],
-                          "ratio": ratios and statistics.median(ratios), "ratios": ratios}
+        rows[one.name] = {
+            **one.told,
+            "ms": statistics.median(times[one.name]),
+            "rounds_ms": times[one.name],
+            "ratio": ratios and statistics.median(ratios),
+            "ratios": ratios,
+        }
     return rows
 
 
@@ -197,8 +222,12 @@ def notes(results, engines):
     for engine in engines:
         said = {}
         for name, rows in results.items():
-            said.setdefault(rows[engine].get("left_out") or rows[engine]["version"], []).append(name)
-        yield f"- {engine}: " + "; ".join(f"{what} ({', '.join(names)})" if len(said) > 1 else what for what, names in said.items())
+            what = rows[engine].get("left_out") or rows[engine]["version"]
+            said.setdefault(what, []).append(name)
+        yield f"- {engine}: " + "; ".join(
+            f"{what} ({', '.join(names)})" if len(said) > 1 else what
+            for what, names in said.items()
+        )
 
 
 def say(text):
@@ -215,14 +244,40 @@ def processor():
 
 def main():
     words = lambda text: text.split(",")
-    parser = argparse.ArgumentParser(description=__doc__, epilog="Other arguments go to `bottleneck`, for example --adapter llvmpipe.")
-    parser.add_argument("--bottleneck", type=Path, default=Path("target/release/bottleneck"), help="the program (default: %(default)s)")
-    parser.add_argument("--train", action="store_true", help="a training step, of the engines and workloads that have one")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Other arguments go to `bottleneck`, for example --adapter llvmpipe.",
+    )
+    parser.add_argument(
+        "--bottleneck",
+        type=Path,
+        default=Path("target/release/bottleneck"),
+        help="the program (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help="a training step, of the engines and workloads that have one",
+    )
     parser.add_argument("--engines", type=words, help="which, with commas (default: all)")
     parser.add_argument("--workloads", type=words, help="which, with commas (default: all)")
-    parser.add_argument("--batch", type=lambda text: [int(n) for n in words(text)], help="batch sizes (default: 1; with --train 4)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each engine's turn comes (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn is at least (default: %(default)s)")
+    parser.add_argument(
+        "--batch",
+        type=lambda text: [int(n) for n in words(text)],
+        help="batch sizes (default: 1; with --train 4)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        help="how often each engine's turn comes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=1.0,
+        help="how long a turn is at least (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="a file for everything that was measured")
     options, further = parser.parse_known_args()
     if options.train and further:
@@ -231,7 +286,10 @@ def main():
     names = TRAINED if options.train else [workload.name for workload in WORKLOADS]
     options.engines, options.workloads = options.engines or engines, options.workloads or names
     options.batch = options.batch or [4 if options.train else 1]
-    for what, wanted, known in (("engine", options.engines, engines), ("workload", options.workloads, names)):
+    for what, wanted, known in (
+        ("engine", options.engines, engines),
+        ("workload", options.workloads, names),
+    ):
         unknown = [name for name in wanted if name not in known]
         if unknown:
             parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
@@ -246,12 +304,25 @@ def main():
     machine = f"{processor()}, {os.cpu_count()} cores"
     command = " ".join(["benches/peers/compare", *sys.argv[1:]])
     print(f"Date: {datetime.date.today()}. Machine: {machine}. Command: `{command}`.\n")
-    timed = "of a training step, from device to device" if options.train else "from host array to host array"
-    print(f"Milliseconds {timed}, the median of the turns, and in brackets the median ratio to ours of the same turn.\n")
+    timed = (
+        "of a training step, from device to device"
+        if options.train
+        else "from host array to host array"
+    )
+    print(
+        f"Milliseconds {timed}, the median of the turns, "
+        "and in brackets the median ratio to ours of the same turn.\n"
+    )
     print(table(results, options.engines), end="\n\n")
     print("\n".join(notes(results, options.engines)))
     if options.json:
-        options.json.write_text(json.dumps({"date": str(datetime.date.today()), "machine": machine, "command": command, "workloads": results}, indent=1) + "\n")
+        report = {
+            "date": str(datetime.date.today()),
+            "machine": machine,
+            "command": command,
+            "workloads": results,
+        }
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

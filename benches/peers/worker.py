@@ -1,9 +1,11 @@
-"""One engine and one graph, in a process of its own: loads, checks its output against float64, then times when it is told to.
+"""One engine and one graph, in a separate process: loads, checks the output against float64, then
+times on request.
 
     python worker.py ENGINE FOLDER
 
-Writes one line of JSON when it is ready ({"error": ..., "first_s": ..., "version": ...} or {"refused": ...}), then one for each
-line "SECONDS" on stdin: {"ms": [...]}, every time from host array to host array. compare.py drives it.
+Writes one line of JSON when it is ready ({"error": ..., "first_s": ..., "version": ...} or
+{"refused": ...}), then one for each line "SECONDS" on stdin: {"ms": [...]}, every time from host
+array to host array. compare.py drives it.
 """
 
 import json
@@ -30,15 +32,21 @@ class Refused(Exception):
 
 def onnxruntime_cpu(folder, _):
     import onnxruntime
-    session = onnxruntime.InferenceSession(folder / "graph.onnx", providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"input": x})[0], f"onnxruntime {onnxruntime.__version__}, CPU"
+    session = onnxruntime.InferenceSession(
+        folder / "graph.onnx", providers=["CPUExecutionProvider"]
+    )
+    version = f"onnxruntime {onnxruntime.__version__}, CPU"
+    return lambda x: session.run(None, {"input": x})[0], version
 
 
 def onnxruntime_webgpu(folder, _):
     # Where there is no other device, a software one is wanted.
     os.environ["ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"] = "1"
     if (LAYER / "libimage_indexing.so").exists():
-        os.environ |= {"VK_LAYER_PATH": str(LAYER), "VK_INSTANCE_LAYERS": "VK_LAYER_peers_image_indexing"}
+        os.environ |= {
+            "VK_LAYER_PATH": str(LAYER),
+            "VK_INSTANCE_LAYERS": "VK_LAYER_peers_image_indexing",
+        }
     import onnxruntime
     import onnxruntime_ep_webgpu as plugin
     name = plugin.get_ep_name()
@@ -58,21 +66,30 @@ def onnxruntime_webgpu(folder, _):
     if elsewhere:
         raise Refused(f"gives nodes to {', '.join(elsewhere)}")
     version = metadata.version("onnxruntime-ep-webgpu")
-    return lambda x: session.run(None, {"input": x})[0], f"onnxruntime {onnxruntime.__version__}, WebGPU plugin {version}"
+    version = f"onnxruntime {onnxruntime.__version__}, WebGPU plugin {version}"
+    return lambda x: session.run(None, {"input": x})[0], version
 
 
 def ncnn(folder, shape, vulkan):
     import ncnn
     net = ncnn.Net()
     net.opt.use_vulkan_compute = vulkan
-    for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+    for option in (
+        "use_fp16_packed",
+        "use_fp16_storage",
+        "use_fp16_arithmetic",
+        "use_bf16_storage",
+    ):
         setattr(net.opt, option, False)
     net.opt.num_threads = os.cpu_count()
     if vulkan and ncnn.get_gpu_count() == 0:
         raise Refused("no Vulkan device")
     if not (folder / NCNN_PARAM).exists():
         raise Refused("pnnx does not convert the graph")
-    if net.load_param(str(folder / NCNN_PARAM)) != 0 or net.load_model(str(folder / NCNN_WEIGHTS)) != 0:
+    if (
+        net.load_param(str(folder / NCNN_PARAM)) != 0
+        or net.load_model(str(folder / NCNN_WEIGHTS)) != 0
+    ):
         raise Refused("the graph does not load")
 
     def run(x):
@@ -109,7 +126,9 @@ def torch_cpu(folder, shape, compiled=False):
 
 def load(graphs, folder, load_file):
     """The folder's module with the folder's weights."""
-    workload = next(workload for workload in graphs.WORKLOADS if folder.name.startswith(workload.name + "-"))
+    workload = next(
+        workload for workload in graphs.WORKLOADS if folder.name.startswith(workload.name + "-")
+    )
     net = graphs.module(workload)
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net
@@ -131,9 +150,15 @@ def torch_cuda(folder, shape, half=False, tf32=False, how="eager"):
 
     def run(x):
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
-            return net(torch.from_numpy(x).cuda().to(memory_format=torch.channels_last)).float().cpu().numpy()
+            return (
+                net(torch.from_numpy(x).cuda().to(memory_format=torch.channels_last))
+                .float()
+                .cpu()
+                .numpy()
+            )
 
-    return run, f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {how}" + ", fp16" * half + ", TF32" * tf32
+    version = f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {how}"
+    return run, version + ", fp16" * half + ", TF32" * tf32
 
 
 ENGINES = {
@@ -147,7 +172,9 @@ ENGINES = {
     "torch-cuda-compiled": lambda folder, shape: torch_cuda(folder, shape, how="compiled"),
     "torch-cuda-graphs": lambda folder, shape: torch_cuda(folder, shape, how="graphs"),
     "torch-cuda-fp16": lambda folder, shape: torch_cuda(folder, shape, half=True),
-    "torch-cuda-fp16-graphs": lambda folder, shape: torch_cuda(folder, shape, half=True, how="graphs"),
+    "torch-cuda-fp16-graphs": lambda folder, shape: torch_cuda(
+        folder, shape, half=True, how="graphs"
+    ),
 }
 # What f32 engines are held to is not for half precision and TF32's ten bits.
 ROUGH = {"torch-cuda-tf32": 1e-2, "torch-cuda-fp16": 1e-2, "torch-cuda-fp16-graphs": 1e-2}

@@ -8,7 +8,9 @@ use safetensors::tensor::TensorView;
 use wgpu_bottleneck::gpu::Executor;
 use wgpu_bottleneck::op::Conv;
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, ResNet, Shape, StateDict};
+use wgpu_bottleneck::{
+    Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, ResNet, Shape, StateDict,
+};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -37,7 +39,11 @@ type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
 /// The safetensors file of a block with seeded weights.
 pub fn block_file(spec: &Bottleneck, random: &mut Random) -> Result<Vec<u8>> {
     let mut tensors = Tensors::new();
-    let layers = [("conv1", "bn1", spec.conv1()), ("conv2", "bn2", spec.conv2()), ("conv3", "bn3", spec.conv3())];
+    let layers = [
+        ("conv1", "bn1", spec.conv1()),
+        ("conv2", "bn2", spec.conv2()),
+        ("conv3", "bn3", spec.conv3()),
+    ];
     let shortcut = spec.downsample_conv().map(|conv| ("downsample.0", "downsample.1", conv));
     for (name, norm, conv) in layers.into_iter().chain(shortcut) {
         layer(&mut tensors, random, name, norm, conv);
@@ -64,7 +70,11 @@ pub fn network_file(network: &ResNet, random: &mut Random) -> Result<Vec<u8>> {
     for (key, dims) in network.state_dict_shapes() {
         if !key.ends_with("num_batches_tracked") {
             let count = dims.iter().product();
-            tensors.push((key, dims, (0..count).flat_map(|_| random.uniform(0.5, 1.0).to_le_bytes()).collect()));
+            tensors.push((
+                key,
+                dims,
+                (0..count).flat_map(|_| random.uniform(0.5, 1.0).to_le_bytes()).collect(),
+            ));
         }
     }
     file(&tensors)
@@ -73,7 +83,9 @@ pub fn network_file(network: &ResNet, random: &mut Random) -> Result<Vec<u8>> {
 fn file(tensors: &Tensors) -> Result<Vec<u8>> {
     let views = tensors
         .iter()
-        .map(|(key, dims, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, dims.clone(), bytes)?)))
+        .map(|(key, dims, bytes)| {
+            Ok((key.as_str(), TensorView::new(Dtype::F32, dims.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>>>()?;
     Ok(safetensors::serialize(views, None)?)
 }
@@ -89,9 +101,12 @@ fn layer(tensors: &mut Tensors, random: &mut Random, name: &str, norm: &str, con
         tensors.push((key, dims, bytes));
     };
     add(format!("{name}.weight"), dims, -bound, bound);
-    for (part, low, high) in
-        [("weight", 0.5, 1.0), ("bias", -0.3, 0.3), ("running_mean", -0.3, 0.3), ("running_var", 0.5, 1.5)]
-    {
+    for (part, low, high) in [
+        ("weight", 0.5, 1.0),
+        ("bias", -0.3, 0.3),
+        ("running_mean", -0.3, 0.3),
+        ("running_var", 0.5, 1.5),
+    ] {
         add(format!("{norm}.{part}"), vec![conv.out_channels], low, high);
     }
 }
@@ -109,12 +124,19 @@ pub fn buffers(gpu: &Gpu, model: &Model, image: &HostTensor) -> Result<(Buffer, 
 /// The same for an executor.
 pub fn own_buffers(gpu: &Gpu, executor: &Executor, image: &HostTensor) -> Result<(Buffer, Buffer)> {
     let buffer = |label, size, usage| {
-        gpu.device().create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        gpu.device().create_buffer(&BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let plan = &executor.recording().plan;
     let packed = image.to_nhwc(plan.tensor(plan.input).layout)?;
-    let input = buffer("input", executor.input_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
-    let output = buffer("output", executor.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC);
+    let input =
+        buffer("input", executor.input_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
+    let output =
+        buffer("output", executor.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC);
     gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
     Ok((input, output))
 }
@@ -136,10 +158,16 @@ pub fn download_output(gpu: &Gpu, executor: &Executor, output: &Buffer) -> Resul
 pub fn resnet50() -> Result<Vec<Bottleneck>> {
     let mut blocks = Vec::new();
     let mut inplanes = 64;
-    for (layer, (planes, count)) in [(64, 3), (128, 4), (256, 6), (512, 3)].into_iter().enumerate() {
+    for (layer, (planes, count)) in [(64, 3), (128, 4), (256, 6), (512, 3)].into_iter().enumerate()
+    {
         for index in 0..count {
             let stride = if index == 0 && layer > 0 { 2 } else { 1 };
-            blocks.push(Bottleneck::torchvision(inplanes, planes).stride(stride).downsample(index == 0).build()?);
+            blocks.push(
+                Bottleneck::torchvision(inplanes, planes)
+                    .stride(stride)
+                    .downsample(index == 0)
+                    .build()?,
+            );
             inplanes = 4 * planes;
         }
     }

@@ -3,9 +3,11 @@
     pip install scikit-learn pillow
     python examples/digits/convert.py
 
-The digits are the test part of the "Optical Recognition of Handwritten Digits" data set of E. Alpaydin and C. Kaynak (UCI Machine Learning
-Repository, https://doi.org/10.24432/C50P49, CC BY 4.0): 1797 pictures of 8 x 8 pixels with 17 levels of grey. A line of the sheet is a digit,
-from 0 to 9; its pictures stand side by side in the data set's order, and what is behind the last one is black. A level is 15 grey values.
+The digits are the test part of the "Optical Recognition of Handwritten Digits" data set of
+E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, CC BY
+4.0): 1797 images of 8 x 8 pixels with 17 levels of grey. Each row of the sheet is a digit, from 0
+to 9; its images are side by side in the data set's order, and the rest of the row is black. A level
+is 15 grey values.
 """
 
 from pathlib import Path

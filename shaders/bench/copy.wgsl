@@ -1,5 +1,5 @@
-// bench/copy: reads a buffer and writes another, for a device's bandwidth. Neighbouring invocations copy neighbouring vec4s, and
-// each of them EACH, so that several loads are under way.
+// bench/copy: reads a buffer and writes another, for a device's bandwidth. Neighbouring invocations
+// copy neighbouring vec4s, and each of them EACH, so that several loads are under way.
 
 // Mirrored by CopyParams in src/gpu/ceilings/kernels.rs; a test compares names and offsets.
 struct Params {

@@ -1,4 +1,5 @@
-// bench/dependent: counts its dispatches, each of which must see what the one before it wrote: for what a barrier costs.
+// bench/dependent: counts its dispatches, each of which must see what the one before it wrote: for
+// what a barrier costs.
 
 @group(0) @binding(0) var<storage, read_write> count: array<u32, 1>;
 

@@ -1,7 +1,8 @@
-// bench/fma: multiply-adds and nothing else, for a device's peak rate. Each invocation has CHAINS sums that do not wait for
-// one another, enough to cover a pipeline's depth, few enough to stay in registers. FUSED asks for one instruction; drivers
-// that have none are faster where they may round twice. HALF makes each sum two of f16, which is how GPUs double their rate. The
-// sums converge to 2, and are written, so that none can be left out.
+// bench/fma: multiply-adds and nothing else, for a device's peak rate. Each invocation has CHAINS
+// sums that do not wait for one another, enough to cover a pipeline's depth, few enough to stay in
+// registers. FUSED asks for one instruction; drivers that have none are faster where they may round
+// twice. HALF makes each sum two of f16, which is how GPUs double their rate. The sums converge to
+// 2, and are written, so that none can be left out.
 
 // Mirrored by FmaParams in src/gpu/ceilings/kernels.rs; a test compares names and offsets.
 struct Params {

@@ -1,6 +1,8 @@
-// bench/matrix: multiply-adds of matrices and nothing else, for the peak rate of a device's matrix units (cooperative matrices): halves, summed up
-// in single precision, as the kernels of plans do. Each of SUBGROUPS subgroups has CHAINS sums that do not wait for one another. They begin
-// with different numbers, so that none can stand for another, and are written, so that none can be left out.
+// bench/matrix: multiply-adds of matrices and nothing else, for the peak rate of a device's matrix
+// units (cooperative matrices): halves, summed up in single precision, as the kernels of plans do.
+// Each of SUBGROUPS subgroups has CHAINS sums that do not wait for one another. They begin with
+// different numbers, so that none can stand for another, and are written, so that none can be left
+// out.
 
 // Mirrored by MatrixParams in src/gpu/ceilings/kernels.rs; a test compares names and offsets.
 struct Params {
@@ -14,7 +16,8 @@ struct Params {
 const VALUES = ${SIDE_OF_MATRIX*SIDE_OF_MATRIX}u;
 // Arrays of single values, as Metal wants pointers to what a matrix is made of.
 var<workgroup> factors: array<f16, VALUES>;
-// Each chain's begin 16 bytes behind the last one's: Vulkan wants no less of what a matrix is loaded from.
+// Each chain's begin 16 bytes behind the last one's: Vulkan wants no less of what a matrix is
+// loaded from.
 var<workgroup> starts: array<f32, VALUES + ${4*CHAINS}u>;
 var<workgroup> sums: array<f32, ${SUBGROUPS}u * VALUES>;
 
@@ -38,7 +41,8 @@ fn main(
     let b = coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f16, B>>(&factors[first], side);
 //#repeat c CHAINS
     let start${c} = ${4*c}u;
-    var sum${c} = coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f32, C>>(&starts[start${c}], side);
+    var sum${c} =
+        coopLoadT<coop_mat${SIDE_OF_MATRIX}x${SIDE_OF_MATRIX}<f32, C>>(&starts[start${c}], side);
 //#end
     for (var round = 0u; round < params.rounds; round += 1u) {
 //#repeat u UNROLL

@@ -1,6 +1,7 @@
-// resize_first: the first of two passes of a resize: Pillow's, in integers, rounded to eight bits. It goes along the rows of a
-// picture, or with DOWN along its columns. Only what the second pass needs is made, a pixel an invocation; neighbours read
-// neighbours, so that their loads meet in the cache. Bound by memory on GPUs, by single loads on software drivers.
+// resize_first: the first of two passes of a resize: Pillow's, in integers, rounded to eight bits.
+// It goes along the rows of a picture, or with DOWN along its columns. Only what the second pass
+// needs is made, a pixel an invocation; neighbours read neighbours, so that their loads meet in the
+// cache. Bound by memory on GPUs, by single loads on software drivers.
 
 // Mirrored by FirstParams in src/gpu/preprocess/params.rs; a test compares names and offsets.
 struct Params {
@@ -8,12 +9,15 @@ struct Params {
     row_groups: u32,    // workgroups along x, before y counts on
     width: u32,         // pixels in a row to be made
     stride: u32,        // words of a pixel in the taps
-    tap_at: u32,        // where the taps of the first column begin, or with DOWN those of the first row to be made
+    tap_at: u32,        // where the taps of the first column begin, or with DOWN those of the first
+                        // row to be made
     in_width: u32,      // pixels in a row of the picture
     in_height: u32,     // rows of what is bound
     left: u32,          // the first column to be read
-    top: u32,           // the first row to be read, or with DOWN the row that the taps count from; it may be before what is bound
-    skip: u32,          // what lies before the first row: bytes of RGB, pixels of RGBA, nothing of a texture
+    top: u32,           // the first row to be read, or with DOWN the row that the taps count from;
+                        // it may be before what is bound
+    skip: u32,          // what lies before the first row: bytes of RGB, pixels of RGBA, nothing of
+                        // a texture
     last_word: u32,     // of a bound buffer
     out_at: u32,        // where the pixels to be made begin
 }
@@ -24,7 +28,8 @@ struct Params {
 //#else
 @group(0) @binding(1) var<storage, read> src: array<u32>;
 //#end
-// For each column, or row, the first one of the picture, how many there are, and their weights, in units of 2^-22.
+// For each column, or row, the first one of the picture, how many there are, and their weights, in
+// units of 2^-22.
 @group(0) @binding(2) var<storage, read> taps: array<i32>;
 // A pixel a word: red in the lowest byte, then green, then blue.
 @group(0) @binding(3) var<storage, read_write> dst: array<u32>;

@@ -1,7 +1,7 @@
-// resize_last: the second of two passes of a resize, along the rows or with DOWN along the columns, with the crop and the
-// normalisation: Pillow's, in integers, rounded to eight bits, and then a table's values of those, so that no division of a
-// device's own is in them. An invocation makes one pixel of an image of a network's input, NHWC, four channels of which the
-// last is padding.
+// resize_last: the second of two passes of a resize, along the rows or with DOWN along the columns,
+// with the crop and the normalisation: Pillow's, in integers, rounded to eight bits, and then a
+// table's values of those, so that no division of a device's own is in them. An invocation makes
+// one pixel of an image of a network's input, NHWC, four channels of which the last is padding.
 
 // Mirrored by LastParams in src/gpu/preprocess/params.rs; a test compares names and offsets.
 struct Params {
@@ -21,7 +21,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 // A pixel a word: red in the lowest byte, then green, then blue.
 @group(0) @binding(1) var<storage, read> src: array<u32>;
-// For each kept column, or row, the first one of src, how many there are, and their weights, in units of 2^-22.
+// For each kept column, or row, the first one of src, how many there are, and their weights, in
+// units of 2^-22.
 @group(0) @binding(2) var<storage, read> taps: array<i32>;
 // What each byte becomes as red, green and blue; the fourth is zero.
 @group(0) @binding(3) var<storage, read> levels: array<vec4<f32>, 256>;
@@ -34,7 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let line = at / params.width;
-    // Left of and above the picture these wrap to huge numbers, so that one comparison finds both sides.
+    // Left of and above the picture these wrap to huge numbers, so that one comparison finds both
+    // sides.
     let x = at - line * params.width - params.left;
     let y = line - params.top;
     var sum = vec3<i32>(1 << 21u);

@@ -1,4 +1,5 @@
-    // The columns of this lane, clamped to valid weights, its sums, and the quad of K that comes next.
+    // The columns of this lane, clamped to valid weights, its sums, and the quad of K that comes
+    // next.
 //#if BATCHED
     var k4 = product * params.k_quads;
 //#else

@@ -1,4 +1,5 @@
-// Mirrored by ConvGradParams in src/kernel/train.rs; a test compares names and offsets. in and out are the convolution's.
+// Mirrored by ConvGradParams in src/kernel/train.rs; a test compares names and offsets. in and out
+// are the convolution's.
 struct Params {
     vec4s: u32,          // of what is written; of one slice of it
     row_groups: u32,     // workgroups along one dimension, before the next counts on

@@ -1,5 +1,6 @@
-    // Bias, residual, ReLU and the store, in this order, for each output pixel rowR below row_end. All of the residual is read
-    // before anything is stored: loads between stores would wait where output and residual lie alike in their pages.
+    // Bias, residual, ReLU and the store, in this order, for each output pixel rowR below row_end.
+    // All of the residual is read before anything is stored: loads between stores would wait where
+    // output and residual lie alike in their pages.
 //#repeat c COLS
 //#if BIAS
     let bias${c} = bias(params.k_quads, valid_column${c});
@@ -16,10 +17,11 @@
 //#end
 //#end
 //#end
-    // Padding channels are stored as zeros whatever was summed: an infinity times a zero weight is NaN, and the next convolution
-    // would spread it.
+    // Padding channels are stored as zeros whatever was summed: an infinity times a zero weight is
+    // NaN, and the next convolution would spread it.
 //#repeat c COLS
-    let channel${c} = vec4<u32>(column${c} % params.group_out_vec4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    let channel${c} =
+        vec4<u32>(column${c} % params.group_out_vec4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
     let keep${c} = channel${c} < vec4<u32>(params.group_out_channels);
 //#end
 //#repeat r ROWS

@@ -1,4 +1,5 @@
-// The logarithm of the sum of the exponentials of an image's scores, from the largest down, so that none overflows.
+// The logarithm of the sum of the exponentials of an image's scores, from the largest down, so that
+// none overflows.
 fn largest_score(base: u32) -> f32 {
     var largest = vec4<f32>(scores[base].x);
     for (var column = 0u; column < params.class_vec4; column += 1u) {

@@ -11,7 +11,8 @@ fn pixel_at(row: u32) -> Pixel {
     return Pixel(image, line - image * params.out_height, row - line * params.out_width);
 }
 
-// The pixel of the next row, without a division. Stays in the last image, so that rows behind the end read valid memory.
+// The pixel of the next row, without a division. Stays in the last image, so that rows behind the
+// end read valid memory.
 fn next_pixel(pixel: Pixel) -> Pixel {
     let line_ends = pixel.x + 1u == params.out_width;
     let y = select(pixel.y, pixel.y + 1u, line_ends);

@@ -8,5 +8,6 @@
     let weight_quad${g} = weight${g} / (TILE_COLUMNS * 4u);
     let weight_column${g} = weight${g} / 4u % TILE_COLUMNS;
     let weight_part${g} = weight${g} % 4u;
-    let weight_at${g} = min(group.x * TILE_COLUMNS + weight_column${g}, params.out_vec4 - 1u) * 4u + weight_part${g};
+    let weight_at${g} = min(group.x * TILE_COLUMNS + weight_column${g}, params.out_vec4 - 1u) * 4u
+        + weight_part${g};
 //#end

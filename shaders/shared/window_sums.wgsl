@@ -1,5 +1,6 @@
-            // Three taps of one kernel line. The window moves on by one pixel from tap to tap, in a loop that compilers may
-            // unroll or not: three copies of all sums are more code than a CPU's instruction cache holds.
+            // Three taps of one kernel line. The window moves on by one pixel from tap to tap, in a
+            // loop that compilers may unroll or not: three copies of all sums are more code than a
+            // CPU's instruction cache holds.
             var tap_k4 = k4 + k;
             for (var tap_x = 0u; tap_x < 3u; tap_x += 1u) {
 //#repeat c COLS

@@ -7,14 +7,16 @@ struct Params {
     height: u32,         // of an image, before and after
     width: u32,
     dilation: u32,
-    phase_lines: u32,    // phases along y: pixels whose y differ by multiples of the dilation are a phase
+    phase_lines: u32,    // phases along y: pixels whose y differ by multiples of the dilation
+                         // are a phase
     phase_columns: u32,  // along x
     tile_lines: u32,     // tiles of one phase along y
     tile_columns: u32,   // along x
 }
 
-// What an invocation transforms of a pixel. TEXTURE: 64 bits, for software drivers that run one loop over the lanes for each scalar that
-// they load or store, and compile each of these loops: two channels an invocation are half as many to compile as four, and as many to run.
+// What an invocation transforms of a pixel. TEXTURE: 64 bits, for software drivers that run one
+// loop over the lanes for each scalar that they load or store, and compile each of these loops: two
+// channels an invocation are half as many to compile as four, and as many to run.
 //#if TEXTURE
 alias Word = u64;
 alias Values = vec2<f32>;
@@ -44,7 +46,8 @@ fn pack(values: Values) -> Word {
 @group(0) @binding(1) var<storage, read> src: array<Word>;
 @group(0) @binding(2) var<storage, read_write> dst: array<Word>;
 
-// A tile's first output pixel. Its others lie the dilation apart: a convolution of that dilation is an ordinary one of each phase.
+// A tile's first output pixel. Its others lie the dilation apart: a convolution of that dilation is
+// an ordinary one of each phase.
 struct TileAt {
     image: u32,
     y: u32,

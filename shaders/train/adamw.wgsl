@@ -1,4 +1,5 @@
-// adamw: a parameter after a step of AdamW: decayed, then against its mean gradient over the root of the mean of its squares.
+// adamw: a parameter after a step of AdamW: decayed, then against its mean gradient over the root
+// of the mean of its squares.
 //
 // For: AdamW. An invocation is a vec4.
 // Fast because: neighbours read and write side by side. Bound by memory.

@@ -1,7 +1,7 @@
 // add_bias: a number per channel added to every pixel.
 //
-// For: the linear layer of a network in training, whose weights and bias are two parameters. An invocation is a vec4.
-// Fast because: neighbours read and write side by side.
+// For: the linear layer of a network in training, whose weights and bias are two parameters. An
+// invocation is a vec4. Fast because: neighbours read and write side by side.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;

@@ -1,8 +1,9 @@
-// bias_grad: the gradient of a number per channel that was added to every pixel: the sum over all of them, in their order.
+// bias_grad: the gradient of a number per channel that was added to every pixel: the sum over all
+// of them, in their order.
 //
-// For: the linear layer of a network, whose pixels are the images of a batch. An invocation is a vec4 of channels.
-// Fast because: there is little to do.
-// Loses when: there are many pixels, which one invocation adds.
+// For: the linear layer of a network, whose pixels are the images of a batch. An invocation is a
+// vec4 of channels. Fast because: there is little to do. Loses when: there are many pixels, which
+// one invocation adds.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;

@@ -1,4 +1,5 @@
-// cross_entropy: of each image the cross entropy of its scores and its target, and how many classes come before the target.
+// cross_entropy: of each image the cross entropy of its scores and its target, and how many classes
+// come before the target.
 //
 // For: the loss of a classifier. An invocation is an image.
 // Fast because: scores are few beside pixels.

@@ -1,4 +1,5 @@
-// cross_entropy_grad: the gradient of the scores for the mean of the losses: softmax less the target, over the images.
+// cross_entropy_grad: the gradient of the scores for the mean of the losses: softmax less the
+// target, over the images.
 //
 // For: the loss of a classifier. An invocation is an image.
 // Fast because: scores are few beside pixels.
@@ -24,9 +25,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let spread = smoothing / f32(params.classes);
     for (var column = 0u; column < params.class_vec4; column += 1u) {
         let class_number = vec4<u32>(column * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-        let aimed = select(vec4<f32>(0.0), vec4<f32>(1.0 - smoothing), class_number == vec4<u32>(target_class));
-        // The largest first: a score less a logarithm near it would lose digits of a probability near one.
-        let gradient = (exp((scores[base + column] - largest) - whole) - aimed - spread) * bitcast<f32>(params.share);
+        let aimed = select(
+            vec4<f32>(0.0),
+            vec4<f32>(1.0 - smoothing),
+            class_number == vec4<u32>(target_class),
+        );
+        // The largest first: a score less a logarithm near it would lose digits of a probability
+        // near one.
+        let gradient = (exp((scores[base + column] - largest) - whole)
+            - aimed - spread) * bitcast<f32>(params.share);
         let keep = channels_of(column, params.class_vec4, params.classes);
         dst[base + column] = select(vec4<f32>(0.0), gradient, keep);
     }

@@ -1,4 +1,5 @@
-// descend: a parameter after a step of SGD, against its velocity, or, by Nesterov, against where that leads.
+// descend: a parameter after a step of SGD, against its velocity, or, by Nesterov, against where
+// that leads.
 //
 // For: SGD with or without momentum. An invocation is a vec4.
 // Fast because: neighbours read and write side by side. Bound by memory.

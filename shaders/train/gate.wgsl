@@ -1,4 +1,5 @@
-// gate: what steers an update, with `apply` off where a loss is not finite, so that no parameter takes a gradient that is none.
+// gate: what steers an update, with `apply` off where a loss is not finite, so that no parameter
+// takes a gradient that is none.
 //
 // For: every step of a training run. One invocation sees to all.
 // Fast because: there is little to do.

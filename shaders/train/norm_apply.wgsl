@@ -1,8 +1,9 @@
 // norm_apply: BatchNorm2d by its coefficients, then the residual added or not, then ReLU or not.
 //
-// For: every norm of a training run. An invocation has a vec4 of channels of ROWS pixels that follow each other. The value less the pivot comes
-// first: it is exact, or nearly so.
-// Fast because: neighbours read and write side by side, and coefficients are loaded once for ROWS pixels. Bound by memory.
+// For: every norm of a training run. An invocation has a vec4 of channels of ROWS pixels that
+// follow each other. The value less the pivot comes first: it is exact, or nearly so. Fast because:
+// neighbours read and write side by side, and coefficients are loaded once for ROWS pixels. Bound
+// by memory.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;

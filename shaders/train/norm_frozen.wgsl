@@ -1,7 +1,8 @@
-// norm_frozen: what a norm in eval mode does with each channel, from its running statistics, in the form of norm_stats.
+// norm_frozen: what a norm in eval mode does with each channel, from its running statistics, in the
+// form of norm_stats.
 //
-// For: layers that are frozen, or whose norms are not to see the batch, while gradients pass through them.
-// Fast because: there is little to do.
+// For: layers that are frozen, or whose norms are not to see the batch, while gradients pass
+// through them. Fast because: there is little to do.
 //#include shared/norm_params
 //#include shared/channels
 @group(0) @binding(1) var<storage, read> running: array<vec4<f32>>;

@@ -1,15 +1,16 @@
-// norm_grad_partials: the sums that the gradients of gamma and beta are, over a slice of a batch's pixels: the first dispatch of
-// norm_grad_sums.
+// norm_grad_partials: the sums that the gradients of gamma and beta are, over a slice of a batch's
+// pixels: the first dispatch of norm_grad_sums.
 //
-// For: the backward pass of a norm and the ReLU behind it. An invocation has COLS vec4s of channels. Whether ReLU let a value through is seen
-// from the norm's output, which is computed again rather than read.
-// Fast because: neighbours read side by side, and columns make the runs of memory longer.
-// Loses when: there are few channels, so that lanes idle.
+// For: the backward pass of a norm and the ReLU behind it. An invocation has COLS vec4s of
+// channels. Whether ReLU let a value through is seen from the norm's output, which is computed
+// again rather than read. Fast because: neighbours read side by side, and columns make the runs of
+// memory longer. Loses when: there are few channels, so that lanes idle.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> coefficients: array<vec4<f32>>;
-// Of each slice: the sum of the gradients, and that of the gradients times the values less their mean: [slice][2][vec4_per_pixel].
+// Of each slice: the sum of the gradients, and that of the gradients times the values less their
+// mean: [slice][2][vec4_per_pixel].
 @group(0) @binding(4) var<storage, read_write> dst: array<vec4<f32>>;
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)

@@ -1,5 +1,5 @@
-// norm_grad_sums: the gradients of gamma and beta, and what the gradient of the image needs, from the slices of norm_grad_partials, added in
-// their order: two runs have the same bits.
+// norm_grad_sums: the gradients of gamma and beta, and what the gradient of the image needs, from
+// the slices of norm_grad_partials, added in their order: two runs have the same bits.
 //
 // For: the second dispatch of a norm's backward pass. An invocation has a vec4 of channels.
 // Fast because: there is little to do.

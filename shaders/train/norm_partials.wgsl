@@ -1,9 +1,11 @@
-// norm_partials: mean and squared deviations of each channel over a slice of a batch's pixels: the first dispatch of norm_stats.
+// norm_partials: mean and squared deviations of each channel over a slice of a batch's pixels: the
+// first dispatch of norm_stats.
 //
-// For: BatchNorm2d in training mode. An invocation has COLS vec4s of channels and goes over its pixels twice, the second time to sum the
-// squares of differences from the mean: the squares of the values themselves would lose all digits where the mean is large.
-// Fast because: neighbours read side by side, columns make the runs of memory longer, and the second pass finds its pixels in a cache.
-// Loses when: there are few channels, so that lanes idle.
+// For: BatchNorm2d in training mode. An invocation has COLS vec4s of channels and goes over its
+// pixels twice, the second time to sum the squares of differences from the mean: the squares of the
+// values themselves would lose all digits where the mean is large. Fast because: neighbours read
+// side by side, columns make the runs of memory longer, and the second pass finds its pixels in a
+// cache. Loses when: there are few channels, so that lanes idle.
 //#include shared/norm_params
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
 // Of each slice: its first pixel, the mean less that, and the squares: [slice][3][vec4_per_pixel].

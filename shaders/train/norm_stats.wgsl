@@ -1,8 +1,9 @@
-// norm_stats: what a norm does with each channel, from the slices of norm_partials, added in their order: two runs have the same bits.
+// norm_stats: what a norm does with each channel, from the slices of norm_partials, added in their
+// order: two runs have the same bits.
 //
-// For: the second dispatch of BatchNorm2d's statistics. An invocation has a vec4 of channels. Slices are joined by Chan's formula, and their
-// means as differences from the first slice's pivot, so that a large mean costs no digits.
-// Fast because: there is little to do.
+// For: the second dispatch of BatchNorm2d's statistics. An invocation has a vec4 of channels.
+// Slices are joined by Chan's formula, and their means as differences from the first slice's pivot,
+// so that a large mean costs no digits. Fast because: there is little to do.
 //#include shared/norm_params
 //#include shared/channels
 @group(0) @binding(1) var<storage, read> slices: array<vec4<f32>>;

@@ -1,4 +1,5 @@
-// relu_grad: the gradient of what ReLU saw: that of its output where the output is positive, or NaN.
+// relu_grad: the gradient of what ReLU saw: that of its output where the output is positive, or
+// NaN.
 //
 // For: the ReLU behind a residual addition. An invocation is a vec4.
 // Fast because: neighbours read and write side by side. Bound by memory.

@@ -1,4 +1,5 @@
-// running_stats: running mean and variance after a batch, as PyTorch mixes them: the new variance is the unbiased one.
+// running_stats: running mean and variance after a batch, as PyTorch mixes them: the new variance
+// is the unbiased one.
 //
 // For: BatchNorm2d in training mode. An invocation has a vec4 of channels.
 // Fast because: there is little to do.

@@ -1,4 +1,5 @@
-// velocity: SGD's velocity after a step: what is left of it, and the gradient with the weight decay's.
+// velocity: SGD's velocity after a step: what is left of it, and the gradient with the weight
+// decay's.
 //
 // For: SGD with or without momentum. An invocation is a vec4.
 // Fast because: neighbours read and write side by side. Bound by memory.
@@ -16,5 +17,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let fresh = gradient[at] + bitcast<f32>(params.decay) * value[at];
-    dst[at] = select(before[at], bitcast<f32>(params.kept) * before[at] + fresh, control.apply.x != 0.0);
+    dst[at] =
+        select(before[at], bitcast<f32>(params.kept) * before[at] + fresh, control.apply.x != 0.0);
 }

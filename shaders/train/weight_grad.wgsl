@@ -1,9 +1,11 @@
-// weight_grad: the gradient of a convolution's weights over a slice of the output's pixels: the first of two dispatches.
+// weight_grad: the gradient of a convolution's weights over a slice of the output's pixels: the
+// first of two dispatches.
 //
-// For: every convolution, of any stride, dilation and groups. An invocation has a vec4 of output channels and ROWS vec4s of input channels of
-// one tap: ROWS 4x4 matrices, to each of which a pixel adds the product of its channels.
-// Fast because: each pixel's loads feed ROWS x 16 multiply-adds from registers; neighbours read neighbouring output channels.
-// Loses when: groups are narrow, so that most of its rows are other groups'.
+// For: every convolution, of any stride, dilation and groups. An invocation has a vec4 of output
+// channels and ROWS vec4s of input channels of one tap: ROWS 4x4 matrices, to each of which a pixel
+// adds the product of its channels. Fast because: each pixel's loads feed ROWS x 16 multiply-adds
+// from registers; neighbours read neighbouring output channels. Loses when: groups are narrow, so
+// that most of its rows are other groups'.
 //#include shared/conv_grad_params
 //#include shared/channels
 @group(0) @binding(1) var<storage, read> src: array<vec4<f32>>;
@@ -41,7 +43,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let in_x = x * params.stride + tap_x - params.padding;
         if in_y < params.in_height && in_x < params.in_width {
             let g = gradient[pixel * params.out_vec4 + column];
-            let source = ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4;
+            let source =
+                ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4;
 //#repeat r ROWS
             let x${r} = src[source + a${r}];
             acc${r} += mat4x4<f32>(g * x${r}.x, g * x${r}.y, g * x${r}.z, g * x${r}.w);

@@ -1,10 +1,12 @@
-// weight_grad_subgroup: weight_grad of dense convolutions with the image loaded by the lanes in turn and handed round by subgroupBroadcast.
+// weight_grad_subgroup: weight_grad of dense convolutions with the image loaded by the lanes in
+// turn and handed round by subgroupBroadcast.
 //
-// For: devices whose subgroups all have LANES lanes; a workgroup is one subgroup. Software drivers above all, where a load costs as much
-// per lane as several multiply-adds and a broadcast next to nothing.
-// Fast because: four pixels at a time are a 4x4 matrix of gradients for each column, which each input channel's four values are multiplied
-// by; a lane loads one of the 4 x ROWS vec4s of the image in LANES, and its own COLS columns of the gradient.
-// Loses when: subgroups are as wide as a GPU's, or there are few input channels.
+// For: devices whose subgroups all have LANES lanes; a workgroup is one subgroup. Software drivers
+// above all, where a load costs as much per lane as several multiply-adds and a broadcast next to
+// nothing. Fast because: four pixels at a time are a 4x4 matrix of gradients for each column, which
+// each input channel's four values are multiplied by; a lane loads one of the 4 x ROWS vec4s of the
+// image in LANES, and its own COLS columns of the gradient. Loses when: subgroups are as wide as a
+// GPU's, or there are few input channels.
 //#include shared/conv_grad_params
 //#include shared/channels
 //#include shared/mac
@@ -22,7 +24,10 @@
 fn gradient_at(pixel: u32, column: u32) -> vec4<f32> {
 //#if TEXTURE
     let line = pixel >> params.fold;
-    return textureLoad(gradient, vec2<u32>((pixel - (line << params.fold)) * params.out_vec4 + column, line));
+    return textureLoad(
+        gradient,
+        vec2<u32>((pixel - (line << params.fold)) * params.out_vec4 + column, line),
+    );
 //#else
     return gradient[pixel * params.out_vec4 + column];
 //#end
@@ -65,7 +70,11 @@ fn main(
         let in_x = x * params.stride + tap_x - params.padding;
         // Before the image is beyond its end.
         let inside = pixel < end && in_y < params.in_height && in_x < params.in_width;
-        let source = select(0u, ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4, inside);
+        let source = select(
+            0u,
+            ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4,
+            inside,
+        );
 //#repeat h HANDS
         let v${h} = select(vec4<f32>(0.0), unpack(src[source + quad${h}]), inside);
 //#end
@@ -108,7 +117,8 @@ fn main(
 //#repeat q ROWS
     if first_row + ${q}u < params.in_vec4 {
         let inputs = channels_of(first_row + ${q}u, params.in_run_vec4, params.in_run_channels);
-        let row = slice * params.vec4s + (tap * params.in_vec4 + first_row + ${q}u) * params.out_vec4 * 4u;
+        let row = slice * params.vec4s + (tap * params.in_vec4 + first_row + ${q}u)
+            * params.out_vec4 * 4u;
 //#repeat c COLS
         if first_column + ${c*LANES}u < params.out_vec4 {
 //#repeat k 4

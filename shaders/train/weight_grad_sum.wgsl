@@ -1,4 +1,5 @@
-// weight_grad_sum: the slices of weight_grad added in their order: no atomics, so that two runs have the same bits.
+// weight_grad_sum: the slices of weight_grad added in their order: no atomics, so that two runs
+// have the same bits.
 //
 // For: the second dispatch of the gradient of weights. An invocation is a vec4 of it.
 // Fast because: neighbours read and write side by side.

@@ -1,9 +1,10 @@
-// winograd_weights: the weights of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), U = G g G', from those of a tensor that changes from run
-// to run (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308, section 4).
+// winograd_weights: the weights of Winograd's convolution F(OUTPUTS x OUTPUTS, 3x3), U = G g G',
+// from those of a tensor that changes from run to run (Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks", 2015, arXiv:1509.09308, section 4).
 //
-// For: conv3x3_winograd* in training, as the first of its dispatches. An invocation is a word of the weights of all taps: those of a tap lie in
-// the order in which those of a position do.
-// Fast because: it is additions, and neighbours read and write side by side.
+// For: conv3x3_winograd* in training, as the first of its dispatches. An invocation is a word of
+// the weights of all taps: those of a tap lie in the order in which those of a position do. Fast
+// because: it is additions, and neighbours read and write side by side.
 //#include shared/winograd
 
 struct Line {
@@ -12,8 +13,9 @@ struct Line {
 //#end
 }
 
-// G of a column or, as G', of a line. F(4x4) has the points 0, 5/8, -5/8, 3/2, -3/2 and infinity (src/kernel/winograd.rs): a line of G is the
-// powers of a point over the product of its distances from the others.
+// G of a column or, as G', of a line. F(4x4) has the points 0, 5/8, -5/8, 3/2, -3/2 and infinity
+// (src/kernel/winograd.rs): a line of G is the powers of a point over the product of its distances
+// from the others.
 //#if F4
 const OF_ZERO = 1.0 / 0.87890625;
 const OF_NEAR = 1.0 / (2.0 * 0.390625 * (0.390625 - 2.25));

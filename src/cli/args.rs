@@ -20,17 +20,20 @@ use super::plan::PlanArgs;
 use super::train::TrainArgs;
 use super::tune::{self, TuneArgs};
 
-/// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per block.
+/// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per
+/// block.
 ///
-/// Without a command: runs blocks that PyTorch wrote and blocks of ResNet-50's size, checks every number, and reports how
-/// fast they were.
+/// Without a command: runs blocks with PyTorch's weights and blocks of ResNet-50's size, checks
+/// every result, and reports their speed.
 #[derive(Debug, Parser)]
 #[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Exit codes: 0 good, 1 a check failed, 2 bad usage or input, 3 some images failed, 4 the GPU \
-    failed, 130 Ctrl-C.\n\
-    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured.")]
+#[command(
+    after_help = "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 some images \
+    failed, 4 a GPU failure, 130 Ctrl-C.\n\
+    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
+)]
 pub struct Cli {
-    /// What to do; nothing means the demonstration.
+    /// The command; the default is the demonstration.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The demonstration's arguments.
@@ -45,27 +48,29 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Run one block on one input.
     Block(BlockArgs),
-    /// Show what would be run for a block or a network: steps, dispatches, command buffers, memory.
+    /// Show what would run for a block or a network: steps, dispatches, command buffers, memory.
     Plan(PlanArgs),
-    /// Write every kernel in another language, for whoever ports or audits them.
+    /// Write every kernel in another language, for porting and auditing.
     Shaders(ShadersArgs),
-    /// Name the likeliest classes of pictures.
+    /// Name the most likely classes of images.
     Classify(ClassifyArgs),
-    /// Show the feature maps of a picture as pictures.
+    /// Write the feature maps of an image as images.
     Features(FeaturesArgs),
     /// Run a whole network on one input file: logits, or every feature map.
     Run(RunArgs),
-    /// Write the vector of every picture of some folders, in runs that may be interrupted and gone on with.
+    /// Write one vector per image, of whole folders; an interrupted run can be resumed.
     Embed(EmbedArgs),
-    /// Say how far half precision is from single, block by block, and whether both see the same in pictures.
+    /// Measure how far half precision is from single precision, block by block, and whether both
+    /// agree on the classes of images.
     Verify(VerifyArgs),
-    /// Measure how fast blocks and networks are here, and how far from what this device can do at most.
+    /// Check, then time blocks and networks, and compare them with the ceilings of this device.
     Bench(BenchArgs),
-    /// Train a network on folders of pictures, in runs that may be killed and gone on with.
+    /// Train a network on folders of images; a killed run can be resumed.
     Train(Box<TrainArgs>),
-    /// Measure which kernels are fastest here, shape by shape, for the other commands' --tuned.
+    /// Measure which kernels are fastest on this device, shape by shape, for --tuned of other
+    /// commands.
     Tune(TuneArgs),
-    /// Test whether this device and its driver compute right.
+    /// Test whether this device and its driver compute correctly.
     Selftest(SelftestArgs),
 }
 
@@ -78,14 +83,14 @@ pub struct AdapterArgs {
 }
 
 impl AdapterArgs {
-    /// The device that is asked for; the best one where none is.
+    /// Opens the requested device; by default, the best one.
     pub fn gpu(&self) -> Result<Gpu, CliError> {
         let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
         Ok(Gpu::with_options(&GpuOptions { adapter, matrices: true, ..Default::default() })?)
     }
 
-    /// One device per core of a software adapter, up to [`MOST_DEVICES`], because a software driver
-    /// compiles on one thread per device. One device of any other adapter.
+    /// Opens one device per core of a software adapter, up to [`MOST_DEVICES`], because a software
+    /// driver compiles on one thread per device. Opens one device of any other adapter.
     pub fn gpus(&self) -> Result<Vec<Gpu>, CliError> {
         let first = self.gpu()?;
         let software = first.capabilities().kind == DeviceKind::Software;
@@ -98,8 +103,8 @@ impl AdapterArgs {
         Ok(gpus)
     }
 
-    /// The same for commands that run what was run before: compiled kernels are kept in the user's cache directory, where the
-    /// device can.
+    /// Opens the device for commands that often run the same kernels: compiled kernels are kept in
+    /// the user's cache directory, if the device supports that.
     pub fn gpu_with_kept_pipelines(&self) -> Result<Gpu, CliError> {
         let gpu = self.gpu()?;
         if let Some(file) = gpu.default_pipelines_path() {
@@ -109,8 +114,8 @@ impl AdapterArgs {
     }
 }
 
-/// The most devices of one software adapter. Each starts a worker thread per core, so that more
-/// devices compete for the cores.
+/// The largest number of devices of one software adapter. Each starts a worker thread per core, so
+/// more devices would compete for the cores.
 const MOST_DEVICES: usize = 8;
 
 /// `bottleneck` without a command.
@@ -119,7 +124,8 @@ pub struct DemoArgs {
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
-    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
+    /// first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
 }
@@ -137,7 +143,7 @@ pub struct DevicesArgs {
 pub enum PlanArg {
     /// Three steps: norms folded, ReLU and the shortcut inside the convolutions.
     Fused,
-    /// Every operation its own step.
+    /// Every operation as its own step.
     Unfused,
 }
 
@@ -147,22 +153,38 @@ pub struct EngineArgs {
     /// Which plan to run.
     #[arg(long, value_enum, default_value_t = PlanArg::Fused)]
     pub plan: PlanArg,
-    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks first.
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
+    /// first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
-    /// MiB by which transformed weights (Winograd's) may exceed the convolutions' own, over all of the network; 0 for none.
+    /// MiB that transformed weights (Winograd's) may take beyond those of the convolutions, over
+    /// the whole network; 0: no transformed weights.
     #[arg(long, value_name = "MIB", default_value_t = 9)]
     pub extra_weights: u32,
-    /// Use the kernels that `bottleneck tune` found to be fastest on this device, instead of those that rank first; of FILE,
-    /// or of the user's cache directory. Numbers may then differ in their last bits from one tuning to the next.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "kernel")]
+    /// Use the kernels that `bottleneck tune` found to be fastest on this device, instead of those
+    /// that rank first. The table is FILE, or the one in the user's cache directory. The last bits
+    /// of results may differ between tunings.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with = "kernel"
+    )]
     pub tuned: Option<Option<PathBuf>>,
-    /// How often it will be run before the program ends: a software driver gets kernels that it compiles quickly for few runs, and
-    /// those that run fastest for many. Unset: as often as the command runs it; for embed and bench, often.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["kernel", "tuned"])]
+    /// How often the plan will run. For few runs, a software driver gets kernels that it compiles
+    /// quickly; for many, those that run fastest. Unset: as often as the command runs it; embed,
+    /// train and bench: often.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["kernel", "tuned"]
+    )]
     pub runs: Option<u32>,
-    /// The type of weights and activations on the device; sums are f32. f16: an error where the device has none, or where a layer's
-    /// numbers are too large for it. auto: f16 where it can be, layer by layer.
+    /// The type of weights and activations on the device; sums are f32. f16: an error if the device
+    /// has no f16, or if the numbers of a layer are too large for it. auto: f16 where possible,
+    /// layer by layer.
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
     /// Which adapter.
@@ -177,7 +199,7 @@ pub enum PrecisionArg {
     F32,
     /// Half precision.
     F16,
-    /// Half precision where it can be.
+    /// Half precision where possible.
     Auto,
 }
 
@@ -211,14 +233,21 @@ impl EngineArgs {
         }
     }
 
-    /// How it is loaded on a device, or `None` for none in particular, by a command that runs it so many times, or `None` for often.
-    pub fn load_options(&self, gpu: Option<&Gpu>, runs: Option<u32>) -> Result<LoadOptions, CliError> {
+    /// The options to load a plan on `gpu` (`None`: on no particular device), for a command that
+    /// runs it `runs` times (`None`: often).
+    pub fn load_options(
+        &self,
+        gpu: Option<&Gpu>,
+        runs: Option<u32>,
+    ) -> Result<LoadOptions, CliError> {
         let ranked = self.runs.or(runs).map_or(KernelChoice::Ranked, KernelChoice::RankedFor);
         let kernels = match (&self.tuned, gpu) {
             (None, _) => self.kernel.clone().map_or(ranked, KernelChoice::Named),
             (Some(file), Some(gpu)) => tune::kernels(file.as_deref(), gpu, ranked)?,
             (Some(_), None) => {
-                return Err(CliError::Usage("--tuned: times are of one device; --adapter says which".to_owned()));
+                return Err(CliError::Usage(
+                    "--tuned: the times are of one device; choose it with --adapter".to_owned(),
+                ));
             }
         };
         let budget = MemoryBudget { extra_weight_bytes: u64::from(self.extra_weights) << 20 };
@@ -257,18 +286,19 @@ impl From<TargetArg> for Target {
 /// `bottleneck shaders`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Beside the kernels stands index-TARGET.json, which says of each what a launch needs: entry point, \
-    workgroup, bindings and their places, members of Params. It lists the kernels of this call; its `skipped` are those that \
-    the language cannot express, each with the reason; stderr has their number.\n\
-    Every kernel has been validated by naga. They are written as the engine compiles them: without bounds checks and loop \
-    guards, so Params and buffers must be right."
+    after_help = "index-TARGET.json, next to the kernels, has what a launch of each needs: entry \
+    point, workgroup, bindings and their places, members of Params. It lists the kernels of this \
+    call. `skipped` lists those that the language cannot express, each with the reason; stderr \
+    has their number.\n\
+    naga has validated every kernel. They are written as the engine compiles them: without bounds \
+    checks and loop guards, so Params and buffers must be correct."
 )]
 pub struct ShadersArgs {
     /// The language.
     #[arg(long, value_enum, value_name = "TARGET")]
     pub target: TargetArg,
-    /// The folder to write into, created if its parent is there. Files of the same names are overwritten, others left alone;
-    /// each appears whole or not at all, and none before all are written.
+    /// The output folder; created if its parent exists. Files of the same names are overwritten,
+    /// others are kept. Each file is written atomically, and none appears before all are written.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Write only the kernels whose name contains this.
@@ -279,8 +309,8 @@ pub struct ShadersArgs {
 /// `bottleneck selftest`.
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Test only the kernels whose name contains this, among them those that no block uses; with --mutants, prove only the
-    /// mutants that change such a kernel.
+    /// Test only the kernels whose name contains this, including those that no block uses; with
+    /// --mutants, prove only the mutants that change such a kernel.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
     /// Load this deliberate fault: the test must fail.

@@ -27,20 +27,28 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Holds the result against the reference.
+/// Compares the result with the reference.
 fn verify(model: &Model, input: &HostTensor, out: &HostTensor) -> Result<Comparison, CliError> {
     let comparison = compare(&model.reference(input)?, out, model.tolerance());
     if comparison.passed() { Ok(comparison) } else { Err(CliError::Wrong(comparison.to_string())) }
 }
 
-/// One line that says what was run.
-fn summary(adapter: &str, model: &Model, input: &HostTensor, out: &HostTensor, checked: Option<&Comparison>) -> String {
+/// One line about the run.
+fn summary(
+    adapter: &str,
+    model: &Model,
+    input: &HostTensor,
+    out: &HostTensor,
+    checked: Option<&Comparison>,
+) -> String {
     let recording = model.recording();
     let steps = count(recording.plan.steps.len(), "step", "steps");
     let dispatches = count(recording.dispatch_count(), "dispatch", "dispatches");
     let buffers = count(recording.segments.len(), "command buffer", "command buffers");
     let verdict = match checked {
-        Some(comparison) => format!("; verified: {comparison}, tolerance {:.1e}", comparison.tolerance.relative),
+        Some(comparison) => {
+            format!("; verified: {comparison}, tolerance {:.1e}", comparison.tolerance.relative)
+        }
         None => String::new(),
     };
     let (input, out) = (input.shape(), out.shape());

@@ -52,9 +52,11 @@ impl BlockSettingsArgs {
                 return Err(Error::from(SpecError::Zero { parameter: "rate" }).into());
             }
             // DeepLab's Bottleneck has neither parameter, so other values mean another block.
-            for (name, given, fixed) in [("--groups", groups, 1), ("--base-width", base_width, 64)] {
+            for (name, given, fixed) in [("--groups", groups, 1), ("--base-width", base_width, 64)]
+            {
                 if let Some(given) = given.filter(|&given| given != fixed) {
-                    let why = format!("--rate is DeepLab's form, whose {} is always {fixed}", &name[2..]);
+                    let why =
+                        format!("--rate is DeepLab's form, whose {} is always {fixed}", &name[2..]);
                     return Err(CliError::Usage(format!("{name} {given}: {why}; use --dilation")));
                 }
             }
@@ -66,23 +68,29 @@ impl BlockSettingsArgs {
 
     /// The block in a file whose keys begin with `prefix`. Norm and eps default to those in the
     /// metadata of a trained network.
-    pub fn block(&self, file: &Path, dict: &StateDict, prefix: &str, norm: &NormArgs) -> Result<Block, CliError> {
+    pub fn block(
+        &self,
+        file: &Path,
+        dict: &StateDict,
+        prefix: &str,
+        norm: &NormArgs,
+    ) -> Result<Block, CliError> {
         let options = self.options(norm.of_file(file, dict)?)?;
         Block::from_state_dict(dict, prefix, &options).map_err(CliError::in_file(file))
     }
 }
 
-/// Which block, and how it is to be run.
+/// Which block, and how it is run.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// The weights, a safetensors file or one of torch.save (.pth), with PyTorch's keys
-    /// (conv1.weight, bn1.running_mean, ..., downsample.1.bias).
+    /// The weights: a safetensors file or a .pth of torch.save, with PyTorch's keys (conv1.weight,
+    /// bn1.running_mean, ..., downsample.1.bias).
     #[arg(long, value_name = "W.safetensors")]
     pub weights: PathBuf,
-    /// Take the block whose keys begin so, e.g. `layer2.0.`
+    /// The prefix of the block's keys, e.g. `layer2.0.`
     #[arg(long, value_name = "P", default_value = "")]
     pub prefix: String,
-    /// What shapes do not show.
+    /// Settings that shapes do not show.
     #[command(flatten)]
     pub settings: BlockSettingsArgs,
     /// Its norms.
@@ -94,17 +102,18 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
-    /// The block, out of its file.
+    /// The block from its file.
     pub fn block(&self) -> Result<Block, CliError> {
         let dict = StateDict::open(&self.weights)?;
         self.settings.block(&self.weights, &dict, &self.prefix, &self.norm)
     }
 
-    /// The block with its tensors as they are.
+    /// The block with its tensors unchanged.
     pub fn trainable_block(&self) -> Result<TrainableBlock, CliError> {
         let dict = StateDict::open(&self.weights)?;
         let options = self.settings.options(self.norm.of_file(&self.weights, &dict)?)?;
-        TrainableBlock::from_state_dict(&dict, &self.prefix, &options).map_err(CliError::in_file(&self.weights))
+        TrainableBlock::from_state_dict(&dict, &self.prefix, &options)
+            .map_err(CliError::in_file(&self.weights))
     }
 }
 
@@ -117,15 +126,15 @@ pub struct BlockArgs {
     /// A file with a tensor `input` (NCHW); other tensors in it are ignored.
     #[arg(long, value_name = "IN.safetensors")]
     pub input: PathBuf,
-    /// The file to write, with a tensor `out` (NCHW, f32). It appears whole or not at all.
+    /// The file to write, with a tensor `out` (NCHW, f32). It is written atomically.
     #[arg(long, value_name = "OUT.safetensors")]
     pub output: PathBuf,
-    /// Also run the reference on the CPU, and fail where the result is beyond tolerance.
+    /// Also run the reference on the CPU, and fail if the result is beyond the tolerance.
     #[arg(long)]
     pub verify: bool,
-    /// Run in training mode: norms take the batch's statistics. Also writes the norms' running
-    /// statistics after the batch, under their keys, and, where the input file holds `grad_out`,
-    /// the gradient of `out`, `grad.input` and `grad.KEY` for every parameter.
+    /// Run in training mode: norms use the statistics of the batch. Also writes the running
+    /// statistics after the batch, under their keys. If the input file holds `grad_out`, the
+    /// gradient of `out`, also writes `grad.input` and `grad.KEY` for every parameter.
     #[arg(long, conflicts_with = "plan")]
     pub train: bool,
     /// The weight of the batch in the running statistics; none: 1 / batches so far [default: 0.1]

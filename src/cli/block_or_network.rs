@@ -1,4 +1,4 @@
-//! A file of weights that holds a block or a whole network: which of the two, and its contents.
+//! Reads a weights file that holds a block or a whole network.
 
 use wgpu_bottleneck::{Block, NetworkWeights, StateDict};
 
@@ -61,22 +61,26 @@ pub fn open(source: &SourceArgs, settings: &BlockSettingsArgs) -> Result<BlockOr
         prefix if prefix.is_empty() || prefix.ends_with('.') => prefix.to_owned(),
         prefix => format!("{prefix}."),
     };
-    let block = || settings.block(&file, &dict, &prefix, &source.variant.norm).map(BlockOrNetwork::from);
+    let block =
+        || settings.block(&file, &dict, &prefix, &source.variant.norm).map(BlockOrNetwork::from);
     let network = || source.network_of(&file, dict.clone()).map(BlockOrNetwork::from);
     let name = file.display();
     match (Looks::of(&dict, &prefix), source.first_of_network(), settings.first_given()) {
-        (Looks::Block, Some(option), _) => {
-            Err(CliError::Usage(format!("{option} is a setting of a network, but {name} holds a block")))
-        }
+        (Looks::Block, Some(option), _) => Err(CliError::Usage(format!(
+            "{option} is a setting of a network, but {name} holds a block"
+        ))),
         (Looks::Network, _, Some(option)) => Err(CliError::Usage(format!(
-            "{option} is a setting of a block, but {name} holds a network; --prefix selects one block of it, e.g. \
-            --prefix layer1.0."
+            "{option} is a setting of a block, but {name} holds a network; --prefix selects one \
+            block of it, e.g. --prefix layer1.0."
         ))),
         (Looks::Block, ..) => block(),
         (Looks::Network, ..) => network(),
         (Looks::Neither, ..) => block().or_else(|block| {
-            let neither =
-                |network| CliError::Neither { path: file.clone(), block: reason(block), network: reason(network) };
+            let neither = |network| CliError::Neither {
+                path: file.clone(),
+                block: reason(block),
+                network: reason(network),
+            };
             network().map_err(neither)
         }),
     }
@@ -100,7 +104,10 @@ mod tests {
     fn a_block_is_told_by_its_first_convolution() -> Result<(), Error> {
         let spec = Bottleneck::torchvision(8, 4).stride(2).downsample(true).build()?;
         let dict = StateDict::from_bytes(seeded::file(&spec, 1)?)?;
-        assert_eq!([Looks::of(&dict, ""), Looks::of(&dict, "layer1.0.")], [Looks::Block, Looks::Neither]);
+        assert_eq!(
+            [Looks::of(&dict, ""), Looks::of(&dict, "layer1.0.")],
+            [Looks::Block, Looks::Neither]
+        );
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! `bottleneck block --train`: one batch through one block in training mode, forward and backward.
 
 use wgpu_bottleneck::error::ShapeError;
-use wgpu_bottleneck::{Error, HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network};
+use wgpu_bottleneck::{
+    Error, HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network,
+};
 
 use super::args::read_input;
 use super::block_args::{BlockArgs, Momentum};
@@ -15,12 +17,16 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
     let block = args.spec.trainable_block()?;
     let input = read_input(&args.input)?;
-    let plan = network::plan_block_training(&block.spec, input.shape()).map_err(CliError::in_file(&args.input))?;
+    let plan = network::plan_block_training(&block.spec, input.shape())
+        .map_err(CliError::in_file(&args.input))?;
     let shape = plan.plan.tensor(plan.out).shape;
     let file = StateDict::open(&args.input)?;
     let given = file.dims("grad_out").is_some();
-    let grad_out =
-        if given { file.image("grad_out").map_err(CliError::in_file(&args.input))? } else { HostTensor::zeros(shape) };
+    let grad_out = if given {
+        file.image("grad_out").map_err(CliError::in_file(&args.input))?
+    } else {
+        HostTensor::zeros(shape)
+    };
     if grad_out.shape() != shape {
         let (expected, found) = (shape.dims().to_vec(), grad_out.shape().dims().to_vec());
         let wrong = ShapeError::Mismatch { tensor: "grad_out".to_owned(), expected, found };
@@ -33,17 +39,20 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let mut block = TrainedBlock::load(&gpu, block, input.shape(), &training, &loading)?;
     let expected = if args.verify { Some(block.reference(&input, &grad_out)?) } else { None };
     let step = block.step(&input, &grad_out)?;
-    let verdict = expected.map(|expected| verify(&expected, &step)).transpose()?.unwrap_or_default();
+    let verdict =
+        expected.map(|expected| verify(&expected, &step)).transpose()?.unwrap_or_default();
     write(&output, &step, given)?;
     let recording = block.recording();
     let steps = count(recording.plan.steps.len(), "step", "steps");
     let buffers = count(recording.segments.len(), "command buffer", "command buffers");
     let (adapter, input, out) = (gpu.describe(), input.shape(), step.out.shape());
-    output::progress(&format!("{adapter}: {input} -> {out} and back in {steps}, {buffers}{verdict}"));
+    output::progress(&format!(
+        "{adapter}: {input} -> {out} and back in {steps}, {buffers}{verdict}"
+    ));
     Ok(())
 }
 
-/// The output and the statistics; with a gradient of the output, every gradient.
+/// Writes the output and the statistics; with a gradient of the output, also every gradient.
 fn write(output: &OutputFile, step: &TrainingStep, with_gradients: bool) -> Result<(), CliError> {
     let out = step.out.shape().dims();
     let mut tensors: Vec<(String, Vec<usize>, Values<'_>)> =
@@ -56,18 +65,26 @@ fn write(output: &OutputFile, step: &TrainingStep, with_gradients: bool) -> Resu
     }
     if with_gradients {
         let input = &step.gradients.input;
-        tensors.push(("grad.input".to_owned(), input.shape().dims().to_vec(), Values::F32(input.data())));
+        tensors.push((
+            "grad.input".to_owned(),
+            input.shape().dims().to_vec(),
+            Values::F32(input.data()),
+        ));
         for (key, dims, values) in &step.gradients.parameters {
             tensors.push((format!("grad.{key}"), dims.clone(), Values::F32(values)));
         }
     }
-    output.write_values(tensors.iter().map(|(key, dims, values)| (key.as_str(), dims.as_slice(), *values)))
+    output.write_values(
+        tensors.iter().map(|(key, dims, values)| (key.as_str(), dims.as_slice(), *values)),
+    )
 }
 
 /// Compares a step with the reference's.
 fn verify(expected: &TrainingStep, found: &TrainingStep) -> Result<String, CliError> {
     let mut worst = [0.0_f64; 2];
-    for Checked { part, name, comparison } in step_check::check(expected, found).map_err(Error::from)? {
+    for Checked { part, name, comparison } in
+        step_check::check(expected, found).map_err(Error::from)?
+    {
         if !comparison.passed() {
             return Err(CliError::Wrong(format!("{name}: {comparison}")));
         }

@@ -1,4 +1,4 @@
-//! `bottleneck classify`: the likeliest classes of pictures.
+//! `bottleneck classify`: the most likely classes of images.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::network_args::ClassifyArgs;
 use super::output::{self, Cell, Table};
 use super::pictures::{self, Pictures};
 
-/// What the outputs of a network mean.
+/// The meaning of the outputs of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     /// One of several classes: a softmax.
@@ -41,13 +41,13 @@ impl Meaning {
     }
 }
 
-/// A class of a picture, and its probability or score.
+/// A class of an image, and its probability or score.
 struct Guess {
     class: usize,
     probability: f64,
 }
 
-/// A picture and its likeliest classes, or why it has none.
+/// An image and its most likely classes, or its error.
 struct Verdict {
     file: PathBuf,
     guesses: Result<Vec<Guess>, String>,
@@ -59,7 +59,9 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let weights = args.pictures.network.weights()?;
     let Some(classes) = weights.spec().classes() else {
         let file = args.pictures.network.source.weights.display();
-        return Err(CliError::Usage(format!("{file}: a network without classes; `bottleneck embed` takes such")));
+        return Err(CliError::Usage(format!(
+            "{file}: the network has no classes; use `bottleneck embed`"
+        )));
     };
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
@@ -73,7 +75,8 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         if batch.is_empty() {
             break;
         }
-        let readable: Vec<&Picture> = batch.iter().filter_map(|one| one.picture.as_ref().ok()).collect();
+        let readable: Vec<&Picture> =
+            batch.iter().filter_map(|one| one.picture.as_ref().ok()).collect();
         let mut of_pictures = each(&mut backbone, &readable, Backbone::logits)?.into_iter();
         for one in &batch {
             let guesses = match &one.picture {
@@ -100,8 +103,10 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
 /// The most likely classes of finite logits, computed in f64. Ties go to the lower class.
 fn best(logits: &[f32], top: usize, meaning: Meaning) -> Vec<Guess> {
     let softmax = || {
-        let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
-        let powers: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).collect();
+        let largest =
+            logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
+        let powers: Vec<f64> =
+            logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).collect();
         let sum: f64 = powers.iter().sum();
         powers.into_iter().map(|power| power / sum).collect::<Vec<_>>()
     };
@@ -117,9 +122,16 @@ fn best(logits: &[f32], top: usize, meaning: Meaning) -> Vec<Guess> {
     guesses
 }
 
-fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<(), CliError> {
+fn print(
+    args: &ClassifyArgs,
+    verdicts: &[Verdict],
+    labels: &Labels,
+    meaning: Meaning,
+) -> Result<(), CliError> {
     if args.json {
-        return output::json(&verdicts.iter().map(|verdict| as_json(verdict, labels, meaning)).collect());
+        return output::json(
+            &verdicts.iter().map(|verdict| as_json(verdict, labels, meaning)).collect(),
+        );
     }
     if args.csv {
         return output::print(&as_csv(verdicts, labels, meaning)?);
@@ -134,7 +146,9 @@ fn print(args: &ClassifyArgs, verdicts: &[Verdict], labels: &Labels, meaning: Me
                     let name = if rank == 0 { name.as_str() } else { "" };
                     let number = match meaning {
                         Meaning::OneScore => format!("{probability:.4}"),
-                        Meaning::OneClass | Meaning::ManyClasses => format!("{:.2} %", 100.0 * probability),
+                        Meaning::OneClass | Meaning::ManyClasses => {
+                            format!("{:.2} %", 100.0 * probability)
+                        }
                     };
                     let label = output::shown(label(labels, *class, meaning).unwrap_or("-"));
                     table.row([name.into(), number.into(), (&*label).into()]);
@@ -162,10 +176,21 @@ fn as_json(verdict: &Verdict, labels: &Labels, meaning: Meaning) -> Value {
         (Err(error), _) => json!({ "picture": picture, "error": error }),
         (Ok(guesses), Meaning::OneScore) => {
             let score = guesses.first().map(|guess| guess.probability);
-            json!({ "picture": picture, "score": score, "label": label(labels, 0, meaning), "label_source": source })
+            json!({
+                "picture": picture,
+                "score": score,
+                "label": label(labels, 0, meaning),
+                "label_source": source,
+            })
         }
         (Ok(guesses), _) => {
-            let class = |&Guess { class, probability }: &Guess| json!({ "class": class, "label": labels.name(class), meaning.name(): probability });
+            let class = |&Guess { class, probability }: &Guess| {
+                json!({
+                    "class": class,
+                    "label": labels.name(class),
+                    meaning.name(): probability,
+                })
+            };
             let classes: Value = guesses.iter().map(class).collect();
             json!({ "picture": picture, "classes": classes, "label_source": source })
         }
@@ -183,14 +208,18 @@ fn as_csv(verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<Str
             Ok(guesses) => {
                 for (rank, guess) in (1..).zip(guesses) {
                     let (rank, class): (usize, _) = (rank, guess.class);
-                    let numbers = [rank.to_string(), class.to_string(), guess.probability.to_string()];
+                    let numbers =
+                        [rank.to_string(), class.to_string(), guess.probability.to_string()];
                     let name = label(labels, class, meaning).unwrap_or("");
                     let source = &labels.source;
-                    let record = [&picture, &numbers[0], &numbers[1], name, &numbers[2], "", source];
+                    let record =
+                        [&picture, &numbers[0], &numbers[1], name, &numbers[2], "", source];
                     writer.write_record(record).map_err(failed)?;
                 }
             }
-            Err(error) => writer.write_record([&picture, "", "", "", "", error, ""]).map_err(failed)?,
+            Err(error) => {
+                writer.write_record([&picture, "", "", "", "", error, ""]).map_err(failed)?
+            }
         }
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;

@@ -1,16 +1,17 @@
-//! `bottleneck` without a command: the main job on built-in data.
+//! `bottleneck` without a command: the default run, on built-in data.
 //!
-//! Five parts: blocks that PyTorch ran, against PyTorch's output; a training step of such a block;
-//! blocks of ResNet-50's size with seeded weights, fused and unfused, against the reference, and
-//! timed; a chain of sixteen blocks; a network that ships, on digits. One wrong number makes the
-//! program fail.
+//! Five parts: blocks that PyTorch ran, compared with PyTorch's output; a training step of such a
+//! block; blocks of ResNet-50's size with seeded weights, fused and unfused, compared with the
+//! reference, and timed; a chain of sixteen blocks; the network that ships with the program, on
+//! digits. One wrong result makes the program fail.
 
 mod training;
 
 use wgpu_bottleneck::gpu::{CeilingOptions, Ceilings};
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Model, Norm, PlanKind, Shape, StateDict,
+    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Model, Norm, PlanKind, Shape,
+    StateDict,
 };
 
 use super::args::DemoArgs;
@@ -21,14 +22,15 @@ use super::output::{self, Cell, Table};
 use super::timing::{Buffers, interleaved, median};
 use super::{chain, digits, seeded};
 
-/// What PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the header.
+/// Files that PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the
+/// header.
 const PYTORCH: [(&str, &[u8]); 3] = [
     ("torchvision", include_bytes!("demo/torchvision.safetensors")),
     ("ResNeXt", include_bytes!("demo/resnext.safetensors")),
     ("DeepLab", include_bytes!("demo/deeplab.safetensors")),
 ];
 
-/// The largest error accepted against PyTorch, as a share of the largest value: PyTorch computed in f64.
+/// The largest accepted error compared with PyTorch's f64 output, as a share of the largest value.
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
 
 /// Runs the demonstration.
@@ -43,28 +45,42 @@ pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     wrong += digits::run(&kernels)?;
     kernels.check()?;
     match wrong {
-        0 => output::print("\nAll numbers are right.\n"),
-        wrong => Err(CliError::Wrong(format!("{} beyond tolerance", output::count(wrong, "result is", "results are")))),
+        0 => output::print("\nAll results are correct.\n"),
+        wrong => Err(CliError::Wrong(format!(
+            "{} beyond tolerance",
+            output::count(wrong, "result is", "results are")
+        ))),
     }
 }
 
-/// Says what everything below runs on.
+/// Prints the adapter of the run.
 fn adapter(gpu: &Gpu) -> Result<(), CliError> {
     let info = gpu.info();
     let (backend, driver) = (info.backend.to_str(), super::devices::driver(info));
-    for (what, text) in
-        [("adapter", info.name.as_str()), ("backend", backend), ("kind", kind(info)), ("driver", &driver)]
-    {
+    for (what, text) in [
+        ("adapter", info.name.as_str()),
+        ("backend", backend),
+        ("kind", kind(info)),
+        ("driver", &driver),
+    ] {
         output::print(&format!("{what:<8} {text}\n"))?;
     }
     Ok(())
 }
 
-/// The first part. Returns how many blocks came out wrong.
+/// The first part. Returns the number of wrong blocks.
 fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::heading("PyTorch's blocks: bundled weights and input, compared with PyTorch's output")?;
-    let mut table =
-        Table::new(&["block", "input", "output", ">steps", ">dispatches", ">command buffers", ">largest error", ""]);
+    let mut table = Table::new(&[
+        "block",
+        "input",
+        "output",
+        ">steps",
+        ">dispatches",
+        ">command buffers",
+        ">largest error",
+        "",
+    ]);
     let mut wrong = 0;
     for (name, file) in PYTORCH {
         output::progress(&format!("PyTorch's {name} block ..."));
@@ -86,9 +102,10 @@ fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
     Ok(wrong)
 }
 
-/// The block's parameters out of a bundled file's header.
+/// The block's parameters from the header of a bundled file.
 fn bundled_options(dict: &StateDict) -> Result<BlockOptions, CliError> {
-    let damaged = |key: &str| CliError::Usage(format!("a bundled file has no usable metadata {key}"));
+    let damaged =
+        |key: &str| CliError::Usage(format!("a bundled file has no usable metadata {key}"));
     let text = |key: &str| dict.metadata(key).ok_or_else(|| damaged(key));
     let number = |key: &str| text(key)?.parse::<usize>().map_err(|_| damaged(key));
     let eps: f64 = text("eps")?.parse().map_err(|_| damaged("eps"))?;
@@ -110,7 +127,10 @@ struct Sized {
 
 /// The blocks of the third part.
 fn sized() -> Result<[Sized; 5], Error> {
-    let sized = |name, builder: wgpu_bottleneck::network::BottleneckBuilder, side| -> Result<Sized, Error> {
+    let sized = |name,
+                 builder: wgpu_bottleneck::network::BottleneckBuilder,
+                 side|
+     -> Result<Sized, Error> {
         let spec = builder.build()?;
         Ok(Sized { name, spec, input: Shape::new(1, spec.inplanes(), side, side)? })
     };
@@ -124,9 +144,11 @@ fn sized() -> Result<[Sized; 5], Error> {
     ])
 }
 
-/// The third part. Returns how many results were wrong.
+/// The third part. Returns the number of wrong results.
 fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
-    output::heading("ResNet-50's size: seeded weights, compared with the reference (f64 on the CPU), timed")?;
+    output::heading(
+        "ResNet-50's size: seeded weights, compared with the reference (f64 on the CPU), timed",
+    )?;
     let mut table = Table::new(&[
         "block",
         "plan",
@@ -149,9 +171,12 @@ fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
     }
     output::print(&table.render())?;
     output::print(&format!(
-        "  (input and output on the device, submit to end of wait, the two plans in turn, median; speedup of fused over\n  \
-         unfused: median of the pairs; GFLOP/s count the convolutions only, the same for both plans; of FMA: the operations\n  \
-         that the kernels execute, fewer with Winograd, as a share of {ceiling:.1} GFLOP/s, the ceiling of multiply-adds in\n  \
+        "  (input and output on the device, submit to end of wait, the two plans in turn, median; \
+        speedup of fused over\n  \
+         unfused: median of the pairs; GFLOP/s count the convolutions only, the same for both \
+         plans; of FMA: the operations\n  \
+         that the kernels execute, fewer with Winograd, as a share of {ceiling:.1} GFLOP/s, the \
+         ceiling of multiply-adds in\n  \
          f32 that was just measured on this device)\n",
     ))?;
     Ok(wrong)
@@ -164,14 +189,20 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(kernels: &Forced<'_>, block: &Block, input: &HostTensor, plan: PlanKind) -> Result<Self, CliError> {
+    fn new(
+        kernels: &Forced<'_>,
+        block: &Block,
+        input: &HostTensor,
+        plan: PlanKind,
+    ) -> Result<Self, CliError> {
         let model = kernels.load(std::slice::from_ref(block), input.shape(), plan)?;
         let buffers = Buffers::new(model.executor(), input)?;
         Ok(Self { model, buffers })
     }
 }
 
-/// Times both plans of a block side by side, and checks what the timed runs wrote. Appends a row for each plan.
+/// Times both plans of a block side by side, and checks the output of the timed runs. Appends a row
+/// for each plan.
 fn compare_plans(
     kernels: &Forced<'_>,
     sized: &Sized,
@@ -182,10 +213,17 @@ fn compare_plans(
     let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
     let fused = Loaded::new(kernels, &block, &input, PlanKind::Fused)?;
     let unfused = Loaded::new(kernels, &block, &input, PlanKind::Unfused)?;
-    let bound = [fused.buffers.bind(fused.model.executor())?, unfused.buffers.bind(unfused.model.executor())?];
+    let bound = [
+        fused.buffers.bind(fused.model.executor())?,
+        unfused.buffers.bind(unfused.model.executor())?,
+    ];
     let runs = interleaved(kernels.gpu(), &[&bound[0], &bound[1]])?;
-    let speedup =
-        median(runs[0].iter().zip(&runs[1]).map(|(a, b)| b.complete.as_secs_f64() / a.complete.as_secs_f64()));
+    let speedup = median(
+        runs[0]
+            .iter()
+            .zip(&runs[1])
+            .map(|(a, b)| b.complete.as_secs_f64() / a.complete.as_secs_f64()),
+    );
     // The unfused plan's reference is nearest to PyTorch: no norm is folded there.
     let expected = unfused.model.reference(&input)?;
     let shapes = format!("  {} -> {}", input.shape(), expected.shape());
@@ -196,14 +234,16 @@ fn compare_plans(
     let mut wrong = 0;
     for ((loaded, plan, label, speedup), runs) in rows.into_iter().zip(&runs) {
         let Loaded { model, buffers } = loaded;
-        let comparison = compare(&expected, &buffers.download(model.executor())?, model.tolerance());
+        let comparison =
+            compare(&expected, &buffers.download(model.executor())?, model.tolerance());
         wrong += usize::from(!comparison.passed());
         let seconds = median(runs.iter().map(|run| run.complete.as_secs_f64()));
         let recording = model.recording();
         let [counted, executed] = [recording.plan.conv_flops(), recording.executed_flops()]
             .map(|operations| operations as f64 / seconds / 1e9);
         let share = format!("{:.0} %", executed / ceiling * 100.0);
-        let speed = [format!("{:.3}", seconds * 1e3), format!("{counted:.1}"), share, speedup].map(Cell::from);
+        let speed = [format!("{:.3}", seconds * 1e3), format!("{counted:.1}"), share, speedup]
+            .map(Cell::from);
         let start = [label.into(), plan.into()];
         table.row(start.into_iter().chain(counts(model)).chain(errors(&comparison)).chain(speed));
     }
@@ -213,20 +253,23 @@ fn compare_plans(
 /// Steps, dispatches and command buffers of a model.
 fn counts(model: &Model) -> [Cell; 3] {
     let recording = model.recording();
-    [recording.plan.steps.len(), recording.dispatch_count(), recording.segments.len()].map(Cell::from)
+    [recording.plan.steps.len(), recording.dispatch_count(), recording.segments.len()]
+        .map(Cell::from)
 }
 
-/// The largest error and whether it is small enough.
+/// The largest error, and whether it is within tolerance.
 fn errors(comparison: &Comparison) -> [Cell; 2] {
     [format!("{:.1e}", comparison.relative_error()).into(), Cell::verdict(comparison)]
 }
 
-/// What sets a block apart, in a few words.
+/// The parameters of a block that are not the usual ones.
 fn describe(block: &Bottleneck) -> String {
     let mut words = vec![format!("planes {}", block.planes())];
-    for (name, value, usual) in
-        [("stride", block.stride(), 1), ("groups", block.groups(), 1), ("dilation", block.dilation(), 1)]
-    {
+    for (name, value, usual) in [
+        ("stride", block.stride(), 1),
+        ("groups", block.groups(), 1),
+        ("dilation", block.dilation(), 1),
+    ] {
         if value != usual {
             words.push(format!("{name} {value}"));
         }

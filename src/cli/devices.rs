@@ -1,7 +1,9 @@
-//! `bottleneck devices`: the adapters, and what of them matters to us.
+//! `bottleneck devices`: the adapters, and their limits and features that matter here.
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::gpu::{adapters, describe, is_software, matrix_sides, required, subgroup_size};
+use wgpu_bottleneck::gpu::{
+    adapters, describe, is_software, matrix_sides, required, subgroup_size,
+};
 use wgpu_bottleneck::kernel;
 use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
 
@@ -9,13 +11,17 @@ use super::args::DevicesArgs;
 use super::error::CliError;
 use super::output::{self, Table};
 
-/// The features that kernels may come to use, by wgpu's names, and what each would be good for.
+/// The features that kernels may use, by wgpu's names, and what each is for.
 const FEATURES: [(&str, Features, &str); 6] = [
     ("SHADER_F16", Features::SHADER_F16, "half precision: `--precision`"),
-    ("SUBGROUP", Features::SUBGROUP, "kernels that hand values round within a subgroup"),
-    ("SHADER_INT64", Features::SHADER_INT64, "loads and stores of 64 bits, on software drivers"),
+    ("SUBGROUP", Features::SUBGROUP, "kernels that exchange values within a subgroup"),
+    ("SHADER_INT64", Features::SHADER_INT64, "64-bit loads and stores, on software drivers"),
     ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY, "GPU times in `bench`"),
-    ("TIMESTAMP_QUERY_INSIDE_PASSES", Features::TIMESTAMP_QUERY_INSIDE_PASSES, "the same without a pass per dispatch"),
+    (
+        "TIMESTAMP_QUERY_INSIDE_PASSES",
+        Features::TIMESTAMP_QUERY_INSIDE_PASSES,
+        "the same without a pass per dispatch",
+    ),
     (
         "EXPERIMENTAL_COOPERATIVE_MATRIX",
         Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
@@ -23,10 +29,10 @@ const FEATURES: [(&str, Features, &str); 6] = [
     ),
 ];
 
-/// What becomes of a feature on an adapter.
+/// Whether a feature of an adapter is offered and used.
 struct Use {
     offered: bool,
-    /// Why no kernel uses it, or `None` when some do.
+    /// Why no kernel uses it; `None` if some do.
     why_off: Option<String>,
 }
 
@@ -39,7 +45,9 @@ impl Use {
                 Some("offered, but only kernels for software drivers use it".to_owned())
             }
             // An option of its own, which the program takes: wgpu calls it experimental.
-            true if feature == Features::EXPERIMENTAL_COOPERATIVE_MATRIX => no_matrix_kernel(adapter),
+            true if feature == Features::EXPERIMENTAL_COOPERATIVE_MATRIX => {
+                no_matrix_kernel(adapter)
+            }
             true if !required(adapter).0.contains(feature) => {
                 Some("offered, but this version does not use it".to_owned())
             }
@@ -68,28 +76,38 @@ fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
         .any(|kernel| offered.contains(&kernel.matrix_side) && lanes == Some(kernel.tile.lanes));
     (!fits).then(|| {
         let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
-        format!("offered, but no kernel is for sides of {offered:?} halves and subgroups of {least} to {most} lanes")
+        format!(
+            "offered, but no kernel fits f16 matrices of side {offered:?} and subgroups of \
+            {least} to {most} lanes"
+        )
     })
 }
 
-/// Why no kernel for subgroups fits this adapter's, if none does.
+/// Why no kernel for subgroups fits this adapter, if none does.
 fn no_subgroup_kernel(info: &AdapterInfo) -> Option<String> {
     let kernels = kernel::all_specialisations();
-    let mut lanes: Vec<u32> =
-        kernels.iter().filter(|kernel| kernel.family.uses_subgroups()).map(|kernel| kernel.tile.lanes).collect();
+    let mut lanes: Vec<u32> = kernels
+        .iter()
+        .filter(|kernel| kernel.family.uses_subgroups())
+        .map(|kernel| kernel.tile.lanes)
+        .collect();
     lanes.sort_unstable();
     lanes.dedup();
     let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
     let fits = subgroup_size(info).is_some_and(|size| lanes.contains(&size));
     let found = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    (!fits).then(|| format!("offered, but the kernels need subgroups of {lanes:?} lanes; these have {found}"))
+    (!fits).then(|| {
+        format!("offered, but the kernels need subgroups of {lanes:?} lanes; these have {found}")
+    })
 }
 
 /// Runs the command.
 pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     let adapters = adapters()?;
     if adapters.is_empty() {
-        output::progress("no adapter found: is a driver installed, and does WGPU_BACKEND allow it?");
+        output::progress(
+            "no adapter found: is a driver installed, and does WGPU_BACKEND allow it?",
+        );
     }
     if args.json {
         let all = adapters.iter().enumerate().map(|(index, adapter)| as_json(index, adapter));
@@ -107,14 +125,30 @@ fn limits(adapter: &Adapter) -> [(&'static str, u64, &'static str); 5] {
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     [
         ("binding_bytes", binding, "bytes per storage binding"),
-        ("workgroup_bytes", limits.max_compute_workgroup_storage_size.into(), "bytes of workgroup memory"),
-        ("invocations", limits.max_compute_invocations_per_workgroup.into(), "invocations per workgroup"),
-        ("workgroups", limits.max_compute_workgroups_per_dimension.into(), "workgroups per dimension"),
-        ("storage_buffers", limits.max_storage_buffers_per_shader_stage.into(), "storage buffers per kernel"),
+        (
+            "workgroup_bytes",
+            limits.max_compute_workgroup_storage_size.into(),
+            "bytes of workgroup memory",
+        ),
+        (
+            "invocations",
+            limits.max_compute_invocations_per_workgroup.into(),
+            "invocations per workgroup",
+        ),
+        (
+            "workgroups",
+            limits.max_compute_workgroups_per_dimension.into(),
+            "workgroups per dimension",
+        ),
+        (
+            "storage_buffers",
+            limits.max_storage_buffers_per_shader_stage.into(),
+            "storage buffers per kernel",
+        ),
     ]
 }
 
-/// What kind of device it is, in words.
+/// The kind of a device, in words.
 pub fn kind(info: &AdapterInfo) -> &'static str {
     match info.device_type {
         _ if is_software(info) => "software, computes on the CPU",
@@ -140,15 +174,19 @@ fn as_text(index: usize, adapter: &Adapter) -> String {
     for (name, feature, purpose) in FEATURES {
         let state = Use::of(feature, adapter);
         let (offered, used) = (yes(state.offered), yes(state.used()));
-        table.row([name, offered, used, state.why_off.as_deref().unwrap_or(""), purpose].map(Into::into));
+        table.row(
+            [name, offered, used, state.why_off.as_deref().unwrap_or(""), purpose].map(Into::into),
+        );
     }
     text + &table.render()
 }
 
 fn as_json(index: usize, adapter: &Adapter) -> Value {
     let info = adapter.get_info();
-    let limits: serde_json::Map<String, Value> =
-        limits(adapter).into_iter().map(|(name, value, _)| (name.to_owned(), value.into())).collect();
+    let limits: serde_json::Map<String, Value> = limits(adapter)
+        .into_iter()
+        .map(|(name, value, _)| (name.to_owned(), value.into()))
+        .collect();
     let features: serde_json::Map<String, Value> = FEATURES
         .into_iter()
         .map(|(name, feature, purpose)| {
@@ -156,7 +194,12 @@ fn as_json(index: usize, adapter: &Adapter) -> Value {
             let used = state.used();
             (
                 name.to_owned(),
-                json!({ "offered": state.offered, "used": used, "why_off": state.why_off, "for": purpose }),
+                json!({
+                    "offered": state.offered,
+                    "used": used,
+                    "why_off": state.why_off,
+                    "for": purpose,
+                }),
             )
         })
         .collect();

@@ -1,14 +1,16 @@
-//! What a network makes of each picture of a batch: one that the device cannot take does not keep the others from theirs.
+//! Runs a network on each image of a batch. An image that the device cannot process does not fail
+//! the others.
 
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
 use wgpu_bottleneck::{Backbone, Error, HostTensor, Picture, Result, Source};
 
 use super::error::CliError;
 
-/// What is computed of pictures: a vector for each.
+/// A computation on images that gives one vector per image.
 pub type Compute = fn(&mut Backbone, &[Source<'_>]) -> Result<HostTensor>;
 
-/// The vector of each picture, or why there is none. Where the batch fails for one of its pictures, they are run one by one.
+/// The vector of each image, or its error. If the batch fails because of an image, the images are
+/// run one by one.
 pub fn each(
     backbone: &mut Backbone,
     pictures: &[&Picture],
@@ -19,7 +21,9 @@ pub fn each(
     }
     let sources: Vec<Source<'_>> = pictures.iter().map(|&picture| picture.into()).collect();
     match compute(backbone, &sources) {
-        Ok(found) => Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect()),
+        Ok(found) => {
+            Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect())
+        }
         Err(error) if !is_about_pictures(&error) => Err(error.into()),
         Err(error) if pictures.len() == 1 => Ok(vec![Err(error.to_string())]),
         Err(_) => {
@@ -29,16 +33,20 @@ pub fn each(
     }
 }
 
-/// Whether other pictures may still be computed.
+/// Whether other images may still succeed.
 fn is_about_pictures(error: &Error) -> bool {
     error.kind() == ErrorKind::Input
         || matches!(
             error,
-            Error::Gpu(GpuError::OutOfMemory { .. } | GpuError::KernelLimit { .. } | GpuError::TooLarge { .. })
+            Error::Gpu(
+                GpuError::OutOfMemory { .. }
+                    | GpuError::KernelLimit { .. }
+                    | GpuError::TooLarge { .. }
+            )
         )
 }
 
-/// The vector, if it is one of numbers.
+/// The vector, if all of its values are finite.
 fn finite(vector: Vec<f32>) -> Result<Vec<f32>, String> {
     match vector.iter().filter(|value| !value.is_finite()).count() {
         0 => Ok(vector),

@@ -1,30 +1,30 @@
-//! What a command can end with, and the exit code of each.
+//! The errors of commands, and their exit codes.
 
 use std::path::{Path, PathBuf};
 
 use wgpu_bottleneck::Error;
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
 
-/// A check found wrong numbers.
+/// A check found a wrong result.
 const EXIT_WRONG: u8 = 1;
 /// Bad usage or bad input.
 pub const EXIT_USAGE: u8 = 2;
-/// What was asked for is done, but some of it could not be.
+/// The command ran, but some images failed.
 const EXIT_INCOMPLETE: u8 = 3;
-/// Ctrl-C, as shells have it.
+/// Ctrl-C, by the convention of shells.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
-/// What a command can end with.
+/// The error that ended a command.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The library's error.
+    /// An error of the library.
     #[error("{source}{}", advice(source))]
     Library {
-        /// What the library says.
+        /// The error.
         #[from]
         source: Error,
     },
-    /// The library's error about what is in a file.
+    /// An error of the library about the contents of a file.
     #[error("{}: {source}", path.display())]
     InFile {
         /// The file.
@@ -34,7 +34,8 @@ pub enum CliError {
     },
     /// A file of weights holds neither a block nor a network.
     #[error(
-        "{}: neither a block nor a network; read as a block: {block}; read as a network: {network}; --prefix selects a part of a file",
+        "{}: neither a block nor a network; read as a block: {block}; read as a network: \
+        {network}; --prefix selects a part of a file",
         path.display()
     )]
     Neither {
@@ -45,32 +46,32 @@ pub enum CliError {
         /// Why it is not a network.
         network: String,
     },
-    /// Arguments that clap cannot see are wrong.
+    /// Invalid arguments that clap does not detect.
     #[error("{0}")]
     Usage(String),
-    /// No kernel's name contains what was asked for.
+    /// No kernel's name contains the requested text.
     #[error("no kernel's name contains {name:?}; some of the {all}: {}", some.join(", "))]
     NoKernel {
-        /// What was asked for.
+        /// The requested text.
         name: String,
         /// One name per family.
         some: Vec<String>,
         /// How many kernels there are.
         all: usize,
     },
-    /// A language can express none of the kernels that were asked for.
+    /// A language can express none of the requested kernels.
     #[error("{kernel}{} cannot be written as {target}: {reason}", others(*more))]
     NotExpressible {
         /// The first of them.
         kernel: String,
-        /// How many there are besides.
+        /// The number of the others.
         more: usize,
         /// The language.
         target: &'static str,
-        /// What the writer says of the first.
+        /// Why the first cannot be expressed.
         reason: String,
     },
-    /// A file that should be compared is no report of `bench`.
+    /// A file to compare is not a report of `bench`.
     #[error("{}: not a report of `bottleneck bench --json`: {reason}", path.display())]
     NotAReport {
         /// The file.
@@ -78,7 +79,7 @@ pub enum CliError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Two reports are not of the same workloads.
+    /// Two reports have different workloads.
     #[error("{} and {} cannot be compared: {reason}", before.display(), after.display())]
     NotComparable {
         /// The first file.
@@ -91,30 +92,30 @@ pub enum CliError {
     /// A result is beyond tolerance.
     #[error("verification failed: {0}")]
     Wrong(String),
-    /// A self test found something.
+    /// A self test failed.
     #[error("self test failed: {0}")]
     Failed(String),
-    /// A kernel that ranks first is further behind than was asked for.
+    /// A kernel that ranks first is slower than `--assert` allows.
     #[error("{0}")]
     TooSlow(String),
     /// Some images failed.
     #[error("{0}")]
     Incomplete(String),
-    /// Ctrl-C, and what was done until then is safe.
+    /// Ctrl-C; the work done so far is saved.
     #[error("{0}")]
     Interrupted(String),
-    /// Nobody reads our output any more.
+    /// The reader of stdout closed it.
     #[error("stdout is closed")]
     OutputClosed,
 }
 
 impl CliError {
-    /// An error of the system about a file.
+    /// An I/O error of a file.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Error::Io { path: path.as_ref().to_owned(), source }.into()
     }
 
-    /// Names the file that an error is about.
+    /// Adds the name of the file to an error.
     pub fn in_file(path: &Path) -> impl FnOnce(Error) -> Self {
         move |source| Self::InFile { path: path.to_owned(), source }
     }
@@ -125,13 +126,20 @@ impl CliError {
             Self::Wrong(_) | Self::Failed(_) | Self::TooSlow(_) => EXIT_WRONG,
             Self::Incomplete(_) => EXIT_INCOMPLETE,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
-            Self::Library { source: error } | Self::InFile { source: error, .. } => match error.kind() {
-                _ if no_driver(error) => super::EXIT_GPU,
-                ErrorKind::Gpu => super::EXIT_GPU,
-                ErrorKind::Input => EXIT_USAGE,
-            },
-            Self::Usage(_) | Self::NoKernel { .. } | Self::NotExpressible { .. } | Self::OutputClosed => EXIT_USAGE,
-            Self::NotAReport { .. } | Self::NotComparable { .. } | Self::Neither { .. } => EXIT_USAGE,
+            Self::Library { source: error } | Self::InFile { source: error, .. } => {
+                match error.kind() {
+                    _ if no_driver(error) => super::EXIT_GPU,
+                    ErrorKind::Gpu => super::EXIT_GPU,
+                    ErrorKind::Input => EXIT_USAGE,
+                }
+            }
+            Self::Usage(_)
+            | Self::NoKernel { .. }
+            | Self::NotExpressible { .. }
+            | Self::OutputClosed => EXIT_USAGE,
+            Self::NotAReport { .. } | Self::NotComparable { .. } | Self::Neither { .. } => {
+                EXIT_USAGE
+            }
         }
     }
 }
@@ -142,15 +150,16 @@ impl From<GpuError> for CliError {
     }
 }
 
-/// Whether the machine has no adapter at all, which no argument can mend.
+/// Whether the machine has no adapter at all, so that other arguments would not help.
 fn no_driver(error: &Error) -> bool {
     matches!(error, Error::Gpu(GpuError::NoAdapter { present, .. }) if present.is_empty())
 }
 
-/// What to do where there is no adapter at all.
+/// The advice if there is no adapter at all.
 fn advice(error: &Error) -> &'static str {
     if no_driver(error) {
-        "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or run through scripts/with-gpu"
+        "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or run \
+        through scripts/with-gpu"
     } else {
         ""
     }

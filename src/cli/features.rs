@@ -1,4 +1,4 @@
-//! `bottleneck features`: the feature maps of a picture, as pictures.
+//! `bottleneck features`: the feature maps of an image, as images.
 
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,12 @@ use super::files::OutputFolder;
 use super::network_args::FeaturesArgs;
 use super::output;
 
-/// The sides of a channel in a sheet are at least this, and grow by whole factors.
+/// The least length of a channel's longer side in a sheet. Smaller channels are enlarged by whole
+/// factors.
 const LEAST_SIDE: u32 = 56;
 /// Pixels between the channels of a sheet.
 const GAP: u32 = 2;
-/// Sheets have as many columns.
+/// The largest number of columns of a sheet.
 const COLUMNS: u32 = 8;
 
 /// Matplotlib's viridis (CC0), at equal distances.
@@ -54,10 +55,16 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     let inputs: Vec<&Path> = inputs.iter().chain([&args.picture]).map(PathBuf::as_path).collect();
     folder.write(&files, &inputs)?;
     for (name, map) in &maps {
-        let shown = output::count((args.channels as usize).min(map.shape().c), "channel", "channels");
-        output::progress(&format!("{name}: {}, the {shown} with the largest variance in {name}.png", map.shape()));
+        let shown =
+            output::count((args.channels as usize).min(map.shape().c), "channel", "channels");
+        output::progress(&format!(
+            "{name}: {}, the {shown} with the largest variance in {name}.png",
+            map.shape()
+        ));
     }
-    output::progress("overview.png: the image as the network sees it, and the mean of each map's channels");
+    output::progress(
+        "overview.png: the image as the network sees it, and the mean of each map's channels",
+    );
     Ok(())
 }
 
@@ -65,7 +72,8 @@ fn is_map(name: &str) -> bool {
     name == "stem" || name.starts_with("layer")
 }
 
-/// The channels that vary most, liveliest first, each from its least value (dark) to its largest (bright).
+/// The channels with the largest variance, in descending order, each from its smallest value (dark)
+/// to its largest (bright).
 fn sheet(map: &HostTensor, most: usize) -> RgbImage {
     let shape = map.shape();
     let (width, height) = (shape.w as u32, shape.h as u32);
@@ -79,21 +87,24 @@ fn sheet(map: &HostTensor, most: usize) -> RgbImage {
     let mut sheet = RgbImage::new(columns * step_x + GAP, rows * step_y + GAP);
     for (at, channel) in (0..).zip(channels) {
         let tile = coloured(channel, width, height);
-        let tile = imageops::resize(&tile, width * scale, height * scale, imageops::FilterType::Nearest);
+        let tile =
+            imageops::resize(&tile, width * scale, height * scale, imageops::FilterType::Nearest);
         let (x, y) = (at % COLUMNS * step_x + GAP, at / COLUMNS * step_y + GAP);
         imageops::replace(&mut sheet, &tile, i64::from(x), i64::from(y));
     }
     sheet
 }
 
-/// The picture, and the mean of each map's channels as large as it.
+/// The image, and the mean of each map's channels at the same size.
 fn overview(seen: &Picture, maps: &[(String, HostTensor)]) -> RgbImage {
     let (width, height) = (seen.width(), seen.height());
-    let mut tiles = vec![RgbImage::from_raw(width, height, seen.data().to_vec()).unwrap_or_default()];
+    let mut tiles =
+        vec![RgbImage::from_raw(width, height, seen.data().to_vec()).unwrap_or_default()];
     for (_, map) in maps {
         let shape = map.shape();
         let plane = shape.h * shape.w;
-        let mean = |at: usize| map.data().iter().skip(at).step_by(plane).sum::<f32>() / shape.c as f32;
+        let mean =
+            |at: usize| map.data().iter().skip(at).step_by(plane).sum::<f32>() / shape.c as f32;
         let means: Vec<f32> = (0..plane).map(mean).collect();
         let tile = coloured(&means, shape.w as u32, shape.h as u32);
         tiles.push(imageops::resize(&tile, width, height, imageops::FilterType::Nearest));
@@ -111,13 +122,14 @@ fn variance(values: &[f32]) -> f64 {
     values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count
 }
 
-/// Values as colours, from the least to the largest; all the same where the values are.
+/// Values as colours, from the smallest to the largest. Equal values give one colour.
 fn coloured(values: &[f32], width: u32, height: u32) -> RgbImage {
     let least = values.iter().fold(f32::INFINITY, |least, &value| least.min(value));
     let largest = values.iter().fold(f32::NEG_INFINITY, |largest, &value| largest.max(value));
     // In f64, where the range of any two f32 is finite.
     let range = f64::from(largest) - f64::from(least);
-    let share = |value: f32| if range > 0.0 { (f64::from(value) - f64::from(least)) / range } else { 0.0 };
+    let share =
+        |value: f32| if range > 0.0 { (f64::from(value) - f64::from(least)) / range } else { 0.0 };
     let bytes = values.iter().flat_map(|&value| viridis(share(value))).collect();
     RgbImage::from_raw(width, height, bytes).unwrap_or_default()
 }
@@ -156,7 +168,8 @@ mod tests {
     #[test]
     fn sheets_show_the_liveliest_channels() -> Result<(), wgpu_bottleneck::error::ShapeError> {
         // Channel 1 varies most, then 2; channel 0 does not at all.
-        let map = HostTensor::from_fn(Shape::new(1, 3, 1, 2)?, |at| [1.0, 1.0, 0.0, 9.0, 4.0, 3.0][at]);
+        let map =
+            HostTensor::from_fn(Shape::new(1, 3, 1, 2)?, |at| [1.0, 1.0, 0.0, 9.0, 4.0, 3.0][at]);
         let sheet = sheet(&map, 2);
         let scale = LEAST_SIDE / 2;
         assert_eq!(sheet.dimensions(), (2 * (2 * scale + GAP) + GAP, scale + 2 * GAP));

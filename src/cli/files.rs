@@ -1,4 +1,4 @@
-//! Writing output files: whole or not at all, and never over an input.
+//! Writes output files atomically, and never over an input.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -10,12 +10,12 @@ use tempfile::TempPath;
 
 use super::error::CliError;
 
-/// Where a result will be written, checked before any work is done.
+/// The destination of a result, checked before any work is done.
 #[derive(Debug)]
 pub struct OutputFile {
     /// The file, symbolic links followed.
     path: PathBuf,
-    /// What is there now.
+    /// The metadata of the existing file.
     present: Option<Metadata>,
 }
 
@@ -30,7 +30,9 @@ impl OutputFile {
             }
             let parent = parent(path);
             return match fs::metadata(parent) {
-                Ok(metadata) if metadata.is_dir() => Ok(Self { path: path.to_owned(), present: None }),
+                Ok(metadata) if metadata.is_dir() => {
+                    Ok(Self { path: path.to_owned(), present: None })
+                }
                 Ok(_) => usage("its parent is not a directory"),
                 Err(source) => Err(CliError::io(parent, source)),
             };
@@ -44,17 +46,22 @@ impl OutputFile {
         let path = fs::canonicalize(path).map_err(|source| CliError::io(path, source))?;
         if let Some(input) = inputs.iter().find(|input| same_file(&path, &metadata, input)) {
             let input = input.display();
-            return Err(CliError::Usage(format!("output and {input} are the same file: the input is never modified")));
+            return Err(CliError::Usage(format!(
+                "output and {input} are the same file: the input is never modified"
+            )));
         }
         Ok(Self { path, present: Some(metadata) })
     }
 
-    /// Writes a safetensors file with these tensors beside its place, then moves it there in one step.
+    /// Writes a safetensors file with these tensors under a temporary name in the same folder, then
+    /// renames it.
     pub fn write<'a>(
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
     ) -> Result<(), CliError> {
-        self.write_values(tensors.into_iter().map(|(name, dims, values)| (name, dims, Values::F32(values))))
+        self.write_values(
+            tensors.into_iter().map(|(name, dims, values)| (name, dims, Values::F32(values))),
+        )
     }
 
     /// [`OutputFile::write`] for tensors of several types.
@@ -62,11 +69,13 @@ impl OutputFile {
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,
     ) -> Result<(), CliError> {
-        let bytes = serialize(tensors).map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
+        let bytes = serialize(tensors)
+            .map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
         self.stage(&bytes)?.persist()
     }
 
-    /// Writes a file with these contents beside its place, then moves it there in one step.
+    /// Writes a file with these contents under a temporary name in the same folder, then renames
+    /// it.
     pub fn write_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         self.stage(bytes)?.persist()
     }
@@ -76,25 +85,28 @@ impl OutputFile {
         &self.path
     }
 
-    /// Whether there is a file already.
+    /// Whether the file exists already.
     pub fn is_present(&self) -> bool {
         self.present.is_some()
     }
 
-    /// Writes a file beside its place, under another name.
+    /// Writes a file under a temporary name in the same folder.
     fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
         let mut builder = tempfile::Builder::new();
         self.stage_as(builder.prefix(".bottleneck-"), |file| file.write_all(bytes))
     }
 
-    /// The same, piece by piece and under a name of the caller's: what a killed process left under it goes away.
+    /// The same, but `write` writes the contents, and the caller gives the temporary name. A file
+    /// that a killed process left under that name is removed.
     pub fn stage_named(
         &self,
         name: &OsStr,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<Staged<'_>, CliError> {
         match fs::remove_file(parent(&self.path).join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(CliError::io(&self.path, error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(CliError::io(&self.path, error));
+            }
             _ => {}
         }
         self.stage_as(tempfile::Builder::new().prefix(name).rand_bytes(0), write)
@@ -119,7 +131,7 @@ impl OutputFile {
     }
 }
 
-/// A file that is whole, and not in its place yet. Dropped, it leaves nothing.
+/// A complete file under its temporary name. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged<'a> {
     file: TempPath,
@@ -127,7 +139,7 @@ pub struct Staged<'a> {
 }
 
 impl Staged<'_> {
-    /// Moves the file to its place in one step.
+    /// Renames the file to its final name.
     pub fn persist(self) -> Result<(), CliError> {
         self.file.persist(self.path).map_err(|error| CliError::io(self.path, error.error))
     }
@@ -142,7 +154,7 @@ pub struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Checks that the folder is there or can be created in one that is.
+    /// Checks that the folder exists or that its parent does.
     pub fn check(path: &Path) -> Result<Self, CliError> {
         let missing = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => false,
@@ -154,14 +166,18 @@ impl OutputFolder {
             let parent = parent(path);
             let metadata = fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
             if !metadata.is_dir() {
-                return Err(CliError::Usage(format!("{}: its parent is not a folder", path.display())));
+                return Err(CliError::Usage(format!(
+                    "{}: its parent is not a folder",
+                    path.display()
+                )));
             }
         }
         Ok(Self { path: path.to_owned(), missing })
     }
 
-    /// Writes files by name and contents. All are whole before the first takes its place, so that what fails for want of
-    /// room or rights leaves the folder as it was; they take their places in order. None takes that of one of `inputs`.
+    /// Writes files by name and contents. All are complete under temporary names before the first
+    /// is renamed, so that a lack of space or permissions leaves the folder unchanged. They are
+    /// renamed in order, and none replaces one of `inputs`.
     pub fn write(&self, files: &[(String, Vec<u8>)], inputs: &[&Path]) -> Result<(), CliError> {
         if self.missing {
             fs::create_dir(&self.path).map_err(|source| CliError::io(&self.path, source))?;
@@ -182,12 +198,12 @@ impl OutputFolder {
     }
 }
 
-/// The directory of a file; `.` where the path is a bare name.
+/// The directory of a file; `.` if the path is a bare name.
 pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether two paths lead to one file, through links of either kind.
+/// Whether two paths lead to one file, through symbolic or hard links.
 fn same_file(path: &Path, metadata: &Metadata, other: &Path) -> bool {
     #[cfg(unix)]
     if let Ok(other) = fs::metadata(other) {
@@ -213,15 +229,21 @@ fn serialize<'a>(
 ) -> Result<Vec<u8>, safetensors::SafeTensorError> {
     let bytes = |(name, dims, values): (&'a str, &'a [usize], Values<'a>)| {
         let (dtype, bytes): (Dtype, Vec<u8>) = match values {
-            Values::F32(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-            Values::I64(values) => (Dtype::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Values::F32(values) => {
+                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            Values::I64(values) => {
+                (Dtype::I64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
         };
         (name, dims, dtype, bytes)
     };
     let tensors: Vec<_> = tensors.into_iter().map(bytes).collect();
     let views: Result<Vec<_>, safetensors::SafeTensorError> = tensors
         .iter()
-        .map(|(name, dims, dtype, bytes)| Ok((*name, TensorView::new(*dtype, dims.to_vec(), bytes)?)))
+        .map(|(name, dims, dtype, bytes)| {
+            Ok((*name, TensorView::new(*dtype, dims.to_vec(), bytes)?))
+        })
         .collect();
     safetensors::serialize(views?, None)
 }

@@ -1,4 +1,4 @@
-//! `--kernel` over several models: the kernel is used wherever one of their steps has it.
+//! `--kernel` for several models: the kernel is used for every step that it fits.
 
 use std::cell::RefCell;
 
@@ -8,11 +8,11 @@ use wgpu_bottleneck::{Block, Error, Gpu, LoadOptions, Model, PlanKind, Shape};
 
 use super::error::CliError;
 
-/// The kernel that was asked for, and whether it was met.
+/// The requested kernel, and whether a model has used it.
 pub struct Forced<'a> {
     gpu: &'a Gpu,
     kernel: Option<&'a str>,
-    /// The complaint of the last model without the kernel, until a model has it.
+    /// The error of the last model without the kernel.
     missing: RefCell<Option<Error>>,
     met: RefCell<bool>,
 }
@@ -31,11 +31,16 @@ impl<'a> Forced<'a> {
     /// Loads a model, with the kernel where the model has a step for it.
     pub fn load(&self, blocks: &[Block], input: Shape, plan: PlanKind) -> Result<Model, Error> {
         self.load_by(|kernels| {
-            Model::load(self.gpu, blocks, input, &LoadOptions { plan, kernels, ..Default::default() })
+            Model::load(
+                self.gpu,
+                blocks,
+                input,
+                &LoadOptions { plan, kernels, ..Default::default() },
+            )
         })
     }
 
-    /// Loads anything else so.
+    /// Loads anything else in the same way.
     pub fn load_by<T>(&self, load: impl Fn(KernelChoice) -> Result<T, Error>) -> Result<T, Error> {
         let Some(kernel) = self.kernel else { return load(KernelChoice::Ranked) };
         match load(KernelChoice::Named(kernel.to_owned())) {
@@ -50,7 +55,7 @@ impl<'a> Forced<'a> {
         }
     }
 
-    /// Complains where no model had the kernel.
+    /// Fails if no model had the kernel.
     pub fn check(&self) -> Result<(), CliError> {
         match self.missing.take() {
             Some(error) if !*self.met.borrow() => Err(error.into()),

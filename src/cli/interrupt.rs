@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one asks for an end, the second one is it.
+//! Ctrl-C: the first one requests a stop, the second one stops at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +7,7 @@ use super::output;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C is heeded, not obeyed at once, but after `what` is done.
+/// From now on, Ctrl-C stops the command after `what`, not at once.
 pub fn heed(what: &'static str) {
     let handler = move || {
         if ASKED.swap(true, Ordering::SeqCst) {
@@ -20,15 +20,17 @@ pub fn heed(what: &'static str) {
     }
 }
 
-/// Whether an end was asked for.
+/// Whether a stop was requested.
 pub fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)
 }
 
-/// Ends the process without what drivers do at an orderly end: their threads are at work, and some crash.
+/// Ends the process without the exit handlers of drivers: their threads are still running, and some
+/// crash.
 #[cfg(unix)]
 fn end() -> ! {
-    // SAFETY: _exit takes a number and does not return; that nothing is flushed or unwound is what it is for.
+    // SAFETY: _exit takes a number and does not return; that nothing is flushed or unwound is what
+    // it is for.
     unsafe { libc::_exit(EXIT_INTERRUPTED.into()) }
 }
 

@@ -10,10 +10,11 @@ use wgpu_bottleneck::weights::ClassNames;
 use super::error::CliError;
 use super::output;
 
-/// The 1000 classes of ImageNet-1k in their order, as torchvision's weights name them (torchvision/models/_meta.py, BSD-3-Clause).
+/// The 1000 classes of ImageNet-1k in their order, as torchvision's weights name them
+/// (torchvision/models/_meta.py, BSD-3-Clause).
 const IMAGENET: &str = include_str!("imagenet.txt");
 
-/// Bytes of the longest file of labels that is read.
+/// The largest size of a labels file, in bytes.
 const MOST_BYTES: u64 = 16 << 20;
 
 /// One name per class, and the source of the names.
@@ -42,7 +43,8 @@ impl Labels {
             }
             let found = names.len();
             output::progress(&format!(
-                "warning: {source} has {found} class names, but the network has {classes} classes: they are ignored"
+                "warning: {source} has {found} class names, but the network has {classes} classes: \
+                they are ignored"
             ));
         }
         let imagenet: Vec<String> = IMAGENET.lines().map(str::to_owned).collect();
@@ -65,7 +67,10 @@ impl Labels {
             return refuse("not a regular file".to_owned());
         }
         if metadata.len() > MOST_BYTES {
-            return refuse(format!("{} bytes are no list of labels, the limit is {MOST_BYTES}", metadata.len()));
+            return refuse(format!(
+                "{} bytes are too many for a list of labels, the limit is {MOST_BYTES}",
+                metadata.len()
+            ));
         }
         let text = fs::read_to_string(file).map_err(|source| CliError::io(file, source))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -73,10 +78,18 @@ impl Labels {
         let labels = if text.trim_start().starts_with(['[', '{']) {
             match serde_json::from_str(text).ok().as_ref().and_then(from_json) {
                 Some(labels) => labels,
-                None => return refuse("expected a list of names, or names by number (also as id2label)".to_owned()),
+                None => {
+                    return refuse(
+                        "expected a list of names, or names by number (also as id2label)"
+                            .to_owned(),
+                    );
+                }
             }
         } else {
-            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+            text.lines()
+                .map(|line| line.trim().to_owned())
+                .filter(|line| !line.is_empty())
+                .collect()
         };
         if labels.len() == classes {
             Ok(Self { names: labels, source: file.display().to_string() })
@@ -97,7 +110,9 @@ fn from_json(json: &Value) -> Option<Vec<String>> {
         Value::Array(names) => names.iter().map(|name| Some(name.as_str()?.to_owned())).collect(),
         Value::Object(map) => match map.get("id2label") {
             Some(inner) => from_json(inner),
-            None => (0..map.len()).map(|class| Some(map.get(&class.to_string())?.as_str()?.to_owned())).collect(),
+            None => (0..map.len())
+                .map(|class| Some(map.get(&class.to_string())?.as_str()?.to_owned()))
+                .collect(),
         },
         _ => None,
     }
@@ -105,10 +120,12 @@ fn from_json(json: &Value) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]
-    fn labels_come_from_lines_and_json() -> Result<(), Box<dyn std::error::Error>> {
+    fn labels_come_from_lines_and_json() -> Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("labels");
         for (text, names) in [
@@ -135,17 +152,28 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_names_classes_before_imagenet_does() -> Result<(), Box<dyn std::error::Error>> {
-        let of = |json: &str, classes| Labels::of(None, &ModelConfig::from_text("c.json", json)?, classes);
+    fn a_configuration_names_classes_before_imagenet_does() -> Result<(), Box<dyn Error>> {
+        let of = |json: &str, classes| {
+            Labels::of(None, &ModelConfig::from_text("c.json", json)?, classes)
+        };
         let said = |labels: Labels, class| (labels.name(class).to_owned(), labels.source);
         let expect = |name: &str, source: &str| (name.to_owned(), source.to_owned());
         assert_eq!(said(of("{}", 1000)?, 999), expect("toilet tissue", ASSUMED));
         assert_eq!(said(of("{}", 2)?, 1), expect("class 1", NUMBERS));
         assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 2)?, 1), expect("dog", "c.json"));
-        assert_eq!(said(of(r#"{"id2label": {"1": "dog", "0": "cat"}}"#, 2)?, 0), expect("cat", "c.json"));
-        assert_eq!(said(of(r#"{"pretrained_cfg": {"label_names": ["cat", "dog"]}}"#, 2)?, 0), expect("cat", "c.json"));
+        assert_eq!(
+            said(of(r#"{"id2label": {"1": "dog", "0": "cat"}}"#, 2)?, 0),
+            expect("cat", "c.json")
+        );
+        assert_eq!(
+            said(of(r#"{"pretrained_cfg": {"label_names": ["cat", "dog"]}}"#, 2)?, 0),
+            expect("cat", "c.json")
+        );
         // Names for another number of classes belong to another network.
-        assert_eq!(said(of(r#"{"label_names": ["cat", "dog"]}"#, 3)?, 0), expect("class 0", NUMBERS));
+        assert_eq!(
+            said(of(r#"{"label_names": ["cat", "dog"]}"#, 3)?, 0),
+            expect("class 0", NUMBERS)
+        );
         let thousand: Vec<String> = (0..1000).map(|class| format!("thing {class}")).collect();
         let json = serde_json::json!({ "id2label": thousand }).to_string();
         assert_eq!(said(of(&json, 1000)?, 999), expect("thing 999", "c.json"));

@@ -1,8 +1,8 @@
-//! The command line: dispatch to a file per command, exit codes, and the promise that whatever happens ends in one or two
+//! The command line: dispatch to one file per command, and exit codes. Every error is one or two
 //! lines on stderr.
 //!
-//! Data goes to stdout, progress and errors to stderr. Nothing here knows how a block is computed: every command is made
-//! of calls that a user of the library could make.
+//! Data goes to stdout, progress and errors to stderr. Commands use only the public API of the
+//! library, and do not know how a block is computed.
 
 mod args;
 mod bench;
@@ -55,10 +55,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use args::{Cli, Command};
 use error::CliError;
 
-/// A GPU failure, or a bug of ours: nothing that other arguments would mend.
+/// A GPU failure or a bug in this program: other arguments would not help.
 const EXIT_GPU: u8 = 4;
 
-/// Where and why the last panic happened, for the one line that is printed of it.
+/// Message and location of the last panic, for the one line that reports it.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// The whole program.
@@ -67,7 +67,8 @@ pub fn main() -> ExitCode {
     unsafe { environment::set_runtime_dir() };
     remember_panics();
     let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|_| {
-        let panic = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let panic =
+            LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         output::error(&format!("internal error: {panic}"));
         EXIT_GPU
     });
@@ -109,7 +110,8 @@ fn run_command() -> u8 {
     }
 }
 
-/// Help and version as clap prints them; mistakes in two lines: what is wrong, and where to read on.
+/// Prints help and version as clap does, and a usage error in two lines: the error, then clap's tip
+/// or a pointer to `--help`.
 fn usage(error: &clap::Error) -> u8 {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // A closed stdout is no mistake of the user's.
@@ -117,7 +119,8 @@ fn usage(error: &clap::Error) -> u8 {
         return 0;
     }
     let text = error.render().to_string();
-    let mut paragraphs = text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut paragraphs =
+        text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" "));
     let what = paragraphs.next().unwrap_or_default();
     output::error(what.strip_prefix("error: ").unwrap_or(&what));
     let tip = paragraphs.find(|paragraph| paragraph.starts_with("tip:"));
@@ -125,7 +128,8 @@ fn usage(error: &clap::Error) -> u8 {
     u8::try_from(error.exit_code()).unwrap_or(error::EXIT_USAGE)
 }
 
-/// Panics are kept, not printed: the library turns those of a lost device into errors, and [`main`] prints the others.
+/// Stores panics instead of printing them: the library turns the panics of a lost device into
+/// errors, and [`main`] prints the others.
 fn remember_panics() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("panic").lines().next().unwrap_or_default();
@@ -135,22 +139,25 @@ fn remember_panics() {
     }));
 }
 
-/// The log goes to stderr, as `RUST_LOG` says (`LEVEL` or `MODULE=LEVEL`, separated by commas). By
-/// default, our warnings (a software adapter is one) and the errors of all other crates are logged.
+/// Sends the log to stderr, filtered by `RUST_LOG` (`LEVEL` or `MODULE=LEVEL`, separated by
+/// commas). The default is the warnings of this crate (such as a software adapter) and the errors
+/// of all other crates.
 fn start_logging() {
     let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
-    let default = || Targets::new().with_default(Level::ERROR).with_target("wgpu_bottleneck", Level::WARN);
+    let default =
+        || Targets::new().with_default(Level::ERROR).with_target("wgpu_bottleneck", Level::WARN);
     let (filter, refused) = match wanted.as_deref().map(str::parse::<Targets>) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (default(), Some(error)),
         None => (default(), None),
     };
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let log = tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(ansi).without_time();
+    let log =
+        tracing_subscriber::fmt::layer().with_writer(output::log).with_ansi(ansi).without_time();
     // Errors while logging would be printed to the very stream that failed.
     let log = log.with_target(false).log_internal_errors(false);
     let _ = tracing_subscriber::registry().with(filter).with(log).try_init();
     if let Some(error) = refused {
-        output::progress(&format!("warning: RUST_LOG is not understood and ignored: {error}"));
+        output::progress(&format!("warning: RUST_LOG is invalid and ignored: {error}"));
     }
 }

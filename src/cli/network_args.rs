@@ -1,4 +1,5 @@
-//! The arguments of the commands that run whole networks, and what they mean to the library.
+//! The arguments of the commands that run whole networks, and the options of the library that they
+//! set.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::error::CliError;
 use super::output;
 use super::source_args::SourceArgs;
 
-/// Which network, and how it is to be run.
+/// Which network, and how it is run.
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
     /// The network.
@@ -21,7 +22,7 @@ pub struct NetworkArgs {
     /// How it is run.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Say how much device memory it takes: packed weights, workspace, staging.
+    /// Report the device memory in use: packed weights, workspace, staging.
     #[arg(long)]
     pub memory: bool,
 }
@@ -42,7 +43,7 @@ impl NetworkArgs {
         self.source.network()
     }
 
-    /// Says how much memory a network takes, if that is asked for.
+    /// Reports the memory of a network, if that is requested.
     pub fn tell_memory(&self, network: &Network) {
         if self.memory {
             output::progress(&memory_line(&network.memory()));
@@ -55,15 +56,16 @@ fn memory_line(memory: &Memory) -> String {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
     let parts = [
         ("packed weights", memory.weights - memory.extra_weights),
-        ("transformed weights beyond these", memory.extra_weights),
+        ("additional transformed weights", memory.extra_weights),
         ("workspace", memory.workspace),
         ("parameters", memory.params),
         ("input", memory.input),
         ("output", memory.output),
         ("staging", memory.staging),
     ];
-    let parts: Vec<String> = parts.into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
-    format!("device memory: {}; in all {}", parts.join(", "), mib(memory.total()))
+    let parts: Vec<String> =
+        parts.into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+    format!("device memory: {}; in total {}", parts.join(", "), mib(memory.total()))
 }
 
 /// `bottleneck run`.
@@ -75,21 +77,22 @@ pub struct RunArgs {
     /// A file with a tensor `input` (NCHW, already normalised); other tensors in it are ignored.
     #[arg(long, value_name = "IN.safetensors")]
     pub input: PathBuf,
-    /// The file to write, with a tensor `logits`, or `pooled` for a network without classes. It appears whole or not at all.
+    /// The file to write, with a tensor `logits`, or `pooled` for a network without classes. It is
+    /// written atomically.
     #[arg(long, value_name = "OUT.safetensors")]
     pub output: PathBuf,
     /// Also write `stem`, `layer1`, `layer2`, ... (NCHW) and `pooled`.
     #[arg(long)]
     pub features: bool,
-    /// Images per run; unset: all at once, as far as the device's limits go.
+    /// Images per run; unset: all at once, within the limits of the device.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
-    /// Also run the reference on the CPU, and fail where a result is beyond tolerance.
+    /// Also run the reference on the CPU, and fail if a result is beyond the tolerance.
     #[arg(long)]
     pub verify: bool,
 }
 
-/// How pictures become the input of a network.
+/// How images become the input of a network.
 #[derive(Debug, Args)]
 pub struct PictureArgs {
     /// The network.
@@ -99,8 +102,13 @@ pub struct PictureArgs {
     /// [default: from the configuration, or v1]
     #[arg(long, value_name = "V", conflicts_with = "config")]
     pub preset: Option<String>,
-    /// Pictures per run.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Images per run.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub batch: u32,
 }
 
@@ -127,13 +135,19 @@ impl PictureArgs {
                 output::progress(&format!("preprocessing from {source}: {preprocess}"));
                 found.rule.iter().for_each(|rule| output::progress(rule));
             }
-            None => output::progress(&format!("preprocessing assumed to be torchvision's IMAGENET1K_V1: {preprocess}")),
+            None => output::progress(&format!(
+                "preprocessing assumed to be torchvision's IMAGENET1K_V1: {preprocess}"
+            )),
         }
         Ok(())
     }
 
-    /// The network on its device, for batches of so many pictures, or of any number.
-    pub fn load(&self, weights: &NetworkWeights, pictures: Option<usize>) -> Result<Backbone, CliError> {
+    /// Loads the network on its device, for `pictures` images in all, or for any number.
+    pub fn load(
+        &self,
+        weights: &NetworkWeights,
+        pictures: Option<usize>,
+    ) -> Result<Backbone, CliError> {
         let preprocess = self.preprocess(weights)?;
         self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
@@ -141,7 +155,8 @@ impl PictureArgs {
         // What is wrong with the file is said before, and whether or not, there is a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
-        network::plan_network(weights.spec(), shape, plan).map_err(CliError::in_file(&self.network.file()?))?;
+        network::plan_network(weights.spec(), shape, plan)
+            .map_err(CliError::in_file(&self.network.file()?))?;
         let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
         let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
@@ -154,15 +169,20 @@ impl PictureArgs {
 /// `bottleneck classify`.
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
-    /// The network, and what is done to pictures.
+    /// The network and the preprocessing.
     #[command(flatten)]
     pub pictures: PictureArgs,
     /// Class names: one per line, or JSON (a list, or Hugging Face's id2label) [default: from the
     /// configuration; ImageNet's for 1000 classes without names]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// How many classes to show of each picture.
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many classes to show per image.
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub top: u32,
     /// Print JSON.
     #[arg(long, conflicts_with = "csv")]
@@ -170,7 +190,7 @@ pub struct ClassifyArgs {
     /// Print CSV.
     #[arg(long)]
     pub csv: bool,
-    /// Pictures, or folders of them.
+    /// Images, or folders of images.
     #[arg(value_name = "PICTURES", required = true)]
     pub files: Vec<PathBuf>,
 }
@@ -178,16 +198,22 @@ pub struct ClassifyArgs {
 /// `bottleneck verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The network, and what is done to pictures. --precision is f16 unless it is auto.
+    /// The network and the preprocessing. --precision is f16 unless it is auto.
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// How many pictures to make up where none are given.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096), conflicts_with = "files")]
+    /// How many images to generate if none are given.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=4096),
+        conflicts_with = "files"
+    )]
     pub generate: u32,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Pictures, or folders of them.
+    /// Images, or folders of images.
     #[arg(value_name = "PICTURES")]
     pub files: Vec<PathBuf>,
 }
@@ -195,16 +221,21 @@ pub struct VerifyArgs {
 /// `bottleneck features`.
 #[derive(Debug, Args)]
 pub struct FeaturesArgs {
-    /// The network, and what is done to the picture.
+    /// The network and the preprocessing.
     #[command(flatten)]
     pub pictures: PictureArgs,
-    /// The picture.
+    /// The image.
     #[arg(long, value_name = "P")]
     pub picture: PathBuf,
-    /// The folder to write overview.png, stem.png, layer1.png, ... into, created if its parent is there.
+    /// The output folder for overview.png, stem.png, layer1.png, ...; created if its parent exists.
     #[arg(long, value_name = "DIR")]
     pub png: PathBuf,
     /// How many channels of each map to show.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub channels: u32,
 }

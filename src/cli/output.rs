@@ -1,5 +1,5 @@
-//! What is printed: tables and lines on stdout, progress and errors on stderr. Colours only on a terminal, and not where
-//! `NO_COLOR` is set (anstream sees to both).
+//! Output: tables and lines on stdout, progress and errors on stderr. Colours appear only on a
+//! terminal, and not if `NO_COLOR` is set (anstream handles both).
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
@@ -18,9 +18,11 @@ const HEADING: Style = Style::new().bold();
 /// Writes text to stdout as it is.
 pub fn print(text: &str) -> Result<(), CliError> {
     let mut stdout = anstream::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => CliError::OutputClosed,
-        _ => CliError::io("standard output", error),
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+        match error.kind() {
+            ErrorKind::BrokenPipe => CliError::OutputClosed,
+            _ => CliError::io("standard output", error),
+        }
     })
 }
 
@@ -34,20 +36,20 @@ pub fn json(value: &serde_json::Value) -> Result<(), CliError> {
     print(&format!("{value:#}\n"))
 }
 
-/// A line on stderr. That it cannot be written is no reason to stop.
+/// A line on stderr. A failed write is ignored.
 pub fn progress(text: &str) {
     let _ = above_bar(|| writeln!(anstream::stderr(), "{text}"));
 }
 
-/// The progress bar that stands at the bottom of the terminal.
+/// The progress bar at the bottom of the terminal.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// From now on everything on stderr is written above this bar.
+/// From now on, all output on stderr is written above this bar.
 pub fn keep_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// Takes the bar away while something is written.
+/// Hides the bar during a write.
 fn above_bar<T>(write: impl FnOnce() -> T) -> T {
     let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match bar {
@@ -56,7 +58,7 @@ fn above_bar<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Where the log goes: to stderr, as it is.
+/// The destination of the log: stderr, unchanged.
 pub fn log() -> impl Write {
     Log
 }
@@ -80,7 +82,11 @@ pub fn error(text: &str) {
 
 /// Text from a file, made safe for a terminal: one line, no escape sequences.
 pub fn shown(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { text.escape_debug().to_string().into() } else { text.into() }
+    if text.contains(char::is_control) {
+        text.escape_debug().to_string().into()
+    } else {
+        text.into()
+    }
 }
 
 /// `1 dispatch`, `3 dispatches`.
@@ -112,7 +118,7 @@ impl Cell {
         Self { text: text.to_owned(), style: BAD }
     }
 
-    /// How a check ended.
+    /// The result of a check.
     pub fn verdict(comparison: &Comparison) -> Self {
         match comparison.passed() {
             true => Self { text: "ok".to_owned(), style: GOOD },
@@ -121,7 +127,7 @@ impl Cell {
     }
 }
 
-/// Where the text of a column stands.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     /// Words.
@@ -152,14 +158,19 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The whole table as text, indented by two. Columns in which nothing stands take no room.
+    /// The whole table as text, indented by two. Empty columns take no room.
     pub fn render(&self) -> String {
-        let headings = self.columns.iter().map(|(heading, _)| Cell { text: (*heading).to_owned(), style: HEADING });
+        let headings = self
+            .columns
+            .iter()
+            .map(|(heading, _)| Cell { text: (*heading).to_owned(), style: HEADING });
         let headings: Vec<Cell> = headings.collect();
         let rows = || std::iter::once(&headings).chain(&self.rows);
-        let width =
-            |column: usize| rows().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max();
-        let widths: Vec<usize> = (0..self.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let width = |column: usize| {
+            rows().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max()
+        };
+        let widths: Vec<usize> =
+            (0..self.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
         let mut text = String::new();
         for row in rows() {
             let mut line = String::new();
@@ -167,7 +178,8 @@ impl Table {
             let mut owed = 0;
             for ((cell, (_, align)), &width) in row.iter().zip(&self.columns).zip(&widths) {
                 let padding = width.saturating_sub(cell.text.chars().count());
-                let (before, after) = if *align == Align::Right { (padding, 0) } else { (0, padding) };
+                let (before, after) =
+                    if *align == Align::Right { (padding, 0) } else { (0, padding) };
                 owed += if width == 0 { 0 } else { 2 + before };
                 if !cell.text.is_empty() {
                     line.push_str(&" ".repeat(std::mem::take(&mut owed)));

@@ -1,4 +1,4 @@
-//! Picture files: finding them, and decoding them on all cores ahead of the GPU.
+//! Image files: finding them, and decoding them on all cores ahead of the GPU.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,19 @@ use wgpu_bottleneck::{Error, Picture};
 
 use super::error::CliError;
 
-/// Bytes of decoded pictures beyond which no more are decoded ahead.
+/// Bytes of decoded images beyond which no more are decoded ahead.
 const MOST_AHEAD_BYTES: u64 = 512 << 20;
-/// Bytes that decoders take together, each as it is estimated; a picture that takes more is decoded alone.
+/// The memory limit of all decoders together, in bytes, by estimates. An image that needs more is
+/// decoded alone.
 const MOST_DECODING_BYTES: u64 = 1 << 30;
-/// Pictures that are decoded ahead, per core.
+/// Images that are decoded ahead, per core.
 const AHEAD_PER_CORE: usize = 16;
-/// Bytes of pictures beyond which a batch is full.
+/// Bytes of images beyond which a batch is full.
 const BATCH_BYTES: u64 = 256 << 20;
 
-/// The files that are named, in the order given: a file is itself, a folder every file below it, sorted by path. In folders, names
-/// that begin with a dot are left out, and links to folders are not followed. A file that is named twice is there once.
+/// The given files, in the given order; of a folder, every file below it, sorted by path. In
+/// folders, names that begin with a dot are left out, and links to folders are not followed. A file
+/// that is given twice is returned once.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for path in paths {
@@ -33,43 +35,48 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     found.retain(|path| seen.insert(path.clone()));
     if found.is_empty() {
         let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        return Err(CliError::Usage(format!("{}: there is no file in it", named.join(", "))));
+        return Err(CliError::Usage(format!("{}: no files found", named.join(", "))));
     }
     Ok(found)
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
     let io = |source| CliError::io(folder, source);
-    let mut entries = fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    let mut entries =
+        fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+    for entry in
+        entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+    {
         let path = entry.path();
         if entry.file_type().map_err(io)?.is_dir() {
             walk(&path, found)?;
         } else if fs::metadata(&path).map_or(true, |about| about.is_file()) {
-            // Pipes, sockets and devices are left out: one may wait for a pipe for ever. Links to nothing are not.
+            // Pipes, sockets and devices are left out: one may wait for a pipe for ever. Links to
+            // nothing are not.
             found.push(path);
         }
     }
     Ok(())
 }
 
-/// An error's text without the file's name at its beginning, for where the name stands beside it.
+/// The text of an error without the file's name at its beginning, to print next to the name.
 pub fn without_name(file: &Path, error: &Error) -> String {
     let text = error.to_string();
     text.strip_prefix(&format!("{}: ", file.display())).map(str::to_owned).unwrap_or(text)
 }
 
-/// A picture file and what became of it.
+/// The result of decoding an image file.
 #[derive(Debug)]
 pub struct Decoded {
-    /// Which of the files it is.
+    /// The index of the file.
     pub index: usize,
-    /// The picture, or why there is none.
+    /// The image, or its error.
     pub picture: Result<Picture, Error>,
 }
 
-/// The pictures of some files, in order, decoded by as many threads as there are cores. Not all lie in memory at once.
+/// The images of some files, in order, decoded by as many threads as there are cores. Not all are
+/// in memory at once.
 #[derive(Debug)]
 pub struct Pictures {
     shared: Arc<Shared>,
@@ -90,14 +97,14 @@ struct Shared {
 struct State {
     /// The next file for a worker.
     next: usize,
-    /// The file whose picture is taken next.
+    /// The file whose image is taken next.
     wanted: usize,
-    /// Pictures that wait to be taken, and their bytes.
+    /// Images that wait to be taken, and their bytes.
     waiting: BTreeMap<usize, Result<Picture, Error>>,
     bytes: u64,
-    /// Bytes that the decoders at work take.
+    /// The estimated bytes of the running decoders.
     decoding: u64,
-    /// Nobody takes any more.
+    /// No more images are wanted.
     closed: bool,
 }
 
@@ -107,7 +114,8 @@ impl Pictures {
         Self::decode_within(files, MOST_DECODING_BYTES)
     }
 
-    /// Begins to decode, with decoders that together take so many bytes, or of which one takes more.
+    /// Begins to decode. The decoders together take at most this many bytes, or one alone takes
+    /// more.
     fn decode_within(files: Vec<PathBuf>, decoding: u64) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = files.len();
@@ -121,7 +129,8 @@ impl Pictures {
         Self { workers: (0..cores.min(count)).map(worker).collect(), shared, count }
     }
 
-    /// The next pictures: at most so many, and no more than some bytes of them. Empty when there are no more.
+    /// The next images: at most `most`, and no more once they have [`BATCH_BYTES`]. Empty when
+    /// there are no more.
     pub fn batch(&mut self, most: usize) -> Vec<Decoded> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < most && bytes < BATCH_BYTES {
@@ -145,7 +154,9 @@ impl Iterator for Pictures {
         let picture = loop {
             match state.waiting.remove(&index) {
                 Some(picture) => break picture,
-                None => state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
             }
         };
         state.bytes -= size(&picture);
@@ -174,7 +185,8 @@ impl Shared {
     fn work(&self) {
         while let Some(index) = self.take() {
             let file = &self.files[index];
-            // What has no estimate is refused once its header is read, and takes no more than its file.
+            // What has no estimate is refused once its header is read, and takes no more than its
+            // file.
             let bytes = caught(file, || Picture::decoding_bytes(file)).unwrap_or(0);
             if !self.reserve(bytes) {
                 return;
@@ -188,19 +200,22 @@ impl Shared {
         }
     }
 
-    /// Waits until a picture may take so many bytes to be decoded; false if nobody wants it any more. Who has them waits for
-    /// nothing until it gives them back, so everybody's turn comes.
+    /// Waits until a decoder may use this many bytes; false if no more images are wanted. A decoder
+    /// with a reservation waits for nothing before it returns the bytes, so there is no deadlock.
     fn reserve(&self, bytes: u64) -> bool {
         let mut state = self.lock();
-        while !state.closed && state.decoding > 0 && state.decoding.saturating_add(bytes) > self.decoding {
+        while !state.closed
+            && state.decoding > 0
+            && state.decoding.saturating_add(bytes) > self.decoding
+        {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.decoding += bytes;
         !state.closed
     }
 
-    /// The next file, once there is room for its picture. For the picture that is wanted there always is, so that the others
-    /// cannot keep it out.
+    /// The next file, once there is room for its image. There is always room for the image that is
+    /// taken next, so that the others cannot block it.
     fn take(&self) -> Option<usize> {
         let mut state = self.lock();
         loop {
@@ -218,7 +233,7 @@ impl Shared {
     }
 }
 
-/// What reading a file gives, a panic of its decoder as an error.
+/// The result of reading a file; a panic of its decoder is an error.
 pub fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
@@ -258,14 +273,20 @@ mod tests {
         let folder = tempfile::tempdir()?;
         // A portable pixmap is none of the formats that are read, a bitmap of one pixel is.
         let bitmap = |level: u8| {
-            let mut bytes = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".to_vec();
+            let mut bytes =
+                b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0"
+                    .to_vec();
             bytes.resize(54, 0);
             bytes.extend([level, level, level, 0]);
             bytes
         };
-        let files: Vec<PathBuf> = (0..200).map(|index| folder.path().join(format!("{index:03}.bmp"))).collect();
+        let files: Vec<PathBuf> =
+            (0..200).map(|index| folder.path().join(format!("{index:03}.bmp"))).collect();
         for (index, file) in files.iter().enumerate() {
-            fs::write(file, if index % 7 == 3 { b"P6 1 1 255 xxx".to_vec() } else { bitmap(index as u8) })?;
+            fs::write(
+                file,
+                if index % 7 == 3 { b"P6 1 1 255 xxx".to_vec() } else { bitmap(index as u8) },
+            )?;
         }
         for decoding in [MOST_DECODING_BYTES, 1] {
             come_in_order(Pictures::decode_within(files.clone(), decoding));

@@ -1,4 +1,4 @@
-//! The bar of what takes long: on a terminal; elsewhere its messages are lines.
+//! The progress bar of long tasks, on a terminal; elsewhere its messages are lines.
 
 use std::time::Duration;
 
@@ -6,15 +6,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
 
-/// So many things, one after the other.
+/// The progress of a number of things, one after the other.
 #[derive(Debug)]
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// At the first of them.
+    /// A bar at the first of this many things.
     pub fn new(things: usize) -> Self {
         let bar = ProgressBar::new(things as u64);
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {elapsed}, {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{wide_bar} {pos}/{len} done, {elapsed}, {msg}")
+        {
             bar.set_style(style);
         }
         if !bar.is_hidden() {
@@ -25,17 +27,17 @@ impl Bar {
         Self(bar)
     }
 
-    /// So many are done.
+    /// Sets how many are done.
     pub fn done(&self, things: usize) {
         self.0.set_position(things as u64);
     }
 
-    /// What is under way, beside the bar alone.
+    /// Sets the current task, shown only next to the bar.
     pub fn set(&self, message: &str) {
         self.0.set_message(message.to_owned());
     }
 
-    /// What is under way: beside the bar, or where there is none as a line of its own.
+    /// Sets the current task, shown next to the bar, or, if there is none, as a separate line.
     pub fn say(&self, message: &str, line: &str) {
         match self.0.is_hidden() {
             true => output::progress(line),

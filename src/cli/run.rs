@@ -14,12 +14,16 @@ use super::output::{self, count};
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), CliError> {
-    let inputs: Vec<PathBuf> = args.network.inputs()?.into_iter().chain([args.input.clone()]).collect();
-    let output = OutputFile::check(&args.output, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let inputs: Vec<PathBuf> =
+        args.network.inputs()?.into_iter().chain([args.input.clone()]).collect();
+    let output =
+        OutputFile::check(&args.output, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let weights = args.network.weights()?;
     let input = read_input(&args.input)?;
-    let shape =
-        Shape { n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)), ..input.shape() };
+    let shape = Shape {
+        n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)),
+        ..input.shape()
+    };
     // What is wrong with the files is said before, and whether or not, there is a GPU.
     network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
@@ -29,24 +33,30 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let mut network = Network::load(&gpu, &weights, shape, &options)?;
     args.network.tell_memory(&network);
     let mut tensors = network.run(&input)?;
-    let checked = if args.verify { Some(verify(&network, &weights, &input, &tensors)?) } else { None };
+    let checked =
+        if args.verify { Some(verify(&network, &weights, &input, &tensors)?) } else { None };
     if !args.features {
         tensors.drain(..tensors.len() - 1);
     }
     let dims: Vec<Vec<usize>> = tensors.iter().map(|(name, tensor)| dims(name, tensor)).collect();
-    output.write(tensors.iter().zip(&dims).map(|((name, tensor), dims)| (&name[..], &dims[..], tensor.data())))?;
+    output.write(
+        tensors
+            .iter()
+            .zip(&dims)
+            .map(|((name, tensor), dims)| (&name[..], &dims[..], tensor.data())),
+    )?;
     output::progress(&summary(&gpu.describe(), &network, &weights, &input, checked.as_ref()));
     Ok(())
 }
 
-/// Feature maps are NCHW, vectors `[batch, channels]`, as PyTorch has them.
+/// Feature maps are NCHW, vectors `[batch, channels]`, as in PyTorch.
 fn dims(name: &str, tensor: &HostTensor) -> Vec<usize> {
     let dims = tensor.shape().dims();
     let is_vector = matches!(name, "pooled" | "logits");
     dims[..if is_vector { 2 } else { 4 }].to_vec()
 }
 
-/// Holds every tensor against the reference's. Returns the worst comparison.
+/// Compares every tensor with the reference's. Returns the worst comparison.
 fn verify(
     network: &Network,
     weights: &NetworkWeights,
@@ -66,7 +76,7 @@ fn verify(
     worst.ok_or_else(|| CliError::Wrong("there is nothing to compare".to_owned()))
 }
 
-/// One line that says what was run.
+/// One line about the run.
 fn summary(
     adapter: &str,
     network: &Network,
@@ -80,7 +90,9 @@ fn summary(
     let buffers = count(recording.segments.len(), "command buffer", "command buffers");
     let runs = count(input.n.div_ceil(network.input_shape().n), "run", "runs");
     let verdict = match checked {
-        Some(worst) => format!("; verified, worst: {worst}, tolerance {:.1e}", worst.tolerance.relative),
+        Some(worst) => {
+            format!("; verified, worst: {worst}, tolerance {:.1e}", worst.tolerance.relative)
+        }
         None => String::new(),
     };
     format!("{adapter}: {spec}: {input} in {runs} of {dispatches}, {buffers}{verdict}")

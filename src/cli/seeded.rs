@@ -1,14 +1,17 @@
-//! Blocks, networks and inputs without a checkpoint: the same numbers everywhere, from a seed.
+//! Blocks, networks and inputs from a seed, without a checkpoint: the same numbers on every
+//! machine.
 //!
-//! The weights go the way of a user's: a safetensors file in memory, read as a state dict.
+//! The weights are loaded like a user's: a safetensors file in memory, read as a state dict.
 
 use safetensors::{Dtype, tensor::TensorView};
 use wgpu_bottleneck::error::WeightsError;
 use wgpu_bottleneck::op::Conv;
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Error, HostTensor, NetworkWeights, ResNet, Shape, StateDict};
+use wgpu_bottleneck::{
+    Block, BlockOptions, Bottleneck, Error, HostTensor, NetworkWeights, ResNet, Shape, StateDict,
+};
 
-/// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): small, and good enough for
-/// weights.
+/// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014):
+/// small, and good enough for weights.
 #[derive(Debug, Clone)]
 pub struct SplitMix64(u64);
 
@@ -25,7 +28,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number in `low..high`, of 24 random bits: as many as f32 holds.
+    /// A number in `low..high` with 24 random bits, the precision of f32.
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         let unit = (self.next() >> 40) as f32 / (1u32 << 24) as f32;
         low + unit * (high - low)
@@ -38,8 +41,9 @@ pub fn input(shape: Shape, seed: u64) -> HostTensor {
     HostTensor::from_fn(shape, |_| random.uniform(-1.0, 1.0))
 }
 
-/// A block with seeded weights: convolutions as He et al. initialise them (variance 2 / fan-in, uniform here), norms with
-/// statistics and affine parameters off their defaults, of both signs where that is possible.
+/// A block with seeded weights: convolutions as He et al. initialise them (variance 2 / fan-in,
+/// uniform here), norms with statistics and affine parameters that differ from their defaults, with
+/// both signs where possible.
 pub fn block(spec: &Bottleneck, seed: u64) -> Result<Block, Error> {
     let options = BlockOptions {
         stride: spec.stride(),
@@ -54,7 +58,11 @@ pub fn block(spec: &Bottleneck, seed: u64) -> Result<Block, Error> {
 /// The bytes of a safetensors file with the block's state dict.
 pub fn file(spec: &Bottleneck, seed: u64) -> Result<Vec<u8>, Error> {
     let mut tensors = Tensors { random: SplitMix64::new(seed), list: Vec::new() };
-    let convs = [("conv1", "bn1", spec.conv1()), ("conv2", "bn2", spec.conv2()), ("conv3", "bn3", spec.conv3())];
+    let convs = [
+        ("conv1", "bn1", spec.conv1()),
+        ("conv2", "bn2", spec.conv2()),
+        ("conv3", "bn3", spec.conv3()),
+    ];
     let shortcut = spec.downsample_conv().map(|conv| ("downsample.0", "downsample.1", conv));
     for (conv_name, norm_name, conv) in convs.into_iter().chain(shortcut) {
         tensors.conv(conv_name, &conv);
@@ -65,8 +73,9 @@ pub fn file(spec: &Bottleneck, seed: u64) -> Result<Vec<u8>, Error> {
     tensors.serialize()
 }
 
-/// A network with seeded weights: convolutions as a block's, and norms whose statistics and affine parameters are off their
-/// defaults and keep the values finite through all blocks, as the last norm of each adds little to its shortcut.
+/// A network with seeded weights: convolutions as in [`block()`]. Statistics and affine parameters
+/// of the norms differ from their defaults. Values stay finite through all blocks, because the last
+/// norm of each block adds little to the shortcut.
 pub fn network(spec: &ResNet, seed: u64) -> Result<NetworkWeights, Error> {
     let mut tensors = Tensors { random: SplitMix64::new(seed), list: Vec::new() };
     for (key, dims) in spec.state_dict_shapes() {
@@ -98,9 +107,14 @@ impl Tensors {
             source_name: "seeded weights".to_owned(),
             reason: error.to_string(),
         };
-        let view = |(name, dims, bytes)| TensorView::new(Dtype::F32, dims, bytes).map(|view| (name, view));
-        let list = self.list.iter().map(|(name, dims, bytes)| view((name, dims.clone(), bytes.as_slice())));
-        let views: Vec<(&String, TensorView<'_>)> = list.collect::<Result<_, _>>().map_err(format)?;
+        let view =
+            |(name, dims, bytes)| TensorView::new(Dtype::F32, dims, bytes).map(|view| (name, view));
+        let list = self
+            .list
+            .iter()
+            .map(|(name, dims, bytes)| view((name, dims.clone(), bytes.as_slice())));
+        let views: Vec<(&String, TensorView<'_>)> =
+            list.collect::<Result<_, _>>().map_err(format)?;
         Ok(safetensors::serialize(views, None).map_err(format)?)
     }
 
@@ -115,13 +129,21 @@ impl Tensors {
         let side = if conv.taps() == 9 { 3 } else { 1 };
         // A uniform distribution of variance v reaches to sqrt(3 v).
         let bound = (6.0 / conv.reduction_length() as f32).sqrt();
-        self.push(format!("{name}.weight"), vec![conv.out_channels, conv.in_per_group(), side, side], -bound, bound);
+        self.push(
+            format!("{name}.weight"),
+            vec![conv.out_channels, conv.in_per_group(), side, side],
+            -bound,
+            bound,
+        );
     }
 
     fn norm(&mut self, name: &str, channels: usize) {
-        for (part, low, high) in
-            [("weight", -0.5, 1.0), ("bias", -0.2, 0.2), ("running_mean", -0.2, 0.2), ("running_var", 0.5, 1.5)]
-        {
+        for (part, low, high) in [
+            ("weight", -0.5, 1.0),
+            ("bias", -0.2, 0.2),
+            ("running_mean", -0.2, 0.2),
+            ("running_var", 0.5, 1.5),
+        ] {
             self.push(format!("{name}.{part}"), vec![channels], low, high);
         }
     }

@@ -1,4 +1,5 @@
-//! `bottleneck selftest`: whether this device and its driver compute right, and the proof that the test finds faults.
+//! `bottleneck selftest`: tests whether this device and its driver compute correctly, and proves
+//! that the test finds faults.
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::Gpu;
@@ -10,10 +11,10 @@ use super::args::SelftestArgs;
 use super::error::CliError;
 use super::output::{self, Table, count};
 
-/// Failures that are printed one by one; `--json` has all.
+/// The most failures that are printed; `--json` has all.
 const SHOWN: usize = 20;
 
-/// Skipped kernels that are named; `--json` names all.
+/// The most skipped kernels that are named; `--json` names all.
 const NAMED: usize = 8;
 
 /// Runs the command.
@@ -30,19 +31,26 @@ pub fn run(args: &SelftestArgs) -> Result<(), CliError> {
     }
     match (report.passed(), report.mutant) {
         (true, _) => Ok(()),
-        (false, None) => Err(CliError::Failed(format!("{} of this device", found(&report)))),
-        (false, Some(mutant)) => Err(CliError::Failed(format!("{} with the mutant {mutant}", found(&report)))),
+        (false, None) => Err(CliError::Failed(format!("{} on this device", found(&report)))),
+        (false, Some(mutant)) => {
+            Err(CliError::Failed(format!("{} with the mutant {mutant}", found(&report))))
+        }
     }
 }
 
 /// The mutant of this name.
 fn named(name: &str) -> Result<&'static Mutant, CliError> {
-    let unknown = || CliError::Usage(format!("no mutant {name}: `bottleneck selftest --mutants` lists them"));
+    let unknown =
+        || CliError::Usage(format!("no mutant {name}: `bottleneck selftest --mutants` lists them"));
     mutants::find(name).ok_or_else(unknown)
 }
 
 fn found(report: &Report) -> String {
-    format!("{} of {}", count(report.failures.len(), "check failed", "checks failed"), report.checks)
+    format!(
+        "{} of {}",
+        count(report.failures.len(), "check failed", "checks failed"),
+        report.checks
+    )
 }
 
 fn as_text(report: &Report) -> String {
@@ -57,8 +65,12 @@ fn as_text(report: &Report) -> String {
     if let Some(mutant) = report.mutant {
         text += &format!("mutant   {mutant}: this fault was loaded on purpose\n");
     }
-    let (kernels, cases) = (count(report.kernels.len(), "kernel", "kernels"), count(report.cases, "case", "cases"));
-    text += &format!("tested   {kernels}, {cases}, {} checks in {:.1} s\n", report.checks, report.seconds);
+    let (kernels, cases) =
+        (count(report.kernels.len(), "kernel", "kernels"), count(report.cases, "case", "cases"));
+    text += &format!(
+        "tested   {kernels}, {cases}, {} checks in {:.1} s\n",
+        report.checks, report.seconds
+    );
     text += &skipped(report);
     for failure in report.failures.iter().take(SHOWN) {
         text += &format!("FAILED   {}\n", line(failure));
@@ -74,13 +86,13 @@ fn as_text(report: &Report) -> String {
     }
     let verdict = match (report.passed(), report.known.is_empty()) {
         (true, true) => "passed",
-        (true, false) => "passed but for known bugs of this driver",
+        (true, false) => "passed, except for known bugs of this driver",
         (false, _) => "FAILED",
     };
     text + verdict + "\n"
 }
 
-/// The kernels that were not tested, by reason: their number, and the names of few.
+/// The untested kernels by reason: their number, and their names if they are few.
 fn skipped(report: &Report) -> String {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for skipped in &report.skipped {
@@ -91,7 +103,11 @@ fn skipped(report: &Report) -> String {
     }
     let line = |(reason, kernels): &(&str, Vec<&str>)| {
         let what = count(kernels.len(), "kernel", "kernels");
-        let names = if kernels.len() > NAMED { "(--json lists them)".to_owned() } else { kernels.join(" ") };
+        let names = if kernels.len() > NAMED {
+            "(--json lists them)".to_owned()
+        } else {
+            kernels.join(" ")
+        };
         format!("SKIPPED  {what}: each {reason}\n         {names}\n")
     };
     reasons.iter().map(line).collect()
@@ -106,12 +122,16 @@ fn prove(gpus: &[Gpu], args: &SelftestArgs) -> Result<(), CliError> {
     let name = args.kernel.as_deref().unwrap_or_default();
     let kernels: Vec<Kernel> =
         all_specialisations().into_iter().filter(|kernel| kernel.name().contains(name)).collect();
-    let chosen: Vec<&Mutant> =
-        mutants::all().filter(|mutant| kernels.iter().any(|kernel| mutant.changes(kernel))).collect();
+    let chosen: Vec<&Mutant> = mutants::all()
+        .filter(|mutant| kernels.iter().any(|kernel| mutant.changes(kernel)))
+        .collect();
     if chosen.is_empty() {
-        return Err(CliError::Usage(format!("no mutant of a kernel {name}")));
+        return Err(CliError::Usage(format!(
+            "no mutant changes a kernel whose name contains {name}"
+        )));
     }
-    let verdicts: Vec<(&Mutant, Verdict)> = chosen.iter().copied().zip(mutants::prove(gpus, &chosen)?).collect();
+    let verdicts: Vec<(&Mutant, Verdict)> =
+        chosen.iter().copied().zip(mutants::prove(gpus, &chosen)?).collect();
     match args.json {
         true => output::json(&proof_json(&gpus[0], &verdicts))?,
         false => output::print(&table(&gpus[0].describe(), &verdicts))?,
@@ -119,8 +139,11 @@ fn prove(gpus: &[Gpu], args: &SelftestArgs) -> Result<(), CliError> {
     if verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::NotRun(_))) {
         return Err(CliError::Usage("this device can run none of these mutants".to_owned()));
     }
-    let wrong: Vec<&str> =
-        verdicts.iter().filter(|(_, verdict)| !verdict.holds()).map(|(mutant, _)| mutant.name).collect();
+    let wrong: Vec<&str> = verdicts
+        .iter()
+        .filter(|(_, verdict)| !verdict.holds())
+        .map(|(mutant, _)| mutant.name)
+        .collect();
     match wrong[..] {
         [] => Ok(()),
         _ => Err(CliError::Failed(format!("not caught: {}", wrong.join(", ")))),
@@ -128,7 +151,8 @@ fn prove(gpus: &[Gpu], args: &SelftestArgs) -> Result<(), CliError> {
 }
 
 fn proof_json(gpu: &Gpu, verdicts: &[(&Mutant, Verdict)]) -> Value {
-    let mutants: Vec<Value> = verdicts.iter().map(|(mutant, verdict)| mutant_json(mutant, verdict)).collect();
+    let mutants: Vec<Value> =
+        verdicts.iter().map(|(mutant, verdict)| mutant_json(mutant, verdict)).collect();
     json!({ "version": env!("CARGO_PKG_VERSION"), "device": Device::of(gpu), "mutants": mutants })
 }
 
@@ -146,7 +170,9 @@ fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
     // Caught, equivalent, not run, and what breaks the proof.
     let mut counts = [0; 4];
     for (mutant, verdict) in verdicts {
-        let by = |failure: &Failure| format!("{}, {}: {}", failure.kernel, failure.case, failure.check.name());
+        let by = |failure: &Failure| {
+            format!("{}, {}: {}", failure.kernel, failure.case, failure.check.name())
+        };
         let (word, by, counted) = match verdict {
             Verdict::Caught(failure) => ("caught", by(failure), 0),
             Verdict::Equivalent(reason) => ("equivalent", (*reason).to_owned(), 1),
@@ -155,10 +181,15 @@ fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
             Verdict::Mistaken(failure) => ("MISTAKEN", by(failure), 3),
         };
         counts[counted] += 1;
-        table.row([mutant.name, mutant.family.name(), mutant.fault.name(), word, &by].map(Into::into));
+        table.row(
+            [mutant.name, mutant.family.name(), mutant.fault.name(), word, &by].map(Into::into),
+        );
     }
     let [caught, equivalent, not_run, wrong] = counts;
     let all = count(verdicts.len(), "mutant", "mutants");
-    let sums = format!("{all}: {caught} caught, {equivalent} equivalent, {not_run} not run here, {wrong} not caught");
+    let sums = format!(
+        "{all}: {caught} caught, {equivalent} equivalent, {not_run} not run here, {wrong} not \
+        caught"
+    );
     format!("{device}\n{}{sums}\n", table.render())
 }

@@ -1,4 +1,5 @@
-//! `bottleneck shaders`: every kernel as a file of another language, and an index that says how to launch each.
+//! `bottleneck shaders`: every kernel as a file of another language, and an index with what a
+//! launch of each needs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,23 +26,31 @@ pub fn run(args: &ShadersArgs) -> Result<(), CliError> {
     for (reason, kernels) in export.skipped_by_reason() {
         let skipped = count(kernels.len(), "kernel", "kernels");
         let names = format!("{}{}", kernels[0], if kernels.len() > 1 { ", ..." } else { "" });
-        output::progress(&format!("skipped {skipped} for {}: {reason} ({names})", target.language()));
+        output::progress(&format!(
+            "skipped {skipped} for {}: {reason} ({names})",
+            target.language()
+        ));
     }
     output::print(&format!("{}\n", export.summary(&args.out)))
 }
 
-/// The kernels whose name contains this; all where nothing is asked for.
+/// The kernels whose name contains `part`; without it, all.
 fn chosen(part: Option<&str>) -> Result<Vec<Kernel>, CliError> {
     let mut all = all_specialisations();
     let Some(part) = part else { return Ok(all) };
-    let matches: Vec<Kernel> = all.iter().copied().filter(|kernel| kernel.name().contains(part)).collect();
+    let matches: Vec<Kernel> =
+        all.iter().copied().filter(|kernel| kernel.name().contains(part)).collect();
     if !matches.is_empty() {
         return Ok(matches);
     }
     let count = all.len();
     // Specialisations come family by family.
     all.dedup_by_key(|kernel| kernel.family);
-    Err(CliError::NoKernel { name: part.to_owned(), some: all.iter().map(Kernel::name).collect(), all: count })
+    Err(CliError::NoKernel {
+        name: part.to_owned(),
+        some: all.iter().map(Kernel::name).collect(),
+        all: count,
+    })
 }
 
 /// The kernels in one language.
@@ -49,7 +58,7 @@ struct Export {
     target: Target,
     /// Names and contents.
     kernels: Vec<(String, Vec<u8>)>,
-    /// What the index says of each.
+    /// Their entries in the index.
     entries: Vec<Value>,
     /// Kernels that the language cannot express, and why.
     skipped: Vec<(String, String)>,
@@ -60,7 +69,8 @@ impl Export {
         Self { target, kernels: Vec::new(), entries: Vec::new(), skipped: Vec::new() }
     }
 
-    /// Writes a kernel. A text that naga refuses is a bug of ours; what a writer refuses is noted.
+    /// Writes a kernel. Source that naga rejects is a bug in this crate; a kernel that the writer
+    /// rejects is recorded as skipped.
     fn add(&mut self, kernel: Kernel) -> Result<(), CliError> {
         let name = kernel.name();
         let refused = |reason| GpuError::Shader { kernel: name.clone(), reason };
@@ -82,18 +92,24 @@ impl Export {
         format!("index-{}.json", self.target.name())
     }
 
-    /// The kernels, then the index, so that what the index names is there.
+    /// The kernels, then the index, so that every file in the index exists.
     fn files(&self) -> Result<Vec<(String, Vec<u8>)>, CliError> {
         if let ([], [(kernel, reason), rest @ ..]) = (&self.kernels[..], &self.skipped[..]) {
             let (kernel, reason) = (kernel.clone(), reason.clone());
-            return Err(CliError::NotExpressible { kernel, more: rest.len(), target: self.target.language(), reason });
+            return Err(CliError::NotExpressible {
+                kernel,
+                more: rest.len(),
+                target: self.target.language(),
+                reason,
+            });
         }
         let index = (self.index_name(), format!("{:#}\n", self.index()).into_bytes());
         Ok(self.kernels.iter().cloned().chain([index]).collect())
     }
 
     fn index(&self) -> Value {
-        let skipped = self.skipped.iter().map(|(name, reason)| json!({ "name": name, "reason": reason }));
+        let skipped =
+            self.skipped.iter().map(|(name, reason)| json!({ "name": name, "reason": reason }));
         json!({
             "generator": concat!("wgpu-bottleneck ", env!("CARGO_PKG_VERSION")),
             "target": self.target.name(),
@@ -103,7 +119,7 @@ impl Export {
         })
     }
 
-    /// The names of the skipped kernels, by the reason: one line says it for all that share it.
+    /// The names of the skipped kernels by reason, for one line per reason.
     fn skipped_by_reason(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (kernel, reason) in &self.skipped {
@@ -112,10 +128,11 @@ impl Export {
         reasons
     }
 
-    /// What was written to a folder, and how many kernels were not.
+    /// A line about what was written, and how many kernels were skipped.
     fn summary(&self, folder: &Path) -> String {
         let kernels = count(self.kernels.len(), "kernel", "kernels");
-        let (language, index, folder) = (self.target.language(), self.index_name(), folder.display());
+        let (language, index, folder) =
+            (self.target.language(), self.index_name(), folder.display());
         let skipped = match self.skipped.len() {
             0 => String::new(),
             skipped => format!("; {skipped} skipped, listed in {index}"),
@@ -128,12 +145,20 @@ impl Export {
 fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written) -> Value {
     let (tile, epilogue) = (kernel.tile, kernel.epilogue);
     // Every member is a u32, as the host's struct is; a test holds the two against each other.
-    let members = reflection.members.iter().map(|m| json!({ "name": m.name, "type": "u32", "offset": m.offset }));
+    let members = reflection
+        .members
+        .iter()
+        .map(|m| json!({ "name": m.name, "type": "u32", "offset": m.offset }));
     json!({
         "name": kernel.name(),
         "file": file,
         "family": kernel.family.name(),
-        "tile": { "lanes": tile.lanes, "slices": tile.slices, "rows": tile.rows, "cols": tile.cols },
+        "tile": {
+            "lanes": tile.lanes,
+            "slices": tile.slices,
+            "rows": tile.rows,
+            "cols": tile.cols,
+        },
         "strided": kernel.strided,
         "winograd": kernel.winograd.map(Winograd::name),
         "fresh": kernel.fresh,
@@ -155,7 +180,9 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
 
 /// The bindings: number, role and place in the language.
 fn bindings(kernel: &Kernel, written: &Written) -> Value {
-    let slot = |number: u32| written.slots.iter().find(|(binding, _)| *binding == number).map(|(_, slot)| slot);
+    let slot = |number: u32| {
+        written.slots.iter().find(|(binding, _)| *binding == number).map(|(_, slot)| slot)
+    };
     let binding = |(number, binding): (u32, Binding)| {
         let from_texture = kernel.access == Access::Texture && !kernel.family.is_transform();
         let kind = match binding {
@@ -173,10 +200,14 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
             Binding::Weights => ("weights", None),
             Binding::Bias => ("bias", None),
             Binding::Output => ("output", None),
-            // Between the dispatches of one step: 0 is what the first writes, 1 what the second does.
-            Binding::Scratch(index) | Binding::CopiedScratch(index) => ("scratch", Some(("scratch", index))),
+            // Between the dispatches of one step: 0 is what the first writes, 1 what the second
+            // does.
+            Binding::Scratch(index) | Binding::CopiedScratch(index) => {
+                ("scratch", Some(("scratch", index)))
+            }
         };
-        let mut value = json!({ "binding": number, "role": role, "kind": kind, "slot": slot(number) });
+        let mut value =
+            json!({ "binding": number, "role": role, "kind": kind, "slot": slot(number) });
         if let Some((name, index)) = index {
             value[name] = index.into();
         }
@@ -189,19 +220,23 @@ fn bindings(kernel: &Kernel, written: &Written) -> Value {
 mod tests {
     use super::*;
 
-    /// With made up names, so that no language must fail for it.
+    /// Uses made-up names, so that no language has to fail.
     #[test]
     fn what_cannot_be_written_is_never_silent() -> Result<(), CliError> {
         let mut export = Export::new(Target::Glsl);
         export.skipped.push(("coop".to_owned(), "no matrices".to_owned()));
         let error = export.files().map_err(|error| (error.exit_code(), error.to_string()));
-        assert_eq!(error, Err((2, "coop cannot be written as GLSL ES 3.10: no matrices".to_owned())));
+        assert_eq!(
+            error,
+            Err((2, "coop cannot be written as GLSL ES 3.10: no matrices".to_owned()))
+        );
         export.add(all_specialisations()[0])?;
         assert_eq!(export.index()["skipped"], json!([{ "name": "coop", "reason": "no matrices" }]));
         let summary = export.summary(Path::new("out"));
         assert_eq!(
             summary,
-            "1 kernel as GLSL ES 3.10, and index-glsl.json in out; 1 skipped, listed in index-glsl.json"
+            "1 kernel as GLSL ES 3.10, and index-glsl.json in out; 1 skipped, listed in \
+            index-glsl.json"
         );
         assert_eq!(export.files()?.len(), 2);
         Ok(())

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::output;
 use super::variant_args::VariantArgs;
 
-/// The network that any file of weights may be of.
+/// The value of `--model` that detects the network from the weights.
 pub const AUTO: &str = "auto";
 
 /// Which network.
@@ -47,7 +47,8 @@ impl SourceArgs {
     /// The input files, which must not be overwritten: weights and configurations.
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
         let file = self.file()?;
-        let next = ["config.json", "preprocessor_config.json"].map(|name| file.with_file_name(name));
+        let next =
+            ["config.json", "preprocessor_config.json"].map(|name| file.with_file_name(name));
         let next = next.into_iter().filter(|path| path.exists());
         Ok([file].into_iter().chain(self.config.clone()).chain(next).collect())
     }
@@ -69,7 +70,8 @@ impl SourceArgs {
         let config = match &self.config {
             None => ModelConfig::of(file, &dict)?,
             Some(path) => {
-                let given = ModelConfig::open_for(path, file)?.or(ModelConfig::in_metadata_of(file, &dict)?);
+                let given = ModelConfig::open_for(path, file)?
+                    .or(ModelConfig::in_metadata_of(file, &dict)?);
                 // With --config, an unreadable configuration in the folder is only a warning.
                 given.or(ModelConfig::in_folder_of(file)
                     .unwrap_or_else(|error| {
@@ -86,7 +88,8 @@ impl SourceArgs {
             Some(builder) => {
                 let options = options.or(config.options().map_err(Error::from)?.clone());
                 let detected = Checkpoint::detect(&dict, &options);
-                let classes = detected.map_or(Some(1000), |checkpoint| checkpoint.network().classes());
+                let classes =
+                    detected.map_or(Some(1000), |checkpoint| checkpoint.network().classes());
                 let network = options.apply(builder).classes(classes).build().map_err(Error::from);
                 let network = network.map_err(CliError::in_file(file))?;
                 NetworkWeights::matching_with(dict, &network, options.prefix.as_deref(), config)

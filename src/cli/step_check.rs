@@ -21,9 +21,10 @@ pub enum Part {
 
 impl Part {
     /// Every part, in the order in which a step computes them.
-    pub const ALL: [Self; 4] = [Self::Output, Self::Statistics, Self::InputGradient, Self::ParameterGradients];
+    pub const ALL: [Self; 4] =
+        [Self::Output, Self::Statistics, Self::InputGradient, Self::ParameterGradients];
 
-    /// In words.
+    /// The part in words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Output => "output (batch statistics)",
@@ -38,7 +39,7 @@ impl Part {
         matches!(self, Self::InputGradient | Self::ParameterGradients)
     }
 
-    /// How far it may be off, as a share of a tensor's largest value.
+    /// The tolerance, as a share of a tensor's largest value.
     pub const fn tolerance(self) -> Tolerance {
         Tolerance::relative(if self.is_backward() { 2e-5 } else { 1e-5 })
     }
@@ -51,7 +52,7 @@ pub struct Checked {
     pub part: Part,
     /// Its key, or `out` or `grad.input`.
     pub name: String,
-    /// Its values against the expected ones.
+    /// The comparison with the expected values.
     pub comparison: Comparison,
 }
 
@@ -62,25 +63,35 @@ fn tensors(step: &TrainingStep, part: Part) -> Vec<(&str, Cow<'_, [f32]>)> {
         Part::Statistics => {
             let values = step.statistics.iter().map(|(key, values)| (key.as_str(), values.into()));
             // f32 holds counts up to 2^24 exactly.
-            let counts = step.batches.iter().map(|(key, count)| (key.as_str(), vec![*count as f32].into()));
+            let counts =
+                step.batches.iter().map(|(key, count)| (key.as_str(), vec![*count as f32].into()));
             values.chain(counts).collect()
         }
         Part::InputGradient => vec![("grad.input", step.gradients.input.data().into())],
-        Part::ParameterGradients => {
-            step.gradients.parameters.iter().map(|(key, _, values)| (key.as_str(), values.into())).collect()
-        }
+        Part::ParameterGradients => step
+            .gradients
+            .parameters
+            .iter()
+            .map(|(key, _, values)| (key.as_str(), values.into()))
+            .collect(),
     }
 }
 
 /// Compares every tensor of a step. A tensor that only one of the two has fails.
 pub fn check(expected: &TrainingStep, found: &TrainingStep) -> Result<Vec<Checked>, ShapeError> {
-    let row = |values: &[f32]| HostTensor::new(Shape { n: 1, c: values.len(), h: 1, w: 1 }, values.to_vec());
+    let row = |values: &[f32]| {
+        HostTensor::new(Shape { n: 1, c: values.len(), h: 1, w: 1 }, values.to_vec())
+    };
     let mut all = Vec::new();
     for part in Part::ALL {
         let (expected, found) = (tensors(expected, part), tensors(found, part));
-        let extra = found.iter().filter(|(name, _)| expected.iter().all(|(known, _)| known != name));
+        let extra =
+            found.iter().filter(|(name, _)| expected.iter().all(|(known, _)| known != name));
         for (name, values) in expected.iter().chain(extra) {
-            let of = |list: &[(&str, Cow<'_, [f32]>)]| match list.iter().find(|(known, _)| known == name) {
+            let of = |list: &[(&str, Cow<'_, [f32]>)]| match list
+                .iter()
+                .find(|(known, _)| known == name)
+            {
                 Some((_, values)) => row(values),
                 None => row(&vec![f32::NAN; values.len()]),
             };

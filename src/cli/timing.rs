@@ -1,4 +1,4 @@
-//! Models and networks on buffers of our own, as an app would run them, and how long that takes.
+//! Runs models and networks on the program's own buffers, as an app would, and times them.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use wgpu_bottleneck::gpu::{Bound, Executor};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Error, Gpu, HostTensor};
 
-/// Runs that are not counted: the first ones pay for the driver's compiling and for memory that is touched first.
+/// Uncounted runs: the first ones include the driver's compilation and the first access to memory.
 const WARM_UP: usize = 2;
-/// Counted runs: no more than this many,
+/// Counted runs: at most this many,
 const MOST_RUNS: usize = 30;
-/// and no more once they took this long, all models together,
+/// and no more once they have taken this long, all models together,
 const BUDGET: Duration = Duration::from_millis(1400);
-/// but never fewer than this, below which a median means little.
+/// but at least this many, since a median of fewer means little.
 const FEWEST_RUNS: usize = 11;
 
 /// An input and an output buffer on the device: NHWC, channels padded to a multiple of four.
@@ -27,7 +27,8 @@ impl Buffers {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let gpu = executor.gpu();
         let buffer = |label, size| {
-            let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+            let descriptor =
+                BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
             gpu.device().create_buffer(&descriptor)
         };
         let buffers = Self {
@@ -45,11 +46,12 @@ impl Buffers {
         executor.bind(&self.input, &self.output)
     }
 
-    /// What the last run wrote.
+    /// The output of the last run.
     pub fn download(&self, executor: &Executor) -> Result<HostTensor, Error> {
         let plan = &executor.recording().plan;
         let info = plan.tensor(plan.output);
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&executor.gpu().download(&self.output)?);
+        let values: Vec<f32> =
+            bytemuck::pod_collect_to_vec(&executor.gpu().download(&self.output)?);
         Ok(HostTensor::from_nhwc(info.shape, info.layout, &values)?)
     }
 }
@@ -59,7 +61,7 @@ impl Buffers {
 pub struct Run {
     /// Recording the command buffers, on the CPU.
     pub record: Duration,
-    /// Handing them to the queue, on the CPU.
+    /// Submitting them to the queue, on the CPU.
     pub submit: Duration,
     /// From just before the submit to the end of the wait for its work.
     pub complete: Duration,
@@ -76,8 +78,8 @@ pub fn run(gpu: &Gpu, bound: &Bound) -> Result<Run, Error> {
     Ok(Run { record: recorded - start, submit: submitted - recorded, complete: recorded.elapsed() })
 }
 
-/// Runs each model in turn, and in the opposite order every other time, so that what else the machine does hits them
-/// alike. Returns each one's runs.
+/// Runs the models in turn, and in the opposite order in every other round, so that other load on
+/// the machine affects them equally. Returns the runs of each.
 pub fn interleaved(gpu: &Gpu, models: &[&Bound]) -> Result<Vec<Vec<Run>>, Error> {
     for bound in models {
         for _ in 0..WARM_UP {
@@ -98,7 +100,7 @@ pub fn interleaved(gpu: &Gpu, models: &[&Bound]) -> Result<Vec<Vec<Run>>, Error>
     Ok(runs)
 }
 
-/// The median; zero of nothing.
+/// The median; zero without values.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);

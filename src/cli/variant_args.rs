@@ -41,13 +41,13 @@ impl NormArgs {
     }
 }
 
-/// Where a Bottleneck strides.
+/// The convolution of a Bottleneck that has the stride.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum StrideInArg {
-    /// In the 3x3 convolution, as torchvision (v1.5).
+    /// The 3x3 convolution, as in torchvision (v1.5).
     #[value(name = "3x3")]
     Conv3x3,
-    /// In the first 1x1 convolution, as the original (v1).
+    /// The first 1x1 convolution, as in the original (v1).
     #[value(name = "1x1")]
     Conv1x1,
 }
@@ -55,9 +55,9 @@ pub enum StrideInArg {
 /// The windows of the stem's max pool.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum MaxPoolArg {
-    /// MaxPool2d(3, 2, padding=1), as torchvision.
+    /// MaxPool2d(3, 2, padding=1), as in torchvision.
     Padded,
-    /// MaxPool2d(3, 2, ceil_mode=True), as networks that came from Caffe.
+    /// MaxPool2d(3, 2, ceil_mode=True), as in networks from Caffe.
     Ceil,
 }
 

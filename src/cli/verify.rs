@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use wgpu_bottleneck::plan::Precision;
-use wgpu_bottleneck::{Backbone, Error, Gpu, HostTensor, LoadOptions, NetworkWeights, Picture, Source};
+use wgpu_bottleneck::{
+    Backbone, Error, Gpu, HostTensor, LoadOptions, NetworkWeights, Picture, Source,
+};
 
 use super::error::CliError;
 use super::network_args::VerifyArgs;
 use super::output::{self, Table, count};
 use super::pictures::{self, Pictures};
 
-/// What one tensor of a network differs by, over all pictures so far.
+/// The difference of one tensor of a network, over all images so far.
 #[derive(Debug, Clone, Default)]
 struct Difference {
     name: String,
@@ -51,7 +53,7 @@ impl Difference {
         share(self.sum_of_errors, self.sum)
     }
 
-    /// The cosine of the angle between the two; 1 of two that are nothing but zeros.
+    /// The cosine of the angle between the two; 1 if both are all zeros.
     fn cosine(&self) -> f64 {
         match self.squares {
             [0.0, 0.0] => 1.0,
@@ -64,15 +66,16 @@ fn share(part: f64, whole: f64) -> f64 {
     if part == 0.0 { 0.0 } else { part / whole }
 }
 
-/// How often the two agree on the likeliest classes.
+/// How often the two agree on the most likely classes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Agreement {
     pictures: usize,
-    /// Pictures of which both find the same class to be the likeliest.
+    /// Images on whose most likely class both agree.
     top1: usize,
-    /// Of the five likeliest classes of one, how many are among the other's, over all pictures.
+    /// How many of the five most likely classes of one are among those of the other, over all
+    /// images.
     top5: usize,
-    /// What that could be at most.
+    /// The largest possible value of `top5`.
     most_top5: usize,
 }
 
@@ -92,7 +95,7 @@ impl Agreement {
     }
 }
 
-/// The five classes of the largest logits, the largest first.
+/// The five classes with the largest logits, the largest first.
 fn likeliest(logits: &[f32]) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..logits.len()).collect();
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
@@ -108,18 +111,28 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
     let engine = &args.pictures.network.engine;
     let gpu = engine.adapter.gpu_with_kept_pipelines()?;
     let batch = pictures.len().min(args.pictures.batch as usize);
-    let asked = engine.load_options(Some(&gpu), u32::try_from(pictures.len().div_ceil(batch)).ok())?;
+    let asked =
+        engine.load_options(Some(&gpu), u32::try_from(pictures.len().div_ceil(batch)).ok())?;
     let asked = LoadOptions { keep_blocks: true, ..asked };
     // Of single precision there is nothing to verify.
-    let precision = if asked.precision == Precision::F32 { Precision::F16 } else { asked.precision };
-    let mut single = load(args, &gpu, &weights, batch, &LoadOptions { precision: Precision::F32, ..asked.clone() })?;
+    let precision =
+        if asked.precision == Precision::F32 { Precision::F16 } else { asked.precision };
+    let mut single = load(
+        args,
+        &gpu,
+        &weights,
+        batch,
+        &LoadOptions { precision: Precision::F32, ..asked.clone() },
+    )?;
     let mut half = load(args, &gpu, &weights, batch, &LoadOptions { precision, ..asked })?;
     let (mut differences, mut agreement) = (Vec::new(), Agreement::default());
     for part in pictures.chunks(batch) {
         let sources: Vec<Source<'_>> = part.iter().map(Source::from).collect();
         let (expected, found) = (single.run(&sources)?, half.run(&sources)?);
         differences.resize_with(expected.len(), Difference::default);
-        for (((name, expected), (_, found)), difference) in expected.iter().zip(&found).zip(&mut differences) {
+        for (((name, expected), (_, found)), difference) in
+            expected.iter().zip(&found).zip(&mut differences)
+        {
             difference.name.clone_from(name);
             difference.add(expected, found);
             if name == "logits" {
@@ -128,7 +141,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
         }
     }
     if !half.network().recording().has_half() {
-        output::progress("warning: both are in f32, as this device has no half precision");
+        output::progress("warning: both ran in f32: this device has no half precision");
     }
     let in_single = half.network().kept_in_f32();
     if args.json {
@@ -147,7 +160,7 @@ fn load(
     Ok(Backbone::load(gpu, weights, &args.pictures.preprocess(weights)?, batch, options)?)
 }
 
-/// The pictures that are named, or, where none is, seeded ones: soft blots of colour with some noise.
+/// The given images, or, if none are given, seeded ones: soft blots of colour with some noise.
 fn pictures(args: &VerifyArgs) -> Result<Vec<Picture>, CliError> {
     if args.files.is_empty() {
         return (0..args.generate).map(generated).collect();
@@ -166,15 +179,20 @@ fn pictures(args: &VerifyArgs) -> Result<Vec<Picture>, CliError> {
     }
 }
 
-/// A seeded picture.
+/// A seeded image.
 fn generated(seed: u32) -> Result<Picture, CliError> {
     let wave = |at: u32, channel: u32| {
-        let phase = f64::from(at) * 0.02 * f64::from(1 + (seed + channel) % 5) + f64::from(seed * 3 + channel);
+        let phase = f64::from(at) * 0.02 * f64::from(1 + (seed + channel) % 5)
+            + f64::from(seed * 3 + channel);
         phase.sin()
     };
-    let noise = |x: u32, y: u32| f64::from((x.wrapping_mul(7919) ^ y.wrapping_mul(104_729) ^ seed) % 31) - 15.0;
+    let noise = |x: u32, y: u32| {
+        f64::from((x.wrapping_mul(7919) ^ y.wrapping_mul(104_729) ^ seed) % 31) - 15.0
+    };
     let pixel = |x: u32, y: u32| {
-        [0, 1, 2].map(|channel| (128.0 + 80.0 * wave(x, channel) * wave(y, channel + 1) + noise(x, y)) as u8)
+        [0, 1, 2].map(|channel| {
+            (128.0 + 80.0 * wave(x, channel) * wave(y, channel + 1) + noise(x, y)) as u8
+        })
     };
     Ok(Picture::from_fn(256, 256, pixel).map_err(Error::from)?)
 }
@@ -186,7 +204,11 @@ fn print(
     agreement: &Agreement,
     in_single: &[String],
 ) -> Result<(), CliError> {
-    let (one, many) = if args.files.is_empty() { ("generated image", "generated images") } else { ("image", "images") };
+    let (one, many) = if args.files.is_empty() {
+        ("generated image", "generated images")
+    } else {
+        ("image", "images")
+    };
     let images = count(agreement.pictures, one, many);
     output::heading(&format!("{}: half precision against single, {images}", gpu.describe()))?;
     let mut table = Table::new(&["tensor", ">largest error", ">mean error", ">1 - cosine"]);
@@ -203,7 +225,9 @@ fn print(
     let Agreement { pictures, top1, top5, most_top5 } = *agreement;
     if pictures > 0 {
         let images = count(pictures, "image", "images");
-        output::print(&format!("top-1 agrees on {top1} of {images}, top-5 on {top5} of {most_top5} classes\n"))?;
+        output::print(&format!(
+            "top-1 agrees on {top1} of {images}, top-5 on {top5} of {most_top5} classes\n"
+        ))?;
     }
     match in_single {
         [] => Ok(()),
@@ -211,7 +235,12 @@ fn print(
     }
 }
 
-fn as_json(gpu: &Gpu, differences: &[Difference], agreement: &Agreement, in_single: &[String]) -> serde_json::Value {
+fn as_json(
+    gpu: &Gpu,
+    differences: &[Difference],
+    agreement: &Agreement,
+    in_single: &[String],
+) -> serde_json::Value {
     let tensor = |difference: &Difference| {
         json!({
             "name": difference.name,

@@ -1,4 +1,4 @@
-//! A network that takes pictures.
+//! A network that takes images.
 
 use super::network::{Wanted, last};
 use super::{LoadOptions, Network};
@@ -8,8 +8,9 @@ use crate::picture::Preprocess;
 use crate::tensor::HostTensor;
 use crate::weights::NetworkWeights;
 
-/// A network on a device with the preprocessing before it: pictures in, classes, embeddings or feature maps out. Pictures of any
-/// size, in host memory or already on the GPU, are resized, cropped and normalised there, into the network's own input.
+/// A network on a device, with preprocessing: images in; classes, embeddings or feature maps out.
+/// Images of any size, in host memory or already on the GPU, are resized, cropped and normalised on
+/// the GPU, directly into the network's input.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
@@ -17,7 +18,8 @@ use crate::weights::NetworkWeights;
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
 /// // From the model's configuration, or torchvision's IMAGENET1K_V1.
 /// let preprocess = weights.preprocess()?;
-/// let mut backbone = Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
+/// let mut backbone =
+///     Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
 /// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
 /// let vectors = backbone.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
 /// assert_eq!(vectors.shape().dims(), [2, 2048, 1, 1]);
@@ -30,11 +32,10 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Loads a network for runs of at most `batch` pictures; more are run in several parts.
+    /// Loads a network for runs of at most `batch` images; larger batches are run in several parts.
     ///
-    /// # Errors
-    /// As [`Network::load`] and [`Preprocessor::new`]; a network whose images do not have three channels is a
-    /// [`ShapeError`](crate::error::ShapeError).
+    /// As [`Network::load`] and [`Preprocessor::new`]; [`ShapeError`](crate::error::ShapeError) if
+    /// the network's images do not have three channels.
     pub fn load(
         gpu: &Gpu,
         weights: &NetworkWeights,
@@ -54,7 +55,7 @@ impl Backbone {
         &self.network
     }
 
-    /// What happens to pictures before.
+    /// The preprocessing of the images.
     #[must_use]
     pub fn preprocess(&self) -> &Preprocess {
         self.preprocessor.preprocess()
@@ -63,7 +64,8 @@ impl Backbone {
     /// As [`Network::logits`].
     ///
     /// # Errors
-    /// As [`Preprocessor::record`] and [`Network::logits`]; [`ShapeError`](crate::error::ShapeError) for no picture at all.
+    /// As [`Preprocessor::record`] and [`Network::logits`];
+    /// [`ShapeError`](crate::error::ShapeError) if there is no image.
     pub fn logits(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
         Ok(last(self.tensors(pictures, Wanted::Output)?))
     }
@@ -92,17 +94,24 @@ impl Backbone {
         self.tensors(pictures, Wanted::Everything)
     }
 
-    fn tensors(&mut self, pictures: &[Source<'_>], wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {
+    fn tensors(
+        &mut self,
+        pictures: &[Source<'_>],
+        wanted: Wanted,
+    ) -> Result<Vec<(String, HostTensor)>> {
         // Says that there is none.
         self.preprocess().shape(pictures.len())?;
         let mut whole: Vec<(String, HostTensor)> = Vec::new();
         let mut rest = pictures;
         while !rest.is_empty() {
-            // A run may leave the network with smaller parts, where half precision could not hold a layer.
+            // A run may leave the network with smaller parts, where half precision could not hold a
+            // layer.
             let (part, others) = rest.split_at(rest.len().min(self.network.input_shape().n));
             rest = others;
             let preprocessor = &self.preprocessor;
-            let found = self.network.run_filled(part.len(), wanted, |input| preprocessor.fill(part, input))?;
+            let found = self
+                .network
+                .run_filled(part.len(), wanted, |input| preprocessor.fill(part, input))?;
             if whole.is_empty() {
                 whole = found;
                 continue;

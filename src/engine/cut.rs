@@ -1,8 +1,10 @@
-//! Inputs that are too large for a device's bindings, cut: a batch into images, an image into bands of lines that overlap.
+//! Splits inputs that are too large for a device's bindings: a batch into images, an image into
+//! overlapping bands of rows.
 //!
-//! A chain of blocks sees an image through its 3x3 convolutions alone, so an output line depends on a few input lines. A band is run as
-//! if it were an image; the lines at its ends, which saw zeros where the image goes on, are left out, and neighbours overlap by
-//! as much. All bands are as high as each other, so that one recording serves them all.
+//! A chain of blocks looks at neighbouring rows through its 3x3 convolutions only, so an output row
+//! depends on a few input rows. A band is run as if it were an image. The rows at its ends that saw
+//! zero padding where the image continues are dropped, and neighbouring bands overlap by as much.
+//! All bands have the same height, so one recording serves them all.
 
 use std::ops::Range;
 
@@ -12,12 +14,12 @@ use crate::network::{Bottleneck, StrideIn};
 use crate::plan::Recording;
 use crate::tensor::{HostTensor, Lines, Shape};
 
-/// How an input is run in pieces.
+/// How an input is split into runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The whole input.
     input: Shape,
-    /// What comes of it.
+    /// The whole output.
     output: Shape,
     /// The input of one run.
     part: Shape,
@@ -27,27 +29,27 @@ pub(super) struct Cut {
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
-    /// The first of its images.
+    /// Index of the first image.
     image: usize,
     band: Band,
 }
 
-/// Lines of an image.
+/// A band of rows of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Band {
-    /// The input line that is its first.
+    /// The first input row.
     top: usize,
-    /// The output line that its first gives.
+    /// The output row that its first input row corresponds to.
     first: usize,
-    /// The output lines that are taken from it.
+    /// The output rows that are taken from it.
     lines: Range<usize>,
 }
 
-/// Records the whole input, or, where a tensor is too large for the device, as large a part as it takes, and how the input is
-/// cut into such parts.
+/// Records the whole input, or, if a tensor is too large for the device, the largest part that
+/// fits, and how the input is split into such parts.
 ///
 /// # Errors
-/// What `record` says of the whole, where no part can be recorded either.
+/// Any error of `record` for the whole input, if no part can be recorded either.
 pub(super) fn record_parts(
     blocks: &[Bottleneck],
     input: Shape,
@@ -79,12 +81,14 @@ pub(super) fn record_parts(
     let of_part = recording.plan.tensor(recording.plan.output).shape;
     let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
     let pieces = (0..input.n).step_by(part.n);
-    let pieces = pieces.flat_map(|image| bands.iter().map(move |band| Piece { image, band: band.clone() }));
+    let pieces =
+        pieces.flat_map(|image| bands.iter().map(move |band| Piece { image, band: band.clone() }));
     let cut = Cut { input, output, part, pieces: pieces.collect() };
     Ok((recording, Some(cut)))
 }
 
-/// The largest number from one to `most` for which something holds that holds for all smaller ones; none where it does not for one.
+/// The largest number from one to `most` that satisfies a monotonic predicate (true for all smaller
+/// numbers too); `None` if one does not.
 fn largest(most: usize, mut holds: impl FnMut(usize) -> Result<bool>) -> Result<Option<usize>> {
     let (mut below, mut above) = (0, most + 1);
     while above - below > 1 {
@@ -94,13 +98,13 @@ fn largest(most: usize, mut holds: impl FnMut(usize) -> Result<bool>) -> Result<
     Ok((below > 0).then_some(below))
 }
 
-/// Which lines of an image a chain of blocks makes which lines of.
+/// Which input rows each output row of a chain of blocks depends on.
 #[derive(Debug, Clone)]
 struct Heights {
-    /// Lines of the image.
+    /// Rows of the image.
     height: usize,
-    /// Stride and dilation of the convolutions that look beyond a line or leave some out, one after the other. A line y of an
-    /// output is made of those from y * stride - dilation to y * stride + dilation.
+    /// Stride and dilation of each convolution that reads neighbouring rows or skips rows, in
+    /// order. Output row y depends on rows y * stride - dilation to y * stride + dilation.
     convs: Vec<[usize; 2]>,
 }
 
@@ -113,18 +117,19 @@ impl Heights {
         Self { height, convs: blocks.iter().flat_map(of_block).collect() }
     }
 
-    /// Lines of the output.
+    /// Rows of the output.
     fn outputs(&self) -> usize {
         self.convs.iter().fold(self.height, |height, [stride, _]| (height - 1) / stride + 1)
     }
 
-    /// The output lines of the image that a band gives as the image does.
+    /// The output rows that are the same from this band as from the whole image.
     fn right(&self, band: Range<usize>) -> Range<usize> {
         let (mut height, mut right) = (self.height, band);
         for &[stride, dilation] in &self.convs {
             let outputs = (height - 1) / stride + 1;
             // Beyond the ends of the image is padding, in a band as well.
-            let start = if right.start == 0 { 0 } else { (right.start + dilation).div_ceil(stride) };
+            let start =
+                if right.start == 0 { 0 } else { (right.start + dilation).div_ceil(stride) };
             let end = match right.end {
                 end if end == height => outputs,
                 end => (end.saturating_sub(dilation)).div_ceil(stride),
@@ -134,22 +139,29 @@ impl Heights {
         right
     }
 
-    /// Bands of a height that fits, as few as the largest such height gives, and no higher than they must be for that.
+    /// Bands of a height that fits: as few as the largest such height allows, and no higher than
+    /// needed for that number.
     fn bands(&self, fits: impl Fn(usize) -> Result<bool>) -> Result<Option<(usize, Vec<Band>)>> {
-        // Bands begin where strides do, and the last one ends with the image, so heights differ by whole strides.
-        let stride = self.convs.iter().fold(1_usize, |product, [stride, _]| product.saturating_mul(*stride));
+        // Bands begin where strides do, and the last one ends with the image, so heights differ by
+        // whole strides.
+        let stride =
+            self.convs.iter().fold(1_usize, |product, [stride, _]| product.saturating_mul(*stride));
         let steps = (self.height - 1) / stride;
         // The fewer steps are left out, the higher the band.
         let height = |kept: usize| self.height - (steps + 1 - kept) * stride;
         let Some(most) = largest(steps, |kept| fits(height(kept)))? else { return Ok(None) };
-        let Some(fewest) = self.of_height(height(most), stride).map(|bands| bands.len()) else { return Ok(None) };
+        let Some(fewest) = self.of_height(height(most), stride).map(|bands| bands.len()) else {
+            return Ok(None);
+        };
         let bands = |kept: usize| self.of_height(height(kept), stride);
-        let too_low = largest(most - 1, |kept| Ok(bands(kept).is_none_or(|bands| bands.len() > fewest)))?;
+        let too_low =
+            largest(most - 1, |kept| Ok(bands(kept).is_none_or(|bands| bands.len() > fewest)))?;
         let kept = too_low.unwrap_or(0) + 1;
         Ok(bands(kept).map(|bands| (height(kept), bands)))
     }
 
-    /// Bands of this height over the whole image; none where they are too low to give a line beside those they share.
+    /// Bands of this height over the whole image; `None` if they are too low to contribute a row
+    /// beyond the overlap.
     fn of_height(&self, height: usize, stride: usize) -> Option<Vec<Band>> {
         let (last, outputs) = (self.height - height, self.outputs());
         let (mut bands, mut top, mut done) = (Vec::new(), 0, 0);
@@ -180,7 +192,7 @@ impl Band {
 }
 
 impl Cut {
-    /// How many runs it takes.
+    /// Number of runs.
     pub fn runs(&self) -> usize {
         self.pieces.len()
     }
@@ -188,7 +200,8 @@ impl Cut {
     /// The runs, for an input and an output.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for one of another shape than the whole.
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) if either has another shape
+    /// than the whole.
     pub fn pieces<'a>(
         &'a self,
         input: &HostTensor,
@@ -219,14 +232,18 @@ mod tests {
         Ok(())
     }
 
-    /// Whatever lines fit, the bands give every output line once, each from a band that sees all it is made of.
+    /// Whatever height fits, the bands give every output row once, each from a band that contains
+    /// all rows it depends on.
     #[test]
     fn bands_give_every_line_once() -> Result<()> {
         let (mut cut, mut refused) = (0, 0);
         for (height, strides, dilations, fits) in (1..40).flat_map(|height| {
-            (0..81).flat_map(move |kind| (1..height).map(move |fits| (height, kind % 9, kind / 9, fits)))
+            (0..81).flat_map(move |kind| {
+                (1..height).map(move |fits| (height, kind % 9, kind / 9, fits))
+            })
         }) {
-            let convs = vec![[1 + strides % 3, 1 + dilations % 3], [1 + strides / 3, 1 + dilations / 3]];
+            let convs =
+                vec![[1 + strides % 3, 1 + dilations % 3], [1 + strides / 3, 1 + dilations / 3]];
             let lines = Heights { height, convs: convs.clone() };
             let Some((band, bands)) = lines.bands(|height| Ok(height <= fits))? else {
                 refused += 1;
@@ -236,18 +253,25 @@ mod tests {
             assert!(band <= fits && !bands.is_empty(), "{lines:?}: {band}");
             let mut done = 0;
             for Band { top, first, lines: taken } in &bands {
-                assert!(taken.start == done && taken.end > done && top + band <= height, "{lines:?}: {bands:?}");
+                assert!(
+                    taken.start == done && taken.end > done && top + band <= height,
+                    "{lines:?}: {bands:?}"
+                );
                 assert_eq!(first * convs[0][0] * convs[1][0], *top, "{lines:?}: {bands:?}");
                 done = taken.end;
                 for y in taken.clone() {
                     // What the line is made of, worked backwards.
                     let (mut low, mut high) = (y as isize, y as isize);
-                    let heights = [height as isize, (height as isize - 1) / convs[0][0] as isize + 1];
+                    let heights =
+                        [height as isize, (height as isize - 1) / convs[0][0] as isize + 1];
                     for (&[stride, dilation], height) in convs.iter().zip(heights).rev() {
                         low = (low * stride as isize - dilation as isize).max(0);
                         high = (high * stride as isize + dilation as isize).min(height - 1);
                     }
-                    assert!(low >= *top as isize && high < (top + band) as isize, "{lines:?}: line {y} of {bands:?}");
+                    assert!(
+                        low >= *top as isize && high < (top + band) as isize,
+                        "{lines:?}: line {y} of {bands:?}"
+                    );
                 }
             }
             assert_eq!(done, lines.outputs(), "{lines:?}: {bands:?}");

@@ -1,7 +1,8 @@
-//! Half precision at the public face: which layers it cannot hold, found before a wrong number is returned.
+//! Detects layers that overflow half precision, before a wrong result is returned.
 //!
-//! A kernel stores NaN where a value is beyond f16 (`shaders/shared/narrow.wgsl`), and a NaN stays one to the end. So a result with a NaN
-//! or an infinity in it is looked into: the plan runs once more in f32 with every tensor kept, and says where values are too large.
+//! A kernel stores NaN where a value overflows f16 (`shaders/shared/narrow.wgsl`), and NaN
+//! propagates to the output. If a result contains NaN or infinity, the plan runs once more in f32
+//! with every tensor kept, to find the values that are too large.
 
 use super::LoadOptions;
 use crate::error::{Error, GpuError, PrecisionError, Result};
@@ -10,18 +11,18 @@ use crate::op::StepParams;
 use crate::plan::{self, KernelChoice, MemoryBudget, Plan, Precision, Step, TensorId};
 use crate::tensor::{Element, HostTensor, Shape};
 
-/// A step that half precision cannot compute.
+/// A step that overflows half precision.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TooLarge {
-    /// Its name; none where it is the input that is too large.
+    /// Its name; `None` if the input itself is too large.
     pub step: Option<String>,
-    /// The steps that read what it puts out: where that is kept in f32, they compute in f32 too.
+    /// The steps that read its output: if that is kept in f32, they compute in f32 too.
     pub readers: Vec<String>,
     /// Its largest value.
     pub value: f32,
 }
 
-/// The plan as the options want it on a device that has half precision or not.
+/// The plan in the precision of the options, for a device with or without f16.
 pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) -> Result<Plan> {
     match options.precision.element(has_half)? {
         Element::F16 => {
@@ -32,16 +33,20 @@ pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) ->
     }
 }
 
-/// Loads until no weight is too large for half precision, where the options say that such layers may be computed in f32; these are
-/// then among the options' own.
+/// Loads until no weight overflows f16, if the options permit f32 for such layers; these are added
+/// to `keep_f32`.
 pub(super) fn with_fallback<T>(
     options: &mut LoadOptions,
     mut load: impl FnMut(&LoadOptions) -> Result<T>,
 ) -> Result<T> {
     loop {
         match load(options) {
-            Err(Error::Precision(PrecisionError::Weight { step, value })) if options.precision == Precision::Auto => {
-                tracing::warn!("{step} is computed in f32: a weight is {value}, which f16 cannot hold");
+            Err(Error::Precision(PrecisionError::Weight { step, value }))
+                if options.precision == Precision::Auto =>
+            {
+                tracing::warn!(
+                    "{step} is computed in f32: a weight is {value}, which f16 cannot hold"
+                );
                 options.keep_f32.push(step);
             }
             loaded => return loaded,
@@ -49,13 +54,13 @@ pub(super) fn with_fallback<T>(
     }
 }
 
-/// Whether something in a tensor is no finite number.
+/// Whether a tensor contains NaN or infinity.
 pub(super) fn has_non_finite(tensor: &HostTensor) -> bool {
     tensor.data().iter().any(|value| !value.is_finite())
 }
 
-/// The steps of an f32 plan whose values are too large for half precision on this input, in order. None where the plan puts out what is not
-/// finite in f32 too: that is the network's own doing.
+/// The steps of an f32 plan whose values are too large for f16 on this input, in order. Empty if
+/// the output is not finite in f32 either: then the network itself overflows.
 pub(super) fn too_large(
     gpu: &Gpu,
     mut plan: Plan,
@@ -64,21 +69,33 @@ pub(super) fn too_large(
 ) -> Result<Vec<TooLarge>> {
     plan.kept = plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
     let exact = MemoryBudget { extra_weight_bytes: 0 };
-    let recording = plan::schedule(plan.clone(), gpu.capabilities(), &KernelChoice::RankedFor(1), exact)?;
+    let recording =
+        plan::schedule(plan.clone(), gpu.capabilities(), &KernelChoice::RankedFor(1), exact)?;
     let mut executor = Executor::streamed(gpu, recording, params, Default::default())?;
     let output = executor.run(input)?;
     if has_non_finite(&output) {
         return Ok(Vec::new());
     }
-    let largest = |tensor: &HostTensor| tensor.data().iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+    let largest = |tensor: &HostTensor| {
+        tensor.data().iter().fold(0.0, |most: f32, value| most.max(value.abs()))
+    };
     let mut sizes = vec![(None, plan.input, largest(input))];
     // What lies between a convolution and its norm is f32 anyway.
     for step in plan.steps.iter().filter(|step| !plan.is_before_norm(step)) {
-        let size = if step.output == plan.output { largest(&output) } else { largest(&executor.kept(step.output)?) };
+        let size = if step.output == plan.output {
+            largest(&output)
+        } else {
+            largest(&executor.kept(step.output)?)
+        };
         sizes.push((Some(step.module.clone()), step.output, size));
     }
-    // What f16 computes differs by its roundings, so that a value a little smaller may be too large there.
-    let limit = sizes.iter().map(|(_, _, size)| *size).fold(0.0, f32::max).min(0.98 * Element::F16.overflow() as f32);
+    // What f16 computes differs by its roundings, so that a value a little smaller may be too large
+    // there.
+    let limit = sizes
+        .iter()
+        .map(|(_, _, size)| *size)
+        .fold(0.0, f32::max)
+        .min(0.98 * Element::F16.overflow() as f32);
     let names = |id: TensorId| {
         let reads = plan.steps.iter().filter(move |step| step.reads().any(|read| read == id));
         reads.map(|step| step.module.clone()).collect()
@@ -87,7 +104,8 @@ pub(super) fn too_large(
     Ok(large.map(|(step, id, value)| TooLarge { step, readers: names(id), value }).collect())
 }
 
-/// What is found in the images of a batch whose outputs are not finite though they are, one by one, up to the first with anything.
+/// Searches the finite images of a batch whose outputs are not finite, one by one, up to the first
+/// with a result.
 pub(super) fn in_images(
     input: &HostTensor,
     outputs: &[HostTensor],
@@ -112,14 +130,22 @@ pub(super) fn in_images(
     Ok(Vec::new())
 }
 
-/// What to do about what was found: an error that names the first, or, where that may be, their names added to those of layers in f32. Whether
-/// to run again: not where nothing was found, as what is not finite is then the network's own doing.
+/// Handles the steps found: returns an error that names the first, or, if the options permit f32,
+/// adds their names to `keep_f32`. Returns whether to run again; false if nothing was found, as the
+/// network itself is then not finite.
 ///
-/// Where an image with every tensor kept is too large for the device in f32, nothing is known, and all layers are computed in f32.
-pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Result<Vec<TooLarge>>, what: &str) -> Result<bool> {
+/// If a single image with every tensor kept is too large for the device in f32, the layers remain
+/// unknown and all of them are computed in f32.
+pub(super) fn keep_in_f32(
+    options: &mut LoadOptions,
+    found: Result<Vec<TooLarge>>,
+    what: &str,
+) -> Result<bool> {
     let found = match found {
         Err(Error::Gpu(GpuError::TooLarge { .. })) if options.precision == Precision::Auto => {
-            tracing::warn!("{what} is computed in f32 from now on: some value is too large for f16");
+            tracing::warn!(
+                "{what} is computed in f32 from now on: some value is too large for f16"
+            );
             options.precision = Precision::F32;
             return Ok(true);
         }
@@ -131,21 +157,27 @@ pub(super) fn keep_in_f32(options: &mut LoadOptions, found: Result<Vec<TooLarge>
         if options.precision != Precision::Auto {
             return Err(PrecisionError::Activation { step: name, value }.into());
         }
-        let new: Vec<String> =
-            step.into_iter().chain(readers).filter(|step| !options.keep_f32.contains(step)).collect();
+        let new: Vec<String> = step
+            .into_iter()
+            .chain(readers)
+            .filter(|step| !options.keep_f32.contains(step))
+            .collect();
         if !new.is_empty() {
-            tracing::warn!("{} in f32 from now on: {name} is {value}, which f16 cannot hold", new.join(", "));
+            tracing::warn!(
+                "{} in f32 from now on: {name} is {value}, which f16 cannot hold",
+                new.join(", ")
+            );
         }
         options.keep_f32.extend(new);
     }
     if any && options.keep_f32.len() == before {
-        let reason = "half precision gave what is no number, and f32 does not say where";
+        let reason = "half precision gives NaN or infinity, and the f32 run does not show where";
         return Err(GpuError::Recording { step: what.to_owned(), reason }.into());
     }
     Ok(any)
 }
 
-/// Refuses what may be in half precision where only f32 can be.
+/// Rejects a precision of f16, for operations that support f32 only.
 pub(super) fn only_f32(options: &LoadOptions) -> Result<()> {
     match options.precision {
         Precision::F16 => Err(PrecisionError::Training.into()),

@@ -12,11 +12,11 @@ use crate::reference;
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::NetworkWeights;
 
-/// Records a network for a device with these capabilities, without a device and without weights: what would be run.
+/// Records a network for a device with these capabilities. Needs neither a device nor weights.
 ///
 /// # Errors
-/// A [`ShapeError`](crate::error::ShapeError) when the input does not fit the network, a
-/// [`GpuError`](crate::error::GpuError) when the device could not run it.
+/// A [`ShapeError`](crate::error::ShapeError) if the input does not fit the network, a
+/// [`GpuError`](crate::error::GpuError) if the device cannot run it.
 pub fn record_network(
     network: &ResNet,
     input: Shape,
@@ -31,18 +31,20 @@ pub fn record_network(
     plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
-/// A network on a device, for images of one size: one command buffer for the stem, one for each block, one for the head, all
-/// in one submit.
+/// A network on a device, for images of one size: one submit with a command buffer for the stem,
+/// one for each block and one for the head.
 ///
-/// Batches of any size are run. Where the largest tensor of a whole batch would not fit one of the device's bindings, its workspace
-/// would be more than a GiB, or the batch is larger than the one that the network was loaded for, it is run in several parts.
+/// Batches of any size can be run. A batch is run in several parts if its largest tensor would not
+/// fit one of the device's bindings, its workspace would exceed 1 GiB, or it is larger than the
+/// batch that the network was loaded for.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, StateDict};
 ///
 /// let weights = NetworkWeights::open("resnet50.safetensors", &CheckpointOptions::default())?;
 /// let input = StateDict::open("input.safetensors")?.image("input")?;
-/// let mut network = Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?;
+/// let mut network =
+///     Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?;
 /// let logits = network.logits(&input)?;
 /// println!("{}: {:?} ...", logits.shape(), &logits.data()[..4]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
@@ -55,55 +57,69 @@ pub struct Network {
 }
 
 impl Network {
-    /// Plans, records, compiles and uploads. `input` is the NCHW shape of the batches to come.
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of later batches.
     ///
     /// # Errors
-    /// As [`record_network`], what [`NetworkWeights::step_params`] says of the weights, and what the device says.
-    pub fn load(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
+    /// As [`record_network`] and [`NetworkWeights::step_params`], and any error of the device.
+    pub fn load(
+        gpu: &Gpu,
+        weights: &NetworkWeights,
+        input: Shape,
+        options: &LoadOptions,
+    ) -> Result<Self> {
         let mut options = options.clone();
         half::with_fallback(&mut options, |options| Self::load_as(gpu, weights, input, options))
     }
 
-    /// Loads as the options say, or not at all.
-    fn load_as(gpu: &Gpu, weights: &NetworkWeights, input: Shape, options: &LoadOptions) -> Result<Self> {
+    /// Loads with exactly these options, without falling back to f32.
+    fn load_as(
+        gpu: &Gpu,
+        weights: &NetworkWeights,
+        input: Shape,
+        options: &LoadOptions,
+    ) -> Result<Self> {
         let input = largest_part(weights.spec(), input, gpu.capabilities(), options)?;
         let mut recording = record_network(weights.spec(), input, gpu.capabilities(), options)?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
-        let executor = Executor::streamed(gpu, recording, |step| weights.step_params(step), options.executor)?;
+        let executor =
+            Executor::streamed(gpu, recording, |step| weights.step_params(step), options.executor)?;
         Ok(Self { weights: weights.clone(), options: options.clone(), executor })
     }
 
-    /// What is run: the plan, its kernels, its memory.
+    /// The plan, kernels and memory layout that are run.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         self.executor.recording()
     }
 
-    /// The NCHW shape of one run's input: images are as high and wide as this, and larger batches run in parts of this size.
+    /// The NCHW shape of one run's input: images must have this height and width, and larger
+    /// batches are run in parts of this size.
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         let plan = &self.recording().plan;
         plan.tensor(plan.input).shape
     }
 
-    /// The device memory that it takes.
+    /// The device memory that it uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.executor.memory()
     }
 
-    /// The logits, `[batch, classes, 1, 1]`; of a network without classes what [`Network::embed`] returns. The input is NCHW,
-    /// f32, already normalised, and may hold any number of images.
+    /// The logits, `[batch, classes, 1, 1]`; for a network without classes, the result of
+    /// [`Network::embed`]. The input is NCHW, f32, already normalised, and may hold any number of
+    /// images.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and as [`Executor::run`].
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and
+    /// as [`Executor::run`].
     pub fn logits(&mut self, input: &HostTensor) -> Result<HostTensor> {
         Ok(last(self.tensors(input, Wanted::Output)?))
     }
 
-    /// The vector that stands for each image: the mean of the last feature map, `[batch, channels, 1, 1]`.
+    /// The embedding of each image: the mean of the last feature map, `[batch, channels, 1, 1]`.
     ///
     /// # Errors
     /// As [`Network::logits`].
@@ -111,7 +127,7 @@ impl Network {
         Ok(last(self.tensors(input, Wanted::Pooled)?))
     }
 
-    /// What detection and segmentation heads read: `layer1`, `layer2`, ... as NCHW maps.
+    /// The feature maps for detection and segmentation heads: `layer1`, `layer2`, ... as NCHW.
     ///
     /// # Errors
     /// As [`Network::logits`].
@@ -119,7 +135,7 @@ impl Network {
         self.tensors(input, Wanted::Features)
     }
 
-    /// Everything at once, in order: `stem`, `layer1`, `layer2`, ..., `pooled`, and with classes `logits`.
+    /// All outputs, in order: `stem`, `layer1`, `layer2`, ..., `pooled`, and with classes `logits`.
     ///
     /// # Errors
     /// As [`Network::logits`].
@@ -127,8 +143,8 @@ impl Network {
         self.tensors(input, Wanted::Everything)
     }
 
-    /// Binds buffers of the caller's, for apps that keep pictures and results on the device: see [`Executor::bind`] for their
-    /// layout, [`Bound`] for recording. The output are the logits.
+    /// Binds the caller's buffers, for apps that keep images and results on the device: see
+    /// [`Executor::bind`] for their layout, [`Bound`] for recording. The output is the logits.
     ///
     /// # Errors
     /// See [`Executor::bind`].
@@ -136,31 +152,38 @@ impl Network {
         self.executor.bind(input, output)
     }
 
-    /// The GPU side, for self tests and benchmarks.
+    /// The executor, for self tests and benchmarks.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// The GPU side, mutably.
+    /// The executor, mutably.
     #[must_use]
     pub fn executor_mut(&mut self) -> &mut Executor {
         &mut self.executor
     }
 
-    /// What [`Network::run`] should return: the [reference](mod@crate::reference)'s tensors for the same steps, on the CPU in
-    /// f64. Slow, and with all parameters in memory at once.
+    /// The expected result of [`Network::run`]: the tensors of the
+    /// [reference](mod@crate::reference) for the same steps, on the CPU in f64. Slow, and holds all
+    /// parameters in memory at once.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and what [`NetworkWeights::step_params`] says of the weights.
-    pub fn reference(&self, weights: &NetworkWeights, input: &HostTensor) -> Result<Vec<(String, HostTensor)>> {
+    /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for images of another size, and
+    /// any error of [`NetworkWeights::step_params`].
+    pub fn reference(
+        &self,
+        weights: &NetworkWeights,
+        input: &HostTensor,
+    ) -> Result<Vec<(String, HostTensor)>> {
         let (recording, (ids, names)) = (self.recording(), self.named(Wanted::Everything));
         let params = weights.params(&recording.plan)?;
         let run = |part: &HostTensor| Ok(reference::run_to(recording, &params, part, &ids)?);
         Ok(names.into_iter().zip(in_parts(recording, input, &ids, run)?).collect())
     }
 
-    /// How far [`Network::run`] may be from [`Network::reference`]: see [`Recording::tolerance`].
+    /// The allowed difference between [`Network::run`] and [`Network::reference`]: see
+    /// [`Recording::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         self.recording().tolerance()
@@ -172,7 +195,7 @@ impl Network {
         Ok(names.into_iter().zip(found).collect())
     }
 
-    /// What is wanted, in the plan's order.
+    /// The wanted tensors and their names, in the plan's order.
     fn named(&self, wanted: Wanted) -> (Vec<TensorId>, Vec<String>) {
         let plan = &self.recording().plan;
         let all = plan.kept.iter().copied().chain([plan.output]);
@@ -180,8 +203,8 @@ impl Network {
         with_names.filter(|(id, name)| wanted.includes(name, *id == plan.output)).unzip()
     }
 
-    /// Some tensors of a batch of any size, by name. Where half precision cannot hold some layers, they are computed in f32 from now on, or named
-    /// by an error.
+    /// Tensors of a batch of any size, by name. Layers that overflow f16 are computed in f32 from
+    /// now on, or named in an error.
     fn run_parts(&mut self, input: &HostTensor, names: &[String]) -> Result<Vec<HostTensor>> {
         loop {
             // Another plan has other ids, and may run smaller parts.
@@ -197,14 +220,15 @@ impl Network {
         }
     }
 
-    /// The tensors of these names.
+    /// The tensors with these names.
     fn ids(&self, names: &[String]) -> Vec<TensorId> {
         let (ids, all) = self.named(Wanted::Everything);
         let of_name = |name| all.iter().position(|other| other == name).map(|at| ids[at]);
         names.iter().filter_map(of_name).collect()
     }
 
-    /// Whether a batch has to be run again, as layers that half precision cannot hold are computed in f32 from now on.
+    /// Whether the batch must be run again because layers that overflowed f16 are now computed in
+    /// f32.
     fn overflowed(&mut self, input: &HostTensor, outputs: &[HostTensor]) -> Result<bool> {
         if !self.recording().has_half() || !outputs.iter().any(half::has_non_finite) {
             return Ok(false);
@@ -222,20 +246,22 @@ impl Network {
         Ok(true)
     }
 
-    /// The steps that are computed in f32 because half precision could not hold them, or because the options say so.
+    /// The steps that are computed in f32, because f16 overflowed or because the options list them.
     #[must_use]
     pub fn kept_in_f32(&self) -> &[String] {
         &self.options.keep_f32
     }
 
-    /// Some tensors of one run, whose output is known.
+    /// Tensors of the last run, given its output.
     fn taken(&self, ids: &[TensorId], output: &HostTensor) -> Result<Vec<HostTensor>> {
         let plan_output = self.recording().plan.output;
-        let tensor = |&id: &TensorId| if id == plan_output { Ok(output.clone()) } else { self.executor.kept(id) };
+        let tensor = |&id: &TensorId| {
+            if id == plan_output { Ok(output.clone()) } else { self.executor.kept(id) }
+        };
         ids.iter().map(tensor).collect()
     }
 
-    /// Some tensors of one run whose input the GPU makes, of its first images.
+    /// Tensors of the first images of a run whose input is written on the GPU.
     pub(super) fn run_filled(
         &mut self,
         images: usize,
@@ -263,13 +289,13 @@ impl Network {
 /// Which tensors of a run are returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// The logits, or what a network without classes ends with.
+    /// The logits, or the last tensor of a network without classes.
     Output,
     /// The mean of the last feature map.
     Pooled,
     /// The feature maps of the stages.
     Features,
-    /// All that there is.
+    /// All outputs.
     Everything,
 }
 
@@ -284,7 +310,7 @@ impl Wanted {
     }
 }
 
-/// The one tensor of a run that returns one: every network has an output and a mean.
+/// The tensor of a run that returns exactly one: every network has an output and a mean.
 pub(super) fn last(mut tensors: Vec<(String, HostTensor)>) -> HostTensor {
     match tensors.pop() {
         Some((_, tensor)) => tensor,
@@ -292,7 +318,7 @@ pub(super) fn last(mut tensors: Vec<(String, HostTensor)>) -> HostTensor {
     }
 }
 
-/// Some tensors of a batch, run in as many parts as it takes. The last part is filled up with zeros.
+/// Tensors of a batch, run in as many parts as needed. The last part is padded with zeros.
 fn in_parts(
     recording: &Recording,
     input: &HostTensor,
@@ -308,21 +334,27 @@ fn in_parts(
         let mut values = images.to_vec();
         values.resize(part.len(), 0.0);
         for (tensor, found) in run(&HostTensor::new(part, values)?)?.into_iter().zip(&mut found) {
-            found.extend_from_slice(&tensor.data()[..tensor.data().len() / part.n * (images.len() / image)]);
+            found.extend_from_slice(
+                &tensor.data()[..tensor.data().len() / part.n * (images.len() / image)],
+            );
         }
     }
     let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
-    Ok(ids.iter().zip(found).map(|(&id, data)| HostTensor::new(shape(id), data)).collect::<Result<_, _>>()?)
+    Ok(ids
+        .iter()
+        .zip(found)
+        .map(|(&id, data)| HostTensor::new(shape(id), data))
+        .collect::<Result<_, _>>()?)
 }
 
-/// Bytes of workspace that a batch may ask for; larger ones are run in parts.
+/// Maximum workspace of a batch in bytes; larger batches are run in parts.
 const MOST_WORKSPACE: u64 = 1 << 30;
 
-/// As much of a batch as one run of a [`Network`] takes: its largest tensor must fit one binding, and all of them a reasonable
-/// workspace.
+/// The largest part of a batch that one run of a [`Network`] takes: its largest tensor must fit one
+/// binding, and all tensors together a limited workspace.
 ///
 /// # Errors
-/// As [`record_network`], of a single image.
+/// As [`record_network`] for a single image.
 pub fn largest_part(
     network: &ResNet,
     input: Shape,
@@ -330,8 +362,10 @@ pub fn largest_part(
     options: &LoadOptions,
 ) -> Result<Shape> {
     let recording = record_network(network, Shape { n: 1, ..input }, capabilities, options)?;
-    let largest = recording.plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
+    let largest =
+        recording.plan.tensors.iter().map(|tensor| tensor.bytes() as u64).max().unwrap_or(1);
     let workspace: u64 = recording.slots.iter().map(|slot| slot.bytes as u64).sum();
-    let most = (capabilities.max_binding_bytes / largest.max(1)).min(MOST_WORKSPACE / workspace.max(1));
+    let most =
+        (capabilities.max_binding_bytes / largest.max(1)).min(MOST_WORKSPACE / workspace.max(1));
     Ok(Shape { n: input.n.min(usize::try_from(most).unwrap_or(usize::MAX).max(1)), ..input })
 }

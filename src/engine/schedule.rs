@@ -1,25 +1,25 @@
-//! Learning rates over a run.
+//! Learning rate schedules.
 
 use std::f64::consts::PI;
 
-/// How a learning rate goes on behind its warm-up.
+/// How the learning rate changes after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Decay {
-    /// As it is.
+    /// Constant.
     Constant,
-    /// Along half a cosine down to nothing, as PyTorch's `CosineAnnealingLR`.
+    /// Half a cosine down to zero, as PyTorch's `CosineAnnealingLR`.
     Cosine,
-    /// Times this factor after every so many steps, as PyTorch's `StepLR`.
+    /// Multiplied by `factor` after every `every` steps, as PyTorch's `StepLR`.
     Steps {
-        /// Steps between.
+        /// The number of steps between changes.
         every: u64,
         /// The factor.
         factor: f64,
     },
 }
 
-/// A learning rate for each step of a run: it rises in equal parts over the warm-up, then decays.
+/// The learning rate of each step of a run: it rises linearly over the warm-up, then decays.
 ///
 /// ```
 /// use wgpu_bottleneck::engine::{Decay, Schedule};
@@ -33,7 +33,7 @@ pub struct Schedule {
     pub rate: f64,
     /// Steps of the warm-up.
     pub warmup: u64,
-    /// What comes after it.
+    /// The decay after the warm-up.
     pub decay: Decay,
     /// Steps of the run, warm-up included.
     pub steps: u64,
@@ -49,7 +49,9 @@ impl Schedule {
         let (past, all) = (step - self.warmup, self.steps.saturating_sub(self.warmup).max(1));
         match self.decay {
             Decay::Constant => self.rate,
-            Decay::Cosine => self.rate * 0.5 * (1.0 + (PI * past.min(all) as f64 / all as f64).cos()),
+            Decay::Cosine => {
+                self.rate * 0.5 * (1.0 + (PI * past.min(all) as f64 / all as f64).cos())
+            }
             Decay::Steps { every, factor } => {
                 let times = past / every.max(1);
                 self.rate * factor.powi(i32::try_from(times).unwrap_or(i32::MAX))
@@ -65,12 +67,17 @@ mod tests {
     #[test]
     fn rates_rise_and_fall() {
         let of = |warmup, decay| Schedule { rate: 1.0, warmup, decay, steps: 10 };
-        let rates = |schedule: Schedule| (0..10).map(|step| schedule.rate(step)).collect::<Vec<f64>>();
+        let rates =
+            |schedule: Schedule| (0..10).map(|step| schedule.rate(step)).collect::<Vec<f64>>();
         assert_eq!(rates(of(0, Decay::Constant)), [1.0; 10]);
         let steps = rates(of(2, Decay::Steps { every: 3, factor: 0.5 }));
         assert_eq!(steps, [0.5, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]);
         let cosine = rates(of(0, Decay::Cosine));
-        assert!(cosine.is_sorted_by(|a, b| a > b) && cosine[0] == 1.0 && (cosine[5] - 0.5).abs() < 1e-12);
+        assert!(
+            cosine.is_sorted_by(|a, b| a > b)
+                && cosine[0] == 1.0
+                && (cosine[5] - 0.5).abs() < 1e-12
+        );
         // Behind the end, and with a warm-up that is all of the run, it is still a number.
         assert!(of(0, Decay::Cosine).rate(1000).abs() < 1e-12);
         assert_eq!(of(10, Decay::Cosine).rate(10), 1.0);

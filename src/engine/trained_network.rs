@@ -1,4 +1,4 @@
-//! A network that is trained.
+//! Training of a network.
 
 use super::{LoadOptions, half};
 use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
@@ -11,9 +11,10 @@ use crate::weights::{NetworkState, OPTIMIZER};
 
 use super::training::{column, per_channel};
 
-/// A ResNet on a device that is trained, batch by batch: forward with the batch's statistics, the cross entropy, every gradient, and the
-/// optimiser's step, in one submit of a command buffer for the stem, one for each block and one for the head, and one back through each. Parameters,
-/// statistics and what the optimiser keeps stay on the device.
+/// A ResNet on a device that is trained batch by batch: a forward pass with the batch's statistics,
+/// the cross entropy, all gradients and the optimiser's step. All of it is one submit, with a
+/// command buffer for the stem, one for each block and one for the head, and one for the backward
+/// pass of each. Parameters, statistics and optimiser state stay on the device.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::network::TrainingSetup;
@@ -38,18 +39,18 @@ pub struct TrainedNetwork {
     state: NetworkState,
     /// Batches since the network was loaded.
     batches: u64,
-    /// Batches of the step to come that are done.
+    /// Batches done of the next optimiser step.
     within: u64,
-    /// Steps of the optimiser in all.
+    /// Total optimiser steps.
     steps: u64,
 }
 
-/// What one batch came to.
+/// Result of one training batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedBatch {
-    /// The loss of each picture.
+    /// The loss of each image.
     pub losses: Vec<f32>,
-    /// How many classes came before each picture's own: 0 where it is right.
+    /// The number of classes ranked above each image's own class: 0 if the prediction is right.
     pub ranks: Vec<u32>,
 }
 
@@ -60,14 +61,15 @@ impl TrainedBatch {
         self.losses.iter().copied().map(f64::from).sum::<f64>() / self.losses.len() as f64
     }
 
-    /// How many pictures' own class came first.
+    /// The number of images whose own class ranked first.
     #[must_use]
     pub fn right(&self) -> usize {
         self.ranks.iter().filter(|&&rank| rank == 0).count()
     }
 }
 
-/// What an optimiser keeps of a network, by its own names: `optimizer.momentum_buffer.layer1.0.conv1.weight`; gamma and beta together.
+/// The optimiser state of a network, by name: `optimizer.momentum_buffer.layer1.0.conv1.weight`;
+/// gamma and beta are one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimizerState {
     /// Steps so far.
@@ -77,11 +79,13 @@ pub struct OptimizerState {
 }
 
 impl TrainedNetwork {
-    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch, `momentum` the weight of a batch's statistics in the
-    /// running ones. Of `loading`, the plan's kind is of no account.
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch,
+    /// `momentum` the weight of a batch's statistics in the running statistics. The plan kind in
+    /// `loading` is ignored.
     ///
     /// # Errors
-    /// As [`plan_network_training`], what `state` lacks, and what the device says.
+    /// As [`plan_network_training`], [`WeightsError`](crate::error::WeightsError) for a tensor that
+    /// `state` lacks, and any error of the device.
     pub fn load(
         gpu: &Gpu,
         state: &NetworkState,
@@ -93,49 +97,57 @@ impl TrainedNetwork {
         let training = plan_network_training(state.spec(), input, setup)?;
         let executor = executor(gpu, training.plan.clone(), loading)?;
         let (setup, state) = (setup.clone(), state.clone());
-        let mut network = Self { executor, training, setup, state, batches: 0, within: 0, steps: 0 };
+        let mut network =
+            Self { executor, training, setup, state, batches: 0, within: 0, steps: 0 };
         network.give_state(momentum)?;
         Ok(network)
     }
 
-    /// What is run: the plan, its kernels, its memory.
+    /// The plan, kernels and memory layout that are run.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         self.executor.recording()
     }
 
-    /// The GPU side, for self tests and benchmarks.
+    /// The executor, for self tests and benchmarks.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// Where the plan's tensors are.
+    /// The plan and its tensors.
     #[must_use]
     pub fn training(&self) -> &NetworkTraining {
         &self.training
     }
 
-    /// The device memory that it takes.
+    /// The device memory that it uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.executor.memory()
     }
 
-    /// Steps of the optimiser so far.
+    /// Optimiser steps so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Trains on a batch: NCHW pictures, already normalised, and the number of each one's class, at this learning rate. Where several batches make
-    /// one step, the last of them makes it.
+    /// Trains on a batch with this learning rate. Takes NCHW images, already normalised, and the
+    /// class index of each. If several batches make one step, the last of them performs it.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for pictures of another shape, [`ShapeError::Length`] for another number of classes; [`TrainingError::Class`] for a class that the network
-    /// does not have; [`TrainingError::Rate`]; [`TrainingError::NotFinite`] for a loss that is no number, with the layer where that began: nothing
-    /// is updated then but the running statistics, and a step of several batches begins anew; and as [`Executor::run`].
-    pub fn step(&mut self, pictures: &HostTensor, classes: &[usize], rate: f64) -> Result<TrainedBatch> {
+    /// [`ShapeError::Mismatch`] for images of another shape, [`ShapeError::Length`] for another
+    /// number of classes; [`TrainingError::Class`] for a class that the network does not have;
+    /// [`TrainingError::Rate`]; [`TrainingError::NotFinite`] if the loss is NaN or infinite, with
+    /// the layer where that began. In that case only the running statistics are updated, and a step
+    /// of several batches starts again. Also as [`Executor::run`].
+    pub fn step(
+        &mut self,
+        pictures: &HostTensor,
+        classes: &[usize],
+        rate: f64,
+    ) -> Result<TrainedBatch> {
         let targets = self.targets(classes)?;
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(TrainingError::Rate { rate }.into());
@@ -149,7 +161,8 @@ impl TrainedNetwork {
         let batch = collect(&losses);
         if let Some(picture) = batch.losses.iter().position(|loss| !loss.is_finite()) {
             let (step, loss) = (self.steps + 1, batch.losses[picture]);
-            // What the batches before have left for this step is not to be added to any more: the sum may hold what is no number.
+            // What the batches before have left for this step is not to be added to any more: the
+            // sum may hold what is no number.
             self.within = 0;
             // That the search failed is no reason to say less of what it was for.
             let layer = self.first_not_finite(pictures, &targets).unwrap_or(None);
@@ -161,7 +174,7 @@ impl TrainedNetwork {
         Ok(batch)
     }
 
-    /// The parameters and statistics as they are now, off the device.
+    /// Reads the current parameters and statistics back from the device.
     ///
     /// # Errors
     /// As [`Executor::kept`].
@@ -189,8 +202,8 @@ impl TrainedNetwork {
         Ok(state)
     }
 
-    /// What the optimiser keeps, off the device, to go on from: of norms and biases too. What batches have left for a step to come is not in it:
-    /// ask between steps.
+    /// Reads the optimiser state back from the device, to resume from. It includes norms and
+    /// biases, but not the gradients accumulated for an unfinished step: call this between steps.
     ///
     /// # Errors
     /// As [`Executor::kept`].
@@ -203,10 +216,11 @@ impl TrainedNetwork {
         Ok(OptimizerState { steps: self.steps, tensors })
     }
 
-    /// Goes on from what an optimiser of the same kind kept.
+    /// Resumes from the state of an optimiser of the same kind.
     ///
     /// # Errors
-    /// [`TrainingError::OptimizerState`] for a tensor that is missing; [`ShapeError::Mismatch`] for one of another shape.
+    /// [`TrainingError::OptimizerState`] if a tensor is missing; [`ShapeError::Mismatch`] if one
+    /// has another shape.
     pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
         for (name, id) in self.kept_by_optimizer() {
             let found = state.tensors.iter().find(|(known, ..)| *known == name);
@@ -220,7 +234,7 @@ impl TrainedNetwork {
         Ok(())
     }
 
-    /// The tensors that the optimiser keeps, and their names.
+    /// The tensors of the optimiser state and their names.
     fn kept_by_optimizer(&self) -> Vec<(String, TensorId)> {
         let kinds = self.setup.optimizer.state_names();
         let of = |parameter: &TrainedParameter| -> Vec<(String, TensorId)> {
@@ -238,16 +252,25 @@ impl TrainedNetwork {
         let shape = self.training.plan.tensor(self.training.targets).shape;
         if classes.len() != shape.n {
             let tensor = "classes of the pictures".to_owned();
-            return Err(ShapeError::Length { tensor, expected: shape.n, found: classes.len() }.into());
+            return Err(
+                ShapeError::Length { tensor, expected: shape.n, found: classes.len() }.into()
+            );
         }
         let known = self.state.spec().classes().unwrap_or_default();
         if let Some(picture) = classes.iter().position(|&class| class >= known) {
-            return Err(TrainingError::Class { picture, class: classes[picture], classes: known }.into());
+            return Err(
+                TrainingError::Class { picture, class: classes[picture], classes: known }.into()
+            );
         }
         Ok(HostTensor::new(shape, classes.iter().map(|&class| class as f32).collect())?)
     }
 
-    fn run(&mut self, pictures: &HostTensor, targets: &HostTensor, control: [f64; CONTROL]) -> Result<HostTensor> {
+    fn run(
+        &mut self,
+        pictures: &HostTensor,
+        targets: &HostTensor,
+        control: [f64; CONTROL],
+    ) -> Result<HostTensor> {
         self.executor.give(self.training.targets, targets)?;
         let shape = Shape { n: 1, c: 1, h: 1, w: CONTROL };
         let control = HostTensor::new(shape, control.map(|number| number as f32).to_vec())?;
@@ -255,7 +278,7 @@ impl TrainedNetwork {
         self.executor.run(pictures)
     }
 
-    /// Gives the device everything: parameters, statistics, and nothing that an optimiser would have kept.
+    /// Uploads all parameters and statistics, and a zero optimiser state.
     fn give_state(&mut self, momentum: f64) -> Result<()> {
         let Self { executor, training, state, .. } = self;
         let shape = |id: TensorId| training.plan.tensor(id).shape;
@@ -266,9 +289,13 @@ impl TrainedNetwork {
             let part = |part: &str| state.values(&format!("{}.{part}", norm.name));
             executor.give(norm.affine, &per_channel(&[part("weight")?, part("bias")?])?)?;
             let momentum = vec![momentum as f32; norm.channels];
-            executor.give(norm.running, &per_channel(&[part("running_mean")?, part("running_var")?, &momentum])?)?;
+            executor.give(
+                norm.running,
+                &per_channel(&[part("running_mean")?, part("running_var")?, &momentum])?,
+            )?;
         }
-        for (id, name) in [(training.linear.weight, "fc.weight"), (training.linear.bias, "fc.bias")] {
+        for (id, name) in [(training.linear.weight, "fc.weight"), (training.linear.bias, "fc.bias")]
+        {
             executor.give(id, &HostTensor::new(shape(id), state.values(name)?.to_vec())?)?;
         }
         for parameter in &training.parameters {
@@ -279,12 +306,18 @@ impl TrainedNetwork {
         Ok(())
     }
 
-    /// The first step of the plan whose output is not finite on these pictures, with the parameters as they are: found by a run that keeps every
-    /// tensor. None where all that is computed is finite, or there is not enough memory for all of it.
-    fn first_not_finite(&mut self, pictures: &HostTensor, targets: &HostTensor) -> Result<Option<String>> {
+    /// The first step of the plan whose output is not finite on these images with the current
+    /// parameters, found by a run that keeps every tensor. `None` if everything is finite, or if
+    /// there is not enough memory to keep all tensors.
+    fn first_not_finite(
+        &mut self,
+        pictures: &HostTensor,
+        targets: &HostTensor,
+    ) -> Result<Option<String>> {
         let Self { executor, training, .. } = &*self;
         let mut plan = training.plan.clone();
-        plan.kept = plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
+        plan.kept =
+            plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
         plan.carried.clear();
         let loading = LoadOptions { kernels: KernelChoice::Ranked, ..LoadOptions::default() };
         let mut keeping = match self::executor(executor.gpu(), plan.clone(), &loading) {
@@ -309,7 +342,7 @@ impl TrainedNetwork {
     }
 }
 
-/// Records a plan and makes it ready.
+/// Records a plan and creates its executor.
 fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Executor> {
     half::only_f32(loading)?;
     let params = vec![StepParams::None; plan.steps.len()];
@@ -320,8 +353,11 @@ fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Execut
     Executor::new(gpu, recording, &params, loading.executor)
 }
 
-/// The loss and the rank of each picture.
+/// The loss and the rank of each image.
 fn collect(losses: &HostTensor) -> TrainedBatch {
     let pairs = || losses.data().chunks_exact(losses.shape().c);
-    TrainedBatch { losses: pairs().map(|pair| pair[0]).collect(), ranks: pairs().map(|pair| pair[1] as u32).collect() }
+    TrainedBatch {
+        losses: pairs().map(|pair| pair[0]).collect(),
+        ranks: pairs().map(|pair| pair[1] as u32).collect(),
+    }
 }

@@ -1,4 +1,4 @@
-//! A block in training mode.
+//! Training of a block.
 
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Executor, Gpu};
@@ -11,11 +11,11 @@ use crate::weights::{LayerTensors, NormTensors, TrainableBlock};
 
 use super::{LoadOptions, half};
 
-/// How a block is trained.
+/// Options for training a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainingOptions {
-    /// The weight of a batch's statistics in the running ones; without one, they are the mean of those of all batches so far, as
-    /// `momentum=None` has it in PyTorch.
+    /// The weight of a batch's statistics in the running statistics. With `None`, they are the mean
+    /// over all batches so far, as with PyTorch's `momentum=None`.
     pub momentum: Option<f64>,
 }
 
@@ -26,10 +26,13 @@ impl Default for TrainingOptions {
     }
 }
 
-/// A Bottleneck on a device in training mode, for one input shape: forward with a batch's statistics, and every gradient.
+/// A Bottleneck on a device in training mode, for one input shape: a forward pass with the batch's
+/// statistics, and all gradients.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions};
+/// use wgpu_bottleneck::{
+///     BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
+/// };
 ///
 /// let weights = StateDict::open("block.safetensors")?;
 /// let block = TrainableBlock::from_state_dict(&weights, "", &BlockOptions::default())?;
@@ -49,14 +52,15 @@ pub struct TrainedBlock {
     block: TrainableBlock,
 }
 
-/// What one batch came to.
+/// Result of one training step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingStep {
     /// The block's output.
     pub out: HostTensor,
-    /// The norms' running statistics after the batch, by their keys: `bn1.running_mean`, ...; of norms that are frozen, none.
+    /// The norms' running statistics after the batch, by key (`bn1.running_mean`, ...); empty for
+    /// frozen norms.
     pub statistics: Vec<(String, Vec<f32>)>,
-    /// The batches seen by each norm that counts them, by its key: `bn1.num_batches_tracked`.
+    /// The number of batches seen by each norm that counts them, by key: `bn1.num_batches_tracked`.
     pub batches: Vec<(String, i64)>,
     /// The gradients.
     pub gradients: Gradients,
@@ -65,18 +69,19 @@ pub struct TrainingStep {
 /// The gradients of one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients {
-    /// Of the input.
+    /// Gradient of the input.
     pub input: HostTensor,
-    /// Of every parameter, by its key, with its dimensions: `conv1.weight`, `bn1.weight`, `bn1.bias`, ...
+    /// Gradient of every parameter, with its key and dimensions: `conv1.weight`, `bn1.weight`,
+    /// `bn1.bias`, ...
     pub parameters: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
 impl TrainedBlock {
-    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input. Of `loading`, the plan's kind is of
-    /// no account.
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input. The
+    /// plan kind in `loading` is ignored.
     ///
     /// # Errors
-    /// As [`plan_block_training`], and what the device says.
+    /// As [`plan_block_training`], and any error of the device.
     pub fn load(
         gpu: &Gpu,
         block: TrainableBlock,
@@ -86,8 +91,12 @@ impl TrainedBlock {
     ) -> Result<Self> {
         half::only_f32(loading)?;
         let training = plan_block_training(&block.spec, input)?;
-        let mut recording =
-            plan::schedule(training.plan.clone(), gpu.capabilities(), &loading.kernels, loading.budget)?;
+        let mut recording = plan::schedule(
+            training.plan.clone(),
+            gpu.capabilities(),
+            &loading.kernels,
+            loading.budget,
+        )?;
         if loading.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
@@ -100,61 +109,71 @@ impl TrainedBlock {
         Ok(trained)
     }
 
-    /// What is run: the plan, its kernels, its memory.
+    /// The plan, kernels and memory layout that are run.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         self.executor.recording()
     }
 
-    /// The GPU side, for self tests and benchmarks.
+    /// The executor, for self tests and benchmarks.
     #[must_use]
     pub fn executor(&self) -> &Executor {
         &self.executor
     }
 
-    /// The block, with its parameters and statistics as they are now.
+    /// The block, with its current parameters and statistics.
     #[must_use]
     pub fn block(&self) -> &TrainableBlock {
         &self.block
     }
 
-    /// Forward and backward on a batch: the block's output, the gradients for this gradient of it, and the running statistics, which are
-    /// the block's from now on. Its parameters stay as they are.
+    /// Runs forward and backward on a batch, for this gradient of the output. Returns the output,
+    /// the gradients and the running statistics. The block keeps the new statistics; its parameters
+    /// do not change.
     ///
     /// # Errors
-    /// As [`Executor::run`]; [`ShapeError::Mismatch`] for a gradient of another shape than the output.
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`] if the gradient has another shape than the
+    /// output.
     pub fn step(&mut self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
         let shape = self.training.plan.tensor(self.training.out).shape;
         grad_out.check_shape("grad_out", shape)?;
         self.executor.give(self.training.grad_out, grad_out)?;
         let grad_input = self.executor.run(input)?;
         let executor = &self.executor;
-        let step =
-            collect(&self.training.layers, &self.block.layers, self.training.out, grad_input, |id| executor.kept(id))?;
+        let step = collect(
+            &self.training.layers,
+            &self.block.layers,
+            self.training.out,
+            grad_input,
+            |id| executor.kept(id),
+        )?;
         self.keep_statistics(&step)?;
         Ok(step)
     }
 
-    /// What the [reference](mod@crate::reference) says of the same batch and the statistics as they are now, on the CPU in f64.
+    /// The result of the [reference](mod@crate::reference) for the same batch and the current
+    /// statistics, on the CPU in f64.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for tensors of other shapes.
     pub fn reference(&self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
         let given = self.given()?;
         let plan = &self.training.plan;
-        let mut all: Vec<(TensorId, &HostTensor)> = given.iter().map(|(id, tensor)| (*id, tensor)).collect();
+        let mut all: Vec<(TensorId, &HostTensor)> =
+            given.iter().map(|(id, tensor)| (*id, tensor)).collect();
         all.extend([(plan.input, input), (self.training.grad_out, grad_out)]);
         let params = vec![StepParams::None; plan.steps.len()];
         let every = reference::all_tensors(self.recording(), &params, &all)?;
-        let rounded =
-            |tensor: &Tensor64| HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect());
+        let rounded = |tensor: &Tensor64| {
+            HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect())
+        };
         let grad_input = rounded(&every[plan.output.0])?;
         collect(&self.training.layers, &self.block.layers, self.training.out, grad_input, |id| {
             Ok(rounded(&every[id.0])?)
         })
     }
 
-    /// Weights, and what the norms have, as the plan wants them.
+    /// Weights and norm parameters, in the layout of the plan.
     fn given(&self) -> Result<Vec<(TensorId, HostTensor)>, ShapeError> {
         let plan = &self.training.plan;
         let mut given = Vec::new();
@@ -169,7 +188,7 @@ impl TrainedBlock {
         Ok(given)
     }
 
-    /// Takes over the running statistics of a step.
+    /// Keeps the running statistics of a step.
     fn keep_statistics(&mut self, step: &TrainingStep) -> Result<()> {
         for (layer, tensors) in self.training.layers.iter().zip(&mut self.block.layers) {
             let (Some(norm), Some(tensors)) = (&layer.norm, &mut tensors.norm) else { continue };
@@ -178,7 +197,10 @@ impl TrainedBlock {
             }
             let of = |part: &str| {
                 let key = format!("{}.{part}", tensors.key);
-                step.statistics.iter().find(|(known, _)| *known == key).map(|(_, values)| values.clone())
+                step.statistics
+                    .iter()
+                    .find(|(known, _)| *known == key)
+                    .map(|(_, values)| values.clone())
             };
             if let (Some(mean), Some(var)) = (of("running_mean"), of("running_var")) {
                 (tensors.running_mean, tensors.running_var) = (mean, var);
@@ -197,19 +219,22 @@ fn running(norm: &NormTensors, options: &TrainingOptions) -> Result<HostTensor, 
     per_channel(&[&norm.running_mean, &norm.running_var, &vec![momentum; norm.running_mean.len()]])
 }
 
-/// Some numbers per channel as the plan wants them.
+/// Per-channel vectors as one tensor, in the layout of the plan.
 pub(super) fn per_channel(numbers: &[&[f32]]) -> Result<HostTensor, ShapeError> {
     let channels = numbers.first().map_or(0, |numbers| numbers.len());
     let shape = Shape { n: 1, c: channels, h: 1, w: numbers.len() };
-    HostTensor::new(shape, (0..channels).flat_map(|at| numbers.iter().map(move |numbers| numbers[at])).collect())
+    HostTensor::new(
+        shape,
+        (0..channels).flat_map(|at| numbers.iter().map(move |numbers| numbers[at])).collect(),
+    )
 }
 
-/// One of the numbers that a tensor has per channel.
+/// One of the per-channel vectors in a tensor.
 pub(super) fn column(tensor: &HostTensor, at: usize) -> Vec<f32> {
     tensor.data().chunks_exact(tensor.shape().w).map(|numbers| numbers[at]).collect()
 }
 
-/// Puts together what a step came to.
+/// Collects the results of a step.
 fn collect(
     layers: &[TrainedLayer],
     tensors: &[LayerTensors],
@@ -221,7 +246,11 @@ fn collect(
     for (layer, tensors) in layers.iter().zip(tensors) {
         if let Some(weight_grad) = layer.weight_grad {
             let weight = read(weight_grad)?;
-            parameters.push((tensors.key.clone(), weight.shape().dims().to_vec(), weight.into_data()));
+            parameters.push((
+                tensors.key.clone(),
+                weight.shape().dims().to_vec(),
+                weight.into_data(),
+            ));
         }
         let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) else { continue };
         let key = |part: &str| format!("{}.{part}", tensors.key);
@@ -236,8 +265,15 @@ fn collect(
             for (at, part) in ["running_mean", "running_var"].into_iter().enumerate() {
                 statistics.push((key(part), column(&after, at)));
             }
-            batches.extend(tensors.num_batches_tracked.map(|count| (key("num_batches_tracked"), count + 1)));
+            batches.extend(
+                tensors.num_batches_tracked.map(|count| (key("num_batches_tracked"), count + 1)),
+            );
         }
     }
-    Ok(TrainingStep { out: read(out)?, statistics, batches, gradients: Gradients { input: grad_input, parameters } })
+    Ok(TrainingStep {
+        out: read(out)?,
+        statistics,
+        batches,
+        gradients: Gradients { input: grad_input, parameters },
+    })
 }

@@ -1,36 +1,37 @@
-//! Where a checkpoint and a network differ.
+//! Differences between a checkpoint and a network.
 
 use std::fmt;
 
-/// How many keys of each kind the text names; the fields have them all.
+/// How many keys of each kind the message names; the fields hold all of them.
 const NAMED: usize = 3;
 
-/// The tensors in which a checkpoint differs from a network, by the keys that the checkpoint has or would have.
+/// The tensors in which a checkpoint differs from a network, named by the keys that the checkpoint
+/// has or should have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences {
     /// Tensors that the network needs, in torchvision's order.
     pub missing: Vec<String>,
-    /// Tensors that the network has no place for.
+    /// Tensors that the network does not have.
     pub unexpected: Vec<String>,
-    /// Tensors of another shape, in torchvision's order.
+    /// Tensors with the wrong shape, in torchvision's order.
     pub shapes: Vec<ShapeDifference>,
-    /// The network that the checkpoint is of, if it is one.
+    /// The network that the checkpoint seems to belong to, if any.
     pub looks_like: Option<String>,
 }
 
-/// A tensor whose shape is not the one that a network needs.
+/// A tensor whose shape differs from the one the network needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShapeDifference {
     /// The full key.
     pub tensor: String,
-    /// The dimensions that are needed.
+    /// The required dimensions.
     pub expected: Vec<usize>,
-    /// The dimensions as found.
+    /// The dimensions found.
     pub found: Vec<usize>,
 }
 
 impl Differences {
-    /// Whether there is none.
+    /// Whether there are no differences.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
@@ -59,9 +60,11 @@ impl fmt::Display for Differences {
     }
 }
 
-/// "5 tensors missing (a, b, c, ...)", or nothing.
+/// "5 tensors missing (a, b, c, ...)"; `None` for an empty list.
 fn some<T: fmt::Display>(what: &str, items: &[T]) -> Option<String> {
     let named: Vec<String> = items.iter().take(NAMED).map(T::to_string).collect();
-    let (plural, more) = (if items.len() == 1 { "" } else { "s" }, if items.len() > NAMED { ", ..." } else { "" });
-    (!items.is_empty()).then(|| format!("{} tensor{plural} {what} ({}{more})", items.len(), named.join(", ")))
+    let (plural, more) =
+        (if items.len() == 1 { "" } else { "s" }, if items.len() > NAMED { ", ..." } else { "" });
+    (!items.is_empty())
+        .then(|| format!("{} tensor{plural} {what} ({}{more})", items.len(), named.join(", ")))
 }

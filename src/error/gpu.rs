@@ -1,35 +1,35 @@
-//! Errors of devices, their limits and what is run on them.
+//! Errors of devices, device limits and the work that runs on them.
 
 use super::PatchError;
 
-/// What the GPU side can fail with.
+/// Errors of the GPU, its driver and its limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
-    /// No adapter fits what was asked for.
+    /// No adapter matches the request.
     #[error("no adapter matches {wanted}; present: {}", list(present))]
     NoAdapter {
-        /// What was asked for.
+        /// The requested adapter.
         wanted: String,
-        /// The adapters that are there.
+        /// The available adapters.
         present: Vec<String>,
     },
-    /// An environment variable holds something it cannot mean.
-    #[error("{variable}={value} is not understood: expected {expected}")]
+    /// An environment variable has an invalid value.
+    #[error("{variable}={value} is not valid: expected {expected}")]
     Environment {
         /// The variable's name.
         variable: &'static str,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// The adapter gave no device.
+    /// The adapter provided no device.
     #[error("{adapter}: no device: {reason}")]
     NoDevice {
         /// The adapter.
         adapter: String,
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
     /// Something is larger than this device allows.
@@ -39,7 +39,7 @@ pub enum GpuError {
         what: String,
         /// Its size.
         bytes: u64,
-        /// The limit it exceeds.
+        /// The limit that it exceeds.
         limit: u64,
     },
     /// A dispatch needs more workgroups than the device allows.
@@ -47,7 +47,7 @@ pub enum GpuError {
     TooManyWorkgroups {
         /// The kernel.
         kernel: String,
-        /// What it needs.
+        /// The workgroups it needs, per dimension.
         workgroups: [u64; 3],
         /// The limit per dimension.
         limit: u32,
@@ -57,54 +57,55 @@ pub enum GpuError {
     KernelLimit {
         /// The kernel.
         kernel: String,
-        /// Of what.
+        /// The limited resource.
         resource: &'static str,
-        /// How many it needs.
+        /// The amount that the kernel needs.
         needs: u64,
-        /// How many there are.
+        /// The device's limit.
         limit: u64,
     },
-    /// A kernel was asked for by name that does not fit the step, or does not exist.
+    /// The kernel requested by name does not fit the step, or does not exist.
     #[error("no kernel {kernel} for {step}; candidates: {}", list(candidates))]
     NoSuchKernel {
-        /// The name asked for.
+        /// The requested name.
         kernel: String,
         /// The step.
         step: String,
-        /// What there is.
+        /// The available kernels.
         candidates: Vec<String>,
     },
-    /// A recording made or changed by hand does not hold together, and is not run.
+    /// A recording made or changed by hand is inconsistent and is not run.
     #[error("recording, {step}: {reason}")]
     Recording {
-        /// The step, or what else is wrong.
+        /// The step, or another part of the recording.
         step: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A patch does not fit the shader that it is for.
+    /// A patch does not fit its shader.
     #[error(transparent)]
     Patch(#[from] PatchError),
-    /// naga refused a shader (a bug of this crate).
-    #[error("{kernel}: shader refused: {reason}")]
+    /// naga rejected a shader (a bug of this crate).
+    #[error("{kernel}: shader rejected: {reason}")]
     Shader {
         /// The kernel.
         kernel: String,
-        /// What naga said.
+        /// naga's message.
         reason: String,
     },
     /// A caller's buffer cannot be used.
     #[error("{buffer} buffer: {reason}")]
     Buffer {
-        /// Which one: "input" or "output".
+        /// Which buffer: "input" or "output".
         buffer: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-    /// A texture in sRGB was created without the format that its stored bytes are read in.
+    /// An sRGB texture was created without the view format in which its stored bytes are read.
     #[error(
-        "picture texture: format {format}, created without {stored} among its view_formats, in which its stored \
-        bytes are read: create it with view_formats: &[TextureFormat::{stored}], or copy it into a texture of {stored}"
+        "picture texture: format {format}, created without {stored} among its view_formats, in \
+        which its stored bytes are read: create it with view_formats: &[TextureFormat::{stored}], \
+        or copy it into a texture of {stored}"
     )]
     ViewFormat {
         /// The texture's format.
@@ -113,9 +114,12 @@ pub enum GpuError {
         stored: String,
     },
     /// Input and output are the same buffer.
-    #[error("input and output are the same buffer: the input is never modified, give the output a buffer of its own")]
+    #[error(
+        "input and output are the same buffer, but the input is never modified: use a separate \
+        output buffer"
+    )]
     SameBuffer,
-    /// The device's memory is used up.
+    /// The device is out of memory.
     #[error("out of device memory while {doing}")]
     OutOfMemory {
         /// What was being done.
@@ -124,15 +128,15 @@ pub enum GpuError {
     /// The device is lost, or was destroyed by `wgpu::Device::destroy`; load again on a new one.
     #[error("the device is lost: {reason}")]
     Lost {
-        /// What wgpu or the driver reports, as far as it is known.
+        /// The reason reported by wgpu or the driver, if known.
         reason: String,
     },
-    /// The device computed something else than it should have.
+    /// The device computed a wrong result.
     #[error("wrong numbers while {doing}: {reason}")]
     Wrong {
         /// What was being done.
         doing: &'static str,
-        /// What came out.
+        /// What is wrong with the result.
         reason: String,
     },
     /// wgpu reported a validation or internal error (a bug of this crate, or of the driver).
@@ -146,7 +150,7 @@ pub enum GpuError {
 }
 
 impl GpuError {
-    /// Whether the caller asked for something that cannot be, as opposed to the GPU failing.
+    /// Whether the request is invalid, as opposed to the GPU failing.
     pub(super) fn is_input(&self) -> bool {
         matches!(
             self,

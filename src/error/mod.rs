@@ -1,4 +1,5 @@
-//! Every error of the crate: typed, with the numbers in it, and one line of text that names the tensor or the parameter.
+//! All errors of the crate. They are typed and carry the numbers involved; the message is one line
+//! and names the tensor or the parameter.
 
 mod differences;
 mod gpu;
@@ -26,13 +27,13 @@ pub use training::TrainingError;
 pub use tuning::TuningError;
 pub use weights::WeightsError;
 
-/// What any call of this crate can fail with.
+/// Any error that a call of this crate can return.
 ///
-/// [`Error::kind`] sorts the variants into the two groups that a program reacts to differently.
+/// [`Error::kind`] sorts the variants into the two groups that a program handles differently.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A shape or size is impossible, or does not fit.
+    /// A shape or size is impossible, or does not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),
     /// A specification of a block or a network is impossible.
@@ -41,16 +42,16 @@ pub enum Error {
     /// A state dict does not hold what the block or the network needs.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A picture, or how it is to be preprocessed, cannot be used.
+    /// An image, or its preprocessing, cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
     /// Something cannot be computed in half precision.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
-    /// A training run cannot go on.
+    /// A training run cannot continue.
     #[error(transparent)]
     Training(#[from] TrainingError),
-    /// The GPU, its driver or its limits refused.
+    /// The GPU, its driver or one of its limits caused a failure.
     #[error(transparent)]
     Gpu(#[from] GpuError),
     /// A file could not be read or written.
@@ -58,17 +59,17 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// The two groups of errors, by who can do something about them.
+/// The two groups of errors, by who can act on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// What was asked for or passed in is wrong; the same call fails again.
+    /// The request or its arguments are wrong; the same call fails again.
     Input,
-    /// The GPU failed, is lost or ran out of memory; another device or a later try may succeed.
+    /// The GPU failed, is lost or ran out of memory; another device or a later attempt may succeed.
     Gpu,
 }
 

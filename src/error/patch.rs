@@ -4,22 +4,22 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatchError {
-    /// No such file is in the catalogue.
+    /// The catalogue has no such file.
     #[error("patch of {file}: there is no such shader file")]
     NoSuchFile {
-        /// The file asked for.
+        /// The requested file.
         file: String,
     },
-    /// The text to replace does not stand in the file as often as the patch says.
+    /// The text to replace does not occur in the file as often as the patch expects.
     #[error("patch of {file}: expected {expected} of \"{find}\", found {found}")]
     Matches {
         /// The file.
         file: String,
-        /// What was to be replaced.
+        /// The text to replace.
         find: String,
-        /// How often it must be there.
+        /// The expected number of occurrences.
         expected: usize,
-        /// How often it is.
+        /// The number found.
         found: usize,
     },
 }

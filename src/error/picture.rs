@@ -1,92 +1,92 @@
-//! Errors of pictures and of the settings by which they are made a network's input.
+//! Errors of images and of their preprocessing.
 
-/// A picture, a picture file or a preprocessing that cannot be used.
+/// An image, an image file or a preprocessing that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// A picture without a pixel.
-    #[error("{picture}: {width} x {height} pixels: there is nothing in it")]
+    /// An image without pixels.
+    #[error("{picture}: {width} x {height} pixels: the image is empty")]
     Empty {
-        /// The file's name, or what else the picture is called.
+        /// The file's name, or another name of the image.
         picture: String,
         /// Pixels in a row.
         width: u32,
         /// Rows.
         height: u32,
     },
-    /// The bytes are not three a pixel.
+    /// The number of bytes is not three per pixel.
     #[error("{picture}: {width} x {height} RGB pixels are {expected} bytes, found {found}")]
     Length {
-        /// What the picture is called.
+        /// The image's name.
         picture: String,
         /// Pixels in a row.
         width: u32,
         /// Rows.
         height: u32,
-        /// Bytes that there must be.
+        /// The required number of bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// The number of bytes found.
         found: u64,
     },
-    /// More pixels than are read, or a side longer than is resized.
+    /// An image with more pixels than can be read, or a side longer than can be resized.
     #[error("{picture}: {width} x {height} pixels, the limit is {limit} {of}")]
     TooLarge {
-        /// The file's name, or what else the picture is called.
+        /// The file's name, or another name of the image.
         picture: String,
         /// Pixels in a row.
         width: u64,
         /// Rows.
         height: u64,
-        /// How many there may be.
+        /// The limit.
         limit: u64,
-        /// Of what: "pixels", or "pixels a side".
+        /// The limited quantity: "pixels", or "pixels a side".
         of: &'static str,
     },
-    /// More bytes than are read or made.
+    /// More bytes than can be read or created.
     #[error("{picture}: {what} of {bytes} bytes or more, the limit is {limit}")]
     TooManyBytes {
-        /// The file's name, or what else the picture is called.
+        /// The file's name, or another name of the image.
         picture: String,
-        /// Of what: "a file", "a table".
+        /// What is too large: "a file", "a table".
         what: &'static str,
-        /// How many there are at least.
+        /// The number of bytes, at least.
         bytes: u64,
-        /// How many there may be.
+        /// The limit.
         limit: u64,
     },
     /// A folder, a pipe or a device where a file is expected.
     #[error("{path}: not a regular file")]
     NotAFile {
-        /// Its name.
+        /// The file's name.
         path: String,
     },
-    /// A file that is no picture, is damaged, or is of a kind that is not read.
-    #[error("{picture}: not a readable picture: {reason}")]
+    /// A file that is not an image, is damaged, or has an unsupported format.
+    #[error("{picture}: not a readable image: {reason}")]
     Format {
         /// The file's name, or "picture" for bytes.
         picture: String,
-        /// What the decoder says.
+        /// The decoder's message.
         reason: String,
     },
-    /// A preprocessing that cannot be.
+    /// An invalid preprocessing setting.
     #[error("preprocessing: {setting} is {found}, expected {expected}")]
     Setting {
         /// The field of [`Preprocess`](crate::picture::Preprocess).
         setting: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A configuration that is not JSON, or lies in a file that cannot be one.
+    /// A configuration that is not JSON, or whose file cannot be a configuration.
     #[error("{config}: not a readable configuration: {reason}")]
     ConfigFormat {
         /// The file's name, or "configuration" for text.
         config: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A configuration with a value that is missing, wrong, or asks for what is not done here.
+    /// A configuration with a value that is missing, wrong or unsupported.
     #[error("{config}: {key} is {found}, expected {expected}")]
     Config {
         /// The file's name, or "configuration" for text.
@@ -95,7 +95,7 @@ pub enum PictureError {
         key: String,
         /// Its value, or "missing".
         found: String,
-        /// What is read.
+        /// The supported values.
         expected: &'static str,
     },
 }

@@ -1,13 +1,13 @@
-//! Errors of PyTorch's own files.
+//! Errors of PyTorch's own file formats.
 
-/// Why a `.pth` file is not read. Limits carry what was found and what is allowed.
+/// Why a `.pth` file cannot be read. Limits carry the value found and the value allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PthError {
     /// The zip archive is damaged.
     #[error("damaged zip archive: {reason}")]
     Archive {
-        /// What the zip reader says.
+        /// The zip reader's message.
         reason: String,
     },
     /// The archive lacks an entry that a file of `torch.save` has, or that its pickle refers to.
@@ -18,74 +18,83 @@ pub enum PthError {
     },
     /// An entry is compressed or encrypted, which `torch.save` never does.
     #[error(
-        "entry {entry} is packed as {method}, but torch.save stores entries as they are; pack it again without compression"
+        "entry {entry} is packed as {method}, but torch.save stores entries as they are; pack it \
+        again without compression"
     )]
     Packed {
         /// The entry's name.
         entry: String,
-        /// The method of compression, or "encrypted".
+        /// The compression method, or "encrypted".
         method: String,
     },
-    /// An entry's bytes do not have the checksum that the archive states.
-    #[error("entry {entry}: checksum {found:#010x}, the archive states {stated:#010x}: the file is damaged")]
+    /// An entry's bytes do not have the checksum stated in the archive.
+    #[error(
+        "entry {entry}: checksum {found:#010x}, the archive states {stated:#010x}: the file is \
+        damaged"
+    )]
     Checksum {
         /// The entry's name.
         entry: String,
-        /// Of the bytes that are there.
+        /// The checksum of the bytes found.
         found: u32,
-        /// What the archive states.
+        /// The checksum stated in the archive.
         stated: u32,
     },
     /// A TorchScript archive, which holds a program.
     #[error("a TorchScript archive: load it with torch.jit.load and save its state_dict()")]
     TorchScript,
     /// The tar format of PyTorch before 0.1.10.
-    #[error("the tar format of PyTorch before 0.1.10: load it and save it again with a newer PyTorch")]
+    #[error(
+        "the tar format of PyTorch before 0.1.10: load it and save it again with a newer PyTorch"
+    )]
     Tar,
-    /// A pickle that does not begin as `torch.save` begins.
-    #[error("a pickle, but not one of torch.save: its first object is not the number 0x1950a86a20f9469cfc6c")]
+    /// A pickle that does not begin like a file of `torch.save`.
+    #[error(
+        "a pickle, but not written by torch.save: its first object is not the number \
+        0x1950a86a20f9469cfc6c"
+    )]
     NotTorch,
     /// The legacy format in a version other than 1001.
     #[error("version {found} of the legacy format, expected 1001")]
     Version {
-        /// The version as found.
+        /// The version found.
         found: i64,
     },
-    /// Written by a machine of big-endian byte order.
+    /// Written by a big-endian machine.
     #[error("written in big-endian byte order: save it again on a little-endian machine")]
     BigEndian,
-    /// The pickle, or what stands behind it, ends early.
+    /// The pickle, or the data after it, ends early.
     #[error("the data ends at byte {at} within {what}")]
     Truncated {
         /// What was being read.
         what: &'static str,
-        /// Where in the file or entry.
+        /// The offset in the file or entry.
         at: usize,
     },
     /// An opcode that `torch.save` does not write.
-    #[error("pickle opcode {opcode:#04x} at byte {at} is none that torch.save writes")]
+    #[error("pickle opcode {opcode:#04x} at byte {at} is not one that torch.save writes")]
     Opcode {
         /// The opcode.
         opcode: u8,
-        /// Where in the file or entry.
+        /// The offset in the file or entry.
         at: usize,
     },
-    /// A pickle that contradicts itself.
+    /// An inconsistent pickle.
     #[error("damaged pickle at byte {at}: {what}")]
     Pickle {
         /// What is wrong.
         what: &'static str,
-        /// Where in the file or entry.
+        /// The offset in the file or entry.
         at: usize,
     },
-    /// A number beyond what a file of weights needs.
-    #[error("{what}: {found}, at most {limit} are read")]
+    /// A number beyond what a weights file needs.
+    #[error("{what}: {found}, the limit is {limit}")]
     Limit {
-        /// What is counted.
+        /// The counted quantity.
         what: &'static str,
-        /// What the file has, or would need.
+        /// The value that the file has, or would need.
         found: usize,
-        /// What is allowed.
+        /// The limit.
         limit: usize,
     },
     /// A storage of an unknown element type.
@@ -94,27 +103,29 @@ pub enum PthError {
         /// The type's full name.
         found: String,
     },
-    /// A tensor with metadata, which makes its elements others than those of its storage.
+    /// A tensor with metadata, so that its elements differ from those of its storage.
     #[error(
-        "a tensor with metadata ({found}), expected none: save tensor.resolve_neg().resolve_conj(), which holds its own values"
+        "a tensor with metadata ({found}), expected none: save \
+        tensor.resolve_neg().resolve_conj(), which holds its own values"
     )]
     Metadata {
         /// The first key of the metadata.
         found: String,
     },
-    /// A storage does not hold what the pickle says.
+    /// A storage is smaller than the pickle declares.
     #[error("storage {storage}: {needs} bytes are declared, {has} are there")]
     Storage {
         /// The storage's key.
         storage: String,
         /// Bytes that the pickle or the header declares.
         needs: u64,
-        /// Bytes that the file has for it.
+        /// Bytes that the file holds for it.
         has: u64,
     },
     /// A tensor reaches beyond its storage.
     #[error(
-        "tensor {tensor}: dims {dims:?}, strides {strides:?}, offset {offset} reach beyond its storage of {has} elements"
+        "tensor {tensor}: dims {dims:?}, strides {strides:?}, offset {offset} reach beyond its \
+        storage of {has} elements"
     )]
     Bounds {
         /// The full key.
@@ -123,35 +134,37 @@ pub enum PthError {
         dims: Vec<usize>,
         /// Its strides, in elements.
         strides: Vec<usize>,
-        /// Its first element.
+        /// The offset of its first element.
         offset: usize,
         /// Elements of its storage.
         has: usize,
     },
     /// A whole model instead of its state dict.
     #[error(
-        "{place} a whole model or another object ({class}), which only its own code can read; save model.state_dict() instead"
+        "{place} a whole model or another object ({class}), which only its own code can read; save \
+        model.state_dict() instead"
     )]
     WholeModel {
-        /// "the file is", or which key holds it.
+        /// "the file is", or the key that holds it.
         place: String,
         /// The class's full name.
         class: String,
     },
-    /// The file's one object is neither a state dict nor a dict that holds one.
+    /// The file's object is neither a state dict nor a dict that contains one.
     #[error("the file holds {found}, expected a state dict or a dict with one")]
     NotADict {
-        /// What it holds, in words.
+        /// The object found, in words.
         found: &'static str,
     },
-    /// A dict without any tensor where a state dict may stand.
+    /// A dict without tensors where a state dict is expected.
     #[error(
-        "no state dict found: neither the top level nor one of the keys {looked} holds tensors; keys of the file: {keys}"
+        "no state dict found: neither the top level nor one of the keys {looked} holds tensors; \
+        keys of the file: {keys}"
     )]
     NoTensors {
-        /// The keys that may hold one.
+        /// The keys that may hold a state dict.
         looked: String,
-        /// The first keys that the file has.
+        /// The first keys of the file.
         keys: String,
     },
 }

@@ -1,6 +1,6 @@
 //! Errors of shapes and sizes.
 
-/// An impossible or unfitting shape.
+/// An impossible or mismatched shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -9,7 +9,7 @@ pub enum ShapeError {
     ZeroDim {
         /// The tensor.
         tensor: String,
-        /// Its dimensions as found.
+        /// The dimensions found.
         dims: Vec<usize>,
     },
     /// The product of the dimensions does not fit in memory addresses.
@@ -17,17 +17,17 @@ pub enum ShapeError {
     Overflow {
         /// The tensor.
         tensor: String,
-        /// Its dimensions as found.
+        /// The dimensions found.
         dims: Vec<usize>,
     },
-    /// A tensor has another shape than is needed here.
+    /// A tensor has a different shape than required.
     #[error("{tensor}: expected shape {expected:?}, found {found:?}")]
     Mismatch {
         /// The tensor.
         tensor: String,
-        /// The dimensions that are needed.
+        /// The required dimensions.
         expected: Vec<usize>,
-        /// The dimensions as found.
+        /// The dimensions found.
         found: Vec<usize>,
     },
     /// The number of values is not the product of the dimensions.
@@ -42,7 +42,8 @@ pub enum ShapeError {
     },
     /// A convolution with a stride or dilation of zero, or groups that do not divide its channels.
     #[error(
-        "{name}: stride {stride}, dilation {dilation}, groups {groups} with {in_channels} to {out_channels} channels cannot be"
+        "{name}: stride {stride}, dilation {dilation}, groups {groups} with {in_channels} to \
+        {out_channels} channels is not a valid convolution"
     )]
     ImpossibleConv {
         /// The operation.
@@ -58,7 +59,7 @@ pub enum ShapeError {
         /// Its groups.
         groups: usize,
     },
-    /// A norm that takes the statistics of a batch has one value per channel, of which there is no variance.
+    /// A norm that uses batch statistics has one value per channel, which has no variance.
     #[error("{norm}: expected more than 1 value per channel when training, found shape {found:?}")]
     SingleValue {
         /// The norm.
@@ -71,7 +72,7 @@ pub enum ShapeError {
     Rank {
         /// The tensor.
         tensor: String,
-        /// Its dimensions as found.
+        /// The dimensions found.
         dims: Vec<usize>,
     },
 }

@@ -7,7 +7,7 @@ pub enum SpecError {
     /// A parameter that must be at least one is zero.
     #[error("{parameter} must be at least 1, found 0")]
     Zero {
-        /// The parameter, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
     },
     /// `int(planes * base_width / 64) * groups` is zero.
@@ -20,20 +20,20 @@ pub enum SpecError {
         /// The block's groups.
         groups: usize,
     },
-    /// A number of channels is no multiple of the groups.
+    /// A number of channels is not a multiple of the groups.
     #[error("{what}: {channels} channels cannot be divided into {groups} groups")]
     GroupsDoNotDivide {
         /// Which channels.
         what: &'static str,
-        /// How many.
+        /// The number of channels.
         channels: usize,
-        /// The groups asked for.
+        /// The requested groups.
         groups: usize,
     },
-    /// A parameter is beyond what 32-bit GPU arithmetic holds.
+    /// A parameter exceeds the range of 32-bit GPU arithmetic.
     #[error("{parameter} = {value} is too large (at most {limit})")]
     TooLarge {
-        /// The parameter, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
         /// Its value.
         value: usize,
@@ -42,8 +42,8 @@ pub enum SpecError {
     },
     /// The shortcut needs a downsample and none was given.
     #[error(
-        "a downsample is required: stride {stride}, inplanes {inplanes}, outplanes {outplanes} (without one the shortcut \
-         would only fit by broadcasting, or not at all)"
+        "a downsample is required: stride {stride}, inplanes {inplanes}, outplanes {outplanes} \
+        (without one the shortcut would only fit by broadcasting, or not at all)"
     )]
     DownsampleRequired {
         /// The block's stride.
@@ -53,24 +53,25 @@ pub enum SpecError {
         /// The block's output channels.
         outplanes: usize,
     },
-    /// A BasicBlock is asked for something that torchvision's does not have either.
+    /// A BasicBlock was given a parameter that torchvision's BasicBlock does not support either.
     #[error("a BasicBlock has {parameter} {only} only, found {value}")]
     BasicBlock {
-        /// The parameter, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
         /// Its value.
         value: usize,
-        /// The one value that it may have.
+        /// The only supported value.
         only: usize,
     },
-    /// A list of a network's parameters has another length than the network needs.
+    /// A list of network parameters does not have the length that the network needs.
     #[error("{parameter} must have {expected} entries, found {found}")]
     Entries {
-        /// The parameter, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
-        /// How many are needed: as many as stages, as stages behind the first, or as blocks of the last stage.
+        /// The required length: the number of stages, of stages after the first, or of blocks in
+        /// the last stage.
         expected: usize,
-        /// How many there are.
+        /// The length found.
         found: usize,
     },
     /// No network has this name.
@@ -78,10 +79,10 @@ pub enum SpecError {
     UnknownNetwork {
         /// The name as given.
         name: String,
-        /// The names that there are.
+        /// The known names.
         known: Vec<&'static str>,
     },
-    /// A block of a network cannot be.
+    /// A block of a network is invalid.
     #[error("{block}: {source}")]
     InBlock {
         /// The block, as the state dict names it: `layer4.1`.
@@ -89,7 +90,7 @@ pub enum SpecError {
         /// What is wrong with it.
         source: Box<SpecError>,
     },
-    /// The norm layer is none of those this crate knows.
+    /// The norm layer is not supported by this crate.
     #[error("norm_layer {name} is not supported: use BatchNorm2d, FrozenBatchNorm2d or Identity")]
     UnsupportedNorm {
         /// The name as given.
@@ -97,8 +98,8 @@ pub enum SpecError {
     },
     /// `track_running_stats=False`: batch statistics even in eval mode.
     #[error(
-        "{norm}: no running_mean and running_var, so track_running_stats=False: PyTorch normalises by the \
-        batch in eval mode too, which is not supported"
+        "{norm}: no running_mean and running_var, so track_running_stats=False: PyTorch normalises \
+        with batch statistics in eval mode too, which is not supported"
     )]
     BatchStatistics {
         /// The norm layer.
@@ -110,51 +111,57 @@ pub enum SpecError {
         /// The value given.
         eps: f64,
     },
-    /// Two blocks of a chain do not fit together.
-    #[error("block {block}: inplanes {found} does not match the {expected} channels that the block before it writes")]
+    /// Two consecutive blocks of a chain do not match.
+    #[error(
+        "block {block}: inplanes {found} does not match the {expected} channels that the block \
+        before it writes"
+    )]
     Chain {
         /// The index of the block in the chain.
         block: usize,
-        /// Channels written by the block before.
+        /// Channels written by the previous block.
         expected: usize,
         /// Its inplanes.
         found: usize,
     },
-    /// A chain of no blocks.
+    /// A chain without blocks.
     #[error("a chain needs at least one block")]
     EmptyChain,
-    /// A number of an optimiser or of a training run that cannot be.
+    /// An invalid parameter of an optimiser or of a training run.
     #[error("{parameter} must be {expected}, found {value}")]
     Optimizer {
-        /// The number, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
         /// Its value.
         value: f64,
-        /// What it must be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A part of a network that is to be frozen, and that the network does not have.
-    #[error("the network has no part {name} (parts are called conv1, bn1, layer1, layer1.0, layer1.0.conv1, ..., fc)")]
+    /// A part to be frozen does not exist in the network.
+    #[error(
+        "the network has no part {name} (parts are called conv1, bn1, layer1, layer1.0, \
+        layer1.0.conv1, ..., fc)"
+    )]
     NoSuchPart {
         /// The name as given.
         name: String,
     },
-    /// All of a network is frozen.
+    /// The whole network is frozen.
     #[error("all of the network is frozen: there is nothing to train")]
     NothingToTrain,
     /// A network without classes has no loss.
-    #[error("the network has no classes (no fc), so that there is no loss to train it by")]
+    #[error("the network has no classes (no fc), so there is no loss to train with")]
     NoClasses,
-    /// Two given parameters contradict what the checkpoint's shapes say.
+    /// A given parameter contradicts the checkpoint's shapes.
     #[error("{parameter} = {given} contradicts {tensor}: its shape says {found}")]
     Contradicts {
-        /// The parameter, in PyTorch's words.
+        /// The parameter, under its PyTorch name.
         parameter: &'static str,
         /// The value given.
         given: usize,
         /// The tensor that contradicts it.
         tensor: String,
-        /// What its shape says.
+        /// The value that follows from its shape.
         found: String,
     },
 }

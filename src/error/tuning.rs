@@ -1,30 +1,30 @@
 //! Why a table of measured kernels is not used.
 
-/// What keeps a [`TuningTable`](crate::tune::TuningTable) from being believed. None of it is serious: without one, kernels are
-/// picked by the ranking rule.
+/// Why a [`TuningTable`](crate::tune::TuningTable) is rejected. This is never serious: without a
+/// table, the ranking rule picks the kernels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TuningError {
-    /// The file is not one of ours, or damaged.
+    /// The file is not a tuning table of this crate, or is damaged.
     #[error("not a tuning table: {reason}")]
     NotATable {
         /// What is wrong with it.
         reason: String,
     },
-    /// Another version of this crate wrote it, whose kernels were others.
-    #[error("a tuning table of {found}, this is {expected}")]
+    /// It was written by another version of this crate, which had other kernels.
+    #[error("the tuning table is for {found}, expected {expected}")]
     OtherVersion {
-        /// Schema and version as the file says them.
+        /// Schema and version stated in the file.
         found: String,
-        /// Those of this crate.
+        /// Schema and version of this crate.
         expected: String,
     },
     /// It was measured on another device or driver.
-    #[error("a tuning table of {found}, this is {expected}")]
+    #[error("the tuning table is for {found}, expected {expected}")]
     OtherDevice {
-        /// The device that it is of.
+        /// The device in the table.
         found: String,
-        /// The one that is here.
+        /// The present device.
         expected: String,
     },
 }

@@ -2,7 +2,7 @@
 
 use super::{Differences, PthError};
 
-/// A state dict that does not hold what the block needs.
+/// A state dict that does not fit the block.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -11,31 +11,31 @@ pub enum WeightsError {
     Format {
         /// The file's name, or "safetensors" for bytes.
         source_name: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// The file is PyTorch's own and cannot be read, or is damaged.
+    /// A file in PyTorch's own format cannot be read, or is damaged.
     #[error("{source_name}: not a readable PyTorch file: {error}")]
     Pth {
         /// The file's name.
         source_name: String,
-        /// Why; boxed, as an error is handed up by value.
+        /// The cause; boxed, as errors are returned by value.
         error: Box<PthError>,
     },
-    /// A file was changed while it was open: its weights are lost, or mixed.
+    /// A file was changed while it was open: its weights are lost, or a mix of old and new.
     #[error("{source_name}: changed while it was open: {how}; open it again")]
     Changed {
         /// The file's name.
         source_name: String,
-        /// What is different.
+        /// What changed.
         how: String,
     },
-    /// A key of a PyTorch file holds something other than a tensor.
+    /// A key of a PyTorch file holds a value that is not a tensor.
     #[error("{tensor} is not a tensor but {found}")]
     NotATensor {
         /// The full key.
         tensor: String,
-        /// What it is: a kind of value, or the class of an object that is not read.
+        /// The value found: its kind, or the class of an unsupported object.
         found: String,
     },
     /// A tensor is missing.
@@ -43,7 +43,7 @@ pub enum WeightsError {
     Missing {
         /// The full key.
         tensor: String,
-        /// Empty, or what its absence may mean.
+        /// Empty, or a possible reason for its absence.
         hint: String,
     },
     /// A tensor has the wrong shape.
@@ -51,12 +51,12 @@ pub enum WeightsError {
     Shape {
         /// The full key.
         tensor: String,
-        /// The shape that is needed, in words.
+        /// The required shape, in words.
         expected: String,
-        /// The shape as found.
+        /// The shape found.
         found: Vec<usize>,
     },
-    /// A tensor has an element type that is not read.
+    /// A tensor has an unsupported element type.
     #[error("tensor {tensor}: element type {found} is not supported, expected F32, F16 or BF16")]
     ElementType {
         /// The full key.
@@ -76,7 +76,8 @@ pub enum WeightsError {
     },
     /// A running variance is negative, or zero together with eps.
     #[error(
-        "tensor {tensor}: variance {value} at index {index} with eps {eps}: the sum must be positive and the variance not negative"
+        "tensor {tensor}: variance {value} at index {index} with eps {eps}: the sum must be \
+        positive and the variance not negative"
     )]
     Variance {
         /// The full key.
@@ -85,11 +86,14 @@ pub enum WeightsError {
         index: usize,
         /// The variance.
         value: f32,
-        /// The eps it is used with.
+        /// The eps used with it.
         eps: f64,
     },
-    /// Folding a norm into its convolution leaves the range of f32.
-    #[error("tensor {tensor}: folding its norm gives {value:e} at index {index}, beyond the range of f32")]
+    /// Folding a norm into its convolution exceeds the range of f32.
+    #[error(
+        "tensor {tensor}: folding its norm gives {value:e} at index {index}, beyond the range of \
+        f32"
+    )]
     FoldOverflow {
         /// The convolution's key.
         tensor: String,
@@ -98,39 +102,43 @@ pub enum WeightsError {
         /// The folded value.
         value: f64,
     },
-    /// A shortcut that is known but not supported.
-    #[error("tensor {tensor}: {what} is not supported; a downsample is one strided 1x1 convolution and its norm")]
+    /// A known but unsupported shortcut.
+    #[error(
+        "tensor {tensor}: {what} is not supported; a downsample is one strided 1x1 convolution and \
+        its norm"
+    )]
     Shortcut {
-        /// The key that gives it away.
+        /// The key that identifies it.
         tensor: String,
         /// What kind of shortcut it is.
         what: &'static str,
     },
-    /// A part that other networks have and a ResNet does not.
+    /// A part that other networks have, but a ResNet does not.
     #[error("tensor {tensor}: {what} is not supported")]
     ForeignPart {
         /// The full key.
         tensor: String,
-        /// What kind of part it belongs to.
+        /// The kind of part that it belongs to.
         what: &'static str,
     },
-    /// The checkpoint is not one of this network.
+    /// The checkpoint does not fit this network.
     #[error("the checkpoint does not fit {network}: {differences}")]
     Network {
-        /// The network: the one asked for, or the one that its shapes come nearest to.
+        /// The network: the requested one, or the one with the closest shapes.
         network: String,
-        /// Where the two differ.
+        /// The differences.
         differences: Box<Differences>,
     },
-    /// A folder without a file of weights, or with several and none with a usual name.
+    /// A folder without a weights file, or with several and no usual name among them.
     #[error(
-        "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or one file; name the file",
+        "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or \
+        one file; name the file",
         listed(found)
     )]
     Folder {
         /// The folder.
         folder: String,
-        /// The number of files of weights in it.
+        /// The number of weights files in it.
         count: usize,
         /// The first of their names.
         found: Vec<String>,
@@ -143,9 +151,10 @@ pub enum WeightsError {
         /// What is wrong.
         reason: String,
     },
-    /// A configuration describes another network than the weights.
+    /// A configuration describes a different network than the weights.
     #[error(
-        "{config}: {key} is {found}, but the weights belong to {network}: use the matching configuration (--config), or move the weights to another folder"
+        "{config}: {key} is {found}, but the weights belong to {network}: use the matching \
+        configuration (--config), or move the weights to another folder"
     )]
     OtherNetwork {
         /// The file name, or `the metadata of FILE`.
@@ -162,7 +171,7 @@ pub enum WeightsError {
     ConfigFormat {
         /// The file's name.
         config: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
     /// A configuration has an invalid value, or describes a network that computes something else
@@ -175,10 +184,10 @@ pub enum WeightsError {
         key: String,
         /// The value, as JSON.
         found: String,
-        /// What is supported.
+        /// The supported values.
         expected: &'static str,
     },
-    /// A tensor that belongs to the block is there although the specification has no place for it.
+    /// A tensor of the block is present, although the specification has no place for it.
     #[error("tensor {tensor} is present but {why}")]
     Unexpected {
         /// The full key.

@@ -1,9 +1,10 @@
-//! Adapters: which there are, which one is meant, and what a device of it must be asked for.
+//! Adapters: listing and choosing them, and the features and limits to request from a device.
 
 use std::fmt;
 
 use wgpu::{
-    Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Features, Instance, InstanceDescriptor, Limits,
+    Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Features, Instance,
+    InstanceDescriptor, Limits,
 };
 
 use super::ranking::{comes_before_gl, rank};
@@ -12,25 +13,26 @@ use crate::error::GpuError;
 /// Which adapter to use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AdapterChoice {
-    /// As wgpu's environment variables say (`WGPU_BACKEND`, `WGPU_ADAPTER_NAME`, `WGPU_POWER_PREF`), else the best: hardware
-    /// before software, discrete before integrated, the platform's own API before OpenGL. OpenGL is
-    /// started only where one of its adapters could be the best.
+    /// As wgpu's environment variables specify (`WGPU_BACKEND`, `WGPU_ADAPTER_NAME`,
+    /// `WGPU_POWER_PREF`), otherwise the best: hardware before software, discrete before
+    /// integrated, the platform's native API before OpenGL. OpenGL is initialised only if one of
+    /// its adapters could be the best.
     #[default]
     Best,
-    /// The first whose name, driver or backend contains this text, whatever its case.
+    /// The first whose name, driver or backend contains this text, ignoring case.
     Named(String),
-    /// By its place in [`adapters`].
+    /// By index into [`adapters`].
     Index(usize),
 }
 
 impl AdapterChoice {
-    /// A number is an index, anything else part of a name.
+    /// Parses a number as an index, anything else as part of a name.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Named(text.to_owned()), Self::Index)
     }
 
-    /// The place of the adapter that is meant among these, which are sorted as [`adapters`] sorts them.
+    /// The index of the chosen adapter in this list, which must be sorted like [`adapters`].
     #[must_use]
     pub fn pick(&self, adapters: &[AdapterInfo]) -> Option<usize> {
         match self.or_from_env() {
@@ -43,7 +45,8 @@ impl AdapterChoice {
         }
     }
 
-    /// What `WGPU_ADAPTER_NAME` names, where this leaves it open. Set but empty counts as not set, as for wgpu itself.
+    /// The adapter from `WGPU_ADAPTER_NAME` if this choice is [`Best`](Self::Best). As in wgpu, an
+    /// empty variable counts as unset.
     fn or_from_env(&self) -> Self {
         let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
         match (self, from_env) {
@@ -66,7 +69,7 @@ impl fmt::Display for AdapterChoice {
 /// Every adapter of the backends that `WGPU_BACKEND` allows, best first.
 ///
 /// # Errors
-/// [`GpuError::Environment`] when one of wgpu's variables cannot be understood.
+/// [`GpuError::Environment`] if one of wgpu's variables has an invalid value.
 pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
     pollster::block_on(adapters_async())
 }
@@ -81,27 +84,32 @@ pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
     Ok(adapters)
 }
 
-/// The adapters of some backends, which this starts.
+/// The adapters of these backends, which it initialises.
 async fn enumerate(backends: Backends) -> Vec<Adapter> {
     if backends.is_empty() {
         return Vec::new();
     }
-    let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
+    let descriptor = InstanceDescriptor {
+        backends,
+        ..InstanceDescriptor::new_without_display_handle_from_env()
+    };
     Instance::new(descriptor).enumerate_adapters(backends).await
 }
 
-/// Best first. Stable: adapters of one rank stay in the order in which the system lists them.
+/// Best first. Stable: adapters of equal rank keep the system's order.
 fn sort(adapters: &mut [Adapter], low_power: bool) {
     adapters.sort_by_key(|adapter| rank(&adapter.get_info(), low_power));
 }
 
-/// The adapter that is meant. OpenGL is started only where one of its adapters could be chosen.
+/// The chosen adapter. OpenGL is initialised only if one of its adapters could be chosen.
 ///
 /// # Errors
-/// [`GpuError::NoAdapter`] with what is there; [`GpuError::Environment`].
+/// [`GpuError::NoAdapter`] with the available adapters; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
     let (backends, low_power) = (backends_from_env()?, is_low_power()?);
-    let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> { adapters.iter().map(Adapter::get_info).collect() };
+    let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> {
+        adapters.iter().map(Adapter::get_info).collect()
+    };
     let mut adapters = enumerate(backends - Backends::GL).await;
     sort(&mut adapters, low_power);
     let mut found = choice.pick(&infos(&adapters));
@@ -114,10 +122,13 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
     let of = std::env::var("WGPU_BACKEND").ok().filter(|backend| !backend.is_empty());
     let of = of.map_or_else(String::new, |backend| format!(" of WGPU_BACKEND={backend}"));
     let found = found.and_then(|index| adapters.into_iter().nth(index));
-    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{}{of}", choice.or_from_env()), present })
+    found.ok_or_else(|| GpuError::NoAdapter {
+        wanted: format!("{}{of}", choice.or_from_env()),
+        present,
+    })
 }
 
-/// One line for people: name, backend, kind, driver.
+/// One line to display: name, backend, kind, driver.
 #[must_use]
 pub fn describe(info: &AdapterInfo) -> String {
     let kind = match info.device_type {
@@ -129,24 +140,28 @@ pub fn describe(info: &AdapterInfo) -> String {
         DeviceType::Other => "GPU",
     };
     let driver = format!("{} {}", info.driver, info.driver_info);
-    let driver = if driver.trim().is_empty() { String::new() } else { format!(", {}", driver.trim()) };
+    let driver =
+        if driver.trim().is_empty() { String::new() } else { format!(", {}", driver.trim()) };
     format!("{} ({}, {kind}{driver})", info.name, info.backend)
 }
 
-/// Whether the adapter is a driver that computes on the CPU. GL drivers call themselves "other", so names count too.
+/// Whether the adapter is a software driver that runs on the CPU. GL drivers report the type
+/// "other", so names are checked too.
 #[must_use]
 pub fn is_software(info: &AdapterInfo) -> bool {
     let name = info.name.to_lowercase();
     info.device_type == DeviceType::Cpu
-        || ["llvmpipe", "softpipe", "swiftshader", "basic render"].iter().any(|known| name.contains(known))
+        || ["llvmpipe", "softpipe", "swiftshader", "basic render"]
+            .iter()
+            .any(|known| name.contains(known))
 }
 
-/// What a device must be created with to run this crate's kernels well: subgroup operations, f16 and timestamps where the adapter
-/// has them, on software drivers 64-bit integers too, the adapter's own limits for buffers and compute, and WebGPU's downlevel
-/// defaults (or the adapter's, if lower) for all else.
-/// Less works too, down to no features and WebGPU's core limits.
+/// The features and limits with which a device runs this crate's kernels well: subgroup operations,
+/// f16 and timestamps if the adapter has them, also 64-bit integers on software drivers, the
+/// adapter's own limits for buffers and compute, and WebGPU's downlevel defaults (or the adapter's,
+/// if lower) for all else. Less works too, down to no features and WebGPU's core limits.
 ///
-/// For apps that create their device themselves; merge it with what the app needs.
+/// For apps that create their own device; merge the result with the app's own requirements.
 #[must_use]
 pub fn required(adapter: &Adapter) -> (Features, Limits) {
     let own = adapter.limits();
@@ -164,13 +179,14 @@ pub fn required(adapter: &Adapter) -> (Features, Limits) {
         ..Limits::downlevel_defaults().or_worse_values_from(&own)
     };
     let timestamps = Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_PASSES;
-    let mut useful = Features::SUBGROUP | Features::SHADER_F16 | Features::PIPELINE_CACHE | timestamps;
+    let mut useful =
+        Features::SUBGROUP | Features::SHADER_F16 | Features::PIPELINE_CACHE | timestamps;
     // Words of 64 bits are for software drivers.
     useful.set(Features::SHADER_INT64, is_software(&adapter.get_info()));
     (adapter.features() & useful, limits)
 }
 
-/// Whether an adapter multiplies matrices of 8 by 8 halves, and of 16 by 16, and adds them in f32.
+/// Whether an adapter multiplies 8x8 and 16x16 matrices of f16 with sums in f32.
 #[must_use]
 pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
     let all = adapter.cooperative_matrix_properties();
@@ -185,8 +201,8 @@ pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
     [8, 16].map(|side| offered && has(side))
 }
 
-/// The size of every subgroup of an adapter, where there is but one. Of Metal wgpu 30 says 4 to 64 whatever the GPU is; Apple's own have
-/// subgroups of 32 lanes.
+/// The subgroup size of an adapter, if it has only one. For Metal, wgpu 30 reports 4 to 64 whatever
+/// the GPU; Apple's own GPUs have subgroups of 32 lanes.
 #[must_use]
 pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
     let is_apples = info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple");
@@ -197,28 +213,35 @@ pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
     }
 }
 
-/// `WGPU_BACKEND`: names joined by commas. wgpu skips names it does not know; we do not, so that a typo is not another API.
+/// `WGPU_BACKEND`: names joined by commas. Unlike wgpu, this rejects unknown names, so that a typo
+/// does not select another API.
 fn backends_from_env() -> Result<Backends, GpuError> {
     let Some(value) = std::env::var("WGPU_BACKEND").ok().filter(|value| !value.is_empty()) else {
         return Ok(Backends::all());
     };
-    value.split(',').try_fold(Backends::empty(), |backends, name| match Backends::from_comma_list(name.trim()) {
-        found if !found.is_empty() => Ok(backends | found),
-        _ => Err(GpuError::Environment {
-            variable: "WGPU_BACKEND",
-            value: value.clone(),
-            expected: "vulkan, metal, dx12 or gl, joined by commas",
-        }),
+    value.split(',').try_fold(Backends::empty(), |backends, name| {
+        match Backends::from_comma_list(name.trim()) {
+            found if !found.is_empty() => Ok(backends | found),
+            _ => Err(GpuError::Environment {
+                variable: "WGPU_BACKEND",
+                value: value.clone(),
+                expected: "vulkan, metal, dx12 or gl, joined by commas",
+            }),
+        }
     })
 }
 
-/// `WGPU_POWER_PREF`: whether it is `low`, not `high` or `none`.
+/// Whether `WGPU_POWER_PREF` is `low`, not `high` or `none`.
 fn is_low_power() -> Result<bool, GpuError> {
     let variable = "WGPU_POWER_PREF";
     match std::env::var(variable).unwrap_or_default().to_lowercase().as_str() {
         "low" => Ok(true),
         "" | "high" | "none" => Ok(false),
-        other => Err(GpuError::Environment { variable, value: other.to_owned(), expected: "low, high or none" }),
+        other => Err(GpuError::Environment {
+            variable,
+            value: other.to_owned(),
+            expected: "low, high or none",
+        }),
     }
 }
 
@@ -242,7 +265,10 @@ mod tests {
 
     #[test]
     fn adapters_are_picked_by_place_and_by_name() {
-        let info = |name: &str, kind, backend| AdapterInfo { name: name.to_owned(), ..AdapterInfo::new(kind, backend) };
+        let info = |name: &str, kind, backend| AdapterInfo {
+            name: name.to_owned(),
+            ..AdapterInfo::new(kind, backend)
+        };
         let cpu = info("llvmpipe (LLVM 15)", DeviceType::Cpu, wgpu::Backend::Vulkan);
         let gl = info("llvmpipe (LLVM 15)", DeviceType::Other, wgpu::Backend::Gl);
         let discrete = info("A", DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
@@ -251,7 +277,10 @@ mod tests {
         let picked = |choice: AdapterChoice| choice.pick(&all);
         assert_eq!(picked(AdapterChoice::Named("LLVM".to_owned())), Some(1));
         assert_eq!(picked(AdapterChoice::Named("(gl,".to_owned())), Some(2));
-        assert_eq!((picked(AdapterChoice::Index(2)), picked(AdapterChoice::Index(3))), (Some(2), None));
+        assert_eq!(
+            (picked(AdapterChoice::Index(2)), picked(AdapterChoice::Index(3))),
+            (Some(2), None)
+        );
         assert_eq!(AdapterChoice::parse("llvm"), AdapterChoice::Named("llvm".to_owned()));
     }
 }

@@ -1,9 +1,12 @@
-//! Recording: an executor bound to buffers, and its dispatches written into command buffers, one per segment.
+//! An executor bound to buffers; records its dispatches into command buffers, one per segment.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use wgpu::{BindGroup, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo, TexelCopyBufferLayout};
+use wgpu::{
+    BindGroup, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo,
+    TexelCopyBufferLayout,
+};
 
 use super::executor::{Launch, Ready, TextureCopy};
 use crate::error::Result;
@@ -11,8 +14,8 @@ use crate::error::Result;
 /// Bytes of a texel: four f32.
 const TEXEL_BYTES: u32 = 16;
 
-/// An executor bound to an input and an output buffer: bind groups made, ready to record again and again. Shares the
-/// executor's weights and workspace, and may outlive it.
+/// An executor bound to an input and an output buffer, with its bind groups, so that it can be
+/// recorded repeatedly. Shares the executor's weights and workspace, and may outlive it.
 #[derive(Debug)]
 pub struct Bound {
     pub(super) ready: Arc<Ready>,
@@ -20,18 +23,22 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// One command buffer per block, for the caller to submit, in this order, in one submit or several.
+    /// Records one command buffer per block, for the caller to submit in this order, in one submit
+    /// or several.
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported. wgpu drops
-    /// command buffers that are submitted to a device that was lost since, without an error:
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device. If the device
+    /// is lost later, wgpu drops submitted command buffers without an error:
     /// [`Gpu::wait`](super::Gpu::wait) and [`Gpu::download`](super::Gpu::download) report the loss.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
         let inner = &self.ready.gpu.inner;
-        Ok(inner.monitor.guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
+        Ok(inner
+            .monitor
+            .guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
     }
 
-    /// Records every block, a compute pass each where no textures are filled between, into the caller's encoder; the command buffer is then the caller's.
+    /// Records every block into the caller's encoder, as one compute pass each unless textures must
+    /// be filled in between. The caller owns the command buffer.
     ///
     /// # Errors
     /// As [`Bound::record`].
@@ -48,10 +55,21 @@ impl Bound {
 }
 
 impl Ready {
-    /// Encodes one segment as one compute pass, or several with copies between them. `first` is the index of its first dispatch.
-    fn encode(&self, segment: usize, first: usize, groups: &[BindGroup], encoder: &mut CommandEncoder) -> usize {
-        let behind =
-            first + self.recording.segments[segment].steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
+    /// Encodes one segment as one compute pass, or several with copies between them. `first` is the
+    /// index of its first dispatch.
+    fn encode(
+        &self,
+        segment: usize,
+        first: usize,
+        groups: &[BindGroup],
+        encoder: &mut CommandEncoder,
+    ) -> usize {
+        let behind = first
+            + self.recording.segments[segment]
+                .steps
+                .iter()
+                .map(|step| step.dispatches.len())
+                .sum::<usize>();
         for run in self.passes(first..behind) {
             self.copy_textures(run.start, encoder);
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -61,7 +79,8 @@ impl Ready {
         behind
     }
 
-    /// The dispatches of a segment in runs that a pass each can hold: copies into textures stand between them.
+    /// Splits the dispatches of a segment into runs that fit one pass each: copies into textures
+    /// separate them.
     pub(super) fn passes(&self, dispatches: Range<usize>) -> Vec<Range<usize>> {
         let mut starts: Vec<usize> = self.copies.iter().map(|copy| copy.before).collect();
         starts.retain(|at| *at > dispatches.start && *at < dispatches.end);
@@ -76,7 +95,9 @@ impl Ready {
 
     /// Encodes the copies of tensors into textures before a dispatch.
     pub(super) fn copy_textures(&self, before: usize, encoder: &mut CommandEncoder) {
-        for TextureCopy { slot, texture, .. } in self.copies.iter().filter(|copy| copy.before == before) {
+        for TextureCopy { slot, texture, .. } in
+            self.copies.iter().filter(|copy| copy.before == before)
+        {
             let bytes_per_row = Some(texture.width() * TEXEL_BYTES);
             let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
             let source = TexelCopyBufferInfo { buffer: &self.slots[*slot], layout };
@@ -84,7 +105,8 @@ impl Ready {
         }
     }
 
-    /// Encodes the copies after a segment, which put what it wrote into the places of given tensors.
+    /// Encodes the copies after a segment, from the tensors it wrote to the given tensors that they
+    /// update.
     pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder) {
         for &(block, from, to, bytes) in &self.carried {
             if block == segment {
@@ -93,7 +115,7 @@ impl Ready {
         }
     }
 
-    /// Encodes the dispatch of this index.
+    /// Encodes the dispatch with this index.
     pub(super) fn launch(&self, at: usize, groups: &[BindGroup], pass: &mut ComputePass<'_>) {
         let Launch { pipeline, workgroups: [x, y, z], .. } = &self.launches[at];
         pass.set_pipeline(&pipeline.pipeline);

@@ -1,4 +1,4 @@
-//! Compiling the kernels of a recording on several threads, while another one uploads its weights.
+//! Compiles the kernels of a recording on several threads while another thread uploads the weights.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,18 @@ use crate::error::{GpuError, Result};
 use crate::kernel::Kernel;
 
 impl Gpu {
-    /// Does `meanwhile` on this thread while others compile the kernels, each once; no more threads than kernels or cores. Where a
-    /// system has no threads, the kernels are compiled when [`Gpu::pipeline`] asks for them.
+    /// Runs `meanwhile` on this thread while other threads compile the kernels, each once; at most
+    /// as many threads as kernels or cores. On systems without threads, the kernels are compiled
+    /// when [`Gpu::pipeline`] requests them.
     ///
     /// # Errors
-    /// What `meanwhile` returns, else the first error of a compilation. Either ends the other soon.
-    pub(super) fn compile_beside<T>(&self, kernels: &[Kernel], meanwhile: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// The error of `meanwhile`, otherwise the first compilation error. Either stops the other
+    /// soon.
+    pub(super) fn compile_beside<T>(
+        &self,
+        kernels: &[Kernel],
+        meanwhile: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let mut missing: Vec<Kernel> = Vec::new();
         for &kernel in kernels {
             if !missing.contains(&kernel) && self.compiled(kernel).is_none() {
@@ -35,7 +41,11 @@ impl Gpu {
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
         let done = thread::scope(|scope| {
             for _ in 0..threads {
-                if thread::Builder::new().name("compile".to_owned()).spawn_scoped(scope, compile).is_err() {
+                if thread::Builder::new()
+                    .name("compile".to_owned())
+                    .spawn_scoped(scope, compile)
+                    .is_err()
+                {
                     break;
                 }
             }

@@ -1,9 +1,11 @@
-//! A device and what belongs to it for its whole life: the monitor and the compiled pipelines.
+//! A device with the state that lives as long as it: the monitor and the compiled pipelines.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wgpu::{Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue};
+use wgpu::{
+    Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue,
+};
 
 use super::adapter::{self, AdapterChoice};
 use super::kept_pipelines::KeptPipelines;
@@ -16,26 +18,28 @@ use crate::shader::Patch;
 /// Which limits a device is created with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LimitsChoice {
-    /// As [`required`](super::required) says: the adapter's own for buffers and compute.
+    /// The limits of [`required`](super::required): the adapter's own for buffers and compute.
     #[default]
     Adapter,
-    /// WebGPU's core limits, the least that every WebGPU device has: for tests.
+    /// WebGPU's core limits, the minimum of every WebGPU device: for tests.
     Core,
 }
 
-/// How a device is made.
+/// Options for creating a device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GpuOptions {
     /// Which adapter.
     pub adapter: AdapterChoice,
     /// Which limits.
     pub limits: LimitsChoice,
-    /// Whether shaders are compiled with wgpu's bounds checks and loop guards. Off by default: the kernels clamp every index
-    /// themselves, and the buffers bound to them are checked to be large enough.
+    /// Whether shaders are compiled with wgpu's bounds checks and loop guards. Off by default: the
+    /// kernels clamp every index themselves, and buffers are checked to be large enough when they
+    /// are bound.
     pub runtime_checks: bool,
-    /// Whether matrix units are used, where the adapter has them, for what is computed in half precision. Off by default: it takes
-    /// wgpu's experimental feature `EXPERIMENTAL_COOPERATIVE_MATRIX`, of which wgpu says that it may hold bugs, undefined behaviour among them.
-    /// **Experimental**: this option may change or go without a new major version.
+    /// Whether computations in half precision use matrix units, if the adapter has them. Off by
+    /// default: this needs wgpu's experimental feature `EXPERIMENTAL_COOPERATIVE_MATRIX`, which
+    /// according to wgpu may contain bugs, including undefined behaviour. **Experimental**: this
+    /// option may change or disappear without a new major version.
     pub matrices: bool,
 }
 
@@ -53,15 +57,16 @@ pub(super) struct Inner {
     info: AdapterInfo,
     capabilities: Capabilities,
     runtime_checks: bool,
-    /// Faults that its kernels are compiled with; none but in a self test of the self test.
+    /// Faults to compile the kernels with; empty except in tests of the self test.
     patches: Vec<Patch>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
-    /// The file that they are kept in, once there is one.
+    /// The file that pipelines are cached in, once there is one.
     pub kept_pipelines: OnceLock<KeptPipelines>,
 }
 
 impl Gpu {
-    /// The best adapter, as [`AdapterChoice::Best`] describes it. Says so in the log when it is software.
+    /// Opens the best adapter, as described at [`AdapterChoice::Best`]. Logs a warning if it is
+    /// software.
     ///
     /// # Errors
     /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`].
@@ -69,7 +74,7 @@ impl Gpu {
         Self::with_options(&GpuOptions::default())
     }
 
-    /// The adapter, limits and checks of one's choice. Nothing falls back to another adapter.
+    /// Opens a device with these options. Never falls back to another adapter.
     ///
     /// # Errors
     /// As [`Gpu::new`].
@@ -92,7 +97,8 @@ impl Gpu {
             LimitsChoice::Core => (Features::empty(), Limits::default()),
         };
         // What has no half precision has no use for matrices of it.
-        let matrices = options.matrices && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
+        let matrices = options.matrices
+            && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
         let sides = if matrices { adapter::matrix_sides(&adapter) } else { [false; 2] };
         let mut descriptor = DeviceDescriptor {
             label: Some("wgpu-bottleneck"),
@@ -102,27 +108,27 @@ impl Gpu {
         };
         if sides.contains(&true) {
             descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller asked for it, told of wgpu's warning. The kernels load and store matrices within arrays of their own size.
+            // SAFETY: the caller asked for it, told of wgpu's warning. The kernels load and store
+            // matrices within arrays of their own size.
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
-        let (device, queue) = adapter
-            .request_device(&descriptor)
-            .await
-            .map_err(|error| GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() })?;
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+            GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() }
+        })?;
         let monitor = Monitor::install(&device, &queue, info.backend);
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
     }
 
-    /// For an app that owns its device. Its error handler and lost callback are left as they are; create the device with at
-    /// least what [`required`](super::required) returns to get all of the adapter's buffer sizes.
-    /// Once the device is lost, or the app has destroyed it, every call that needs it returns
-    /// [`GpuError::Lost`].
+    /// Wraps the device of an app. Its error handler and lost callback are not replaced. Create the
+    /// device with at least the result of [`required`](super::required) to get the adapter's full
+    /// buffer sizes. Once the device is lost, or the app has destroyed it, every call that needs it
+    /// returns [`GpuError::Lost`].
     #[must_use]
     pub fn from_wgpu(device: Device, queue: Queue) -> Self {
         Self::from_wgpu_with(device, queue, false)
     }
 
-    /// [`Gpu::from_wgpu`] with [`GpuOptions::runtime_checks`] of one's choice.
+    /// [`Gpu::from_wgpu`] with a choice of [`GpuOptions::runtime_checks`].
     #[must_use]
     pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
@@ -130,27 +136,30 @@ impl Gpu {
         Self::assemble(device, queue, info, monitor, runtime_checks, [false; 2])
     }
 
-    /// [`Gpu::from_wgpu`] for a device that was created with `EXPERIMENTAL_COOPERATIVE_MATRIX`, on this adapter: matrix units are used for what is
-    /// computed in half precision. **Experimental**, as [`GpuOptions::matrices`] says.
+    /// [`Gpu::from_wgpu`] for a device that was created with `EXPERIMENTAL_COOPERATIVE_MATRIX` on
+    /// this adapter: computations in half precision use matrix units. **Experimental**, see
+    /// [`GpuOptions::matrices`].
     #[must_use]
     pub fn from_wgpu_with_matrices(adapter: &Adapter, device: Device, queue: Queue) -> Self {
         let info = device.adapter_info();
         let monitor = Monitor::borrowed(&device, &queue, info.backend);
         // Another adapter may offer what this device lacks.
-        let has = adapter.get_info() == info && device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        let has = adapter.get_info() == info
+            && device.features().contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let sides = if has { adapter::matrix_sides(adapter) } else { [false; 2] };
         Self::assemble(device, queue, info, monitor, false, sides)
     }
 
-    /// The same device, said to have other capabilities: for tests of kernels that its driver runs though it does not say so. Kernels are
-    /// compiled anew.
+    /// The same device with other reported capabilities: for tests of kernels that its driver runs
+    /// without reporting so. Kernels are compiled again.
     ///
     /// # Safety
-    /// The driver must be able to run what the capabilities say.
+    /// The driver must be able to run everything that the capabilities allow.
     #[must_use]
     pub unsafe fn with_capabilities(&self, capabilities: Capabilities) -> Self {
         let Inner { device, queue, monitor, info, runtime_checks, patches, .. } = &*self.inner;
-        let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
+        let (device, queue, monitor, info) =
+            (device.clone(), queue.clone(), monitor.clone(), info.clone());
         let mut gpu = Self::assemble(device, queue, info, monitor, *runtime_checks, [false; 2]);
         if let Some(inner) = Arc::get_mut(&mut gpu.inner) {
             inner.capabilities = capabilities;
@@ -185,15 +194,17 @@ impl Gpu {
         }
     }
 
-    /// The same device, with faults in its kernels: for proofs that a self test finds them. Kernels are compiled anew, and
-    /// always with wgpu's runtime checks, so that no fault reaches memory that is not bound.
+    /// The same device with faults in its kernels: for proving that a self test finds them. Kernels
+    /// are compiled again, and always with wgpu's runtime checks, so that no fault accesses memory
+    /// that is not bound.
     ///
     /// # Errors
-    /// [`GpuError::Patch`] for a patch that does not fit its file.
+    /// [`GpuError::Patch`] if a patch does not match its file.
     pub fn with_patches(&self, patches: &[Patch]) -> Result<Self> {
         patches.iter().try_for_each(Patch::check).map_err(GpuError::from)?;
         let Inner { device, queue, monitor, info, capabilities, .. } = &*self.inner;
-        let (device, queue, monitor, info) = (device.clone(), queue.clone(), monitor.clone(), info.clone());
+        let (device, queue, monitor, info) =
+            (device.clone(), queue.clone(), monitor.clone(), info.clone());
         let inner = Inner {
             device,
             queue,
@@ -209,7 +220,7 @@ impl Gpu {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether the device belongs to an app ([`Gpu::from_wgpu`]).
+    /// Whether an app owns the device ([`Gpu::from_wgpu`]).
     #[must_use]
     pub fn is_borrowed(&self) -> bool {
         self.inner.monitor.is_passive()
@@ -227,13 +238,13 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// What the driver says of itself.
+    /// The adapter information that the driver reports.
     #[must_use]
     pub fn info(&self) -> &AdapterInfo {
         &self.inner.info
     }
 
-    /// One line for people: name, backend, kind, driver.
+    /// One line to display: name, backend, kind, driver.
     #[must_use]
     pub fn describe(&self) -> String {
         adapter::describe(&self.inner.info)
@@ -245,7 +256,7 @@ impl Gpu {
         self.inner.runtime_checks
     }
 
-    /// What the choice of kernels goes by.
+    /// The capabilities on which the choice of kernels depends.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.capabilities
@@ -254,36 +265,47 @@ impl Gpu {
     /// Waits until all work submitted to the device is done.
     ///
     /// # Errors
-    /// [`GpuError::Lost`], or what the device reported.
+    /// [`GpuError::Lost`], or any error of the device.
     pub fn wait(&self) -> Result<()> {
         Ok(self.inner.monitor.wait(&self.inner.device)?)
     }
 
-    /// The compiled kernel; compiled on first use, then kept.
+    /// The compiled kernel; compiled on first use, then cached.
     pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
         if let Some(pipeline) = self.compiled(kernel) {
             return Ok(pipeline);
         }
-        // Without the lock, so that several threads can compile; should two compile the same kernel, the first one's is kept.
-        let pipeline = Arc::new(Pipeline::compile(self, kernel, self.inner.runtime_checks, &self.inner.patches)?);
+        // Without the lock, so that several threads can compile; should two compile the same
+        // kernel, the first one's is kept.
+        let pipeline = Arc::new(Pipeline::compile(
+            self,
+            kernel,
+            self.inner.runtime_checks,
+            &self.inner.patches,
+        )?);
         let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
     }
 
-    /// The kernel, if it was compiled before.
+    /// The kernel if it has been compiled.
     pub(super) fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
     }
 }
 
-/// The largest binding used, whatever a device allows: shaders count in 32 bits, and drivers turn that into byte offsets.
+/// The largest binding used, even if a device allows more: shaders index with 32 bits, and drivers
+/// convert indices to byte offsets.
 const MAX_BINDING_BYTES: u64 = 1 << 31;
 
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
-    let subgroup_size = adapter::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
+    let subgroup_size =
+        adapter::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
     Capabilities {
-        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(MAX_BINDING_BYTES),
+        max_binding_bytes: limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(MAX_BINDING_BYTES),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         max_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_x: limits.max_compute_workgroup_size_x,

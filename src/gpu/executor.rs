@@ -1,4 +1,5 @@
-//! Executing recordings: pipelines, weights and workspace once, bind groups for each pair of input and output.
+//! Executes recordings: pipelines, weights and workspace are created once, bind groups for each
+//! pair of input and output.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,8 +7,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages, Texture,
-    TextureViewDescriptor,
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding,
+    BufferUsages, Texture, TextureViewDescriptor,
 };
 
 use super::host_run::OwnBuffers;
@@ -19,23 +20,25 @@ use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
 use crate::plan::{Carry, Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId};
 
-/// How an executor lays out its memory.
+/// Options for the memory of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExecutorOptions {
-    /// Bytes behind each tensor, inside its binding, that no kernel may touch: for self tests. A multiple of 4. Where it is
-    /// not zero, [`Model`](crate::Model) gives every tensor a slot of its own.
+    /// Bytes of guard band after each tensor, inside its binding, that no kernel may touch: for
+    /// self tests. A multiple of 4. If not zero, [`Model`](crate::Model) gives every tensor a
+    /// separate slot.
     pub guard_bytes: u64,
 }
 
-/// A recording on a device: compiled, with its weights and workspace uploaded, ready to run any number of times.
+/// A recording on a device: compiled, with weights and workspace allocated, ready to run any number
+/// of times.
 #[derive(Debug)]
 pub struct Executor {
     pub(super) ready: Arc<Ready>,
-    /// Input, output and staging of [`Executor::run`], made on its first call.
+    /// Input, output and staging buffers of [`Executor::run`], created on its first call.
     pub(super) own: Option<OwnBuffers>,
 }
 
-/// What stays the same from run to run.
+/// The state shared by all runs.
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) gpu: Gpu,
@@ -44,27 +47,28 @@ pub(super) struct Ready {
     /// One per dispatch, in order.
     pub(super) launches: Vec<Launch>,
     weight_bytes: u64,
-    /// Of the textures that inputs and scratch are copied into.
+    /// Bytes of the textures that inputs and scratch are copied into.
     texture_bytes: u64,
     uniforms: Buffer,
     /// One per workspace slot.
     pub(super) slots: Vec<Buffer>,
-    /// The copies of tensors into textures, in the order of the launches before which they are made.
+    /// The copies of tensors into textures, ordered by the launches that they precede.
     pub(super) copies: Vec<TextureCopy>,
-    /// The copies after segments: the segment, from which slot, to which, and how many bytes.
+    /// The copies after segments: segment, source slot, target slot, number of bytes.
     pub(super) carried: Vec<(usize, usize, usize, u64)>,
 }
 
-/// A copy of a tensor into the texture that a kernel reads it from.
+/// A copy of a tensor into the texture from which a kernel reads it.
 #[derive(Debug)]
 pub(super) struct TextureCopy {
-    /// The launch before which it is made. Of weights it is the first of the segment, unless a step of that writes them.
+    /// The launch that it precedes. For weights, the first of the segment, unless a step of that
+    /// segment writes them.
     pub(super) before: usize,
     pub(super) slot: usize,
     pub(super) texture: Texture,
 }
 
-/// What one dispatch needs beside the tensors.
+/// The state of one dispatch, apart from the tensors.
 #[derive(Debug)]
 pub(super) struct Launch {
     pub(super) pipeline: Arc<Pipeline>,
@@ -72,17 +76,25 @@ pub(super) struct Launch {
     uniform_offset: u64,
     uniform_bytes: u64,
     weights: Weights,
-    /// The texture of an input or of scratch, where the kernel reads one from a texture. Launches share it, as each has it filled anew.
+    /// The texture of an input or of scratch, if the kernel reads one from a texture. Launches
+    /// share it, since it is filled again for each.
     copied: Option<Texture>,
 }
 
 impl Executor {
-    /// Compiles the kernels and uploads the packed parameters. `params` are those of the recording's steps, in order.
+    /// Compiles the kernels and uploads the packed parameters. `params` are the parameters of the
+    /// recording's steps, in order.
     ///
     /// # Errors
-    /// What [`Recording::check`] says; [`GpuError::Recording`] for parameters that do not fit it; [`GpuError::TooLarge`],
-    /// [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or what the device reported.
-    pub fn new(gpu: &Gpu, recording: Recording, params: &[StepParams], options: ExecutorOptions) -> Result<Self> {
+    /// Any error of [`Recording::check`]; [`GpuError::Recording`] if parameters do not fit the
+    /// recording; [`GpuError::TooLarge`], [`GpuError::KernelLimit`], [`GpuError::OutOfMemory`], or
+    /// any error of the device.
+    pub fn new(
+        gpu: &Gpu,
+        recording: Recording,
+        params: &[StepParams],
+        options: ExecutorOptions,
+    ) -> Result<Self> {
         recording.check(gpu.capabilities())?;
         // SAFETY: just checked.
         unsafe { Self::new_unchecked(gpu, recording, params, options) }
@@ -91,7 +103,8 @@ impl Executor {
     /// [`Executor::new`] without [`Recording::check`]: for tests of what the check prevents.
     ///
     /// # Safety
-    /// Kernels may run without bounds checks: with dispatches that do not fit the tensors they read and write other memory.
+    /// Kernels may run without bounds checks: dispatches that do not fit the tensors read and write
+    /// other memory.
     ///
     /// # Errors
     /// As [`Executor::new`].
@@ -102,18 +115,24 @@ impl Executor {
         options: ExecutorOptions,
     ) -> Result<Self> {
         if params.len() != recording.steps().count() {
-            let (step, reason) = ("as a whole".to_owned(), "there must be parameters for every step");
+            let (step, reason) =
+                ("as a whole".to_owned(), "there must be parameters for every step");
             return Err(GpuError::Recording { step, reason }.into());
         }
         let mut params = params.iter();
-        Self::build(gpu, recording, |_| Ok(params.next().map_or(Cow::Owned(StepParams::None), Cow::Borrowed)), options)
+        Self::build(
+            gpu,
+            recording,
+            |_| Ok(params.next().map_or(Cow::Owned(StepParams::None), Cow::Borrowed)),
+            options,
+        )
     }
 
-    /// [`Executor::new`] that asks for the parameters of one step at a time, in order, so that they never lie in memory all
-    /// at once.
+    /// [`Executor::new`] that requests the parameters of one step at a time, in order, so that they
+    /// are never in memory all at once.
     ///
     /// # Errors
-    /// As [`Executor::new`], and what `params` returns.
+    /// As [`Executor::new`], and any error of `params`.
     pub fn streamed(
         gpu: &Gpu,
         recording: Recording,
@@ -130,22 +149,29 @@ impl Executor {
         params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
         options: ExecutorOptions,
     ) -> Result<Self> {
-        let kernels: Vec<Kernel> =
-            recording.steps().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.kernel).collect();
+        let kernels: Vec<Kernel> = recording
+            .steps()
+            .flat_map(|step| &step.dispatches)
+            .map(|dispatch| dispatch.kernel)
+            .collect();
         let mut uploader = Uploader::new(gpu);
         let weights = gpu.compile_beside(&kernels, || upload(&recording, &mut uploader, params))?;
         let weight_bytes = uploader.uploaded();
-        let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let align =
+            u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut launches, mut uniforms) = (Vec::with_capacity(kernels.len()), Vec::new());
         let mut textures = BTreeMap::new();
-        let dispatches =
-            recording.steps().flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
+        let dispatches = recording
+            .steps()
+            .flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
         for ((recorded, dispatch), weights) in dispatches.zip(weights) {
-            let copied =
-                match dispatch.kernel.copied_texture(&recording.plan.problem(&recorded.step), gpu.capabilities()) {
-                    Some((size, _)) => Some(shared_texture(gpu, &mut textures, size)?),
-                    None => None,
-                };
+            let copied = match dispatch
+                .kernel
+                .copied_texture(&recording.plan.problem(&recorded.step), gpu.capabilities())
+            {
+                Some((size, _)) => Some(shared_texture(gpu, &mut textures, size)?),
+                None => None,
+            };
             uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
             let uniform_offset = uniforms.len() as u64;
             uniforms.extend_from_slice(&dispatch.params);
@@ -161,11 +187,19 @@ impl Executor {
         let texture_bytes = textures.keys().map(|&size| texture_bytes(size)).sum();
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         // Of a slot, a tensor of few numbers may be bound as a uniform.
-        let usage = BufferUsages::STORAGE | BufferUsages::UNIFORM | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let usage = BufferUsages::STORAGE
+            | BufferUsages::UNIFORM
+            | BufferUsages::COPY_DST
+            | BufferUsages::COPY_SRC;
         let slot = |(index, slot): (usize, &crate::plan::Slot)| {
-            gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + options.guard_bytes, usage)
+            gpu.buffer(
+                &format!("workspace slot {index}"),
+                slot.bytes as u64 + options.guard_bytes,
+                usage,
+            )
         };
-        let slots = recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
+        let slots =
+            recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
         let (copies, carried) = (copies(&recording, &launches), carried(&recording));
         let gpu = gpu.clone();
         let ready = Arc::new(Ready {
@@ -183,19 +217,19 @@ impl Executor {
         Ok(Self { ready, own: None })
     }
 
-    /// What is executed.
+    /// The recording that is executed.
     #[must_use]
     pub fn recording(&self) -> &Recording {
         &self.ready.recording
     }
 
-    /// The device it is executed on.
+    /// The device it runs on.
     #[must_use]
     pub fn gpu(&self) -> &Gpu {
         &self.ready.gpu
     }
 
-    /// The device memory that it takes.
+    /// The device memory that it uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         let ready = &self.ready;
@@ -210,32 +244,38 @@ impl Executor {
         }
     }
 
-    /// Bytes that the input buffer must have: NHWC, channels padded to a multiple of 4, of the type that the plan
-    /// says (f32, unless it was loaded with `half_edges`), padding zero.
+    /// Required size of the input buffer: NHWC, channels padded to a multiple of 4, the plan's
+    /// element type (f32, unless loaded with `half_edges`). Padding must be zero.
     #[must_use]
     pub fn input_bytes(&self) -> u64 {
         self.ready.tensor_bytes(self.ready.recording.plan.input)
     }
 
-    /// Bytes that the output buffer must have: NHWC, channels padded to a multiple of 4, f32; padding is written as zero.
+    /// Required size of the output buffer: NHWC, channels padded to a multiple of 4, f32. Padding
+    /// is written as zero.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
         self.ready.tensor_bytes(self.ready.recording.plan.output)
     }
 
-    /// Binds the caller's buffers: NHWC as [`input_bytes`](Self::input_bytes) says, with usage `STORAGE`.
+    /// Binds the caller's buffers: NHWC as described at [`input_bytes`](Self::input_bytes), with
+    /// usage `STORAGE`.
     ///
     /// # Errors
-    /// [`GpuError::SameBuffer`], [`GpuError::Buffer`] for one that is too small or lacks the usage.
+    /// [`GpuError::SameBuffer`]; [`GpuError::Buffer`] if one is too small or lacks the usage.
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
         Ok(Bound { ready: self.ready.clone(), groups: self.ready.bind_groups(input, output)? })
     }
 
-    /// Binds the buffers of another executor's own runs, of the same input and output: for contests, whose contestants then need
-    /// none of their own. The other one must have run.
+    /// Binds the input and output buffers that another executor created for its own runs: for
+    /// contests, so that the contestants share buffers. The other executor must have run.
     pub(crate) fn bind_beside(&self, other: &Self) -> Result<Bound> {
         let Some(own) = &other.own else {
-            return Err(GpuError::Buffer { buffer: "input", reason: "the other executor never ran".to_owned() }.into());
+            return Err(GpuError::Buffer {
+                buffer: "input",
+                reason: "the other executor never ran".to_owned(),
+            }
+            .into());
         };
         self.bind(&own.input, &own.output)
     }
@@ -246,7 +286,11 @@ impl Ready {
         self.recording.plan.tensor(id).bytes() as u64
     }
 
-    pub(super) fn bind_groups(&self, input: &Buffer, output: &Buffer) -> Result<Vec<BindGroup>, GpuError> {
+    pub(super) fn bind_groups(
+        &self,
+        input: &Buffer,
+        output: &Buffer,
+    ) -> Result<Vec<BindGroup>, GpuError> {
         if input == output {
             return Err(GpuError::SameBuffer);
         }
@@ -255,12 +299,15 @@ impl Ready {
         check_buffer("output", output, self.tensor_bytes(self.recording.plan.output) + guard)?;
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "binding buffers", || {
-            let dispatches = self
-                .recording
-                .steps()
-                .flat_map(|recorded| recorded.dispatches.iter().map(move |dispatch| (recorded, dispatch)));
+            let dispatches = self.recording.steps().flat_map(|recorded| {
+                recorded.dispatches.iter().map(move |dispatch| (recorded, dispatch))
+            });
             let pairs = dispatches.zip(&self.launches);
-            pairs.map(|((step, dispatch), launch)| self.bind_group(step, dispatch, launch, input, output)).collect()
+            pairs
+                .map(|((step, dispatch), launch)| {
+                    self.bind_group(step, dispatch, launch, input, output)
+                })
+                .collect()
         })
     }
 
@@ -273,7 +320,8 @@ impl Ready {
         output: &Buffer,
     ) -> BindGroup {
         let step = &recorded.step;
-        // The tensor and its guard band, not all of the buffer: a caller's may be larger than a binding can be.
+        // The tensor and its guard band, not all of the buffer: a caller's may be larger than a
+        // binding can be.
         let bound = |buffer, bytes: u64| {
             let size = NonZeroU64::new(bytes + self.options.guard_bytes);
             BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
@@ -292,9 +340,16 @@ impl Ready {
         };
         let params = || {
             let size = NonZeroU64::new(launch.uniform_bytes);
-            BindingResource::Buffer(BufferBinding { buffer: &self.uniforms, offset: launch.uniform_offset, size })
+            BindingResource::Buffer(BufferBinding {
+                buffer: &self.uniforms,
+                offset: launch.uniform_offset,
+                size,
+            })
         };
-        let copied = launch.copied.as_ref().map(|texture| texture.create_view(&TextureViewDescriptor::default()));
+        let copied = launch
+            .copied
+            .as_ref()
+            .map(|texture| texture.create_view(&TextureViewDescriptor::default()));
         let resource = |binding: Binding| match (binding, &launch.weights) {
             (Binding::Params, _) => params(),
             (Binding::Input(index) | Binding::UniformInput(index), _) => tensor(step.inputs[index]),
@@ -313,7 +368,9 @@ impl Ready {
                 let offset = dispatch.kernel.bias_offset(&self.recording.plan.problem(step)) as u64;
                 BindingResource::Buffer(BufferBinding { buffer, offset, size: None })
             }
-            (Binding::Weights, Weights::Texture(view) | Weights::Copied(_, view)) => BindingResource::TextureView(view),
+            (Binding::Weights, Weights::Texture(view) | Weights::Copied(_, view)) => {
+                BindingResource::TextureView(view)
+            }
             (Binding::Weights, Weights::Tensor) if step.weights.is_some() => {
                 tensor(step.weights.unwrap_or(step.output))
             }
@@ -334,8 +391,12 @@ impl Ready {
     }
 }
 
-/// The texture of this size among those that are filled before a launch.
-fn shared_texture(gpu: &Gpu, textures: &mut BTreeMap<[u32; 2], Texture>, size: [u32; 2]) -> Result<Texture, GpuError> {
+/// Returns the texture of this size from the shared ones, or creates it.
+fn shared_texture(
+    gpu: &Gpu,
+    textures: &mut BTreeMap<[u32; 2], Texture>,
+    size: [u32; 2],
+) -> Result<Texture, GpuError> {
     if let Some(texture) = textures.get(&size) {
         return Ok(texture.clone());
     }
@@ -352,18 +413,27 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
         for recorded in &segment.steps {
             for (dispatch, launch) in recorded.dispatches.iter().zip(&launches[at..]) {
                 let copied = match dispatch.kernel.copied() {
-                    Some(Binding::CopiedInput(index)) => Some(recording.places[recorded.step.inputs[index].0]),
-                    Some(Binding::CopiedScratch(index)) => Some(Placement::Slot(recorded.scratch[index].slot)),
+                    Some(Binding::CopiedInput(index)) => {
+                        Some(recording.places[recorded.step.inputs[index].0])
+                    }
+                    Some(Binding::CopiedScratch(index)) => {
+                        Some(Placement::Slot(recorded.scratch[index].slot))
+                    }
                     _ => None,
                 };
                 if let (Some(texture), Some(Placement::Slot(slot))) = (&launch.copied, copied) {
                     copies.push(TextureCopy { before: at, slot, texture: texture.clone() });
                 }
-                if let (Weights::Copied(texture, _), Some(id)) = (&launch.weights, recorded.step.weights)
+                if let (Weights::Copied(texture, _), Some(id)) =
+                    (&launch.weights, recorded.step.weights)
                     && let Placement::Slot(slot) = recording.places[id.0]
                 {
                     let late = recording.plan.written_in(id) == Some(segment.block);
-                    copies.push(TextureCopy { before: if late { at } else { first }, slot, texture: texture.clone() });
+                    copies.push(TextureCopy {
+                        before: if late { at } else { first },
+                        slot,
+                        texture: texture.clone(),
+                    });
                 }
                 at += 1;
             }
@@ -376,12 +446,13 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
 /// The copies after segments.
 fn carried(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
     let plan = &recording.plan;
-    let copy = |&Carry { from, to }: &Carry| match (recording.places[from.0], recording.places[to.0]) {
-        (Placement::Slot(source), Placement::Slot(target)) => {
-            Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
-        }
-        _ => None,
-    };
+    let copy =
+        |&Carry { from, to }: &Carry| match (recording.places[from.0], recording.places[to.0]) {
+            (Placement::Slot(source), Placement::Slot(target)) => {
+                Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
+            }
+            _ => None,
+        };
     plan.carried.iter().filter_map(copy).collect()
 }
 

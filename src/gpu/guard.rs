@@ -1,5 +1,6 @@
-//! Self tests of memory: tensors filled with NaN before a run, so that nothing stale passes for a result, and guard bands
-//! behind each tensor, inside its binding, that must come back untouched.
+//! Self tests of memory: tensors are filled with NaN before a run, so that stale values are not
+//! mistaken for results, and guard bands after each tensor, inside its binding, must stay
+//! unchanged.
 
 use wgpu::{Buffer, BufferUsages};
 
@@ -10,20 +11,21 @@ use crate::error::{GpuError, Result};
 use crate::plan::{Placement, TensorId};
 use crate::tensor::HostTensor;
 
-/// What a run from poisoned memory left behind.
+/// Result of a run from poisoned memory.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// The plan's output.
     pub output: HostTensor,
-    /// The first value of the output's channel padding that is not zero.
+    /// The first non-zero value in the output's channel padding.
     pub padding: Option<f32>,
-    /// The tensors whose guard band was written.
+    /// The tensors whose guard band was overwritten.
     pub broken_guards: Vec<String>,
-    /// The given tensors that are no longer as they were given.
+    /// The given tensors that were changed.
     pub changed: Vec<String>,
 }
 
-/// A buffer of a probe: its name, what it holds before the run, and which bytes of that were given.
+/// A buffer of a probe: its name, its contents before the run, and how many of these bytes were
+/// given.
 struct Probed<'a> {
     name: String,
     buffer: &'a Buffer,
@@ -32,14 +34,16 @@ struct Probed<'a> {
 }
 
 impl Executor {
-    /// Fills input, output and workspace, guard bands included, with NaN: for self tests, before [`Executor::run`].
+    /// Fills input, output and workspace, guard bands included, with NaN: for self tests, before
+    /// [`Executor::run`].
     ///
     /// # Errors
     /// As [`Executor::run`].
     pub fn poison(&mut self) -> Result<()> {
         self.make_own_buffers()?;
         let inner = &self.ready.gpu.inner;
-        let buffers: Vec<&Buffer> = self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
+        let buffers: Vec<&Buffer> =
+            self.tensor_buffers().into_iter().map(|(_, buffer)| buffer).collect();
         inner.monitor.guarded(&inner.device, "poisoning", || {
             for (tensor, buffer) in buffers.iter().enumerate() {
                 inner.queue.write_buffer(buffer, 0, &poison(tensor, buffer.size()));
@@ -48,7 +52,8 @@ impl Executor {
         Ok(())
     }
 
-    /// The names of the tensors whose guard band is no longer as [`Executor::poison`] left it: for self tests.
+    /// The names of the tensors whose guard band changed since [`Executor::poison`]: for self
+    /// tests.
     ///
     /// # Errors
     /// As [`Executor::run`].
@@ -64,13 +69,14 @@ impl Executor {
         Ok(broken)
     }
 
-    /// One run with every tensor poisoned but those that are given, and one look at all that it left: for self tests of
-    /// recordings in which every tensor has a place of its own. What no step writes must be given: the plan's input, and
-    /// tensors in slots.
+    /// Runs once with every tensor poisoned except the given ones, and checks all memory
+    /// afterwards: for self tests of recordings in which every tensor has a separate slot. Tensors
+    /// that no step writes must be given: the plan's input, and tensors in slots.
     ///
     /// # Errors
-    /// As [`Executor::run`]; [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) for a given tensor of another shape than the plan's;
-    /// [`GpuError::Recording`] for one that the plan does not have, or that has no place of its own.
+    /// As [`Executor::run`]; [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) if a
+    /// given tensor has another shape than in the plan; [`GpuError::Recording`] if a tensor is not
+    /// in the plan or shares its slot.
     pub fn probe(&mut self, given: &[(TensorId, &HostTensor)]) -> Result<Probe> {
         self.make_own_buffers()?;
         let probed = self.probed(given)?;
@@ -80,9 +86,12 @@ impl Executor {
         let staging = self.ready.gpu.buffer("staging", bytes as u64, usage)?;
         let inner = &self.ready.gpu.inner;
         inner.monitor.guarded(&inner.device, "probing", || {
-            probed.iter().for_each(|probed| inner.queue.write_buffer(probed.buffer, 0, &probed.before));
+            probed
+                .iter()
+                .for_each(|probed| inner.queue.write_buffer(probed.buffer, 0, &probed.before));
             let mut commands = self.ready.command_buffers(&own.groups);
-            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut copy =
+                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut at = 0;
             for Probed { buffer, .. } in &probed {
                 copy.copy_buffer_to_buffer(buffer, 0, &staging, at, buffer.size());
@@ -95,7 +104,7 @@ impl Executor {
         self.judge(&probed, &after)
     }
 
-    /// Poison for every buffer, and the given values over it.
+    /// Poison for every buffer, overwritten by the given values.
     fn probed(&self, given: &[(TensorId, &HostTensor)]) -> Result<Vec<Probed<'_>>> {
         let buffers = self.tensor_buffers().into_iter().enumerate();
         let poisoned = |(tensor, (name, buffer)): (usize, (String, _))| Probed {
@@ -119,7 +128,7 @@ impl Executor {
                 Placement::Output => self.ready.slots.len() + 1,
             };
             let Some(target) = probed.get_mut(place).filter(|target| target.given == 0) else {
-                let reason = "a given tensor has no place of its own";
+                let reason = "a given tensor has no separate slot";
                 return Err(GpuError::Recording { step: info.name.clone(), reason }.into());
             };
             target.before[..bytes.len()].copy_from_slice(&bytes);
@@ -128,12 +137,13 @@ impl Executor {
         Ok(probed)
     }
 
-    /// Takes apart what all buffers hold after the run.
+    /// Evaluates the contents of all buffers after the run.
     fn judge(&self, probed: &[Probed<'_>], after: &[u8]) -> Result<Probe> {
         let plan = &self.ready.recording.plan;
         let info = plan.tensor(plan.output);
         let guard = self.ready.options.guard_bytes as usize;
-        let (mut broken_guards, mut changed, mut rest, mut values) = (Vec::new(), Vec::new(), after, Vec::new());
+        let (mut broken_guards, mut changed, mut rest, mut values) =
+            (Vec::new(), Vec::new(), after, Vec::new());
         for (index, Probed { name, before, given, .. }) in probed.iter().enumerate() {
             let (bytes, behind) = rest.split_at(before.len());
             rest = behind;
@@ -150,14 +160,22 @@ impl Executor {
         let output = info.unpack(&values)?;
         // Packed again, padding is zero and all else as it was.
         let packed = info.pack(&output)?;
-        let mut padding = values.iter().zip(&packed).filter(|(found, packed)| found.to_bits() != packed.to_bits());
+        let mut padding = values
+            .iter()
+            .zip(&packed)
+            .filter(|(found, packed)| found.to_bits() != packed.to_bits());
         let padding = padding.find(|(found, _)| **found != 0.0).map(|(&found, _)| found);
         Ok(Probe { output, padding, broken_guards, changed })
     }
 
     /// The buffers that hold tensors, by name.
     fn tensor_buffers(&self) -> Vec<(String, &Buffer)> {
-        let slots = self.ready.slots.iter().enumerate().map(|(index, slot)| (format!("workspace slot {index}"), slot));
+        let slots = self
+            .ready
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(index, slot)| (format!("workspace slot {index}"), slot));
         let own = self.own.iter().flat_map(|own| [("input", &own.input), ("output", &own.output)]);
         slots.chain(own.map(|(name, buffer)| (name.to_owned(), buffer))).collect()
     }

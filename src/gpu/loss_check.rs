@@ -1,25 +1,30 @@
-//! Whether a device is lost, asked of wgpu itself: on a device that belongs to an app, its lost
-//! callback is the app's.
+//! Checks through wgpu whether a device is lost. If an app owns the device, its lost callback
+//! belongs to the app.
 
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, ErrorFilter, Queue};
 
-/// Asks whether wgpu still takes work for a device. wgpu does not report when it stops: it drops
-/// all work for a device that is lost or was destroyed, and no error scope sees an error. So this
-/// makes a call that wgpu refuses on every working device, before the driver or any memory is
+/// Checks whether wgpu still accepts work for a device. wgpu does not report when it stops: it
+/// drops all work for a device that is lost or was destroyed, and no error scope sees an error. So
+/// this makes a call that wgpu rejects on every working device, before the driver or any memory is
 /// involved. No validation error means that the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct LossCheck {
     queue: Queue,
-    /// The target of a write at an offset that wgpu refuses.
+    /// The target of a write at an offset that wgpu rejects.
     target: Buffer,
 }
 
 impl LossCheck {
-    /// For a device; `None` where it is lost already.
+    /// A check for this device; `None` if it is already lost.
     pub fn new(device: &Device, queue: &Queue) -> Option<Self> {
         let buffer = |usage| {
             let label = Some("is the device lost?");
-            device.create_buffer(&BufferDescriptor { label, size: 16, usage, mapped_at_creation: false })
+            device.create_buffer(&BufferDescriptor {
+                label,
+                size: 16,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         // `target` of a lost device is an invalid buffer, and writes to it are always errors. Only
         // a working device refuses a buffer without a usage.

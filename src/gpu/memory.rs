@@ -1,15 +1,17 @@
-//! Buffers and textures: allocation with the limits checked first.
+//! Buffers and textures: checks the limits before allocating.
 
 use wgpu::{
-    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, Texture, TextureDescriptor,
-    TextureDimension, TextureFormat, TextureUsages, TextureView, TextureViewDescriptor,
+    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, Texture,
+    TextureDescriptor, TextureDimension, TextureFormat, TextureUsages, TextureView,
+    TextureViewDescriptor,
 };
 
 use super::Gpu;
 use crate::error::GpuError;
 
-/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel makes, and two of them in half precision. Each tensor has its own, because sums keep
-/// the payload of a NaN: what a kernel reads behind one tensor and writes behind another must not look untouched.
+/// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel produces, or two of
+/// them in half precision. Each tensor has a different one, because sums keep the payload of a NaN:
+/// a value read beyond one tensor and written beyond another must not look unchanged.
 pub(super) const fn poison_word(tensor: usize) -> u32 {
     0x7fc0_7ead ^ (tensor as u32 & 0xff)
 }
@@ -19,19 +21,35 @@ impl Gpu {
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] beyond the limit of a storage binding, [`GpuError::OutOfMemory`].
-    pub(super) fn buffer(&self, what: &str, bytes: u64, usage: BufferUsages) -> Result<Buffer, GpuError> {
+    pub(super) fn buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: BufferUsages,
+    ) -> Result<Buffer, GpuError> {
         self.new_buffer(what, bytes, usage, false)
     }
 
-    /// [`Gpu::buffer`], mapped: to be written by the host before anything else.
+    /// [`Gpu::buffer`], mapped: the host must write it before any other use.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
-    pub(super) fn mapped_buffer(&self, what: &str, bytes: u64, usage: BufferUsages) -> Result<Buffer, GpuError> {
+    pub(super) fn mapped_buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: BufferUsages,
+    ) -> Result<Buffer, GpuError> {
         self.new_buffer(what, bytes, usage, true)
     }
 
-    fn new_buffer(&self, what: &str, bytes: u64, usage: BufferUsages, mapped: bool) -> Result<Buffer, GpuError> {
+    fn new_buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: BufferUsages,
+        mapped: bool,
+    ) -> Result<Buffer, GpuError> {
         let limit = self.capabilities().max_binding_bytes;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: what.to_owned(), bytes, limit });
@@ -40,18 +58,30 @@ impl Gpu {
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
             // wgpu copies and maps in steps of four bytes, and no kernel binds nothing.
             let size = bytes.max(16).next_multiple_of(4);
-            inner.device.create_buffer(&BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: mapped })
+            inner.device.create_buffer(&BufferDescriptor {
+                label: Some(what),
+                size,
+                usage,
+                mapped_at_creation: mapped,
+            })
         })
     }
 
-    /// A buffer that holds these bytes.
+    /// A buffer with these contents.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
-    pub(super) fn buffer_with(&self, what: &str, contents: &[u8], usage: BufferUsages) -> Result<Buffer, GpuError> {
+    pub(super) fn buffer_with(
+        &self,
+        what: &str,
+        contents: &[u8],
+        usage: BufferUsages,
+    ) -> Result<Buffer, GpuError> {
         let buffer = self.buffer(what, contents.len() as u64, usage | BufferUsages::COPY_DST)?;
         let inner = &self.inner;
-        inner.monitor.guarded(&inner.device, "uploading", || inner.queue.write_buffer(&buffer, 0, contents))?;
+        inner.monitor.guarded(&inner.device, "uploading", || {
+            inner.queue.write_buffer(&buffer, 0, contents)
+        })?;
         Ok(buffer)
     }
 }
@@ -61,42 +91,44 @@ impl Gpu {
 pub struct Memory {
     /// Weights and biases, packed for the kernels.
     pub weights: u64,
-    /// Of the weights, the bytes by which transformed ones are larger than the convolutions' own.
+    /// The part of the weights by which transformed weights exceed the original ones.
     pub extra_weights: u64,
     /// Tensors between the operations.
     pub workspace: u64,
     /// The parameters of every dispatch.
     pub params: u64,
-    /// The input, if the executor makes it ([`Executor::run`](super::Executor::run)).
+    /// The input, if the executor allocates it ([`Executor::run`](super::Executor::run)).
     pub input: u64,
     /// The output, likewise.
     pub output: u64,
-    /// What the input is uploaded and the output read back through, likewise. Reading a kept tensor takes its size for the time being.
+    /// Staging memory to upload the input and read back the output, likewise. Reading a kept tensor
+    /// temporarily uses its size in addition.
     pub staging: u64,
 }
 
 impl Memory {
-    /// All of it.
+    /// The sum of all.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.weights + self.beside_weights()
     }
 
-    /// All but the weights.
+    /// The sum of all but the weights.
     #[must_use]
     pub fn beside_weights(&self) -> u64 {
         self.workspace + self.params + self.input + self.output + self.staging
     }
 }
 
-/// The texels of textures: four f32, the `rgba32float` of the shaders.
+/// The format of texels: four f32, `rgba32float` in the shaders.
 pub(super) const TEXELS: TextureFormat = TextureFormat::Rgba32Float;
 
 impl Gpu {
-    /// A texture that holds these values, four a texel, line by line; zeros follow the last.
+    /// A texture with these values, four per texel, row by row, padded with zeros.
     ///
     /// # Errors
-    /// [`GpuError::OutOfMemory`], or what the device reported: kernels are not picked for weights beyond its texture size.
+    /// [`GpuError::OutOfMemory`], or any error of the device. Weights beyond the device's texture
+    /// size do not occur: no texture kernels are chosen for them.
     pub(super) fn texture_with(
         &self,
         what: &str,
@@ -109,8 +141,17 @@ impl Gpu {
         let texture = self.texture(what, size)?;
         inner.monitor.guarded(&inner.device, "uploading", || {
             let size = Extent3d { width, height, depth_or_array_layers: 1 };
-            let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * 16), rows_per_image: None };
-            inner.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&values), layout, size);
+            let layout = TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some(width * 16),
+                rows_per_image: None,
+            };
+            inner.queue.write_texture(
+                texture.as_image_copy(),
+                bytemuck::cast_slice(&values),
+                layout,
+                size,
+            );
             texture.create_view(&TextureViewDescriptor::default())
         })
     }
@@ -121,8 +162,12 @@ impl Gpu {
         self.inner.monitor.guarded(&self.inner.device, "viewing a texture", view)
     }
 
-    /// A texture of so many texels, for weights.
-    pub(super) fn texture(&self, what: &str, [width, height]: [u32; 2]) -> Result<Texture, GpuError> {
+    /// A texture of this size in texels, for weights.
+    pub(super) fn texture(
+        &self,
+        what: &str,
+        [width, height]: [u32; 2],
+    ) -> Result<Texture, GpuError> {
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "making a texture", || {
             inner.device.create_texture(&TextureDescriptor {
@@ -139,7 +184,7 @@ impl Gpu {
     }
 }
 
-/// `bytes` bytes of a tensor's poison.
+/// The poison of a tensor, `bytes` bytes long.
 pub(super) fn poison(tensor: usize, bytes: u64) -> Vec<u8> {
     poison_word(tensor).to_le_bytes().repeat((bytes / 4) as usize)
 }

@@ -1,4 +1,5 @@
-//! The GPU executor: adapters and devices, pipelines, buffers and bind groups, and the running of recordings.
+//! The GPU executor: adapters and devices, pipelines, buffers and bind groups, and running
+//! recordings.
 
 mod adapter;
 mod bound;
@@ -22,7 +23,8 @@ mod upload_staging;
 pub(crate) mod user_cache;
 
 pub use adapter::{
-    AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required, subgroup_size,
+    AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required,
+    subgroup_size,
 };
 pub use bound::Bound;
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};

@@ -8,35 +8,41 @@ use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollType, Queue};
 use super::loss_check::LossCheck;
 use crate::error::GpuError;
 
-/// The first thing that went wrong with a device outside of any error scope.
+/// The first error of a device outside of any error scope.
 type Trouble = Arc<Mutex<Option<GpuError>>>;
 
 /// The filters of the error scopes around our work.
-const FILTERS: [ErrorFilter; 3] = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
+const FILTERS: [ErrorFilter; 3] =
+    [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
 
-/// Watches a device. A device of ours reports every error and its loss here. A borrowed device's
-/// handlers belong to its app and are left alone; error scopes report the errors of our calls.
-/// After every call a [`LossCheck`] asks whether the device is lost.
+/// Watches a device. Our own device reports every error and its loss here. The handlers of a
+/// borrowed device belong to its app and are not changed; error scopes report the errors of our
+/// calls. After every call, a [`LossCheck`] checks whether the device is lost.
 #[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,
     /// Whether the handlers are installed.
     installed: bool,
-    /// Held while wgpu works, where it must not be called by two threads at once: its GL backend panics when a thread waits
-    /// for a second for the context that another one holds.
+    /// Locked while wgpu works on backends that two threads must not call at once: the GL backend
+    /// panics if a thread waits a second for the context that another one holds.
     turns: Option<Arc<Mutex<()>>>,
-    /// None for a device that was lost from the start.
+    /// `None` if the device was lost from the start.
     loss: Option<LossCheck>,
 }
 
 impl Monitor {
-    /// Watches a borrowed device, from its calls alone.
+    /// Watches a borrowed device, only through its calls.
     pub fn borrowed(device: &Device, queue: &Queue, backend: Backend) -> Self {
         let turns = (backend == Backend::Gl).then(Arc::default);
-        Self { trouble: Trouble::default(), installed: false, turns, loss: LossCheck::new(device, queue) }
+        Self {
+            trouble: Trouble::default(),
+            installed: false,
+            turns,
+            loss: LossCheck::new(device, queue),
+        }
     }
 
-    /// Installs the handlers on a device of ours.
+    /// Installs the handlers on our own device.
     pub fn install(device: &Device, queue: &Queue, backend: Backend) -> Self {
         let monitor = Self { installed: true, ..Self::borrowed(device, queue, backend) };
         let trouble = monitor.trouble.clone();
@@ -56,12 +62,13 @@ impl Monitor {
         monitor
     }
 
-    /// Whether the device's handlers are its app's, so that its loss shows only in the outcome of our calls.
+    /// Whether the device's handlers belong to its app, so that its loss is visible only in the
+    /// results of our calls.
     pub fn is_passive(&self) -> bool {
         !self.installed
     }
 
-    /// An error when the device is known to be lost, or reported an error.
+    /// Returns an error if the device is known to be lost, or reported an error.
     fn check(&self) -> Result<(), GpuError> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
@@ -72,7 +79,7 @@ impl Monitor {
         }
     }
 
-    /// An error when the device is lost or destroyed, or reported an error.
+    /// Returns an error if the device is lost or destroyed, or reported an error.
     pub fn check_alive(&self, device: &Device) -> Result<(), GpuError> {
         self.check()?;
         if self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device)) {
@@ -88,14 +95,19 @@ impl Monitor {
         self.check()
     }
 
-    /// This thread's turn, where threads take turns.
+    /// The lock for this thread, on backends that need it.
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         self.turns.as_ref().map(|turns| turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Runs synchronous work on the device inside error scopes of this thread. The work counts only
     /// if the device still takes work afterwards: wgpu drops work for a lost device.
-    pub fn guarded<T>(&self, device: &Device, doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+    pub fn guarded<T>(
+        &self,
+        device: &Device,
+        doing: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, GpuError> {
         self.check()?;
         let (value, error) = self.scoped(device, doing, work);
         self.check_alive(device)?;
@@ -146,7 +158,9 @@ impl Monitor {
             contain(doing, || device.poll(how))?
         };
         self.check()?;
-        polled.map(|_| ()).map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
+        polled
+            .map(|_| ())
+            .map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
     }
 }
 
@@ -163,7 +177,12 @@ fn contain<T>(doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuErr
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        GpuError::Lost { reason: format!("wgpu panicked while {doing}: {}", first_line(&text.unwrap_or_default())) }
+        GpuError::Lost {
+            reason: format!(
+                "wgpu panicked while {doing}: {}",
+                first_line(&text.unwrap_or_default())
+            ),
+        }
     })
 }
 
@@ -172,7 +191,9 @@ fn convert(error: &wgpu::Error, doing: &'static str) -> GpuError {
         wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { doing },
         other => {
             let text = other.to_string();
-            if text.to_lowercase().contains("device is lost") || text.to_lowercase().contains("device lost") {
+            if text.to_lowercase().contains("device is lost")
+                || text.to_lowercase().contains("device lost")
+            {
                 GpuError::Lost { reason: first_line(&text) }
             } else {
                 GpuError::Device { doing, reason: one_line(&text) }
@@ -185,7 +206,7 @@ pub(super) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// wgpu's messages have their cause in the later lines: all of them, shortened.
+/// wgpu's messages state the cause in later lines: joins all lines and truncates.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }

@@ -1,12 +1,12 @@
-//! From a kernel to a compute pipeline.
+//! Compiles a kernel to a compute pipeline.
 
 use std::borrow::Cow;
 
 use wgpu::{
-    BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
-    ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
-    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType,
-    TextureViewDimension,
+    BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
+    BufferBindingType, ComputePipeline, ComputePipelineDescriptor, PipelineCompilationOptions,
+    PipelineLayoutDescriptor, ShaderModule, ShaderModuleDescriptor, ShaderRuntimeChecks,
+    ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType, TextureViewDimension,
 };
 
 use super::Gpu;
@@ -23,14 +23,22 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn compile(gpu: &Gpu, kernel: Kernel, runtime_checks: bool, patches: &[Patch]) -> Result<Self, GpuError> {
+    pub fn compile(
+        gpu: &Gpu,
+        kernel: Kernel,
+        runtime_checks: bool,
+        patches: &[Patch],
+    ) -> Result<Self, GpuError> {
         let name = kernel.name();
         let source = kernel.source_with(patches);
-        let source = source.map_err(|error| GpuError::Shader { kernel: name.clone(), reason: error.to_string() })?;
+        let source = source.map_err(|error| GpuError::Shader {
+            kernel: name.clone(),
+            reason: error.to_string(),
+        })?;
         Self::build(gpu, &name, &source, kernel.extensions(), runtime_checks)
     }
 
-    /// A kernel from its text.
+    /// Compiles a kernel from its source.
     pub fn build(
         gpu: &Gpu,
         name: &str,
@@ -43,17 +51,20 @@ impl Pipeline {
         check_limits(name, &reflection, gpu.capabilities())?;
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "compiling a kernel", || {
-            let descriptor =
-                ShaderModuleDescriptor { label: Some(name), source: ShaderSource::Naga(Cow::Owned(shader.module)) };
+            let descriptor = ShaderModuleDescriptor {
+                label: Some(name),
+                source: ShaderSource::Naga(Cow::Owned(shader.module)),
+            };
             let module = if runtime_checks {
                 inner.device.create_shader_module(descriptor)
             } else {
                 unchecked(&inner.device, descriptor)
             };
             let entries = layout_entries(&reflection);
-            let layout = inner
-                .device
-                .create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+            let layout = inner.device.create_bind_group_layout(&BindGroupLayoutDescriptor {
+                label: Some(name),
+                entries: &entries,
+            });
             let pipeline_layout = inner.device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label: Some(name),
                 bind_group_layouts: &[Some(&layout)],
@@ -77,14 +88,20 @@ impl Pipeline {
 
 /// A module without injected bounds checks, loop guards and division guards.
 fn unchecked(device: &wgpu::Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
-    // SAFETY: only kernels of this crate come here. They clamp or mask every index to tensors whose sizes `Params` carries,
-    // the executor binds buffers of at least those sizes, every loop counts up to a bound that does not change, and every
-    // divisor is a size of at least one. The guard-band tests run every kernel with the checks on and off.
+    // SAFETY: only kernels of this crate come here. They clamp or mask every index to tensors whose
+    // sizes `Params` carries, the executor binds buffers of at least those sizes, every loop counts
+    // up to a bound that does not change, and every divisor is a size of at least one. The
+    // guard-band tests run every kernel with the checks on and off.
     unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
 }
 
-/// wgpu does not hold workgroup memory against the limit, and storage buffers only on some backends: we do.
-fn check_limits(kernel: &str, reflection: &Reflection, capabilities: &Capabilities) -> Result<(), GpuError> {
+/// wgpu does not check workgroup memory against the limit, and storage buffers only on some
+/// backends, so this does.
+fn check_limits(
+    kernel: &str,
+    reflection: &Reflection,
+    capabilities: &Capabilities,
+) -> Result<(), GpuError> {
     let [x, y, z] = reflection.workgroup_size;
     let needs = [
         ("bytes of workgroup memory", reflection.workgroup_bytes, capabilities.max_workgroup_bytes),
@@ -93,14 +110,22 @@ fn check_limits(kernel: &str, reflection: &Reflection, capabilities: &Capabiliti
     ];
     match needs.into_iter().find(|&(_, needs, limit)| needs > limit) {
         None => Ok(()),
-        Some((resource, needs, limit)) => {
-            Err(GpuError::KernelLimit { kernel: kernel.to_owned(), resource, needs: needs.into(), limit: limit.into() })
-        }
+        Some((resource, needs, limit)) => Err(GpuError::KernelLimit {
+            kernel: kernel.to_owned(),
+            resource,
+            needs: needs.into(),
+            limit: limit.into(),
+        }),
     }
 }
 
 fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
-    let entry = |binding, ty| BindGroupLayoutEntry { binding, visibility: ShaderStages::COMPUTE, ty, count: None };
+    let entry = |binding, ty| BindGroupLayoutEntry {
+        binding,
+        visibility: ShaderStages::COMPUTE,
+        ty,
+        count: None,
+    };
     let buffer = |ty| BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let texture = BindingType::StorageTexture {
         access: StorageTextureAccess::ReadOnly,
@@ -109,8 +134,9 @@ fn layout_entries(reflection: &Reflection) -> Vec<BindGroupLayoutEntry> {
     };
     let uniforms = reflection.uniform.iter().chain(&reflection.uniforms);
     let uniform = uniforms.map(|&binding| entry(binding, buffer(BufferBindingType::Uniform)));
-    let storage =
-        |&(binding, written): &(u32, bool)| entry(binding, buffer(BufferBindingType::Storage { read_only: !written }));
+    let storage = |&(binding, written): &(u32, bool)| {
+        entry(binding, buffer(BufferBindingType::Storage { read_only: !written }))
+    };
     let textures = reflection.textures.iter().map(|&binding| entry(binding, texture));
     let sampled = BindingType::Texture {
         sample_type: TextureSampleType::Float { filterable: false },
@@ -128,13 +154,17 @@ mod tests {
     #[test]
     fn workgroup_memory_beyond_the_limit_is_refused() -> Result<(), String> {
         let source = "var<workgroup> tile: array<f32, 4352>;
-            @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { tile[i] = 0.0; }";
+            @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { \
+            tile[i] = 0.0; }";
         let (_, reflection) = shader::inspect(source, shader::Extensions::default())?;
         assert_eq!(reflection.workgroup_bytes, 17 << 10);
         let error = check_limits("test", &reflection, &Capabilities::CORE);
         let (needs, limit) = (17 << 10, 16 << 10);
         let resource = "bytes of workgroup memory";
-        assert_eq!(error, Err(GpuError::KernelLimit { kernel: "test".to_owned(), resource, needs, limit }));
+        assert_eq!(
+            error,
+            Err(GpuError::KernelLimit { kernel: "test".to_owned(), resource, needs, limit })
+        );
         Ok(())
     }
 }

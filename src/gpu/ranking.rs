@@ -1,12 +1,12 @@
-//! Which adapter is the better one.
+//! Ranks adapters.
 
 use wgpu::{AdapterInfo, Backend, DeviceType};
 
 use super::adapter::is_software;
 
 /// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other
-/// software of its API: it is there to be tested against, has narrower subgroups, and the Vulkan
-/// loader lists added drivers first.
+/// software of its API: it is meant for testing, has narrower subgroups, and the Vulkan loader
+/// lists added drivers first.
 pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
     let kind = match info.device_type {
         // All software is of one kind: OpenGL's drivers name theirs differently.
@@ -32,7 +32,9 @@ pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) 
 /// or [`DeviceType::Other`], never a discrete one.
 pub(super) fn comes_before_gl(info: &AdapterInfo, low_power: bool) -> bool {
     let kinds = [DeviceType::IntegratedGpu, DeviceType::Other, DeviceType::Cpu];
-    kinds.iter().all(|&kind| rank(info, low_power) < rank(&AdapterInfo::new(kind, Backend::Gl), low_power))
+    kinds
+        .iter()
+        .all(|&kind| rank(info, low_power) < rank(&AdapterInfo::new(kind, Backend::Gl), low_power))
 }
 
 #[cfg(test)]
@@ -41,7 +43,10 @@ mod tests {
 
     #[test]
     fn hardware_comes_before_software() {
-        let info = |name: &str, kind, backend| AdapterInfo { name: name.to_owned(), ..AdapterInfo::new(kind, backend) };
+        let info = |name: &str, kind, backend| AdapterInfo {
+            name: name.to_owned(),
+            ..AdapterInfo::new(kind, backend)
+        };
         let cpu = info("llvmpipe (LLVM 15)", DeviceType::Cpu, Backend::Vulkan);
         let gl = info("llvmpipe (LLVM 15)", DeviceType::Other, Backend::Gl);
         let discrete = info("A", DeviceType::DiscreteGpu, Backend::Vulkan);
@@ -52,7 +57,9 @@ mod tests {
         assert!(is_software(&gl) && rank(&discrete, false) < rank(&gl, false));
         let swift = info("SwiftShader Device (Subzero)", DeviceType::Cpu, Backend::Vulkan);
         let cpu_gl = info("llvmpipe (LLVM 15)", DeviceType::Cpu, Backend::Gl);
-        assert!(rank(&cpu, false) < rank(&swift, false) && rank(&swift, false) < rank(&cpu_gl, false));
+        assert!(
+            rank(&cpu, false) < rank(&swift, false) && rank(&swift, false) < rank(&cpu_gl, false)
+        );
         let soft_gl = info("softpipe", DeviceType::Other, Backend::Gl);
         assert!(rank(&cpu, false) < rank(&soft_gl, false));
     }
@@ -61,7 +68,10 @@ mod tests {
     #[test]
     fn opengl_is_left_out_only_where_it_cannot_be_chosen() {
         use Backend::{Dx12, Gl, Vulkan};
-        let info = |name: &str, kind, backend| AdapterInfo { name: name.to_owned(), ..AdapterInfo::new(kind, backend) };
+        let info = |name: &str, kind, backend| AdapterInfo {
+            name: name.to_owned(),
+            ..AdapterInfo::new(kind, backend)
+        };
         let of_gl = [
             info("Intel HD", DeviceType::IntegratedGpu, Gl),
             info("NVIDIA", DeviceType::Other, Gl),
@@ -80,7 +90,11 @@ mod tests {
         ] {
             for (low_power, expected) in [(false, high), (true, low)] {
                 let first = of_gl.iter().all(|gl| rank(&own, low_power) < rank(gl, low_power));
-                assert_eq!((comes_before_gl(&own, low_power), first), (expected, expected), "{own:?}, {low_power}");
+                assert_eq!(
+                    (comes_before_gl(&own, low_power), first),
+                    (expected, expected),
+                    "{own:?}, {low_power}"
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Getting numbers back, and never from a device that reported an error.
+//! Reads results back, and never from a device that reported an error.
 
 use std::future::poll_fn;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -10,7 +10,8 @@ use wgpu::{Buffer, BufferAsyncError, BufferUsages, MapMode};
 use super::Gpu;
 use crate::error::{GpuError, Result};
 
-/// How long an answer may take after its work is done: another thread that waits on the same device may have it in hand.
+/// How long the mapping may take after its work is done: another thread that waits on the same
+/// device may be processing it.
 const DELIVERY: Duration = Duration::from_secs(10);
 
 impl Gpu {
@@ -22,12 +23,18 @@ impl Gpu {
         Ok(self.start_download(buffer, buffer.size())?.wait(<[u8]>::to_vec)?)
     }
 
-    /// What `read` makes of the first bytes of a buffer with usage `COPY_SRC`.
-    pub(super) fn download_first<T>(&self, buffer: &Buffer, bytes: u64, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+    /// Passes the first bytes of a buffer with usage `COPY_SRC` to `read`.
+    pub(super) fn download_first<T>(
+        &self,
+        buffer: &Buffer,
+        bytes: u64,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         Ok(self.start_download(buffer, bytes)?.wait(read)?)
     }
 
-    /// [`Gpu::download`] for async callers. On native backends the future polls the device whenever it is polled itself.
+    /// [`Gpu::download`] for async callers. On native backends, the future polls the device
+    /// whenever it is polled.
     ///
     /// # Errors
     /// As [`Gpu::download`].
@@ -36,10 +43,12 @@ impl Gpu {
     }
 
     fn start_download(&self, buffer: &Buffer, bytes: u64) -> Result<Readback, GpuError> {
-        let staging = self.buffer("staging", bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let staging =
+            self.buffer("staging", bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "downloading", || {
-            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut copy =
+                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
             inner.queue.submit([copy.finish()]);
         })?;
@@ -47,7 +56,7 @@ impl Gpu {
     }
 }
 
-/// A map on its way.
+/// A pending mapping.
 pub(super) struct Readback {
     gpu: Gpu,
     staging: Buffer,
@@ -55,7 +64,7 @@ pub(super) struct Readback {
 }
 
 impl Readback {
-    /// Asks for the whole of a staging buffer, after everything submitted so far.
+    /// Maps a whole staging buffer, after everything submitted so far.
     pub fn start(gpu: &Gpu, staging: &Buffer) -> Result<Self, GpuError> {
         let (sender, mapped) = channel();
         let inner = &gpu.inner;
@@ -66,7 +75,7 @@ impl Readback {
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
     }
 
-    /// Blocks until the bytes are there; returns what `read` makes of them.
+    /// Blocks until the bytes are there; returns the result of `read`.
     pub fn wait<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
         let answer = self.mapped.recv_timeout(DELIVERY);
@@ -101,21 +110,26 @@ impl Readback {
         self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
         match answer {
             Some(Ok(())) => {}
-            _ => return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() }),
+            _ => {
+                return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() });
+            }
         }
         match self.staging.get_mapped_range(..) {
             Ok(view) => Ok(read(&view)),
             Err(error) => {
                 // Another thread may have destroyed the device since.
                 self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
-                Err(GpuError::Device { doing: "reading the result back", reason: error.to_string() })
+                Err(GpuError::Device {
+                    doing: "reading the result back",
+                    reason: error.to_string(),
+                })
             }
         }
     }
 }
 
 impl Drop for Readback {
-    /// However it ends, by an answer, an error or a future that nobody waits for any more: the buffer can be used again.
+    /// Makes the buffer usable again, whether it ended with a result, an error or a dropped future.
     fn drop(&mut self) {
         let inner = &self.gpu.inner;
         // When the device is lost, wgpu has destroyed the buffer, and reports the call as an error.

@@ -1,15 +1,17 @@
 //! GPU time per dispatch, by timestamp queries.
 //!
-//! Around every dispatch stands a pair of timestamps. Where the device can write them inside a pass, the passes are those of an
-//! ordinary run; elsewhere each dispatch gets a pass of its own. What a driver writes is not believed blindly: a zero, a
-//! time that runs backwards or a sum of nothing is no time at all.
+//! Each dispatch is enclosed by a pair of timestamps. If the device can write them inside a pass,
+//! the passes are the same as in an ordinary run; otherwise each dispatch gets a separate pass.
+//! Timestamps are validated: if one is zero, they run backwards or all durations are zero, no times
+//! are reported.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use wgpu::{
-    Buffer, BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
-    ComputePassTimestampWrites, Features, QUERY_SET_MAX_QUERIES, QUERY_SIZE, QuerySet, QuerySetDescriptor, QueryType,
+    Buffer, BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor,
+    ComputePassDescriptor, ComputePassTimestampWrites, Features, QUERY_SET_MAX_QUERIES, QUERY_SIZE,
+    QuerySet, QuerySetDescriptor, QueryType,
 };
 
 use super::Bound;
@@ -17,17 +19,17 @@ use super::Gpu;
 use crate::error::Result;
 use crate::plan::Segment;
 
-/// How a device tells GPU times.
+/// How a device measures GPU times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampKind {
     /// Before and after each dispatch of a pass.
     InsidePasses,
-    /// At the beginning and the end of passes: each dispatch is measured in one of its own.
+    /// At the beginning and the end of passes: each dispatch is measured in a separate pass.
     PassPerDispatch,
 }
 
 impl TimestampKind {
-    /// In words.
+    /// A description in words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,7 +40,8 @@ impl TimestampKind {
 }
 
 impl Gpu {
-    /// How this device tells GPU times; `None` if it does not, or was created without the features.
+    /// How this device measures GPU times; `None` if it does not, or was created without the
+    /// features.
     #[must_use]
     pub fn timestamps(&self) -> Option<TimestampKind> {
         let features = self.inner.device.features();
@@ -52,21 +55,22 @@ impl Gpu {
     }
 }
 
-/// A run with timestamps: what the CPU did when, and what the GPU did when. Each has a clock of its own, and nothing says how
-/// the two lie to each other.
+/// A run with timestamps: times on the CPU and times on the GPU. The two clocks are separate, and
+/// the offset between them is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimedRun {
-    /// The recording of each segment on the CPU, since the first began.
+    /// The recording of each segment on the CPU, relative to the start of the first.
     pub recording: Vec<Range<Duration>>,
     /// Handing all command buffers to the queue, on the same clock.
     pub submit: Range<Duration>,
     /// Waiting for the work to be done, on the same clock.
     pub wait: Range<Duration>,
-    /// Each dispatch on the GPU, since the first began; `None` when the driver's timestamps cannot be times.
+    /// Each dispatch on the GPU, relative to the start of the first; `None` if the driver's
+    /// timestamps are invalid.
     pub dispatches: Option<Vec<Range<Duration>>>,
 }
 
-/// Runs what is bound with timestamps around every dispatch. Made by [`Bound::timer`].
+/// Runs bound dispatches with timestamps around each. Created by [`Bound::timer`].
 #[derive(Debug)]
 pub struct Timer<'a> {
     bound: &'a Bound,
@@ -77,14 +81,14 @@ pub struct Timer<'a> {
     period: f64,
 }
 
-/// Queries of a dispatch: before and after it.
+/// Queries per dispatch: before and after it.
 const PAIR: u32 = 2;
 
 impl Bound {
-    /// What tells the GPU time of each dispatch; `None` where the device has no timestamps.
+    /// A timer for the GPU time of each dispatch; `None` if the device has no timestamps.
     ///
     /// # Errors
-    /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory), or what the device reported.
+    /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory), or any error of the device.
     pub fn timer(&self) -> Result<Option<Timer<'_>>> {
         let gpu = &self.ready.gpu;
         let Some(kind) = gpu.timestamps() else { return Ok(None) };
@@ -93,30 +97,35 @@ impl Bound {
         let sets = inner.monitor.guarded(&inner.device, "making query sets", || {
             let set = |first: u32| {
                 let count = (PAIR * dispatches - first).min(QUERY_SET_MAX_QUERIES);
-                let descriptor = QuerySetDescriptor { label: Some("timestamps"), ty: QueryType::Timestamp, count };
+                let descriptor = QuerySetDescriptor {
+                    label: Some("timestamps"),
+                    ty: QueryType::Timestamp,
+                    count,
+                };
                 inner.device.create_query_set(&descriptor)
             };
             (0..PAIR * dispatches).step_by(QUERY_SET_MAX_QUERIES as usize).map(set).collect()
         })?;
         let bytes = u64::from(PAIR * dispatches) * u64::from(QUERY_SIZE);
-        let resolved = gpu.buffer("timestamps", bytes, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)?;
+        let resolved =
+            gpu.buffer("timestamps", bytes, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)?;
         let period = f64::from(inner.queue.get_timestamp_period());
         Ok(Some(Timer { bound: self, kind, sets, resolved, period }))
     }
 }
 
 impl Timer<'_> {
-    /// How it measures.
+    /// The kind of measurement.
     #[must_use]
     pub fn kind(&self) -> TimestampKind {
         self.kind
     }
 
-    /// Runs everything once, as an ordinary run does: a command buffer per segment, all of them in one submit. Waits for it. The
-    /// first run of a device may be slower than those after it.
+    /// Runs everything once, like an ordinary run: a command buffer per segment, all in one submit.
+    /// Waits until it is done. The first run on a device may be slower than later ones.
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or what the device reported.
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device.
     pub fn run(&self) -> Result<TimedRun> {
         let (gpu, start) = (&self.bound.ready.gpu, Instant::now());
         let inner = &gpu.inner;
@@ -134,7 +143,7 @@ impl Timer<'_> {
         Ok(TimedRun { recording, submit, wait, dispatches: spans(&ticks, self.period) })
     }
 
-    /// A command buffer per segment. `done` is called after each, with the time at which it was begun.
+    /// A command buffer per segment. `done` is called after each, with its start time.
     fn record(&self, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
         let mut at = 0;
         let segment = |(index, segment): (usize, &Segment)| {
@@ -145,7 +154,9 @@ impl Timer<'_> {
                     self.bound.ready.copy_textures(run.start, encoder);
                     match self.kind {
                         TimestampKind::InsidePasses => self.encode_pass(encoder, run),
-                        TimestampKind::PassPerDispatch => run.for_each(|at| self.encode_dispatch(encoder, at)),
+                        TimestampKind::PassPerDispatch => {
+                            run.for_each(|at| self.encode_dispatch(encoder, at))
+                        }
                     }
                 }
                 self.bound.ready.carry(index, encoder);
@@ -157,7 +168,7 @@ impl Timer<'_> {
         self.bound.ready.recording.segments.iter().enumerate().map(segment).collect()
     }
 
-    /// What puts the timestamps into a buffer.
+    /// The commands that copy the timestamps into a buffer.
     fn resolve(&self) -> CommandBuffer {
         self.commands("timestamps", |encoder| {
             for (set, index) in self.sets.iter().zip(0..) {
@@ -174,7 +185,7 @@ impl Timer<'_> {
         encoder.finish()
     }
 
-    /// Some dispatches as one pass.
+    /// Encodes dispatches as one pass.
     fn encode_pass(&self, encoder: &mut CommandEncoder, dispatches: Range<usize>) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
         for at in dispatches {
@@ -185,7 +196,7 @@ impl Timer<'_> {
         }
     }
 
-    /// One dispatch in a pass of its own.
+    /// Encodes one dispatch as a separate pass.
     fn encode_dispatch(&self, encoder: &mut CommandEncoder, at: usize) {
         let (query_set, before) = self.queries(at);
         let timestamp_writes = Some(ComputePassTimestampWrites {
@@ -193,18 +204,20 @@ impl Timer<'_> {
             beginning_of_pass_write_index: Some(before),
             end_of_pass_write_index: Some(before + 1),
         });
-        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes });
+        let mut pass =
+            encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes });
         self.bound.ready.launch(at, &self.bound.groups, &mut pass);
     }
 
-    /// The set of a dispatch's queries and the first of them.
+    /// The set of a dispatch's queries and the index of the first.
     fn queries(&self, dispatch: usize) -> (&QuerySet, u32) {
         let (first, most) = (PAIR as usize * dispatch, QUERY_SET_MAX_QUERIES as usize);
         (&self.sets[first / most], (first % most) as u32)
     }
 }
 
-/// From the ticks before and after each dispatch to times since the first; `None` for ticks that are not times.
+/// Converts the ticks before and after each dispatch to times since the first; `None` if the ticks
+/// are invalid.
 fn spans(ticks: &[u64], period: f64) -> Option<Vec<Range<Duration>>> {
     let first = *ticks.first()?;
     let believable = period > 0.0 && period.is_finite() && first != 0 && ticks.is_sorted();
@@ -223,7 +236,8 @@ mod tests {
     #[test]
     fn ticks_become_times_since_the_first() {
         let nanos = |spans: &[[u64; 2]]| {
-            let span = |[start, end]: &[u64; 2]| Duration::from_nanos(*start)..Duration::from_nanos(*end);
+            let span =
+                |[start, end]: &[u64; 2]| Duration::from_nanos(*start)..Duration::from_nanos(*end);
             Some(spans.iter().map(span).collect::<Vec<_>>())
         };
         assert_eq!(spans(&[10, 12, 15, 19, 19, 19], 2.0), nanos(&[[0, 4], [10, 18], [18, 18]]));

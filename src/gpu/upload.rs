@@ -1,4 +1,4 @@
-//! The packed parameters of a recording's steps on their way to the device.
+//! Packs and uploads the parameters of a recording's steps.
 
 use std::borrow::Cow;
 
@@ -17,11 +17,11 @@ pub(super) enum Weights {
     Texture(TextureView),
     /// A tensor of the plan.
     Tensor,
-    /// A tensor of the plan, of which a texture gets a copy before each launch.
+    /// A tensor of the plan that is copied into a texture before each launch.
     Copied(Texture, TextureView),
 }
 
-/// Packs and uploads what each dispatch reads of its step's parameters.
+/// Packs and uploads the step parameters that each dispatch reads.
 pub(super) fn upload<'a>(
     recording: &Recording,
     uploader: &mut Uploader<'_>,
@@ -36,7 +36,8 @@ pub(super) fn upload<'a>(
             for Dispatch { kernel, .. } in &recorded.dispatches {
                 all.push(match kernel.weights_texture(&problem) {
                     Some(size) => {
-                        let texture = uploader.gpu.texture(&format!("{} weights", recorded.step), size)?;
+                        let texture =
+                            uploader.gpu.texture(&format!("{} weights", recorded.step), size)?;
                         uploader.uploaded += texture_bytes(size);
                         let view = uploader.gpu.view(&texture)?;
                         Weights::Copied(texture, view)
@@ -54,27 +55,31 @@ pub(super) fn upload<'a>(
         let problem = recording.plan.problem(&recorded.step);
         for Dispatch { kernel, .. } in &recorded.dispatches {
             let packed = kernel.pack(&problem, &params);
-            let too_large = |value| PrecisionError::Weight { step: recorded.step.to_string(), value };
+            let too_large =
+                |value| PrecisionError::Weight { step: recorded.step.to_string(), value };
             let name = format!("{} weights", recorded.step);
             all.push(match kernel.weights_texture(&problem) {
                 Some(size) => Weights::Texture(uploader.texture(&name, packed, size)?),
                 None if packed.is_empty() => Weights::None,
-                None => Weights::Buffer(uploader.buffer(&name, &kernel.encode(&problem, &packed).map_err(too_large)?)?),
+                None => Weights::Buffer(
+                    uploader
+                        .buffer(&name, &kernel.encode(&problem, &packed).map_err(too_large)?)?,
+                ),
             });
         }
     }
     Ok(all)
 }
 
-/// Uploads weights, and waits whenever wgpu's own copies of what is under way have grown to some size: it frees them only when
-/// they have arrived.
+/// Uploads weights, and waits whenever wgpu's staging copies exceed a size: wgpu frees them only
+/// once the uploads are done.
 pub(super) struct Uploader<'a> {
     gpu: &'a Gpu,
     under_way: u64,
     uploaded: u64,
 }
 
-/// Bytes under way that an [`Uploader`] waits for.
+/// Pending bytes at which an [`Uploader`] waits.
 const MOST_UNDER_WAY: u64 = 16 << 20;
 
 impl<'a> Uploader<'a> {
@@ -90,7 +95,12 @@ impl<'a> Uploader<'a> {
     }
 
     /// As [`Gpu::texture_with`].
-    pub fn texture(&mut self, what: &str, values: Vec<f32>, size: [u32; 2]) -> Result<TextureView, GpuError> {
+    pub fn texture(
+        &mut self,
+        what: &str,
+        values: Vec<f32>,
+        size: [u32; 2],
+    ) -> Result<TextureView, GpuError> {
         let view = self.gpu.texture_with(what, values, size)?;
         self.count(texture_bytes(size))?;
         Ok(view)
@@ -116,7 +126,7 @@ impl<'a> Uploader<'a> {
     }
 }
 
-/// Bytes of a texture of so many texels.
+/// Bytes of a texture of this size in texels.
 pub(super) fn texture_bytes([width, height]: [u32; 2]) -> u64 {
     u64::from(width) * u64::from(height) * 16
 }

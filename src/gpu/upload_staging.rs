@@ -1,4 +1,4 @@
-//! The memory through which inputs go to the device.
+//! Staging memory for uploading inputs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,10 @@ use super::Gpu;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::tensor::Element;
 
-/// A buffer that the host writes and the device copies from, kept from run to run. wgpu's own way, a staging buffer for each
-/// write, is fresh memory every time, which the system hands out page by page on the first touch: on the software driver that was
-/// as dear as changing the layout.
+/// A buffer that the host writes and the device copies from, reused between runs. wgpu's own
+/// mechanism, a staging buffer for each write, allocates new memory every time, which the system
+/// maps page by page on first access: on the software driver that cost as much as the layout
+/// conversion.
 #[derive(Debug)]
 pub(super) struct UploadStaging {
     buffer: Buffer,
@@ -19,23 +20,25 @@ pub(super) struct UploadStaging {
 }
 
 impl UploadStaging {
-    /// Memory for as many bytes, mapped.
+    /// Allocates this many bytes, mapped.
     pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self, GpuError> {
-        let buffer = gpu.mapped_buffer("upload", bytes, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC)?;
+        let buffer =
+            gpu.mapped_buffer("upload", bytes, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC)?;
         Ok(Self { buffer, mapped: Arc::new(AtomicBool::new(true)) })
     }
 
-    /// Whether it can be filled.
+    /// Whether it is mapped and can be filled.
     pub fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Acquire)
     }
 
-    /// What the device copies from.
+    /// The buffer that the device copies from.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
     }
 
-    /// Writes what `produce` gives, piece by piece from the start on, in this type, and hands the memory over to the device. It must be mapped.
+    /// Writes the output of `produce`, piece by piece from the start, as this element type, and
+    /// unmaps the buffer. It must be mapped.
     pub fn fill(
         &self,
         gpu: &Gpu,
@@ -47,7 +50,9 @@ impl UploadStaging {
             Ok(view) => view,
             Err(error) => {
                 inner.monitor.check_alive(&inner.device)?;
-                return Err(GpuError::Device { doing: "uploading", reason: error.to_string() }.into());
+                return Err(
+                    GpuError::Device { doing: "uploading", reason: error.to_string() }.into()
+                );
             }
         };
         let mut at = 0;
@@ -61,11 +66,13 @@ impl UploadStaging {
         Ok(inner.monitor.guarded(&inner.device, "uploading", || self.buffer.unmap())?)
     }
 
-    /// Asks for the memory back, once the device has done what is submitted.
+    /// Maps the buffer again once the device has finished the submitted work.
     pub fn map_again(self, gpu: &Gpu) -> Result<Self, GpuError> {
         let (inner, mapped) = (&gpu.inner, self.mapped.clone());
         inner.monitor.guarded(&inner.device, "mapping", || {
-            self.buffer.map_async(MapMode::Write, .., move |result| mapped.store(result.is_ok(), Ordering::Release));
+            self.buffer.map_async(MapMode::Write, .., move |result| {
+                mapped.store(result.is_ok(), Ordering::Release)
+            });
         })?;
         Ok(self)
     }

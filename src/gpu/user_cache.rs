@@ -1,4 +1,4 @@
-//! The user's cache directory, and files that are there whole or not at all.
+//! The user's cache directory, and atomic file writes.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A folder of ours in the user's cache directory, as each system has it. `None` where the environment does not say where the user
-/// keeps things.
+/// This crate's folder in the user's cache directory, by platform convention. `None` if the
+/// environment defines no such directory.
 pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     // Relative paths in these variables are to be ignored (XDG Base Directory Specification).
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let variable =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = if cfg!(windows) {
         variable("LOCALAPPDATA")
     } else {
@@ -21,16 +22,20 @@ pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     Some(cache?.join("wgpu-bottleneck").join(name))
 }
 
-/// Words as the name of a file, and a checksum of them, since different ones may come down to the same letters.
+/// A file name from words, with a checksum of them, as different words may reduce to the same
+/// letters.
 pub(crate) fn file_name(words: &str, extension: &str) -> String {
-    let letters: String =
-        words.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let letters: String = words
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' })
+        .collect();
     let mut joined = letters.split_whitespace().collect::<Vec<_>>().join("-");
     joined.truncate(100);
     format!("{joined}-{:08x}.{extension}", crc32fast::hash(words.as_bytes()))
 }
 
-/// Writes the parts beside their place, then moves them there in one step. Makes the folders on the way.
+/// Writes the parts to a temporary file next to the target, then renames it. Creates missing
+/// folders.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -43,7 +48,9 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
     beside.push(format!(".{}.part", std::process::id()));
     let beside = PathBuf::from(beside);
     let written = File::create(&beside)
-        .and_then(|mut file| parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all())
+        })
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // What is half written is of no use to anyone, and what cannot be removed stays.
@@ -61,8 +68,8 @@ mod tests {
         let name = file_name("A/B (x) vulkan 1.2", "json");
         assert!(name.starts_with("a-b-x-vulkan-1-2-") && name.ends_with(".json"), "{name}");
         let long = "long ".repeat(99);
-        for other in
-            ["A B (x) vulkan 1.2", "A/B (x) vulkan 1 2", long.as_str(), "../.."].map(|words| file_name(words, "json"))
+        for other in ["A B (x) vulkan 1.2", "A/B (x) vulkan 1 2", long.as_str(), "../.."]
+            .map(|words| file_name(words, "json"))
         {
             assert!(other != name && other.len() < 128 && !other.contains(['/', '\\']), "{other}");
         }

@@ -1,14 +1,17 @@
-//! Which kernels can carry out a step.
+//! The candidates: kernels that can run a step.
 
 use std::collections::HashSet;
 
 use super::matrix::{GROUPED_MATRIX_TILES, MATRIX_SPLITS, MATRIX_TILES, MatrixTile};
-use super::{Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k};
+use super::{
+    Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k,
+};
 use crate::op::{Epilogue, Op, TrainOp};
 use crate::tensor::Element;
 
-/// Register tiles of the convolutions. One lane-wide slice suits a software driver, whose subgroup is one slice and whose
-/// loads are what costs (large tiles); several slices fill a GPU's subgroups (smaller tiles, more of them in flight).
+/// Register tiles of the convolutions. One slice suits a software driver, which runs it as one
+/// subgroup and for which loads dominate (large tiles). Several slices fill a GPU's subgroups
+/// (smaller tiles, more of them in flight).
 const REGISTER_TILES: [Tile; 8] = [
     Tile::new(8, 1, 16, 2),
     Tile::new(8, 1, 16, 1),
@@ -20,11 +23,12 @@ const REGISTER_TILES: [Tile; 8] = [
     Tile::new(16, 4, 1, 1),
 ];
 
-/// Grouped register tiles have one column, because two columns of a lane may belong to different groups.
+/// Grouped register tiles have one column, because two columns of a lane may belong to different
+/// groups.
 const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
-/// Subgroup tiles: rows are a multiple of the lanes, lanes the size of the device's subgroups.
+/// Subgroup tiles: rows are a multiple of the lanes, and lanes equal the device's subgroup size.
 const SUBGROUP_TILES: [Tile; 6] = [
     Tile::new(8, 1, 24, 2),
     Tile::new(8, 1, 16, 2),
@@ -34,17 +38,21 @@ const SUBGROUP_TILES: [Tile; 6] = [
     Tile::new(4, 1, 8, 1),
 ];
 
-/// Subgroup tiles whose weights come from a texture, where loads are cheap, so that more columns pay. Few, because lavapipe does not
-/// keep compiled kernels that read textures, and takes half a second for one. 14 rows divide the maps of ResNet. A 1x1 convolution
-/// has four columns a lane, which lie side by side in longer runs of memory, and two for 64 channels. The smallest tile is
-/// compiled in a sixth of the time and takes up to 1.4 times as long to run: it is for the first output.
-const TEXTURE_TILES: [Tile; 3] = [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
+/// Subgroup tiles with weights from a texture, where loads are cheap, so that more columns pay off.
+/// There are few, because lavapipe does not cache compiled kernels that read textures, and needs
+/// half a second for one. 14 rows divide the maps of ResNet. A 1x1 convolution has four columns per
+/// lane, which are in longer runs of memory, and two for 64 channels. The smallest tile compiles in
+/// a sixth of the time and takes up to 1.4 times as long to run: it is for the first output.
+const TEXTURE_TILES: [Tile; 3] =
+    [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
-/// The same, of convolutions whose loops hold more, which are slower with four columns (benches/NOTES.md).
-const TEXTURE_TILES_OF_TWO: [Tile; 3] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
+/// The same for convolutions with larger loop bodies, which are slower with four columns
+/// (benches/NOTES.md).
+const TEXTURE_TILES_OF_TWO: [Tile; 3] =
+    [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
-/// Staged tiles, in output pixels by channels: 64 x 64 in two shapes, for small maps 32 x 32 and 16 x 64, and for large
-/// batches 128 x 128, whose two stages are 32 KiB of workgroup memory.
+/// Staged tiles, in output pixels by channels: 64 x 64 in two shapes; 32 x 32 and 16 x 64 for small
+/// maps; 128 x 128 for large batches, with two stages of 32 KiB of workgroup memory in total.
 const STAGED_TILES: [Tile; 5] = [
     Tile::new(8, 8, 8, 2),
     Tile::new(16, 16, 4, 1),
@@ -53,8 +61,9 @@ const STAGED_TILES: [Tile; 5] = [
     Tile::new(16, 16, 8, 2),
 ];
 
-/// Window tiles: rows are pixels of one output line, as wide as the lines of ResNeXt's maps or a part of them. Not 28 at once:
-/// no faster on lavapipe than 14, and SwiftShader takes minutes to compile as many registers.
+/// Window tiles: rows are pixels of one output row, either a whole row of ResNeXt's maps or a part.
+/// Not 28 at once: that is no faster on lavapipe than 14, and SwiftShader takes minutes to compile
+/// that many registers.
 const WINDOW_TILES: [Tile; 6] = [
     Tile::new(8, 1, 14, 2),
     Tile::new(8, 1, 14, 1),
@@ -67,20 +76,24 @@ const WINDOW_TILES: [Tile; 6] = [
 /// Window tiles whose weights come from a texture.
 const TEXTURE_WINDOW_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 14, 1)];
 
-/// Tiles that slide down the image: rows are pixels of one line. Seven divide the maps of ResNet.
+/// Tiles that slide down the image: rows are pixels of one image row. 7 divides the maps of ResNet.
 const SLIDE_TILES: [Tile; 1] = [Tile::new(8, 1, 7, 1)];
 
-/// Staged tiles of whole groups: slices are lines, rows pixels side by side, lanes columns.
-const STAGED_GROUPS_TILES: [Tile; 3] = [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
+/// Staged tiles of whole groups: slices are image rows, rows are adjacent pixels, lanes are
+/// columns.
+const STAGED_GROUPS_TILES: [Tile; 3] =
+    [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
 
-/// The mean: a workgroup's slices share the pixels of an image. Sixteen let llvmpipe sum a million of them.
+/// The mean: a workgroup's slices share the pixels of an image. With sixteen, llvmpipe can sum a
+/// million pixels.
 const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 
-/// Tiles of Winograd's products, whose rows are tiles of the image: few of each kind, as each is a candidate with both tiles.
+/// Tiles of the Winograd GEMM batch, whose rows are tiles of the image. There are few of each kind,
+/// as each is a candidate with both Winograd tile sizes.
 const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
-/// Winograd's tiles, with weights that the host transforms and with those that a dispatch does.
+/// Winograd tiles, with weights transformed by the host or by a dispatch.
 const WINOGRADS: [(Option<Winograd>, bool); 4] = [
     (Some(Winograd::F2x2), false),
     (Some(Winograd::F4x4), false),
@@ -88,25 +101,26 @@ const WINOGRADS: [(Option<Winograd>, bool); 4] = [
     (Some(Winograd::F4x4), true),
 ];
 
-/// Sums over the pixels of a batch, per channel: slices are slices of the pixels.
+/// Sums over the pixels of a batch, per channel: slices divide the pixels.
 const NORM_TILES: [Tile; 4] =
     [Tile::new(8, 1, 1, 1), Tile::new(8, 1, 1, 2), Tile::new(8, 1, 1, 4), Tile::new(8, 8, 1, 1)];
 
-/// What is done to each pixel by numbers of its channel: rows are pixels.
+/// Operations on each pixel with values of its channel: rows are pixels.
 const NORM_ROWS_TILES: [Tile; 2] = [Tile::new(64, 1, 4, 1), ELEMENTWISE_TILE];
 
 /// The gradient of weights: rows are `vec4`s of input channels.
 const WEIGHT_GRAD_TILES: [Tile; 4] =
     [Tile::new(8, 1, 4, 1), Tile::new(8, 1, 1, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 8, 1, 1)];
 
-/// The same with broadcasts: rows are `vec4`s of input channels, four times as many sums.
+/// The same with broadcasts: rows are `vec4`s of input channels, with four times as many sums.
 const WEIGHT_GRAD_SUBGROUP_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 2), Tile::new(8, 1, 4, 1), Tile::new(4, 1, 4, 2)];
 
 /// The same with the gradient from a texture.
-const TEXTURE_WEIGHT_GRAD_TILES: [Tile; 3] = [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 4), Tile::new(8, 1, 4, 2)];
+const TEXTURE_WEIGHT_GRAD_TILES: [Tile; 3] =
+    [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 4), Tile::new(8, 1, 4, 2)];
 
-/// Elementwise kernels: one vec4 per invocation; of Winograd's transforms, one of a tile.
+/// Elementwise kernels: one vec4 per invocation; for Winograd transforms, one of a tile.
 pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
@@ -118,9 +132,13 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
             &TEXTURE_WEIGHT_GRAD_TILES
         }
         Method::Subgroup if family == Family::WeightGradSubgroup => &WEIGHT_GRAD_SUBGROUP_TILES,
-        Method::Subgroup if access == Access::Vectors && family.is_winograd() => &WINOGRAD_SUBGROUP_TILES,
+        Method::Subgroup if access == Access::Vectors && family.is_winograd() => {
+            &WINOGRAD_SUBGROUP_TILES
+        }
         // Products are in the loops of 1x1 convolutions.
-        Method::Subgroup if access == Access::Texture && family.file() == Family::Conv1x1Subgroup.name() => {
+        Method::Subgroup
+            if access == Access::Texture && family.file() == Family::Conv1x1Subgroup.name() =>
+        {
             &TEXTURE_TILES
         }
         Method::Subgroup if access == Access::Texture => &TEXTURE_TILES_OF_TWO,
@@ -133,17 +151,22 @@ fn tiles(family: Family, access: Access) -> &'static [Tile] {
         Method::Slide => &SLIDE_TILES,
         Method::StagedGroups => &STAGED_GROUPS_TILES,
         Method::Elementwise if family == Family::GlobalAvgPool => &MEAN_TILES,
-        Method::Elementwise if matches!(family, Family::NormStats | Family::NormGradSums) => &NORM_TILES,
-        Method::Elementwise if matches!(family, Family::NormApply | Family::NormGrad) => &NORM_ROWS_TILES,
+        Method::Elementwise if matches!(family, Family::NormStats | Family::NormGradSums) => {
+            &NORM_TILES
+        }
+        Method::Elementwise if matches!(family, Family::NormApply | Family::NormGrad) => {
+            &NORM_ROWS_TILES
+        }
         Method::Elementwise if family == Family::WeightGrad => &WEIGHT_GRAD_TILES,
         Method::Elementwise => std::slice::from_ref(&ELEMENTWISE_TILE),
     }
 }
 
-/// The kernels of a family before their epilogue: its tiles, for each way in which it reads memory, each type of what it
-/// reads, each of Winograd's, and each number of slices of K.
+/// The kernels of a family without an epilogue: its tiles, for each way of memory access, element
+/// type, Winograd tile and number of slices of K.
 fn variants(family: Family) -> impl Iterator<Item = Kernel> {
-    let winograds: &[(Option<Winograd>, bool)] = if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
+    let winograds: &[(Option<Winograd>, bool)] =
+        if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
         let kernel = move |(&(element, output), &tile): (&(Element, Element), &Tile)| {
             let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
@@ -162,17 +185,25 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
             winograds.iter().map(of_winograd)
         };
         let elements = family.elements(access).iter();
-        elements.flat_map(move |element| tiles(family, access).iter().map(move |tile| (element, tile))).flat_map(kernel)
+        elements
+            .flat_map(move |element| tiles(family, access).iter().map(move |tile| (element, tile)))
+            .flat_map(kernel)
     };
     let with_splits = |kernel: Kernel| {
         let staged = kernel.family.method() == Method::Staged;
         let splits = split_k::SPLITS.iter().filter(move |(tile, _)| staged && *tile == kernel.tile);
-        std::iter::once(kernel).chain(splits.map(move |&(_, k_slices)| Kernel { k_slices, ..kernel }))
+        std::iter::once(kernel)
+            .chain(splits.map(move |&(_, k_slices)| Kernel { k_slices, ..kernel }))
     };
-    family.accesses().iter().flat_map(of_access).flat_map(with_splits).chain(matrix_variants(family))
+    family
+        .accesses()
+        .iter()
+        .flat_map(of_access)
+        .flat_map(with_splits)
+        .chain(matrix_variants(family))
 }
 
-/// The same of those for matrix units.
+/// The same for kernels on matrix units.
 fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
     let (tiles, splits): (&[MatrixTile], &[(MatrixTile, u32)]) = match family {
         Family::Conv3x3GroupedMatrix => (&GROUPED_MATRIX_TILES, &[]),
@@ -198,15 +229,21 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
     )
 }
 
-/// Every kernel that can carry out the problem on a device with these capabilities.
+/// Every kernel that can run the problem on a device with these capabilities.
 #[must_use]
 pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel> {
     let (epilogue, strided) = match problem.op {
         Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1),
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),
-        Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => (Epilogue { relu, ..Epilogue::default() }, false),
-        Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => (Epilogue::default(), false),
-        Op::Train(TrainOp::NormApply { relu, residual, .. }) => (Epilogue { bias: false, residual, relu }, false),
+        Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => {
+            (Epilogue { relu, ..Epilogue::default() }, false)
+        }
+        Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => {
+            (Epilogue::default(), false)
+        }
+        Op::Train(TrainOp::NormApply { relu, residual, .. }) => {
+            (Epilogue { bias: false, residual, relu }, false)
+        }
         Op::Train(TrainOp::NormGradSums { relu, .. } | TrainOp::NormGrad { relu, .. }) => {
             (Epilogue { relu, ..Epilogue::default() }, false)
         }
@@ -219,14 +256,18 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
     let every = Family::of(&problem.op).iter().flat_map(of_family);
     let elements = (problem.element, problem.output_element);
     let every = every.filter(|kernel| (kernel.element, kernel.output) == elements);
-    every.filter(|kernel| kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()).collect()
+    every
+        .filter(|kernel| {
+            kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()
+        })
+        .collect()
 }
 
 impl Kernel {
-    /// Whether a device with these capabilities can run the kernel and has a use for it.
+    /// Whether a device with these capabilities can run the kernel, and it is of use there.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason, in words.
     pub fn runs_on(&self, capabilities: &Capabilities) -> Result<(), &'static str> {
         let Tile { lanes, slices, .. } = self.tile;
         let demands = [
@@ -254,12 +295,15 @@ impl Kernel {
                     && lanes * slices <= capabilities.max_invocations,
                 "the workgroup is too large",
             ),
-            (self.workgroup_bytes() <= capabilities.max_workgroup_bytes, "too little workgroup memory"),
+            (
+                self.workgroup_bytes() <= capabilities.max_workgroup_bytes,
+                "too little workgroup memory",
+            ),
         ];
         demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))
     }
 
-    /// Whether the problem is of the form that the kernel is written for, beyond its operation, and of a size for it.
+    /// Whether the kernel supports the problem's form and size, beyond its operation.
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
         if self.winograd.is_some() && problem.weights_change != self.fresh {
             return false;
@@ -270,8 +314,11 @@ impl Kernel {
         }
         let copied = self.copied_texture(problem, capabilities).map(|(size, _)| size);
         let texture = self.weights_texture(problem).or(copied).unwrap_or_default();
-        // Weights that change are copied into their texture, whose lines a copy wants in multiples of 256 bytes.
-        if problem.weights_change && !(texture[0] as usize * 4 * Element::F32.bytes()).is_multiple_of(256) {
+        // Weights that change are copied into their texture, whose lines a copy wants in multiples
+        // of 256 bytes.
+        if problem.weights_change
+            && !(texture[0] as usize * 4 * Element::F32.bytes()).is_multiple_of(256)
+        {
             return false;
         }
         if texture.into_iter().any(|side| side > capabilities.max_texture_side) {
@@ -279,12 +326,15 @@ impl Kernel {
         }
         let fits = |bytes: usize| bytes as u64 <= capabilities.max_binding_bytes;
         if self.is_split() {
-            return split_k::suits(self, problem) && self.scratch_bytes(problem).into_iter().all(fits);
+            return split_k::suits(self, problem)
+                && self.scratch_bytes(problem).into_iter().all(fits);
         }
         let Op::Conv { conv, .. } = problem.op else { return true };
         if let Some(winograd) = self.winograd {
             let weights = self.packed_values(problem) * Element::F32.bytes();
-            return winograd.suits(&conv) && fits(weights) && self.scratch_bytes(problem).into_iter().all(fits);
+            return winograd.suits(&conv)
+                && fits(weights)
+                && self.scratch_bytes(problem).into_iter().all(fits);
         }
         let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
         let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
@@ -297,12 +347,14 @@ impl Kernel {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
                 conv.dilation == 1 && conv.stride == 1 && in_columns == 1
             }
-            // A tile's columns are whole groups, or a part of one; and its input columns lie as they do.
+            // A tile's columns are whole groups, or a part of one; and its input columns lie as
+            // they do.
             Method::Matrix if self.family == Family::Conv3x3GroupedMatrix => {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
                 let columns = self.tile_columns() as usize;
                 in_columns == group_columns
-                    && (columns.is_multiple_of(group_columns) || group_columns.is_multiple_of(columns))
+                    && (columns.is_multiple_of(group_columns)
+                        || group_columns.is_multiple_of(columns))
             }
             // A workgroup's columns are whole groups, and its input columns the same.
             Method::StagedGroups => {
@@ -314,34 +366,41 @@ impl Kernel {
     }
 }
 
-/// Every specialisation that can ever be built, family by family: what tests validate. Of a candidate of several
-/// dispatches, each of them.
+/// Every specialisation that can ever be built, family by family, for validation by tests. A
+/// candidate with several dispatches contributes each of them.
 #[must_use]
 pub fn all_specialisations() -> Vec<Kernel> {
     let mut seen = HashSet::new();
-    let stages = all_candidates().into_iter().chain(training_candidates()).flat_map(|kernel| kernel.stages());
+    let stages = all_candidates()
+        .into_iter()
+        .chain(training_candidates())
+        .flat_map(|kernel| kernel.stages());
     let mut all: Vec<Kernel> = stages.filter(|&kernel| seen.insert(kernel)).collect();
     all.sort_by_key(|kernel| kernel.family as usize);
     all
 }
 
-/// Every kernel that can be a candidate for a step of inference.
+/// Every possible candidate for a step of inference.
 #[must_use]
 pub fn all_candidates() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
-    for family in Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training()) {
+    for family in
+        Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training())
+    {
         for kernel in variants(family).filter(|kernel| !kernel.fresh) {
-            for (strided, bias, residual, relu) in
-                (0..16).map(|bits| (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1]))
-            {
+            for (strided, bias, residual, relu) in (0..16).map(|bits| {
+                (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1])
+            }) {
                 let possible = match family {
                     Family::Conv1x1Joined
                     | Family::Conv1x1JoinedStaged
                     | Family::Conv1x1JoinedSubgroup
                     | Family::Conv1x1JoinedMatrix => bias && !residual,
                     Family::BatchNormRelu | Family::ResidualAdd => !bias && !residual,
-                    Family::MaxPool | Family::GlobalAvgPool | Family::Convert => !bias && !residual && !relu,
+                    Family::MaxPool | Family::GlobalAvgPool | Family::Convert => {
+                        !bias && !residual && !relu
+                    }
                     Family::Conv7x7 | Family::Conv7x7Subgroup => !residual,
                     _ => true,
                 };
@@ -349,7 +408,11 @@ pub fn all_candidates() -> Vec<Kernel> {
                 let widens = kernel.element == Element::F16 && kernel.output == Element::F32;
                 let possible = possible && !(widens && (bias || residual || relu));
                 if possible && (!strided || family.has_strided_form()) {
-                    all.push(Kernel { epilogue: Epilogue { bias, residual, relu }, strided, ..kernel });
+                    all.push(Kernel {
+                        epilogue: Epilogue { bias, residual, relu },
+                        strided,
+                        ..kernel
+                    });
                 }
             }
         }
@@ -357,17 +420,21 @@ pub fn all_candidates() -> Vec<Kernel> {
     all
 }
 
-/// Every kernel that can be a candidate for a step of training alone.
+/// Every possible candidate for a step that occurs in training only.
 #[must_use]
 pub fn training_candidates() -> Vec<Kernel> {
     let mut all = Vec::new();
-    let trains = |family: &Family| (family.is_training() || family.is_winograd()) && !family.is_beside();
+    let trains =
+        |family: &Family| (family.is_training() || family.is_winograd()) && !family.is_beside();
     for family in Family::ALL.into_iter().filter(trains) {
         let convolves = family.is_winograd();
-        let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad) || convolves;
+        let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad)
+            || convolves;
         let epilogues = [(false, false), (false, true), (true, false), (true, true)]
             .into_iter()
-            .filter(|&(residual, relu)| (!residual || convolves || family == Family::NormApply) && (!relu || relus))
+            .filter(|&(residual, relu)| {
+                (!residual || convolves || family == Family::NormApply) && (!relu || relus)
+            })
             .map(|(residual, relu)| Epilogue { bias: false, residual, relu });
         for kernel in variants(family).filter(|kernel| kernel.fresh == convolves) {
             all.extend(epilogues.clone().map(|epilogue| Kernel { epilogue, ..kernel }));
@@ -381,7 +448,7 @@ mod tests {
     use super::super::STAGE_QUADS;
     use super::*;
 
-    /// What the shaders' text needs of a tile so that their loads come out even.
+    /// The requirements of the shader source on a tile, so that its loads are divided evenly.
     #[test]
     fn tiles_are_whole_numbers_of_loads() {
         for Tile { lanes, slices, rows, cols } in STAGED_TILES {

@@ -1,6 +1,6 @@
-//! What a device can do, as far as the choice of kernels depends on it.
+//! The capabilities of a device that affect the choice of kernels.
 
-/// Limits and character of a device. Plain data: a choice can be tested without the device.
+/// Limits and kind of a device. Plain data, so that a choice can be tested without the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Bytes of the largest storage binding.
@@ -19,28 +19,29 @@ pub struct Capabilities {
     pub max_storage_buffers: u32,
     /// Texels of a texture along each side.
     pub max_texture_side: u32,
-    /// The size of every subgroup, where subgroup operations are on and there is but one size.
+    /// The subgroup size, if subgroup operations are enabled and the device has only one size.
     pub subgroup_size: Option<u32>,
     /// Whether shaders may use 64-bit integers.
     pub int64: bool,
-    /// Whether shaders may use numbers of half precision.
+    /// Whether shaders may use half precision.
     pub f16: bool,
-    /// Whether subgroups can multiply matrices of 8 x 8 halves and add them in f32,
+    /// Whether subgroups can multiply 8 x 8 matrices of f16 and accumulate in f32.
     pub matrices_of_8: bool,
-    /// and of 16 x 16.
+    /// The same for 16 x 16 matrices.
     pub matrices_of_16: bool,
-    /// What sort of device it is.
+    /// The kind of device.
     pub kind: DeviceKind,
 }
 
-/// Sorts of devices, which want different tiles.
+/// Kinds of devices, which need different tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
-    /// A driver that computes on the CPU: few lanes, loads that cost more than arithmetic, no memory on the chip.
+    /// A driver that computes on the CPU: few lanes, loads that cost more than arithmetic, no
+    /// on-chip memory.
     Software,
-    /// A GPU that shares the CPU's memory: some thousand invocations fill it.
+    /// A GPU that shares the CPU's memory: a few thousand invocations fill it.
     Integrated,
-    /// A GPU with memory of its own, or one that nothing is known of: tens of thousands of invocations fill it.
+    /// A GPU with its own memory, or an unknown GPU: tens of thousands of invocations fill it.
     Discrete,
 }
 

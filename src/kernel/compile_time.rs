@@ -1,26 +1,27 @@
-//! What compiling a kernel takes, where that is much beside a run.
+//! The compile time of a kernel, where it is long compared with a run.
 
 use std::time::Duration;
 
 use super::{Access, Capabilities, DeviceKind, Kernel, Method};
 
-/// Seconds that a multiply-add of a vec4 takes on a software driver, as the ranking rule counts them: what makes its costs times (two
-/// cores, lavapipe of Mesa 22.3).
+/// Seconds per multiply-add of a vec4 on a software driver, as counted by the ranking rule:
+/// converts its costs into time (two cores, lavapipe of Mesa 22.3).
 pub(super) const MULTIPLY_ADD: f64 = 1e-10;
 
-/// What every kernel takes.
+/// Compile time of every kernel.
 const EACH: f64 = 0.02;
 
-/// What one of Winograd's transforms takes.
+/// Compile time of a Winograd transform.
 const TRANSFORM: f64 = 0.15;
 
 impl Kernel {
-    /// An estimate of how long a driver takes to compile the kernel when it has no cache of it. Zero on hardware, whose drivers have not
-    /// been measured, and compile several at once.
+    /// An estimate of a driver's time to compile the kernel without a cached version. Zero on
+    /// hardware, whose drivers have not been measured and compile several kernels at once.
     ///
-    /// A software driver's time goes into the sums of a tile, which are so many chains of instructions, and into their stores, which
-    /// it compiles lane by lane: some 6 ms for a vec4 in words of 64 bits, 12 ms in words of 32, half as much again with a residual (lavapipe
-    /// of Mesa 22.3, every candidate of ResNet-50's layer1.1; `benches/NOTES.md`).
+    /// A software driver spends the time on the sums of a tile, each of which is a chain of
+    /// instructions, and on their stores, which it compiles lane by lane: about 6 ms for a vec4 in
+    /// 64-bit words, 12 ms in 32-bit words, and half as much again with a residual (lavapipe of
+    /// Mesa 22.3, every candidate of ResNet-50's layer1.1; `benches/NOTES.md`).
     #[must_use]
     pub fn compile_time(&self, capabilities: &Capabilities) -> Duration {
         if capabilities.kind != DeviceKind::Software {

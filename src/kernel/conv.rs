@@ -1,4 +1,4 @@
-//! The host's side of the convolution kernels: `Params` and grid.
+//! The host side of the convolution kernels: `Params` and grid.
 
 use super::host::host_struct;
 use super::{Capabilities, Kernel, Problem, check_grid, stages};
@@ -8,14 +8,14 @@ use crate::op::Op;
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/conv_params.wgsl`.
     ConvParams {
-        images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation,
-        group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads, batch_tiles, src_plane,
-        dst_plane,
+        images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4,
+        stride, dilation, group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads,
+        batch_tiles, src_plane, dst_plane,
     }
 }
 
-/// `Params` and workgroups of a convolution. All numbers fit in 32 bits: they count parts of tensors that fit in a binding,
-/// and strides and dilations are bounded when a block is specified.
+/// `Params` and workgroups of a convolution. All numbers fit in 32 bits: they count parts of
+/// tensors that fit in a binding, and strides and dilations are limited when a block is specified.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -25,7 +25,9 @@ pub(super) fn dispatch(
     let (_, src_layout) = problem.inputs[0];
     // The strided image: the second input of a joined kernel, the first of every other.
     let (stride, dilation, groups, taps, (image, shortcut_layout)) = match problem.op {
-        Op::Conv { conv, .. } => (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0]),
+        Op::Conv { conv, .. } => {
+            (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0])
+        }
         Op::JoinedConv { shortcut, .. } => (shortcut.stride, 1, 1, 1, problem.inputs[1]),
         Op::BatchNorm { .. }
         | Op::Add { .. }
@@ -36,18 +38,27 @@ pub(super) fn dispatch(
             unreachable!("elementwise operations and pools have their own dispatch")
         }
     };
-    let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) { shortcut_layout.vec4_per_pixel() } else { 0 };
+    let shortcut_vec4 = if matches!(problem.op, Op::JoinedConv { .. }) {
+        shortcut_layout.vec4_per_pixel()
+    } else {
+        0
+    };
     let columns = out_layout.vec4_per_pixel() as u64;
-    // Winograd's products are a batch, one for each position of a tile, and slices of K are one each; whatever else is
-    // one product of its own.
+    // Winograd's products are a batch, one for each position of a tile, and slices of K are one
+    // each; whatever else is one product of its own.
     let (products, rows) = kernel.products(problem);
     let taps = if kernel.winograd.is_some() { 1 } else { taps };
     let batch_tiles = kernel.row_tiles(problem);
     let row_tiles = batch_tiles * products as u64;
     let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
-    let workgroups = [columns.div_ceil(u64::from(kernel.tile_columns())), row_groups, row_tiles.div_ceil(row_groups)];
+    let workgroups = [
+        columns.div_ceil(u64::from(kernel.tile_columns())),
+        row_groups,
+        row_tiles.div_ceil(row_groups),
+    ];
     let k = src_layout.vec4_per_pixel() / groups * taps + shortcut_vec4;
-    // A dense convolution may write a tensor whose groups are padded apart; a grouped one has those groups itself.
+    // A dense convolution may write a tensor whose groups are padded apart; a grouped one has those
+    // groups itself.
     let (group_out_vec4, group_out_channels) = match groups {
         1 => (out_layout.vec4_per_group(), out_layout.per_group),
         _ => (out_layout.vec4_per_pixel() / groups, output.c / groups),

@@ -1,4 +1,4 @@
-//! The host's side of the elementwise kernels: `Params` and grid.
+//! The host side of the elementwise kernels: `Params` and grid.
 
 use super::host::host_struct;
 use super::{Capabilities, Kernel, Problem, check_grid};
@@ -9,7 +9,8 @@ host_struct! {
     ElementwiseParams { vec4s, vec4_per_pixel, row_groups, shift_at }
 }
 
-/// `Params` and workgroups of an elementwise operation: one `vec4` per invocation, counted along x, then y.
+/// `Params` and workgroups of an elementwise operation: one `vec4` per invocation, counted along x,
+/// then y.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -17,7 +18,12 @@ pub(super) fn dispatch(
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
     let (vec4s, workgroups) = grid(kernel, problem, capabilities)?;
     let vec4_per_pixel = problem.output.1.vec4_per_pixel() as u32;
-    let params = ElementwiseParams { vec4s, vec4_per_pixel, row_groups: workgroups[0], shift_at: vec4_per_pixel };
+    let params = ElementwiseParams {
+        vec4s,
+        vec4_per_pixel,
+        row_groups: workgroups[0],
+        shift_at: vec4_per_pixel,
+    };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }
 
@@ -32,8 +38,12 @@ pub(super) fn grid(
     Ok((vec4s as u32, workgroups(kernel, vec4s, capabilities)?))
 }
 
-/// The workgroups that cover so many `vec4`s: along x, then y.
-pub(super) fn workgroups(kernel: &Kernel, vec4s: usize, capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
+/// The workgroups that cover this many `vec4`s: along x, then y.
+pub(super) fn workgroups(
+    kernel: &Kernel,
+    vec4s: usize,
+    capabilities: &Capabilities,
+) -> Result<[u32; 3], GpuError> {
     let groups = (vec4s as u64).div_ceil(u64::from(kernel.tile.lanes));
     let row_groups = groups.min(u64::from(capabilities.max_workgroups));
     check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)

@@ -1,4 +1,4 @@
-//! The families: one per WGSL file and use, how each works, and the tile that cuts its work.
+//! The families: one per WGSL file and use, the method of each, and the tile that divides its work.
 
 use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
 use crate::tensor::Element;
@@ -26,15 +26,15 @@ pub enum Family {
     Conv3x3Subgroup,
     /// `conv3x3_matrix.wgsl`.
     Conv3x3Matrix,
-    /// Winograd's convolution, its products by `conv1x1.wgsl`.
+    /// Winograd convolution, with `conv1x1.wgsl` for its GEMM batch.
     Conv3x3Winograd,
-    /// Winograd's convolution, its products by `conv1x1_subgroup.wgsl`.
+    /// Winograd convolution, with `conv1x1_subgroup.wgsl` for its GEMM batch.
     Conv3x3WinogradSubgroup,
-    /// `winograd_input.wgsl`: the first dispatch of Winograd's convolution.
+    /// `winograd_input.wgsl`: the first dispatch of a Winograd convolution.
     WinogradInput,
-    /// `winograd_output.wgsl`: the last one.
+    /// `winograd_output.wgsl`: the last dispatch of a Winograd convolution.
     WinogradOutput,
-    /// `train/winograd_weights.wgsl`: before all others, where weights change.
+    /// `train/winograd_weights.wgsl`: before all others, if weights change.
     WinogradWeights,
     /// `conv3x3.wgsl`, grouped.
     Conv3x3Grouped,
@@ -54,7 +54,7 @@ pub enum Family {
     Conv1x1JoinedSubgroup,
     /// `conv1x1_joined_matrix.wgsl`.
     Conv1x1JoinedMatrix,
-    /// `split_k_sum.wgsl`: the last dispatch of a convolution whose K is cut into slices.
+    /// `split_k_sum.wgsl`: the last dispatch of a convolution with K split into slices.
     SplitKSum,
     /// `batchnorm_relu.wgsl`.
     BatchNormRelu,
@@ -114,44 +114,45 @@ pub enum Family {
     Velocity,
     /// `train/descend.wgsl`.
     Descend,
-    /// `train/descend.wgsl`, Nesterov's.
+    /// `train/descend.wgsl` with Nesterov momentum.
     DescendNesterov,
     /// `train/moment.wgsl`.
     Moment,
-    /// `train/moment.wgsl`, of squares.
+    /// `train/moment.wgsl` for squared gradients.
     SquareMoment,
     /// `train/adamw.wgsl`.
     AdamW,
 }
 
-/// How a family's kernels come by their operands.
+/// How a family's kernels load their operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Each value is used once.
     Elementwise,
-    /// Each lane loads rows and weights of its own.
+    /// Each lane loads its own rows and weights.
     Registers,
-    /// Each lane loads some of the rows, and subgroup broadcasts hand them round.
+    /// Each lane loads some of the rows and shares them by subgroup broadcasts.
     Subgroup,
     /// Tiles of rows and weights in workgroup memory, in stages.
     Staged,
-    /// Each lane keeps a window of input pixels and slides along a line.
+    /// Each lane keeps a window of input pixels and slides along an image row.
     Window,
-    /// Each lane keeps a window of input pixels, and its weights, and slides down the image.
+    /// Each lane keeps a window of input pixels and its weights, and slides down the image.
     Slide,
-    /// The input pixels of whole groups in workgroup memory, once; then windows.
+    /// The input pixels of whole groups in workgroup memory, loaded once; then windows.
     StagedGroups,
-    /// Tiles as of [`Method::Staged`], multiplied by matrix units.
+    /// Tiles as in [`Method::Staged`], multiplied by matrix units.
     Matrix,
 }
 
-/// How a kernel reads and writes memory.
+/// How a kernel accesses memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `vec4`s in storage buffers.
     Vectors,
-    /// The weights from a texture, and all else as two words of 64 bits a `vec4`. For software drivers that run a loop over the
-    /// lanes for each scalar: half as many loops for the words, and none for texels.
+    /// The weights from a texture, and all other data as two 64-bit words per `vec4`. For software
+    /// drivers that run a loop over the lanes for each scalar: this halves the loops for buffers,
+    /// and texels need none.
     Texture,
 }
 
@@ -229,8 +230,8 @@ impl Family {
         Self::AdamW,
     ];
 
-    /// The families that can carry out an operation; none for a grouped 1x1 convolution, a 7x7 one that is grouped or adds a
-    /// residual, or joined ones of another kind than a Bottleneck has.
+    /// The families that implement an operation; empty for a grouped 1x1 convolution, for a 7x7 one
+    /// that is grouped or adds a residual, and for joined ones that do not occur in a Bottleneck.
     #[must_use]
     pub fn of(op: &Op) -> &'static [Self] {
         let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
@@ -260,12 +261,16 @@ impl Family {
                 Self::Conv3x3GroupedSlide,
                 Self::Conv3x3GroupedMatrix,
             ],
-            Op::JoinedConv { main, shortcut, .. } if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 => &[
-                Self::Conv1x1Joined,
-                Self::Conv1x1JoinedStaged,
-                Self::Conv1x1JoinedSubgroup,
-                Self::Conv1x1JoinedMatrix,
-            ],
+            Op::JoinedConv { main, shortcut, .. }
+                if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 =>
+            {
+                &[
+                    Self::Conv1x1Joined,
+                    Self::Conv1x1JoinedStaged,
+                    Self::Conv1x1JoinedSubgroup,
+                    Self::Conv1x1JoinedMatrix,
+                ]
+            }
             Op::JoinedConv { .. } => &[],
             Op::BatchNorm { .. } => &[Self::BatchNormRelu],
             Op::Add { .. } => &[Self::ResidualAdd],
@@ -276,7 +281,7 @@ impl Family {
         }
     }
 
-    /// The families that can carry out an operation of training.
+    /// The families that implement an operation of training.
     const fn of_training(op: &TrainOp) -> &'static [Self] {
         match op {
             TrainOp::NormStats { .. } => &[Self::NormStats],
@@ -288,7 +293,9 @@ impl Family {
             TrainOp::ReluGrad { .. } => &[Self::ReluGrad],
             TrainOp::MirroredWeights { .. } => &[Self::MirroredWeights],
             TrainOp::InputGrad { .. } => &[Self::InputGrad],
-            TrainOp::WeightGrad { conv: Conv { groups: 1, .. } } => &[Self::WeightGrad, Self::WeightGradSubgroup],
+            TrainOp::WeightGrad { conv: Conv { groups: 1, .. } } => {
+                &[Self::WeightGrad, Self::WeightGradSubgroup]
+            }
             TrainOp::WeightGrad { .. } => &[Self::WeightGrad],
             TrainOp::MaxPoolGrad { .. } => &[Self::MaxPoolGrad],
             TrainOp::AvgPoolGrad { .. } => &[Self::AvgPoolGrad],
@@ -301,7 +308,7 @@ impl Family {
         }
     }
 
-    /// The families that can carry out an operation of an optimiser.
+    /// The families that implement an operation of an optimiser.
     const fn of_update(op: &UpdateOp) -> &'static [Self] {
         match op {
             UpdateOp::Accumulate => &[Self::Accumulate],
@@ -314,7 +321,7 @@ impl Family {
         }
     }
 
-    /// Whether its kernels are those of training alone.
+    /// Whether its kernels are used in training only.
     #[must_use]
     pub const fn is_training(self) -> bool {
         matches!(
@@ -344,7 +351,7 @@ impl Family {
         ) || self.is_update()
     }
 
-    /// Whether its kernels are an optimiser's.
+    /// Whether its kernels belong to an optimiser.
     #[must_use]
     pub const fn is_update(self) -> bool {
         matches!(
@@ -359,7 +366,7 @@ impl Family {
         )
     }
 
-    /// How its kernels come by their operands.
+    /// How its kernels load their operands.
     #[must_use]
     pub const fn method(self) -> Method {
         match self {
@@ -379,9 +386,10 @@ impl Family {
             Self::Conv3x3GroupedStaged => Method::StagedGroups,
             Self::Conv3x3GroupedWindow => Method::Window,
             Self::Conv3x3GroupedSlide => Method::Slide,
-            Self::Conv1x1Matrix | Self::Conv3x3Matrix | Self::Conv3x3GroupedMatrix | Self::Conv1x1JoinedMatrix => {
-                Method::Matrix
-            }
+            Self::Conv1x1Matrix
+            | Self::Conv3x3Matrix
+            | Self::Conv3x3GroupedMatrix
+            | Self::Conv1x1JoinedMatrix => Method::Matrix,
             Self::BatchNormRelu
             | Self::ResidualAdd
             | Self::MaxPool
@@ -421,39 +429,46 @@ impl Family {
         }
     }
 
-    /// Whether the family's subgroups work together, of which each must be as wide as its tile.
+    /// Whether the family uses subgroups, which must then be as wide as its tile.
     #[must_use]
     pub const fn uses_subgroups(self) -> bool {
         matches!(self.method(), Method::Subgroup | Method::Matrix)
     }
 
-    /// Whether the family has a form of its own for strides other than 1.
+    /// Whether the family has a separate variant for strides other than 1.
     #[must_use]
     pub const fn has_strided_form(self) -> bool {
-        matches!(self, Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup | Self::Conv1x1Matrix)
-            || matches!(self.method(), Method::Window | Method::StagedGroups)
+        matches!(
+            self,
+            Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup | Self::Conv1x1Matrix
+        ) || matches!(self.method(), Method::Window | Method::StagedGroups)
     }
 
-    /// Whether its kernels are only ever dispatches beside the one that the step is named after.
+    /// Whether its kernels only run as dispatches in addition to the kernel that the step is named
+    /// after.
     #[must_use]
     pub const fn is_beside(self) -> bool {
         self.is_transform()
-            || matches!(self, Self::SplitKSum | Self::NormPartials | Self::NormGradPartials | Self::WeightGradSum)
+            || matches!(
+                self,
+                Self::SplitKSum | Self::NormPartials | Self::NormGradPartials | Self::WeightGradSum
+            )
     }
 
-    /// Whether its kernels transform Winograd's tiles.
+    /// Whether its kernels are Winograd transforms.
     #[must_use]
     pub const fn is_transform(self) -> bool {
         matches!(self, Self::WinogradInput | Self::WinogradOutput | Self::WinogradWeights)
     }
 
-    /// Whether its kernels are Winograd's products, with a transform before and one after.
+    /// Whether its kernels compute the GEMM batch of a Winograd convolution, with a transform
+    /// before and one after.
     #[must_use]
     pub const fn is_winograd(self) -> bool {
         matches!(self, Self::Conv3x3Winograd | Self::Conv3x3WinogradSubgroup)
     }
 
-    /// How its kernels can read and write memory, each way a form of its own.
+    /// The ways in which its kernels can access memory; each is a separate variant.
     #[must_use]
     pub const fn accesses(self) -> &'static [Access] {
         match self.method() {
@@ -464,9 +479,10 @@ impl Family {
         }
     }
 
-    /// The types of what its kernels can read and write, for one way of reading it. Winograd's transforms would lose too many digits of f16, and a
-    /// texture's texels are f32. Between a convolution and a norm that is a step of its own lies f32, as a norm may take most of a value's
-    /// digits off it.
+    /// The element types that its kernels can read and write, for one way of access. Winograd
+    /// transforms would lose too many digits in f16, and texels are f32. The tensor between a
+    /// convolution and a norm that is a separate step is f32, because a norm may cancel most of a
+    /// value's digits.
     #[must_use]
     pub const fn elements(self, access: Access) -> &'static [(Element, Element)] {
         use Element::{F16, F32};
@@ -475,8 +491,12 @@ impl Family {
             (Self::BatchNormRelu, _) => &[(F32, F32), (F16, F16), (F32, F16)],
             // Matrix units multiply halves.
             _ if matches!(self.method(), Method::Matrix) => &[(F16, F16), (F16, F32)],
-            (Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool, _) => &[(F32, F32), (F16, F16)],
-            (_, Access::Vectors) if !self.is_winograd() && !self.is_transform() && !self.is_training() => {
+            (Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool, _) => {
+                &[(F32, F32), (F16, F16)]
+            }
+            (_, Access::Vectors)
+                if !self.is_winograd() && !self.is_transform() && !self.is_training() =>
+            {
                 &[(F32, F32), (F16, F16), (F16, F32)]
             }
             _ => &[(F32, F32)],
@@ -548,7 +568,7 @@ impl Family {
         }
     }
 
-    /// Its file below `shaders/`, without `.wgsl`.
+    /// Its file in `shaders/`, without `.wgsl`.
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
@@ -588,16 +608,16 @@ impl Family {
     }
 }
 
-/// How a kernel's work is cut. Elementwise kernels use `lanes` alone, the mean `slices` too.
+/// How a kernel's work is divided. Elementwise kernels use `lanes` alone, the mean `slices` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
-    /// Invocations of a workgroup along the output channels.
+    /// Invocations of a workgroup in the direction of the output channels.
     pub lanes: u32,
-    /// Row tiles of a workgroup, one above the other.
+    /// Row tiles of a workgroup, stacked in the direction of the output pixels.
     pub slices: u32,
-    /// Output pixels of one invocation.
+    /// Output pixels per invocation.
     pub rows: u32,
-    /// `vec4`s of output channels of one invocation.
+    /// `vec4`s of output channels per invocation.
     pub cols: u32,
 }
 

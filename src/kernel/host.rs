@@ -1,4 +1,4 @@
-//! Uniform structs of the host, with their layout on record so that a test can hold them against the WGSL.
+//! Uniform structs of the host, with a recorded layout that a test compares with the WGSL.
 
 /// A `#[repr(C)]` struct of `u32`s that mirrors a WGSL `Params`.
 pub trait HostStruct: bytemuck::Pod {
@@ -16,7 +16,10 @@ macro_rules! host_struct {
 
         impl $crate::kernel::HostStruct for $name {
             fn layout() -> (&'static [(&'static str, usize)], usize) {
-                (&[$((stringify!($field), std::mem::offset_of!($name, $field))),+], size_of::<$name>())
+                (
+                    &[$((stringify!($field), std::mem::offset_of!($name, $field))),+],
+                    size_of::<$name>(),
+                )
             }
         }
     };

@@ -1,7 +1,8 @@
 //! Matrix units: how a workgroup's subgroups and their matrices cover a tile.
 //!
-//! A cooperative matrix is held by a whole subgroup, SIDE by SIDE values that no lane can reach; a subgroup multiplies and adds three of them
-//! at a time. A workgroup's subgroups lie in lines and columns, each with ROWS by COLS matrices of sums:
+//! A cooperative matrix is held by a whole subgroup, as SIDE by SIDE values that lanes cannot
+//! access individually; a subgroup multiplies two matrices and adds a third. A workgroup's
+//! subgroups form a grid, each with ROWS by COLS matrices of sums:
 //!
 //! ```text
 //!   4 subgroups of 2 x 2 matrices      0 0 1 1
@@ -13,8 +14,8 @@
 use super::{Family, Kernel, Method, Problem, STAGE_QUADS, Tile};
 use crate::op::Op;
 
-/// A tile for matrices of this side. Subgroups are as wide as GPUs with matrix units have them, 32 lanes, or as Mesa's software driver has
-/// them, 8, for tests.
+/// A tile for matrices of this side. Subgroups have 32 lanes, as in GPUs with matrix units, or 8,
+/// as in Mesa's software driver, for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MatrixTile {
     pub side: u32,
@@ -25,7 +26,7 @@ const fn tile(side: u32, lanes: u32, slices: u32, rows: u32, cols: u32) -> Matri
     MatrixTile { side, tile: Tile::new(lanes, slices, rows, cols) }
 }
 
-/// In outputs: 128 x 128, 64 x 64 and 32 x 32 with matrices of 16, half of that with those of 8.
+/// Output sizes: 128 x 128, 64 x 64 and 32 x 32 with matrices of 16, half of that with those of 8.
 pub(super) const MATRIX_TILES: [MatrixTile; 9] = [
     tile(16, 32, 4, 4, 4),
     tile(16, 32, 4, 2, 2),
@@ -38,11 +39,17 @@ pub(super) const MATRIX_TILES: [MatrixTile; 9] = [
     tile(8, 8, 1, 1, 2),
 ];
 
-/// Sixteen columns each: what one matrix's side is, or two.
-pub(super) const GROUPED_MATRIX_TILES: [MatrixTile; 5] =
-    [tile(16, 32, 2, 4, 1), tile(16, 8, 2, 2, 1), tile(8, 32, 2, 4, 2), tile(8, 8, 2, 2, 2), tile(8, 8, 1, 1, 2)];
+/// Sixteen columns each: the side of one matrix, or of two.
+pub(super) const GROUPED_MATRIX_TILES: [MatrixTile; 5] = [
+    tile(16, 32, 2, 4, 1),
+    tile(16, 8, 2, 2, 1),
+    tile(8, 32, 2, 4, 2),
+    tile(8, 8, 2, 2, 2),
+    tile(8, 8, 1, 1, 2),
+];
 
-/// Tiles and into how many slices they cut K, as [`split_k`](super::split_k) says: of 64 x 64 outputs and of fewer.
+/// Tiles with a number of slices of K, see [`split_k`](super::split_k): for 64 x 64 outputs and
+/// fewer.
 pub(super) const MATRIX_SPLITS: [(MatrixTile, u32); 13] = [
     (tile(16, 32, 4, 2, 2), 8),
     (tile(16, 32, 4, 2, 2), 16),
@@ -59,13 +66,17 @@ pub(super) const MATRIX_SPLITS: [(MatrixTile, u32); 13] = [
     (tile(8, 8, 1, 1, 2), 8),
 ];
 
-/// Words behind each line of a stage, so that lines begin in different memory banks.
+/// Padding words after each row of a stage, so that rows begin in different memory banks.
 const GAP: u32 = 2;
 
 impl Kernel {
-    /// Subgroups side by side in a tile; the rest lie below each other.
+    /// Subgroups side by side in a tile; the others are below them.
     pub(super) const fn matrix_columns(&self) -> u32 {
-        if self.tile.slices >= 4 && !matches!(self.family, Family::Conv3x3GroupedMatrix) { 2 } else { 1 }
+        if self.tile.slices >= 4 && !matches!(self.family, Family::Conv3x3GroupedMatrix) {
+            2
+        } else {
+            1
+        }
     }
 
     /// Output pixels of a workgroup's tile.
@@ -86,18 +97,20 @@ impl Kernel {
         }
     }
 
-    /// Of a grouped convolution on matrix units: the `vec4`s of channels that a matrix, or a group of several, holds; what is not finite in one of
-    /// them makes NaN of all, as it meets the zeros beside the groups.
+    /// For a grouped convolution on matrix units, the number of channel `vec4`s that share a
+    /// matrix, or a group of several matrices. A non-finite value in one of them makes all of them
+    /// NaN, because it is multiplied by the zeros around the groups.
     pub(crate) fn group_span(&self, problem: &Problem) -> Option<usize> {
         match problem.op {
-            Op::Conv { conv, .. } if self.family == Family::Conv3x3GroupedMatrix => {
-                Some((problem.output.1.vec4_per_pixel() / conv.groups).max(self.tile_columns() as usize))
-            }
+            Op::Conv { conv, .. } if self.family == Family::Conv3x3GroupedMatrix => Some(
+                (problem.output.1.vec4_per_pixel() / conv.groups).max(self.tile_columns() as usize),
+            ),
             _ => None,
         }
     }
 
-    /// Bytes of workgroup memory: two stages of rows and weights in half precision, and a matrix of sums for each subgroup.
+    /// Bytes of workgroup memory: two stages of rows and weights in half precision, and a matrix of
+    /// sums for each subgroup.
     pub(super) const fn matrix_workgroup_bytes(&self) -> u32 {
         let rows = self.tile_rows() * (STAGE_QUADS + GAP);
         let weights = 4 * STAGE_QUADS * (self.tile_columns() + GAP);
@@ -110,7 +123,8 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    /// What the shaders' text needs of a tile so that its loads come out even and fill a stage.
+    /// The requirements of the shader source on a tile, so that its loads are divided evenly and
+    /// fill a stage.
     #[test]
     fn tiles_are_whole_numbers_of_loads() {
         for MatrixTile { side, tile } in MATRIX_TILES.into_iter().chain(GROUPED_MATRIX_TILES) {

@@ -1,4 +1,5 @@
-//! Kernels by how fast they were when somebody measured them: what a scheduler can go by instead of the rule.
+//! Measured kernels: the fastest kernels by measurement, which a scheduler can use instead of the
+//! ranking rule.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,32 +8,35 @@ use super::{Kernel, Problem};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
 use crate::tensor::{ChannelLayout, Element, Shape};
 
-/// The names of kernels for some problems, the fastest first.
+/// The names of kernels for some problems, fastest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Measured {
-    /// By what the problem's [`Display`](fmt::Display) says.
+    /// Keyed by the problem's [`Display`](fmt::Display) text.
     by_problem: BTreeMap<String, Vec<String>>,
 }
 
 impl Measured {
-    /// The fastest of the candidates, by name; `None` where none of them was measured for this problem.
+    /// The fastest of the candidates, by name; `None` if none of them was measured for this
+    /// problem.
     #[must_use]
     pub fn fastest(&self, problem: &Problem, candidates: &[Kernel]) -> Option<Kernel> {
         let names = self.by_problem.get(&problem.to_string())?;
-        names.iter().find_map(|name| candidates.iter().copied().find(|kernel| kernel.name() == *name))
+        names
+            .iter()
+            .find_map(|name| candidates.iter().copied().find(|kernel| kernel.name() == *name))
     }
 }
 
 impl FromIterator<(String, Vec<String>)> for Measured {
-    /// From problems, as they are displayed, and the names of kernels for each, the fastest first.
+    /// Collects pairs of a displayed problem and its kernel names, fastest first.
     fn from_iter<I: IntoIterator<Item = (String, Vec<String>)>>(problems: I) -> Self {
         Self { by_problem: problems.into_iter().collect() }
     }
 }
 
 impl fmt::Display for Problem {
-    /// One line that says all of it, and that no other problem has:
-    /// `conv3x3 groups 32, bias, relu: [1, 128, 28, 28] -> [1, 128, 28, 28]`.
+    /// One line that identifies the problem uniquely: `conv3x3 groups 32, bias, relu: [1, 128, 28,
+    /// 28] -> [1, 128, 28, 28]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.op.name())?;
         let flags = |f: &mut fmt::Formatter<'_>, flags: &[(bool, &str)]| {
@@ -50,12 +54,19 @@ impl fmt::Display for Problem {
                 flags(f, &[(relu, "relu")])?;
             }
             Op::BatchNorm { relu, .. } | Op::Add { relu, .. } => flags(f, &[(relu, "relu")])?,
-            Op::MaxPool { windows, .. } => flags(f, &[(windows == PoolWindows::CeilMode, "ceil mode")])?,
+            Op::MaxPool { windows, .. } => {
+                flags(f, &[(windows == PoolWindows::CeilMode, "ceil mode")])?
+            }
             Op::GlobalAvgPool { .. } | Op::Convert { .. } => {}
             Op::Train(op) => write!(f, " {op:?}")?,
         }
-        let [reads, writes] = [self.element, self.output_element].map(|element| element == Element::F16);
-        let half = [(reads && writes, "f16"), (reads && !writes, "f16 to f32"), (!reads && writes, "f32 to f16")];
+        let [reads, writes] =
+            [self.element, self.output_element].map(|element| element == Element::F16);
+        let half = [
+            (reads && writes, "f16"),
+            (reads && !writes, "f16 to f32"),
+            (!reads && writes, "f32 to f16"),
+        ];
         flags(f, &half)?;
         flags(f, &[(self.weights_change, "weights that change")])?;
         for (at, input) in self.inputs.iter().enumerate() {
@@ -67,13 +78,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a convolution does other than the plain one of its size.
+/// Stride, dilation and groups, if they are not 1.
 fn steps(f: &mut fmt::Formatter<'_>, conv: &Conv) -> fmt::Result {
     let all = [("stride", conv.stride), ("dilation", conv.dilation), ("groups", conv.groups)];
-    all.into_iter().filter(|(_, value)| *value != 1).try_for_each(|(name, value)| write!(f, " {name} {value}"))
+    all.into_iter()
+        .filter(|(_, value)| *value != 1)
+        .try_for_each(|(name, value)| write!(f, " {name} {value}"))
 }
 
-/// Shape, and layout where channels are padded in groups.
+/// The shape, and the layout if channels are padded in groups.
 fn tensor(f: &mut fmt::Formatter<'_>, (shape, layout): (Shape, ChannelLayout)) -> fmt::Result {
     write!(f, "{shape}")?;
     match layout.groups {

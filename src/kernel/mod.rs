@@ -1,8 +1,10 @@
-//! Kernels as data: which there are, which fit a step, which one to take, and what the host gives them.
+//! Kernels as data: the available kernels, the candidates for a step, the selected one, and its
+//! host-side data.
 //!
-//! A [`Kernel`] is one specialisation of a WGSL file: a family, a tile and flags. It knows its text, its parameters, how many
-//! workgroups it needs and how its weights are packed; the GPU room turns that into pipelines and buffers. Adding a family
-//! is a WGSL file, an entry in [`Family`], its candidates and, if its weights lie differently, its packing.
+//! A [`Kernel`] is one specialisation of a WGSL file: a family, a tile and flags. It knows its
+//! source, its parameters, its workgroup count and its weight packing; the `gpu` module turns that
+//! into pipelines and buffers. A new family needs a WGSL file, an entry in [`Family`], its
+//! candidates and, if its weight layout differs, its packing.
 
 mod candidates;
 mod capabilities;
@@ -43,82 +45,92 @@ pub use winograd::Winograd;
 /// Quads of K in one stage of a staged kernel: 16 channels.
 const STAGE_QUADS: u32 = 4;
 
-/// Output lines that an invocation of a sliding kernel goes down: the more, the less it loads and computes twice at the ends; the
-/// fewer, the more invocations there are. A half or all of ResNet's larger maps.
+/// Output rows that an invocation of a sliding kernel processes. More rows reduce the loads and
+/// computations repeated at the ends; fewer rows give more invocations. This is half or all of
+/// ResNet's larger maps.
 pub(crate) const SLIDE_LINES: u32 = 28;
 
-/// What a kernel needs to know of a step: the operation, and the shapes and layouts of what it reads and writes.
+/// The information about a step that a kernel needs: the operation, and the shapes and layouts of
+/// its inputs and output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// The operation.
     pub op: Op,
-    /// The type of the values that it reads.
+    /// The element type of its inputs.
     pub element: Element,
     /// Its inputs.
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
-    /// The type of the values that it writes.
+    /// The element type of its output.
     pub output_element: Element,
-    /// Whether its weights are a tensor that may change between runs: then a kernel that has a form of its own of them makes it in every run.
+    /// Whether its weights are a tensor that may change between runs. A kernel that transforms its
+    /// weights then does so in every run.
     pub weights_change: bool,
-    /// How the weights lie that its first input is, where it is weights.
+    /// The layout of its first input, if that is weights.
     pub weights: Option<WeightLayout>,
 }
 
 /// One specialisation of a WGSL file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    /// The file.
+    /// The family, which determines the file.
     pub family: Family,
-    /// How the work is cut.
+    /// How the work is divided.
     pub tile: Tile,
-    /// What follows the sums.
+    /// What is applied to the sums.
     pub epilogue: Epilogue,
-    /// Whether the rows of a 1x1 convolution step over input pixels; whether a window moves by two pixels, not one.
+    /// Whether the rows of a 1x1 convolution step over input pixels; whether a window moves by two
+    /// pixels instead of one.
     pub strided: bool,
-    /// How memory is read and written.
+    /// How it accesses memory.
     pub access: Access,
-    /// The type of what it reads: of images and weights. Biases and norms, and what lies between dispatches, are f32 all the same.
+    /// The element type of images and weights that it reads. Biases, norms and the data between
+    /// dispatches are always f32.
     pub element: Element,
-    /// The type of what it writes.
+    /// The element type of its output.
     pub output: Element,
-    /// The tiles of Winograd's convolution, where it is one. The step's epilogue is then that of its last dispatch.
+    /// The Winograd tiles, if it is a Winograd convolution. The step's epilogue is then in its last
+    /// dispatch.
     pub winograd: Option<Winograd>,
-    /// Whether the weights of Winograd's convolution are transformed in every run, by a dispatch before the products: those of a tensor that
-    /// changes.
+    /// Whether the Winograd weights are transformed in every run, by a dispatch before the GEMM
+    /// batch: for weights in a tensor that changes.
     pub fresh: bool,
-    /// The rows and columns of a matrix of its matrix units, 0 where it has none.
+    /// The rows and columns of a matrix in its matrix units, 0 if it uses none.
     pub matrix_side: u32,
-    /// Into how many slices K is cut, 1 where it is not. The step's epilogue is then that of its last dispatch.
+    /// The number of slices of K, 1 if K is not split. The step's epilogue is then in its last
+    /// dispatch.
     pub k_slices: u32,
 }
 
-/// What stands behind a binding of a kernel.
+/// The resource of a kernel's binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Binding {
     /// The uniform `Params`.
     Params,
-    /// The step's input of this index.
+    /// The step's input with this index.
     Input(usize),
     /// The step's packed parameters.
     Weights,
-    /// The bias among them, where it has a binding of its own: see [`Kernel::bias_offset`].
+    /// The bias from these parameters, if it has a separate binding: see [`Kernel::bias_offset`].
     Bias,
     /// The step's output.
     Output,
-    /// The step's input of this index, as a uniform: for what is few numbers.
+    /// The step's input with this index, as a uniform: for a small number of values.
     UniformInput(usize),
-    /// The step's input of this index, copied into a texture before the launch: see [`Kernel::copied_texture`].
+    /// The step's input with this index, copied into a texture before the launch: see
+    /// [`Kernel::copied_texture`].
     CopiedInput(usize),
-    /// The same of what is between the step's dispatches.
+    /// The step's scratch with this index, copied into a texture before the launch.
     CopiedScratch(usize),
-    /// What is between the step's dispatches, by index: see [`Kernel::scratch_bytes`].
+    /// The step's scratch with this index, which holds the data between its dispatches: see
+    /// [`Kernel::scratch_bytes`].
     Scratch(usize),
 }
 
 impl Kernel {
-    /// The name of the specialisation, also the label of its pipeline: `conv1x1_l8s1r16c2_bias_relu`.
+    /// The name of the specialisation, also the label of its pipeline:
+    /// `conv1x1_l8s1r16c2_bias_relu`.
     #[must_use]
     pub fn name(&self) -> String {
         let Tile { lanes, slices, rows, cols } = self.tile;
@@ -151,25 +163,29 @@ impl Kernel {
         name
     }
 
-    /// Bytes by which its weights are larger than those of the convolution: transformed ones are 16 or 36 for 9. Those that are made in every
-    /// run lie in scratch.
+    /// Bytes by which its weights exceed those of the convolution: transformed weights have 16 or
+    /// 36 values instead of 9. Weights that are transformed in every run are in scratch instead.
     #[must_use]
     pub fn extra_weight_bytes(&self, problem: &Problem) -> u64 {
-        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd() && !self.fresh) else { return 0 };
+        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd() && !self.fresh)
+        else {
+            return 0;
+        };
         let values = self.packed_values(problem);
         ((values - values / winograd.positions() * 9) * Element::F32.bytes()) as u64
     }
 
-    /// Floating-point operations of the sums of a convolution as the kernel carries them out, tiles that end outside of the output
-    /// not counted: of Winograd's, the products, which are fewer than [`Op::flops`] says; the transforms are additions for the
-    /// most part and not counted either.
+    /// Floating-point operations of the convolution's sums as the kernel executes them, without
+    /// those of tiles beyond the output. For Winograd kernels these are the products, which are
+    /// fewer than [`Op::flops`]; their transforms are mostly additions and are not counted.
     #[must_use]
     pub fn executed_flops(&self, problem: &Problem) -> u64 {
         let (output, _) = problem.output;
         match (self.winograd, problem.op) {
             (Some(winograd), Op::Conv { conv, .. }) => {
                 let outputs = winograd.outputs() * winograd.outputs();
-                problem.op.flops(output) * winograd.positions() as u64 / (conv.taps() * outputs) as u64
+                problem.op.flops(output) * winograd.positions() as u64
+                    / (conv.taps() * outputs) as u64
             }
             (_, op) => op.flops(output),
         }
@@ -178,12 +194,13 @@ impl Kernel {
     /// The WGSL of the specialisation.
     ///
     /// # Errors
-    /// [`AssembleError`] for a mistake in a file of `shaders/`; a test assembles every specialisation.
+    /// [`AssembleError`] for a mistake in a file of `shaders/`; a test assembles every
+    /// specialisation.
     pub fn source(&self) -> Result<String, AssembleError> {
         self.source_with(&[])
     }
 
-    /// [`Kernel::source`] with faults in it, as the self test's mutants have them.
+    /// [`Kernel::source`] with patches, such as the faults of the self-test's mutants.
     ///
     /// # Errors
     /// As [`Kernel::source`], and for a patch that does not fit its file.
@@ -197,7 +214,14 @@ impl Kernel {
             ("ROWS", rows),
             ("COLS", cols),
             // Rows that each lane of a subgroup kernel loads, the last of some lanes in vain.
-            ("HANDS", if self.family == Family::WeightGradSubgroup { rows * 4 / lanes } else { rows.div_ceil(lanes) }),
+            (
+                "HANDS",
+                if self.family == Family::WeightGradSubgroup {
+                    rows * 4 / lanes
+                } else {
+                    rows.div_ceil(lanes)
+                },
+            ),
             ("BIAS", bias.into()),
             ("RESIDUAL", residual.into()),
             ("RELU", relu.into()),
@@ -206,25 +230,37 @@ impl Kernel {
             // Of half precision: what is read, what is written, and where the bias is bound.
             ("HALF", (self.element == Element::F16).into()),
             ("HALF_OUT", (self.output == Element::F16 && !self.writes_planes()).into()),
-            ("BIAS_BINDING", self.bindings().iter().position(|binding| *binding == Binding::Bias).unwrap_or(0) as u32),
+            (
+                "BIAS_BINDING",
+                self.bindings().iter().position(|binding| *binding == Binding::Bias).unwrap_or(0)
+                    as u32,
+            ),
             // Taps along each side of a kernel that is not 1x1.
-            ("SIDE", if matches!(self.family, Family::Conv7x7 | Family::Conv7x7Subgroup) { 7 } else { 3 }),
+            (
+                "SIDE",
+                if matches!(self.family, Family::Conv7x7 | Family::Conv7x7Subgroup) {
+                    7
+                } else {
+                    3
+                },
+            ),
             ("NESTEROV", (self.family == Family::DescendNesterov).into()),
             ("SQUARES", (self.family == Family::SquareMoment).into()),
             ("GROUPED", (self.family == Family::Conv3x3Grouped).into()),
             ("ADJACENT", (self.family == Family::Conv3x3GroupedWindow).into()),
-            // Of a window: its stride, and the input pixels of one kernel line that ROWS output pixels see. N lines of output
-            // see N * STRIDE + BORDER of input.
+            // Of a window: its stride, and the input pixels of one kernel line that ROWS output
+            // pixels see. N lines of output see N * STRIDE + BORDER of input.
             ("STRIDE", self.window_stride()),
             ("BORDER", 3 - self.window_stride()),
             ("WINDOW", self.window()),
             ("WINDOW_MOVES", self.window() - 1),
             ("LINES", SLIDE_LINES),
-            // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of weights to fill it.
+            // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of
+            // weights to fill it.
             ("DEPTH", STAGE_QUADS),
             ("BATCHED", self.family.is_winograd().into()),
-            // Of slices of K: whether it sums them or adds their sums, and how many they are. Products and slices go to
-            // planes.
+            // Of slices of K: whether it sums them or adds their sums, and how many they are.
+            // Products and slices go to planes.
             ("SPLIT", self.is_split().into()),
             ("K_SLICES", self.k_slices),
             ("PLANES", self.writes_planes().into()),
@@ -234,8 +270,8 @@ impl Kernel {
             ("F4", (winograd == Winograd::F4x4).into()),
             ("ROW_LOADS", STAGE_QUADS * self.tile_rows() / (lanes * slices)),
             ("WEIGHT_LOADS", 4 * STAGE_QUADS * self.tile_columns() / (lanes * slices)),
-            // Of matrix units: how a workgroup's subgroups lie, the side of a matrix, how many a stage is deep, and whether what is staged is an
-            // array of single values.
+            // Of matrix units: how a workgroup's subgroups lie, the side of a matrix, how many a
+            // stage is deep, and whether what is staged is an array of single values.
             ("MATRIX_LINES", slices / self.matrix_columns()),
             ("MATRIX_COLUMNS", self.matrix_columns()),
             ("SIDE_OF_MATRIX", self.matrix_side),
@@ -245,14 +281,18 @@ impl Kernel {
         shader::assemble_with(self.family.file(), &values, patches)
     }
 
-    /// What stands behind the bindings 0, 1, 2, ... of the kernel.
+    /// The resources of the kernel's bindings 0, 1, 2, ...
     #[must_use]
     pub fn bindings(&self) -> Vec<Binding> {
-        use Binding::{Bias, CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights};
+        use Binding::{
+            Bias, CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights,
+        };
         let written = self.written();
         match self.family {
             Family::ResidualAdd => vec![Params, Input(0), Input(1), Output],
-            Family::MaxPool | Family::GlobalAvgPool | Family::Convert => vec![Params, Input(0), Output],
+            Family::MaxPool | Family::GlobalAvgPool | Family::Convert => {
+                vec![Params, Input(0), Output]
+            }
             Family::BatchNormRelu => vec![Params, Input(0), Weights, Output],
             Family::NormPartials => vec![Params, Input(0), written],
             Family::NormStats => vec![Params, Scratch(0), Input(1), Output],
@@ -274,16 +314,23 @@ impl Kernel {
             | Family::CrossEntropyGrad
             | Family::Gate => vec![Params, Input(0), Input(1), written],
             Family::WeightGradSubgroup => {
-                let gradient = if self.access == Access::Texture { CopiedInput(1) } else { Input(1) };
+                let gradient =
+                    if self.access == Access::Texture { CopiedInput(1) } else { Input(1) };
                 vec![Params, Input(0), gradient, written]
             }
-            Family::MirroredWeights | Family::AvgPoolGrad | Family::BiasGrad => vec![Params, Input(0), Output],
+            Family::MirroredWeights | Family::AvgPoolGrad | Family::BiasGrad => {
+                vec![Params, Input(0), Output]
+            }
             Family::Accumulate | Family::Moment | Family::SquareMoment => {
                 vec![Params, Input(0), Input(1), UniformInput(2), Output]
             }
-            Family::Velocity | Family::AdamW => vec![Params, Input(0), Input(1), Input(2), UniformInput(3), Output],
+            Family::Velocity | Family::AdamW => {
+                vec![Params, Input(0), Input(1), Input(2), UniformInput(3), Output]
+            }
             Family::Descend => vec![Params, Input(0), Input(2), UniformInput(3), Output],
-            Family::DescendNesterov => vec![Params, Input(0), Input(2), UniformInput(3), Output, Input(1)],
+            Family::DescendNesterov => {
+                vec![Params, Input(0), Input(2), UniformInput(3), Output, Input(1)]
+            }
             Family::InputGrad => vec![Params, Input(0), Weights, Output],
             Family::WeightGradSum => vec![Params, Scratch(0), Output],
             Family::WinogradWeights => vec![Params, Weights, written],
@@ -320,7 +367,7 @@ impl Kernel {
         }
     }
 
-    /// The one binding that the kernel writes.
+    /// The only binding that the kernel writes.
     #[must_use]
     pub const fn written(&self) -> Binding {
         match self.family {
@@ -339,21 +386,31 @@ impl Kernel {
     /// The bytes of `Params` and the number of workgroups for a problem.
     ///
     /// # Errors
-    /// [`GpuError::TooManyWorkgroups`] when the device cannot launch as many; [`GpuError::KernelLimit`] for sums that are longer
-    /// than a software driver's loops.
-    pub fn dispatch(&self, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+    /// [`GpuError::TooManyWorkgroups`] if the device cannot launch this many;
+    /// [`GpuError::KernelLimit`] for sums longer than the loop limit of a software driver.
+    pub fn dispatch(
+        &self,
+        problem: &Problem,
+        capabilities: &Capabilities,
+    ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
         check_iterations(&self.name(), self.iterations(problem), capabilities)?;
         match self.family {
             Family::BatchNormRelu | Family::ResidualAdd | Family::Convert => {
                 elementwise::dispatch(self, problem, capabilities)
             }
             Family::MaxPool | Family::GlobalAvgPool => pool::dispatch(self, problem, capabilities),
-            Family::WinogradInput | Family::WinogradOutput => winograd::dispatch(self, problem, capabilities),
+            Family::WinogradInput | Family::WinogradOutput => {
+                winograd::dispatch(self, problem, capabilities)
+            }
             Family::WinogradWeights => winograd::weights_dispatch(self, problem, capabilities),
             Family::SplitKSum => split_k::dispatch(self, problem, capabilities),
             Family::ReluGrad => elementwise::dispatch(self, problem, capabilities),
-            Family::MaxPoolGrad | Family::AvgPoolGrad => pool::dispatch(self, problem, capabilities),
-            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => update::loss(self, problem, capabilities),
+            Family::MaxPoolGrad | Family::AvgPoolGrad => {
+                pool::dispatch(self, problem, capabilities)
+            }
+            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => {
+                update::loss(self, problem, capabilities)
+            }
             family if family.is_training() => match problem.op {
                 Op::Train(TrainOp::Update(op)) => update::update(self, op, problem, capabilities),
                 _ => train::dispatch(self, problem, capabilities),
@@ -362,7 +419,8 @@ impl Kernel {
         }
     }
 
-    /// About how often one invocation goes round its loops: once for each `vec4` of a sum and once for each tap.
+    /// The approximate number of loop iterations of one invocation: one for each `vec4` of a sum
+    /// and one for each tap.
     fn iterations(&self, problem: &Problem) -> u64 {
         let vec4s = |input: usize, groups: usize| {
             let (_, layout) = problem.inputs[input];
@@ -375,14 +433,15 @@ impl Kernel {
             Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
             Op::GlobalAvgPool { .. } => {
                 let (image, _) = problem.inputs[0];
-                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices)) + u64::from(self.tile.slices)
+                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices))
+                    + u64::from(self.tile.slices)
             }
             Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } | Op::Convert { .. } => 9,
             Op::Train(_) => train::iterations(problem),
         }
     }
 
-    /// The step's parameters as the kernel reads them; empty for a step without any.
+    /// The step's parameters in the kernel's order; empty for a step without parameters.
     #[must_use]
     pub fn pack(&self, problem: &Problem, params: &StepParams) -> Vec<f32> {
         match self.winograd {
@@ -392,7 +451,7 @@ impl Kernel {
         }
     }
 
-    /// Values that [`Kernel::pack`] gives, without packing anything.
+    /// The number of values that [`Kernel::pack`] returns, without packing anything.
     #[must_use]
     pub fn packed_values(&self, problem: &Problem) -> usize {
         match self.winograd {
@@ -402,8 +461,9 @@ impl Kernel {
         }
     }
 
-    /// Width and height of the texture that holds the packed parameters as texels of four values, for a kernel that reads them
-    /// from one: a line per quad of K, and one of the bias, which may end early.
+    /// Width and height of the texture that holds the packed parameters as texels of four values,
+    /// if the kernel reads them from a texture: one row per quad of K, and one for the bias, which
+    /// may end early.
     #[must_use]
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
         let width = problem.output.1.vec4_per_pixel() * 4;
@@ -412,36 +472,47 @@ impl Kernel {
         (self.access == Access::Texture && !transforms).then_some([width as u32, height as u32])
     }
 
-    /// Width and height of the texture that gets a copy before a launch, for a kernel that reads an input or what lies between dispatches from
-    /// one; and of the gradient of an output, how many pixels a line has, in powers of two.
+    /// Width and height of the texture into which data is copied before a launch, if the kernel
+    /// reads an input or scratch from a texture. For the gradient of an output, also the base-2
+    /// logarithm of the number of pixels in a texture row.
     #[must_use]
-    pub fn copied_texture(&self, problem: &Problem, capabilities: &Capabilities) -> Option<([u32; 2], u32)> {
+    pub fn copied_texture(
+        &self,
+        problem: &Problem,
+        capabilities: &Capabilities,
+    ) -> Option<([u32; 2], u32)> {
         match self.family {
             _ if self.access != Access::Texture => None,
-            Family::WeightGradSubgroup => train::gradient_texture(problem, capabilities.max_texture_side),
-            _ if self.fresh => Self { fresh: false, ..*self }.weights_texture(problem).map(|size| (size, 0)),
+            Family::WeightGradSubgroup => {
+                train::gradient_texture(problem, capabilities.max_texture_side)
+            }
+            _ if self.fresh => {
+                Self { fresh: false, ..*self }.weights_texture(problem).map(|size| (size, 0))
+            }
             _ => None,
         }
     }
 
-    /// What it reads from a texture that gets a copy before the launch: an input, or what lies between dispatches.
+    /// The input or scratch that is copied into a texture before the launch.
     #[must_use]
     pub fn copied(&self) -> Option<Binding> {
-        let is_copied = |binding: &Binding| matches!(binding, Binding::CopiedInput(_) | Binding::CopiedScratch(_));
+        let is_copied = |binding: &Binding| {
+            matches!(binding, Binding::CopiedInput(_) | Binding::CopiedScratch(_))
+        };
         self.bindings().into_iter().find(is_copied)
     }
 
-    /// Whether its text has numbers of half precision.
+    /// Whether its source uses half precision.
     pub(super) const fn uses_f16(&self) -> bool {
         matches!(self.element, Element::F16) || matches!(self.output, Element::F16)
     }
 
-    /// How far a window moves from one output pixel to the next.
+    /// The distance of windows of neighbouring output pixels, in input pixels.
     const fn window_stride(&self) -> u32 {
         if self.strided { 2 } else { 1 }
     }
 
-    /// Input pixels of one line that a lane of a window kernel sees.
+    /// Input pixels of one row in the window of a lane.
     const fn window(&self) -> u32 {
         (self.tile.rows - 1) * self.window_stride() + 3
     }
@@ -453,16 +524,19 @@ impl Kernel {
         let vec4s = match self.family.method() {
             Method::Staged => 2 * STAGE_QUADS * (slices * rows + 4 * lanes * cols),
             Method::Matrix => return self.matrix_workgroup_bytes(),
-            Method::StagedGroups => ((slices - 1) * self.window_stride() + 3) * self.window() * lanes,
+            Method::StagedGroups => {
+                ((slices - 1) * self.window_stride() + 3) * self.window() * lanes
+            }
             _ if matches!(self.family, Family::GlobalAvgPool) => lanes * slices,
             _ => 0,
         };
         // What is staged is as it was read; sums of a mean are f32.
-        let element = if matches!(self.family, Family::GlobalAvgPool) { Element::F32 } else { self.element };
+        let element =
+            if matches!(self.family, Family::GlobalAvgPool) { Element::F32 } else { self.element };
         vec4s * 4 * element.bytes() as u32
     }
 
-    /// Workgroups that cover the rows of an output; of one product, where they are several.
+    /// Workgroups that cover the rows of an output, or of each product if there are several.
     fn row_tiles(&self, problem: &Problem) -> u64 {
         let (output, _) = problem.output;
         let Tile { slices, rows, .. } = self.tile;
@@ -470,15 +544,17 @@ impl Kernel {
         let (images, strips) = (output.n as u64, tiles(output.w, rows));
         match self.family.method() {
             Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(slices)),
-            Method::Slide => (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices)),
+            Method::Slide => {
+                (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices))
+            }
             Method::StagedGroups => images * tiles(output.h, slices) * strips,
             _ if self.winograd.is_some() => tiles(self.products(problem).1, slices * rows),
             _ => tiles(output.pixels(), self.tile_rows()),
         }
     }
 
-    /// The matrix products that it computes, and the rows of each: for each position of Winograd's tiles one, and for
-    /// each slice of K.
+    /// The size of its GEMM batch, and the rows of each product: one product for each position of
+    /// the Winograd tiles, or one for each slice of K.
     fn products(&self, problem: &Problem) -> (usize, usize) {
         match self.winograd {
             Some(winograd) => (winograd.positions(), winograd.grid(problem).tiles()),
@@ -486,7 +562,7 @@ impl Kernel {
         }
     }
 
-    /// What the text asks of a device beyond plain WGSL.
+    /// The device features beyond plain WGSL that its source requires.
     #[must_use]
     pub fn extensions(&self) -> Extensions {
         Extensions {
@@ -497,17 +573,22 @@ impl Kernel {
         }
     }
 
-    /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, to hold against the WGSL.
+    /// The members of the host's `Params` for this kernel as (name, byte offset), and its size, for
+    /// comparison with the WGSL.
     #[must_use]
     pub fn host_params(&self) -> (&'static [(&'static str, usize)], usize) {
         match self.family {
-            Family::BatchNormRelu | Family::ResidualAdd | Family::Convert => elementwise::ElementwiseParams::layout(),
+            Family::BatchNormRelu | Family::ResidualAdd | Family::Convert => {
+                elementwise::ElementwiseParams::layout()
+            }
             Family::MaxPool | Family::GlobalAvgPool => pool::PoolParams::layout(),
             family if family.is_transform() => winograd::WinogradParams::layout(),
             Family::SplitKSum => split_k::SplitKParams::layout(),
             Family::ReluGrad => elementwise::ElementwiseParams::layout(),
             Family::MaxPoolGrad | Family::AvgPoolGrad => pool::PoolParams::layout(),
-            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => update::LossParams::layout(),
+            Family::CrossEntropy | Family::CrossEntropyGrad | Family::Gate => {
+                update::LossParams::layout()
+            }
             family if family.is_update() => update::UpdateParams::layout(),
             Family::MirroredWeights
             | Family::InputGrad
@@ -520,15 +601,19 @@ impl Kernel {
     }
 }
 
-/// Mesa's llvmpipe leaves a loop after 65,535 iterations (LP_MAX_TGSI_LOOP_ITERATIONS), counted over all loops of an invocation, without
-/// a word. Some are left for loops that are not counted here.
+/// Mesa's llvmpipe silently leaves a loop after 65,535 iterations (LP_MAX_TGSI_LOOP_ITERATIONS),
+/// counted over all loops of an invocation. The difference is a reserve for loops not counted here.
 const MOST_ITERATIONS: u64 = 65_000;
 
-/// Refuses loops of one invocation that a software driver would leave before their end.
+/// Returns an error for loops of one invocation that a software driver would leave early.
 ///
 /// # Errors
 /// [`GpuError::KernelLimit`].
-pub(crate) fn check_iterations(kernel: &str, needs: u64, capabilities: &Capabilities) -> Result<(), GpuError> {
+pub(crate) fn check_iterations(
+    kernel: &str,
+    needs: u64,
+    capabilities: &Capabilities,
+) -> Result<(), GpuError> {
     if capabilities.kind != DeviceKind::Software || needs <= MOST_ITERATIONS {
         return Ok(());
     }
@@ -536,8 +621,12 @@ pub(crate) fn check_iterations(kernel: &str, needs: u64, capabilities: &Capabili
     Err(GpuError::KernelLimit { kernel, resource, needs, limit })
 }
 
-/// Refuses a grid that the device cannot launch.
-fn check_grid(kernel: &Kernel, workgroups: [u64; 3], capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
+/// Returns an error for a grid that the device cannot launch.
+fn check_grid(
+    kernel: &Kernel,
+    workgroups: [u64; 3],
+    capabilities: &Capabilities,
+) -> Result<[u32; 3], GpuError> {
     let limit = capabilities.max_workgroups;
     if workgroups.iter().any(|&count| count > u64::from(limit)) {
         return Err(GpuError::TooManyWorkgroups { kernel: kernel.name(), workgroups, limit });

@@ -1,8 +1,9 @@
-//! Packing: from OIHW weights to the order in which the kernels read them.
+//! Packs OIHW weights in the order in which the kernels read them.
 //!
-//! A matrix of K rows (taps, then input channels) and N columns (output channels) becomes `[K / 4][N / 4][4][4]`: for four
-//! input channels and four output channels one 4x4 matrix, which a lane reads as a `mat4x4<f32>`. Padding is zero. The bias
-//! follows, so that weights and bias take one binding.
+//! A matrix of K rows (taps, then input channels) and N columns (output channels) becomes `[K /
+//! 4][N / 4][4][4]`: one 4x4 matrix for four input channels and four output channels, which a lane
+//! reads as a `mat4x4<f32>`. Padding is zero. The bias follows, so that weights and bias use one
+//! binding.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use crate::error::ShapeError;
 use crate::op::{Conv, Epilogue, Op, StepParams, WeightLayout};
 use crate::tensor::{ChannelLayout, Element};
 
-/// A convolution's weights in OIHW as the device has them where they are a tensor: as [`Kernel::pack`] gives them, without a bias.
+/// A convolution's OIHW weights in the device's order for weights that are a tensor: as from
+/// [`Kernel::pack`], without a bias.
 pub(crate) fn pack_weights(layout: &WeightLayout, weight: &[f32]) -> Vec<f32> {
     matrix(layout.conv, layout.conv.taps(), weight, layout.input, layout.output)
 }
@@ -21,14 +23,23 @@ pub(crate) fn pack_weights(layout: &WeightLayout, weight: &[f32]) -> Vec<f32> {
 /// The inverse of [`pack_weights`].
 ///
 /// # Errors
-/// [`ShapeError::Length`] for another number of values.
-pub(crate) fn unpack_weights(layout: &WeightLayout, packed: &[f32]) -> Result<Vec<f32>, ShapeError> {
+/// [`ShapeError::Length`] for a different number of values.
+pub(crate) fn unpack_weights(
+    layout: &WeightLayout,
+    packed: &[f32],
+) -> Result<Vec<f32>, ShapeError> {
     let (conv, expected, found) = (layout.conv, layout.values(), packed.len());
     if expected != found {
-        return Err(ShapeError::Length { tensor: format!("packed weights of {}", conv.name()), expected, found });
+        return Err(ShapeError::Length {
+            tensor: format!("packed weights of {}", conv.name()),
+            expected,
+            found,
+        });
     }
     let mut weight = vec![0.0; conv.weights()];
-    places(conv, conv.taps(), layout.input, layout.output, |source, place| weight[source] = packed[place]);
+    places(conv, conv.taps(), layout.input, layout.output, |source, place| {
+        weight[source] = packed[place]
+    });
     Ok(weight)
 }
 
@@ -40,7 +51,10 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
             packed.extend(per_channel(bias, out));
             packed
         }
-        (Op::JoinedConv { main, shortcut, .. }, StepParams::JoinedConv { main: w3, shortcut: wds, bias }) => {
+        (
+            Op::JoinedConv { main, shortcut, .. },
+            StepParams::JoinedConv { main: w3, shortcut: wds, bias },
+        ) => {
             let mut packed = matrix(main, 1, w3, problem.inputs[0].1, out);
             packed.extend(matrix(shortcut, 1, wds, problem.inputs[1].1, out));
             packed.extend(per_channel(bias, out));
@@ -55,20 +69,33 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
     }
 }
 
-/// What the dispatches of Winograd's convolution read: the products the transformed weights, position by position, and the transform
-/// after them the bias.
-pub(super) fn pack_winograd(family: Family, winograd: Winograd, problem: &Problem, params: &StepParams) -> Vec<f32> {
-    let (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) = (problem.op, params) else { return Vec::new() };
+/// The parameters for the dispatches of a Winograd convolution: the transformed weights, position
+/// by position, for the products, and the bias for the output transform.
+pub(super) fn pack_winograd(
+    family: Family,
+    winograd: Winograd,
+    problem: &Problem,
+    params: &StepParams,
+) -> Vec<f32> {
+    let (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) = (problem.op, params) else {
+        return Vec::new();
+    };
     let (_, out) = problem.output;
     match family {
         Family::WinogradInput | Family::WinogradWeights => Vec::new(),
         Family::WinogradOutput => per_channel(bias, out),
-        _ => matrix(conv, winograd.positions(), &winograd.weights(weight), problem.inputs[0].1, out),
+        _ => {
+            matrix(conv, winograd.positions(), &winograd.weights(weight), problem.inputs[0].1, out)
+        }
     }
 }
 
-/// Values that [`pack_winograd`] gives.
-pub(super) fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem) -> usize {
+/// The number of values from [`pack_winograd`].
+pub(super) fn packed_winograd_values(
+    kernel: &Kernel,
+    winograd: Winograd,
+    problem: &Problem,
+) -> usize {
     match kernel.family {
         Family::WinogradInput | Family::WinogradWeights => 0,
         Family::WinogradOutput => packed_bias_values(kernel, problem),
@@ -79,53 +106,64 @@ pub(super) fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, proble
     }
 }
 
-/// What the dispatch reads that adds slices of K: the bias. It is at the end of the weights of the sums too, where
-/// nobody reads it.
+/// The bias, for the dispatch that adds slices of K. It also follows the weights of the sums, where
+/// it is not read.
 pub(super) fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
     match params {
-        StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => per_channel(bias, problem.output.1),
+        StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => {
+            per_channel(bias, problem.output.1)
+        }
         StepParams::Affine { .. } | StepParams::None => Vec::new(),
     }
 }
 
-/// Values of a dispatch that reads the bias alone.
+/// The number of values for a dispatch that reads only the bias.
 pub(super) fn packed_bias_values(kernel: &Kernel, problem: &Problem) -> usize {
     if kernel.epilogue.bias { problem.output.1.vec4_per_pixel() * 4 } else { 0 }
 }
 
-/// Values that [`pack`] gives.
+/// The number of values from [`pack`].
 pub(super) fn packed_values(problem: &Problem) -> usize {
     let per_channel = problem.output.1.vec4_per_pixel() * 4;
-    let matrix =
-        |conv: Conv, input: ChannelLayout| input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * per_channel;
+    let matrix = |conv: Conv, input: ChannelLayout| {
+        input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * per_channel
+    };
     match problem.op {
-        Op::Conv { conv, epilogue } => matrix(conv, problem.inputs[0].1) + if epilogue.bias { per_channel } else { 0 },
+        Op::Conv { conv, epilogue } => {
+            matrix(conv, problem.inputs[0].1) + if epilogue.bias { per_channel } else { 0 }
+        }
         Op::JoinedConv { main, shortcut, .. } => {
             matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
         }
         Op::BatchNorm { .. } => 2 * per_channel,
-        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => 0,
+        Op::Add { .. }
+        | Op::MaxPool { .. }
+        | Op::GlobalAvgPool { .. }
+        | Op::Convert { .. }
+        | Op::Train(_) => 0,
     }
 }
 
-/// Where in its buffer a bias of its own binding begins: behind weights of so many values of half precision, in steps that every device can bind
-/// at (WebGPU's `minStorageBufferOffsetAlignment` is at most 256).
+/// The offset of a separately bound bias in its buffer: after this many weights in half precision,
+/// at an alignment that every device supports (WebGPU's `minStorageBufferOffsetAlignment` is at
+/// most 256).
 fn offset_of_bias(matrix_values: usize) -> usize {
     (matrix_values * Element::F16.bytes()).next_multiple_of(256)
 }
 
 impl Kernel {
-    /// Whether it reads its weights in half precision, and the bias, which stays f32, by a binding of its own.
+    /// Whether it reads its weights in half precision, and the bias, which stays f32, from a
+    /// separate binding.
     pub(super) fn has_half_weights(&self) -> bool {
         self.element == Element::F16 && self.family.method() != Method::Elementwise
     }
 
-    /// Whether its text has a bias with a binding of its own.
+    /// Whether its source has a bias with a separate binding.
     pub(super) fn has_own_bias(&self) -> bool {
         self.has_half_weights() && self.own_epilogue().bias
     }
 
-    /// Where in the buffer of its parameters the bias begins, in bytes, where it has a binding of its own.
+    /// The offset of the bias in the parameter buffer, in bytes, if it has a separate binding.
     #[must_use]
     pub fn bias_offset(&self, problem: &Problem) -> usize {
         offset_of_bias(self.packed_values(problem) - bias_values(problem))
@@ -142,18 +180,21 @@ impl Kernel {
         }
     }
 
-    /// The bytes of what [`Kernel::pack`] gives, as the device has them.
+    /// The values from [`Kernel::pack`] as bytes on the device.
     ///
     /// # Errors
-    /// The first weight that is too large for half precision, where the kernel wants that; or, where the sums are put out in f32, as before a norm that
-    /// is a step of its own, the largest weight of the first channel whose weights are all too small: the norm would make numbers of usual size of
-    /// what is left of them.
+    /// The first weight that is too large for half precision, if the kernel uses it. If the sums
+    /// are output in f32, as before a norm that is a separate step, also the largest weight of the
+    /// first channel whose weights are all too small: the norm would scale what is left of them up
+    /// to normal size.
     pub fn encode<'a>(&self, problem: &Problem, packed: &'a [f32]) -> Result<Cow<'a, [u8]>, f32> {
         if !self.has_half_weights() {
             return Ok(Element::F32.encode(packed));
         }
         let (matrix, bias) = packed.split_at(packed.len() - bias_values(problem).min(packed.len()));
-        if let Some(&large) = matrix.iter().find(|value| f64::from(value.abs()) >= Element::F16.overflow()) {
+        if let Some(&large) =
+            matrix.iter().find(|value| f64::from(value.abs()) >= Element::F16.overflow())
+        {
             return Err(large);
         }
         if self.output == Element::F32
@@ -170,7 +211,8 @@ impl Kernel {
     }
 }
 
-/// The largest weight of the first channel of which every weight is below f16's normal numbers, and so has lost digits.
+/// The largest weight of the first channel in which every weight is below f16's normal range, and
+/// so has lost digits.
 fn small_channel(matrix: &[f32], channels: usize) -> Option<f32> {
     let mut largest = vec![0.0_f32; channels];
     // [k4][column][4][4]: see the top of this file.
@@ -181,7 +223,7 @@ fn small_channel(matrix: &[f32], channels: usize) -> Option<f32> {
     largest.into_iter().find(|&value| value > 0.0 && value < f16::MIN_POSITIVE.to_f32())
 }
 
-/// Values of the bias at the end of a convolution's packed parameters.
+/// The number of bias values at the end of a convolution's packed parameters.
 fn bias_values(problem: &Problem) -> usize {
     match problem.op {
         Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } | Op::JoinedConv { .. } => {
@@ -191,22 +233,36 @@ fn bias_values(problem: &Problem) -> usize {
     }
 }
 
-/// One value per output channel at its padded position; empty for no values.
+/// One value per output channel at its padded position; empty if `values` is empty.
 fn per_channel(values: &[f32], layout: ChannelLayout) -> Vec<f32> {
     let padded = if values.is_empty() { 0 } else { layout.vec4_per_pixel() * 4 };
-    (0..padded).map(|position| layout.channel_at(position).map_or(0.0, |channel| values[channel])).collect()
+    (0..padded)
+        .map(|position| layout.channel_at(position).map_or(0.0, |channel| values[channel]))
+        .collect()
 }
 
 /// The matrix of `[out][in / groups][taps]` weights.
-fn matrix(conv: Conv, taps: usize, weight: &[f32], input: ChannelLayout, output: ChannelLayout) -> Vec<f32> {
+fn matrix(
+    conv: Conv,
+    taps: usize,
+    weight: &[f32],
+    input: ChannelLayout,
+    output: ChannelLayout,
+) -> Vec<f32> {
     let values = input.vec4_per_pixel() * 4 / conv.groups * taps * output.vec4_per_pixel() * 4;
     let mut packed = vec![0.0; values];
     places(conv, taps, input, output, |source, place| packed[place] = weight[source]);
     packed
 }
 
-/// Where each of `[out][in / groups][taps]` weights lies in the matrix.
-fn places(conv: Conv, taps: usize, input: ChannelLayout, output: ChannelLayout, mut place: impl FnMut(usize, usize)) {
+/// The position in the matrix of each of the `[out][in / groups][taps]` weights.
+fn places(
+    conv: Conv,
+    taps: usize,
+    input: ChannelLayout,
+    output: ChannelLayout,
+    mut place: impl FnMut(usize, usize),
+) {
     let columns = output.vec4_per_pixel();
     // Padded input channels that one output channel sees, per tap.
     let group_in = input.vec4_per_pixel() * 4 / conv.groups;
@@ -242,6 +298,9 @@ mod tests {
         // One K quad, two columns; column 0 holds group 0: row k = (out 0, out 1, pad, pad).
         assert_eq!(packed[..8], [1.0, 3.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]);
         assert_eq!(packed[16..24], [5.0, 7.0, 0.0, 0.0, 6.0, 8.0, 0.0, 0.0]);
-        assert_eq!(per_channel(&[1.0, 2.0, 3.0, 4.0], layout), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0]);
+        assert_eq!(
+            per_channel(&[1.0, 2.0, 3.0, 4.0], layout),
+            [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0]
+        );
     }
 }

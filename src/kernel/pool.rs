@@ -7,10 +7,13 @@ use crate::op::{Op, TrainOp};
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/pool.wgsl`.
-    PoolParams { vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, padding, scale }
+    PoolParams {
+        vec4s, vec4_per_pixel, row_groups, in_height, in_width, out_height, out_width, padding,
+        scale,
+    }
 }
 
-/// `Params` and workgroups of a pool or of a pool's gradient: one `vec4` of its output per invocation.
+/// `Params` and workgroups of a pool or its gradient: one `vec4` of the output per invocation.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -19,7 +22,9 @@ pub(super) fn dispatch(
     let layout = problem.output.1;
     let (vec4s, workgroups) = elementwise::grid(kernel, problem, capabilities)?;
     let padding = match problem.op {
-        Op::MaxPool { windows, .. } | Op::Train(TrainOp::MaxPoolGrad { windows, .. }) => windows.padding() as u32,
+        Op::MaxPool { windows, .. } | Op::Train(TrainOp::MaxPoolGrad { windows, .. }) => {
+            windows.padding() as u32
+        }
         _ => 0,
     };
     // A gradient's output is the pool's image.

@@ -1,31 +1,42 @@
-//! Which kernel to take, without measuring.
+//! The ranking rule: selects a kernel without measuring.
 
-use super::{Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time, winograd};
+use super::{
+    Access, Capabilities, DeviceKind, Kernel, Method, Problem, SLIDE_LINES, Tile, compile_time,
+    winograd,
+};
 use crate::op::{Conv, Op, TrainOp};
 
-/// The kernel to take, and why. A pure function: the same problem on the same device always gets the same kernel.
+/// The selected kernel, and why. A pure function: the same problem on the same device always gives
+/// the same kernel.
 ///
 /// The rule, in order:
-/// 1. A software driver runs a workgroup's subgroups one after the other and pays for barriers and workgroup memory as for any
-///    other memory, so tiles of one slice are preferred there, and tiles of several slices on hardware. Winograd's convolutions are
-///    only taken on hardware where they are asked for, until they have been measured there.
-/// 2. Of those, the least cost: the multiply-adds of the tiles, with the rows and columns behind the end that they
-///    compute in vain, times what each costs with its share of the tile's loads. On hardware, a kernel that leaves the
-///    device idle for want of invocations pays for the idle share, and one for matrix units for the waits of its
-///    stages; one that cuts K into slices fills more of it, has fewer stages, and pays for the slices' sums and for one
-///    more dispatch. Winograd's convolutions pay for their transforms, and must be a fifth faster.
+/// 1. A software driver runs a workgroup's subgroups one after the other, and barriers and
+///    workgroup memory cost as much as any other memory. So it prefers tiles of one slice, and
+///    hardware prefers tiles of several slices. On hardware, Winograd convolutions are only used on
+///    request, until they have been measured there.
+/// 2. Of those, the lowest cost: the multiply-adds of the tiles, including the wasted rows and
+///    columns beyond the end, times the cost of each with its share of the tile's loads. On
+///    hardware, a kernel with too few invocations pays for the idle share of the device, and one
+///    for matrix units pays for the waits of its stages. A kernel with slices of K fills more of
+///    the device and has fewer stages, but pays for the slices' sums and for one more dispatch.
+///    Winograd convolutions pay for their transforms, and must be a fifth faster.
 /// 3. The first of equals.
 ///
-/// All figures of hardware are estimates: no GPU could be measured yet.
+/// All figures for hardware are estimates: no GPU has been measured yet.
 #[must_use]
-pub fn select(problem: &Problem, candidates: &[Kernel], capabilities: &Capabilities) -> Option<(Kernel, &'static str)> {
+pub fn select(
+    problem: &Problem,
+    candidates: &[Kernel],
+    capabilities: &Capabilities,
+) -> Option<(Kernel, &'static str)> {
     let cost = |kernel: &Kernel| estimated_cost(problem, kernel, capabilities);
     let (kernel, only) = cheapest(candidates, capabilities, cost)?;
     Some((kernel, if only { "the only one" } else { reason(problem, &kernel, capabilities) }))
 }
 
-/// [`select`] for a process that runs the kernel so many times and ends: what the driver takes to compile it counts as well, unless it
-/// is among those that are compiled anyway. Where that is not known ([`compile_time`](Kernel::compile_time)), as [`select`].
+/// [`select`] for a process that runs the kernel this many times and exits. The time to compile the
+/// kernel counts as well, unless it is in `compiled`. If the time is unknown
+/// ([`compile_time`](Kernel::compile_time)), this is the same as [`select`].
 #[must_use]
 pub fn select_for_runs(
     problem: &Problem,
@@ -38,13 +49,18 @@ pub fn select_for_runs(
     let cost = |kernel: &Kernel| {
         let new = kernel.stages().into_iter().filter(|stage| !compiled.contains(stage));
         let compiling: f64 = new.map(|stage| stage.compile_time(capabilities).as_secs_f64()).sum();
-        f64::from(runs) * estimated_cost(problem, kernel, capabilities) + compiling / compile_time::MULTIPLY_ADD
+        f64::from(runs) * estimated_cost(problem, kernel, capabilities)
+            + compiling / compile_time::MULTIPLY_ADD
     };
     let (kernel, _) = cheapest(candidates, capabilities, cost)?;
-    Some(if kernel == lasting.0 { lasting } else { (kernel, "software: compiled quickly, for few runs") })
+    Some(if kernel == lasting.0 {
+        lasting
+    } else {
+        (kernel, "software: compiled quickly, for few runs")
+    })
 }
 
-/// The first of the cheapest among the candidates for this kind of device, and whether it is the only one.
+/// The first of the cheapest candidates for this kind of device, and whether it is the only one.
 fn cheapest(
     candidates: &[Kernel],
     capabilities: &Capabilities,
@@ -63,7 +79,7 @@ fn cheapest(
     Some((*kernel, pool.len() == 1))
 }
 
-/// Why a kernel won, by how it comes by its operands.
+/// Why a kernel was selected, by its method.
 fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'static str {
     let idles = idle_share(problem, kernel, capabilities) > 1.0;
     match (capabilities.kind, kernel.family.method(), kernel.access) {
@@ -71,7 +87,8 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
             "software: fewer multiplications for more loads, the fewest of both, tails counted"
         }
         (DeviceKind::Software, Method::Subgroup, Access::Texture) => {
-            "software: rows by broadcast, weights from a texture, which costs few loads; tails counted"
+            "software: rows by broadcast, weights from a texture, which costs few loads; tails \
+            counted"
         }
         (DeviceKind::Software, Method::Window, Access::Texture) => {
             "software: a pixel loaded once for three taps, weights from a texture, tails counted"
@@ -82,22 +99,26 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
         (DeviceKind::Software, Method::Slide, _) => {
             "software: a pixel loaded once for nine taps, weights once, tails counted"
         }
-        (DeviceKind::Software, Method::Window, _) => "software: a pixel loaded once for three taps, tails counted",
+        (DeviceKind::Software, Method::Window, _) => {
+            "software: a pixel loaded once for three taps, tails counted"
+        }
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
         (_, Method::Matrix, _) if kernel.is_split() => {
             "hardware: matrix units, and K cut into slices to fill the device"
         }
         (_, Method::Matrix, _) => "hardware: matrix units",
         _ if kernel.is_split() => "hardware: too small to fill the device, so K is cut into slices",
-        (_, Method::Staged | Method::StagedGroups, _) if !idles => "hardware: operands on the chip, and enough tiles",
+        (_, Method::Staged | Method::StagedGroups, _) if !idles => {
+            "hardware: operands on the chip, and enough tiles"
+        }
         (_, _, _) if idles => "hardware: too small to fill the device, so small tiles",
         _ => "hardware: the tile with the fewest loads that still fills the device",
     }
 }
 
-/// Invocations in flight below which hardware idles. A large GPU holds 2048 on each of some 100 multiprocessors, and a little
-/// less than half of that hides latency well enough; an integrated one holds a tenth. Estimates, until the benchmark harness
-/// has measured them.
+/// Invocations in flight below which hardware idles. A large GPU holds 2048 on each of about 100
+/// multiprocessors, and a little less than half of that hides latency well enough; an integrated
+/// GPU holds a tenth. Estimates, until the benchmark harness has measured them.
 const fn enough_invocations(kind: DeviceKind) -> f64 {
     match kind {
         DeviceKind::Software => 0.0,
@@ -121,13 +142,14 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
     (rows as f64, (column_tiles * columns) as f64)
 }
 
-/// How many times longer the kernel takes for want of invocations; 1 where there are enough.
+/// The factor by which too few invocations slow the kernel down; 1 if there are enough.
 fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
     let invocations = match kernel.family.method() {
         // Of half as many, each with several times as much to do between its loads.
         Method::Matrix => {
-            let tiles = rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
+            let tiles =
+                rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
             2.0 * tiles * f64::from(kernel.tile.lanes * kernel.tile.slices)
         }
         _ => rows / f64::from(kernel.tile.rows) * (columns / f64::from(kernel.tile.cols)),
@@ -135,11 +157,12 @@ fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
     (enough_invocations(capabilities.kind) / invocations).max(1.0)
 }
 
-/// What one more dispatch costs, with the barrier before it, in multiply-adds of a vec4: some 4 us of a large GPU that
-/// does 5e12 of them in a second, as long of one with a tenth of that; and of kernels without matrix units three and a half
-/// times as much, since the rule's times of those that leave the device idle are that much longer than those of workgroups
-/// that have a multiprocessor each (`benches/NOTES.md`). Estimates, as no GPU could be measured. A software driver's is next
-/// to nothing, and counts for no choice.
+/// The cost of one more dispatch, with the barrier before it, in multiply-adds of a vec4: about 4
+/// us on a large GPU that does 5e12 of them per second, and the same time on one with a tenth of
+/// that. For kernels without matrix units it is 3.5 times as much, because the rule's times of
+/// kernels that leave the device idle are longer by that factor than those of workgroups that have
+/// a multiprocessor each (`benches/NOTES.md`). Estimates, as no GPU has been measured. On a
+/// software driver it is close to zero and affects no choice.
 fn another_dispatch(kernel: &Kernel, kind: DeviceKind) -> f64 {
     match (kind, kernel.family.method()) {
         (DeviceKind::Software, _) => 0.0,
@@ -156,7 +179,10 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
         return weight_grad_cost(&conv, problem, kernel, capabilities);
     }
     if let Op::Train(
-        TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. } | TrainOp::NormApply { .. } | TrainOp::NormGrad { .. },
+        TrainOp::NormStats { .. }
+        | TrainOp::NormGradSums { .. }
+        | TrainOp::NormApply { .. }
+        | TrainOp::NormGrad { .. },
     ) = problem.op
     {
         return norm_cost(problem, kernel);
@@ -174,14 +200,17 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
         _ => rows * columns * (4.0 + loads(kernel, capabilities) / tile) * k_quads,
     };
     let gain = if kernel.winograd.is_some() { WINOGRAD_GAIN } else { 1.0 };
-    let busy = (sums + transforms(problem, kernel, capabilities)) * gain * idle_share(problem, kernel, capabilities);
+    let busy = (sums + transforms(problem, kernel, capabilities))
+        * gain
+        * idle_share(problem, kernel, capabilities);
     busy.max(waits(problem, kernel, capabilities)) + slices(problem, kernel, capabilities)
 }
 
-/// What a workgroup of a kernel for matrix units takes at least, however little else is done: it goes through its stages of K one after the
-/// other, the loads of each a stage ahead, and so waits for memory once a stage. In multiply-adds of a vec4: some 0.3 us of a large GPU, from
-/// its last cache, and half a microsecond of one with a tenth of its speed. Estimates, as no GPU could be measured. What other kernels wait
-/// is in the share of the device that they leave idle.
+/// The minimum time of a workgroup of a kernel for matrix units: it processes its stages of K one
+/// after the other, loading each a stage ahead, and so waits for memory once per stage. In
+/// multiply-adds of a vec4: about 0.3 us on a large GPU, from its last-level cache, and 0.5 us on
+/// one with a tenth of its speed. Estimates, as no GPU has been measured. For other kernels, waits
+/// are part of the idle share of the device.
 fn waits(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let wait = match (kernel.family.method(), capabilities.kind) {
         (Method::Matrix, DeviceKind::Integrated) => 2.5e5,
@@ -191,7 +220,8 @@ fn waits(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64
     kernel.stages_of_k(problem).div_ceil(kernel.k_slices as usize) as f64 * wait
 }
 
-/// The cost of what norms do: of each pixel, the columns that its tiles cover, and what a tile loads or counts once, shared out.
+/// The cost of norms: for each pixel, the columns that its tiles cover, and its share of what a
+/// tile loads or computes once.
 fn norm_cost(problem: &Problem, kernel: &Kernel) -> f64 {
     let Tile { lanes, rows, cols, .. } = kernel.tile;
     let (image, layout) = problem.inputs[0];
@@ -203,10 +233,17 @@ fn norm_cost(problem: &Problem, kernel: &Kernel) -> f64 {
     (image.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows * cols))
 }
 
-/// The cost of the gradient of weights: of four pixels, the multiply-adds of each tile of input and output channels and its loads.
-fn weight_grad_cost(conv: &Conv, problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
+/// The cost of the gradient of weights, in steps of four pixels: the multiply-adds and the loads of
+/// each tile of input and output channels.
+fn weight_grad_cost(
+    conv: &Conv,
+    problem: &Problem,
+    kernel: &Kernel,
+    capabilities: &Capabilities,
+) -> f64 {
     let Tile { lanes, rows, cols, .. } = kernel.tile;
-    let [columns_in, columns_out] = [0, 1].map(|input: usize| problem.inputs[input].1.vec4_per_pixel() as f64);
+    let [columns_in, columns_out] =
+        [0, 1].map(|input: usize| problem.inputs[input].1.vec4_per_pixel() as f64);
     let (memory, _, _) = costs(kernel, capabilities);
     let loads = match kernel.family.method() {
         Method::Subgroup => 4.0 * f64::from(cols) + 4.0 * f64::from(rows) / f64::from(lanes),
@@ -218,9 +255,9 @@ fn weight_grad_cost(conv: &Conv, problem: &Problem, kernel: &Kernel, capabilitie
     pixels * tiles_out * tiles_in * (16.0 * f64::from(rows * cols) + memory * loads)
 }
 
-/// What slices of K cost: each stores its sums, and a second dispatch loads them. Its invocations are a `vec4` each, as
-/// many as keep a device busy with loads. The planes are in the caches of a GPU, if not the nearest: some MB at most
-/// where K is worth cutting.
+/// The cost of slices of K: each stores its sums, and a second dispatch loads them. It has one
+/// invocation per `vec4`, enough to keep a device busy with loads. The planes are in a GPU's
+/// caches, though not in the nearest: they have a few MB at most where splitting K pays off.
 fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     if !kernel.is_split() {
         return 0.0;
@@ -228,50 +265,55 @@ fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f6
     let (slices, rows) = kernel.products(problem);
     let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
     let each = match kernel.family.method() {
-        // Beside so fast a unit a vec4 of f32 takes as long as 25 multiply-adds outside of it: 16 bytes at some 3 TB/s.
+        // Beside so fast a unit a vec4 of f32 takes as long as 25 multiply-adds outside of it: 16
+        // bytes at some 3 TB/s.
         Method::Matrix => 25.0,
         _ => costs(kernel, capabilities).0,
     };
     moved as f64 * each + another_dispatch(kernel, capabilities.kind)
 }
 
-/// How many times a load of a row of a product a load or store of Winograd's planes costs, which are written by one dispatch and read by
-/// the next: they do not stay in the caches (from the rates of conv2 of ResNet-50's stages on lavapipe of Mesa 22.3).
+/// The cost of a load or store of the Winograd planes, relative to the load of a row of a product.
+/// The planes are written by one dispatch and read by the next, so they do not stay in the caches
+/// (from the rates of conv2 of ResNet-50's stages on lavapipe of Mesa 22.3).
 const PLANES: f64 = 4.0;
 
-/// How many times as fast Winograd's convolution must be for what it takes beside time: two more kernels to compile, larger weights and
-/// planes, digits.
+/// The speedup that a Winograd convolution must have, because of its other costs: two more kernels
+/// to compile, larger weights and planes, and lost digits.
 const WINOGRAD_GAIN: f64 = 1.2;
 
-/// What Winograd's transforms cost, and the stores of the products.
+/// The cost of the Winograd transforms, and of storing the products.
 fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Some(winograd) = kernel.winograd else { return 0.0 };
     let (positions, tiles) = kernel.products(problem);
     let outputs = winograd.outputs() * winograd.outputs();
     let load = PLANES * costs(kernel, capabilities).0;
-    // A tile's inputs are loaded and their transforms stored, at about four additions each; then the products are stored, loaded, and
-    // the outputs stored.
-    let [before, after] =
-        [2 * positions, 2 * positions + outputs].map(|moved| moved as f64 * load + 4.0 * positions as f64);
+    // A tile's inputs are loaded and their transforms stored, at about four additions each; then
+    // the products are stored, loaded, and the outputs stored.
+    let [before, after] = [2 * positions, 2 * positions + outputs]
+        .map(|moved| moved as f64 * load + 4.0 * positions as f64);
     let [columns_in, columns_out] =
         [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() as f64);
-    let weights = if kernel.fresh { winograd::weights_of_a_tap(problem) * (9 + positions) } else { 0 };
+    let weights =
+        if kernel.fresh { winograd::weights_of_a_tap(problem) * (9 + positions) } else { 0 };
     tiles as f64 * (columns_in * before + columns_out * after) + weights as f64 * load
 }
 
-/// What a quad of K costs a `vec4` of sums on matrix units: a tenth of its four multiply-adds, and its share of the tile's loads, of half the
-/// bytes. Estimates, as no GPU could be measured.
+/// The cost of a quad of K for a `vec4` of sums on matrix units: a tenth of its four multiply-adds,
+/// and its share of the tile's loads, with half the bytes. Estimates, as no GPU has been measured.
 fn matrix_quad(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let [rows, columns] = [kernel.tile_rows(), kernel.tile_columns()].map(f64::from);
     let (memory, _, _) = costs(kernel, capabilities);
     0.4 + memory / 2.0 * (rows + 4.0 * columns) / (rows * columns)
 }
 
-/// What a load of a vec4 costs in multiply-adds of one: from memory, of weights, and from workgroup memory.
+/// The costs of loading a vec4 from memory, from weights, and from workgroup memory, in
+/// multiply-adds of a vec4.
 fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
-    // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a texture (from the rates of subgroup tiles
-    // on lavapipe of Mesa 22.3), and about 4 on hardware. Of one from workgroup memory: the same on a software driver, half of
-    // it on hardware. Those of hardware are estimates, until the benchmark harness has measured them.
+    // Of a vec4 from memory: about 14 on a software driver, 11 in words of 64 bits and 3 from a
+    // texture (from the rates of subgroup tiles on lavapipe of Mesa 22.3), and about 4 on hardware.
+    // Of one from workgroup memory: the same on a software driver, half of it on hardware. Those of
+    // hardware are estimates, until the benchmark harness has measured them.
     match (capabilities.kind, kernel.access) {
         (DeviceKind::Software, Access::Vectors) => (14.0, 14.0, 14.0),
         (DeviceKind::Software, Access::Texture) => (11.0, 3.0, 14.0),
@@ -279,10 +321,11 @@ fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
     }
 }
 
-/// What the loads of one invocation and one K quad cost, in multiply-adds of a vec4.
+/// The cost of the loads of one invocation for one K quad, in multiply-adds of a vec4.
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let (lanes, slices, r, c) = (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
+    let (lanes, slices, r, c) =
+        (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
     let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
         // Theirs are `matrix_quad`.

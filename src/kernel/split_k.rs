@@ -1,26 +1,28 @@
-//! Split-K: the reduction length K cut into slices, for maps so small that their tiles leave a GPU idle.
+//! Split-K: the reduction length K is cut into slices, for maps so small that their tiles leave a
+//! GPU idle.
 //!
 //! ```text
 //! input --*_staged_*_k8--> sums [slice][row][column] --split_k_sum--> output
 //!      *_matrix_*_k8
-//!          a tile's workgroups, once a slice            slices added in order, bias, residual, ReLU
+//!          a tile's workgroups, per slice           slices added in order, bias, residual, ReLU
 //! ```
 //!
-//! A layer of 7x7 pixels and 512 channels is 8 workgroups of 64 x 64 outputs, for a GPU of more than a hundred
-//! multiprocessors, and its sums are 4608 long. With K in 16 slices it is 128 workgroups, and 16 planes of sums to
-//! write and to read. No atomics: slices are added in their order, so that two runs have the same bits.
+//! A layer of 7x7 pixels and 512 channels is 8 workgroups of 64 x 64 outputs, for a GPU with more
+//! than a hundred multiprocessors, and its sums have 4608 terms. With 16 slices of K it is 128
+//! workgroups, and 16 planes of sums are written and read. Without atomics, slices are added in
+//! order, so that two runs are bit-identical.
 //!
-//! Slices are cut between the stages of a tile, of 16 channels each: all of a layer's slices have as many or one
-//! more.
+//! K is cut between the stages of a tile, which have 16 channels each. The slices of a layer differ
+//! by at most one stage.
 
 use super::host::host_struct;
 use super::{Capabilities, Family, Kernel, Problem, STAGE_QUADS, Tile, elementwise, stages};
 use crate::error::GpuError;
 use crate::op::Op;
 
-/// Staged tiles and into how many slices they cut K: small tiles, which are many already, into few; tiles of 64 x 64
-/// outputs, which load less, into more. Their four rows by one column an invocation are what keeps most of them in
-/// flight.
+/// Staged tiles with a number of slices of K: few slices for small tiles, which are already many;
+/// more for tiles of 64 x 64 outputs, which load less. Four rows by one column per invocation keep
+/// most invocations in flight.
 pub(super) const SPLITS: [(Tile, u32); 4] = [
     (Tile::new(8, 8, 4, 1), 4),
     (Tile::new(8, 8, 4, 1), 8),
@@ -28,7 +30,8 @@ pub(super) const SPLITS: [(Tile, u32); 4] = [
     (Tile::new(16, 16, 4, 1), 16),
 ];
 
-/// Stages that a slice must have, for which filling the first and storing the sums is worth it.
+/// The minimum number of stages in a slice that makes filling the first stage and storing the sums
+/// worthwhile.
 const LEAST_STAGES: usize = 4;
 
 host_struct! {
@@ -37,21 +40,24 @@ host_struct! {
 }
 
 impl Kernel {
-    /// Whether its sums are those of slices, which a second dispatch adds.
+    /// Whether its sums belong to slices, which a second dispatch adds.
     #[must_use]
     pub const fn is_split(&self) -> bool {
         self.k_slices > 1 && !matches!(self.family, Family::SplitKSum)
     }
 
-    /// The fewest input channels of a convolution of so many taps that are enough for its slices.
+    /// The fewest input channels of a convolution with this many taps that are enough for its
+    /// slices.
     pub(crate) fn least_channels(&self, taps: usize) -> usize {
         let stages_a_tap = (LEAST_STAGES * self.k_slices as usize).div_ceil(taps);
         (stages_a_tap - 1) * 4 * STAGE_QUADS as usize + 1
     }
 
-    /// The stages in which a kernel with tiles in workgroup memory goes through all of K.
+    /// The number of stages that cover all of K, for a kernel with tiles in workgroup memory.
     pub(super) fn stages_of_k(&self, problem: &Problem) -> usize {
-        let quads = |input: usize| self.group_span(problem).unwrap_or(problem.inputs[input].1.vec4_per_pixel());
+        let quads = |input: usize| {
+            self.group_span(problem).unwrap_or(problem.inputs[input].1.vec4_per_pixel())
+        };
         let stages = |input: usize| quads(input).div_ceil(STAGE_QUADS as usize);
         match problem.op {
             Op::Conv { conv, .. } => conv.taps() * stages(0),
@@ -71,7 +77,7 @@ pub(super) fn suits(kernel: &Kernel, problem: &Problem) -> bool {
     kernel.stages_of_k(problem) >= LEAST_STAGES * kernel.k_slices as usize
 }
 
-/// `Params` and workgroups of the second dispatch: a `vec4` of the output per invocation.
+/// `Params` and workgroups of the second dispatch: one `vec4` of the output per invocation.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -96,13 +102,16 @@ mod tests {
     use super::super::{Method, all_candidates};
     use super::*;
 
-    /// Each form of a tile that K is cut for is there without slices too, and every such form is there.
+    /// Each tile with slices of K also exists without slices, for every kernel variant.
     #[test]
     fn every_split_is_a_candidate() {
         let kernels: HashSet<Kernel> = all_candidates().into_iter().collect();
-        let of = |method| move |kernel: &&Kernel| kernel.family.method() == method && kernel.k_slices == 1;
+        let of = |method| {
+            move |kernel: &&Kernel| kernel.family.method() == method && kernel.k_slices == 1
+        };
         let staged = kernels.iter().filter(of(Method::Staged));
-        let staged = staged.flat_map(|kernel| SPLITS.map(|(tile, k_slices)| Kernel { tile, k_slices, ..*kernel }));
+        let staged = staged
+            .flat_map(|kernel| SPLITS.map(|(tile, k_slices)| Kernel { tile, k_slices, ..*kernel }));
         let matrix = kernels.iter().filter(of(Method::Matrix));
         let matrix = matrix.filter(|kernel| kernel.family != Family::Conv3x3GroupedMatrix);
         let matrix = matrix.flat_map(|kernel| {
@@ -115,7 +124,8 @@ mod tests {
         });
         assert!(MATRIX_SPLITS.iter().all(|(tile, _)| MATRIX_TILES.contains(tile)));
         let splits: HashSet<Kernel> = staged.chain(matrix).collect();
-        let found: HashSet<Kernel> = kernels.iter().filter(|kernel| kernel.is_split()).copied().collect();
+        let found: HashSet<Kernel> =
+            kernels.iter().filter(|kernel| kernel.is_split()).copied().collect();
         assert!(found.len() >= 3 * (SPLITS.len() + MATRIX_SPLITS.len()) && found == splits);
     }
 }

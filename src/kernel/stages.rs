@@ -1,13 +1,14 @@
-//! Kernels of several dispatches: what is launched for them, and what lies between.
+//! Kernels with several dispatches: the kernels launched, and the scratch between them.
 
 use super::{Access, Family, Kernel, Problem, candidates, train};
 use crate::op::Epilogue;
 use crate::tensor::{ChannelLayout, Element};
 
 impl Kernel {
-    /// The kernels that are launched for it, in order: itself; where it is Winograd's product, a transform before it and one after, and that of
-    /// the weights before them where they change; where K is cut into slices, their sum after it. What comes last has the epilogue. Each is
-    /// told of the step's [`Problem`].
+    /// The kernels that are launched for it, in order: the kernel itself; for a Winograd GEMM
+    /// batch, a transform before and one after it, and the transform of the weights before them if
+    /// they change; for slices of K, their sum after it. The last one has the epilogue. Each is
+    /// given the step's [`Problem`].
     #[must_use]
     pub fn stages(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
@@ -32,7 +33,10 @@ impl Kernel {
                     vec![Self { family: Family::NormPartials, ..plain }, beside(Family::NormStats)]
                 }
                 Family::NormGradSums if self.tile != candidates::ELEMENTWISE_TILE => {
-                    vec![Self { family: Family::NormGradPartials, ..*self }, beside(Family::NormGradSums)]
+                    vec![
+                        Self { family: Family::NormGradPartials, ..*self },
+                        beside(Family::NormGradSums),
+                    ]
                 }
                 Family::WeightGrad | Family::WeightGradSubgroup => {
                     vec![*self, Self { access: Access::Vectors, ..beside(Family::WeightGradSum) }]
@@ -42,29 +46,34 @@ impl Kernel {
         }
     }
 
-    /// What follows the sums in its own text: nothing where a later dispatch has the step's epilogue.
+    /// The epilogue in its own source: empty if a later dispatch has the step's epilogue.
     pub(super) fn own_epilogue(&self) -> Epilogue {
         if self.writes_planes() { Epilogue::default() } else { self.epilogue }
     }
 
-    /// Whether it writes planes of sums, for another dispatch to make the output of.
+    /// Whether it writes planes of sums, from which another dispatch computes the output.
     pub(super) fn writes_planes(&self) -> bool {
         self.family.is_winograd() || self.is_split()
     }
 
-    /// Bytes of what lies between its dispatches: Winograd's transformed input, the products, and the transformed weights where they are made
-    /// in every run; the sums of each slice of K.
+    /// The sizes in bytes of the scratch between its dispatches: the transformed input, the
+    /// products, and the transformed weights if they are computed in every run, for Winograd; the
+    /// sums of each slice of K.
     #[must_use]
     pub fn scratch_bytes(&self, problem: &Problem) -> Vec<usize> {
         if self.family.is_training() {
             return train::scratch_bytes(problem);
         }
-        let planes = |count: usize, rows: usize, layout| count * plane(rows, layout) * 4 * Element::F32.bytes();
+        let planes = |count: usize, rows: usize, layout| {
+            count * plane(rows, layout) * 4 * Element::F32.bytes()
+        };
         let (products, rows) = self.products(problem);
         match self.winograd {
             Some(_) => {
-                let weights = self.fresh.then(|| self.packed_values(problem) * Element::F32.bytes());
-                let images = [problem.inputs[0].1, problem.output.1].map(|layout| planes(products, rows, layout));
+                let weights =
+                    self.fresh.then(|| self.packed_values(problem) * Element::F32.bytes());
+                let images = [problem.inputs[0].1, problem.output.1]
+                    .map(|layout| planes(products, rows, layout));
                 images.into_iter().chain(weights).collect()
             }
             None if self.is_split() => vec![planes(products, rows, problem.output.1)],
@@ -73,9 +82,10 @@ impl Kernel {
     }
 }
 
-/// `vec4`s from one plane of scratch to the next. A transform stores all positions of a tile in turn, and slices are
-/// loaded in turn: 128 bytes more than a multiple of 4 KiB apart, no two fall into the same set of a CPU's first cache,
-/// which has a set for each 64 bytes of 4 KiB.
+/// The distance between planes of scratch, in `vec4`s. A transform stores all positions of a tile
+/// in turn, and slices are loaded in turn. The distance is 128 bytes more than a multiple of 4 KiB,
+/// so that no two addresses share a set of a CPU's L1 cache, which has one set for each 64 bytes of
+/// 4 KiB.
 pub(super) fn plane(rows: usize, layout: ChannelLayout) -> usize {
     let vec4s = rows * layout.vec4_per_pixel();
     if vec4s < PAGE { vec4s } else { vec4s.next_multiple_of(PAGE) + 8 }

@@ -1,4 +1,5 @@
-//! The host's side of the kernels of training: `Params`, grids, and what lies between two dispatches.
+//! The host side of the kernels of training: `Params`, grids, and the scratch between two
+//! dispatches.
 
 use super::host::host_struct;
 use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
@@ -9,48 +10,49 @@ use crate::tensor::{ChannelLayout, Element, Shape};
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/norm_params.wgsl`.
     NormParams {
-        vec4s, vec4_per_pixel, row_groups, pixels, chunk, slices, group_vec4, group_channels, eps, share, unbiased,
+        vec4s, vec4_per_pixel, row_groups, pixels, chunk, slices, group_vec4, group_channels, eps,
+        share, unbiased,
     }
 }
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/conv_grad_params.wgsl`.
     ConvGradParams {
-        vec4s, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride, dilation, padding, side,
-        group_in_vec4, group_out_vec4, pixels, chunk, slices, tap_tiles, in_run_vec4, in_run_channels, out_run_vec4, out_run_channels,
-        fold,
+        vec4s, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4, stride,
+        dilation, padding, side, group_in_vec4, group_out_vec4, pixels, chunk, slices, tap_tiles,
+        in_run_vec4, in_run_channels, out_run_vec4, out_run_channels, fold,
     }
 }
 
-/// Pixels of a slice of a norm's sums: enough to make a workgroup worth its start, few enough that there are many; sums of a thousand
-/// values lose few digits.
+/// Pixels in a slice of a norm's sums: enough to be worth a workgroup, few enough for many slices;
+/// sums of a thousand values lose few digits.
 const NORM_CHUNK: usize = 512;
 
-/// Slices of a norm's sums at most: one invocation adds them.
+/// The maximum number of slices of a norm's sums: one invocation adds them.
 const MOST_NORM_SLICES: usize = 4096;
 
-/// Pixels of a slice of the gradient of weights at least,
+/// The minimum number of pixels in a slice of the gradient of weights.
 const LEAST_WEIGHT_CHUNK: usize = 512;
 
-/// and at most, which is half of what llvmpipe lets a loop go round.
+/// The maximum number, which is half of llvmpipe's limit of loop iterations.
 const MOST_WEIGHT_CHUNK: usize = 32_768;
 
-/// Bytes that the slices of the gradient of weights may take, as long as they are within the bounds above.
+/// The maximum size in bytes of the slices of the gradient of weights, within the limits above.
 const WEIGHT_SLICES_BYTES: usize = 32 << 20;
 
-/// The image that a norm's operation is about, and its layout.
+/// The image of a norm's operation, and its layout.
 fn image(problem: &Problem) -> (Shape, ChannelLayout) {
     problem.inputs[0]
 }
 
-/// The pixels of a slice of a norm's image, and the slices.
+/// The pixels in a slice of a norm's image, and the number of slices.
 fn norm_slices(image: Shape) -> (usize, usize) {
     let pixels = image.pixels();
     let chunk = NORM_CHUNK.max(pixels.div_ceil(MOST_NORM_SLICES));
     (chunk, pixels.div_ceil(chunk))
 }
 
-/// The pixels of a slice of the gradient of weights, and the slices.
+/// The pixels in a slice of the gradient of weights, and the number of slices.
 fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
     let (pixels, bytes) = (gradient.pixels(), layout.values() * Element::F32.bytes());
     let most = (WEIGHT_SLICES_BYTES / bytes.max(1)).max(1);
@@ -58,18 +60,21 @@ fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
     (chunk, pixels.div_ceil(chunk))
 }
 
-/// Width and height of the texture that holds the gradient of the output, and the pixels of a line in powers of two: as few as make a line a
-/// multiple of the 256 bytes that copies want, and the lines whole and no more than a texture can have.
+/// Width and height of the texture that holds the gradient of the output, and the base-2 logarithm
+/// of the number of pixels in a texture row. This number is the smallest for which a row is a
+/// multiple of the 256 bytes that copies require, all rows are full, and there are no more rows
+/// than a texture allows.
 pub(super) fn gradient_texture(problem: &Problem, most_lines: u32) -> Option<([u32; 2], u32)> {
     let (shape, layout) = *problem.inputs.get(1)?;
     let (pixels, columns) = (shape.pixels(), layout.vec4_per_pixel());
     let folds = (0..u32::BITS).take_while(|&fold| pixels.is_multiple_of(1 << fold));
     let mut sizes = folds.map(|fold| ([columns << fold, pixels >> fold], fold));
-    let (size, fold) = sizes.find(|([width, height], _)| width.is_multiple_of(16) && *height <= most_lines as usize)?;
+    let (size, fold) = sizes
+        .find(|([width, height], _)| width.is_multiple_of(16) && *height <= most_lines as usize)?;
     Some((size.map(|side| side as u32), fold))
 }
 
-/// The convolution that an operation is about, with its weights' layout, its image and its output.
+/// The convolution of an operation, with its weight layout, image and output.
 fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
     let layout = |conv: Conv, input, output| WeightLayout { conv, input, output };
     let none = Shape { n: 1, c: 1, h: 1, w: 1 };
@@ -82,12 +87,14 @@ fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
             let [(image, input), (gradient, output)] = [problem.inputs[0], problem.inputs[1]];
             Some((layout(conv, input, output), image, gradient))
         }
-        Op::Train(TrainOp::MirroredWeights { .. }) => problem.weights.map(|layout| (layout, none, none)),
+        Op::Train(TrainOp::MirroredWeights { .. }) => {
+            problem.weights.map(|layout| (layout, none, none))
+        }
         _ => None,
     }
 }
 
-/// Bytes of what lies between the dispatches of an operation of training.
+/// The sizes in bytes of the scratch between the dispatches of an operation of training.
 pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
     let sums = |rows: usize| {
         let (image, layout) = image(problem);
@@ -103,7 +110,7 @@ pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
     }
 }
 
-/// About how often one invocation goes round its loops.
+/// The approximate number of loop iterations of one invocation.
 pub(super) fn iterations(problem: &Problem) -> u64 {
     let count = match (problem.op, conv_of(problem)) {
         (Op::Train(TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. }), _) => {
@@ -113,7 +120,9 @@ pub(super) fn iterations(problem: &Problem) -> u64 {
         (Op::Train(TrainOp::InputGrad { conv, .. }), Some((layout, ..))) => {
             (layout.output.vec4_per_pixel() / conv.groups + 1) * conv.taps()
         }
-        (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => weight_slices(&layout, gradient).0,
+        (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => {
+            weight_slices(&layout, gradient).0
+        }
         // Four windows of nine pixels.
         (Op::Train(TrainOp::MaxPoolGrad { .. }), _) => 36,
         (Op::Train(TrainOp::BiasGrad { .. }), _) => image(problem).0.pixels(),
@@ -138,7 +147,11 @@ pub(super) fn dispatch(
     }
 }
 
-fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
+fn norm(
+    kernel: &Kernel,
+    problem: &Problem,
+    capabilities: &Capabilities,
+) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
     let (image, layout) = image(problem);
     let columns = layout.vec4_per_pixel();
     let (chunk, slices) = norm_slices(image);
@@ -155,7 +168,9 @@ fn norm(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Resu
     let bits = |value: f64| (value as f32).to_bits();
     let (mut eps, mut share, mut count) = (0.0, 0.0, 0);
     match problem.op {
-        Op::Train(TrainOp::NormStats { eps: added, .. } | TrainOp::NormFrozen { eps: added, .. }) => eps = added.get(),
+        Op::Train(
+            TrainOp::NormStats { eps: added, .. } | TrainOp::NormFrozen { eps: added, .. },
+        ) => eps = added.get(),
         Op::Train(TrainOp::NormGradSums { batch: true, .. }) => share = 1.0 / image.pixels() as f64,
         Op::Train(TrainOp::RunningStats { count: values, .. }) => count = values,
         _ => {}
@@ -196,7 +211,9 @@ fn conv_grad(
         Family::WeightGrad | Family::WeightGradSubgroup => {
             (weights, weight_tiles(kernel, columns, conv.taps() * tap_tiles, slices, capabilities)?)
         }
-        Family::MirroredWeights => (weights, elementwise::workgroups(kernel, weights / 4, capabilities)?),
+        Family::MirroredWeights => {
+            (weights, elementwise::workgroups(kernel, weights / 4, capabilities)?)
+        }
         _ => (weights, elementwise::workgroups(kernel, weights, capabilities)?),
     };
     let params = ConvGradParams {
@@ -228,15 +245,20 @@ fn conv_grad(
 }
 
 /// Workgroups of columns along x, and of tiles along y, then z.
-fn tiled(kernel: &Kernel, columns: usize, tiles: usize, capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
+fn tiled(
+    kernel: &Kernel,
+    columns: usize,
+    tiles: usize,
+    capabilities: &Capabilities,
+) -> Result<[u32; 3], GpuError> {
     let tiles = (tiles as u64).div_ceil(u64::from(kernel.tile.slices));
     let row_groups = tiles.min(u64::from(capabilities.max_workgroups));
     let columns = (columns as u64).div_ceil(u64::from(kernel.tile.lanes));
     check_grid(kernel, [columns, row_groups, tiles.div_ceil(row_groups)], capabilities)
 }
 
-/// Workgroups of tiles of taps and input channels along x, of columns along y, and of slices along z: the order in which workgroups that follow
-/// each other read what the one before read.
+/// Workgroups of tiles of taps and input channels along x, of columns along y, and of slices along
+/// z. In this order, consecutive workgroups read the same data.
 fn weight_tiles(
     kernel: &Kernel,
     columns: usize,
@@ -245,10 +267,14 @@ fn weight_tiles(
     capabilities: &Capabilities,
 ) -> Result<[u32; 3], GpuError> {
     let of = |count: usize, size: u32| (count as u64).div_ceil(u64::from(size));
-    check_grid(kernel, [of(tiles, kernel.tile.slices), of(columns, kernel.tile.lanes), slices as u64], capabilities)
+    check_grid(
+        kernel,
+        [of(tiles, kernel.tile.slices), of(columns, kernel.tile.lanes), slices as u64],
+        capabilities,
+    )
 }
 
-/// Workgroups before the next dimension counts on.
+/// Workgroups per unit of the next dimension.
 fn row_groups(kernel: &Kernel, workgroups: [u32; 3]) -> u32 {
     match kernel.family {
         Family::NormPartials | Family::NormGradPartials => workgroups[1],

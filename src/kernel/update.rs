@@ -1,4 +1,4 @@
-//! The host's side of a loss and of what an optimiser does: `Params` and grids.
+//! The host side of losses and optimisers: `Params` and grids.
 
 use super::host::host_struct;
 use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
@@ -20,7 +20,7 @@ fn bits(value: f64) -> u32 {
     (value as f32).to_bits()
 }
 
-/// `Params` and workgroups of a loss: an invocation per image.
+/// `Params` and workgroups of a loss: one invocation per image.
 pub(super) fn loss(
     kernel: &Kernel,
     problem: &Problem,
@@ -47,7 +47,7 @@ pub(super) fn loss(
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }
 
-/// `Params` and workgroups of what an optimiser does: an invocation per `vec4`.
+/// `Params` and workgroups of an optimiser's operation: one invocation per `vec4`.
 pub(super) fn update(
     kernel: &Kernel,
     op: UpdateOp,
@@ -62,7 +62,9 @@ pub(super) fn update(
     let none = Scalar::new(0.0);
     let (kept, decay, eps) = match op {
         UpdateOp::Accumulate => (none, none, none),
-        UpdateOp::Velocity { momentum, decay } | UpdateOp::Descend { momentum, decay, .. } => (momentum, decay, none),
+        UpdateOp::Velocity { momentum, decay } | UpdateOp::Descend { momentum, decay, .. } => {
+            (momentum, decay, none)
+        }
         UpdateOp::Moment { beta, .. } => (beta, none, none),
         UpdateOp::AdamW { eps, decay } => (none, decay, eps),
     };

@@ -2,22 +2,28 @@
 //!
 //! ```text
 //! input --winograd_input--> V [position][tile][channels in]
-//!                             | one matrix product a position, with U [position][channels in][channels out]
+//!                             | GEMM batch: one matrix product per position,
+//!                             | with U [position][channels in][channels out]
 //! output <-winograd_output-- M [position][tile][channels out]
 //! ```
 //!
-//! Y = A' [(G g G') . (B' d B)] A for each tile of m x m outputs, which sees (m + 2) x (m + 2) inputs: as many multiplications
-//! instead of 9 m^2 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308). A and B are in
-//! the shaders; the weights G g G' are computed here, in f64, and rounded once; those that change between runs by
-//! `winograd_weights`, in f32. A convolution of dilation d is d^2 ordinary ones, each of the pixels whose coordinates differ by multiples of d:
-//! its tiles are tiles of those phases.
+//! Y = A' [(G g G') . (B' d B)] A for each tile of m x m outputs, which depends on
+//! (m + 2) x (m + 2) inputs: (m + 2)^2 multiplications instead of 9 m^2 (Lavin and Gray, "Fast
+//! Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308). A and B are in the
+//! shaders. The weights G g G' are computed here in f64 and rounded once; those that change between
+//! runs are computed by `winograd_weights` in f32. A convolution with dilation d is d^2 ordinary
+//! ones, each over the pixels whose coordinates are congruent modulo d: its tiles are tiles of
+//! these phases.
 //!
-//! G, B and A of F(4x4) follow from Toom and Cook's method for the points 0, a, -a, b, -b and infinity. Lavin and Gray take a = 1 and
-//! b = 2. With a = 5/8 and b = 3/2 the largest error is a third of that: 3e-6 to 5e-6 of the largest value where 512 channels are summed
-//! in turn, against 1.5e-5, and 2e-6 of a direct convolution (F(2x2): 1e-6). The choice of points is that of Barabasz, Anderson,
-//! Soodhalter and Gregg, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020.
+//! G, B and A of F(4x4) follow from the Toom-Cook method for the points 0, a, -a, b, -b and
+//! infinity. Lavin and Gray use a = 1 and b = 2. With a = 5/8 and b = 3/2 the largest error is a
+//! third of that: 3e-6 to 5e-6 of the largest value for a sequential sum over 512 channels, against
+//! 1.5e-5; a direct convolution has 2e-6 (F(2x2): 1e-6). The choice of points follows Barabasz,
+//! Anderson, Soodhalter and Gregg, "Error Analysis and Improving the Accuracy of Winograd
+//! Convolution for Deep Neural Networks", 2020.
 //!
-//! NaN and infinities spread over the outputs of their tile, as NaN or with the sign that they should have; none vanishes.
+//! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign;
+//! none disappears.
 
 use super::host::host_struct;
 use super::{Access, Capabilities, Family, Kernel, Problem, elementwise, stages};
@@ -25,16 +31,17 @@ use crate::error::GpuError;
 use crate::op::{Conv, KernelSize, Op};
 use crate::tensor::Shape;
 
-/// How many outputs a tile has.
+/// The number of outputs of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Winograd {
-    /// F(2x2, 3x3): 16 multiplications for 36.
+    /// F(2x2, 3x3): 16 multiplications instead of 36.
     F2x2,
-    /// F(4x4, 3x3): 36 multiplications for 144.
+    /// F(4x4, 3x3): 36 multiplications instead of 144.
     F4x4,
 }
 
-/// Sums longer than this are left to others than F(4x4), whose error passes 1e-5 of the largest value at about twice as many channels.
+/// The most channels for F(4x4): its error exceeds 1e-5 of the largest value at about twice as
+/// many.
 const MOST_CHANNELS_OF_F4X4: usize = 1024;
 
 /// The points a and b of F(4x4).
@@ -44,9 +51,11 @@ const FAR: f64 = 1.5;
 /// G of F(2x2).
 const G2: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
-/// G of F(4x4): for a point p the powers 1, p, p^2 over the product of its distances from the other points; for infinity 0, 0, 1.
+/// G of F(4x4): for a point p, the powers 1, p, p^2 divided by the product of its distances from
+/// the other points; for infinity 0, 0, 1.
 fn g4() -> [[f64; 3]; 6] {
-    let line = |point: f64, distances: f64| [1.0, point, point * point].map(|power| power / distances);
+    let line =
+        |point: f64, distances: f64| [1.0, point, point * point].map(|power| power / distances);
     let (near, far) = (NEAR * NEAR, FAR * FAR);
     let (of_near, of_far) = (2.0 * near * (near - far), 2.0 * far * (far - near));
     [
@@ -60,7 +69,7 @@ fn g4() -> [[f64; 3]; 6] {
 }
 
 impl Winograd {
-    /// Both.
+    /// Both tile sizes.
     pub const ALL: [Self; 2] = [Self::F2x2, Self::F4x4];
 
     /// The short name.
@@ -87,13 +96,13 @@ impl Winograd {
         self.outputs() + 2
     }
 
-    /// Positions of a transformed tile, each of which is a matrix product.
+    /// Positions in a transformed tile; each is a matrix product.
     #[must_use]
     pub const fn positions(self) -> usize {
         self.inputs() * self.inputs()
     }
 
-    /// Whether it carries out a convolution, within 1e-5 of the largest value.
+    /// Whether it supports a convolution with an error within 1e-5 of the largest value.
     pub(super) fn suits(self, conv: &Conv) -> bool {
         let plain = conv.kernel == KernelSize::Three && conv.stride == 1 && conv.groups == 1;
         plain && (self == Self::F2x2 || conv.in_channels <= MOST_CHANNELS_OF_F4X4)
@@ -109,7 +118,7 @@ impl Winograd {
         Grid::new(self, output, dilation)
     }
 
-    /// OIHW weights to `[out][in][position]`: G g G', in f64.
+    /// OIHW weights as `[out][in][position]`: G g G', in f64.
     pub(super) fn weights(self, weight: &[f32]) -> Vec<f32> {
         let g: Vec<[f64; 3]> = match self {
             Self::F2x2 => G2.to_vec(),
@@ -119,9 +128,12 @@ impl Winograd {
         for taps in weight.chunks_exact(9) {
             for down in &g {
                 // A line of G g: the taps of each column, by this line of G.
-                let line: [f64; 3] =
-                    std::array::from_fn(|x| (0..3).map(|y| down[y] * f64::from(taps[y * 3 + x])).sum());
-                transformed.extend(g.iter().map(|across| (0..3).map(|x| line[x] * across[x]).sum::<f64>() as f32));
+                let line: [f64; 3] = std::array::from_fn(|x| {
+                    (0..3).map(|y| down[y] * f64::from(taps[y * 3 + x])).sum()
+                });
+                transformed.extend(
+                    g.iter().map(|across| (0..3).map(|x| line[x] * across[x]).sum::<f64>() as f32),
+                );
             }
         }
         transformed
@@ -135,9 +147,9 @@ pub(crate) struct Grid {
     dilation: usize,
     /// Outputs of a tile along each side.
     outputs: usize,
-    /// Along y, then x.
+    /// Number of phases along y, then x.
     phases: [usize; 2],
-    /// Tiles of one phase: all phases have as many as the largest.
+    /// Tiles of one phase along y, then x: all phases have as many as the largest.
     tiles: [usize; 2],
 }
 
@@ -148,17 +160,28 @@ impl Grid {
         let dilation = dilation.min(image.h.max(image.w));
         let tiles = sides.map(|side| side.div_ceil(dilation).div_ceil(winograd.outputs()));
         let outputs = winograd.outputs();
-        Self { images: image.n, dilation, outputs, phases: sides.map(|side| dilation.min(side)), tiles }
+        Self {
+            images: image.n,
+            dilation,
+            outputs,
+            phases: sides.map(|side| dilation.min(side)),
+            tiles,
+        }
     }
 
-    /// The tile that has this output pixel: image, phase and place in it.
+    /// The tile of this output pixel: image, phase and position in the phase.
     pub fn tile_of(&self, image: usize, y: usize, x: usize) -> [usize; 5] {
         let Self { dilation, outputs, .. } = *self;
         [image, y % dilation, x % dilation, y / dilation / outputs, x / dilation / outputs]
     }
 
-    /// The tiles that see this input pixel: those of the outputs around it.
-    pub fn tiles_that_see(&self, image: usize, y: usize, x: usize) -> impl Iterator<Item = [usize; 5]> {
+    /// The tiles that depend on this input pixel: those of the outputs around it.
+    pub fn tiles_that_see(
+        &self,
+        image: usize,
+        y: usize,
+        x: usize,
+    ) -> impl Iterator<Item = [usize; 5]> {
         let Self { dilation, outputs, .. } = *self;
         // A tile sees its outputs and one more pixel of the phase on each side.
         let of = move |at: usize| {
@@ -171,7 +194,7 @@ impl Grid {
         })
     }
 
-    /// Tiles in all.
+    /// The total number of tiles.
     pub fn tiles(&self) -> usize {
         self.images * self.phases.iter().chain(&self.tiles).product::<usize>()
     }
@@ -180,12 +203,14 @@ impl Grid {
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/winograd.wgsl`.
     WinogradParams {
-        words, words_per_pixel, row_groups, plane, height, width, dilation, phase_lines, phase_columns, tile_lines, tile_columns,
+        words, words_per_pixel, row_groups, plane, height, width, dilation, phase_lines,
+        phase_columns, tile_lines, tile_columns,
     }
 }
 
-/// `Params` and workgroups of the transform of weights: a word of them per invocation, whatever channels it is of, as the weights of each tap
-/// lie in the order in which those of each position do.
+/// `Params` and workgroups of the weight transform: one word of weights per invocation. Its
+/// channels do not matter, because the weights of each tap have the same order as those of each
+/// position.
 pub(super) fn weights_dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -198,23 +223,27 @@ pub(super) fn weights_dispatch(
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }
 
-/// `vec4`s of the weights of one tap, which are as many as those of one position.
+/// `vec4`s of the weights of one tap, the same number as those of one position.
 pub(super) fn weights_of_a_tap(problem: &Problem) -> usize {
     problem.inputs[0].1.vec4_per_pixel() * 4 * problem.output.1.vec4_per_pixel()
 }
 
-/// `Params` and workgroups of a transform: a tile and a word of the channels that are transformed per invocation.
+/// `Params` and workgroups of a transform: one tile and one word of the transformed channels per
+/// invocation.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
     let (output, out_layout) = problem.output;
-    let layout = if kernel.family == Family::WinogradInput { problem.inputs[0].1 } else { out_layout };
+    let layout =
+        if kernel.family == Family::WinogradInput { problem.inputs[0].1 } else { out_layout };
     // Words of 64 bits, or `vec4`s.
     let words = if kernel.access == Access::Texture { 2 } else { 1 };
     let words_per_pixel = layout.vec4_per_pixel() * words;
-    let Some(winograd) = kernel.winograd else { unreachable!("transforms are made with their tiles") };
+    let Some(winograd) = kernel.winograd else {
+        unreachable!("transforms are made with their tiles")
+    };
     let grid = winograd.grid(problem);
     let all = grid.tiles() * words_per_pixel;
     let workgroups = elementwise::workgroups(kernel, all, capabilities)?;

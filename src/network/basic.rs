@@ -5,12 +5,14 @@ use crate::error::SpecError;
 use crate::network::Norm;
 use crate::op::Conv;
 
-/// A ResNet BasicBlock (ResNet-18 and -34): 3x3 (inplanes to planes, stride), 3x3 (planes to planes), a norm behind each,
-/// ReLU behind the first norm and behind the sum with the shortcut, which is the input or a strided 1x1 convolution and norm
-/// of it. Its expansion is 1: it writes as many channels as it has planes.
+/// A ResNet BasicBlock (ResNet-18 and -34): two 3x3 convolutions (inplanes to planes with the
+/// stride, planes to planes), each followed by a norm. ReLU follows the first norm and the sum with
+/// the shortcut, which is the input or a strided 1x1 convolution and norm of it. Its expansion is
+/// 1: it has as many output channels as planes.
 ///
-/// Built by [`BasicBlock::torchvision`]; what is built is possible. The semantics are those of
-/// `torchvision/models/resnet.py` (`BasicBlock`), which has neither groups, nor another base width, nor a dilation.
+/// Built by [`BasicBlock::torchvision`], which validates the parameters. The semantics are those of
+/// `torchvision/models/resnet.py` (`BasicBlock`), which supports no groups, other base width or
+/// dilation.
 ///
 /// ```
 /// use wgpu_bottleneck::network::BasicBlock;
@@ -25,9 +27,9 @@ pub struct BasicBlock {
     parameters: BasicBlockBuilder,
 }
 
-/// The parameters of a [`BasicBlock`], on their way to [`build`](BasicBlockBuilder::build).
+/// The parameters of a [`BasicBlock`], for [`build`](BasicBlockBuilder::build).
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[must_use = "a specification is made by build()"]
+#[must_use = "call build() to get the specification"]
 pub struct BasicBlockBuilder {
     inplanes: usize,
     planes: usize,
@@ -46,26 +48,26 @@ impl BasicBlockBuilder {
         self
     }
 
-    /// Whether the shortcut is a 1x1 convolution and norm. Default no; required when the stride is not 1 or inplanes is not
-    /// planes, allowed always.
+    /// Whether the shortcut is a 1x1 convolution and norm. Default false; required if the stride is
+    /// not 1 or inplanes differs from planes, always permitted.
     pub fn downsample(mut self, downsample: bool) -> Self {
         self.downsample = downsample;
         self
     }
 
-    /// Groups: 1, the default, or the block is refused.
+    /// Groups. Only 1, the default, is accepted.
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
-    /// Base width: 64, the default, or the block is refused.
+    /// Base width. Only 64, the default, is accepted.
     pub fn base_width(mut self, base_width: usize) -> Self {
         self.base_width = base_width;
         self
     }
 
-    /// Dilation: 1, the default, or the block is refused.
+    /// Dilation. Only 1, the default, is accepted.
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.dilation = dilation;
         self
@@ -77,14 +79,20 @@ impl BasicBlockBuilder {
         self
     }
 
-    /// The specification, if there can be such a block.
+    /// Validates the parameters and returns the specification.
     ///
     /// # Errors
-    /// A [`SpecError`] that names the parameter; [`SpecError::BasicBlock`] for groups, a base width or a dilation that
-    /// torchvision refuses too.
+    /// A [`SpecError`] that names the parameter; [`SpecError::BasicBlock`] for groups, a base width
+    /// or a dilation that torchvision rejects too.
     pub fn build(self) -> Result<BasicBlock, SpecError> {
-        let Self { inplanes, planes, stride, downsample, groups, base_width, dilation, norm } = self;
-        check_sizes(&[("inplanes", inplanes), ("planes", planes), ("stride", stride), ("dilation", dilation)])?;
+        let Self { inplanes, planes, stride, downsample, groups, base_width, dilation, norm } =
+            self;
+        check_sizes(&[
+            ("inplanes", inplanes),
+            ("planes", planes),
+            ("stride", stride),
+            ("dilation", dilation),
+        ])?;
         check_eps(norm)?;
         for (parameter, value, only) in
             [("groups", groups, 1), ("base_width", base_width, 64), ("dilation", dilation, 1)]
@@ -101,7 +109,8 @@ impl BasicBlockBuilder {
 }
 
 impl BasicBlock {
-    /// torchvision's parameters: `BasicBlock(inplanes, planes, stride, downsample, groups, base_width, dilation, norm_layer)`.
+    /// torchvision's parameters: `BasicBlock(inplanes, planes, stride, downsample, groups,
+    /// base_width, dilation, norm_layer)`.
     pub fn torchvision(inplanes: usize, planes: usize) -> BasicBlockBuilder {
         BasicBlockBuilder {
             inplanes,
@@ -166,7 +175,8 @@ impl BasicBlock {
     /// The shortcut's convolution, if there is one.
     #[must_use]
     pub fn downsample_conv(&self) -> Option<Conv> {
-        self.has_downsample().then(|| Conv::conv1x1(self.inplanes(), self.outplanes(), self.stride()))
+        self.has_downsample()
+            .then(|| Conv::conv1x1(self.inplanes(), self.outplanes(), self.stride()))
     }
 }
 
@@ -186,7 +196,13 @@ mod tests {
         refused(block().dilation(2), "dilation");
         assert!(matches!(block().stride(0).build(), Err(SpecError::Zero { parameter: "stride" })));
         assert!(matches!(block().stride(2).build(), Err(SpecError::DownsampleRequired { .. })));
-        assert!(matches!(BasicBlock::torchvision(64, 128).build(), Err(SpecError::DownsampleRequired { .. })));
-        assert!(matches!(BasicBlock::torchvision(64, usize::MAX).build(), Err(SpecError::TooLarge { .. })));
+        assert!(matches!(
+            BasicBlock::torchvision(64, 128).build(),
+            Err(SpecError::DownsampleRequired { .. })
+        ));
+        assert!(matches!(
+            BasicBlock::torchvision(64, usize::MAX).build(),
+            Err(SpecError::TooLarge { .. })
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! A block of a network, of either kind, and its layers by the names that the state dict gives them.
+//! A block of either kind in a network, and its layers by their names in the state dict.
 
 use std::fmt;
 
@@ -49,8 +49,8 @@ pub enum BlockSpec {
     Bottleneck(Bottleneck),
 }
 
-/// A convolution of a block and the norm behind it, by their names in the block: `conv1` and `bn1`, or `downsample.0` and
-/// `downsample.1`.
+/// A convolution of a block and the norm after it, by their names in the block: `conv1` and `bn1`,
+/// or `downsample.0` and `downsample.1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerSpec {
     /// The convolution's name.
@@ -107,7 +107,7 @@ impl BlockSpec {
         }
     }
 
-    /// By how much the block shrinks an image.
+    /// The factor by which the block shrinks an image.
     #[must_use]
     pub fn stride(&self) -> usize {
         match self {
@@ -163,7 +163,8 @@ impl BlockSpec {
                 layer("conv3", "bn3", block.conv3()),
             ],
         };
-        layers.extend(self.downsample_conv().map(|conv| layer("downsample.0", "downsample.1", conv)));
+        layers
+            .extend(self.downsample_conv().map(|conv| layer("downsample.0", "downsample.1", conv)));
         layers
     }
 }

@@ -8,28 +8,36 @@ use crate::op::Conv;
 /// Output channels per plane.
 pub const EXPANSION: usize = 4;
 
-/// Which convolution of a Bottleneck strides. Shapes cannot tell: both forms have the same state dict.
+/// Which convolution of a Bottleneck has the stride. Shapes do not reveal it: both forms have the
+/// same state dict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StrideIn {
     /// The 3x3 convolution: torchvision's form, also known as ResNet v1.5.
     #[default]
     Conv2,
-    /// The first 1x1 convolution: the original form of the paper, as Caffe's and detectron's models have it.
+    /// The first 1x1 convolution: the original form of the paper, used by the models of Caffe and
+    /// detectron.
     Conv1,
 }
 
-/// A ResNet Bottleneck: 1x1 (inplanes to width), 3x3 (stride, groups, dilation), 1x1 (width to 4 * planes), a norm behind
-/// each, ReLU behind the first two norms and behind the sum with the shortcut, which is the input or a strided 1x1
-/// convolution and norm of it.
+/// A ResNet Bottleneck: 1x1 (inplanes to width), 3x3 (stride, groups, dilation) and 1x1 (width to
+/// `4 * planes`) convolutions, each followed by a norm. ReLU follows the first two norms and the
+/// sum with the shortcut, which is the input or a strided 1x1 convolution and norm of it.
 ///
-/// Built by [`Bottleneck::torchvision`] or [`Bottleneck::deeplab`]; what is built is possible. The semantics are those of
-/// `torchvision/models/resnet.py` (`Bottleneck`, the stride in the 3x3 convolution unless [`StrideIn`] says otherwise).
+/// Built by [`Bottleneck::torchvision`] or [`Bottleneck::deeplab`], which validate the parameters.
+/// The semantics are those of `torchvision/models/resnet.py` (`Bottleneck`), with the stride in the
+/// 3x3 convolution unless [`StrideIn`] differs.
 ///
 /// ```
 /// use wgpu_bottleneck::Bottleneck;
 ///
 /// // layer2.0 of ResNeXt-50 32x4d
-/// let block = Bottleneck::torchvision(256, 128).stride(2).groups(32).base_width(4).downsample(true).build()?;
+/// let block = Bottleneck::torchvision(256, 128)
+///     .stride(2)
+///     .groups(32)
+///     .base_width(4)
+///     .downsample(true)
+///     .build()?;
 /// assert_eq!((block.width(), block.outplanes()), (256, 512));
 /// # Ok::<(), wgpu_bottleneck::error::SpecError>(())
 /// ```
@@ -39,9 +47,9 @@ pub struct Bottleneck {
     width: usize,
 }
 
-/// The parameters of a [`Bottleneck`], on their way to [`build`](BottleneckBuilder::build).
+/// The parameters of a [`Bottleneck`], for [`build`](BottleneckBuilder::build).
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[must_use = "a specification is made by build()"]
+#[must_use = "call build() to get the specification"]
 pub struct BottleneckBuilder {
     inplanes: usize,
     planes: usize,
@@ -55,14 +63,15 @@ pub struct BottleneckBuilder {
 }
 
 impl BottleneckBuilder {
-    /// Stride of the block: of one of its convolutions ([`stride_in`](Self::stride_in)) and of the downsample. Default 1.
+    /// Stride of the block, which applies to one of its convolutions
+    /// ([`stride_in`](Self::stride_in)) and to the downsample. Default 1.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
     }
 
-    /// Whether the shortcut is a 1x1 convolution and norm. Default no; required when the stride is not 1 or inplanes is not
-    /// 4 * planes, allowed always.
+    /// Whether the shortcut is a 1x1 convolution and norm. Default false; required if the stride is
+    /// not 1 or inplanes differs from 4 * planes, always permitted.
     pub fn downsample(mut self, downsample: bool) -> Self {
         self.downsample = downsample;
         self
@@ -92,18 +101,20 @@ impl BottleneckBuilder {
         self
     }
 
-    /// Which convolution strides. Default [`StrideIn::Conv2`], as in torchvision.
+    /// Which convolution has the stride. Default [`StrideIn::Conv2`], as in torchvision.
     pub fn stride_in(mut self, stride_in: StrideIn) -> Self {
         self.stride_in = stride_in;
         self
     }
 
-    /// The specification, if there can be such a block.
+    /// Validates the parameters and returns the specification.
     ///
     /// # Errors
     /// A [`SpecError`] that names the parameter.
     pub fn build(self) -> Result<Bottleneck, SpecError> {
-        let Self { inplanes, planes, stride, downsample, groups, base_width, dilation, norm, .. } = self;
+        let Self {
+            inplanes, planes, stride, downsample, groups, base_width, dilation, norm, ..
+        } = self;
         check_sizes(&[
             ("inplanes", inplanes),
             ("planes", planes),
@@ -126,13 +137,15 @@ impl BottleneckBuilder {
     }
 }
 
-/// `int(planes * base_width / 64) * groups`. Exact: all factors are at most `limits::LIMIT`, and 64-bit products hold them.
+/// `int(planes * base_width / 64) * groups`. Exact: all factors are at most `limits::LIMIT`, and
+/// the products are computed in 128 bits.
 fn width(planes: usize, base_width: usize, groups: usize) -> usize {
     ((planes as u128 * base_width as u128 / 64) * groups as u128).min(usize::MAX as u128) as usize
 }
 
 impl Bottleneck {
-    /// torchvision's parameters: `Bottleneck(inplanes, planes, stride, downsample, groups, base_width, dilation, norm_layer)`.
+    /// torchvision's parameters: `Bottleneck(inplanes, planes, stride, downsample, groups,
+    /// base_width, dilation, norm_layer)`.
     pub fn torchvision(inplanes: usize, planes: usize) -> BottleneckBuilder {
         BottleneckBuilder {
             inplanes,
@@ -147,8 +160,8 @@ impl Bottleneck {
         }
     }
 
-    /// DeepLab's parameters: `Bottleneck(inplanes, planes, stride, downsample, rate)`, where `rate` is the dilation and the
-    /// padding of the 3x3 convolution; groups 1, base width 64.
+    /// DeepLab's parameters: `Bottleneck(inplanes, planes, stride, downsample, rate)`, where `rate`
+    /// is the dilation and the padding of the 3x3 convolution; groups 1, base width 64.
     pub fn deeplab(inplanes: usize, planes: usize, rate: usize) -> BottleneckBuilder {
         Self::torchvision(inplanes, planes).dilation(rate)
     }
@@ -177,7 +190,7 @@ impl Bottleneck {
         self.width
     }
 
-    /// Stride of the block: of one of its convolutions and of the downsample.
+    /// Stride of the block, which applies to one of its convolutions and to the downsample.
     #[must_use]
     pub fn stride(&self) -> usize {
         self.parameters.stride
@@ -213,7 +226,7 @@ impl Bottleneck {
         self.parameters.norm
     }
 
-    /// Which convolution strides.
+    /// Which convolution has the stride.
     #[must_use]
     pub fn stride_in(&self) -> StrideIn {
         self.parameters.stride_in
@@ -248,7 +261,8 @@ impl Bottleneck {
     /// The shortcut's convolution, if there is one.
     #[must_use]
     pub fn downsample_conv(&self) -> Option<Conv> {
-        self.has_downsample().then(|| Conv::conv1x1(self.inplanes(), self.outplanes(), self.stride()))
+        self.has_downsample()
+            .then(|| Conv::conv1x1(self.inplanes(), self.outplanes(), self.stride()))
     }
 }
 
@@ -268,7 +282,11 @@ mod tests {
     fn one_convolution_strides() -> Result<(), SpecError> {
         let block = Bottleneck::torchvision(256, 128).stride(2).downsample(true);
         let strides = |block: Bottleneck| {
-            [block.conv1().stride, block.conv2().stride, block.downsample_conv().map_or(0, |conv| conv.stride)]
+            [
+                block.conv1().stride,
+                block.conv2().stride,
+                block.downsample_conv().map_or(0, |conv| conv.stride),
+            ]
         };
         assert_eq!(strides(block.build()?), [1, 2, 2]);
         assert_eq!(strides(block.stride_in(StrideIn::Conv1).build()?), [2, 1, 2]);
@@ -278,18 +296,37 @@ mod tests {
     #[test]
     fn impossible_blocks_are_refused() {
         let block = Bottleneck::torchvision;
-        assert!(matches!(block(256, 64).stride(0).build(), Err(SpecError::Zero { parameter: "stride" })));
-        assert!(matches!(block(256, 64).dilation(0).build(), Err(SpecError::Zero { parameter: "dilation" })));
-        assert!(matches!(block(256, 64).groups(0).build(), Err(SpecError::Zero { parameter: "groups" })));
+        assert!(matches!(
+            block(256, 64).stride(0).build(),
+            Err(SpecError::Zero { parameter: "stride" })
+        ));
+        assert!(matches!(
+            block(256, 64).dilation(0).build(),
+            Err(SpecError::Zero { parameter: "dilation" })
+        ));
+        assert!(matches!(
+            block(256, 64).groups(0).build(),
+            Err(SpecError::Zero { parameter: "groups" })
+        ));
         assert!(matches!(block(4, 1).base_width(63).build(), Err(SpecError::ZeroWidth { .. })));
-        assert!(matches!(block(256, 64).stride(2).build(), Err(SpecError::DownsampleRequired { .. })));
+        assert!(matches!(
+            block(256, 64).stride(2).build(),
+            Err(SpecError::DownsampleRequired { .. })
+        ));
         assert!(matches!(block(1, 64).build(), Err(SpecError::DownsampleRequired { .. })));
-        assert!(matches!(block(usize::MAX, 64).build(), Err(SpecError::TooLarge { parameter: "inplanes", .. })));
-        assert!(matches!(block(4 << 22, 1 << 22).base_width(1 << 20).build(), Err(SpecError::TooLarge { .. })));
+        assert!(matches!(
+            block(usize::MAX, 64).build(),
+            Err(SpecError::TooLarge { parameter: "inplanes", .. })
+        ));
+        assert!(matches!(
+            block(4 << 22, 1 << 22).base_width(1 << 20).build(),
+            Err(SpecError::TooLarge { .. })
+        ));
         let nan = Norm::BatchNorm2d { eps: f64::NAN };
         assert!(matches!(block(256, 64).norm_layer(nan).build(), Err(SpecError::Eps { .. })));
-        assert!(
-            matches!(Norm::from_name("GroupNorm", 1e-5), Err(SpecError::UnsupportedNorm { name }) if name == "GroupNorm")
-        );
+        assert!(matches!(
+            Norm::from_name("GroupNorm", 1e-5),
+            Err(SpecError::UnsupportedNorm { name }) if name == "GroupNorm"
+        ));
     }
 }

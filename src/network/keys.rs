@@ -1,9 +1,9 @@
-//! What a network's state dict holds.
+//! The state dict of a network.
 
 use super::{Norm, ResNet, Stem};
 use crate::op::Conv;
 
-/// Keys and shapes in the making.
+/// A list of keys and shapes under construction.
 struct Keys {
     norm: Norm,
     shapes: Vec<(String, Vec<usize>)>,
@@ -29,7 +29,8 @@ impl Keys {
 }
 
 impl ResNet {
-    /// Every key of the state dict and its shape, in torchvision's order; `num_batches_tracked` is a scalar, `[]`.
+    /// Every key of the state dict and its shape, in torchvision's order; `num_batches_tracked` is
+    /// a scalar, `[]`.
     #[must_use]
     pub fn state_dict_shapes(&self) -> Vec<(String, Vec<usize>)> {
         let mut keys = Keys { norm: self.norm(), shapes: Vec::new() };
@@ -38,7 +39,11 @@ impl ResNet {
         keys.norm("bn1", planes);
         for (name, block) in self.blocks() {
             for layer in block.layers() {
-                keys.push(&format!("{name}.{}", layer.conv_name), "weight", &weight_dims(&layer.conv));
+                keys.push(
+                    &format!("{name}.{}", layer.conv_name),
+                    "weight",
+                    &weight_dims(&layer.conv),
+                );
                 keys.norm(&format!("{name}.{}", layer.norm_name), layer.conv.out_channels);
             }
         }
@@ -49,8 +54,8 @@ impl ResNet {
         keys.shapes
     }
 
-    /// Values that PyTorch counts as parameters: weights and biases. A norm's statistics are buffers, and all that a
-    /// FrozenBatchNorm2d has.
+    /// The number of values that PyTorch counts as parameters: weights and biases. A norm's
+    /// statistics are buffers, as are all tensors of a FrozenBatchNorm2d.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let frozen = matches!(self.norm(), Norm::FrozenBatchNorm2d { .. });
@@ -60,7 +65,8 @@ impl ResNet {
         };
         let shapes = self.state_dict_shapes();
         let sizes = shapes.iter().filter(|(key, dims)| counted(key, dims));
-        let sizes = sizes.map(|(_, dims)| dims.iter().fold(1u64, |size, &dim| size.saturating_mul(dim as u64)));
+        let sizes = sizes
+            .map(|(_, dims)| dims.iter().fold(1u64, |size, &dim| size.saturating_mul(dim as u64)));
         sizes.fold(0, u64::saturating_add)
     }
 }

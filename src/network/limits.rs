@@ -1,12 +1,13 @@
-//! What every block's parameters are held against.
+//! Limits for the parameters of every block.
 
 use super::Norm;
 use crate::error::SpecError;
 
-/// The largest stride, dilation or number of channels: sums of two of them, and of one with an image side, stay in 32 bits.
+/// The largest stride, dilation or number of channels. Sums of two of them, and of one with an
+/// image side, fit in 32 bits.
 pub(super) const LIMIT: usize = 1 << 24;
 
-/// Refuses a parameter that is zero or beyond [`LIMIT`].
+/// Rejects a parameter that is zero or above [`LIMIT`].
 pub(super) fn check_size(parameter: &'static str, value: usize) -> Result<(), SpecError> {
     check_at_most(parameter, value, LIMIT)
 }
@@ -16,8 +17,12 @@ pub(super) fn check_sizes(sizes: &[(&'static str, usize)]) -> Result<(), SpecErr
     sizes.iter().try_for_each(|&(parameter, value)| check_size(parameter, value))
 }
 
-/// Refuses a parameter that is zero or beyond this limit.
-pub(super) fn check_at_most(parameter: &'static str, value: usize, limit: usize) -> Result<(), SpecError> {
+/// Rejects a parameter that is zero or above this limit.
+pub(super) fn check_at_most(
+    parameter: &'static str,
+    value: usize,
+    limit: usize,
+) -> Result<(), SpecError> {
     match value {
         0 => Err(SpecError::Zero { parameter }),
         _ if value > limit => Err(SpecError::TooLarge { parameter, value, limit }),
@@ -25,7 +30,7 @@ pub(super) fn check_at_most(parameter: &'static str, value: usize, limit: usize)
     }
 }
 
-/// Refuses an eps that is negative, NaN or infinite.
+/// Rejects an eps that is negative, NaN or infinite.
 pub(super) fn check_eps(norm: Norm) -> Result<(), SpecError> {
     match norm.eps() {
         Some(eps) if !(eps.is_finite() && eps >= 0.0) => Err(SpecError::Eps { eps }),

@@ -1,5 +1,5 @@
-//! Networks as specifications: what a Bottleneck and a BasicBlock are, the ResNets made of them and their state dicts, and
-//! the plans that run a Bottleneck or a chain of them.
+//! Networks as specifications: Bottleneck and BasicBlock, the ResNets built from them with their
+//! state dicts, and the plans that run a block, a chain of blocks or a network.
 
 mod basic;
 mod block;
@@ -21,7 +21,7 @@ pub use plans::{plan_block, plan_chain, plan_network};
 pub use resnet::{ResNet, Stem};
 pub use resnet_builder::ResNetBuilder;
 pub use training::{
-    BlockTraining, NetworkTraining, Optimizer, TrainedLayer, TrainedLinear, TrainedNorm, TrainedParameter,
-    TrainingSetup, plan_block_training, plan_network_training,
+    BlockTraining, NetworkTraining, Optimizer, TrainedLayer, TrainedLinear, TrainedNorm,
+    TrainedParameter, TrainingSetup, plan_block_training, plan_network_training,
 };
 pub use variants::{VARIANTS, Variant};

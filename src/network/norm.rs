@@ -5,7 +5,7 @@ use crate::error::SpecError;
 /// PyTorch's default eps of BatchNorm2d.
 const DEFAULT_EPS: f64 = 1e-5;
 
-/// `norm_layer`: the layer behind each convolution of a block.
+/// `norm_layer`: the layer after each convolution of a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Norm {
@@ -14,7 +14,8 @@ pub enum Norm {
         /// Added to the variance; finite and not negative.
         eps: f64,
     },
-    /// `torchvision.ops.FrozenBatchNorm2d`: the same numbers in eval mode, without `num_batches_tracked`.
+    /// `torchvision.ops.FrozenBatchNorm2d`: the same arithmetic in eval mode, without
+    /// `num_batches_tracked`.
     FrozenBatchNorm2d {
         /// Added to the variance; finite and not negative.
         eps: f64,
@@ -70,7 +71,8 @@ impl Default for Norm {
 }
 
 impl Norm {
-    /// A norm by its name in PyTorch (`BatchNorm2d`, `FrozenBatchNorm2d`, `Identity`), with this eps.
+    /// A norm by its name in PyTorch (`BatchNorm2d`, `FrozenBatchNorm2d`, `Identity`), with this
+    /// eps.
     ///
     /// # Errors
     /// [`SpecError::UnsupportedNorm`] with the name, for any other.

@@ -9,16 +9,17 @@ use crate::tensor::{ChannelLayout, Shape};
 /// The plan of one block for an input of this shape.
 ///
 /// # Errors
-/// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the block's inplanes.
+/// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the block's
+/// inplanes.
 pub fn plan_block(block: &Bottleneck, input: Shape, kind: PlanKind) -> Result<Plan> {
     plan_chain(std::slice::from_ref(block), input, kind)
 }
 
-/// The plan of blocks behind one another.
+/// The plan of a chain of blocks.
 ///
 /// # Errors
-/// [`SpecError::EmptyChain`], [`SpecError::Chain`] when a block does not take what the one before it writes, and as
-/// [`plan_block`].
+/// [`SpecError::EmptyChain`]; [`SpecError::Chain`] if a block does not accept the output of the
+/// previous one; and as [`plan_block`].
 pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result<Plan> {
     if blocks.is_empty() {
         return Err(SpecError::EmptyChain.into());
@@ -38,12 +39,13 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
     Ok(planner.finish(current, "output"))
 }
 
-/// The plan of a network: a block for the stem, one for each block, one for the head. The output is the logits,
-/// `[batch, classes, 1, 1]`, and called so, or without classes `pooled`, the mean of the last map. Kept are `stem`, `layer1`,
-/// `layer2`, ... as their last blocks write them, and before the classes `pooled`.
+/// The plan of a network: a plan block for the stem, one for each block, one for the head. The
+/// output is `logits`, `[batch, classes, 1, 1]`, or, without classes, `pooled`, the mean of the
+/// last map. The plan keeps `stem`, the output of each stage (`layer1`, `layer2`, ...) and, with
+/// classes, `pooled`.
 ///
 /// # Errors
-/// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the stem's.
+/// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the stem's.
 pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Plan> {
     let mut planner = Planner::new(kind, input);
     planner.begin(String::new());
@@ -62,7 +64,12 @@ pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Pl
     planner.begin(String::new());
     let features = network.features();
     let dense = ChannelLayout::dense;
-    current = planner.step(Role::AvgPool, Op::GlobalAvgPool { channels: features }, &[current], dense(features))?;
+    current = planner.step(
+        Role::AvgPool,
+        Op::GlobalAvgPool { channels: features },
+        &[current],
+        dense(features),
+    )?;
     if let Some(classes) = network.classes() {
         planner.keep(current, "pooled");
         let epilogue = Epilogue { bias: true, residual: false, relu: false };
@@ -72,10 +79,10 @@ pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Pl
     Ok(planner.finish(current, if network.classes().is_some() { "logits" } else { "pooled" }))
 }
 
-/// A plan in the making.
+/// A plan under construction.
 struct Planner {
     plan: Plan,
-    /// What the names of the current block's steps begin with.
+    /// The prefix of the names of the current block's steps.
     name: String,
 }
 
@@ -91,7 +98,7 @@ impl Planner {
         self.plan.input
     }
 
-    /// The steps that follow belong to another block.
+    /// Starts a new block for the following steps.
     fn begin(&mut self, name: String) {
         let at = self.plan.steps.len();
         self.plan.blocks.push(at..at);
@@ -111,7 +118,13 @@ impl Planner {
     }
 
     /// Appends a step and the tensor that it writes.
-    fn step(&mut self, role: Role, op: Op, inputs: &[TensorId], layout: ChannelLayout) -> Result<TensorId> {
+    fn step(
+        &mut self,
+        role: Role,
+        op: Op,
+        inputs: &[TensorId],
+        layout: ChannelLayout,
+    ) -> Result<TensorId> {
         let plan = &mut self.plan;
         let shapes: Vec<Shape> = inputs.iter().map(|&id| plan.tensor(id).shape).collect();
         let shape = op.output_shape(&shapes)?;
@@ -119,7 +132,15 @@ impl Planner {
         let module = format!("{}{}", self.name, role.name());
         plan.tensors.push(TensorInfo::pixels(module.clone(), shape, layout));
         let block = plan.blocks.len().saturating_sub(1);
-        plan.steps.push(Step { block, module, role, op, inputs: inputs.to_vec(), weights: None, output });
+        plan.steps.push(Step {
+            block,
+            module,
+            role,
+            op,
+            inputs: inputs.to_vec(),
+            weights: None,
+            output,
+        });
         if let Some(range) = plan.blocks.last_mut() {
             range.end += 1;
         }
@@ -136,12 +157,25 @@ impl Planner {
         layout: ChannelLayout,
     ) -> Result<TensorId> {
         match self.plan.kind {
-            PlanKind::Fused => {
-                self.step(role, Op::Conv { conv, epilogue: Epilogue { relu, ..FOLDED } }, &[input], layout)
-            }
+            PlanKind::Fused => self.step(
+                role,
+                Op::Conv { conv, epilogue: Epilogue { relu, ..FOLDED } },
+                &[input],
+                layout,
+            ),
             PlanKind::Unfused => {
-                let x = self.step(role, Op::Conv { conv, epilogue: Epilogue::default() }, &[input], layout)?;
-                self.step(norm_role, Op::BatchNorm { channels: conv.out_channels, relu }, &[x], layout)
+                let x = self.step(
+                    role,
+                    Op::Conv { conv, epilogue: Epilogue::default() },
+                    &[input],
+                    layout,
+                )?;
+                self.step(
+                    norm_role,
+                    Op::BatchNorm { channels: conv.out_channels, relu },
+                    &[x],
+                    layout,
+                )
             }
         }
     }
@@ -151,7 +185,12 @@ impl Planner {
         let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
         let x = self.conv_norm((Role::Stem, Role::StemBn), conv, true, self.plan.input, layout)?;
-        self.step(Role::MaxPool, Op::MaxPool { channels: stem.planes, windows: stem.pool }, &[x], layout)
+        self.step(
+            Role::MaxPool,
+            Op::MaxPool { channels: stem.planes, windows: stem.pool },
+            &[x],
+            layout,
+        )
     }
 
     fn bottleneck(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
@@ -161,22 +200,34 @@ impl Planner {
         }
     }
 
-    /// Two 3x3 convolutions; the shortcut is a step of its own, added by the second one or, unfused, after its norm.
+    /// Two 3x3 convolutions. The shortcut is a separate step, added by the second convolution or,
+    /// unfused, after its norm.
     fn basic(&mut self, block: &BasicBlock, input: TensorId) -> Result<TensorId> {
         let layout = ChannelLayout::dense(block.outplanes());
         let x = self.conv_norm((Role::Conv1, Role::Bn1), block.conv1(), true, input, layout)?;
         let shortcut = match block.downsample_conv() {
-            Some(conv) => self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, layout)?,
+            Some(conv) => {
+                self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, layout)?
+            }
             None => input,
         };
         match self.plan.kind {
             PlanKind::Fused => {
-                let last = Op::Conv { conv: block.conv2(), epilogue: Epilogue { residual: true, ..FOLDED } };
+                let last = Op::Conv {
+                    conv: block.conv2(),
+                    epilogue: Epilogue { residual: true, ..FOLDED },
+                };
                 self.step(Role::Conv2, last, &[x, shortcut], layout)
             }
             PlanKind::Unfused => {
-                let x = self.conv_norm((Role::Conv2, Role::Bn2), block.conv2(), false, x, layout)?;
-                self.step(Role::Add, Op::Add { channels: block.outplanes(), relu: true }, &[x, shortcut], layout)
+                let x =
+                    self.conv_norm((Role::Conv2, Role::Bn2), block.conv2(), false, x, layout)?;
+                self.step(
+                    Role::Add,
+                    Op::Add { channels: block.outplanes(), relu: true },
+                    &[x, shortcut],
+                    layout,
+                )
             }
         }
     }
@@ -184,30 +235,50 @@ impl Planner {
     /// Three steps: the norms are folded, and the last one adds the shortcut.
     fn fused(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
         let (inner, outer) = layouts(block);
-        let narrow = self.step(Role::Conv1, Op::Conv { conv: block.conv1(), epilogue: FOLDED }, &[input], inner)?;
-        let spatial = self.step(Role::Conv2, Op::Conv { conv: block.conv2(), epilogue: FOLDED }, &[narrow], inner)?;
+        let narrow = self.step(
+            Role::Conv1,
+            Op::Conv { conv: block.conv1(), epilogue: FOLDED },
+            &[input],
+            inner,
+        )?;
+        let spatial = self.step(
+            Role::Conv2,
+            Op::Conv { conv: block.conv2(), epilogue: FOLDED },
+            &[narrow],
+            inner,
+        )?;
         let last = match block.downsample_conv() {
             Some(shortcut) => Op::JoinedConv { main: block.conv3(), shortcut, relu: true },
-            None => Op::Conv { conv: block.conv3(), epilogue: Epilogue { residual: true, ..FOLDED } },
+            None => {
+                Op::Conv { conv: block.conv3(), epilogue: Epilogue { residual: true, ..FOLDED } }
+            }
         };
         self.step(Role::Conv3, last, &[spatial, input], outer)
     }
 
-    /// Every operation its own step, in PyTorch's order.
+    /// Every operation as a separate step, in PyTorch's order.
     fn unfused(&mut self, block: &Bottleneck, input: TensorId) -> Result<TensorId> {
         let (inner, outer) = layouts(block);
         let x = self.conv_norm((Role::Conv1, Role::Bn1), block.conv1(), true, input, inner)?;
         let x = self.conv_norm((Role::Conv2, Role::Bn2), block.conv2(), true, x, inner)?;
         let x = self.conv_norm((Role::Conv3, Role::Bn3), block.conv3(), false, x, outer)?;
         let shortcut = match block.downsample_conv() {
-            Some(conv) => self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, outer)?,
+            Some(conv) => {
+                self.conv_norm((Role::Downsample, Role::DownsampleBn), conv, false, input, outer)?
+            }
             None => input,
         };
-        self.step(Role::Add, Op::Add { channels: block.outplanes(), relu: true }, &[x, shortcut], outer)
+        self.step(
+            Role::Add,
+            Op::Add { channels: block.outplanes(), relu: true },
+            &[x, shortcut],
+            outer,
+        )
     }
 }
 
-/// The layouts of the private tensors between a block's convolutions, padded per group, and of its output.
+/// The layouts of the private tensors between a block's convolutions, padded per group, and of its
+/// output.
 fn layouts(block: &Bottleneck) -> (ChannelLayout, ChannelLayout) {
     (ChannelLayout::grouped(block.width(), block.groups()), ChannelLayout::dense(block.outplanes()))
 }

@@ -5,15 +5,15 @@ use std::fmt;
 use super::{BlockKind, BlockSpec, Norm, StrideIn};
 use crate::op::PoolWindows;
 
-/// The layers before the first stage: a 7x7 convolution, its norm and ReLU, and a max pool. Their strides shrink an image by
-/// four.
+/// The layers before the first stage: a 7x7 convolution with norm and ReLU, and a max pool. Their
+/// strides shrink an image by a factor of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stem {
     /// Channels of the image.
     pub in_channels: usize,
-    /// Channels that the convolution and the pool write.
+    /// Output channels of the convolution and the pool.
     pub planes: usize,
-    /// Which windows the pool has.
+    /// The windows of the pool.
     pub pool: PoolWindows,
 }
 
@@ -30,16 +30,20 @@ impl Stem {
     pub const POOL_STRIDE: usize = 2;
 }
 
-/// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear layer.
+/// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear
+/// layer.
 ///
-/// Built by [`ResNet::named`] or [`ResNet::builder`]; what is built is possible. Two are equal when they compute the same from
-/// the same parameters, however they were asked for. The semantics are those of
-/// `torchvision/models/resnet.py`.
+/// Built by [`ResNet::named`] or [`ResNet::builder`], which validate the parameters. Two networks
+/// are equal if they compute the same from the same parameters, however they were specified. The
+/// semantics are those of `torchvision/models/resnet.py`.
 ///
 /// ```
 /// use wgpu_bottleneck::ResNet;
 ///
-/// let network = ResNet::named("resnet50")?.classes(Some(10)).replace_stride_with_dilation([false, true, true]).build()?;
+/// let network = ResNet::named("resnet50")?
+///     .classes(Some(10))
+///     .replace_stride_with_dilation([false, true, true])
+///     .build()?;
 /// assert_eq!((network.features(), network.output_stride()), (2048, 8));
 /// # Ok::<(), wgpu_bottleneck::error::SpecError>(())
 /// ```
@@ -64,7 +68,7 @@ impl ResNet {
         self.stem
     }
 
-    /// The stages, `layer1` first, each with its blocks. Never empty, and no stage is.
+    /// The stages, `layer1` first, each with its blocks. Neither the list nor a stage is empty.
     #[must_use]
     pub fn stages(&self) -> &[Vec<BlockSpec>] {
         &self.stages
@@ -90,7 +94,7 @@ impl ResNet {
         &self.depths
     }
 
-    /// Planes per stage; a stage writes [`BlockKind::expansion`] times as many channels.
+    /// Planes per stage; a stage has [`BlockKind::expansion`] times as many output channels.
     #[must_use]
     pub fn planes(&self) -> &[usize] {
         &self.planes
@@ -108,29 +112,35 @@ impl ResNet {
         self.width_per_group
     }
 
-    /// Classes that `fc` tells apart; `None` for a backbone without it.
+    /// Number of classes of `fc`; `None` for a backbone without it.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         self.classes
     }
 
-    /// The norm layer behind every convolution.
+    /// The norm layer after every convolution.
     #[must_use]
     pub fn norm(&self) -> Norm {
         self.norm
     }
 
-    /// Which convolution of a Bottleneck strides.
+    /// Which convolution of a Bottleneck has the stride.
     #[must_use]
     pub fn stride_in(&self) -> StrideIn {
         self.stride_in
     }
 
     /// Whether dilation replaces the stride of each stage after the first: the argument of
-    /// [`ResNetBuilder::replace_stride_with_dilation`](super::ResNetBuilder::replace_stride_with_dilation).
+    /// [`ResNetBuilder::replace_stride_with_dilation`][replace].
+    ///
+    /// [replace]: super::ResNetBuilder::replace_stride_with_dilation
     #[must_use]
     pub fn replaced_strides(&self) -> Vec<bool> {
-        self.stages.iter().skip(1).map(|blocks| blocks.first().is_some_and(|block| block.stride() == 1)).collect()
+        self.stages
+            .iter()
+            .skip(1)
+            .map(|blocks| blocks.first().is_some_and(|block| block.stride() == 1))
+            .collect()
     }
 
     /// The dilation of each stage by torchvision's rule: 1, doubled at each stage whose stride is
@@ -149,29 +159,36 @@ impl ResNet {
     /// torchvision's dilations.
     #[must_use]
     pub fn multi_grid(&self) -> Vec<usize> {
-        let (dilations, Some(blocks)) = (self.dilations(), self.stages.last()) else { return Vec::new() };
+        let (dilations, Some(blocks)) = (self.dilations(), self.stages.last()) else {
+            return Vec::new();
+        };
         let (last, previous) = match dilations[..] {
             [.., previous, last] => (last, previous),
             _ => (1, 1),
         };
-        let is_torchvisions =
-            |(index, block): (usize, &BlockSpec)| block.dilation() == if index == 0 { previous } else { last };
+        let is_torchvisions = |(index, block): (usize, &BlockSpec)| {
+            block.dilation() == if index == 0 { previous } else { last }
+        };
         if blocks.iter().enumerate().all(is_torchvisions) {
             return Vec::new();
         }
         blocks.iter().map(|block| block.dilation() / last).collect()
     }
 
-    /// Channels that the last stage writes, which `fc` reads.
+    /// Output channels of the last stage, which `fc` reads.
     #[must_use]
     pub fn features(&self) -> usize {
         self.stages.iter().flatten().last().map_or(self.stem().planes, BlockSpec::outplanes)
     }
 
-    /// By how much stem and stages shrink an image: 32, or less where strides were replaced by dilation.
+    /// The factor by which stem and stages shrink an image: 32, or less if dilation replaces
+    /// strides.
     #[must_use]
     pub fn output_stride(&self) -> usize {
-        self.stages.iter().flatten().fold(Stem::STRIDE * Stem::POOL_STRIDE, |stride, block| stride * block.stride())
+        self.stages
+            .iter()
+            .flatten()
+            .fold(Stem::STRIDE * Stem::POOL_STRIDE, |stride, block| stride * block.stride())
     }
 }
 
@@ -181,7 +198,7 @@ pub(super) fn block_name(stage: usize, block: usize) -> String {
 }
 
 impl fmt::Display for ResNet {
-    /// Its name, or what it is made of, and what differs from torchvision's defaults.
+    /// Its name or its structure, and the differences from torchvision's defaults.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.variant() {
             Some(variant) => f.write_str(variant.name)?,
@@ -192,7 +209,12 @@ impl fmt::Display for ResNet {
                     write!(f, ", stem {}", self.stem().planes)?;
                 }
                 if (self.groups(), self.width_per_group()) != (1, 64) {
-                    write!(f, ", groups {}, width_per_group {}", self.groups(), self.width_per_group())?;
+                    write!(
+                        f,
+                        ", groups {}, width_per_group {}",
+                        self.groups(),
+                        self.width_per_group()
+                    )?;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! From the parameters of a ResNet to its blocks.
+//! Builds the blocks of a ResNet from its parameters.
 
 use super::limits::{check_at_most, check_eps, check_size};
 use super::resnet::block_name;
@@ -6,15 +6,17 @@ use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, Stem, St
 use crate::error::SpecError;
 use crate::op::PoolWindows;
 
-/// The most stages: beyond, strides and dilations that double would leave what a block may have.
+/// Maximum number of stages: with more, doubling strides and dilations would exceed a block's
+/// limits.
 const MAX_STAGES: usize = 16;
 
-/// The most blocks in a stage, so that a specification out of a file cannot use up the memory.
+/// Maximum number of blocks in a stage, so that a specification from a file cannot exhaust memory.
 const MAX_DEPTH: usize = 1024;
 
-/// The parameters of a [`ResNet`], on their way to [`build`](ResNetBuilder::build). Each has torchvision's default.
+/// The parameters of a [`ResNet`], for [`build`](ResNetBuilder::build). Each has torchvision's
+/// default.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a specification is made by build()"]
+#[must_use = "call build() to get the specification"]
 pub struct ResNetBuilder {
     kind: BlockKind,
     depths: Vec<usize>,
@@ -32,7 +34,7 @@ pub struct ResNetBuilder {
 }
 
 impl ResNet {
-    /// A network of blocks of this kind, two in each of four stages until told otherwise.
+    /// A network with blocks of this kind, by default two in each of four stages.
     pub fn builder(kind: BlockKind) -> ResNetBuilder {
         ResNetBuilder {
             kind,
@@ -53,13 +55,13 @@ impl ResNet {
 }
 
 impl ResNetBuilder {
-    /// Blocks per stage. Any number of stages up to 16, of up to 1024 blocks each.
+    /// Blocks per stage: up to 16 stages of up to 1024 blocks each.
     pub fn depths(mut self, depths: impl Into<Vec<usize>>) -> Self {
         self.depths = depths.into();
         self
     }
 
-    /// Planes per stage, as many as depths. Default 64, 128, 256, 512, and so on doubled.
+    /// Planes per stage, one for each entry of `depths`. Default 64, doubled at each stage.
     pub fn planes(mut self, planes: impl Into<Vec<usize>>) -> Self {
         self.planes = Some(planes.into());
         self
@@ -71,7 +73,7 @@ impl ResNetBuilder {
         self
     }
 
-    /// Channels that the stem writes. Default 64.
+    /// Output channels of the stem. Default 64.
     pub fn stem_planes(mut self, stem_planes: usize) -> Self {
         self.stem_planes = stem_planes;
         self
@@ -95,40 +97,44 @@ impl ResNetBuilder {
         self
     }
 
-    /// For each stage behind the first, whether its stride becomes a dilation, as in torchvision: the stage's first block
-    /// keeps the dilation of the stage before, the others have twice that. Default none; `[false, false, true]` gives
-    /// DeepLab's output stride of 16, `[false, true, true]` that of 8.
+    /// For each stage after the first, whether dilation replaces its stride, as in torchvision: the
+    /// stage's first block keeps the dilation of the previous stage, the others have twice that.
+    /// Default: no stage. `[false, false, true]` gives DeepLab's output stride of 16,
+    /// `[false, true, true]` that of 8.
     pub fn replace_stride_with_dilation(mut self, replace: impl Into<Vec<bool>>) -> Self {
         self.replace_stride_with_dilation = replace.into();
         self
     }
 
-    /// DeepLab's multi grid: block i of the last stage has the stage's dilation times `rates[i]`, the first block too. As
-    /// many as the stage has blocks; empty, the default, leaves it as torchvision has it.
+    /// DeepLab's multi grid: block i of the last stage has the stage's dilation times `rates[i]`,
+    /// including the first block. Needs one rate per block of the stage; empty, the default, keeps
+    /// torchvision's dilations.
     pub fn multi_grid(mut self, rates: impl Into<Vec<usize>>) -> Self {
         self.multi_grid = rates.into();
         self
     }
 
-    /// Which convolution of a Bottleneck strides. Default [`StrideIn::Conv2`]; nothing to a BasicBlock.
+    /// Which convolution of a Bottleneck has the stride. Default [`StrideIn::Conv2`]; ignored for a
+    /// BasicBlock.
     pub fn stride_in(mut self, stride_in: StrideIn) -> Self {
         self.stride_in = stride_in;
         self
     }
 
-    /// Which windows the stem's max pool has. Default [`PoolWindows::Padded`]; networks that came from Caffe have the other.
+    /// The windows of the stem's max pool. Default [`PoolWindows::Padded`]; networks converted from
+    /// Caffe use the other.
     pub fn max_pool(mut self, windows: PoolWindows) -> Self {
         self.max_pool = windows;
         self
     }
 
-    /// The norm layer behind every convolution. Default BatchNorm2d with eps 1e-5.
+    /// The norm layer after every convolution. Default BatchNorm2d with eps 1e-5.
     pub fn norm_layer(mut self, norm: Norm) -> Self {
         self.norm = norm;
         self
     }
 
-    /// The specification, if there can be such a network.
+    /// Validates the parameters and returns the specification.
     ///
     /// # Errors
     /// A [`SpecError`] that names the parameter, or, in a [`SpecError::InBlock`], the block.
@@ -137,7 +143,11 @@ impl ResNetBuilder {
         let stages = self.stages(&planes)?;
         Ok(ResNet {
             kind: self.kind,
-            stem: Stem { in_channels: self.in_channels, planes: self.stem_planes, pool: self.max_pool },
+            stem: Stem {
+                in_channels: self.in_channels,
+                planes: self.stem_planes,
+                pool: self.max_pool,
+            },
             depths: self.depths,
             planes,
             groups: self.groups,
@@ -149,7 +159,7 @@ impl ResNetBuilder {
         })
     }
 
-    /// The blocks, with torchvision's rule of dilations and DeepLab's multi grid.
+    /// The blocks, with torchvision's rule for dilations and DeepLab's multi grid.
     fn stages(&self, planes: &[usize]) -> Result<Vec<Vec<BlockSpec>>, SpecError> {
         let mut stages = Vec::with_capacity(planes.len());
         let (mut inplanes, mut dilation) = (self.stem_planes, 1usize);
@@ -161,11 +171,15 @@ impl ResNetBuilder {
             }
             let mut blocks = Vec::with_capacity(self.depths[stage]);
             for index in 0..self.depths[stage] {
-                let (stride, torchvision) = if index == 0 { (stride, previous) } else { (1, dilation) };
+                let (stride, torchvision) =
+                    if index == 0 { (stride, previous) } else { (1, dilation) };
                 let grid = self.multi_grid.get(index).filter(|_| stage + 1 == planes.len());
                 let dilation = grid.map_or(torchvision, |rate| dilation.saturating_mul(*rate));
                 let block = self.block(inplanes, stage_planes, stride, dilation);
-                let named = |source| SpecError::InBlock { block: block_name(stage, index), source: Box::new(source) };
+                let named = |source| SpecError::InBlock {
+                    block: block_name(stage, index),
+                    source: Box::new(source),
+                };
                 let block = block.map_err(named)?;
                 inplanes = block.outplanes();
                 blocks.push(block);
@@ -175,21 +189,26 @@ impl ResNetBuilder {
         Ok(stages)
     }
 
-    /// The planes of each stage, and everything but the blocks checked.
+    /// The planes of each stage, after checking everything but the blocks.
     fn checked_planes(&self) -> Result<Vec<usize>, SpecError> {
         let stages = self.depths.len();
         check_at_most("number of stages", stages, MAX_STAGES)?;
         for &depth in &self.depths {
             check_at_most("depths", depth, MAX_DEPTH)?;
         }
-        let planes = self.planes.clone().unwrap_or_else(|| (0..stages).map(|stage| 64 << stage).collect());
+        let planes =
+            self.planes.clone().unwrap_or_else(|| (0..stages).map(|stage| 64 << stage).collect());
         let entries = |parameter, found, expected| match found == expected {
             true => Ok(()),
             false => Err(SpecError::Entries { parameter, expected, found }),
         };
         entries("planes", planes.len(), stages)?;
         if !self.replace_stride_with_dilation.is_empty() {
-            entries("replace_stride_with_dilation", self.replace_stride_with_dilation.len(), stages - 1)?;
+            entries(
+                "replace_stride_with_dilation",
+                self.replace_stride_with_dilation.len(),
+                stages - 1,
+            )?;
         }
         if !self.multi_grid.is_empty() {
             entries("multi_grid", self.multi_grid.len(), self.depths[stages - 1])?;
@@ -201,8 +220,14 @@ impl ResNetBuilder {
         Ok(planes)
     }
 
-    /// A block, with a downsample where torchvision gives it one.
-    fn block(&self, inplanes: usize, planes: usize, stride: usize, dilation: usize) -> Result<BlockSpec, SpecError> {
+    /// A block, with a downsample where torchvision has one.
+    fn block(
+        &self,
+        inplanes: usize,
+        planes: usize,
+        stride: usize,
+        dilation: usize,
+    ) -> Result<BlockSpec, SpecError> {
         let downsample = stride != 1 || inplanes != planes.saturating_mul(self.kind.expansion());
         match self.kind {
             BlockKind::Basic => BasicBlock::torchvision(inplanes, planes)
@@ -238,7 +263,8 @@ mod tests {
 
     #[test]
     fn multi_grid_multiplies_the_new_dilation() -> Result<(), SpecError> {
-        let dilated = ResNet::named("resnet101")?.replace_stride_with_dilation([false, false, true]);
+        let dilated =
+            ResNet::named("resnet101")?.replace_stride_with_dilation([false, false, true]);
         assert_eq!(dilations(&dilated.clone().build()?, 3), [1, 2, 2]);
         let network = dilated.multi_grid([1, 2, 4]).build()?;
         assert_eq!(dilations(&network, 3), [2, 4, 8]);
@@ -247,19 +273,23 @@ mod tests {
         Ok(())
     }
 
-    /// The accessors for dilations build the same network again.
+    /// The dilation accessors return arguments that build the same network again.
     #[test]
     fn dilations_are_said_again() -> Result<(), SpecError> {
         let bits = |bits: usize| [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
-        for (replace, grid) in (0..8).map(bits).flat_map(|replace| [(replace, vec![]), (replace, vec![1, 2, 4])]) {
+        for (replace, grid) in
+            (0..8).map(bits).flat_map(|replace| [(replace, vec![]), (replace, vec![1, 2, 4])])
+        {
             let builder = ResNet::named("resnet50")?.replace_stride_with_dilation(replace);
             let network = builder.clone().multi_grid(grid.clone()).build()?;
             assert_eq!(network.replaced_strides(), replace);
             assert_eq!(network.multi_grid(), grid);
-            let again = ResNet::named("resnet50")?.replace_stride_with_dilation(network.replaced_strides());
+            let again =
+                ResNet::named("resnet50")?.replace_stride_with_dilation(network.replaced_strides());
             assert_eq!(again.multi_grid(network.multi_grid()).build()?, network);
         }
-        let network = ResNet::named("resnet50")?.replace_stride_with_dilation([false, true, true]).build()?;
+        let network =
+            ResNet::named("resnet50")?.replace_stride_with_dilation([false, true, true]).build()?;
         assert_eq!(network.dilations(), [1, 1, 2, 4]);
         Ok(())
     }
@@ -267,7 +297,8 @@ mod tests {
     #[test]
     fn the_stride_of_every_block_moves() -> Result<(), SpecError> {
         let network = ResNet::named("resnet50")?.stride_in(StrideIn::Conv1).build()?;
-        let strides = network.blocks().filter_map(|(_, block)| block.bottleneck()).map(|b| b.conv1().stride);
+        let strides =
+            network.blocks().filter_map(|(_, block)| block.bottleneck()).map(|b| b.conv1().stride);
         assert_eq!(strides.filter(|stride| *stride == 2).count(), 3);
         Ok(())
     }
@@ -280,7 +311,10 @@ mod tests {
             Ok(network) => panic!("{network}"),
         };
         refused(resnet50()?.depths([3, 0, 6, 3]), "depths must be at least 1, found 0");
-        refused(resnet50()?.depths([usize::MAX; 4]), &format!("depths = {} is too large (at most 1024)", usize::MAX));
+        refused(
+            resnet50()?.depths([usize::MAX; 4]),
+            &format!("depths = {} is too large (at most 1024)", usize::MAX),
+        );
         refused(resnet50()?.depths([]), "number of stages must be at least 1, found 0");
         refused(resnet50()?.depths([1; 17]), "number of stages = 17 is too large (at most 16)");
         refused(resnet50()?.planes([64, 128]), "planes must have 4 entries, found 2");
@@ -294,7 +328,10 @@ mod tests {
         refused(wide, "layer1.0: a BasicBlock has base_width 64 only, found 128");
         assert!(resnet50()?.multi_grid([1, 2, usize::MAX]).build().is_err());
         assert!(resnet50()?.planes([usize::MAX; 4]).build().is_err());
-        assert!(matches!(ResNet::named("resnet51"), Err(SpecError::UnknownNetwork { known, .. }) if known.len() == 10));
+        assert!(matches!(
+            ResNet::named("resnet51"),
+            Err(SpecError::UnknownNetwork { known, .. }) if known.len() == 10
+        ));
         Ok(())
     }
 }

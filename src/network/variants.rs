@@ -1,9 +1,10 @@
-//! The networks that have a name in torchvision.
+//! The networks that torchvision names.
 
 use super::{BlockKind, ResNet, ResNetBuilder};
 use crate::error::SpecError;
 
-/// A named network: what sets it apart. Stem, planes (64, 128, 256, 512) and classes (1000) are the same in all.
+/// The parameters of a named network. Stem, planes (64, 128, 256, 512) and classes (1000) are the
+/// same for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variant {
     /// Its name in torchvision.
@@ -43,17 +44,20 @@ const fn variant(
 }
 
 impl Variant {
-    /// Its parameters, with everything else as torchvision has it.
+    /// A builder with its parameters, and torchvision's defaults for everything else.
     pub fn builder(&self) -> ResNetBuilder {
-        ResNet::builder(self.kind).depths(self.depths).groups(self.groups).width_per_group(self.width_per_group)
+        ResNet::builder(self.kind)
+            .depths(self.depths)
+            .groups(self.groups)
+            .width_per_group(self.width_per_group)
     }
 }
 
 impl ResNet {
-    /// A network by its name in torchvision, e.g. `resnet50`, with 1000 classes and nothing dilated.
+    /// A network by its name in torchvision, e.g. `resnet50`, with 1000 classes and no dilation.
     ///
     /// # Errors
-    /// [`SpecError::UnknownNetwork`], which lists the names there are.
+    /// [`SpecError::UnknownNetwork`], which lists the known names.
     pub fn named(name: &str) -> Result<ResNetBuilder, SpecError> {
         match VARIANTS.iter().find(|variant| variant.name == name) {
             Some(variant) => Ok(variant.builder()),
@@ -64,15 +68,16 @@ impl ResNet {
         }
     }
 
-    /// The named network of which it has the blocks' kind, depths, groups and widths, and the stem. Classes, input channels,
-    /// norm, strides and dilations may be others.
+    /// The named network with the same block kind, depths, groups, widths and stem. Classes, input
+    /// channels, norm, strides and dilations may differ.
     #[must_use]
     pub fn variant(&self) -> Option<&'static Variant> {
         let widths = self.stem().planes == 64 && self.planes() == [64, 128, 256, 512];
         VARIANTS.iter().filter(|_| widths).find(|variant| {
             variant.kind == self.kind()
                 && variant.depths == *self.depths()
-                && (variant.groups, variant.width_per_group) == (self.groups(), self.width_per_group())
+                && (variant.groups, variant.width_per_group)
+                    == (self.groups(), self.width_per_group())
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Two-dimensional convolutions of a ResNet: 1x1 without padding, 3x3 with padding = dilation, and the stem's 7x7 with three
-//! times that.
+//! Two-dimensional convolutions of a ResNet: 1x1 without padding, 3x3 with padding = dilation, and
+//! the stem's 7x7 with padding = 3 * dilation.
 
 use crate::error::ShapeError;
 use crate::tensor::Shape;
@@ -27,7 +27,8 @@ impl KernelSize {
     }
 }
 
-/// A convolution without bias. Weights are OIHW, as PyTorch's Conv2d holds them: `[out, in / groups, k, k]`.
+/// A convolution without bias. Weights are OIHW, as in PyTorch's Conv2d: `[out, in / groups, k,
+/// k]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv {
     /// Channels read.
@@ -38,7 +39,8 @@ pub struct Conv {
     pub kernel: KernelSize,
     /// Step between output pixels, at least 1.
     pub stride: usize,
-    /// Step between taps, at least 1; the padding is as many times it as the kernel has taps left of its middle.
+    /// Step between taps, at least 1. The padding is the dilation times half the kernel size,
+    /// rounded down.
     pub dilation: usize,
     /// Groups, dividing both channel counts.
     pub groups: usize,
@@ -63,10 +65,17 @@ impl Conv {
         Self { in_channels, out_channels, kernel: KernelSize::Three, stride, dilation, groups }
     }
 
-    /// A dense 7x7 convolution with padding 3: a stem's.
+    /// A dense 7x7 convolution with padding 3, as in a stem.
     #[must_use]
     pub const fn conv7x7(in_channels: usize, out_channels: usize, stride: usize) -> Self {
-        Self { in_channels, out_channels, kernel: KernelSize::Seven, stride, dilation: 1, groups: 1 }
+        Self {
+            in_channels,
+            out_channels,
+            kernel: KernelSize::Seven,
+            stride,
+            dilation: 1,
+            groups: 1,
+        }
     }
 
     /// The name of the operation.
@@ -85,12 +94,14 @@ impl Conv {
         self.kernel.side() * self.kernel.side()
     }
 
-    /// The shape of the output. All kernels give `(size - 1) / stride + 1` per direction, which is PyTorch's
-    /// `(size + 2 * padding - dilation * (k - 1) - 1) / stride + 1` with padding = dilation * (k - 1) / 2.
+    /// The shape of the output. All kernels give `(size - 1) / stride + 1` per direction. This is
+    /// PyTorch's `(size + 2 * padding - dilation * (k - 1) - 1) / stride + 1` with padding =
+    /// dilation * (k - 1) / 2.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when the image has another number of channels; [`ShapeError::Overflow`] when the output
-    /// would not fit in memory; [`ShapeError::ImpossibleConv`] for a stride, dilation or number of groups that cannot be.
+    /// [`ShapeError::Mismatch`] if the image has a different number of channels;
+    /// [`ShapeError::Overflow`] if the output would not fit in memory;
+    /// [`ShapeError::ImpossibleConv`] for an invalid stride, dilation or number of groups.
     pub fn output_shape(&self, image: Shape) -> Result<Shape, ShapeError> {
         let image = Shape::named("image", &image.dims())?;
         let Self { in_channels, out_channels, stride, dilation, groups, .. } = *self;
@@ -108,7 +119,11 @@ impl Conv {
         if image.c != self.in_channels {
             let expected = Shape { c: self.in_channels, ..image };
             let (expected, found) = (expected.dims().to_vec(), image.dims().to_vec());
-            return Err(ShapeError::Mismatch { tensor: format!("input of {}", self.name()), expected, found });
+            return Err(ShapeError::Mismatch {
+                tensor: format!("input of {}", self.name()),
+                expected,
+                found,
+            });
         }
         let size = |input: usize| (input - 1) / self.stride + 1;
         Shape::new(image.n, self.out_channels, size(image.h), size(image.w))
@@ -121,14 +136,15 @@ impl Conv {
         Shape { n: self.out_channels, c: self.in_per_group(), h: side, w: side }
     }
 
-    /// The convolution of stride 1 that takes gradients of the output to those of the input, if this one's stride is 1 too: inputs and
-    /// outputs exchanged, by the [mirrored weights](super::TrainOp::MirroredWeights).
+    /// The convolution of stride 1 that turns gradients of the output into those of the input, if
+    /// this convolution's stride is 1 too: inputs and outputs are exchanged, and the weights are
+    /// [mirrored](super::TrainOp::MirroredWeights).
     #[must_use]
     pub const fn mirrored(&self) -> Self {
         Self { in_channels: self.out_channels, out_channels: self.in_channels, stride: 1, ..*self }
     }
 
-    /// Input channels that one output channel sees.
+    /// Input channels that contribute to one output channel.
     #[must_use]
     pub const fn in_per_group(&self) -> usize {
         self.in_channels / self.groups
@@ -152,7 +168,7 @@ impl Conv {
         self.out_channels * self.reduction_length()
     }
 
-    /// Multiply-adds for an output of this shape; taps that fall on padding are counted, as is usual.
+    /// Multiply-adds for an output of this shape. Taps on padding are counted, as is usual.
     #[must_use]
     pub const fn macs(&self, output: Shape) -> u64 {
         output.pixels() as u64 * self.weights() as u64

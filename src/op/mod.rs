@@ -1,5 +1,6 @@
-//! The operations: what they compute, on which shapes, with how much arithmetic and memory traffic. Pure data; the
-//! [reference](crate::reference) says what the numbers are and the kernels say how a GPU gets them.
+//! The operations: what they compute, on which shapes, with how much arithmetic and memory traffic.
+//! Pure data: the [reference](crate::reference) defines the values, and the kernels define how a
+//! GPU computes them.
 
 mod conv;
 mod params;
@@ -16,30 +17,31 @@ pub use train::{LOSSES, NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, Scalar, Trai
 pub use update::{CONTROL, UpdateOp};
 pub use weights::WeightLayout;
 
-/// What a convolution does with its sums before it writes them, in this order.
+/// What a convolution does with its sums before writing them, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Epilogue {
-    /// Adds one value per output channel (what a folded norm leaves).
+    /// Adds one value per output channel (the bias of a folded norm).
     pub bias: bool,
     /// Adds a second input of the output's shape (an identity shortcut).
     pub residual: bool,
-    /// `max(x, 0)`, NaN kept.
+    /// `max(x, 0)`, with NaN kept.
     pub relu: bool,
 }
 
 /// Where the windows of a max pool (3x3, stride 2) begin, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PoolWindows {
-    /// `MaxPool2d(3, 2, padding=1)`, torchvision's: the first window's middle is the first pixel.
+    /// `MaxPool2d(3, 2, padding=1)`, as in torchvision: the first window is centred on the first
+    /// pixel.
     #[default]
     Padded,
-    /// `MaxPool2d(3, 2, ceil_mode=True)`, Caffe's: the first window begins at the first pixel, and the last one may reach
-    /// beyond the image.
+    /// `MaxPool2d(3, 2, ceil_mode=True)`, as in Caffe: the first window begins at the first pixel,
+    /// and the last one may extend beyond the image.
     CeilMode,
 }
 
 impl PoolWindows {
-    /// Rows and columns that the first window begins before the image.
+    /// Rows and columns of padding before the image, where the first window begins.
     #[must_use]
     pub fn padding(self) -> usize {
         match self {
@@ -57,11 +59,12 @@ pub enum Op {
     Conv {
         /// The convolution.
         conv: Conv,
-        /// What follows the sums.
+        /// The epilogue, applied to the sums.
         epilogue: Epilogue,
     },
-    /// Two convolutions added, then bias and ReLU: a block's third convolution and its downsample as **one** sum over the
-    /// channels of two inputs. Inputs: the main branch's image, the shortcut's image.
+    /// Two convolutions added, then bias and ReLU: a block's third convolution and its downsample
+    /// as **one** sum over the channels of two inputs. Inputs: the main branch's image, the
+    /// shortcut's image.
     JoinedConv {
         /// The main branch's 1x1 convolution, stride 1.
         main: Conv,
@@ -70,14 +73,16 @@ pub enum Op {
         /// Whether ReLU follows.
         relu: bool,
     },
-    /// BatchNorm2d in eval mode as one multiply and add per channel, then ReLU or not. Input: image.
+    /// BatchNorm2d in eval mode as one multiply and add per channel, then an optional ReLU. Input:
+    /// image.
     BatchNorm {
         /// Channels.
         channels: usize,
         /// Whether ReLU follows.
         relu: bool,
     },
-    /// The largest of 3x3 pixels, stride 2, of those in the image; NaN if one of them is. Input: image.
+    /// The maximum over windows of 3x3 pixels, stride 2, without padding pixels; NaN if one of them
+    /// is NaN. Input: image.
     MaxPool {
         /// Channels.
         channels: usize,
@@ -89,7 +94,7 @@ pub enum Op {
         /// Channels.
         channels: usize,
     },
-    /// The residual addition, then ReLU or not. Inputs: two images of one shape.
+    /// The residual addition, then an optional ReLU. Inputs: two images of the same shape.
     Add {
         /// Channels.
         channels: usize,
@@ -100,7 +105,7 @@ pub enum Op {
     Convert {
         /// Channels.
         channels: usize,
-        /// What they become.
+        /// The output's element type.
         to: Element,
     },
     /// An operation of training.
@@ -108,7 +113,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The operation's name in the field's words, which is also its shader's.
+    /// The operation's usual name, which is also its shader's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -126,10 +131,13 @@ impl Op {
     /// The shape of the output.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when the number of inputs, their channels or their sizes do not fit the operation.
+    /// [`ShapeError::Mismatch`] if the number of inputs, their channels or their sizes do not fit
+    /// the operation.
     pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         match (*self, inputs) {
-            (Op::Conv { conv, epilogue: Epilogue { residual: false, .. } }, &[image]) => conv.output_shape(image),
+            (Op::Conv { conv, epilogue: Epilogue { residual: false, .. } }, &[image]) => {
+                conv.output_shape(image)
+            }
             (Op::Conv { conv, epilogue: Epilogue { residual: true, .. } }, &[image, residual]) => {
                 same("residual", conv.output_shape(image)?, residual)
             }
@@ -162,25 +170,31 @@ impl Op {
         }
     }
 
-    /// How many inputs the operation reads.
+    /// The number of inputs.
     #[must_use]
     pub fn input_count(&self) -> usize {
         match self {
             Op::Conv { epilogue, .. } => 1 + usize::from(epilogue.residual),
             Op::JoinedConv { .. } | Op::Add { .. } => 2,
-            Op::BatchNorm { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => 1,
+            Op::BatchNorm { .. }
+            | Op::MaxPool { .. }
+            | Op::GlobalAvgPool { .. }
+            | Op::Convert { .. } => 1,
             Op::Train(op) => op.input_count(),
         }
     }
 
-    /// Floating-point operations for an output of this shape. A multiply-add of a convolution counts two, a norm two per
-    /// value, an addition one; the bias, residual and ReLU of an epilogue, and pools, are not counted, as is usual.
+    /// Floating-point operations for an output of this shape. A multiply-add of a convolution
+    /// counts as two, a norm as two per value, an addition as one. The bias, residual and ReLU of
+    /// an epilogue are not counted, nor are pools, as is usual.
     #[must_use]
     pub fn flops(&self, output: Shape) -> u64 {
         let values = output.len() as u64;
         match self {
             Op::Conv { conv, .. } => 2 * conv.macs(output),
-            Op::JoinedConv { main, shortcut, .. } => 2 * (main.macs(output) + shortcut.macs(output)),
+            Op::JoinedConv { main, shortcut, .. } => {
+                2 * (main.macs(output) + shortcut.macs(output))
+            }
             Op::BatchNorm { .. } => 2 * values,
             Op::Add { .. } => values,
             Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => 0,
@@ -188,7 +202,7 @@ impl Op {
         }
     }
 
-    /// The least memory traffic in bytes: every input value that is used read once, every parameter read once, every
+    /// The least memory traffic in bytes: each used input value and each parameter read once, each
     /// output value written once, without channel padding.
     #[must_use]
     pub fn min_bytes(&self, inputs: &[Shape], output: Shape, element: Element) -> u64 {
@@ -199,7 +213,8 @@ impl Op {
                 inputs.first().map_or(0, |s| s.len()) + used
             }
             Op::Conv { conv, epilogue } if conv.kernel == KernelSize::One => {
-                output.pixels() * conv.in_channels + if epilogue.residual { output.len() } else { 0 }
+                output.pixels() * conv.in_channels
+                    + if epilogue.residual { output.len() } else { 0 }
             }
             _ => inputs.iter().map(|s| s.len()).sum(),
         };
@@ -210,20 +225,31 @@ impl Op {
     #[must_use]
     pub fn parameters(&self) -> usize {
         match self {
-            Op::Conv { conv, epilogue } => conv.weights() + if epilogue.bias { conv.out_channels } else { 0 },
-            Op::JoinedConv { main, shortcut, .. } => main.weights() + shortcut.weights() + main.out_channels,
+            Op::Conv { conv, epilogue } => {
+                conv.weights() + if epilogue.bias { conv.out_channels } else { 0 }
+            }
+            Op::JoinedConv { main, shortcut, .. } => {
+                main.weights() + shortcut.weights() + main.out_channels
+            }
             Op::BatchNorm { channels, .. } => 2 * channels,
-            Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => 0,
+            Op::Add { .. }
+            | Op::MaxPool { .. }
+            | Op::GlobalAvgPool { .. }
+            | Op::Convert { .. }
+            | Op::Train(_) => 0,
         }
     }
 
-    /// Terms in the longest sum that makes one output value; of a mean, which depends on the image, those of a map of 7x7:
-    /// [`Plan::longest_reduction`](crate::plan::Plan::longest_reduction) knows the map.
+    /// Terms in the longest sum of an output value. For a mean, whose length depends on the image,
+    /// the terms of a 7x7 map; [`Plan::longest_reduction`](crate::plan::Plan::longest_reduction)
+    /// uses the actual map.
     #[must_use]
     pub fn reduction_length(&self) -> usize {
         match self {
             Op::Conv { conv, .. } => conv.reduction_length(),
-            Op::JoinedConv { main, shortcut, .. } => main.reduction_length() + shortcut.reduction_length(),
+            Op::JoinedConv { main, shortcut, .. } => {
+                main.reduction_length() + shortcut.reduction_length()
+            }
             Op::BatchNorm { .. } | Op::Add { .. } => 2,
             Op::MaxPool { .. } | Op::Convert { .. } => 1,
             Op::GlobalAvgPool { .. } => 49,
@@ -232,7 +258,7 @@ impl Op {
     }
 }
 
-/// `found` must be `expected`.
+/// Returns an error unless `found` is `expected`.
 fn same(tensor: &str, expected: Shape, found: Shape) -> Result<Shape, ShapeError> {
     if expected == found {
         return Ok(found);
@@ -252,13 +278,23 @@ mod tests {
         let out = conv1.output_shape(&[image])?;
         assert_eq!(out.dims(), [1, 64, 56, 56]);
         assert_eq!(conv1.flops(out), 2 * 256 * 64 * 56 * 56);
-        assert_eq!(conv1.min_bytes(&[image], out, Element::F32), 4 * (256 * 3136 + 64 * 3136 + 256 * 64));
+        assert_eq!(
+            conv1.min_bytes(&[image], out, Element::F32),
+            4 * (256 * 3136 + 64 * 3136 + 256 * 64)
+        );
         let strided = Op::Conv { conv: Conv::conv1x1(256, 64, 2), epilogue: Epilogue::default() };
         let out = strided.output_shape(&[image])?;
-        assert_eq!(strided.min_bytes(&[image], out, Element::F32), 4 * (256 * 784 + 64 * 784 + 256 * 64));
+        assert_eq!(
+            strided.min_bytes(&[image], out, Element::F32),
+            4 * (256 * 784 + 64 * 784 + 256 * 64)
+        );
         assert!(conv1.output_shape(&[Shape::new(1, 255, 2, 2)?]).is_err());
         assert!(conv1.output_shape(&[image, image]).is_err());
-        assert!(Op::Add { channels: 256, relu: true }.output_shape(&[image, Shape::new(1, 256, 1, 1)?]).is_err());
+        assert!(
+            Op::Add { channels: 256, relu: true }
+                .output_shape(&[image, Shape::new(1, 256, 1, 1)?])
+                .is_err()
+        );
         Ok(())
     }
 }

@@ -1,22 +1,22 @@
-//! The parameters of one step, on the host, as every executor reads them.
+//! The parameters of one step on the host, as all executors read them.
 
 use super::Op;
 
-/// Parameters of a step, in f32 (folding happened in f64 before). Weights are OIHW.
+/// Parameters of a step, in f32 (folded in f64 before). Weights are OIHW.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum StepParams {
-    /// The operation has none.
+    /// An operation without parameters.
     #[default]
     None,
-    /// Of [`Op::Conv`](super::Op::Conv).
+    /// For [`Op::Conv`](super::Op::Conv).
     Conv {
         /// `[out, in / groups, k, k]`.
         weight: Vec<f32>,
-        /// `[out]`, or empty when the epilogue adds none.
+        /// `[out]`, or empty if the epilogue adds no bias.
         bias: Vec<f32>,
     },
-    /// Of [`Op::JoinedConv`](super::Op::JoinedConv).
+    /// For [`Op::JoinedConv`](super::Op::JoinedConv).
     JoinedConv {
         /// The main branch's `[out, in]`.
         main: Vec<f32>,
@@ -25,7 +25,7 @@ pub enum StepParams {
         /// `[out]`: the sum of both folded biases.
         bias: Vec<f32>,
     },
-    /// Of [`Op::BatchNorm`](super::Op::BatchNorm): `x * scale + shift`.
+    /// For [`Op::BatchNorm`](super::Op::BatchNorm): `x * scale + shift`.
     Affine {
         /// `[channels]`.
         scale: Vec<f32>,
@@ -35,28 +35,38 @@ pub enum StepParams {
 }
 
 impl StepParams {
-    /// Whether these are parameters of such an operation, each of the right length.
+    /// Whether these are parameters of this operation, with the right lengths.
     #[must_use]
     pub fn fit(&self, op: &Op) -> bool {
         match (op, self) {
             (Op::Conv { conv, epilogue }, Self::Conv { weight, bias }) => {
-                weight.len() == conv.weights() && bias.len() == if epilogue.bias { conv.out_channels } else { 0 }
+                weight.len() == conv.weights()
+                    && bias.len() == if epilogue.bias { conv.out_channels } else { 0 }
             }
-            (Op::JoinedConv { main, shortcut, .. }, Self::JoinedConv { main: w3, shortcut: wds, bias }) => {
-                w3.len() == main.weights() && wds.len() == shortcut.weights() && bias.len() == main.out_channels
+            (
+                Op::JoinedConv { main, shortcut, .. },
+                Self::JoinedConv { main: w3, shortcut: wds, bias },
+            ) => {
+                w3.len() == main.weights()
+                    && wds.len() == shortcut.weights()
+                    && bias.len() == main.out_channels
             }
             (Op::BatchNorm { channels, .. }, Self::Affine { scale, shift }) => {
                 scale.len() == *channels && shift.len() == *channels
             }
             (
-                Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_),
+                Op::Add { .. }
+                | Op::MaxPool { .. }
+                | Op::GlobalAvgPool { .. }
+                | Op::Convert { .. }
+                | Op::Train(_),
                 Self::None,
             ) => true,
             _ => false,
         }
     }
 
-    /// How many values they are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> usize {
         match self {

@@ -1,39 +1,43 @@
-//! The operations of training: norms by a batch's statistics, and the gradients of everything.
+//! The operations of training: norms with batch statistics, and the gradients of all operations.
 //!
-//! Every operation writes one tensor. What a norm keeps per channel is a tensor of one image and one line, a pixel for each number:
+//! Every operation writes one tensor. A norm's values per channel are a tensor of one image and one
+//! row, with one pixel for each value:
 //!
 //! ```text
 //! affine        [1, C, 1, 2]   gamma, beta
-//! running       [1, C, 1, 3]   running_mean, running_var, and the weight of the next batch in them (PyTorch's momentum)
-//! coefficients  [1, C, 1, 6]   pivot, delta, scale, beta, 1 / sqrt(var + eps), var      see NORM_COEFFICIENTS
-//! sums          [1, C, 1, 8]   grad gamma, grad beta, pivot, delta, scale, beta, k1, k0  see NORM_SUMS
+//! running       [1, C, 1, 3]   running_mean, running_var, momentum
+//! coefficients  [1, C, 1, 6]   pivot, delta, scale, beta, 1 / sqrt(var + eps), var
+//! sums          [1, C, 1, 8]   grad gamma, grad beta, pivot, delta, scale, beta, k1, k0
 //! ```
 //!
-//! The mean is pivot + delta, where the pivot is one of the values: the difference of a value and the pivot is exact or nearly so in
-//! f32, whatever the mean is, and so is what a norm makes of it.
+//! The momentum is PyTorch's: the weight of the next batch in the running statistics. For the
+//! lengths see [`NORM_RUNNING`], [`NORM_COEFFICIENTS`] and [`NORM_SUMS`].
+//!
+//! The mean is pivot + delta, where the pivot is one of the values. In f32, the difference between
+//! a value and the pivot is exact or nearly so, whatever the mean is, and so is the norm's output.
 
 use super::{Conv, Op, PoolWindows, UpdateOp};
 use crate::error::ShapeError;
 use crate::tensor::Shape;
 
-/// Numbers per channel that are a norm's running statistics.
+/// Values per channel in a norm's running statistics.
 pub const NORM_RUNNING: usize = 3;
 
-/// Numbers per channel that a norm's statistics are.
+/// Values per channel in a norm's statistics.
 pub const NORM_COEFFICIENTS: usize = 6;
 
-/// Numbers per channel that a norm's gradient is made of.
+/// Values per channel in the sums of a norm's gradient.
 pub const NORM_SUMS: usize = 8;
 
-/// Numbers per image that the losses are: the loss, and the rank of the target.
+/// Values per image in the losses: the loss, and the rank of the target.
 pub const LOSSES: usize = 2;
 
-/// A number of an operation's, compared by its bits.
+/// A numeric parameter of an operation, compared by its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scalar(u64);
 
 impl Scalar {
-    /// A number.
+    /// Wraps a number.
     #[must_use]
     pub const fn new(value: f64) -> Self {
         Self(value.to_bits())
@@ -50,23 +54,24 @@ impl Scalar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrainOp {
-    /// Mean and biased variance of each channel over a batch, and what a norm does with them. Inputs: image, affine. Output:
-    /// coefficients.
+    /// Mean and biased variance of each channel over a batch, and the coefficients of the norm.
+    /// Inputs: image, affine. Output: coefficients.
     NormStats {
         /// Channels.
         channels: usize,
         /// Added to the variance.
         eps: Scalar,
     },
-    /// The same of the running statistics, as in eval mode. Inputs: running, affine. Output: coefficients.
+    /// The same from the running statistics, as in eval mode. Inputs: running, affine. Output:
+    /// coefficients.
     NormFrozen {
         /// Channels.
         channels: usize,
         /// Added to the variance.
         eps: Scalar,
     },
-    /// BatchNorm2d by its coefficients, then the residual added or not, then ReLU or not. Inputs: image, coefficients, and the residual
-    /// where there is one.
+    /// BatchNorm2d from its coefficients, then an optional residual and an optional ReLU. Inputs:
+    /// image, coefficients, and the residual if there is one.
     NormApply {
         /// Channels.
         channels: usize,
@@ -75,47 +80,50 @@ pub enum TrainOp {
         /// Whether ReLU follows.
         relu: bool,
     },
-    /// The running statistics after a batch: each `(1 - momentum) * old + momentum * new`, where the new variance is the unbiased one and the
-    /// momentum stands beside the old ones. Inputs: coefficients, running. Output: running.
+    /// The running statistics after a batch: each is `(1 - momentum) * old + momentum * new`. The
+    /// new variance is the unbiased one, and the momentum is stored with the old statistics.
+    /// Inputs: coefficients, running. Output: running.
     RunningStats {
         /// Channels.
         channels: usize,
-        /// Values per channel of the batch.
+        /// Values per channel in the batch.
         count: usize,
     },
-    /// The gradients of gamma and beta, and what the gradient of the image needs of them. Inputs: image, gradient, coefficients.
-    /// Output: sums.
+    /// The gradients of gamma and beta, and the sums that the image's gradient depends on. Inputs:
+    /// image, gradient, coefficients. Output: sums.
     NormGradSums {
         /// Channels.
         channels: usize,
         /// Whether ReLU followed.
         relu: bool,
-        /// Whether the statistics were the batch's, which depend on the image.
+        /// Whether batch statistics were used, which depend on the image.
         batch: bool,
     },
-    /// The gradient of a norm's image. Inputs: image, gradient, sums.
+    /// The gradient of a norm's input image. Inputs: image, gradient, sums.
     NormGrad {
         /// Channels.
         channels: usize,
         /// Whether ReLU followed.
         relu: bool,
     },
-    /// The gradient of what ReLU saw: that of its output where the output is positive. Inputs: gradient, output.
+    /// The gradient of ReLU's input: the gradient of its output where the output is positive.
+    /// Inputs: gradient, output.
     ReluGrad {
         /// Channels.
         channels: usize,
     },
-    /// The weights of the convolution by which a convolution of stride 1 hands gradients back ([`Conv::mirrored`]): inputs and outputs
-    /// exchanged, taps turned round. Input: weights. Output: weights.
+    /// The weights of the convolution that propagates gradients back through a convolution of
+    /// stride 1 ([`Conv::mirrored`]): inputs and outputs exchanged, taps reversed. Input: weights.
+    /// Output: weights.
     MirroredWeights {
         /// The convolution whose weights are mirrored.
         conv: Conv,
     },
-    /// The gradient of a convolution's image. Input: gradient; and the convolution's weights.
+    /// The gradient of a convolution's input image. Input: gradient; and the convolution's weights.
     InputGrad {
         /// The convolution.
         conv: Conv,
-        /// The image's height, of which a stride does not tell.
+        /// The image's height, which a stride does not determine.
         height: usize,
         /// The image's width.
         width: usize,
@@ -125,15 +133,15 @@ pub enum TrainOp {
         /// The convolution.
         conv: Conv,
     },
-    /// The gradient of a max pool's image: that of each window goes to its largest pixel, the first of equals, or the last NaN, as in
-    /// PyTorch. Inputs: image, gradient.
+    /// The gradient of a max pool's input image. The gradient of each window goes to its largest
+    /// pixel: the first of equal ones, or the last NaN, as in PyTorch. Inputs: image, gradient.
     MaxPoolGrad {
         /// Channels.
         channels: usize,
         /// Where the windows begin.
         windows: PoolWindows,
     },
-    /// The gradient of the image whose mean was taken: of every pixel the same. Input: gradient.
+    /// The gradient of an average pool's input image, equal for all pixels. Input: gradient.
     AvgPoolGrad {
         /// Channels.
         channels: usize,
@@ -142,36 +150,39 @@ pub enum TrainOp {
         /// The image's width.
         width: usize,
     },
-    /// A number per channel added to every pixel. Inputs: image, bias.
+    /// Adds a bias per channel to every pixel. Inputs: image, bias.
     AddBias {
         /// Channels.
         channels: usize,
     },
-    /// The gradient of that number: the sum over all pixels. Input: gradient.
+    /// The gradient of that bias: the sum over all pixels. Input: gradient.
     BiasGrad {
         /// Channels.
         channels: usize,
     },
-    /// The cross entropy of scores and the target classes, as `torch.nn.functional.cross_entropy` has it, for each image, and how many classes
-    /// score higher than the target: 0 where it is right. Inputs: scores, targets (the numbers of classes). Output: loss and rank.
+    /// For each image, the cross entropy of scores and target class, as in
+    /// `torch.nn.functional.cross_entropy`, and the number of classes that score higher than the
+    /// target: 0 if the prediction is right. Inputs: scores, targets (class indices). Output: loss
+    /// and rank.
     CrossEntropy {
         /// Classes.
         classes: usize,
-        /// What of the target's share goes to all classes alike.
+        /// The part of the target's weight that is spread evenly over all classes.
         smoothing: Scalar,
     },
     /// The gradient of the scores for the mean of the losses. Inputs: scores, targets.
     CrossEntropyGrad {
         /// Classes.
         classes: usize,
-        /// As the loss's.
+        /// As in the loss.
         smoothing: Scalar,
-        /// Images that the mean is over: the batch's, or those of several batches.
+        /// The number of images in the mean: those of the batch, or of several batches.
         count: usize,
     },
-    /// What steers an update, with `apply` off where a loss is not finite. Inputs: losses, control. Output: control.
+    /// The control of an update, with `apply` set to 0 if a loss is not finite. Inputs: losses,
+    /// control. Output: control.
     Gate,
-    /// What an optimiser does.
+    /// An operation of an optimiser.
     Update(UpdateOp),
 }
 
@@ -201,7 +212,7 @@ impl TrainOp {
         }
     }
 
-    /// How many inputs the operation reads.
+    /// The number of inputs.
     #[must_use]
     pub const fn input_count(&self) -> usize {
         match self {
@@ -210,15 +221,20 @@ impl TrainOp {
             | Self::AvgPoolGrad { .. }
             | Self::BiasGrad { .. } => 1,
             Self::Update(op) => op.input_count(),
-            Self::NormGradSums { .. } | Self::NormGrad { .. } | Self::NormApply { residual: true, .. } => 3,
+            Self::NormGradSums { .. }
+            | Self::NormGrad { .. }
+            | Self::NormApply { residual: true, .. } => 3,
             _ => 2,
         }
     }
 
-    /// The shape of the output; that of weights is OIHW.
+    /// The shape of the output; OIHW for weights.
     pub(super) fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
-        let per_channel = |channels: usize, numbers: usize| Shape { n: 1, c: channels, h: 1, w: numbers };
-        let of = |channels: usize, image: Shape| super::same("input", Shape { c: channels, ..image }, image);
+        let per_channel =
+            |channels: usize, numbers: usize| Shape { n: 1, c: channels, h: 1, w: numbers };
+        let of = |channels: usize, image: Shape| {
+            super::same("input", Shape { c: channels, ..image }, image)
+        };
         match (*self, inputs) {
             (Self::NormStats { channels, .. }, &[image, affine]) => {
                 of(channels, image)?;
@@ -233,17 +249,30 @@ impl TrainOp {
             (Self::NormApply { channels, residual, .. }, &[image, coefficients, ref rest @ ..])
                 if rest.len() == usize::from(residual) =>
             {
-                super::same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
-                rest.iter().try_for_each(|&residual| super::same("residual", image, residual).map(drop))?;
+                super::same(
+                    "coefficients",
+                    per_channel(channels, NORM_COEFFICIENTS),
+                    coefficients,
+                )?;
+                rest.iter()
+                    .try_for_each(|&residual| super::same("residual", image, residual).map(drop))?;
                 of(channels, image)
             }
             (Self::RunningStats { channels, .. }, &[coefficients, running]) => {
-                super::same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
+                super::same(
+                    "coefficients",
+                    per_channel(channels, NORM_COEFFICIENTS),
+                    coefficients,
+                )?;
                 super::same("running", per_channel(channels, NORM_RUNNING), running)
             }
             (Self::NormGradSums { channels, .. }, &[image, gradient, coefficients]) => {
                 super::same("gradient", of(channels, image)?, gradient)?;
-                super::same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
+                super::same(
+                    "coefficients",
+                    per_channel(channels, NORM_COEFFICIENTS),
+                    coefficients,
+                )?;
                 Ok(per_channel(channels, NORM_SUMS))
             }
             (Self::NormGrad { channels, .. }, &[image, gradient, sums]) => {
@@ -283,16 +312,25 @@ impl TrainOp {
                 of(channels, gradient)?;
                 Ok(per_channel(channels, 1))
             }
-            (Self::CrossEntropy { classes, .. } | Self::CrossEntropyGrad { classes, .. }, &[scores, targets]) => {
+            (
+                Self::CrossEntropy { classes, .. } | Self::CrossEntropyGrad { classes, .. },
+                &[scores, targets],
+            ) => {
                 super::same("scores", Shape { c: classes, h: 1, w: 1, ..scores }, scores)?;
                 super::same("targets", Shape { c: 1, ..scores }, targets)?;
-                Ok(if matches!(self, Self::CrossEntropy { .. }) { Shape { c: LOSSES, ..scores } } else { scores })
+                Ok(if matches!(self, Self::CrossEntropy { .. }) {
+                    Shape { c: LOSSES, ..scores }
+                } else {
+                    scores
+                })
             }
             (Self::Gate, &[losses, control]) => {
                 super::same("losses", Shape { c: LOSSES, h: 1, w: 1, ..losses }, losses)?;
                 super::same("control", per_channel(1, super::CONTROL), control)
             }
-            (Self::Update(op), inputs) => op.output_shape(inputs).unwrap_or_else(|| self.other_inputs(inputs)),
+            (Self::Update(op), inputs) => {
+                op.output_shape(inputs).unwrap_or_else(|| self.other_inputs(inputs))
+            }
             _ => self.other_inputs(inputs),
         }
     }
@@ -302,16 +340,20 @@ impl TrainOp {
         Err(ShapeError::Mismatch { tensor: format!("inputs of {}", self.name()), expected, found })
     }
 
-    /// Floating-point operations of the gradients of convolutions, two per multiply-add; the rest is bound by memory and not counted.
-    /// Those of the gradient of weights depend on the image, and are for who knows it.
+    /// Floating-point operations of the gradients of convolutions, two per multiply-add; the other
+    /// operations are memory-bound and not counted. The gradient of weights depends on the image
+    /// and is counted by [`Plan::step_flops`](crate::plan::Plan::step_flops).
     pub(super) fn flops(&self, output: Shape) -> u64 {
         match self {
-            Self::InputGrad { conv, .. } => conv.output_shape(output).map_or(0, |gradient| 2 * conv.macs(gradient)),
+            Self::InputGrad { conv, .. } => {
+                conv.output_shape(output).map_or(0, |gradient| 2 * conv.macs(gradient))
+            }
             _ => 0,
         }
     }
 
-    /// Terms in the longest sum of an output value; of sums over a batch, which the operation does not know, one.
+    /// Terms in the longest sum of an output value; 1 for sums over a batch, whose size the
+    /// operation does not know.
     pub(super) const fn reduction_length(&self) -> usize {
         match self {
             Self::InputGrad { conv, .. } => conv.out_per_group() * conv.taps(),

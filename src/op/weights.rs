@@ -1,17 +1,17 @@
-//! How weights lie on the device where they are a tensor.
+//! Layout on the device of weights that are a tensor.
 
 use super::Conv;
 use crate::tensor::ChannelLayout;
 
-/// A convolution's weights between channels of these layouts: `[K / 4][N / 4][4][4]`, K running tap by tap with the input channels innermost,
-/// N over the output channels.
+/// A convolution's weights between channels of these layouts: `[K / 4][N / 4][4][4]`. K runs tap by
+/// tap with the input channels innermost, N runs over the output channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WeightLayout {
     /// The convolution.
     pub conv: Conv,
-    /// How the channels lie that it reads.
+    /// The layout of the input channels.
     pub input: ChannelLayout,
-    /// How the channels lie that it writes.
+    /// The layout of the output channels.
     pub output: ChannelLayout,
 }
 
@@ -23,7 +23,7 @@ impl WeightLayout {
         input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * output.vec4_per_pixel() * 4
     }
 
-    /// Those of the [mirrored](Conv::mirrored) convolution.
+    /// The layout of the [mirrored](Conv::mirrored) convolution's weights.
     #[must_use]
     pub const fn mirrored(&self) -> Self {
         Self { conv: self.conv.mirrored(), input: self.output, output: self.input }

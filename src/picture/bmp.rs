@@ -1,8 +1,9 @@
-//! BMP of sixteen bits a pixel: five or six a channel, which the decoder makes eight by rounding, and Pillow by cutting off.
+//! BMP with 16 bits per pixel: five or six per channel. The decoder rounds when converting to eight
+//! bits, Pillow truncates.
 
 use image::RgbImage;
 
-/// The largest levels that are stored, of red, green and blue; `None` where they have eight bits.
+/// The maximum levels of red, green and blue as stored; `None` if they have eight bits.
 fn largest(bytes: &[u8]) -> Option<[u32; 3]> {
     const BITFIELDS: u8 = 3;
     const GREEN_OF_SIX: [u8; 4] = 0x7e0u32.to_le_bytes();
@@ -13,7 +14,7 @@ fn largest(bytes: &[u8]) -> Option<[u32; 3]> {
     Some(if compression == BITFIELDS && green == GREEN_OF_SIX { [31, 63, 31] } else { [31; 3] })
 }
 
-/// Rounded levels cut off.
+/// Replaces rounded levels by truncated ones.
 pub(super) fn cut_off(bytes: &[u8], image: &mut RgbImage) {
     let Some(largest) = largest(bytes) else { return };
     for pixel in image.pixels_mut() {

@@ -1,7 +1,8 @@
-//! Preprocessing as others write it down: timm's `config.json` and Hugging Face's `preprocessor_config.json`.
+//! Preprocessing from other libraries' configurations: timm's `config.json` and Hugging Face's
+//! `preprocessor_config.json`.
 //!
-//! A value that asks for something else than is done here is an error that names it, never ignored: a network that is fed
-//! slightly wrong pictures gives slightly wrong answers, and nobody notices.
+//! A value that requires unsupported preprocessing is an error that names it, and never ignored:
+//! slightly wrong input gives slightly wrong results, which nobody notices.
 
 mod hugging_face;
 mod timm;
@@ -14,7 +15,8 @@ use serde_json::{Map, Value};
 use super::{Preprocess, file};
 use crate::error::{Error, PictureError};
 
-/// Bytes of the largest configuration that is read; those with thousands of labels have some hundred kilobytes.
+/// Maximum size of a configuration in bytes; those with thousands of labels have some hundred
+/// kilobytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// A preprocessing read from a configuration.
@@ -31,8 +33,8 @@ impl Preprocess {
     /// The preprocessing of a configuration file, timm's or Hugging Face's.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`PictureError::ConfigFormat`] for what is not JSON; [`PictureError::Config`] for a value that is missing or
-    /// asks for what is not done here; [`PictureError::Setting`].
+    /// [`Error::Io`]; [`PictureError::ConfigFormat`] if the file is not JSON;
+    /// [`PictureError::Config`] if a value is missing or unsupported; [`PictureError::Setting`].
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self::configured(path)?.preprocess)
     }
@@ -50,7 +52,7 @@ impl Preprocess {
         Ok(config.any(version.as_deref())?)
     }
 
-    /// The preprocessing of a configuration's text, timm's or Hugging Face's.
+    /// Parses the text of a configuration, timm's or Hugging Face's.
     ///
     /// # Errors
     /// As [`Preprocess::from_config`].
@@ -74,8 +76,12 @@ pub(crate) fn of_config(
 
 /// The version of transformers in a configuration, or in the `config.json` in the folder of its
 /// file.
-pub(crate) fn transformers_version(map: &Map<String, Value>, file: Option<&Path>) -> Option<String> {
-    let named = |map: &Map<String, Value>| Some(map.get("transformers_version")?.as_str()?.to_owned());
+pub(crate) fn transformers_version(
+    map: &Map<String, Value>,
+    file: Option<&Path>,
+) -> Option<String> {
+    let named =
+        |map: &Map<String, Value>| Some(map.get("transformers_version")?.as_str()?.to_owned());
     // An unreadable config.json is reported where its other values are needed.
     named(map).or_else(|| named(&Config::open(&file?.with_file_name("config.json")).ok()?.map))
 }
@@ -83,12 +89,14 @@ pub(crate) fn transformers_version(map: &Map<String, Value>, file: Option<&Path>
 /// The text of a configuration file.
 pub(crate) fn read_config(path: &Path) -> Result<String, Error> {
     let bytes = file::read(path, "a configuration", MAX_CONFIG_BYTES)?;
-    let no_text =
-        |error| Error::Io { path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, error) };
+    let no_text = |error| Error::Io {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    };
     String::from_utf8(bytes).map_err(no_text)
 }
 
-/// A configuration and what it is called.
+/// A configuration and its name.
 #[derive(Debug)]
 struct Config {
     name: String,
@@ -109,8 +117,11 @@ impl Config {
         Ok(Self::parse(&path.display().to_string(), &read_config(path)?)?)
     }
 
-    /// Whichever it is.
-    fn any(&self, transformers_version: Option<&str>) -> Result<ConfiguredPreprocess, PictureError> {
+    /// Parses a configuration of either format.
+    fn any(
+        &self,
+        transformers_version: Option<&str>,
+    ) -> Result<ConfiguredPreprocess, PictureError> {
         if self.is_timm() {
             Ok(ConfiguredPreprocess { preprocess: self.timm()?, rule: None })
         } else {
@@ -119,11 +130,15 @@ impl Config {
     }
 
     fn is_timm(&self) -> bool {
-        self.map.contains_key("pretrained_cfg") || (self.map.contains_key("input_size") && self.class().is_none())
+        self.map.contains_key("pretrained_cfg")
+            || (self.map.contains_key("input_size") && self.class().is_none())
     }
 
     fn wrong(&self, key: &str, found: Option<&Value>, expected: &'static str) -> PictureError {
-        let found = found.map_or_else(|| "missing".to_owned(), |value| value.to_string().chars().take(80).collect());
+        let found = found.map_or_else(
+            || "missing".to_owned(),
+            |value| value.to_string().chars().take(80).collect(),
+        );
         PictureError::Config { config: self.name.clone(), key: key.to_owned(), found, expected }
     }
 
@@ -136,7 +151,9 @@ impl Config {
     ) -> Result<Option<T>, PictureError> {
         match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => convert(value).map(Some).ok_or_else(|| self.wrong(key, Some(value), expected)),
+            Some(value) => {
+                convert(value).map(Some).ok_or_else(|| self.wrong(key, Some(value), expected))
+            }
         }
     }
 
@@ -152,11 +169,12 @@ impl Config {
         self.optional(key, "a text", Value::as_str)
     }
 
-    /// A number for each of red, green and blue, or one for all.
+    /// A number for each of red, green and blue, or one for all three.
     fn colours(&self, key: &str) -> Result<Option<[f32; 3]>, PictureError> {
         self.optional(key, "three numbers", |value| match value {
             Value::Array(values) => {
-                let values: Vec<f32> = values.iter().map(|v| Some(v.as_f64()? as f32)).collect::<Option<_>>()?;
+                let values: Vec<f32> =
+                    values.iter().map(|v| Some(v.as_f64()? as f32)).collect::<Option<_>>()?;
                 values.try_into().ok()
             }
             other => other.as_f64().map(|value| [value as f32; 3]),
@@ -165,18 +183,23 @@ impl Config {
 
     /// A size in pixels.
     fn side(&self, key: &str, value: &Value) -> Result<u32, PictureError> {
-        let side = value.as_u64().and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
+        let side =
+            value.as_u64().and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
         side.ok_or_else(|| self.wrong(key, Some(value), "a size in pixels"))
     }
 
-    /// A size divided by the share of it that is kept, cut to whole pixels.
+    /// A size divided by the fraction of it that is kept, truncated to whole pixels.
     fn divided(&self, side: u32, share: f64) -> Result<u32, PictureError> {
         let divided = f64::from(side) / share;
         // Also refuses what is not a number.
         if divided >= 1.0 && divided < f64::from(u32::MAX) {
             return Ok(divided as u32);
         }
-        Err(self.wrong("crop_pct", self.map.get("crop_pct"), "the share of the resized picture that is kept"))
+        Err(self.wrong(
+            "crop_pct",
+            self.map.get("crop_pct"),
+            "the share of the resized picture that is kept",
+        ))
     }
 
     /// Checks the preprocessing; an invalid setting is reported as a value of this configuration.

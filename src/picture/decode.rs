@@ -1,9 +1,11 @@
-//! From a file to a [`Picture`], as Pillow's `open`, `ImageOps.exif_transpose` and `convert("RGB")` have it.
+//! Decodes a file to a [`Picture`], like Pillow's `open`, `ImageOps.exif_transpose` and
+//! `convert("RGB")`.
 //!
-//! Alpha is dropped, not blended with anything. Sixteen bits a channel lose the lower eight; but a grey picture of sixteen
-//! bits is cut off at 255, as Pillow does it. Formats without loss give Pillow's bytes; decoders of JPEG and lossy WebP
-//! differ from Pillow's by a few levels (`tests/pictures.rs` holds the bounds). Of an animation the first frame is read;
-//! where that does not fill the picture, what to put around it is each program's own idea, so it is refused.
+//! Alpha is dropped, not blended. Of sixteen bits per channel, the lower eight are dropped, except
+//! that grey images of sixteen bits are clamped at 255, as in Pillow. Lossless formats give the
+//! same bytes as Pillow; decoders of JPEG and lossy WebP differ from Pillow's by a few levels (see
+//! `tests/pictures.rs` for the bounds). Only the first frame of an animation is read; if it does
+//! not fill the image, the file is rejected, since programs differ in what they put around it.
 
 use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
 use std::path::Path;
@@ -16,32 +18,35 @@ use super::tiff::{Tiff, without_alpha};
 use super::{MAX_PIXELS, Picture, bmp, file, gif, jpeg, orientation};
 use crate::error::{Error, PictureError};
 
-/// Bytes of the largest picture file that is read.
+/// Maximum size of an image file in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Bytes that tell formats apart.
+/// Number of bytes used to recognise formats.
 const FIRST_BYTES: u64 = 64;
 
-/// Bytes that a decoder may allocate: 16 bits for each of four channels of the largest picture, and as much again.
+/// Maximum bytes that a decoder may allocate: 16 bits for each of four channels of the largest
+/// image, and the same again.
 const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
 
 impl Picture {
-    /// Reads a picture file: PNG, JPEG, WebP, GIF, BMP or TIFF, told apart by their first bytes. Turned upright as its EXIF
-    /// orientation says, or that of its XMP where EXIF has none, and converted to RGB.
+    /// Reads an image file: PNG, JPEG, WebP, GIF, BMP or TIFF, recognised by its first bytes. The
+    /// image is rotated upright by its EXIF orientation, or that of its XMP if EXIF has none, and
+    /// converted to RGB.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`PictureError`], which names the file, for one that is no regular file, is no picture, is damaged, ends
-    /// early, is too large, or is a GIF whose first frame does not fill it.
+    /// [`Error::Io`]; a [`PictureError`] that names the file, if it is not a regular file, not an
+    /// image, damaged, truncated, too large, or a GIF whose first frame does not fill it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         Ok(read(&path.display().to_string(), &file::read(path, "a file", MAX_FILE_BYTES)?)?)
     }
 
-    /// About how many bytes of memory [`Picture::open`] takes for this file at most, its own and the picture's among them: for
-    /// programs that read several at once. Reads the file's header only.
+    /// Approximate maximum memory in bytes that [`Picture::open`] needs for this file, including
+    /// the file and the image: for programs that decode several at once. Reads only the file's
+    /// header.
     ///
     /// # Errors
-    /// As [`Picture::open`], as far as the header goes.
+    /// As [`Picture::open`], as far as the header shows.
     pub fn decoding_bytes(path: impl AsRef<Path>) -> Result<u64, Error> {
         let path = path.as_ref();
         let (file, length) = file::open(path, "a file", MAX_FILE_BYTES)?;
@@ -55,7 +60,8 @@ impl Picture {
             format => {
                 let decoder = open_decoder(&name, file, format)?;
                 // What is decoded, twice where the decoder copies it, and the RGB made of it.
-                let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
+                let copies =
+                    if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
                 let (width, height) = decoder.dimensions();
                 copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height)
             }
@@ -72,18 +78,24 @@ impl Picture {
     }
 }
 
-/// Which of the formats it is.
+/// Recognises the format.
 fn guess(name: &str, bytes: &[u8]) -> Result<ImageFormat, PictureError> {
     let reason = "not PNG, JPEG, WebP, GIF, BMP or TIFF".to_owned();
-    image::guess_format(bytes).map_err(|_| PictureError::Format { picture: name.to_owned(), reason })
+    image::guess_format(bytes)
+        .map_err(|_| PictureError::Format { picture: name.to_owned(), reason })
 }
 
-/// The picture of a file's bytes; `name` is for errors.
+/// Decodes a file's bytes; `name` is for errors.
 fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     let refuse = |reason: String| PictureError::Format { picture: name.to_owned(), reason };
     if bytes.len() as u64 > MAX_FILE_BYTES {
         let (picture, bytes) = (name.to_owned(), bytes.len() as u64);
-        return Err(PictureError::TooManyBytes { picture, what: "a file", bytes, limit: MAX_FILE_BYTES });
+        return Err(PictureError::TooManyBytes {
+            picture,
+            what: "a file",
+            bytes,
+            limit: MAX_FILE_BYTES,
+        });
     }
     if bytes.is_empty() {
         return Err(refuse("the file is empty".to_owned()));
@@ -98,7 +110,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     Picture::new(width, height, upright.into_rgb8().into_raw())
 }
 
-/// Refuses a size before anything is allocated for it.
+/// Rejects a size before anything is allocated for it.
 pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), PictureError> {
     let picture = || name.to_owned();
     if width == 0 || height == 0 {
@@ -106,12 +118,18 @@ pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), Pict
     }
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         let (width, height) = (width.into(), height.into());
-        return Err(PictureError::TooLarge { picture: picture(), width, height, limit: MAX_PIXELS, of: "pixels" });
+        return Err(PictureError::TooLarge {
+            picture: picture(),
+            width,
+            height,
+            limit: MAX_PIXELS,
+            of: "pixels",
+        });
     }
     Ok(())
 }
 
-/// The decoder of any format but JPEG, its header read and its size checked.
+/// The decoder of any format but JPEG, after reading its header and checking its size.
 fn open_decoder<'a>(
     name: &'a str,
     file: impl BufRead + Seek + 'a,
@@ -121,15 +139,22 @@ fn open_decoder<'a>(
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
-    let refuse = |error: ImageError| PictureError::Format { picture: name.to_owned(), reason: one_line(&error) };
+    let refuse = |error: ImageError| PictureError::Format {
+        picture: name.to_owned(),
+        reason: one_line(&error),
+    };
     let decoder = reader.into_decoder().map_err(refuse)?;
     let (width, height) = decoder.dimensions();
     check_size(name, width, height)?;
     Ok(decoder)
 }
 
-/// Any format but JPEG.
-fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbImage, Orientation), PictureError> {
+/// Decodes any format but JPEG.
+fn decode(
+    name: &str,
+    bytes: &[u8],
+    format: ImageFormat,
+) -> Result<(image::RgbImage, Orientation), PictureError> {
     let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
     let mut decoder = open_decoder(name, Cursor::new(bytes), format)?;
     if !matches!(
@@ -143,18 +168,20 @@ fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbIm
             | ColorType::Rgb16
             | ColorType::Rgba16
     ) {
-        return Err(refuse(format!("pixels of type {:?} are not read", decoder.color_type())));
+        return Err(refuse(format!("pixels of type {:?} are not supported", decoder.color_type())));
     }
     if format == ImageFormat::Gif {
         gif::check_first_frame(bytes, decoder.dimensions()).map_err(refuse)?;
     }
-    let tiff = if format == ImageFormat::Tiff { Some(Tiff::new(bytes).map_err(refuse)?) } else { None };
+    let tiff =
+        if format == ImageFormat::Tiff { Some(Tiff::new(bytes).map_err(refuse)?) } else { None };
     let orientation = match &tiff {
         Some(tiff) => tiff.orientation,
         // Pillow looks for none.
         None if format == ImageFormat::Gif => Orientation::NoTransforms,
         None => {
-            let (exif, xmp) = (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
+            let (exif, xmp) =
+                (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
             orientation::of(exif.as_deref(), xmp.as_deref())
         }
     };
@@ -174,26 +201,34 @@ fn decode(name: &str, bytes: &[u8], format: ImageFormat) -> Result<(image::RgbIm
     Ok((image, orientation))
 }
 
-/// As Pillow's `convert("RGB")`: of a picture that was stored as grey of sixteen bits, or as colours multiplied with their alpha.
+/// Converts like Pillow's `convert("RGB")`, also for images stored as 16-bit grey or with
+/// premultiplied alpha.
 fn to_rgb(image: DynamicImage, is_grey16: bool, associated: bool) -> image::RgbImage {
     let high = |value: u16| (value >> 8) as u8;
     let grey = |value: u8| image::Rgb([value; 3]);
     let divided = |p: [u8; 4]| image::Rgb([0, 1, 2].map(|at| without_alpha(p[at], p[3])));
     match image {
         DynamicImage::ImageLuma16(pixels) => map(&pixels, |p| grey(p.0[0].min(255) as u8)),
-        DynamicImage::ImageLumaA16(pixels) if is_grey16 => map(&pixels, |p| grey(p.0[0].min(255) as u8)),
+        DynamicImage::ImageLumaA16(pixels) if is_grey16 => {
+            map(&pixels, |p| grey(p.0[0].min(255) as u8))
+        }
         DynamicImage::ImageLumaA16(pixels) => map(&pixels, |p| grey(high(p.0[0]))),
         DynamicImage::ImageRgb16(pixels) => map(&pixels, |p| image::Rgb(p.0.map(high))),
         DynamicImage::ImageRgba8(pixels) if associated => map(&pixels, |p| divided(p.0)),
         DynamicImage::ImageRgba16(pixels) if associated => map(&pixels, |p| divided(p.0.map(high))),
-        DynamicImage::ImageRgba16(pixels) => map(&pixels, |p| image::Rgb([0, 1, 2].map(|at| high(p.0[at])))),
+        DynamicImage::ImageRgba16(pixels) => {
+            map(&pixels, |p| image::Rgb([0, 1, 2].map(|at| high(p.0[at]))))
+        }
         // Eight bits: grey thrice, alpha dropped.
         other => other.into_rgb8(),
     }
 }
 
-/// Each pixel converted.
-fn map<P>(pixels: &image::ImageBuffer<P, Vec<P::Subpixel>>, rgb: impl Fn(&P) -> image::Rgb<u8>) -> image::RgbImage
+/// Converts each pixel.
+fn map<P>(
+    pixels: &image::ImageBuffer<P, Vec<P::Subpixel>>,
+    rgb: impl Fn(&P) -> image::Rgb<u8>,
+) -> image::RgbImage
 where
     P: image::Pixel,
 {

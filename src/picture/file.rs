@@ -1,4 +1,4 @@
-//! Files: regular ones only, and of a size that is checked before anything is read.
+//! Opens files: only regular ones, after checking their size.
 
 use std::fs::{File, metadata};
 use std::io::Read as _;
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::error::{Error, PictureError};
 
-/// A regular file and its length in bytes, at most `limit`; `what` it is, is for the error.
+/// Opens a regular file of at most `limit` bytes and returns its length; `what` describes it in
+/// errors.
 pub(super) fn open(path: &Path, what: &'static str, limit: u64) -> Result<(File, u64), Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     // Before it is opened: a pipe would wait for its writer.
@@ -18,19 +19,32 @@ pub(super) fn open(path: &Path, what: &'static str, limit: u64) -> Result<(File,
     Ok((File::open(path).map_err(io)?, metadata.len()))
 }
 
-/// The bytes of a regular file.
+/// Reads the bytes of a regular file.
 pub(super) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8>, Error> {
     let (file, length) = open(path, what, limit)?;
     let mut bytes = Vec::with_capacity(length as usize);
-    // One byte more than allowed, to see that it has grown; files of the system have a length of zero.
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    // One byte more than allowed, to see that it has grown; files of the system have a length of
+    // zero.
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
     check_length(path, what, bytes.len() as u64, limit)?;
     Ok(bytes)
 }
 
-fn check_length(path: &Path, what: &'static str, bytes: u64, limit: u64) -> Result<(), PictureError> {
+fn check_length(
+    path: &Path,
+    what: &'static str,
+    bytes: u64,
+    limit: u64,
+) -> Result<(), PictureError> {
     if bytes > limit {
-        return Err(PictureError::TooManyBytes { picture: path.display().to_string(), what, bytes, limit });
+        return Err(PictureError::TooManyBytes {
+            picture: path.display().to_string(),
+            what,
+            bytes,
+            limit,
+        });
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! Sizes and places: what a picture is resized to and which of it is kept, per axis.
+//! Sizes and positions along each axis: of the resized image, and of the part that is kept.
 
 use super::{CropRounding, Preprocess, Resize};
 use crate::error::PictureError;
 
-/// The longest side of a picture, resized or not: Pillow passes sizes on as `f32`, which counts no further.
+/// The longest side of an image, resized or not: Pillow passes sizes as `f32`, which has no larger
+/// consecutive integers.
 pub const MAX_SIDE: u32 = 1 << 24;
 
-/// One axis of a preprocessing: pixels along it, from the picture's to the network's.
+/// One axis of a preprocessing, from the image to the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Axis {
-    /// Pixels of the picture.
+    /// Pixels of the image.
     pub input: u32,
     /// Pixels after the resize.
     pub resized: u32,
@@ -17,9 +18,10 @@ pub struct Axis {
     pub crop: u32,
     /// The first resized pixel that is kept.
     pub first: u32,
-    /// Resized pixels that are kept: all of `crop`, or, when a picture is smaller than the crop, all of `resized`.
+    /// Number of resized pixels that are kept: all of `crop`, or, if the image is smaller than the
+    /// crop, all of `resized`.
     pub kept: u32,
-    /// Black pixels before the kept ones, where the picture is smaller than the crop. Others may follow.
+    /// Black pixels before the kept ones, if the image is smaller than the crop. Others may follow.
     pub pad: u32,
 }
 
@@ -39,39 +41,44 @@ impl Axis {
         Self { input, resized, crop, first, kept: crop.min(resized), pad }
     }
 
-    /// Input pixels a resized one.
+    /// Input pixels per resized pixel.
     pub(super) fn scale(&self) -> f64 {
         f64::from(self.input) / f64::from(self.resized)
     }
 }
 
-/// A preprocessing of pictures of one size.
+/// The geometry of a preprocessing for images of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Along the rows.
     pub columns: Axis,
     /// Along the columns.
     pub rows: Axis,
-    /// Whether the pass along the columns is the first of the two. The order matters, as each rounds to eight bits.
+    /// Whether the pass along the columns is the first of the two. The order matters, as each
+    /// rounds to eight bits.
     pub columns_first: bool,
 }
 
 impl Geometry {
-    /// The geometry for a picture of this size.
+    /// The geometry for an image of this size.
     ///
     /// # Errors
-    /// [`PictureError::Empty`]; [`PictureError::TooLarge`] when a side exceeds [`MAX_SIDE`], before or after the resize;
-    /// [`PictureError::Setting`] for a preprocessing that cannot be.
+    /// [`PictureError::Empty`]; [`PictureError::TooLarge`] if a side exceeds [`MAX_SIDE`], before
+    /// or after the resize; [`PictureError::Setting`] for an invalid preprocessing.
     pub fn new(preprocess: &Preprocess, width: u32, height: u32) -> Result<Self, PictureError> {
         preprocess.check()?;
         if width == 0 || height == 0 {
             return Err(PictureError::Empty { picture: "picture".to_owned(), width, height });
         }
         let [resized_width, resized_height] = resized(preprocess.resize, width, height);
-        let sides = [("picture", u64::from(width), u64::from(height)), ("resized", resized_width, resized_height)];
+        let sides = [
+            ("picture", u64::from(width), u64::from(height)),
+            ("resized", resized_width, resized_height),
+        ];
         for (picture, width, height) in sides {
             if width.max(height) > u64::from(MAX_SIDE) {
-                let (picture, limit, of) = (picture.to_owned(), u64::from(MAX_SIDE), "pixels a side");
+                let (picture, limit, of) =
+                    (picture.to_owned(), u64::from(MAX_SIDE), "pixels a side");
                 return Err(PictureError::TooLarge { picture, width, height, limit, of });
             }
         }
@@ -96,7 +103,9 @@ fn resized(resize: Resize, width: u32, height: u32) -> [u64; 2] {
     match resize {
         Resize::None => [width.into(), height.into()],
         Resize::Exact { height, width } => [width.into(), height.into()],
-        Resize::ShorterSide(side) if width <= height => [side.into(), long_side(side, height, width)],
+        Resize::ShorterSide(side) if width <= height => {
+            [side.into(), long_side(side, height, width)]
+        }
         Resize::ShorterSide(side) => [long_side(side, width, height), side.into()],
     }
 }
@@ -125,8 +134,14 @@ mod tests {
         };
         let even = |resized, crop| place(resized, crop, CropRounding::HalfToEven);
         let down = |resized, crop| place(resized, crop, CropRounding::Down);
-        assert_eq!([even(225, 224), even(227, 224), even(229, 224)], [(0, 224, 0), (2, 224, 0), (2, 224, 0)]);
-        assert_eq!([down(225, 224), down(227, 224), down(229, 224)], [(0, 224, 0), (1, 224, 0), (2, 224, 0)]);
+        assert_eq!(
+            [even(225, 224), even(227, 224), even(229, 224)],
+            [(0, 224, 0), (2, 224, 0), (2, 224, 0)]
+        );
+        assert_eq!(
+            [down(225, 224), down(227, 224), down(229, 224)],
+            [(0, 224, 0), (1, 224, 0), (2, 224, 0)]
+        );
         assert_eq!([even(221, 224), down(221, 224)], [(0, 221, 1), (0, 221, 2)]);
         let padded = |resized, crop| place(resized, crop, CropRounding::DownPadded);
         assert_eq!([padded(227, 224), padded(221, 224)], [(1, 224, 0), (0, 221, 1)]);

@@ -1,16 +1,17 @@
-//! GIF: whether the first frame fills the picture, which the decoder does not say.
+//! GIF: checks whether the first frame fills the image, which the decoder does not report.
 
-/// Whether the first frame fills a picture of this size; if not, what to say.
+/// Checks that the first frame fills an image of this size; the error is the message to report.
 pub(super) fn check_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Result<(), String> {
     match first_frame(bytes).map(|frame| frame.map(u32::from)) {
-        Some([x, y, w, h]) if [x, y, w, h] != [0, 0, width, height] => {
-            Err(format!("its first frame, {w} x {h} at ({x}, {y}), does not fill the {width} x {height} pixels"))
-        }
+        Some([x, y, w, h]) if [x, y, w, h] != [0, 0, width, height] => Err(format!(
+            "its first frame, {w} x {h} at ({x}, {y}), does not fill the {width} x {height} pixels"
+        )),
         _ => Ok(()),
     }
 }
 
-/// The first frame's left, top, width and height. `None` where there is none; the decoder says why.
+/// The first frame's left, top, width and height. `None` if there is no frame; the decoder reports
+/// the reason.
 fn first_frame(bytes: &[u8]) -> Option<[u16; 4]> {
     // The header's flags say whether colours follow, and how many.
     let flags = *bytes.get(10)?;
@@ -28,7 +29,8 @@ fn first_frame(bytes: &[u8]) -> Option<[u16; 4]> {
     }
 }
 
-/// What lies behind an extension's blocks, each of which begins with its length; the last one is empty.
+/// The bytes after an extension's blocks, each of which starts with its length; the last one is
+/// empty.
 fn behind(mut blocks: &[u8]) -> Option<&[u8]> {
     loop {
         let (&length, rest) = blocks.split_first()?;

@@ -1,4 +1,5 @@
-//! JPEG: grey, YCbCr, RGB, and the CMYK of printers, which Adobe stores inverted and Pillow takes all for such.
+//! JPEG: grey, YCbCr, RGB, and CMYK, which Adobe stores inverted; like Pillow, this treats all CMYK
+//! as inverted.
 
 use std::io::{BufRead, Seek};
 
@@ -13,7 +14,7 @@ use super::decode::{check_size, one_line};
 use super::orientation;
 use crate::error::PictureError;
 
-/// The picture and how it is to be turned.
+/// The image and its orientation.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation), PictureError> {
     let refuse = |reason: String| PictureError::Format { picture: name.to_owned(), reason };
     // The decoder makes up what is missing; Pillow refuses.
@@ -33,11 +34,14 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
         _ => ColorSpace::RGB,
     };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    let orientation = orientation::of(decoder.exif().map(Vec::as_slice), decoder.xmp().map(Vec::as_slice));
+    let orientation =
+        orientation::of(decoder.exif().map(Vec::as_slice), decoder.xmp().map(Vec::as_slice));
     let pixels = decoder.decode().map_err(|error| refuse(one_line(&error)))?;
     let rgb: Vec<u8> = match wanted {
         ColorSpace::Luma => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
-        ColorSpace::CMYK => pixels.chunks_exact(4).flat_map(|p| printed([p[0], p[1], p[2]], p[3])).collect(),
+        ColorSpace::CMYK => {
+            pixels.chunks_exact(4).flat_map(|p| printed([p[0], p[1], p[2]], p[3])).collect()
+        }
         ColorSpace::YCCK => {
             let light = |p: &[u8]| from_ycc([p[0], p[1], p[2]]).map(|inverted| 255 - inverted);
             pixels.chunks_exact(4).flat_map(|p| printed(light(p), p[3])).collect()
@@ -49,32 +53,39 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
     Ok((image, orientation))
 }
 
-/// Lenient as libjpeg is; sizes are checked here.
+/// As lenient as libjpeg; sizes are checked here.
 fn options() -> DecoderOptions {
-    DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX)
+    DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
 }
 
-/// About how many bytes decoding takes: the samples, the picture made of them, and the coefficients where these come in
-/// several passes.
+/// Approximate bytes needed for decoding: the samples, the image made from them, and the
+/// coefficients of progressive files.
 pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u64, PictureError> {
     let mut decoder = JpegDecoder::new_with_options(file, options());
     let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
     decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
     let header = decoder.info().ok_or_else(|| refuse("it has no header".to_owned()))?;
     let per_sample = if header.sof.is_progressive() { 3 } else { 1 };
-    Ok(u64::from(header.width) * u64::from(header.height) * (per_sample * u64::from(header.components) + 3))
+    Ok(u64::from(header.width)
+        * u64::from(header.height)
+        * (per_sample * u64::from(header.components) + 3))
 }
 
-/// Inverted inks on paper: the light that cyan, magenta and yellow leave, of what black leaves.
+/// Converts inverted CMYK to RGB: the light that cyan, magenta and yellow reflect, times what black
+/// leaves.
 pub(super) fn printed(light: [u8; 3], black: u8) -> [u8; 3] {
-    // Pillow inverts them, multiplies, and takes the difference, which rounds the other way than the product would.
+    // Pillow inverts them, multiplies, and takes the difference, which rounds the other way than
+    // the product would.
     light.map(|light| {
         let product = u32::from(255 - light) * u32::from(black) + 128;
         black.saturating_sub((((product >> 8) + product) >> 8) as u8)
     })
 }
 
-/// YCbCr to RGB, in libjpeg's fixed point of 16 bits.
+/// YCbCr to RGB, in libjpeg's 16-bit fixed point.
 fn from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let half = 1 << 15;
     let fixed = |factor: f64| (factor * 65536.0 + 0.5) as i32;
@@ -85,8 +96,9 @@ fn from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
-/// Whether the picture's own end follows its scans: another picture's may too, behind one that is cut off. Within a scan no
-/// marker can occur by chance, and what lies in segments (a thumbnail, say) is skipped by their length.
+/// Whether the end marker of this image follows its scans: one of another image may follow if this
+/// one is truncated. Within a scan no marker can occur by chance, and segments (such as a
+/// thumbnail) are skipped by their length.
 fn is_whole(bytes: &[u8]) -> bool {
     const START: u8 = 0xd8;
     const END: u8 = 0xd9;

@@ -1,10 +1,11 @@
-//! Pictures: reading them, and what makes them a network's input.
+//! Images: decoding, and preprocessing for a network's input.
 //!
-//! [`Picture`] is eight bits of red, green and blue a pixel. [`Preprocess`] says how one becomes an image of a network's input:
-//! resize, centre crop, normalise, as torchvision's transforms do on Pillow's images, and is read from the configurations
-//! that timm and Hugging Face put beside their weights. The arithmetic is Pillow's: a resize is two passes, along the rows and
-//! then along the columns, whose weights are fixed-point numbers ([`Taps`]) and whose results are rounded to eight bits. In
-//! integers every device and the CPU agree to the bit, and with Pillow.
+//! A [`Picture`] has eight bits of red, green and blue per pixel. [`Preprocess`] defines how it
+//! becomes an image of a network's input: resize, centre crop and normalisation, as in
+//! torchvision's transforms of Pillow images. It can be read from the configurations of timm and
+//! Hugging Face. The arithmetic is Pillow's: a resize is two passes, along the rows and then along
+//! the columns, with fixed-point weights ([`Taps`]) and results rounded to eight bits. With
+//! integers, the results of every device and of the CPU are bit-identical to Pillow's.
 //!
 //! [`Preprocess::pixels`] and [`Preprocess::tensor`] are the reference, on the CPU;
 //! [`Preprocessor`](crate::gpu::Preprocessor) does the same on a GPU.

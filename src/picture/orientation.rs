@@ -1,8 +1,9 @@
-//! How a picture is to be turned, as Pillow's `exif_transpose` has it: as EXIF says, or where EXIF does not, as XMP does.
+//! The orientation of an image, like Pillow's `exif_transpose`: from EXIF, or from XMP if EXIF has
+//! none.
 
 use image::metadata::Orientation;
 
-/// The orientation of two blocks of metadata. What cannot be read turns nothing.
+/// The orientation from two blocks of metadata. Unreadable metadata is ignored.
 pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let in_exif = exif.and_then(Orientation::from_exif_chunk);
     in_exif.or_else(|| in_xmp(xmp?)).unwrap_or(Orientation::NoTransforms)

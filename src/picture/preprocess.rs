@@ -1,4 +1,4 @@
-//! What makes a picture a network's input, as settings.
+//! Settings for converting an image to a network's input.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use super::{Filter, MAX_SIDE};
 use crate::error::{PictureError, ShapeError};
 use crate::tensor::Shape;
 
-/// The mean of ImageNet's pixels, per channel, of values from 0 to 1: torchvision's.
+/// The mean of ImageNet's pixels per channel, for values from 0 to 1, from torchvision.
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Their standard deviation.
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Resize, centre crop, normalise: how a picture becomes an image of a network's input.
+/// Resize, centre crop and normalisation of an image for a network's input.
 ///
 /// ```
 /// use wgpu_bottleneck::picture::{Filter, Picture, Preprocess, Resize};
@@ -27,33 +27,34 @@ pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preprocess {
-    /// What the picture is resized to before it is cropped.
+    /// The size before the crop.
     pub resize: Resize,
-    /// How it is resized.
+    /// The filter for the resize.
     pub filter: Filter,
-    /// Height and width of the crop, which are those of the network's input. It is cut from the middle; a picture that is smaller
-    /// gets black pixels around it.
+    /// Height and width of the crop and of the network's input. It is cut from the centre; a
+    /// smaller image is padded with black pixels.
     pub crop: [u32; 2],
-    /// Which pixel a crop begins with that cannot be cut from the very middle.
+    /// Rounding of the first pixel of a crop that cannot be centred exactly.
     pub rounding: CropRounding,
-    /// Subtracted from red, green and blue, which go from 0 to 1.
+    /// Subtracted from red, green and blue, which range from 0 to 1.
     pub mean: [f32; 3],
-    /// What they are divided by after that.
+    /// Divisor after the subtraction.
     pub std: [f32; 3],
 }
 
-/// What a picture is resized to.
+/// The size of a resized image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resize {
-    /// Nothing: it stays as large as it is.
+    /// No resize.
     None,
-    /// The shorter side becomes this long, and the longer one as long as it must be to keep the shape, cut to whole pixels.
+    /// The shorter side gets this length, and the longer one the length that keeps the aspect
+    /// ratio, truncated to whole pixels.
     ShorterSide(u32),
-    /// Exactly this, whatever it does to the shape.
+    /// Exactly this size, whatever the aspect ratio.
     Exact {
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
     },
 }
@@ -68,10 +69,10 @@ impl fmt::Display for Resize {
     }
 }
 
-/// Where a centre crop begins when the pixels to cut off are odd in number.
+/// The start of a centre crop if an odd number of pixels is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CropRounding {
-    /// Halves go to the even number, as Python's `round` does: torchvision and timm.
+    /// Halves round to even, as in Python's `round`: torchvision and timm.
     #[default]
     HalfToEven,
     /// Halves round down; halves of the padding before a smaller image round up. Hugging Face's
@@ -83,7 +84,8 @@ pub enum CropRounding {
 }
 
 impl Preprocess {
-    /// 256 and 224, bilinear, with ImageNet's mean and standard deviation: torchvision's `IMAGENET1K_V1`.
+    /// 256 and 224, bilinear, with ImageNet's mean and standard deviation: torchvision's
+    /// `IMAGENET1K_V1`.
     #[must_use]
     pub const fn imagenet_v1() -> Self {
         Self {
@@ -102,7 +104,7 @@ impl Preprocess {
         Self { resize: Resize::ShorterSide(232), ..Self::imagenet_v1() }
     }
 
-    /// The preset of a name: `v1` or `v2`.
+    /// The preset with this name: `v1` or `v2`.
     ///
     /// # Errors
     /// [`PictureError::Setting`] for another name.
@@ -110,33 +112,37 @@ impl Preprocess {
         match name {
             "v1" => Ok(Self::imagenet_v1()),
             "v2" => Ok(Self::imagenet_v2()),
-            other => {
-                Err(PictureError::Setting { setting: "preset", found: format!("{other:?}"), expected: "v1 or v2" })
-            }
+            other => Err(PictureError::Setting {
+                setting: "preset",
+                found: format!("{other:?}"),
+                expected: "v1 or v2",
+            }),
         }
     }
 
-    /// The NCHW shape of the input that so many pictures make.
+    /// The NCHW shape of the input for this many images.
     ///
     /// # Errors
-    /// [`ShapeError`] for a batch of nothing, or one beyond all memory.
+    /// [`ShapeError`] for an empty batch, or one that exceeds the address space.
     pub fn shape(&self, pictures: usize) -> Result<Shape, ShapeError> {
         let [height, width] = self.crop;
         Shape::named("pictures", &[pictures, 3, height as usize, width as usize])
     }
 
-    /// Whether the settings can be carried out.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`PictureError::Setting`] for a size of zero or beyond [`MAX_SIDE`], a mean that is not finite, or a standard deviation that
-    /// is not a positive number.
+    /// [`PictureError::Setting`] for a size of zero or above [`MAX_SIDE`], a mean that is not
+    /// finite, or a standard deviation that is not positive and finite.
     pub fn check(&self) -> Result<(), PictureError> {
         let sides: &[u32] = match &self.resize {
             Resize::None => &[],
             Resize::ShorterSide(side) => &[*side],
             Resize::Exact { height, width } => &[*height, *width],
         };
-        let refuse = |setting, found: String, expected| Err(PictureError::Setting { setting, found, expected });
+        let refuse = |setting, found: String, expected| {
+            Err(PictureError::Setting { setting, found, expected })
+        };
         if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
             return refuse("resize", format!("{:?}", self.resize), "1 to 2^24 pixels a side");
         }
@@ -152,10 +158,12 @@ impl Preprocess {
         Ok(())
     }
 
-    /// What the 256 values of a byte become, for red, green and blue; the fourth, which is padding, is zero.
+    /// The normalised values of the 256 values of a byte, for red, green and blue; the fourth is
+    /// padding and zero.
     ///
-    /// Divided by 255, less the mean, divided by the standard deviation, each rounded to f32, as torchvision's `ToTensor` and
-    /// `Normalize` do. A device reads them from a table, as WGSL lets divisions be a little off.
+    /// Divided by 255, minus the mean, divided by the standard deviation, each rounded to f32, as
+    /// in torchvision's `ToTensor` and `Normalize`. A device reads them from a table, since WGSL
+    /// permits inexact divisions.
     #[must_use]
     pub fn levels(&self) -> [[f32; 4]; 256] {
         let mut levels = [[0.0; 4]; 256];
@@ -199,14 +207,20 @@ mod tests {
         let v1 = Preprocess::imagenet_v1();
         let cases = [
             ("resize", Preprocess { resize: Resize::ShorterSide(0), ..v1 }),
-            ("resize", Preprocess { resize: Resize::Exact { height: 1, width: MAX_SIDE + 1 }, ..v1 }),
+            (
+                "resize",
+                Preprocess { resize: Resize::Exact { height: 1, width: MAX_SIDE + 1 }, ..v1 },
+            ),
             ("crop", Preprocess { crop: [224, 0], ..v1 }),
             ("mean", Preprocess { mean: [0.0, f32::NAN, 0.0], ..v1 }),
             ("std", Preprocess { std: [1.0, 0.0, 1.0], ..v1 }),
         ];
         for (name, preprocess) in cases {
             let error = preprocess.check();
-            assert!(matches!(error, Err(PictureError::Setting { setting, .. }) if setting == name), "{error:?}");
+            assert!(
+                matches!(error, Err(PictureError::Setting { setting, .. }) if setting == name),
+                "{error:?}"
+            );
         }
         assert!(v1.check().is_ok() && Preprocess::preset("v3").is_err());
     }

@@ -1,5 +1,5 @@
-//! Preprocessing on the CPU, in integers as Pillow does it: what the kernels are held against. It shares the weights with
-//! them, which are Pillow's to the bit, and no code.
+//! Preprocessing on the CPU, with Pillow's integer arithmetic: the reference for the kernels. It
+//! shares with them only the weights, which are bit-identical to Pillow's, and no code.
 
 use std::ops::Range;
 
@@ -8,15 +8,22 @@ use crate::error::{Error, PictureError};
 use crate::tensor::{ChannelLayout, HostTensor};
 
 impl Preprocess {
-    /// The picture resized and cropped, in eight bits: what torchvision's `Resize` and `CenterCrop` make of a Pillow image.
+    /// The resized and cropped image, in eight bits: the result of torchvision's `Resize` and
+    /// `CenterCrop` on a Pillow image.
     ///
     /// # Errors
     /// As [`Geometry::new`] and [`Taps::new`].
     pub fn pixels(&self, picture: &Picture) -> Result<Picture, PictureError> {
-        let Geometry { columns, rows, columns_first } = Geometry::new(self, picture.width(), picture.height())?;
+        let Geometry { columns, rows, columns_first } =
+            Geometry::new(self, picture.width(), picture.height())?;
         let across = Taps::new(self.filter, &columns)?;
         let down = Taps::new(self.filter, &rows)?;
-        let whole = Plane { width: picture.width(), left: 0, top: 0, pixels: bytemuck::cast_slice(picture.data()) };
+        let whole = Plane {
+            width: picture.width(),
+            left: 0,
+            top: 0,
+            pixels: bytemuck::cast_slice(picture.data()),
+        };
         let (needed_rows, needed_columns) =
             (down.first..down.first + down.span, across.first..across.first + across.span);
         // Of the first pass only what the second needs.
@@ -30,24 +37,26 @@ impl Preprocess {
             middle.down(&down, 0..rows.kept, 0..columns.kept)
         };
         Picture::from_fn(columns.crop, rows.crop, |x, y| {
-            // Above and left of the kept pixels the difference wraps to huge numbers, so that one comparison finds both sides.
+            // Above and left of the kept pixels the difference wraps to huge numbers, so that one
+            // comparison finds both sides.
             let (x, y) = (x.wrapping_sub(columns.pad), y.wrapping_sub(rows.pad));
             let inside = x < columns.kept && y < rows.kept;
             if inside { kept[(y * columns.kept + x) as usize] } else { [0; 3] }
         })
     }
 
-    /// An input of one image a picture, NCHW: the pixels, normalised.
+    /// The network's input, NCHW: the normalised pixels of each image.
     ///
     /// # Errors
-    /// As [`Preprocess::pixels`]; [`ShapeError`](crate::error::ShapeError) without a picture.
+    /// As [`Preprocess::pixels`]; [`ShapeError`](crate::error::ShapeError) if there is no image.
     pub fn tensor(&self, pictures: &[Picture]) -> Result<HostTensor, Error> {
         let shape = self.shape(pictures.len())?;
         let levels = self.levels();
         let mut values = Vec::with_capacity(shape.pixels() * 4);
         for picture in pictures {
             for pixel in self.pixels(picture)?.data().chunks_exact(3) {
-                let [red, green, blue] = [0, 1, 2].map(|channel| levels[usize::from(pixel[channel])][channel]);
+                let [red, green, blue] =
+                    [0, 1, 2].map(|channel| levels[usize::from(pixel[channel])][channel]);
                 values.extend([red, green, blue, 0.0]);
             }
         }
@@ -55,7 +64,7 @@ impl Preprocess {
     }
 }
 
-/// A part of a picture: its first pixel is that of column `left` and row `top`.
+/// A part of an image: its first pixel is in column `left` and row `top`.
 struct Plane<'a> {
     width: u32,
     left: u32,
@@ -87,7 +96,7 @@ impl Plane<'_> {
     }
 }
 
-/// The weighted sum of pixels, rounded and cut to eight bits.
+/// The weighted sum of pixels, rounded and clamped to eight bits.
 fn blend(weights: &[i32], pixel: impl Fn(u32) -> [u8; 3]) -> [u8; 3] {
     let mut sums = [1i32 << (PRECISION_BITS - 1); 3];
     for (tap, &weight) in (0..).zip(weights) {

@@ -1,12 +1,12 @@
-//! A picture in host memory.
+//! An image in host memory.
 
 use crate::error::PictureError;
 
-/// Pixels of the largest picture that is read from a file: Pillow refuses more as a decompression bomb
+/// Maximum pixels of an image from a file: Pillow rejects larger ones as decompression bombs
 /// (`2 * Image.MAX_IMAGE_PIXELS`, where `MAX_IMAGE_PIXELS` is a quarter of a GiB in RGB).
 pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// A picture: red, green and blue, eight bits each, row by row from the top left.
+/// An image: red, green and blue, eight bits each, row by row from the top left.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     width: u32,
@@ -15,31 +15,39 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture from its bytes: R, G, B, R, G, B, ... without padding between rows.
+    /// An image from its bytes: R, G, B, R, G, B, ... without padding between rows.
     ///
     /// # Errors
-    /// [`PictureError::Empty`] without a pixel, [`PictureError::Length`] when there are not three bytes a pixel.
+    /// [`PictureError::Empty`] if it has no pixels; [`PictureError::Length`] unless there are three
+    /// bytes per pixel.
     pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, PictureError> {
         check_rgb8("picture", width, height, data.len())?;
         Ok(Self { width, height, data })
     }
 
-    /// A picture whose pixel in column `x` of row `y` is `pixel(x, y)`.
+    /// An image whose pixel in column `x` of row `y` is `pixel(x, y)`.
     ///
     /// # Errors
-    /// [`PictureError::Empty`] without a pixel.
-    pub fn from_fn(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> [u8; 3]) -> Result<Self, PictureError> {
-        let data = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
+    /// [`PictureError::Empty`] if it has no pixels.
+    pub fn from_fn(
+        width: u32,
+        height: u32,
+        mut pixel: impl FnMut(u32, u32) -> [u8; 3],
+    ) -> Result<Self, PictureError> {
+        let data = (0..height)
+            .flat_map(|y| (0..width).map(move |x| (x, y)))
+            .flat_map(|(x, y)| pixel(x, y))
+            .collect();
         Self::new(width, height, data)
     }
 
-    /// Pixels in a row.
+    /// Width in pixels.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.height
@@ -51,13 +59,13 @@ impl Picture {
         &self.data
     }
 
-    /// The bytes, without the sizes.
+    /// Returns the bytes, dropping width and height.
     #[must_use]
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
 
-    /// Red, green and blue of a pixel, or `None` outside the picture.
+    /// Red, green and blue of a pixel, or `None` outside the image.
     #[must_use]
     pub fn pixel(&self, x: u32, y: u32) -> Option<[u8; 3]> {
         let inside = x < self.width && y < self.height;
@@ -67,14 +75,19 @@ impl Picture {
 }
 
 impl std::fmt::Debug for Picture {
-    /// The sizes; the bytes would fill screens.
+    /// Prints only the size, not the bytes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Picture({} x {})", self.width, self.height)
     }
 }
 
-/// Whether there are pixels, and three bytes for each.
-pub(crate) fn check_rgb8(picture: &str, width: u32, height: u32, bytes: usize) -> Result<(), PictureError> {
+/// Checks that there are pixels, with three bytes each.
+pub(crate) fn check_rgb8(
+    picture: &str,
+    width: u32,
+    height: u32,
+    bytes: usize,
+) -> Result<(), PictureError> {
     if width == 0 || height == 0 {
         return Err(PictureError::Empty { picture: picture.to_owned(), width, height });
     }
@@ -84,5 +97,11 @@ pub(crate) fn check_rgb8(picture: &str, width: u32, height: u32, bytes: usize) -
         return Ok(());
     }
     let expected = u64::try_from(expected).unwrap_or(u64::MAX);
-    Err(PictureError::Length { picture: picture.to_owned(), width, height, expected, found: bytes as u64 })
+    Err(PictureError::Length {
+        picture: picture.to_owned(),
+        width,
+        height,
+        expected,
+        found: bytes as u64,
+    })
 }

@@ -3,25 +3,28 @@
 use super::{Axis, Filter};
 use crate::error::PictureError;
 
-/// Bits behind the point of a weight. Eight bits of pixel and two for sums beyond 1 stay below the sign of an `i32`.
+/// Fractional bits of a weight. With eight bits for the pixel and two for sums above 1, a sum stays
+/// below the sign bit of an `i32`.
 pub const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// The largest table of weights: what every WebGPU device can bind.
+/// The largest table of weights: the binding size of every WebGPU device.
 pub const MAX_TABLE_BYTES: u64 = 128 << 20;
 
-/// Which input pixels each kept pixel of an axis is made of, and how much each weighs.
+/// The input pixels and their weights for each kept pixel of an axis.
 ///
-/// A kept pixel is `clamp((2^21 + sum(weight * pixel)) >> 22, 0, 255)`, for each of red, green and blue.
+/// A kept pixel is `clamp((2^21 + sum(weight * pixel)) >> 22, 0, 255)`, for each of red, green and
+/// blue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taps {
-    /// The first input pixel that any kept pixel is made of.
+    /// The first input pixel that any kept pixel depends on.
     pub first: u32,
-    /// Input pixels from there to the last one.
+    /// Number of input pixels from there to the last one.
     pub span: u32,
-    /// Words of one kept pixel in [`words`](Self::words): two, and as many weights as the kept pixel with most has.
+    /// Words per kept pixel in [`words`](Self::words): two, plus the largest number of weights of
+    /// any kept pixel.
     pub stride: u32,
-    /// For each kept pixel: its first input pixel, counted from [`first`](Self::first), how many there are, and their weights;
-    /// zeros up to [`stride`](Self::stride).
+    /// For each kept pixel: its first input pixel, relative to [`first`](Self::first), the number
+    /// of weights, and the weights, padded with zeros to [`stride`](Self::stride).
     pub words: Vec<i32>,
 }
 
@@ -30,7 +33,7 @@ pub struct Taps {
 struct Reach {
     first: u32,
     count: u32,
-    /// The middle of the kept pixel, in input pixels.
+    /// The centre of the kept pixel, in input pixels.
     centre: f64,
 }
 
@@ -38,7 +41,7 @@ impl Taps {
     /// The taps of the kept pixels of an axis.
     ///
     /// # Errors
-    /// [`PictureError::TooManyBytes`] when the table exceeds [`MAX_TABLE_BYTES`].
+    /// [`PictureError::TooManyBytes`] if the table exceeds [`MAX_TABLE_BYTES`].
     pub fn new(filter: Filter, axis: &Axis) -> Result<Self, PictureError> {
         let reaches = reaches(filter, axis);
         let first = reaches.iter().map(|reach| reach.first).min().unwrap_or(0);
@@ -47,7 +50,12 @@ impl Taps {
         let bytes = reaches.len() as u64 * u64::from(stride) * 4;
         if bytes > MAX_TABLE_BYTES {
             let picture = format!("picture of {} pixels a side", axis.input);
-            return Err(PictureError::TooManyBytes { picture, what: "a table", bytes, limit: MAX_TABLE_BYTES });
+            return Err(PictureError::TooManyBytes {
+                picture,
+                what: "a table",
+                bytes,
+                limit: MAX_TABLE_BYTES,
+            });
         }
         let mut words = Vec::with_capacity(reaches.len() * stride as usize);
         for reach in &reaches {
@@ -59,7 +67,7 @@ impl Taps {
         Ok(Self { first, span: end - first, stride, words })
     }
 
-    /// Of one kept pixel: its first input pixel, counted from the picture's edge, and the weights.
+    /// The first input pixel of a kept pixel, counted from the image's edge, and its weights.
     #[must_use]
     pub fn of(&self, kept: u32) -> (u32, &[i32]) {
         let words = &self.words[kept as usize * self.stride as usize..][..self.stride as usize];
@@ -67,7 +75,7 @@ impl Taps {
     }
 }
 
-/// Where the kept pixels' weights begin and end.
+/// The range of input pixels of each kept pixel.
 fn reaches(filter: Filter, axis: &Axis) -> Vec<Reach> {
     let scale = axis.scale();
     let kept = axis.first..axis.first + axis.kept;
@@ -76,7 +84,9 @@ fn reaches(filter: Filter, axis: &Axis) -> Vec<Reach> {
         return kept.map(|at| Reach { first: at, count: 1, centre: f64::from(at) + 0.5 }).collect();
     }
     if filter == Filter::Nearest {
-        return nearest(axis).map(|first| Reach { first, count: 1, centre: f64::from(first) + 0.5 }).collect();
+        return nearest(axis)
+            .map(|first| Reach { first, count: 1, centre: f64::from(first) + 0.5 })
+            .collect();
     }
     let support = filter.support() * scale.max(1.0);
     let reach = |at: u32| {
@@ -89,7 +99,8 @@ fn reaches(filter: Filter, axis: &Axis) -> Vec<Reach> {
     kept.map(reach).collect()
 }
 
-/// The input pixels of `Nearest`. Pillow adds the scale up from pixel to pixel, and its rounding with it.
+/// The input pixels of `Nearest`. Like Pillow, this accumulates the scale from pixel to pixel,
+/// including its rounding error.
 fn nearest(axis: &Axis) -> impl Iterator<Item = u32> {
     let (scale, input) = (axis.scale(), axis.input);
     let middles = std::iter::successors(Some(scale * 0.5), move |at| Some(at + scale));
@@ -97,7 +108,8 @@ fn nearest(axis: &Axis) -> impl Iterator<Item = u32> {
     kept.map(move |middle| (middle as u32).min(input - 1))
 }
 
-/// The weights of a kept pixel: the filter's, scaled to a sum of 1, rounded away from zero at halves.
+/// The weights of a kept pixel: those of the filter, normalised to a sum of 1, with halves rounded
+/// away from zero.
 fn weights(filter: Filter, axis: &Axis, reach: &Reach) -> Vec<i32> {
     let one = f64::from(1 << PRECISION_BITS);
     if reach.count == 1 && (filter == Filter::Nearest || axis.input == axis.resized) {

@@ -1,9 +1,11 @@
-//! Weights in half precision whose norm is a step of its own.
+//! Scales half-precision weights whose norm is a separate step.
 //!
-//! Such weights may be of many sizes, as the norm undoes it: a norm of small variance makes numbers of usual size of a convolution's tiny ones. f16
-//! ends at 65504 and loses digits below 6.1e-5. So each output channel's weights are multiplied by a power of two that brings the largest
-//! to the upper end of f16, and the norm's scale of that channel is divided by it. Both are exact, and what lies between the two steps is f32.
-//! Folded weights need none of it: they are of the size of what they put out.
+//! Such weights can have any magnitude, because the norm compensates: a norm with small variance
+//! turns the tiny outputs of a convolution into values of normal size. But f16 ends at 65504 and
+//! loses digits below 6.1e-5. So each output channel's weights are multiplied by a power of two
+//! that brings the largest to the upper end of f16, and the norm's scale of that channel is divided
+//! by it. Both are exact, and the tensor between the two steps is f32. Folded weights do not need
+//! this: they have the magnitude of their outputs.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,14 +14,16 @@ use super::{Plan, Step, TensorId};
 use crate::op::{Op, StepParams};
 use crate::tensor::Element;
 
-/// Where the largest weight of a channel is brought: from 2^14 to 2^15, a factor of two below what f16 cannot hold.
+/// The exponent to which the largest weight of a channel is scaled: from 2^14 to 2^15, a factor of
+/// two below the overflow of f16.
 const LARGEST: i32 = 14;
 
-/// The largest exponent of a power of two here, up and down: with it, a norm's scale stays a usual f32. Weights that would need more are left as they
-/// are, and refused as f16 cannot hold them.
+/// The largest absolute exponent of such a power of two: with it, a norm's scale stays in the
+/// normal range of f32. Weights that would need a larger one stay unchanged, and are rejected
+/// because f16 cannot represent them.
 const MOST: i32 = 64;
 
-/// The powers of two that convolutions were multiplied by and that wait for their norms.
+/// The powers of two by which convolutions were scaled, until their norms are processed.
 #[derive(Debug, Default)]
 pub(crate) struct Balance {
     /// The exponents of each channel of a tensor.
@@ -27,20 +31,36 @@ pub(crate) struct Balance {
 }
 
 impl Balance {
-    /// A step's parameters, which fit it, as the device has them. Steps come in the plan's order.
-    pub fn params<'a>(&mut self, plan: &Plan, step: &Step, params: Cow<'a, StepParams>) -> Cow<'a, StepParams> {
+    /// A step's parameters, which must fit it, as the device uses them. Steps must come in the
+    /// plan's order.
+    pub fn params<'a>(
+        &mut self,
+        plan: &Plan,
+        step: &Step,
+        params: Cow<'a, StepParams>,
+    ) -> Cow<'a, StepParams> {
         match (step.op, &*params) {
-            (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) if plan.is_balanced(step) => {
+            (Op::Conv { conv, .. }, StepParams::Conv { weight, bias })
+                if plan.is_balanced(step) =>
+            {
                 let channels = weight.chunks(weight.len() / conv.out_channels);
                 let exponents: Vec<i32> = channels.clone().map(exponent).collect();
-                let scaled = |(channel, &exponent): (&[f32], &i32)| times(channel, exponent).collect::<Vec<f32>>();
+                let scaled = |(channel, &exponent): (&[f32], &i32)| {
+                    times(channel, exponent).collect::<Vec<f32>>()
+                };
                 let weight = channels.zip(&exponents).flat_map(scaled).collect();
                 self.exponents.insert(step.output, exponents);
                 Cow::Owned(StepParams::Conv { weight, bias: bias.clone() })
             }
-            (Op::BatchNorm { .. }, StepParams::Affine { scale, shift }) => match self.exponents.get(&step.inputs[0]) {
+            (Op::BatchNorm { .. }, StepParams::Affine { scale, shift }) => match self
+                .exponents
+                .get(&step.inputs[0])
+            {
                 Some(exponents) => {
-                    let scale = scale.iter().zip(exponents).map(|(scale, exponent)| scale * power(-exponent));
+                    let scale = scale
+                        .iter()
+                        .zip(exponents)
+                        .map(|(scale, exponent)| scale * power(-exponent));
                     Cow::Owned(StepParams::Affine { scale: scale.collect(), shift: shift.clone() })
                 }
                 None => params,
@@ -51,10 +71,11 @@ impl Balance {
 }
 
 impl Plan {
-    /// Whether a step is a convolution in half precision of which nothing is seen but what the norms behind it make of it.
+    /// Whether a step is a half-precision convolution whose output is read only by norms.
     fn is_balanced(&self, step: &Step) -> bool {
         let norms = |reader: &Step| matches!(reader.op, Op::BatchNorm { .. });
-        let mut readers = self.steps.iter().filter(|reader| reader.reads().any(|id| id == step.output));
+        let mut readers =
+            self.steps.iter().filter(|reader| reader.reads().any(|id| id == step.output));
         self.is_before_norm(step)
             && self.problem(step).element == Element::F16
             && self.tensor(step.output).element == Element::F32
@@ -81,7 +102,7 @@ fn times(values: &[f32], exponent: i32) -> impl Iterator<Item = f32> {
     values.iter().map(move |value| value * by)
 }
 
-/// 2 to this power, of at most [`MOST`], to the bit.
+/// 2 to this power, whose absolute value is at most [`MOST`]; exact.
 fn power(exponent: i32) -> f32 {
     f32::from_bits(((127 + exponent) as u32) << 23)
 }
@@ -94,23 +115,33 @@ mod tests {
     use crate::plan::{PlanKind, Role, TensorInfo};
     use crate::tensor::{ChannelLayout, Shape};
 
-    /// A convolution of this type, and its norm.
+    /// A convolution of this element type, and its norm.
     fn conv_and_norm(element: Element) -> Result<Plan, ShapeError> {
         let (shape, layout) = (Shape::new(1, 4, 5, 5)?, ChannelLayout::dense(4));
-        let tensor = |name: &str, element| TensorInfo { element, ..TensorInfo::pixels(name, shape, layout) };
+        let tensor =
+            |name: &str, element| TensorInfo { element, ..TensorInfo::pixels(name, shape, layout) };
         let mut plan = Plan::new(PlanKind::Unfused, tensor("input", element));
         plan.tensors.extend([tensor("sums", Element::F32), tensor("output", element)]);
         let conv = Op::Conv { conv: Conv::conv1x1(4, 4, 1), epilogue: Epilogue::default() };
         let norm = Op::BatchNorm { channels: 4, relu: true };
-        for (index, (role, op)) in [(Role::Conv1, conv), (Role::Bn1, norm)].into_iter().enumerate() {
+        for (index, (role, op)) in [(Role::Conv1, conv), (Role::Bn1, norm)].into_iter().enumerate()
+        {
             let (inputs, output) = (vec![TensorId(index)], TensorId(index + 1));
-            plan.steps.push(Step { block: 0, module: role.name().to_owned(), role, op, inputs, weights: None, output });
+            plan.steps.push(Step {
+                block: 0,
+                module: role.name().to_owned(),
+                role,
+                op,
+                inputs,
+                weights: None,
+                output,
+            });
             plan.output = output;
         }
         Ok(plan)
     }
 
-    /// What is seen of a convolution's sums by anything but norms must be its sums.
+    /// If anything but a norm reads a convolution's sums, they must stay unscaled.
     #[test]
     fn sums_that_others_see_are_left_alone() -> Result<(), ShapeError> {
         let plan = conv_and_norm(Element::F16)?;
@@ -123,7 +154,9 @@ mod tests {
         let mut several = plan.clone();
         several.steps.push(several.steps[1].clone());
         assert!(is_balanced(&several), "read by two norms");
-        several.steps.push(Step { op: Op::Add { channels: 4, relu: false }, ..several.steps[1].clone() });
+        several
+            .steps
+            .push(Step { op: Op::Add { channels: 4, relu: false }, ..several.steps[1].clone() });
         assert!(!is_balanced(&several), "read by an addition");
         Ok(())
     }
@@ -146,6 +179,8 @@ mod tests {
             [-MOST, -1, 0, 3, MOST].map(power),
             [1.0 / (1_u64 << 63) as f32 / 2.0, 0.5, 1.0, 8.0, 2.0_f32.powi(64)]
         );
-        assert!(times(&[1e-12], exponent(&[1e-12])).all(|value| (16384.0..32768.0).contains(&value)));
+        assert!(
+            times(&[1e-12], exponent(&[1e-12])).all(|value| (16384.0..32768.0).contains(&value))
+        );
     }
 }

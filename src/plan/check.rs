@@ -1,5 +1,5 @@
-//! Whether a recording holds together. All of its fields are public, so it may have been made or changed by hand; kernels
-//! run without bounds checks, so an executor must not take its word.
+//! Checks whether a recording is consistent. All of its fields are public, so it may have been made
+//! or changed by hand. Kernels run without bounds checks, so an executor must not trust it.
 
 use super::{Carry, Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
 use crate::error::{Error, GpuError};
@@ -8,13 +8,15 @@ use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
-    /// Checks every step: shapes, layouts, places, and that each dispatch is what the kernel itself would say.
+    /// Checks every step: shapes, layouts, places, and that each dispatch is the one that the
+    /// kernel itself computes.
     ///
     /// # Errors
-    /// [`GpuError::Recording`] with the step and what is wrong; a [`ShapeError`](crate::error::ShapeError) for shapes that do
-    /// not fit the step's operation.
+    /// [`GpuError::Recording`] with the step and the reason; a
+    /// [`ShapeError`](crate::error::ShapeError) for shapes that do not fit the step's operation.
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), Error> {
-        let whole = |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
+        let whole =
+            |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
         if self.places.len() != self.plan.tensors.len() {
             return whole("there must be a place for every tensor");
         }
@@ -27,10 +29,11 @@ impl Recording {
         if self.plan.tensors.iter().any(|tensor| tensor.shape.dims().contains(&0)) {
             return whole("a tensor without values");
         }
-        let of_weights =
-            |tensor: &TensorInfo| tensor.weights.is_none_or(|layout| layout.conv.weight_shape() == tensor.shape);
+        let of_weights = |tensor: &TensorInfo| {
+            tensor.weights.is_none_or(|layout| layout.conv.weight_shape() == tensor.shape)
+        };
         if !self.plan.tensors.iter().all(of_weights) {
-            return whole("weights of another shape than their convolution's");
+            return whole("weights whose shape differs from their convolution's");
         }
         if !self.plan.carried.iter().all(|carry| self.carry_fits(carry)) {
             return whole("a tensor that cannot take another's place");
@@ -42,13 +45,16 @@ impl Recording {
         Ok(())
     }
 
-    /// A written tensor that is like the given one, whose place nobody else takes, and which no later segment reads.
+    /// Whether `from` is written and has the type and layout of the given tensor `to`, no other
+    /// tensor shares its place, and no later segment reads `to`.
     fn carry_fits(&self, Carry { from, to }: &Carry) -> bool {
         let plan = &self.plan;
         if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.given.contains(to) {
             return false;
         }
-        let (one, other, Some(block)) = (plan.tensor(*from), plan.tensor(*to), plan.written_in(*from)) else {
+        let (one, other, Some(block)) =
+            (plan.tensor(*from), plan.tensor(*to), plan.written_in(*from))
+        else {
             return false;
         };
         let alike = one.shape == other.shape
@@ -56,7 +62,9 @@ impl Recording {
             && one.weights == other.weights
             && one.element == other.element;
         let in_slots = [from, to].map(|id| match self.places[id.0] {
-            Placement::Slot(slot) => self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot),
+            Placement::Slot(slot) => {
+                self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot)
+            }
             Placement::Input | Placement::Output => None,
         });
         let apart = matches!(in_slots, [Some(from), Some(to)] if from != to);
@@ -66,7 +74,7 @@ impl Recording {
         alike && apart && only && !read_later
     }
 
-    /// The outer error is of the shapes, the inner one says what else is wrong.
+    /// The outer error is about shapes; the inner one is the reason for any other inconsistency.
     fn check_step(
         &self,
         recorded: &RecordedStep,
@@ -77,11 +85,13 @@ impl Recording {
         if !step.reads().chain([step.output]).all(|id| known(&id)) {
             return Ok(Err("a tensor that is not in the plan"));
         }
-        if step.op.output_shape(&self.plan.input_shapes(step))? != self.plan.tensor(step.output).shape {
+        if step.op.output_shape(&self.plan.input_shapes(step))?
+            != self.plan.tensor(step.output).shape
+        {
             return Ok(Err("the output has another shape"));
         }
         if !self.weights_fit(step) {
-            return Ok(Err("weights where none are meant, or none where they are"));
+            return Ok(Err("missing or unexpected weights"));
         }
         if !self.layouts_fit(step) {
             return Ok(Err("layouts that the kernels do not read"));
@@ -91,7 +101,7 @@ impl Recording {
         }
         let output = self.places[step.output.0];
         if output == Placement::Input || step.reads().any(|id| self.places[id.0] == output) {
-            return Ok(Err("the output lies where an input lies"));
+            return Ok(Err("the output shares the place of an input"));
         }
         let problem = self.plan.problem(step);
         let element = |id: TensorId| self.plan.tensor(id).element;
@@ -103,7 +113,7 @@ impl Recording {
             return Ok(Err("tensors of a precision that the kernels do not read or write"));
         }
         if !kernel::candidates(&problem, capabilities).contains(&recorded.kernel) {
-            return Ok(Err("a kernel that is no candidate"));
+            return Ok(Err("a kernel that is not a candidate"));
         }
         if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
             return Ok(Err("dispatches that are not what the kernel asks for"));
@@ -118,17 +128,20 @@ impl Recording {
         }
         let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
         if bytes != recorded.kernel.scratch_bytes(&problem) || !self.scratch_fits(recorded) {
-            return Ok(Err("scratch that is missing, too small or where something else lies"));
+            return Ok(Err("scratch that is missing, too small or overlaps other data"));
         }
         Ok(Ok(()))
     }
 
-    /// Tensors of weights for the operations that are about weights, and for no other; those that a step computes by in a slot.
+    /// Whether only operations on weights have tensors of weights, and the weights that a step
+    /// computes with are in a slot.
     fn weights_fit(&self, step: &Step) -> bool {
         let is_weights = |id: TensorId| self.plan.tensor(id).weights.is_some();
         let computes_by = matches!(step.op, Op::Conv { .. } | Op::Train(TrainOp::InputGrad { .. }));
         let by = match step.weights {
-            Some(id) => computes_by && is_weights(id) && matches!(self.places[id.0], Placement::Slot(_)),
+            Some(id) => {
+                computes_by && is_weights(id) && matches!(self.places[id.0], Placement::Slot(_))
+            }
             None => true,
         };
         let tensors = || step.inputs.iter().copied().chain([step.output]);
@@ -140,10 +153,12 @@ impl Recording {
         }
     }
 
-    /// Each scratch of a step in a slot that is large enough and holds neither another one nor what the step reads or writes.
+    /// Whether each scratch of a step has its own slot that is large enough and not used by the
+    /// step's inputs or output.
     fn scratch_fits(&self, recorded: &RecordedStep) -> bool {
         let step = &recorded.step;
-        let tensors: Vec<Placement> = step.reads().chain([step.output]).map(|id| self.places[id.0]).collect();
+        let tensors: Vec<Placement> =
+            step.reads().chain([step.output]).map(|id| self.places[id.0]).collect();
         recorded.scratch.iter().enumerate().all(|(at, scratch)| {
             self.slots.get(scratch.slot).is_some_and(|slot| slot.bytes >= scratch.bytes)
                 && !tensors.contains(&Placement::Slot(scratch.slot))
@@ -151,7 +166,8 @@ impl Recording {
         })
     }
 
-    /// Grouped convolutions need their groups padded apart; what is added value by value needs one layout.
+    /// Grouped convolutions need separately padded groups; element-wise operations need equal
+    /// layouts.
     fn layouts_fit(&self, step: &Step) -> bool {
         let layout = |id: TensorId| self.plan.tensor(id).layout;
         let output = layout(step.output);
@@ -164,10 +180,14 @@ impl Recording {
             step.weights.is_none_or(|id| self.plan.tensor(id).weights == Some(expected))
         };
         match step.op {
-            Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } if step.weights.is_some() => false,
+            Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } if step.weights.is_some() => {
+                false
+            }
             Op::Conv { conv, .. } if !weights(conv) => false,
             Op::Conv { conv, .. } => {
-                grouped(conv, image) && grouped(conv, output) && second.is_none_or(|residual| residual == output)
+                grouped(conv, image)
+                    && grouped(conv, output)
+                    && second.is_none_or(|residual| residual == output)
             }
             Op::JoinedConv { .. } => true,
             Op::Train(op) => self.training_fits(step, op),
@@ -179,7 +199,8 @@ impl Recording {
         }
     }
 
-    /// Tensors of weights where weights are meant, laid out as the images beside them; what is per channel laid out as the image.
+    /// Whether tensors of weights are where the operation needs them, with the layouts of the
+    /// images involved, and per-channel tensors have the layout of the image.
     fn training_fits(&self, step: &Step, op: TrainOp) -> bool {
         let tensor = |id: TensorId| self.plan.tensor(id);
         let output = tensor(step.output);
@@ -195,12 +216,15 @@ impl Recording {
         match op {
             TrainOp::MirroredWeights { conv } => {
                 conv.stride == 1
-                    && inputs[0]
-                        .weights
-                        .is_some_and(|weights| weights.conv == conv && output.weights == Some(weights.mirrored()))
+                    && inputs[0].weights.is_some_and(|weights| {
+                        weights.conv == conv && output.weights == Some(weights.mirrored())
+                    })
             }
-            TrainOp::InputGrad { conv, .. } => layouts(conv, output, inputs[0])
-                .is_some_and(|layout| step.weights.is_some_and(|id| tensor(id).weights == Some(layout))),
+            TrainOp::InputGrad { conv, .. } => {
+                layouts(conv, output, inputs[0]).is_some_and(|layout| {
+                    step.weights.is_some_and(|id| tensor(id).weights == Some(layout))
+                })
+            }
             TrainOp::WeightGrad { conv } => {
                 let layout = layouts(conv, inputs[0], inputs[1]);
                 layout.is_some() && output.weights == layout
@@ -211,14 +235,20 @@ impl Recording {
             }
             TrainOp::Gate => lie([(inputs[0], LOSSES), (inputs[1], 1), (output, 1)]),
             TrainOp::Update(op) => update_fits(op, &inputs, output),
-            _ => inputs.iter().all(|input| input.weights.is_none() && input.layout == output.layout),
+            _ => {
+                inputs.iter().all(|input| input.weights.is_none() && input.layout == output.layout)
+            }
         }
     }
 
     fn place_fits(&self, id: TensorId) -> bool {
         match self.places[id.0] {
-            Placement::Input => self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes(),
-            Placement::Output => self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.output).bytes(),
+            Placement::Input => {
+                self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes()
+            }
+            Placement::Output => {
+                self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.output).bytes()
+            }
             Placement::Slot(slot) => {
                 self.slots.get(slot).is_some_and(|slot| slot.bytes >= self.plan.tensor(id).bytes())
             }
@@ -226,17 +256,19 @@ impl Recording {
     }
 }
 
-/// Tensors of pixels, each of so many channels without gaps.
+/// Whether these are tensors of pixels, each with this number of channels in a dense layout.
 fn lie<const N: usize>(tensors: [(&TensorInfo, usize); N]) -> bool {
-    tensors
-        .iter()
-        .all(|(tensor, channels)| tensor.weights.is_none() && tensor.layout == ChannelLayout::dense(*channels))
+    tensors.iter().all(|(tensor, channels)| {
+        tensor.weights.is_none() && tensor.layout == ChannelLayout::dense(*channels)
+    })
 }
 
-/// All but what steers lies as the output does.
+/// Whether all inputs except the control have the output's layout.
 fn update_fits(op: UpdateOp, inputs: &[&TensorInfo], output: &TensorInfo) -> bool {
     let Some((control, tensors)) = inputs.split_last() else { return false };
     tensors.len() + 1 == op.input_count()
         && lie([(*control, 1)])
-        && tensors.iter().all(|tensor| tensor.weights == output.weights && tensor.layout == output.layout)
+        && tensors
+            .iter()
+            .all(|tensor| tensor.weights == output.weights && tensor.layout == output.layout)
 }

@@ -1,22 +1,23 @@
-//! Which tensors share a workspace slot.
+//! Assigns tensors to workspace slots.
 //!
-//! What a step keeps between its dispatches, its scratch, lives for that step.
+//! A step's scratch, the data between its dispatches, lives for that step only.
 //!
-//! A tensor lives from the step that writes it to the last step that reads it, or to the end where the plan keeps it; one that is given
-//! lives all the time, and what is to take its place until the segment ends after which it is copied there. Each
-//! slot is a buffer of its own rather than a range of one arena: wgpu tracks whole buffers, so ranges of one buffer would
-//! wait for each other for nothing.
+//! A tensor lives from the step that writes it to the last step that reads it, or to the end if the
+//! plan keeps it. A given tensor lives all the time. A tensor that will replace a given one lives
+//! until the end of the segment after which it is copied. Each slot is a separate buffer and not a
+//! range of one arena: wgpu tracks whole buffers, so ranges of one buffer would wait for each other
+//! needlessly.
 
 use super::{Plan, TensorId};
 
-/// Where a tensor lies.
+/// Where a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Placement {
     /// In the caller's input buffer.
     Input,
     /// In the caller's output buffer.
     Output,
-    /// In the workspace slot of this index.
+    /// In the workspace slot with this index.
     Slot(usize),
 }
 
@@ -27,16 +28,16 @@ pub struct Slot {
     pub bytes: usize,
 }
 
-/// Workspace of one step alone, between its dispatches.
+/// Workspace of a single step, between its dispatches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scratch {
-    /// The slot that it lies in: no other scratch of the step does, nor any tensor that lives.
+    /// Its slot, which no other scratch of the step and no live tensor uses.
     pub slot: usize,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: usize,
 }
 
-/// Where all of a plan lies.
+/// The memory plan: where everything of a plan is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// The place of each tensor, by its index.
@@ -47,9 +48,10 @@ pub struct Places {
     pub slots: Vec<Slot>,
 }
 
-/// Assigns every tensor of a plan its place, and every step its scratch, of so many bytes each. Walks the steps in order; what is
-/// written takes, of the slots free at that step, the one whose size is nearest, or a new one. A step's inputs and scratch are freed only
-/// after it, so that none of them shares the output's slot.
+/// Assigns a place to every tensor of a plan, and scratch of these sizes in bytes to every step.
+/// Walks the steps in order. Each output or scratch takes the free slot with the nearest size, or a
+/// new one. A step's inputs and scratch are freed only after it, so none of them shares the
+/// output's slot.
 #[must_use]
 pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
     let last_use = last_uses(plan);
@@ -67,7 +69,8 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
             Placement::Slot(pool.take(plan.tensor(step.output).bytes()))
         };
         let bytes = scratch.get(index).into_iter().flatten();
-        let own: Vec<Scratch> = bytes.map(|&bytes| Scratch { slot: pool.take(bytes), bytes }).collect();
+        let own: Vec<Scratch> =
+            bytes.map(|&bytes| Scratch { slot: pool.take(bytes), bytes }).collect();
         pool.free.extend(own.iter().map(|scratch| scratch.slot));
         scratches.push(own);
         let mut ended: Vec<TensorId> = Vec::new();
@@ -85,21 +88,24 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
     Places { tensors: places, scratch: scratches, slots: pool.slots }
 }
 
-/// The step after which each tensor is no longer needed, by its index: the last that reads it, or, where it takes the place of another, the
-/// last of the segment that writes it.
+/// The step after which each tensor is no longer needed, by its index: the last one that reads it
+/// or, if it replaces another tensor, the last one of the segment that writes it.
 fn last_uses(plan: &Plan) -> Vec<usize> {
     let mut last = vec![0; plan.tensors.len()];
     for (index, step) in plan.steps.iter().enumerate() {
         step.reads().for_each(|id| last[id.0] = index);
     }
     for carry in &plan.carried {
-        let end = plan.written_in(carry.from).and_then(|block| plan.blocks.get(block)).map_or(0, |block| block.end);
+        let end = plan
+            .written_in(carry.from)
+            .and_then(|block| plan.blocks.get(block))
+            .map_or(0, |block| block.end);
         last[carry.from.0] = last[carry.from.0].max(end.saturating_sub(1));
     }
     last
 }
 
-/// All slots so far, and those that hold nothing any more.
+/// All slots so far, and the free ones.
 #[derive(Default)]
 struct Pool {
     slots: Vec<Slot>,
@@ -107,9 +113,10 @@ struct Pool {
 }
 
 impl Pool {
-    /// A slot that holds nothing, of the nearest size and grown to this one, or a new one.
+    /// The free slot with the nearest size, enlarged if necessary, or a new one.
     fn take(&mut self, bytes: usize) -> usize {
-        let nearest = (0..self.free.len()).min_by_key(|&at| self.slots[self.free[at]].bytes.abs_diff(bytes));
+        let nearest =
+            (0..self.free.len()).min_by_key(|&at| self.slots[self.free[at]].bytes.abs_diff(bytes));
         let slot = nearest.map_or(self.slots.len(), |at| self.free.swap_remove(at));
         match self.slots.get_mut(slot) {
             Some(slot) => slot.bytes = slot.bytes.max(bytes),

@@ -1,9 +1,10 @@
 //! From operations to work for an executor.
 //!
-//! A [`Plan`] says **what**: steps on tensors. A [`Recording`] says **how**: one segment per block, the dispatches of each
-//! step, and which workspace slot holds which tensor. Both are plain data that can be compared and printed, so what they
-//! promise (one command buffer per block, three steps per fused block, no slot shared by two live tensors) is tested
-//! without a GPU.
+//! A [`Plan`] describes **what** to compute: steps on tensors. A [`Recording`] describes **how**:
+//! one segment per block, the dispatches of each step, and the workspace slot of each tensor. Both
+//! are plain data that can be compared and printed. So their guarantees (one command buffer per
+//! block, three steps per fused block, no slot shared by two live tensors) are tested without a
+//! GPU.
 
 mod balance;
 mod check;

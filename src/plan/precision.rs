@@ -6,8 +6,9 @@
 //!   f16, conv2 in f32       conv1 -> [f32] -> conv2 -> [f16] -> conv3
 //! ```
 //!
-//! The steps stay what they are; what changes is the type of what they read and write. A step computes in one precision: its images and
-//! its weights are of one type. Where two of different precision meet, a conversion stands between, once for each tensor.
+//! The steps stay the same; only the types of their inputs and outputs change. A step computes in
+//! one precision: its images and its weights have the same type. Where steps of different precision
+//! meet, each tensor is converted once between them.
 
 use std::collections::HashMap;
 
@@ -16,21 +17,23 @@ use crate::error::PrecisionError;
 use crate::op::{Epilogue, Op};
 use crate::tensor::Element;
 
-/// The type of activations and weights on the device. Sums are f32 whatever it is, and so are biases, and norms that are steps of their own.
+/// The type of activations and weights on the device. Sums and biases are always f32, and so are
+/// norms that are separate steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// f16, half the memory and traffic. A device without it, and numbers that it cannot hold, are errors.
+    /// f16, with half the memory and traffic. It is an error if the device does not support it, or
+    /// if it cannot represent a value.
     F16,
-    /// f16 where the device has it and the numbers allow it: layers whose weights or activations are too large for f16 are computed in
-    /// f32, which the log says. Else f32.
+    /// f16 if the device supports it, otherwise f32. Layers whose weights or activations are too
+    /// large for f16 are computed in f32, which is logged.
     Auto,
 }
 
 impl Precision {
-    /// What a device does, which has half precision or not.
+    /// The element type on a device with or without half precision.
     ///
     /// # Errors
     /// [`PrecisionError::Unavailable`].
@@ -44,21 +47,28 @@ impl Precision {
 }
 
 impl Plan {
-    /// Whether a step is a convolution whose norm is a step of its own.
+    /// Whether a step is a convolution whose norm is a separate step.
     pub(crate) fn is_before_norm(&self, step: &Step) -> bool {
-        let norms = |reader: &Step| matches!(reader.op, Op::BatchNorm { .. }) && reader.inputs[0] == step.output;
-        matches!(step.op, Op::Conv { epilogue, .. } if epilogue == Epilogue::default()) && self.steps.iter().any(norms)
+        let norms = |reader: &Step| {
+            matches!(reader.op, Op::BatchNorm { .. }) && reader.inputs[0] == step.output
+        };
+        matches!(step.op, Op::Conv { epilogue, .. } if epilogue == Epilogue::default())
+            && self.steps.iter().any(norms)
     }
 
-    /// The same plan in half precision; input and output, the edges, are of this type. The steps of these names are computed in f32.
+    /// The same plan in half precision. The input and output have the type `edges`. The steps named
+    /// in `keep_f32` are computed in f32.
     ///
     /// # Errors
-    /// [`PrecisionError::Training`] for a plan of training, [`PrecisionError::NoSuchLayer`] for a name that no step has.
+    /// [`PrecisionError::Training`] for a training plan, [`PrecisionError::NoSuchLayer`] for a name
+    /// that no step has.
     pub fn in_half(&self, keep_f32: &[String], edges: Element) -> Result<Self, PrecisionError> {
         if self.steps.iter().any(|step| step.weights.is_some() || matches!(step.op, Op::Train(_))) {
             return Err(PrecisionError::Training);
         }
-        if let Some(name) = keep_f32.iter().find(|name| !self.steps.iter().any(|step| step.module == **name)) {
+        if let Some(name) =
+            keep_f32.iter().find(|name| !self.steps.iter().any(|step| step.module == **name))
+        {
             let steps = self.steps.iter().map(|step| step.module.clone()).collect();
             return Err(PrecisionError::NoSuchLayer { name: name.clone(), steps });
         }
@@ -79,28 +89,32 @@ impl Plan {
     }
 }
 
-/// A plan in the making, and which tensors of the old one there are by now, of either type.
+/// A plan under construction, with the tensors of the old plan that it has so far, by type.
 struct Halver<'a> {
     old: &'a Plan,
     plan: Plan,
-    /// The tensor that stands for one of the old plan's.
+    /// The new tensor for each tensor of the old plan, by type.
     there: HashMap<(TensorId, Element), TensorId>,
-    /// The type in which a tensor was written.
+    /// The type with which a tensor was written.
     written: HashMap<TensorId, Element>,
 }
 
 impl<'a> Halver<'a> {
     fn new(old: &'a Plan, edges: Element) -> Self {
-        let plan = Plan::new(old.kind, TensorInfo { element: edges, ..old.tensor(old.input).clone() });
+        let plan =
+            Plan::new(old.kind, TensorInfo { element: edges, ..old.tensor(old.input).clone() });
         let there = HashMap::from([((old.input, edges), plan.input)]);
         Self { old, plan, there, written: HashMap::from([(old.input, edges)]) }
     }
 
-    /// A step that computes in this precision. Between a convolution and a norm that is a step of its own lies f32: of what a convolution puts
-    /// out, a norm of small variance leaves the last digits alone.
+    /// Adds a step that computes in this precision. The tensor between a convolution and a norm
+    /// that is a separate step is f32: a norm with small variance keeps only the last digits of the
+    /// convolution's output.
     fn step(&mut self, step: &Step, element: Element) {
         let (reads, writes) = match step.op {
-            Op::BatchNorm { .. } if self.written.get(&step.inputs[0]) == Some(&Element::F32) => (Element::F32, element),
+            Op::BatchNorm { .. } if self.written.get(&step.inputs[0]) == Some(&Element::F32) => {
+                (Element::F32, element)
+            }
             _ if self.old.is_before_norm(step) => (element, Element::F32),
             _ => (element, element),
         };
@@ -110,7 +124,7 @@ impl<'a> Halver<'a> {
         self.plan.steps.push(Step { inputs, output, ..step.clone() });
     }
 
-    /// A new tensor that stands for an old one.
+    /// Adds a new tensor for an old one.
     fn add(&mut self, old: TensorId, element: Element) -> TensorId {
         let info = self.old.tensor(old);
         let id = TensorId(self.plan.tensors.len());
@@ -119,7 +133,8 @@ impl<'a> Halver<'a> {
         id
     }
 
-    /// The tensor that stands for an old one and is of this type, converted for a step where there is none yet.
+    /// The new tensor of this type for an old one; a conversion is added for the step if there is
+    /// none yet.
     fn tensor(&mut self, old: TensorId, element: Element, step: &Step) -> TensorId {
         if let Some(&id) = self.there.get(&(old, element)) {
             return id;
@@ -130,13 +145,22 @@ impl<'a> Halver<'a> {
         let output = self.add(old, element);
         let module = format!("{}.{}", self.old.tensor(old).name, element.name());
         let (role, op) = (Role::Convert, Op::Convert { channels, to: element });
-        self.plan.steps.push(Step { block: step.block, module, role, op, inputs: vec![from], weights: None, output });
+        self.plan.steps.push(Step {
+            block: step.block,
+            module,
+            role,
+            op,
+            inputs: vec![from],
+            weights: None,
+            output,
+        });
         output
     }
 
-    /// What is kept is kept as it was written.
+    /// Kept tensors keep the type with which they were written.
     fn finish(mut self, old: &Plan) -> Plan {
-        let kept = old.kept.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());
+        let kept =
+            old.kept.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());
         self.plan.kept = kept.collect();
         self.plan
     }

@@ -1,4 +1,4 @@
-//! Recordings: a plan with its kernels, memory and order, ready to be executed.
+//! Recordings: a plan with its kernels, memory and order, ready to execute.
 
 use super::{Placement, Plan, Scratch, Slot, Step};
 use crate::error::Result;
@@ -18,11 +18,15 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// The launches that carry out a problem with a kernel, in order.
+    /// The dispatches that run a problem with a kernel, in order.
     ///
     /// # Errors
     /// As [`Kernel::dispatch`].
-    pub fn all(kernel: &Kernel, problem: &Problem, capabilities: &Capabilities) -> Result<Vec<Self>> {
+    pub fn all(
+        kernel: &Kernel,
+        problem: &Problem,
+        capabilities: &Capabilities,
+    ) -> Result<Vec<Self>> {
         let launch = |kernel: Kernel| {
             let (params, workgroups) = kernel.dispatch(problem, capabilities)?;
             Ok(Self { kernel, params, workgroups })
@@ -31,22 +35,23 @@ impl Dispatch {
     }
 }
 
-/// A step and the launches that carry it out. Executors other than the GPU read only the step.
+/// A step and its dispatches. Executors other than the GPU read only the step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedStep {
-    /// What is computed.
+    /// The step of the plan.
     pub step: Step,
-    /// The kernel that was picked: what its [stages](Kernel::stages) are launched for.
+    /// The selected kernel, whose [stages](Kernel::stages) are dispatched.
     pub kernel: Kernel,
-    /// Why it was picked.
+    /// Why it was selected.
     pub reason: &'static str,
-    /// How, in order.
+    /// The dispatches, in order.
     pub dispatches: Vec<Dispatch>,
-    /// What lies between the launches.
+    /// The data between the dispatches.
     pub scratch: Vec<Scratch>,
 }
 
-/// The work of one block, which becomes one command buffer with one compute pass, or several with copies between them.
+/// The work of one block, which becomes one command buffer with one compute pass, or several with
+/// copies between them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
     /// The block's index.
@@ -55,7 +60,7 @@ pub struct Segment {
     pub steps: Vec<RecordedStep>,
 }
 
-/// Everything an executor needs but the parameters.
+/// Everything that an executor needs, except the parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// The plan that was recorded.
@@ -74,8 +79,8 @@ impl Recording {
         self.segments.iter().flat_map(|segment| &segment.steps)
     }
 
-    /// Gives every tensor of the workspace and every scratch a slot of its own: more memory, and a guard band can stand right behind
-    /// each.
+    /// Gives every workspace tensor and every scratch its own slot. This needs more memory, and
+    /// allows a guard band directly after each.
     pub fn unshare_slots(&mut self) {
         self.slots.clear();
         for (place, tensor) in self.places.iter_mut().zip(&self.plan.tensors) {
@@ -84,8 +89,11 @@ impl Recording {
                 self.slots.push(Slot { bytes: tensor.bytes() });
             }
         }
-        for scratch in
-            self.segments.iter_mut().flat_map(|segment| &mut segment.steps).flat_map(|step| &mut step.scratch)
+        for scratch in self
+            .segments
+            .iter_mut()
+            .flat_map(|segment| &mut segment.steps)
+            .flat_map(|step| &mut step.scratch)
         {
             scratch.slot = self.slots.len();
             self.slots.push(Slot { bytes: scratch.bytes });
@@ -98,7 +106,8 @@ impl Recording {
         self.steps().any(|step| step.kernel.element == Element::F16)
     }
 
-    /// How far a run may be from the reference: by the element type and the longest sum of the plan, and by what its kernels may be off.
+    /// The accepted error of a run compared with the reference. It depends on the element type, the
+    /// longest sum of the plan, and the kernels.
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         let sums = Tolerance::for_sum(Element::F32, self.plan.longest_reduction());
@@ -107,25 +116,36 @@ impl Recording {
         // A group's NaN meets the zeros of others in its matrix.
         let spreads = self.steps().any(|step| step.kernel.family == Family::Conv3x3GroupedMatrix);
         let sums = Tolerance { spreads, ..sums };
-        if self.steps().any(|step| step.kernel.winograd.is_some()) { sums.or(Tolerance::TRANSFORMED) } else { sums }
+        if self.steps().any(|step| step.kernel.winograd.is_some()) {
+            sums.or(Tolerance::TRANSFORMED)
+        } else {
+            sums
+        }
     }
 
-    /// Bytes by which the weights are larger than those of the convolutions, for the sake of kernels that transform them.
+    /// Bytes by which the weights exceed those of the convolutions, because some kernels transform
+    /// them.
     #[must_use]
     pub fn extra_weight_bytes(&self) -> u64 {
-        self.steps().map(|step| step.kernel.extra_weight_bytes(&self.plan.problem(&step.step))).sum()
+        self.steps()
+            .map(|step| step.kernel.extra_weight_bytes(&self.plan.problem(&step.step)))
+            .sum()
     }
 
-    /// Floating-point operations of the convolutions as the picked kernels carry them out
-    /// ([`Kernel::executed_flops`](crate::kernel::Kernel::executed_flops)): fewer than [`Plan::conv_flops`] where Winograd's are
-    /// among them.
+    /// Floating-point operations of the convolutions as executed by the selected kernels
+    /// ([`Kernel::executed_flops`](crate::kernel::Kernel::executed_flops)): fewer than
+    /// [`Plan::conv_flops`] if Winograd kernels are among them.
     #[must_use]
     pub fn executed_flops(&self) -> u64 {
-        let conv = |step: &&RecordedStep| matches!(step.step.op, Op::Conv { .. } | Op::JoinedConv { .. });
-        self.steps().filter(conv).map(|step| step.kernel.executed_flops(&self.plan.problem(&step.step))).sum()
+        let conv =
+            |step: &&RecordedStep| matches!(step.step.op, Op::Conv { .. } | Op::JoinedConv { .. });
+        self.steps()
+            .filter(conv)
+            .map(|step| step.kernel.executed_flops(&self.plan.problem(&step.step)))
+            .sum()
     }
 
-    /// Kernel launches in all.
+    /// The total number of kernel launches.
     #[must_use]
     pub fn dispatch_count(&self) -> usize {
         self.steps().map(|step| step.dispatches.len()).sum()

@@ -2,18 +2,22 @@
 //!
 //! ```text
 //!   Plan                          Recording
-//!   block 0: conv1 conv2 conv3    segment 0: [conv1 > kernel] [conv2 > kernel] [conv3 > kernel]   = command buffer 0
-//!   block 1: conv1 conv2 conv3    segment 1: ...                                                  = command buffer 1
+//!   block 0: conv1 conv2 conv3    segment 0: [conv1 > kernel] [conv2 > kernel] [conv3 > kernel]
+//!   block 1: conv1 conv2 conv3    segment 1: ...
 //! ```
 //!
-//! Guarantees, each held by a test:
-//! - one segment per block, in the blocks' order, and every step of the plan in exactly one segment;
+//! A segment becomes a command buffer.
+//!
+//! Guarantees, each verified by a test:
+//! - one segment per block, in the blocks' order, and every step of the plan in exactly one
+//!   segment;
 //! - each step's kernel is one of the candidates that the device can run;
 //! - no slot holds two tensors that live at the same time, and none is read before it is written.
 //!
-//! What it does not do: reorder steps (a Bottleneck is a chain; its unfused downsample could overlap with the main branch,
-//! but a pass runs dispatches that share no buffer side by side anyway), and measure anything (the choice of kernels is a
-//! pure function of the problem, the device's capabilities and what was measured before, if that is asked for).
+//! It does not reorder steps: a Bottleneck is a chain. Its unfused downsample could overlap with
+//! the main branch, but a pass runs dispatches without shared buffers in parallel anyway. It does
+//! not measure anything either: the choice of kernels is a pure function of the problem, the
+//! device's capabilities and, if requested, earlier measurements.
 
 use std::ops::Range;
 
@@ -28,37 +32,41 @@ pub enum KernelChoice {
     /// By the ranking rule.
     #[default]
     Ranked,
-    /// By the ranking rule, for a process that runs the plan so many times and ends: what a software driver takes to compile the
-    /// kernels is shared out over the runs, so that few of them get kernels that are soon compiled. Numbers may differ from those
-    /// of other choices within the [tolerance](crate::Model::tolerance).
+    /// By the ranking rule, for a process that runs the plan this many times and exits. A software
+    /// driver's time to compile the kernels is amortised over the runs, so few runs get kernels
+    /// that compile quickly. Results may differ from those of other choices within the
+    /// [tolerance](crate::Model::tolerance).
     RankedFor(u32),
-    /// The `n`-th candidate of each step (modulo how many it has): how tests force every one.
+    /// The `n`-th candidate of each step (modulo their number), so that tests can force each one.
     Nth(usize),
-    /// The candidate whose name contains this, where a step has one; a name that no step has is an error.
+    /// The candidate whose name contains this string, for the steps that have one. It is an error
+    /// if no step has one.
     Named(String),
-    /// The candidate of this name for each step, in order: what an earlier recording of the same plan picked. A step without a name, or whose name
-    /// is no candidate's here, is an error.
+    /// The candidate with this name for each step, in order, as selected in an earlier recording of
+    /// the same plan. A step without a name, or with a name that is not a candidate here, is an
+    /// error.
     Recorded(Vec<String>),
-    /// The candidate that was measured to be fastest; by the ranking rule where nothing was measured.
+    /// The candidate that was measured to be fastest; by the ranking rule without a measurement.
     Measured(Measured),
 }
 
-/// What a recording may take of memory beyond what it needs.
+/// The memory that a recording may use beyond what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryBudget {
-    /// Bytes by which transformed weights may exceed those of the convolutions, over the whole plan: kernels that would go beyond are
-    /// not taken, and first come, first served. 0 rules out all of them, and with them the only kernels that round where sums of
-    /// integers are exact.
+    /// Bytes by which transformed weights may exceed those of the convolutions, over the whole
+    /// plan. Kernels that would exceed it are not used; earlier steps go first. 0 excludes all of
+    /// them, and with them the only kernels that round where sums of integers are exact.
     pub extra_weight_bytes: u64,
 }
 
 impl MemoryBudget {
-    /// No bound.
+    /// No limit.
     pub const UNBOUNDED: Self = Self { extra_weight_bytes: u64::MAX };
 }
 
 impl Default for MemoryBudget {
-    /// 9 MiB: what a Bottleneck's 3x3 convolution may need, and a ResNet-50's weights stay within 1.1 times its file.
+    /// 9 MiB: enough for a Bottleneck's 3x3 convolution, and a ResNet-50's weights stay within 1.1
+    /// times the size of its file.
     fn default() -> Self {
         Self { extra_weight_bytes: 9 << 20 }
     }
@@ -67,8 +75,8 @@ impl Default for MemoryBudget {
 /// Records a plan for a device with these capabilities.
 ///
 /// # Errors
-/// [`GpuError::TooLarge`] when a tensor or the weights of a step are beyond the device's binding limit, [`GpuError::TooManyWorkgroups`],
-/// [`GpuError::NoSuchKernel`] when a kernel was named that no step has.
+/// [`GpuError::TooLarge`] if a tensor or the weights of a step exceed the device's binding limit,
+/// [`GpuError::TooManyWorkgroups`], [`GpuError::NoSuchKernel`] if no step has the requested kernel.
 pub fn schedule(
     plan: Plan,
     capabilities: &Capabilities,
@@ -78,12 +86,16 @@ pub fn schedule(
     for tensor in &plan.tensors {
         let (bytes, limit) = (tensor.bytes() as u64, capabilities.max_binding_bytes);
         if bytes > limit {
-            return Err(
-                GpuError::TooLarge { what: format!("tensor {} {}", tensor.name, tensor.shape), bytes, limit }.into()
-            );
+            return Err(GpuError::TooLarge {
+                what: format!("tensor {} {}", tensor.name, tensor.shape),
+                bytes,
+                limit,
+            }
+            .into());
         }
     }
-    let (mut picks, mut named, mut compiled) = (Vec::with_capacity(plan.steps.len()), false, Vec::new());
+    let (mut picks, mut named, mut compiled) =
+        (Vec::with_capacity(plan.steps.len()), false, Vec::new());
     for (at, step) in plan.steps.iter().enumerate() {
         let problem = plan.problem(step);
         let picked = match choice {
@@ -97,18 +109,27 @@ pub fn schedule(
         let bytes = picked.kernel.packed_bytes(&problem) as u64;
         if bytes > capabilities.max_binding_bytes {
             let limit = capabilities.max_binding_bytes;
-            return Err(GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into());
+            return Err(
+                GpuError::TooLarge { what: format!("weights of {step}"), bytes, limit }.into()
+            );
         }
         picks.push(picked);
     }
     let with_step = || plan.steps.iter().zip(&picks);
-    let scratch: Vec<Vec<usize>> =
-        with_step().map(|(step, picked)| picked.kernel.scratch_bytes(&plan.problem(step))).collect();
+    let scratch: Vec<Vec<usize>> = with_step()
+        .map(|(step, picked)| picked.kernel.scratch_bytes(&plan.problem(step)))
+        .collect();
     let Places { tensors: places, scratch, slots } = lifetime::assign(&plan, &scratch);
     let record = |((step, picked), scratch): ((&Step, &Picked), &Vec<Scratch>)| {
         let Picked { kernel, reason, .. } = *picked;
         let dispatches = Dispatch::all(&kernel, &plan.problem(step), capabilities)?;
-        Ok(RecordedStep { step: step.clone(), kernel, reason, dispatches, scratch: scratch.clone() })
+        Ok(RecordedStep {
+            step: step.clone(),
+            kernel,
+            reason,
+            dispatches,
+            scratch: scratch.clone(),
+        })
     };
     let mut recorded = with_step().zip(&scratch).map(record);
     let segment = |(block, range): (usize, &Range<usize>)| {
@@ -117,18 +138,26 @@ pub fn schedule(
     let segments = plan.blocks.iter().enumerate().map(segment).collect::<Result<_>>()?;
     match choice {
         KernelChoice::Named(name) if !named => {
-            let all = plan.steps.iter().flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
+            let all = plan
+                .steps
+                .iter()
+                .flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
             let mut candidates: Vec<String> = all.map(|kernel| kernel.name()).collect();
             candidates.sort();
             candidates.dedup();
-            Err(GpuError::NoSuchKernel { kernel: name.clone(), step: "any step".to_owned(), candidates }.into())
+            Err(GpuError::NoSuchKernel {
+                kernel: name.clone(),
+                step: "any step".to_owned(),
+                candidates,
+            }
+            .into())
         }
         _ => Ok(Recording { plan, places, slots, segments }),
     }
 }
 
 impl Plan {
-    /// What a kernel needs to know of a step of this plan.
+    /// The problem that a kernel solves for a step of this plan.
     #[must_use]
     pub fn problem(&self, step: &Step) -> Problem {
         let tensor = |id| {
@@ -149,15 +178,20 @@ impl Plan {
     }
 }
 
-/// A kernel, why it was taken, and whether it was taken by name.
+/// A kernel, why it was selected, and whether it was selected by name.
 struct Picked {
     kernel: Kernel,
     reason: &'static str,
     named: bool,
 }
 
-/// The kernel that an earlier recording picked for a step.
-fn recorded(step: &Step, problem: &Problem, capabilities: &Capabilities, name: Option<&String>) -> Result<Picked> {
+/// The kernel that an earlier recording selected for a step.
+fn recorded(
+    step: &Step,
+    problem: &Problem,
+    capabilities: &Capabilities,
+    name: Option<&String>,
+) -> Result<Picked> {
     let candidates = kernel::candidates(problem, capabilities);
     match candidates.iter().find(|kernel| name.is_some_and(|name| kernel.name() == *name)) {
         Some(&kernel) => Ok(Picked { kernel, reason: "as recorded before", named: true }),
@@ -169,7 +203,7 @@ fn recorded(step: &Step, problem: &Problem, capabilities: &Capabilities, name: O
     }
 }
 
-/// Picks a step's kernel, beside those that are `compiled` for the steps before.
+/// Selects a step's kernel, given the kernels already `compiled` for earlier steps.
 fn pick(
     problem: &Problem,
     capabilities: &Capabilities,
@@ -189,17 +223,22 @@ fn pick(
         });
     }
     let forced = match choice {
-        KernelChoice::Ranked | KernelChoice::RankedFor(_) | KernelChoice::Recorded(_) | KernelChoice::Measured(_) => {
-            None
-        }
+        KernelChoice::Ranked
+        | KernelChoice::RankedFor(_)
+        | KernelChoice::Recorded(_)
+        | KernelChoice::Measured(_) => None,
         KernelChoice::Nth(n) => n.checked_rem(candidates.len()).map(|at| candidates[at]),
-        KernelChoice::Named(name) => candidates.iter().copied().find(|kernel| kernel.name().contains(name.as_str())),
+        KernelChoice::Named(name) => {
+            candidates.iter().copied().find(|kernel| kernel.name().contains(name.as_str()))
+        }
     };
     if let Some(kernel) = forced {
         return Ok(Picked { kernel, reason: "asked for", named: true });
     }
     let ranked = match choice {
-        KernelChoice::RankedFor(runs) => kernel::select_for_runs(problem, &candidates, capabilities, *runs, compiled),
+        KernelChoice::RankedFor(runs) => {
+            kernel::select_for_runs(problem, &candidates, capabilities, *runs, compiled)
+        }
         _ => kernel::select(problem, &candidates, capabilities),
     };
     let (kernel, reason) = ranked.ok_or_else(|| GpuError::NoSuchKernel {

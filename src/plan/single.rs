@@ -1,4 +1,4 @@
-//! Plans of one step.
+//! Plans with one step.
 
 use super::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
 use crate::kernel::Problem;
@@ -6,26 +6,29 @@ use crate::op::Op;
 use crate::tensor::Element;
 
 impl Plan {
-    /// A problem of images as a plan: its inputs first, its output last. The second input is [given](Plan::given).
+    /// A problem on images as a plan: its inputs first, its output last. The second input is
+    /// [given](Plan::given).
     #[must_use]
     pub fn single(problem: &Problem) -> Self {
         let names = ["first input", "second input"].into_iter().map(str::to_owned);
         let named = names.zip(&problem.inputs).chain([("output".to_owned(), &problem.output)]);
-        let tensors = named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
+        let tensors =
+            named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
         let mut plan = Self::of_step(problem.op, tensors, false);
         plan.in_elements([problem.element, problem.output_element]);
         plan
     }
 
-    /// Gives all that a plan of one step reads one type, and its output another.
+    /// Sets the type of all tensors that a plan of one step reads, and the type of its output.
     pub(crate) fn in_elements(&mut self, [reads, writes]: [Element; 2]) {
         let output = self.output;
         self.tensors.iter_mut().for_each(|tensor| tensor.element = reads);
         self.tensors[output.0].element = writes;
     }
 
-    /// One step as a plan, of at least an input and an output: first the operation's inputs, then its weights where they are a tensor, its
-    /// output last. All that it reads but the first input is [given](Plan::given).
+    /// One step as a plan. `tensors` are the operation's inputs, at least one, then its weights if
+    /// they are a tensor, and its output last. All tensors that it reads, except the first input,
+    /// are [given](Plan::given).
     #[must_use]
     pub fn of_step(op: Op, tensors: Vec<TensorInfo>, has_weights: bool) -> Self {
         let output = TensorId(tensors.len() - 1);
@@ -36,6 +39,16 @@ impl Plan {
         let step = Step { block, module, role, op, inputs, weights, output };
         let (steps, blocks, given) = (vec![step], vec![0..1; 1], reads[1..].to_vec());
         let (kept, carried) = (Vec::new(), Vec::new());
-        Self { kind: PlanKind::Fused, tensors, steps, blocks, input: TensorId(0), output, given, kept, carried }
+        Self {
+            kind: PlanKind::Fused,
+            tensors,
+            steps,
+            blocks,
+            input: TensorId(0),
+            output,
+            given,
+            kept,
+            carried,
+        }
     }
 }

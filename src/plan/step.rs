@@ -1,4 +1,4 @@
-//! Plans: steps on tensors, without a word about kernels or memory.
+//! Plans: steps on tensors, independent of kernels and memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,14 +15,14 @@ pub struct TensorId(pub usize);
 /// A tensor that a plan reads or writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Where it comes from, e.g. `block0.conv2`.
+    /// Its origin, e.g. `block0.conv2`.
     pub name: String,
     /// Its shape, without padding.
     pub shape: Shape,
-    /// How its channels lie on the device.
+    /// The layout of its channels on the device.
     pub layout: ChannelLayout,
-    /// How it lies on the device where it is a convolution's weights or their gradient, OIHW on the host; the layout is then of no
-    /// account.
+    /// The layout of a convolution's weights or of their gradient on the device, which are OIHW on
+    /// the host; `layout` is then ignored. `None` for a tensor of pixels.
     pub weights: Option<WeightLayout>,
     /// The type of its values on the device.
     pub element: Element,
@@ -57,10 +57,10 @@ impl TensorInfo {
         }
     }
 
-    /// The values of a tensor of this shape in the device's order.
+    /// The values of a host tensor of this shape in the device's order.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for another shape.
+    /// [`ShapeError::Mismatch`] for a different shape.
     pub fn pack(&self, tensor: &HostTensor) -> Result<Vec<f32>, ShapeError> {
         tensor.check_shape(&self.name, self.shape)?;
         match &self.weights {
@@ -69,7 +69,7 @@ impl TensorInfo {
         }
     }
 
-    /// A tensor from its bytes on the device: packed, and of the element type.
+    /// A tensor from its bytes on the device, in the device's order and element type.
     ///
     /// # Errors
     /// As [`TensorInfo::unpack`].
@@ -80,7 +80,7 @@ impl TensorInfo {
     /// The inverse of [`TensorInfo::pack`].
     ///
     /// # Errors
-    /// [`ShapeError::Length`] for another number of values.
+    /// [`ShapeError::Length`] for a different number of values.
     pub fn unpack(&self, packed: &[f32]) -> Result<HostTensor, ShapeError> {
         match &self.weights {
             Some(weights) => HostTensor::new(self.shape, unpack_weights(weights, packed)?),
@@ -89,19 +89,20 @@ impl TensorInfo {
     }
 }
 
-/// Which part of a block, of the stem or of the head a step is: how its parameters are found.
+/// The part of a block, stem or head that a step is; used to find its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// First 1x1 convolution (folded with bn1 where the op has a bias).
+    /// First 1x1 convolution (folded with bn1 if the op has a bias).
     Conv1,
     /// First norm.
     Bn1,
-    /// 3x3 convolution (folded with bn2 where the op has a bias).
+    /// 3x3 convolution (folded with bn2 if the op has a bias).
     Conv2,
     /// Second norm.
     Bn2,
-    /// Last 1x1 convolution (folded with bn3 where the op has a bias; joined with the downsample where the op says so).
+    /// Last 1x1 convolution (folded with bn3 if the op has a bias; joined with the downsample if
+    /// the op is a joined convolution).
     Conv3,
     /// Third norm.
     Bn3,
@@ -111,7 +112,7 @@ pub enum Role {
     DownsampleBn,
     /// The residual addition.
     Add,
-    /// The stem's convolution (folded with its norm where the op has a bias).
+    /// The stem's convolution (folded with its norm if the op has a bias).
     Stem,
     /// The stem's norm.
     StemBn,
@@ -121,14 +122,14 @@ pub enum Role {
     AvgPool,
     /// The head's fully connected layer, as a 1x1 convolution of one pixel.
     Fc,
-    /// A tensor from one precision to the other.
+    /// A conversion of a tensor to the other precision.
     Convert,
     /// A step of a training plan, whose parameters are tensors.
     Training,
 }
 
 impl Role {
-    /// The part's name as PyTorch's modules are called.
+    /// The part's name, as in PyTorch's modules.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -153,19 +154,20 @@ impl Role {
 /// One operation on tensors of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Index of the block it belongs to, among the plan's.
+    /// Index of its block in the plan.
     pub block: usize,
-    /// Its name as PyTorch's modules are called: `layer1.0.conv2`; `block0.conv2` in a chain of blocks.
+    /// Its name, as in PyTorch's modules: `layer1.0.conv2`; `block0.conv2` in a chain of blocks.
     pub module: String,
     /// Its part in that block.
     pub role: Role,
-    /// What is computed.
+    /// The operation.
     pub op: Op,
-    /// What is read, in the op's order.
+    /// The tensors read, in the op's order.
     pub inputs: Vec<TensorId>,
-    /// The convolution's weights, where they are a tensor of the plan and not parameters that an executor is given once.
+    /// The convolution's weights if they are a tensor of the plan, instead of parameters that an
+    /// executor receives once.
     pub weights: Option<TensorId>,
-    /// What is written: each tensor by exactly one step, and never one of the inputs.
+    /// The tensor written. No other step writes it, and it is never one of the inputs.
     pub output: TensorId,
 }
 
@@ -178,48 +180,50 @@ impl fmt::Display for Step {
 /// The two ways to run a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PlanKind {
-    /// Norms folded, ReLU and the shortcut in the convolutions' epilogues: three steps a block.
+    /// Norms folded, ReLU and the shortcut in the convolutions' epilogues: three steps per block.
     #[default]
     Fused,
-    /// Every operation its own step: the base for training mode, and a second opinion.
+    /// Every operation is a separate step: the base for training mode, and a cross-check.
     Unfused,
 }
 
-/// What to compute: steps in order, the tensors they work on, and where each block begins and ends.
+/// What to compute: steps in order, their tensors, and the range of each block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Fused or unfused.
     pub kind: PlanKind,
     /// Every tensor.
     pub tensors: Vec<TensorInfo>,
-    /// Every step, in an order in which each reads only what was written before (or the plan's input).
+    /// Every step, in an order in which each reads only tensors written before (or the plan's
+    /// input).
     pub steps: Vec<Step>,
-    /// The steps of each block; stem and head of a network are blocks of their own.
+    /// The steps of each block; a network's stem and head are separate blocks.
     pub blocks: Vec<Range<usize>>,
-    /// The tensor that the caller gives. No step writes it.
+    /// The tensor that the caller provides. No step writes it.
     pub input: TensorId,
-    /// The tensor that the caller gets.
+    /// The tensor that the caller receives.
     pub output: TensorId,
-    /// Tensors beside the input that the caller gives, before the first run or any later one. No step writes them.
+    /// Tensors that the caller provides in addition to the input, before the first or any later
+    /// run. No step writes them.
     pub given: Vec<TensorId>,
-    /// Tensors on the way that stay as they are until the next run, for the caller to read.
+    /// Intermediate tensors that stay unchanged until the next run, for the caller to read.
     pub kept: Vec<TensorId>,
-    /// What becomes of given tensors from one run to the next.
+    /// How given tensors are replaced between runs.
     pub carried: Vec<Carry>,
 }
 
-/// A tensor that a step writes, and that takes the place of a given one for the next run: when the segment is done that the step belongs
-/// to, it is copied over it.
+/// A tensor that a step writes and that replaces a given one for the next run: it is copied over
+/// the given tensor when the step's segment is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carry {
-    /// What is written.
+    /// The written tensor.
     pub from: TensorId,
     /// The given tensor, which no later segment reads.
     pub to: TensorId,
 }
 
 impl Step {
-    /// All that it reads: inputs, then weights.
+    /// All tensors that it reads: inputs, then weights.
     pub fn reads(&self) -> impl Iterator<Item = TensorId> + '_ {
         self.inputs.iter().chain(&self.weights).copied()
     }
@@ -231,20 +235,33 @@ impl Plan {
     pub fn new(kind: PlanKind, input: TensorInfo) -> Self {
         let (steps, blocks, given, kept, carried) = Default::default();
         let id = TensorId(0);
-        Self { kind, tensors: vec![input], steps, blocks, input: id, output: id, given, kept, carried }
+        Self {
+            kind,
+            tensors: vec![input],
+            steps,
+            blocks,
+            input: id,
+            output: id,
+            given,
+            kept,
+            carried,
+        }
     }
 
-    /// The tensor behind an id of this plan.
+    /// The tensor with this id.
     #[must_use]
     pub fn tensor(&self, id: TensorId) -> &TensorInfo {
         &self.tensors[id.0]
     }
 
-    /// Keeps what every block puts out, called as the block is: `layer1.0`. What has no such name, stem and head, is left as it is.
+    /// Keeps the output of every block, named like the block: `layer1.0`. Stem and head, which have
+    /// no such name, are not kept.
     pub fn keep_blocks(&mut self) {
         for block in self.blocks.clone() {
             let Some(step) = self.steps[block].last() else { continue };
-            let (output, Some((name, _))) = (step.output, step.module.rsplit_once('.')) else { continue };
+            let (output, Some((name, _))) = (step.output, step.module.rsplit_once('.')) else {
+                continue;
+            };
             if !self.kept.contains(&output) && output != self.output {
                 self.tensors[output.0].name = name.to_owned();
                 self.kept.push(output);
@@ -254,7 +271,7 @@ impl Plan {
         self.kept.sort();
     }
 
-    /// The block whose step writes a tensor; `None` for one that no step writes.
+    /// The block that writes a tensor; `None` if no step writes it.
     #[must_use]
     pub fn written_in(&self, id: TensorId) -> Option<usize> {
         let step = self.steps.iter().position(|step| step.output == id)?;
@@ -271,7 +288,9 @@ impl Plan {
     #[must_use]
     pub fn step_flops(&self, step: &Step) -> u64 {
         match step.op {
-            Op::Train(TrainOp::WeightGrad { conv }) => 2 * conv.macs(self.tensor(step.inputs[1]).shape),
+            Op::Train(TrainOp::WeightGrad { conv }) => {
+                2 * conv.macs(self.tensor(step.inputs[1]).shape)
+            }
             op => op.flops(self.tensor(step.output).shape),
         }
     }
@@ -281,12 +300,14 @@ impl Plan {
     pub fn step_min_bytes(&self, step: &Step) -> u64 {
         let [read, written] = [step.inputs[0], step.output].map(|id| self.tensor(id).element);
         if read != written {
-            return ((read.bytes() + written.bytes()) * self.tensor(step.output).shape.len()) as u64;
+            return ((read.bytes() + written.bytes()) * self.tensor(step.output).shape.len())
+                as u64;
         }
         step.op.min_bytes(&self.input_shapes(step), self.tensor(step.output).shape, read)
     }
 
-    /// Floating-point operations of the convolutions alone, the same for both kinds of plan: what GFLOP/s are counted in.
+    /// Floating-point operations of the convolutions alone, equal for both kinds of plan: the basis
+    /// for GFLOP/s.
     #[must_use]
     pub fn conv_flops(&self) -> u64 {
         let conv = |step: &&Step| matches!(step.op, Op::Conv { .. } | Op::JoinedConv { .. });
@@ -297,9 +318,10 @@ impl Plan {
     #[must_use]
     pub fn longest_reduction(&self) -> usize {
         let length = |step: &Step| match step.op {
-            Op::GlobalAvgPool { .. } => {
-                step.inputs.first().map_or(1, |&id| self.tensor(id).shape.h * self.tensor(id).shape.w)
-            }
+            Op::GlobalAvgPool { .. } => step
+                .inputs
+                .first()
+                .map_or(1, |&id| self.tensor(id).shape.h * self.tensor(id).shape.w),
             op => op.reduction_length(),
         };
         self.steps.iter().map(length).max().unwrap_or(1)

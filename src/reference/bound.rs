@@ -1,6 +1,7 @@
-//! When is f32 arithmetic exact? If every term of a sum is a multiple of a unit u (a power of two) and the terms' absolute
-//! values add up to less than 2^24 u, then every partial sum in every order is a multiple of u below 2^24 u, which f32 holds
-//! exactly: no rounding happens, fused multiply-add or not. This file measures that for a run of the reference.
+//! Checks when f32 arithmetic is exact. If every term of a sum is a multiple of a unit u (a power
+//! of two) and the terms' absolute values add up to less than 2^24 u, then every partial sum in
+//! every order is a multiple of u below 2^24 u, which f32 represents exactly. No rounding happens,
+//! with or without fused multiply-add. This file measures this for a run of the reference.
 
 use super::{Tensor64, apply};
 use crate::op::{Op, StepParams, TrainOp};
@@ -14,14 +15,14 @@ pub struct ExactBound {
 }
 
 impl ExactBound {
-    /// Whether f32 gives the same bits in any order of summation.
+    /// Whether f32 gives bit-identical results in any order of summation.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.worst < f64::from(1u32 << 24)
     }
 
-    /// Takes the sums of one step into account; of an operation of training without sums, of a few terms a value, whether f32 holds every
-    /// value.
+    /// Includes the sums of one step. For a training operation without sums, with a few terms per
+    /// value, checks whether f32 represents every value exactly.
     pub(super) fn widen(
         &mut self,
         op: &Op,
@@ -67,7 +68,7 @@ const fn has_sums(op: &TrainOp) -> bool {
     matches!(op, TrainOp::WeightGrad { .. } | TrainOp::InputGrad { .. } | TrainOp::BiasGrad { .. })
 }
 
-/// The pairs of tensors that a step multiplies.
+/// The pairs of tensors multiplied by a step.
 fn products<'a>(
     op: &Op,
     params: &StepParams,
@@ -87,7 +88,7 @@ fn products<'a>(
     }
 }
 
-/// The parameters that a step adds.
+/// The parameters added by a step.
 fn addends(params: &StepParams) -> Vec<&[f32]> {
     match params {
         StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => vec![bias],
@@ -97,14 +98,26 @@ fn addends(params: &StepParams) -> Vec<&[f32]> {
 }
 
 /// The step applied to absolute values: the sum of its terms' absolute values.
-fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], weights: Option<&Tensor64>, output: Shape) -> Vec<f64> {
+fn absolute(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&Tensor64],
+    weights: Option<&Tensor64>,
+    output: Shape,
+) -> Vec<f64> {
     let positive = |values: &[f32]| values.iter().map(|value| value.abs()).collect::<Vec<f32>>();
     let params = match params {
-        StepParams::Conv { weight, bias } => StepParams::Conv { weight: positive(weight), bias: positive(bias) },
-        StepParams::JoinedConv { main, shortcut, bias } => {
-            StepParams::JoinedConv { main: positive(main), shortcut: positive(shortcut), bias: positive(bias) }
+        StepParams::Conv { weight, bias } => {
+            StepParams::Conv { weight: positive(weight), bias: positive(bias) }
         }
-        StepParams::Affine { scale, shift } => StepParams::Affine { scale: positive(scale), shift: positive(shift) },
+        StepParams::JoinedConv { main, shortcut, bias } => StepParams::JoinedConv {
+            main: positive(main),
+            shortcut: positive(shortcut),
+            bias: positive(bias),
+        },
+        StepParams::Affine { scale, shift } => {
+            StepParams::Affine { scale: positive(scale), shift: positive(shift) }
+        }
         StepParams::None => StepParams::None,
     };
     let positive = |tensor: &Tensor64| Tensor64 {
@@ -115,7 +128,7 @@ fn absolute(op: &Op, params: &StepParams, inputs: &[&Tensor64], weights: Option<
     apply(op, &params, &inputs.iter().collect::<Vec<_>>(), weights.map(positive).as_ref(), output)
 }
 
-/// The largest power of two of which all values are multiples; infinite when all are zero.
+/// The largest power of two that divides all values; infinite if all are zero.
 fn unit_of(values: impl Iterator<Item = f64>) -> f64 {
     values.map(unit).fold(f64::INFINITY, f64::min)
 }

@@ -1,5 +1,6 @@
-//! The second executor: every operation naively, on the CPU, in f64. It reads only the steps of a recording and shares no
-//! code with the kernels, so the two can only agree by being right.
+//! The second executor: a naive f64 implementation of every operation on the CPU. It reads only the
+//! steps of a recording and shares no code with the kernels, so the two agree only if both are
+//! right.
 
 mod bound;
 mod ops;
@@ -25,12 +26,17 @@ pub struct Tensor64 {
     pub data: Vec<f64>,
 }
 
-/// Runs a recording's steps. `params` are the parameters of its steps, in order. Returns the plan's output.
+/// Runs a recording's steps and returns the plan's output. `params` are the parameters of the
+/// steps, in order.
 ///
 /// # Errors
-/// [`ShapeError::Mismatch`] when the input is not the one that was planned for, [`ShapeError::Length`] when the parameters are
-/// not those of the steps.
-pub fn run(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
+/// [`ShapeError::Mismatch`] if the input differs from the planned one, [`ShapeError::Length`] if
+/// the parameters do not fit the steps.
+pub fn run(
+    recording: &Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+) -> Result<HostTensor, ShapeError> {
     Ok(run_to(recording, params, input, &[recording.plan.output])?.remove(0))
 }
 
@@ -48,7 +54,7 @@ pub fn run_to(
     tensors.iter().map(|id| rounded(&every[id.0])).collect()
 }
 
-/// Like [`run`], and also how near the sums came to where f32 stops being exact.
+/// Like [`run`], and also returns how close the sums came to the limit of exact f32 arithmetic.
 ///
 /// # Errors
 /// As [`run`].
@@ -61,30 +67,46 @@ pub fn run_with_bound(
     let mut bound = ExactBound::default();
     for (step, params) in recording.steps().map(|recorded| &recorded.step).zip(params) {
         let inputs: Vec<&Tensor64> = step.inputs.iter().map(|id| &every[id.0]).collect();
-        bound.widen(&step.op, params, &inputs, step.weights.map(|id| &every[id.0]), &every[step.output.0]);
+        bound.widen(
+            &step.op,
+            params,
+            &inputs,
+            step.weights.map(|id| &every[id.0]),
+            &every[step.output.0],
+        );
     }
     Ok((rounded(&every[recording.plan.output.0])?, bound))
 }
 
-/// Like [`run`], rounded where a device rounds that computes in half precision: the weights of its steps, and every tensor that is f16. What lies
-/// between this and [`run`] is what half precision costs, whoever computes; sums are still those of f64.
+/// Like [`run`], rounded where a device with half precision rounds: the weights of its steps, and
+/// every f16 tensor. The difference from [`run`] is the error of half precision on any executor;
+/// sums are still f64.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_rounded(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<HostTensor, ShapeError> {
+pub fn run_rounded(
+    recording: &Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+) -> Result<HostTensor, ShapeError> {
     let every = walk(recording, params, &[(recording.plan.input, input)], Rounding::AsPlanned)?;
     rounded(&every[recording.plan.output.0])
 }
 
-/// One operation on inputs of one's own.
+/// Runs one operation on the given inputs.
 ///
 /// # Errors
-/// [`ShapeError::Mismatch`] when the inputs do not fit the operation, [`ShapeError::Length`] when the parameters do not.
-pub fn run_op(op: &Op, params: &StepParams, inputs: &[&HostTensor]) -> Result<HostTensor, ShapeError> {
+/// [`ShapeError::Mismatch`] if the inputs do not fit the operation, [`ShapeError::Length`] if the
+/// parameters do not.
+pub fn run_op(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&HostTensor],
+) -> Result<HostTensor, ShapeError> {
     run_op_by(op, params, inputs, None)
 }
 
-/// [`run_op`] where a convolution's weights may be a tensor, and the parameters are then of no account.
+/// [`run_op`] with optional weights of a convolution as a tensor; the parameters are then ignored.
 ///
 /// # Errors
 /// As [`run_op`].
@@ -97,7 +119,8 @@ pub fn run_op_by(
     rounded(&Operands::of(inputs, weights).output(op, params)?)
 }
 
-/// Like [`run_op_by`], and also how near the sums came to where f32 stops being exact.
+/// Like [`run_op_by`], and also returns how close the sums came to the limit of exact f32
+/// arithmetic.
 ///
 /// # Errors
 /// As [`run_op`].
@@ -119,7 +142,7 @@ fn rounded(tensor: &Tensor64) -> Result<HostTensor, ShapeError> {
     HostTensor::new(tensor.shape, tensor.data.iter().map(|&value| value as f32).collect())
 }
 
-/// What one operation reads.
+/// The operands of one operation.
 struct Operands {
     inputs: Vec<Tensor64>,
     weights: Option<Tensor64>,
@@ -131,38 +154,59 @@ impl Operands {
             shape: tensor.shape(),
             data: tensor.data().iter().copied().map(f64::from).collect(),
         };
-        Self { inputs: inputs.iter().map(|input| widened(input)).collect(), weights: weights.map(widened) }
+        Self {
+            inputs: inputs.iter().map(|input| widened(input)).collect(),
+            weights: weights.map(widened),
+        }
     }
 
     fn output(&self, op: &Op, params: &StepParams) -> Result<Tensor64, ShapeError> {
-        let shape = op.output_shape(&self.inputs.iter().map(|input| input.shape).collect::<Vec<_>>())?;
+        let shape =
+            op.output_shape(&self.inputs.iter().map(|input| input.shape).collect::<Vec<_>>())?;
         if self.weights.is_none() && !params.fit(op) {
             let tensor = format!("parameters of {}", op.name());
-            return Err(ShapeError::Length { tensor, expected: op.parameters(), found: params.count() });
+            return Err(ShapeError::Length {
+                tensor,
+                expected: op.parameters(),
+                found: params.count(),
+            });
         }
         let inputs: Vec<&Tensor64> = self.inputs.iter().collect();
         Ok(Tensor64 { shape, data: apply(op, params, &inputs, self.weights.as_ref(), shape) })
     }
 }
 
-/// Applies an operation. `output` is its output's shape.
-fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], weights: Option<&Tensor64>, output: Shape) -> Vec<f64> {
+/// Applies an operation. `output` is the shape of its output.
+fn apply(
+    op: &Op,
+    params: &StepParams,
+    inputs: &[&Tensor64],
+    weights: Option<&Tensor64>,
+    output: Shape,
+) -> Vec<f64> {
     match (*op, weights) {
         (Op::Train(op), weights) => train::apply(&op, inputs, weights, output),
-        (Op::Conv { conv, epilogue }, Some(weights)) => ops::convolve_by(conv, epilogue, weights, inputs, output),
+        (Op::Conv { conv, epilogue }, Some(weights)) => {
+            ops::convolve_by(conv, epilogue, weights, inputs, output)
+        }
         (op, _) => ops::apply(&op, params, inputs, output),
     }
 }
 
 /// Every tensor of the plan, by its index.
-fn tensors(recording: &Recording, params: &[StepParams], input: &HostTensor) -> Result<Vec<Tensor64>, ShapeError> {
+fn tensors(
+    recording: &Recording,
+    params: &[StepParams],
+    input: &HostTensor,
+) -> Result<Vec<Tensor64>, ShapeError> {
     all_tensors(recording, params, &[(recording.plan.input, input)])
 }
 
-/// Runs a recording whose caller gives more than the input: every tensor of the plan, by its index.
+/// Runs a recording with given tensors in addition to the input, and returns every tensor of the
+/// plan, by its index.
 ///
 /// # Errors
-/// As [`run`], and [`ShapeError::Mismatch`] for a tensor that is not given.
+/// As [`run`], and [`ShapeError::Mismatch`] for a missing tensor.
 pub fn all_tensors(
     recording: &Recording,
     params: &[StepParams],
@@ -171,7 +215,7 @@ pub fn all_tensors(
     walk(recording, params, given, Rounding::None)
 }
 
-/// Every tensor of the plan, by its index, rounded or not.
+/// Every tensor of the plan, by its index, with or without rounding.
 fn walk(
     recording: &Recording,
     params: &[StepParams],
@@ -184,7 +228,8 @@ fn walk(
         let tensor = "parameters of the steps".to_owned();
         return Err(ShapeError::Length { tensor, expected: steps.len(), found: params.len() });
     }
-    let misfits = |(step, params): &(&&Step, &StepParams)| step.weights.is_none() && !params.fit(&step.op);
+    let misfits =
+        |(step, params): &(&&Step, &StepParams)| step.weights.is_none() && !params.fit(&step.op);
     if let Some((step, params)) = steps.iter().zip(params).find(misfits) {
         let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
         return Err(ShapeError::Length { tensor, expected, found: params.count() });
@@ -206,7 +251,8 @@ fn walk(
         every[id.0].data = tensor.data().iter().copied().map(f64::from).collect();
     }
     for (step, params) in steps.into_iter().zip(params) {
-        let inputs: Vec<&Tensor64> = step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
+        let inputs: Vec<&Tensor64> =
+            step.inputs.iter().map(|&TensorId(index)| &every[index]).collect();
         let shape = plan.tensor(step.output).shape;
         let params = match rounding {
             Rounding::None => Cow::Borrowed(params),

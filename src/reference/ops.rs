@@ -1,4 +1,4 @@
-//! The operations, one loop nest each, in the order in which a textbook writes them.
+//! The operations, each as a plain loop nest in textbook order.
 
 use rayon::prelude::*;
 
@@ -6,7 +6,8 @@ use super::Tensor64;
 use crate::op::{Conv, Epilogue, Op, StepParams};
 use crate::tensor::Shape;
 
-/// Applies an operation. `output` is its output's shape; parameters of the wrong kind count as none.
+/// Applies an operation. `output` is the shape of its output; parameters of the wrong kind are
+/// ignored.
 pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: Shape) -> Vec<f64> {
     match (*op, params) {
         (Op::Conv { conv, epilogue }, StepParams::Conv { weight, bias }) => {
@@ -19,7 +20,10 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
             }
             finish(sums, epilogue.relu)
         }
-        (Op::JoinedConv { main, shortcut, relu }, StepParams::JoinedConv { main: w3, shortcut: wds, bias }) => {
+        (
+            Op::JoinedConv { main, shortcut, relu },
+            StepParams::JoinedConv { main: w3, shortcut: wds, bias },
+        ) => {
             let mut sums = convolve(main, w3, inputs[0], output);
             add(&mut sums, &convolve(shortcut, wds, inputs[1], output));
             per_channel(&mut sums, output, |value, channel| value + f64::from(bias[channel]));
@@ -40,14 +44,20 @@ pub(super) fn apply(op: &Op, params: &StepParams, inputs: &[&Tensor64], output: 
         (Op::MaxPool { windows, .. }, _) => max_pool(inputs[0], windows.padding(), output),
         (Op::GlobalAvgPool { .. }, _) => {
             let plane = inputs[0].shape.h * inputs[0].shape.w;
-            inputs[0].data.chunks_exact(plane).map(|values| values.iter().sum::<f64>() / plane as f64).collect()
+            inputs[0]
+                .data
+                .chunks_exact(plane)
+                .map(|values| values.iter().sum::<f64>() / plane as f64)
+                .collect()
         }
         (Op::Convert { .. }, _) => inputs[0].data.clone(),
-        (op, _) => unreachable!("{} with parameters that do not fit, which run() refuses", op.name()),
+        (op, _) => {
+            unreachable!("{} with parameters that do not fit, which run() refuses", op.name())
+        }
     }
 }
 
-/// A convolution by weights that are a tensor, without a bias.
+/// A convolution with weights in a tensor, without a bias.
 pub(super) fn convolve_by(
     conv: Conv,
     epilogue: Epilogue,
@@ -62,7 +72,7 @@ pub(super) fn convolve_by(
     finish(sums, epilogue.relu)
 }
 
-/// The largest of 3x3 values at stride 2, padding left out; NaN wins, as in PyTorch.
+/// The maximum of 3x3 values at stride 2, without padding; NaN takes precedence, as in PyTorch.
 fn max_pool(image: &Tensor64, padding: usize, output: Shape) -> Vec<f64> {
     let Shape { h, w, .. } = image.shape;
     let mut values = Vec::with_capacity(output.len());
@@ -81,7 +91,7 @@ fn max_pool(image: &Tensor64, padding: usize, output: Shape) -> Vec<f64> {
     values
 }
 
-/// ReLU as PyTorch has it: NaN stays.
+/// ReLU as in PyTorch: NaN stays NaN.
 fn finish(mut values: Vec<f64>, relu: bool) -> Vec<f64> {
     if relu {
         values.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value });
@@ -99,7 +109,8 @@ fn per_channel(values: &mut [f64], shape: Shape, change: impl Fn(f64, usize) -> 
     }
 }
 
-/// The plain sums of a convolution, an output plane at a time, planes side by side on the CPU's cores.
+/// The sums of a convolution, one output plane at a time, with planes in parallel on the CPU's
+/// cores.
 pub(super) fn convolve<W: Copy + Into<f64> + Sync>(
     conv: Conv,
     weight: &[W],
@@ -127,7 +138,8 @@ fn convolve_plane<W: Copy + Into<f64>>(
     let side = conv.kernel.side();
     let padding = side / 2 * conv.dilation;
     let first_channel = out_channel / conv.out_per_group() * conv.in_per_group();
-    // The output coordinates at which a tap lies inside the image, and its input coordinate at the first.
+    // The output coordinates at which a tap lies inside the image, and its input coordinate at the
+    // first.
     let inside = |tap: usize, size: usize, outputs: usize| {
         let offset = tap * conv.dilation;
         let first = padding.saturating_sub(offset).div_ceil(conv.stride);
@@ -140,7 +152,8 @@ fn convolve_plane<W: Copy + Into<f64>>(
             let Some((rows, first_y)) = inside(tap_y, h, output.h) else { continue };
             for tap_x in 0..side {
                 let Some((columns, first_x)) = inside(tap_x, w, output.w) else { continue };
-                let at = ((out_channel * conv.in_per_group() + channel) * side + tap_y) * side + tap_x;
+                let at =
+                    ((out_channel * conv.in_per_group() + channel) * side + tap_y) * side + tap_x;
                 let weight: f64 = weight[at].into();
                 for (step, y) in rows.clone().enumerate() {
                     let in_y = first_y + step * conv.stride;

@@ -1,4 +1,4 @@
-//! Rounding to half precision, where a device does so.
+//! Rounding to half precision, as on a device.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,24 @@ use half::f16;
 use crate::op::StepParams;
 use crate::tensor::Element;
 
-/// What the reference rounds.
+/// The values that the reference rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rounding {
     /// Nothing.
     None,
-    /// Weights and tensors that a device has in half precision.
+    /// Weights and tensors that are in half precision on the device.
     AsPlanned,
 }
 
 impl Rounding {
-    /// Parameters of a step that computes in this precision: weights are rounded; biases and norms are f32 on the device too.
+    /// Parameters of a step that computes in this precision: weights are rounded; biases and norms
+    /// are f32 on the device too.
     pub fn of_params(self, params: Cow<'_, StepParams>, element: Element) -> Cow<'_, StepParams> {
         if self == Self::None || element != Element::F16 {
             return params;
         }
-        let rounded = |weight: &[f32]| weight.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
+        let rounded =
+            |weight: &[f32]| weight.iter().map(|&value| f16::from_f32(value).to_f32()).collect();
         match &*params {
             StepParams::Conv { weight, bias } => {
                 Cow::Owned(StepParams::Conv { weight: rounded(weight), bias: bias.clone() })
@@ -36,7 +38,7 @@ impl Rounding {
         }
     }
 
-    /// What a step puts out; NaN for what is too large, as the kernels have it.
+    /// The output of a step; NaN for values that are too large, as in the kernels.
     pub fn of_values(self, values: &mut [f64], element: Element) {
         if self == Self::None || element != Element::F16 {
             return;

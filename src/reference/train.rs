@@ -1,13 +1,21 @@
-//! The operations of training, one loop nest each, in f64. What a norm keeps per channel is laid out as `op/train.rs` draws it.
+//! The operations of training, each as a loop nest in f64. A norm's values per channel have the
+//! layout described in `op/train.rs`.
 
 use super::Tensor64;
 use crate::op::{Conv, PoolWindows, TrainOp, UpdateOp};
 use crate::tensor::Shape;
 
-/// Applies an operation. `output` is its output's shape.
-pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor64>, output: Shape) -> Vec<f64> {
+/// Applies an operation. `output` is the shape of its output.
+pub(super) fn apply(
+    op: &TrainOp,
+    inputs: &[&Tensor64],
+    weights: Option<&Tensor64>,
+    output: Shape,
+) -> Vec<f64> {
     match *op {
-        TrainOp::NormStats { channels, eps } => norm_stats(inputs[0], inputs[1], channels, eps.get()),
+        TrainOp::NormStats { channels, eps } => {
+            norm_stats(inputs[0], inputs[1], channels, eps.get())
+        }
         TrainOp::NormFrozen { channels, eps } => {
             let norm = |channel: usize| {
                 let [mean, var, _] = of_channel::<3>(inputs[0], channel);
@@ -17,8 +25,11 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
         }
         TrainOp::NormApply { relu, residual, .. } => {
             let value = |at: usize, x: f64| {
-                let [pivot, delta, scale, beta, ..] = of_channel::<6>(inputs[1], channel_of(output, at));
-                let y = (x - pivot - delta) * scale + beta + if residual { inputs[2].data[at] } else { 0.0 };
+                let [pivot, delta, scale, beta, ..] =
+                    of_channel::<6>(inputs[1], channel_of(output, at));
+                let y = (x - pivot - delta) * scale
+                    + beta
+                    + if residual { inputs[2].data[at] } else { 0.0 };
                 if relu && y < 0.0 { 0.0 } else { y }
             };
             inputs[0].data.iter().enumerate().map(|(at, &x)| value(at, x)).collect()
@@ -33,19 +44,25 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
             };
             (0..channels).flat_map(channel).collect()
         }
-        TrainOp::NormGradSums { channels, relu, batch } => norm_grad_sums(inputs, channels, relu, batch),
+        TrainOp::NormGradSums { channels, relu, batch } => {
+            norm_grad_sums(inputs, channels, relu, batch)
+        }
         TrainOp::NormGrad { relu, .. } => {
             let gradient = |at: usize, x: f64| {
-                let [_, _, pivot, delta, scale, beta, k1, k0] = of_channel::<8>(inputs[2], channel_of(output, at));
+                let [_, _, pivot, delta, scale, beta, k1, k0] =
+                    of_channel::<8>(inputs[2], channel_of(output, at));
                 let centred = x - pivot - delta;
                 let hidden = relu && centred * scale + beta <= 0.0;
                 (if hidden { 0.0 } else { inputs[1].data[at] * scale }) + centred * k1 + k0
             };
             inputs[0].data.iter().enumerate().map(|(at, &x)| gradient(at, x)).collect()
         }
-        TrainOp::ReluGrad { .. } => {
-            inputs[0].data.iter().zip(&inputs[1].data).map(|(&g, &y)| if y <= 0.0 { 0.0 } else { g }).collect()
-        }
+        TrainOp::ReluGrad { .. } => inputs[0]
+            .data
+            .iter()
+            .zip(&inputs[1].data)
+            .map(|(&g, &y)| if y <= 0.0 { 0.0 } else { g })
+            .collect(),
         TrainOp::MirroredWeights { conv } => mirrored(conv, &inputs[0].data),
         TrainOp::InputGrad { conv, .. } => {
             let weights = weights.map_or(&[][..], |weights| &weights.data);
@@ -65,7 +82,11 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
         TrainOp::MaxPoolGrad { windows, .. } => max_pool_grad(windows, inputs[0], inputs[1]),
         TrainOp::AvgPoolGrad { height, width, .. } => {
             let plane = height * width;
-            inputs[0].data.iter().flat_map(|&g| std::iter::repeat_n(g / plane as f64, plane)).collect()
+            inputs[0]
+                .data
+                .iter()
+                .flat_map(|&g| std::iter::repeat_n(g / plane as f64, plane))
+                .collect()
         }
         TrainOp::AddBias { .. } => {
             let with_bias = |(at, &x): (usize, &f64)| x + inputs[1].data[channel_of(output, at)];
@@ -73,20 +94,28 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
         }
         TrainOp::BiasGrad { channels } => {
             let mut sums = vec![0.0; channels];
-            inputs[0].data.iter().enumerate().for_each(|(at, g)| sums[channel_of(inputs[0].shape, at)] += g);
+            inputs[0]
+                .data
+                .iter()
+                .enumerate()
+                .for_each(|(at, g)| sums[channel_of(inputs[0].shape, at)] += g);
             sums
         }
         TrainOp::CrossEntropy { classes, smoothing } => {
             let image = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
-                let (target, spread) =
-                    ((target as usize).min(classes - 1), scores.iter().map(|score| log_sum - score).sum::<f64>());
+                let (target, spread) = (
+                    (target as usize).min(classes - 1),
+                    scores.iter().map(|score| log_sum - score).sum::<f64>(),
+                );
                 let score = scores[target];
                 let smoothed = match smoothing.get() {
                     0.0 => log_sum - score,
                     share => (1.0 - share) * (log_sum - score) + share * spread / classes as f64,
                 };
-                let before = |&(class, &other): &(usize, &f64)| other > score || other == score && class < target;
+                let before = |&(class, &other): &(usize, &f64)| {
+                    other > score || other == score && class < target
+                };
                 [smoothed, scores.iter().enumerate().filter(before).count() as f64]
             };
             inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(image).collect()
@@ -95,7 +124,9 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
             let image = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
                 let spread = smoothing.get() / classes as f64;
-                let share = move |class: usize| if class == target as usize { 1.0 - smoothing.get() } else { 0.0 };
+                let share = move |class: usize| {
+                    if class == target as usize { 1.0 - smoothing.get() } else { 0.0 }
+                };
                 let gradient = move |(class, score): (usize, &f64)| {
                     ((score - log_sum).exp() - share(class) - spread) / count as f64
                 };
@@ -114,13 +145,13 @@ pub(super) fn apply(op: &TrainOp, inputs: &[&Tensor64], weights: Option<&Tensor6
     }
 }
 
-/// The logarithm of the sum of the exponentials, from the largest down.
+/// The logarithm of the sum of the exponentials, added from the largest down.
 fn log_sum_exp(scores: &[f64]) -> f64 {
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + scores.iter().map(|score| (score - largest).exp()).sum::<f64>().ln()
 }
 
-/// To the largest of each window, the first of equals or the last NaN.
+/// Adds each gradient to the largest pixel of its window: the first of equal ones, or the last NaN.
 fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) -> Vec<f64> {
     let Shape { n, c, h, w } = image.shape;
     let mut grad = vec![0.0; image.data.len()];
@@ -128,7 +159,8 @@ fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) ->
         let Shape { h: out_h, w: out_w, .. } = gradient.shape;
         let (plane, y, x) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
         debug_assert!(plane < n * c);
-        let lines = (2 * y..2 * y + 3).filter_map(|y| y.checked_sub(windows.padding())).filter(|&y| y < h);
+        let lines =
+            (2 * y..2 * y + 3).filter_map(|y| y.checked_sub(windows.padding())).filter(|&y| y < h);
         let taps = lines.flat_map(|y| {
             let columns = (2 * x..2 * x + 3).filter_map(|x| x.checked_sub(windows.padding()));
             columns.filter(|&x| x < w).map(move |x| (plane * h + y) * w + x)
@@ -144,10 +176,11 @@ fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) ->
     grad
 }
 
-/// What an optimiser does, value by value.
+/// Applies an optimiser's operation to each value.
 fn update(op: UpdateOp, inputs: &[&Tensor64]) -> Vec<f64> {
     let first = inputs[0];
-    let [rate, apply, keep, first_correction, second_correction] = of_channel::<5>(inputs[inputs.len() - 1], 0);
+    let [rate, apply, keep, first_correction, second_correction] =
+        of_channel::<5>(inputs[inputs.len() - 1], 0);
     // A norm's gradient has more numbers per channel than its value.
     let value = |input: usize, at: usize| {
         let (own, line) = (inputs[input], first.shape.w);
@@ -156,7 +189,9 @@ fn update(op: UpdateOp, inputs: &[&Tensor64]) -> Vec<f64> {
     let next = |(at, &before): (usize, &f64)| match op {
         UpdateOp::Accumulate => value(1, at) + if keep == 0.0 { 0.0 } else { before },
         _ if apply == 0.0 => before,
-        UpdateOp::Velocity { momentum, decay } => momentum.get() * before + (value(1, at) + decay.get() * value(2, at)),
+        UpdateOp::Velocity { momentum, decay } => {
+            momentum.get() * before + (value(1, at) + decay.get() * value(2, at))
+        }
         UpdateOp::Descend { momentum, decay, nesterov } => {
             let velocity = value(2, at);
             let ahead = || value(1, at) + decay.get() * before + momentum.get() * velocity;
@@ -164,7 +199,8 @@ fn update(op: UpdateOp, inputs: &[&Tensor64]) -> Vec<f64> {
         }
         UpdateOp::Moment { beta, squares } => {
             let gradient = value(1, at);
-            beta.get() * before + (1.0 - beta.get()) * if squares { gradient * gradient } else { gradient }
+            beta.get() * before
+                + (1.0 - beta.get()) * if squares { gradient * gradient } else { gradient }
         }
         UpdateOp::AdamW { eps, decay } => {
             let root = value(2, at).sqrt() * second_correction + eps.get();
@@ -179,13 +215,13 @@ fn channel_of(shape: Shape, at: usize) -> usize {
     at / (shape.h * shape.w) % shape.c
 }
 
-/// What is kept of a channel: `[1, C, 1, N]`.
+/// The values of a channel in `[1, C, 1, N]`.
 fn of_channel<const N: usize>(tensor: &Tensor64, channel: usize) -> [f64; N] {
     std::array::from_fn(|at| tensor.data[channel * N + at])
 }
 
-/// What a norm does with a channel of this mean and variance. The mean is a number of f32 and the rest, so that it loses nothing where both are
-/// rounded.
+/// The norm coefficients of a channel with this mean and variance. The mean is an f32 value plus
+/// the rest, so that rounding both loses nothing.
 fn coefficients(mean: f64, var: f64, affine: &Tensor64, channel: usize, eps: f64) -> [f64; 6] {
     let [gamma, beta] = of_channel::<2>(affine, channel);
     let inverse = 1.0 / (var + eps).sqrt();
@@ -198,8 +234,11 @@ fn norm_stats(image: &Tensor64, affine: &Tensor64, channels: usize, eps: f64) ->
     let Shape { n, h, w, .. } = image.shape;
     let (plane, count) = (h * w, (n * h * w) as f64);
     let channel = |channel: usize| {
-        let values =
-            || (0..n).flat_map(move |n| image.data[(n * channels + channel) * plane..][..plane].iter().copied());
+        let values = || {
+            (0..n).flat_map(move |n| {
+                image.data[(n * channels + channel) * plane..][..plane].iter().copied()
+            })
+        };
         let mean = values().sum::<f64>() / count;
         let var = values().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
         coefficients(mean, var, affine, channel, eps)
@@ -230,7 +269,7 @@ fn norm_grad_sums(inputs: &[&Tensor64], channels: usize, relu: bool, batch: bool
     (0..channels).flat_map(channel).collect()
 }
 
-/// `[out][in / groups][taps]` to `[in][out / groups][taps turned round]`.
+/// `[out][in / groups][taps]` to `[in][out / groups][reversed taps]`.
 fn mirrored(conv: Conv, weights: &[f64]) -> Vec<f64> {
     let (ins, outs, taps) = (conv.in_per_group(), conv.out_per_group(), conv.taps());
     let mut mirrored = vec![0.0; weights.len()];
@@ -242,15 +281,23 @@ fn mirrored(conv: Conv, weights: &[f64]) -> Vec<f64> {
     mirrored
 }
 
-/// Every product of a convolution's sums: the flat indices of the output, of the image and of the weight.
-fn each_product(conv: Conv, output: Shape, image: Shape, mut product: impl FnMut(usize, usize, usize)) {
+/// Every product of a convolution's sums: the flat indices of the output, of the image and of the
+/// weight.
+fn each_product(
+    conv: Conv,
+    output: Shape,
+    image: Shape,
+    mut product: impl FnMut(usize, usize, usize),
+) {
     let side = conv.kernel.side();
     let padding = side / 2 * conv.dilation;
     let input_at = |out: usize, tap: usize, size: usize| {
         (out * conv.stride + tap * conv.dilation).checked_sub(padding).filter(|&at| at < size)
     };
     let (ins, outs) = (conv.in_per_group(), conv.out_per_group());
-    for (plane, y) in (0..output.n * output.c).flat_map(|plane| (0..output.h).map(move |y| (plane, y))) {
+    for (plane, y) in
+        (0..output.n * output.c).flat_map(|plane| (0..output.h).map(move |y| (plane, y)))
+    {
         let (n, out) = (plane / output.c, plane % output.c);
         for (within, tap_y) in (0..ins).flat_map(|within| (0..side).map(move |tap| (within, tap))) {
             let Some(in_y) = input_at(y, tap_y, image.h) else { continue };

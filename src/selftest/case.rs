@@ -1,39 +1,43 @@
-//! One operation on given tensors, what must come out, and the recording that runs it with one kernel.
+//! One operation on given tensors, the expected result, and a recording that runs it with one
+//! kernel.
 
 use super::seeded::{Seeded, exact_params};
 use super::values::{Values, special};
 use crate::error::{Error, GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
 use crate::op::{Op, StepParams, WeightLayout};
-use crate::plan::{Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo};
+use crate::plan::{
+    Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo,
+};
 use crate::reference;
 use crate::tensor::{ChannelLayout, Element, HostTensor, Shape, Tolerance};
 
-/// An operation and the tensors that it is tried on.
+/// An operation and the tensors that it is tested on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Case {
-    /// What the case is about.
+    /// The subject of the case.
     pub name: &'static str,
     /// The operation.
     pub op: Op,
     /// Its inputs.
     pub inputs: Vec<(Shape, Layout)>,
-    /// How its convolution's weights lie, where they are a tensor.
+    /// The layout of its convolution's weights, if they are a tensor.
     pub weights: Option<WeightLayout>,
-    /// How its output lies.
+    /// The layout of its output.
     pub output: Layout,
-    /// The types of what is read and of what is written.
+    /// The element types of the tensors that are read and written.
     pub elements: [Element; 2],
-    /// The numbers.
+    /// The values of the inputs.
     pub values: Values,
-    /// At most so many workgroups per dimension, so that a small grid goes on in the next one.
+    /// Maximum number of workgroups per dimension, so that a small grid extends into the next
+    /// dimension.
     pub max_workgroups: Option<u32>,
 }
 
-/// How a tensor lies on the device.
+/// The layout of a tensor on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// Pixels, or numbers per channel.
+    /// Pixels, or values per channel.
     Pixels(ChannelLayout),
     /// A convolution's weights.
     Weights(WeightLayout),
@@ -48,22 +52,23 @@ impl Layout {
     }
 }
 
-/// What a case is run on, and what the reference says of it.
+/// The inputs of a case and the reference's results.
 #[derive(Debug)]
 pub(super) struct Expected {
     pub params: StepParams,
-    /// Numbers, then the same with NaN and infinities among them.
+    /// Finite values, then the same with NaN and infinities among them.
     pub runs: [Run; 2],
 }
 
-/// The inputs of one run, the weights behind them where they are a tensor, and what must come out.
+/// The inputs of one run, followed by the weights if they are a tensor, and the expected output.
 #[derive(Debug)]
 pub(super) struct Run {
     pub reads: Vec<HostTensor>,
     pub output: HostTensor,
 }
 
-/// The layouts in which kernels read the images of an operation of inference and write its output: groups padded apart where it has them.
+/// The layouts of the input and output images of an inference operation's kernels: with each group
+/// padded, if the operation has groups.
 #[must_use]
 pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
     match *op {
@@ -90,7 +95,7 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
 }
 
 impl Case {
-    /// An operation of inference on images of these shapes.
+    /// An inference operation on images of these shapes.
     pub(super) fn of_images(name: &'static str, op: Op, images: Vec<Shape>) -> Self {
         let (inputs, output) = layouts(&op);
         let inputs = images.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
@@ -98,20 +103,28 @@ impl Case {
         Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
     }
 
-    /// An operation on tensors of pixels without gaps, whose output has so many channels.
-    pub(super) fn of_pixels(name: &'static str, op: Op, inputs: Vec<Shape>, channels: usize) -> Self {
+    /// An operation on tensors of pixels without gaps, with this many output channels.
+    pub(super) fn of_pixels(
+        name: &'static str,
+        op: Op,
+        inputs: Vec<Shape>,
+        channels: usize,
+    ) -> Self {
         let dense = |channels| Layout::Pixels(ChannelLayout::dense(channels));
         let inputs = inputs.into_iter().map(|shape| (shape, dense(shape.c))).collect();
         let (elements, values, output) = ([Element::F32; 2], Values::Plain, dense(channels));
         Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
     }
 
-    /// The operation as a plan: its inputs first, then the weights where they are a tensor, its output last.
+    /// The operation as a plan: its inputs, then the weights if they are a tensor, then its output.
     fn plan(&self) -> Result<Plan> {
         const NAMES: [&str; 4] = ["first input", "second input", "third input", "fourth input"];
         let shapes: Vec<Shape> = self.inputs.iter().map(|(shape, _)| *shape).collect();
         let output = self.op.output_shape(&shapes)?;
-        let inputs = NAMES.into_iter().zip(&self.inputs).map(|(name, &(shape, layout))| layout.info(name, shape));
+        let inputs = NAMES
+            .into_iter()
+            .zip(&self.inputs)
+            .map(|(name, &(shape, layout))| layout.info(name, shape));
         let weights = self.weights.map(|layout| TensorInfo::weights("weights", layout));
         let tensors = inputs.chain(weights).chain([self.output.info("output", output)]).collect();
         let mut plan = Plan::of_step(self.op, tensors, self.weights.is_some());
@@ -119,18 +132,19 @@ impl Case {
         Ok(plan)
     }
 
-    /// What a kernel is told of the case.
+    /// The case as the problem for a kernel.
     ///
     /// # Errors
-    /// A [`ShapeError`](crate::error::ShapeError) for shapes that do not fit the operation.
+    /// A [`ShapeError`](crate::error::ShapeError) if shapes do not fit the operation.
     pub fn problem(&self) -> Result<Problem> {
         let plan = self.plan()?;
         Ok(plan.problem(&plan.steps[0]))
     }
 
-    /// What a kernel is told of the device.
+    /// The capabilities of the device, with the workgroup limit of the case.
     pub(super) fn capabilities(&self, device: &Capabilities) -> Capabilities {
-        let max_workgroups = self.max_workgroups.map_or(device.max_workgroups, |max| max.min(device.max_workgroups));
+        let max_workgroups =
+            self.max_workgroups.map_or(device.max_workgroups, |max| max.min(device.max_workgroups));
         Capabilities { max_workgroups, ..*device }
     }
 
@@ -139,15 +153,17 @@ impl Case {
         Ok(kernel::candidates(&self.problem()?, &self.capabilities(device)).contains(&kernel))
     }
 
-    /// The recording that runs the case with this kernel; each tensor has a place of its own.
+    /// The recording that runs the case with this kernel, with a separate slot for each tensor.
     pub(super) fn record(&self, kernel: Kernel, device: &Capabilities) -> Result<Recording> {
         let plan = self.plan()?;
         let step = plan.steps[0].clone();
         let problem = plan.problem(&step);
         let dispatches = Dispatch::all(&kernel, &problem, &self.capabilities(device))?;
-        let mut slots: Vec<Slot> = plan.given.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
+        let mut slots: Vec<Slot> =
+            plan.given.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
         let given = (0..slots.len()).map(Placement::Slot);
-        let places = std::iter::once(Placement::Input).chain(given).chain([Placement::Output]).collect();
+        let places =
+            std::iter::once(Placement::Input).chain(given).chain([Placement::Output]).collect();
         let scratch = |bytes| {
             slots.push(Slot { bytes });
             Scratch { slot: slots.len() - 1, bytes }
@@ -157,10 +173,11 @@ impl Case {
         Ok(Recording { plan, places, slots, segments: vec![Segment { block: 0, steps }] })
     }
 
-    /// Inputs, parameters and what must come out.
+    /// Inputs, parameters and expected output.
     ///
     /// # Errors
-    /// Shapes that do not fit, or numbers for which f32 is not exact although it has to be: bugs of the table of cases, which a test excludes.
+    /// Shapes that do not fit, or values for which f32 must be exact but is not: bugs in the table
+    /// of cases, which a test excludes.
     pub(super) fn expected(&self) -> Result<Expected> {
         let params = match self.weights {
             Some(_) => StepParams::None,
@@ -168,19 +185,32 @@ impl Case {
         };
         let shapes = self.inputs.iter().map(|(shape, _)| *shape);
         let weights = self.weights.map(|layout| layout.conv.weight_shape());
-        let reads = shapes.chain(weights).enumerate().map(|(index, shape)| self.values.of(&self.op, index, shape));
+        let reads = shapes
+            .chain(weights)
+            .enumerate()
+            .map(|(index, shape)| self.values.of(&self.op, index, shape));
         let reads: Vec<HostTensor> = reads.collect();
         let count = self.inputs.len();
         let inputs: Vec<&HostTensor> = reads[..count].iter().collect();
-        let (output, bound) = reference::run_op_with_bound(&self.op, &params, &inputs, reads.get(count))?;
+        let (output, bound) =
+            reference::run_op_with_bound(&self.op, &params, &inputs, reads.get(count))?;
         if self.tolerances() == [Tolerance::EXACT] && !bound.is_exact() {
             let step = format!("self test {}", self.name);
-            return Err(Error::Gpu(GpuError::Recording { step, reason: "f32 is not exact for its numbers" }));
+            return Err(Error::Gpu(GpuError::Recording {
+                step,
+                reason: "f32 is not exact for its numbers",
+            }));
         }
-        let odd: Vec<HostTensor> =
-            reads.iter().enumerate().map(|(index, tensor)| special(&self.op, index, tensor)).collect();
+        let odd: Vec<HostTensor> = reads
+            .iter()
+            .enumerate()
+            .map(|(index, tensor)| special(&self.op, index, tensor))
+            .collect();
         let inputs: Vec<&HostTensor> = odd[..count].iter().collect();
         let odd_output = reference::run_op_by(&self.op, &params, &inputs, odd.get(count))?;
-        Ok(Expected { params, runs: [Run { reads, output }, Run { reads: odd, output: odd_output }] })
+        Ok(Expected {
+            params,
+            runs: [Run { reads, output }, Run { reads: odd, output: odd_output }],
+        })
     }
 }

@@ -12,19 +12,19 @@ use crate::kernel::Kernel;
 use crate::plan::TensorId;
 use crate::tensor::{Comparison, HostTensor};
 
-/// Behind each tensor, inside its binding.
+/// Guard bytes after each tensor, inside its binding.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 256 };
 
-/// When to stop looking.
+/// When to stop testing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// All checks of the case are made.
+    /// After all checks of the case.
     Done,
-    /// One has failed.
+    /// After the first failure.
     Failure,
 }
 
-/// Runs cases on a device. Keeps what the reference said, since kernels share cases.
+/// Runs cases on a device. Caches the reference's results, since kernels share cases.
 pub(super) struct Checker<'g> {
     gpu: &'g Gpu,
     expected: &'g Expectations,
@@ -32,7 +32,7 @@ pub(super) struct Checker<'g> {
     pub checks: usize,
 }
 
-/// The reference's result for each case so far; devices that are tested side by side share it.
+/// The reference's results by case, shared by devices that are tested in parallel.
 #[derive(Debug, Default)]
 pub(super) struct Expectations(Mutex<HashMap<Case, Arc<Expected>>>);
 
@@ -54,11 +54,11 @@ impl<'g> Checker<'g> {
         Self { gpu, expected, checks: 0 }
     }
 
-    /// Every check of a kernel on a case that is for it. What is wrong with the numbers, the memory or the compilation is a
-    /// failure.
+    /// Runs every check of a kernel on a case that it supports. Wrong values, memory errors and
+    /// compilation errors are failures.
     ///
     /// # Errors
-    /// A device that is lost or out of memory, after which nothing more can be said of it.
+    /// A device that is lost or out of memory, after which it cannot be tested further.
     pub fn check(&mut self, kernel: Kernel, case: &Case, until: Until) -> Result<Vec<Failure>> {
         let expected = self.expected.of(case)?;
         let mut findings = Findings { kernel, case: case.name, failures: Vec::new(), checks: 0 };
@@ -68,13 +68,20 @@ impl<'g> Checker<'g> {
         Ok(findings.failures)
     }
 
-    fn look(&self, case: &Case, expected: &Expected, findings: &mut Findings, until: Until) -> Result<()> {
+    fn look(
+        &self,
+        case: &Case,
+        expected: &Expected,
+        findings: &mut Findings,
+        until: Until,
+    ) -> Result<()> {
         let Some(mut executor) = self.compile(case, expected, findings)? else { return Ok(()) };
         let [numbers, special] = &expected.runs;
         let kernel = findings.kernel;
         let enough = |findings: &Findings| until == Until::Failure && !findings.failures.is_empty();
         let Some(first) = run(&mut executor, &numbers.reads, findings)? else { return Ok(()) };
-        let exact = case.compare(kernel, &numbers.reads, [&numbers.output, &first.output], |_| false);
+        let exact =
+            case.compare(kernel, &numbers.reads, [&numbers.output, &first.output], |_| false);
         findings.values(Check::Exact, exact);
         findings.memory(&first);
         if enough(findings) {
@@ -88,23 +95,34 @@ impl<'g> Checker<'g> {
         let Some(third) = run(&mut executor, &special.reads, findings)? else { return Ok(()) };
         let spread = Spread::of(case, kernel, &special.reads);
         let outputs = [&special.output, &third.output];
-        findings.values(Check::NonFinite, case.compare(kernel, &special.reads, outputs, |at| spread.covers(at)));
+        findings.values(
+            Check::NonFinite,
+            case.compare(kernel, &special.reads, outputs, |at| spread.covers(at)),
+        );
         findings.memory(&third);
         Ok(())
     }
 
-    /// The kernel on the case's shapes, or nothing where it does not compile.
-    fn compile(&self, case: &Case, expected: &Expected, findings: &mut Findings) -> Result<Option<Executor>> {
+    /// Compiles the kernel for the case's shapes; `None` if that fails.
+    fn compile(
+        &self,
+        case: &Case,
+        expected: &Expected,
+        findings: &mut Findings,
+    ) -> Result<Option<Executor>> {
         findings.checks += 1;
         let recording = case.record(findings.kernel, self.gpu.capabilities())?;
         let params = std::slice::from_ref(&expected.params);
         recording.check(&case.capabilities(self.gpu.capabilities()))?;
-        // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per dimension, which asks for less.
-        // Patched kernels, of which the check knows nothing, are compiled with runtime checks.
+        // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per
+        // dimension, which asks for less. Patched kernels, of which the check knows nothing, are
+        // compiled with runtime checks.
         match unsafe { Executor::new_unchecked(self.gpu, recording, params, GUARD) } {
             Ok(executor) => Ok(Some(executor)),
             Err(Error::Gpu(
-                error @ (GpuError::Shader { .. } | GpuError::KernelLimit { .. } | GpuError::Device { .. }),
+                error @ (GpuError::Shader { .. }
+                | GpuError::KernelLimit { .. }
+                | GpuError::Device { .. }),
             )) => {
                 findings.fail(Check::Compile, error.to_string(), None);
                 Ok(None)
@@ -119,8 +137,12 @@ impl<'g> Checker<'g> {
     }
 }
 
-/// One run, or nothing where the device reported an error.
-fn run(executor: &mut Executor, inputs: &[HostTensor], findings: &mut Findings) -> Result<Option<Probe>> {
+/// Performs one run; `None` if the device reported an error.
+fn run(
+    executor: &mut Executor,
+    inputs: &[HostTensor],
+    findings: &mut Findings,
+) -> Result<Option<Probe>> {
     findings.checks += 1;
     let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(inputs).collect();
     match executor.probe(&given) {
@@ -133,7 +155,7 @@ fn run(executor: &mut Executor, inputs: &[HostTensor], findings: &mut Findings) 
     }
 }
 
-/// What was found of a kernel on a case.
+/// The findings for a kernel on a case.
 struct Findings {
     kernel: Kernel,
     case: &'static str,
@@ -155,17 +177,25 @@ impl Findings {
         }
     }
 
-    /// Guard bands, inputs and channel padding.
+    /// Checks guard bands, inputs and channel padding.
     fn memory(&mut self, probe: &Probe) {
         self.checks += 3;
         if !probe.broken_guards.is_empty() {
-            self.fail(Check::Guard, format!("written behind the end of {}", probe.broken_guards.join(", ")), None);
+            self.fail(
+                Check::Guard,
+                format!("written beyond the end of {}", probe.broken_guards.join(", ")),
+                None,
+            );
         }
         if !probe.changed.is_empty() {
             self.fail(Check::Input, format!("changed {}", probe.changed.join(", ")), None);
         }
         if let Some(value) = probe.padding {
-            self.fail(Check::Padding, format!("a padding channel of the output holds {value}, not 0"), None);
+            self.fail(
+                Check::Padding,
+                format!("a padding channel of the output holds {value}, not 0"),
+                None,
+            );
         }
     }
 
@@ -175,7 +205,11 @@ impl Findings {
         let found = first.data().iter().zip(second.data()).enumerate().find(differs);
         if let Some((at, (a, b))) = found {
             let first = First::new(first.shape().position(at), *a, *b);
-            self.fail(Check::Repeat, format!("a second run gave {b} where the first gave {a}"), Some(first));
+            self.fail(
+                Check::Repeat,
+                format!("a second run gave {b} where the first gave {a}"),
+                Some(first),
+            );
         }
     }
 }

@@ -1,44 +1,47 @@
-//! Known bugs of drivers: typed, narrow expectations. A tolerance is never loosened for a driver.
+//! Known driver bugs: typed, narrow expectations. A tolerance is never loosened for a driver.
 
 use super::report::{Check, Device, Failure, KnownFailure};
 use crate::kernel::Family;
 
-/// The bugs that are known today.
+/// The bugs known today.
 pub static KNOWN_BUGS: &[KnownBug] = &[];
 
-/// A bug of a driver that a self test meets.
+/// A driver bug that a self test detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownBug {
     /// wgpu's name of the API: `vulkan`, `metal`, `dx12`, `gl`.
     pub backend: &'static str,
     /// Part of the device's or the driver's name.
     pub driver: &'static str,
-    /// The first version that has it. A driver that does not say its version fits neither this nor `until`.
+    /// The first version with the bug. A driver that does not report its version matches neither
+    /// this nor `until`.
     pub since: Option<[u32; 3]>,
-    /// The first version that has it no more.
+    /// The first version without the bug.
     pub until: Option<[u32; 3]>,
-    /// The family of the kernels that meet it, and no other: names of families begin with those of others.
+    /// The affected kernel family only: names of some families begin with those of others.
     pub family: Family,
-    /// The case that meets it, where not every one does.
+    /// The affected case, if not every case is.
     pub case: Option<&'static str>,
     /// The check that fails.
     pub check: Check,
-    /// What is wrong, and where that is written down.
+    /// What is wrong, and where it is documented.
     pub reason: &'static str,
 }
 
 impl KnownBug {
-    /// Whether the device's driver is one that has the bug.
+    /// Whether the device's driver has the bug.
     #[must_use]
     pub fn is_on(&self, device: &Device) -> bool {
         let named = device.name.contains(self.driver) || device.driver.contains(self.driver);
         let version = version(&device.driver_info);
-        let new_enough = self.since.is_none_or(|since| version.is_some_and(|version| version >= since));
-        let old_enough = self.until.is_none_or(|until| version.is_some_and(|version| version < until));
+        let new_enough =
+            self.since.is_none_or(|since| version.is_some_and(|version| version >= since));
+        let old_enough =
+            self.until.is_none_or(|until| version.is_some_and(|version| version < until));
         device.backend == self.backend && named && new_enough && old_enough
     }
 
-    /// Whether a failure is this bug's.
+    /// Whether this bug explains a failure.
     #[must_use]
     pub fn explains(&self, failure: &Failure) -> bool {
         failure.check == self.check && self.concerns(failure.family, failure.case)
@@ -49,17 +52,18 @@ impl KnownBug {
     }
 }
 
-/// The first number with dots in a text, behind "Mesa" where that is in it: 22.3.6 in "4.5 (Core Profile) Mesa 22.3.6".
-/// Missing parts are 0.
+/// The first number with dots in a text, after "Mesa" if the text contains that: 22.3.6 in "4.5
+/// (Core Profile) Mesa 22.3.6". Missing parts are 0.
 fn version(text: &str) -> Option<[u32; 3]> {
     let text = text.split_once("Mesa").map_or(text, |(_, behind)| behind);
     let numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.');
-    let found = numbers.map(|number| number.trim_matches('.')).find(|number| number.contains('.'))?;
+    let found =
+        numbers.map(|number| number.trim_matches('.')).find(|number| number.contains('.'))?;
     let mut parts = found.split('.').map(|part| part.parse().ok());
     Some([parts.next()??, parts.next().unwrap_or(Some(0))?, parts.next().unwrap_or(Some(0))?])
 }
 
-/// What a self test makes of its failures, by what is known of the device.
+/// The failures of a self test, sorted by the known bugs of the device.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sorted {
     pub failures: Vec<Failure>,
@@ -70,13 +74,20 @@ pub(super) struct Sorted {
 /// A case that was run, and the family of the kernel.
 pub(super) type Tested = (Family, &'static str);
 
-/// Sorts failures into new and known ones. A known bug that was looked for, in one of the cases that were `tested`, and not
-/// met is told of too.
-pub(super) fn sort(bugs: &[KnownBug], device: &Device, tested: &[Tested], all: Vec<Failure>) -> Sorted {
+/// Sorts failures into new and known ones. Also reports known bugs that did not occur although one
+/// of their cases was `tested`.
+pub(super) fn sort(
+    bugs: &[KnownBug],
+    device: &Device,
+    tested: &[Tested],
+    all: Vec<Failure>,
+) -> Sorted {
     let here: Vec<&KnownBug> = bugs.iter().filter(|bug| bug.is_on(device)).collect();
-    let looked_for = |bug: &&&KnownBug| tested.iter().any(|&(family, case)| bug.concerns(family, case));
+    let looked_for =
+        |bug: &&&KnownBug| tested.iter().any(|&(family, case)| bug.concerns(family, case));
     let unseen = |bug: &&&KnownBug| !all.iter().any(|failure| bug.explains(failure));
-    let no_longer_seen = here.iter().filter(looked_for).filter(unseen).map(|bug| bug.reason).collect();
+    let no_longer_seen =
+        here.iter().filter(looked_for).filter(unseen).map(|bug| bug.reason).collect();
     let (mut failures, mut known) = (Vec::new(), Vec::new());
     for failure in all {
         match here.iter().find(|bug| bug.explains(&failure)) {

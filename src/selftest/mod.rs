@@ -1,19 +1,21 @@
-//! The self test: whether this device and its driver compute right.
+//! The self test: checks whether this device and its driver compute correctly.
 //!
 //! ```text
 //! every kernel that the device can run
-//!   x every case that its tile calls for (cases/): integers, for which f32 is exact in any order of summation (values.rs)
-//!   x every check (check.rs): from NaN in every tensor, the reference's bits, or nearly so where there are roots, divisions and
-//!     exponentials (near.rs); guard bands and inputs untouched; a second run the same; NaN and infinities where the reference
-//!     has them (spread.rs); zeros in the channel padding
-//! = a Report, which names the device, the driver, and what failed
+//!   x every case that its tile requires (cases/): integers, for which f32 is exact in any order of
+//!     summation (values.rs)
+//!   x every check (check.rs): starting from NaN in every tensor, the output is bit-identical to
+//!     the reference, or nearly so for roots, divisions and exponentials (near.rs); guard bands
+//!     and inputs unchanged; a second run the same; NaN and infinities where the reference has
+//!     them (spread.rs); zeros in the channel padding
+//! = a Report with the device, the driver, and the failures
 //! ```
 //!
-//! Each kernel runs alone, on inputs that the host gives it, so that a failure is that kernel's. The specialisations are
-//! those that a plan can hold, of inference or of training; by name any other can be tested too. What is known to be wrong on a driver stands
-//! in [`KNOWN_BUGS`] and nowhere else.
+//! Each kernel runs alone, on inputs that the host provides, so that a failure is due to that
+//! kernel. The specialisations are those that a plan can contain, for inference or for training;
+//! any other can be tested by name. [`KNOWN_BUGS`] is the only place for known driver bugs.
 //!
-//! That the self test finds faults is proved with [`mutants`]: kernels with one deliberate fault each.
+//! [`mutants`], kernels with one deliberate fault each, prove that the self test finds faults.
 
 mod case;
 mod cases;
@@ -43,20 +45,22 @@ use check::{Checker, Expectations, Until};
 use known::Tested;
 use mutants::Mutant;
 
-/// What to test.
+/// The kernels to test.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Only the kernels whose name contains this, among them those that no plan holds; else every kernel that a plan can hold.
+    /// Only kernels whose name contains this, including those that no plan contains; otherwise
+    /// every kernel that a plan can contain.
     pub kernel: Option<String>,
-    /// A fault to load on purpose: then only the kernels of its family that it changes are tested.
+    /// A deliberate fault to load; only kernels of its family that it changes are then tested.
     pub mutant: Option<&'static Mutant>,
 }
 
 /// Tests a device.
 ///
 /// # Errors
-/// [`GpuError::NoSuchKernel`] when no kernel that the device can run has the name asked for; [`GpuError::Patch`] when the
-/// mutant's patches do not fit the shaders; [`GpuError::Lost`], [`GpuError::OutOfMemory`]. Whatever else a device does wrong is in the report.
+/// [`GpuError::NoSuchKernel`] if no kernel that the device can run matches the name;
+/// [`GpuError::Patch`] if the mutant's patches do not fit the shaders; [`GpuError::Lost`],
+/// [`GpuError::OutOfMemory`]. All other faults of the device are in the report.
 pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
     run_on(std::slice::from_ref(gpu), options)
 }
@@ -65,11 +69,13 @@ pub fn run(gpu: &Gpu, options: &Options) -> Result<Report> {
 /// kernel. Mesa's software drivers compile kernels on one thread per device.
 ///
 /// # Errors
-/// As [`run`]; [`GpuError::NoAdapter`] for no device.
+/// As [`run`]; [`GpuError::NoAdapter`] if there is no device.
 pub fn run_on(gpus: &[Gpu], options: &Options) -> Result<Report> {
     let started = Instant::now();
     let gpus = match options.mutant {
-        Some(mutant) => &gpus.iter().map(|gpu| gpu.with_patches(mutant.patches)).collect::<Result<Vec<_>>>()?,
+        Some(mutant) => {
+            &gpus.iter().map(|gpu| gpu.with_patches(mutant.patches)).collect::<Result<Vec<_>>>()?
+        }
         None => gpus,
     };
     let gpu = side_by_side::first(gpus)?;
@@ -78,7 +84,9 @@ pub fn run_on(gpus: &[Gpu], options: &Options) -> Result<Report> {
     // Families share no cases.
     for family in chosen(options).chunk_by(|a, b| a.family == b.family) {
         let expectations = Expectations::default();
-        let of_kernels = side_by_side::each(gpus, family, |gpu, &kernel| check_kernel(gpu, &expectations, kernel))?;
+        let of_kernels = side_by_side::each(gpus, family, |gpu, &kernel| {
+            check_kernel(gpu, &expectations, kernel)
+        })?;
         for (kernel, of_kernel) in family.iter().zip(of_kernels) {
             checks += of_kernel.checks;
             tested.extend(of_kernel.tested);
@@ -88,7 +96,10 @@ pub fn run_on(gpus: &[Gpu], options: &Options) -> Result<Report> {
                     all.extend(failures);
                 }
                 None => {
-                    skipped.push(Skipped { kernel: kernel.name(), reason: why_not(*kernel, gpu.capabilities()) });
+                    skipped.push(Skipped {
+                        kernel: kernel.name(),
+                        reason: why_not(*kernel, gpu.capabilities()),
+                    });
                 }
             }
         }
@@ -97,21 +108,34 @@ pub fn run_on(gpus: &[Gpu], options: &Options) -> Result<Report> {
         return Err(nothing_to_test(options, &skipped).into());
     }
     let device = Device::of(gpu);
-    let known::Sorted { failures, known, no_longer_seen } = known::sort(KNOWN_BUGS, &device, &tested, all);
+    let known::Sorted { failures, known, no_longer_seen } =
+        known::sort(KNOWN_BUGS, &device, &tested, all);
     let (version, mutant) = (env!("CARGO_PKG_VERSION"), options.mutant.map(|mutant| mutant.name));
     let (cases, seconds) = (tested.len(), started.elapsed().as_secs_f64());
-    Ok(Report { version, device, mutant, kernels, skipped, cases, checks, failures, known, no_longer_seen, seconds })
+    Ok(Report {
+        version,
+        device,
+        mutant,
+        kernels,
+        skipped,
+        cases,
+        checks,
+        failures,
+        known,
+        no_longer_seen,
+        seconds,
+    })
 }
 
 /// The tests of one kernel.
 struct KernelTests {
-    /// `None` where the device can run it on no case.
+    /// `None` if the device cannot run it on any case.
     failures: Option<Vec<Failure>>,
     tested: Vec<Tested>,
     checks: usize,
 }
 
-/// Every case of a kernel that the device can run it on.
+/// Tests a kernel on every case that the device can run it on.
 fn check_kernel(gpu: &Gpu, expectations: &Expectations, kernel: Kernel) -> Result<KernelTests> {
     let mut checker = Checker::new(gpu, expectations);
     let (mut failures, mut tested) = (None, Vec::new());
@@ -132,7 +156,7 @@ fn check_kernel(gpu: &Gpu, expectations: &Expectations, kernel: Kernel) -> Resul
     Ok(KernelTests { failures, tested, checks: checker.checks })
 }
 
-/// The kernels that are asked for, whether or not the device can run them, family by family.
+/// The requested kernels, whether or not the device can run them, by family.
 fn chosen(options: &Options) -> Vec<Kernel> {
     let wanted = |kernel: &Kernel| match &options.kernel {
         Some(name) => kernel.name().contains(name),
@@ -145,32 +169,38 @@ fn chosen(options: &Options) -> Vec<Kernel> {
     if found.is_empty() && options.kernel.is_none() { changed } else { found }
 }
 
-/// Every kernel that can be a candidate for a step, of inference or of training.
+/// Every kernel that can be a candidate for a step, for inference or training.
 fn every_candidate() -> impl Iterator<Item = Kernel> {
     all_candidates().into_iter().chain(training_candidates())
 }
 
-/// Why a device cannot run a kernel.
+/// The reason why a device cannot run a kernel.
 fn why_not(kernel: Kernel, capabilities: &Capabilities) -> String {
     let lanes = kernel.tile.lanes;
     if kernel.family.uses_subgroups() && capabilities.subgroup_size != Some(lanes) {
         return match capabilities.subgroup_size {
             Some(size) => format!("needs subgroups of {lanes} lanes; here they have {size}"),
-            None => format!("needs subgroups of {lanes} lanes; here they are off or of several sizes"),
+            None => {
+                format!("needs subgroups of {lanes} lanes; here they are off or of several sizes")
+            }
         };
     }
     match kernel.runs_on(capabilities) {
         Err(why) => format!("cannot run here: {why}"),
-        Ok(()) => "is no candidate for any case".to_owned(),
+        Ok(()) => "is not a candidate for any case".to_owned(),
     }
 }
 
-/// No kernel of that name, or none that runs here.
+/// The error if no kernel matches the name, or none of them runs here.
 fn nothing_to_test(options: &Options, skipped: &[Skipped]) -> GpuError {
     let kernel = options.kernel.clone().unwrap_or_else(|| "at all".to_owned());
     let step = match skipped.first() {
         Some(Skipped { kernel, reason }) => format!("this device ({kernel} {reason})"),
         None => "the self test".to_owned(),
     };
-    GpuError::NoSuchKernel { kernel, step, candidates: Family::ALL.iter().map(|f| f.name().to_owned()).collect() }
+    GpuError::NoSuchKernel {
+        kernel,
+        step,
+        candidates: Family::ALL.iter().map(|f| f.name().to_owned()).collect(),
+    }
 }

@@ -1,4 +1,5 @@
-//! How near an output must be to the reference's: to the bit, but for roots, divisions and exponentials, and for Winograd's convolution.
+//! The tolerances of outputs: bit-identical to the reference, except for roots, divisions and
+//! exponentials, and for Winograd convolutions.
 
 use half::f16;
 
@@ -7,18 +8,20 @@ use crate::kernel::Kernel;
 use crate::op::{LOSSES, NORM_COEFFICIENTS, NORM_SUMS, Op, TrainOp, UpdateOp};
 use crate::tensor::{Comparison, Element, HostTensor, Mismatch, Shape, Tolerance, compare_spread};
 
-/// What divides, or takes roots of sums.
+/// For divisions and roots of sums.
 const NORM: Tolerance = Tolerance::relative(2e-5);
 
-/// One root and one division, or one exponential of a number near zero: WGSL grants them some units in the last place.
+/// For one root and one division, or one exponential of a number near zero: WGSL permits errors of
+/// some units in the last place.
 const FEW_ROUNDINGS: Tolerance = Tolerance::relative(2e-6);
 
-/// A logarithm, for which WGSL grants 2^-21 between 0.5 and 2, and exponentials, less a score, as a share of a loss that may be small
-/// beside both.
+/// For a logarithm, for which WGSL permits an error of 2^-21 between 0.5 and 2, and exponentials,
+/// minus a score, relative to a loss that may be small compared with both.
 const LOSS: f64 = 1e-5;
 
 impl Case {
-    /// For each part of the output, by [`part_of`], how far it may be off, as a share of its largest value.
+    /// The tolerance for each part of the output ([`Case::part_of`]), relative to its largest
+    /// value.
     pub(super) fn tolerances(&self) -> Vec<Tolerance> {
         let exact = Tolerance::EXACT;
         match self.op {
@@ -27,14 +30,19 @@ impl Case {
             Op::Train(TrainOp::NormFrozen { .. }) => vec![exact, exact, NORM, exact, NORM, exact],
             // The last two are divided by the pixels.
             Op::Train(TrainOp::NormGradSums { batch: true, .. })
-                if self.inputs.first().is_some_and(|(image, _)| !image.pixels().is_power_of_two()) =>
+                if self
+                    .inputs
+                    .first()
+                    .is_some_and(|(image, _)| !image.pixels().is_power_of_two()) =>
             {
                 let mut tolerances = vec![exact; NORM_SUMS];
                 tolerances[NORM_SUMS - 2..].fill(NORM);
                 tolerances
             }
             // A loss loses what its scores' own rounding loses.
-            Op::Train(TrainOp::CrossEntropy { .. }) => vec![Tolerance::relative(LOSS + self.rounding()), exact],
+            Op::Train(TrainOp::CrossEntropy { .. }) => {
+                vec![Tolerance::relative(LOSS + self.rounding()), exact]
+            }
             Op::Train(TrainOp::CrossEntropyGrad { .. }) => {
                 vec![Tolerance::relative(FEW_ROUNDINGS.relative + self.rounding())]
             }
@@ -43,7 +51,7 @@ impl Case {
         }
     }
 
-    /// What scores lose that are large.
+    /// The rounding error of large scores.
     fn rounding(&self) -> f64 {
         match self.values {
             super::Values::Scores { around, .. } => around.get().abs() * 2e-7,
@@ -51,7 +59,8 @@ impl Case {
         }
     }
 
-    /// The part of the output that a position belongs to: each number of a channel for itself, and losses and ranks.
+    /// The part of the output that a position belongs to: one for each number of a channel, and
+    /// losses and ranks.
     fn part_of(&self, [_, channel, _, column]: [usize; 4]) -> usize {
         match self.op {
             Op::Train(TrainOp::CrossEntropy { .. }) => channel % LOSSES,
@@ -59,8 +68,8 @@ impl Case {
         }
     }
 
-    /// Holds an output against what is expected, part by part, as far as the first mismatch. Where `spreads` says so of a position, a NaN passes
-    /// for a number.
+    /// Compares an output with the expected one, part by part, up to the first mismatch. At
+    /// positions for which `spreads` is true, NaN is also accepted.
     pub(super) fn compare(
         &self,
         kernel: Kernel,
@@ -70,20 +79,26 @@ impl Case {
     ) -> Comparison {
         let tolerances = self.tolerances();
         if let [tolerance] = tolerances[..] {
-            let tolerance = if kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { tolerance };
+            let tolerance =
+                if kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { tolerance };
             let in_half = (kernel.output == Element::F16).then(|| rounded_as(expected, found));
             return compare_spread(in_half.as_ref().unwrap_or(expected), found, tolerance, spreads);
         }
         let [expected, found] = [expected, found].map(|output| self.comparable(reads, output));
         let shape = expected.shape();
         let compared = |(part, tolerance): (usize, &Tolerance)| {
-            let places: Vec<usize> = (0..shape.len()).filter(|&at| self.part_of(shape.position(at)) == part).collect();
+            let places: Vec<usize> =
+                (0..shape.len()).filter(|&at| self.part_of(shape.position(at)) == part).collect();
             let flat = Shape { n: 1, c: 1, h: 1, w: places.len() };
-            let values = |tensor: &HostTensor| HostTensor::from_fn(flat, |at| tensor.data()[places[at]]);
+            let values =
+                |tensor: &HostTensor| HostTensor::from_fn(flat, |at| tensor.data()[places[at]]);
             let position = |[.., at]: [usize; 4]| shape.position(places[at]);
             let mut comparison =
-                compare_spread(&values(&expected), &values(&found), *tolerance, |at| spreads(position(at)));
-            comparison.mismatch = comparison.mismatch.map(|wrong| Mismatch { at: position(wrong.at), ..wrong });
+                compare_spread(&values(&expected), &values(&found), *tolerance, |at| {
+                    spreads(position(at))
+                });
+            comparison.mismatch =
+                comparison.mismatch.map(|wrong| Mismatch { at: position(wrong.at), ..wrong });
             comparison
         };
         let mut all: Vec<Comparison> = tolerances.iter().enumerate().map(compared).collect();
@@ -91,8 +106,8 @@ impl Case {
         all.swap_remove(at)
     }
 
-    /// An output as it is compared: of statistics, the sum of pivot and delta is the mean, and as a difference from the channel's first value
-    /// it has digits that tell.
+    /// An output in a form suitable for comparison. For statistics, the sum of pivot and delta is
+    /// the mean; as a difference from the channel's first value it has enough significant digits.
     fn comparable(&self, reads: &[HostTensor], output: &HostTensor) -> HostTensor {
         let Op::Train(TrainOp::NormStats { .. }) = self.op else { return output.clone() };
         let (image, plane) = (&reads[0], reads[0].shape().h * reads[0].shape().w);
@@ -108,16 +123,20 @@ impl Case {
     }
 }
 
-/// What is expected, in half precision: NaN where it is too large; else rounded to the nearest, or, where that is what was found, towards
-/// zero, since a device may do either (Vulkan's "Precision and Operation of SPIR-V Instructions").
+/// The expected values in half precision: NaN on overflow; otherwise rounded to the nearest, or, if
+/// that was found, towards zero, since a device may do either (Vulkan's "Precision and Operation of
+/// SPIR-V Instructions").
 fn rounded_as(expected: &HostTensor, found: &HostTensor) -> HostTensor {
     HostTensor::from_fn(expected.shape(), |at| {
-        let (value, found) = (expected.data()[at], found.data().get(at).copied().unwrap_or_default());
+        let (value, found) =
+            (expected.data()[at], found.data().get(at).copied().unwrap_or_default());
         if value.is_finite() && f64::from(value.abs()) >= Element::F16.overflow() {
             return f32::NAN;
         }
         let nearest = f16::from_f32(value);
-        let down = f16::from_bits(nearest.to_bits().wrapping_sub(u16::from(nearest.to_f32().abs() > value.abs())));
+        let down = f16::from_bits(
+            nearest.to_bits().wrapping_sub(u16::from(nearest.to_f32().abs() > value.abs())),
+        );
         if found == down.to_f32() { found } else { nearest.to_f32() }
     })
 }

@@ -1,11 +1,11 @@
-//! What a self test says in the end.
+//! The result of a self test.
 
 use serde::{Serialize, Serializer};
 
 use crate::gpu::{Gpu, is_software};
 use crate::kernel::Family;
 
-/// What is checked of a kernel on a case.
+/// A check of a kernel on a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
@@ -13,22 +13,22 @@ pub enum Check {
     Compile,
     /// The device reports no error while it runs.
     Run,
-    /// Its numbers are the reference's to the bit (-0 counts as 0).
+    /// The output is bit-identical to the reference (-0 counts as 0).
     Exact,
-    /// NaN and infinities come out where the reference has them.
+    /// NaN and infinities are where the reference has them.
     NonFinite,
     /// Padding channels are written as zeros.
     Padding,
-    /// Nothing is written behind the end of a tensor.
+    /// Nothing is written beyond the end of a tensor.
     Guard,
     /// The inputs are not modified.
     Input,
-    /// A second run gives the same bits.
+    /// A second run gives bit-identical results.
     Repeat,
 }
 
 impl Check {
-    /// What is wrong where it fails, in a few words.
+    /// A short description of its failure.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,9 +49,9 @@ impl Check {
 pub struct First {
     /// Image, channel, row and column.
     pub at: [usize; 4],
-    /// What should be there.
+    /// The expected value.
     pub expected: String,
-    /// What is there.
+    /// The value found.
     pub found: String,
 }
 
@@ -73,9 +73,9 @@ pub struct Failure {
     pub case: &'static str,
     /// What failed.
     pub check: Check,
-    /// What was found.
+    /// A description of the failure.
     pub what: String,
-    /// The first wrong value, where values are compared.
+    /// The first wrong value, if values are compared.
     pub first: Option<First>,
 }
 
@@ -86,9 +86,9 @@ fn by_name<S: Serializer>(family: &Family, serializer: S) -> Result<S::Ok, S::Er
 /// A failure that is expected of this driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KnownFailure {
-    /// What failed.
+    /// The failure.
     pub failure: Failure,
-    /// Why that is known.
+    /// Why it is expected.
     pub reason: &'static str,
 }
 
@@ -110,18 +110,18 @@ pub struct Device {
     pub backend: &'static str,
     /// The driver's name.
     pub driver: String,
-    /// The driver's version, as it says it.
+    /// The driver's version, as the driver reports it.
     pub driver_info: String,
     /// Whether it computes on the CPU.
     pub software: bool,
-    /// The size of every subgroup, where kernels may use them.
+    /// The size of every subgroup, if kernels may use subgroups.
     pub subgroup_size: Option<u32>,
     /// Whether kernels were compiled with wgpu's runtime checks.
     pub runtime_checks: bool,
 }
 
 impl Device {
-    /// What a device says of itself.
+    /// The device as it describes itself.
     #[must_use]
     pub fn of(gpu: &Gpu) -> Self {
         let info = gpu.info();
@@ -144,28 +144,28 @@ pub struct Report {
     pub version: &'static str,
     /// The device.
     pub device: Device,
-    /// The mutant that was loaded on purpose.
+    /// The mutant that was loaded.
     pub mutant: Option<&'static str>,
     /// The kernels that were checked.
     pub kernels: Vec<String>,
-    /// The kernels that were not, and why.
+    /// The kernels that were skipped, and why.
     pub skipped: Vec<Skipped>,
-    /// Runs of a kernel on a case.
+    /// Number of runs of a kernel on a case.
     pub cases: usize,
-    /// Single checks.
+    /// Number of individual checks.
     pub checks: usize,
-    /// What failed.
+    /// The unexpected failures.
     pub failures: Vec<Failure>,
-    /// What failed as it was expected to.
+    /// The expected failures.
     pub known: Vec<KnownFailure>,
-    /// Known bugs of this driver that were not met: their reasons.
+    /// Reasons of known bugs of this driver that did not occur.
     pub no_longer_seen: Vec<&'static str>,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
 impl Report {
-    /// Whether nothing failed but what is known to.
+    /// Whether there are no failures except known ones.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.failures.is_empty()

@@ -1,15 +1,16 @@
-//! Seeded numbers for which f32 arithmetic is exact: small integers, and halves and quarters of them.
+//! Seeded random numbers for which f32 arithmetic is exact: small integers, and halves and
+//! quarters.
 
 use crate::op::{Conv, Op, StepParams};
 use crate::tensor::{HostTensor, Shape};
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the same numbers on every
-/// machine.
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014):
+/// gives the same numbers on every machine.
 #[derive(Debug, Clone)]
 pub struct Seeded(u64);
 
 impl Seeded {
-    /// A generator; the seed says everything.
+    /// A generator, fully determined by the seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -29,7 +30,7 @@ impl Seeded {
         (self.next() % bound as u64) as usize
     }
 
-    /// One of these; there must be one.
+    /// One element of a non-empty slice.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
@@ -39,7 +40,7 @@ impl Seeded {
         self.pick(&[1.0, -1.0])
     }
 
-    /// Quarters from -4 to 4: what sums in f32 without rounding beside small integers.
+    /// Quarters from -4 to 4, whose sums with small integers are exact in f32.
     pub fn quarters(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.below(33) as f32 / 4.0 - 4.0).collect()
     }
@@ -52,8 +53,8 @@ pub fn small_integers(shape: Shape, seed: u64) -> HostTensor {
     HostTensor::from_fn(shape, |_| random.below(7) as f32 - 3.0)
 }
 
-/// OIHW weights of 1, -1 and, with `doubles`, 2 and -2, at `terms` random places of each output channel and zero elsewhere;
-/// none is zero where there are no more than `terms`.
+/// OIHW weights of 1, -1 and, with `doubles`, 2 and -2, at `terms` random positions of each output
+/// channel, and zero elsewhere. If there are at most `terms` positions, none is zero.
 pub fn integer_weights(conv: &Conv, terms: usize, doubles: bool, random: &mut Seeded) -> Vec<f32> {
     let length = conv.reduction_length();
     let mut weights = vec![0.0; conv.weights()];
@@ -67,9 +68,11 @@ pub fn integer_weights(conv: &Conv, terms: usize, doubles: bool, random: &mut Se
     weights
 }
 
-/// Parameters of an operation, none of its weights and scales zero: a value that is not finite must come out.
+/// Parameters of an operation. No weight or scale is zero, so that a non-finite input gives a
+/// non-finite output.
 pub fn exact_params(op: &Op, random: &mut Seeded) -> StepParams {
-    let weights = |conv: &Conv, random: &mut Seeded| integer_weights(conv, usize::MAX, true, random);
+    let weights =
+        |conv: &Conv, random: &mut Seeded| integer_weights(conv, usize::MAX, true, random);
     match op {
         Op::Conv { conv, epilogue } => StepParams::Conv {
             weight: weights(conv, random),
@@ -84,14 +87,17 @@ pub fn exact_params(op: &Op, random: &mut Seeded) -> StepParams {
             scale: (0..*channels).map(|_| random.sign() * random.pick(&[0.5, 1.0, 2.0])).collect(),
             shift: random.quarters(*channels),
         },
-        Op::Add { .. } | Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } | Op::Train(_) => {
-            StepParams::None
-        }
+        Op::Add { .. }
+        | Op::MaxPool { .. }
+        | Op::GlobalAvgPool { .. }
+        | Op::Convert { .. }
+        | Op::Train(_) => StepParams::None,
     }
 }
 
-/// A copy with a NaN in its first value and, where there is room, an infinity in its last and the other one in the middle.
-/// They are moved by so many thirds, so that up to three inputs of one operation have them at different places.
+/// A copy with a NaN in its first value and, if it is large enough, an infinity in its last value
+/// and the other infinity in the middle. They are shifted by this many thirds, so that up to three
+/// inputs of one operation have them at different positions.
 #[must_use]
 pub fn with_non_finite(tensor: &HostTensor, thirds: usize) -> HostTensor {
     let count = tensor.data().len();

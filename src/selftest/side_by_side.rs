@@ -1,4 +1,4 @@
-//! Work on several devices at a time.
+//! Runs work on several devices in parallel.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,17 +11,19 @@ use crate::gpu::Gpu;
 /// The first of some devices.
 ///
 /// # Errors
-/// [`GpuError::NoAdapter`] where there is none.
+/// [`GpuError::NoAdapter`] if there is none.
 pub(super) fn first(gpus: &[Gpu]) -> Result<&Gpu> {
-    let none = || GpuError::NoAdapter { wanted: "at least one device".to_owned(), present: Vec::new() };
+    let none =
+        || GpuError::NoAdapter { wanted: "at least one device".to_owned(), present: Vec::new() };
     Ok(gpus.first().ok_or_else(none)?)
 }
 
 /// The results of `work` for each item, in the order of the items. Each device takes the next item
-/// when it has done one. The first device works on the calling thread, each other one on its own.
+/// when it is done with one. The first device works on the calling thread, each other one on a
+/// separate thread.
 ///
 /// # Errors
-/// The first error of `work`, after which no device takes another item; as [`first`].
+/// The first error of `work`, after which no device takes another item; and as [`first`].
 pub(super) fn each<T: Sync, R: Send>(
     gpus: &[Gpu],
     items: &[T],

@@ -1,50 +1,52 @@
-//! The numbers that cases are run on: small integers, and for what is no image, numbers with which f32 is exact wherever an operation can be.
+//! The values of a case's inputs: small integers, and for tensors that are not images, values for
+//! which f32 is exact wherever an operation permits.
 
 use super::seeded::{Seeded, integer_weights, small_integers, with_non_finite};
 use crate::op::{Op, Scalar, TrainOp, UpdateOp};
 use crate::tensor::{Element, HostTensor, Shape};
 
-/// Which numbers.
+/// The kind of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Values {
-    /// What follows from the operation.
+    /// Determined by the operation.
     Plain,
-    /// An update that is steered so.
+    /// An update with these control flags.
     Steered {
-        /// Whether anything is updated.
+        /// Whether the update is applied.
         apply: bool,
-        /// Whether a gradient is added to those before.
+        /// Whether a gradient is added to the previous ones.
         keep: bool,
     },
-    /// Scores of this spread around a number.
+    /// Scores with this spread around a centre.
     Scores {
         /// The largest difference.
         spread: Scalar,
-        /// The number.
+        /// The centre.
         around: Scalar,
     },
-    /// Losses, of which the middle one has these bits.
+    /// Losses, with these bits in the middle one.
     Loss(u32),
 }
 
-/// Means of channels whose variance is some ones.
+/// Means of channels whose variance is about one.
 const MEANS: [f32; 7] = [0.0, 1.5, -3.0, 50.0, 1000.0, -1000.0, 0.1];
-/// Pivots; beside the large ones, a value less pivot and delta is exact in this order alone.
+/// Pivots; next to the large ones, a value minus pivot minus delta is exact only in this order.
 const PIVOTS: [f32; 7] = [0.0, 4.0, -2.0, 4_194_304.0, 7.0, -4_194_304.0, 1.0];
 const DELTAS: [f32; 4] = [0.25, 0.0, -0.5, 0.125];
 const SCALES: [f32; 5] = [1.0, -2.0, 0.5, -0.5, 2.0];
 const BETAS: [f32; 3] = [0.0, 0.25, -1.0];
-/// One over standard deviations.
+/// Reciprocals of standard deviations.
 const INVERSES: [f32; 4] = [0.5, 2.0, 1.0, 4.0];
 const VARIANCES: [f32; 5] = [4.0, 1.0, 2.5, 0.0, 0.5];
-/// What the gradient of an image takes of a value, and of all.
+/// The share of a value, and of all values, in the gradient of an image.
 const OF_VARIANCE: [f32; 3] = [0.25, -0.5, 1.0];
 const OF_MEAN: [f32; 4] = [0.5, -0.25, 0.125, 0.0];
 /// PyTorch's momentum.
 const MOMENTA: [f32; 3] = [0.5, 0.25, 1.0];
 
 impl Values {
-    /// The tensor that an operation reads as its input of this index, or as its weights behind those.
+    /// The tensor that an operation reads as the input with this index; the weights follow the
+    /// inputs.
     pub(super) fn of(self, op: &Op, index: usize, shape: Shape) -> HostTensor {
         let integers = || small_integers(shape, index as u64 + 1);
         let op = match op {
@@ -62,31 +64,47 @@ impl Values {
         match (*op, index) {
             (TrainOp::NormStats { .. }, 0) => around_means(shape),
             (TrainOp::NormStats { .. } | TrainOp::NormFrozen { .. }, 1) => per_channel(&affine),
-            (TrainOp::NormFrozen { .. }, 0) | (TrainOp::RunningStats { .. }, 1) => per_channel(&running),
+            (TrainOp::NormFrozen { .. }, 0) | (TrainOp::RunningStats { .. }, 1) => {
+                per_channel(&running)
+            }
             (TrainOp::RunningStats { .. }, 0) => per_channel(&|channel, at| match at {
                 0 => of(&MEANS[..3], channel),
                 _ => coefficient(channel, at),
             }),
-            (TrainOp::NormApply { .. }, 1) | (TrainOp::NormGradSums { .. }, 2) => per_channel(&coefficient),
+            (TrainOp::NormApply { .. }, 1) | (TrainOp::NormGradSums { .. }, 2) => {
+                per_channel(&coefficient)
+            }
             (TrainOp::NormGrad { .. }, 2) => per_channel(&sum),
-            (TrainOp::NormApply { .. } | TrainOp::NormGradSums { .. } | TrainOp::NormGrad { .. }, 0) => {
+            (
+                TrainOp::NormApply { .. } | TrainOp::NormGradSums { .. } | TrainOp::NormGrad { .. },
+                0,
+            ) => {
                 let near = integers();
                 let pivot = |at: usize| of(&PIVOTS, at / (shape.h * shape.w) % shape.c);
                 HostTensor::from_fn(shape, |at| pivot(at) + near.data()[at])
             }
-            (TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. }, 0) => self.scores(shape),
-            (TrainOp::CrossEntropy { classes, .. } | TrainOp::CrossEntropyGrad { classes, .. }, _) => {
-                HostTensor::from_fn(shape, |at| ((at * 5 + classes - 1) % classes) as f32)
+            (TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. }, 0) => {
+                self.scores(shape)
             }
+            (
+                TrainOp::CrossEntropy { classes, .. } | TrainOp::CrossEntropyGrad { classes, .. },
+                _,
+            ) => HostTensor::from_fn(shape, |at| ((at * 5 + classes - 1) % classes) as f32),
             (TrainOp::Gate, 0) => self.losses(shape),
             (TrainOp::Gate, _) => self.control(shape),
-            (TrainOp::Update(update), _) if index + 1 == update.input_count() => self.control(shape),
+            (TrainOp::Update(update), _) if index + 1 == update.input_count() => {
+                self.control(shape)
+            }
             // What was there before the first gradient may be anything.
-            (TrainOp::Update(UpdateOp::Accumulate), 0) if matches!(self, Self::Steered { keep: false, .. }) => {
+            (TrainOp::Update(UpdateOp::Accumulate), 0)
+                if matches!(self, Self::Steered { keep: false, .. }) =>
+            {
                 HostTensor::from_fn(shape, |at| if at.is_multiple_of(2) { f32::NAN } else { 1.0 })
             }
             // Squares are not negative.
-            (TrainOp::Update(UpdateOp::AdamW { .. }), 2) => HostTensor::from_fn(shape, |at| (at % 5) as f32 + 0.1),
+            (TrainOp::Update(UpdateOp::AdamW { .. }), 2) => {
+                HostTensor::from_fn(shape, |at| (at % 5) as f32 + 0.1)
+            }
             _ => integers(),
         }
     }
@@ -96,7 +114,9 @@ impl Values {
             Self::Scores { spread, around } => (spread.get() as f32, around.get() as f32),
             _ => (1.0, 0.0),
         };
-        HostTensor::from_fn(shape, |at| around + spread * (((at * 7919 + 13) % 1009) as f32 / 504.5 - 1.0))
+        HostTensor::from_fn(shape, |at| {
+            around + spread * (((at * 7919 + 13) % 1009) as f32 / 504.5 - 1.0)
+        })
     }
 
     fn losses(self, shape: Shape) -> HostTensor {
@@ -110,7 +130,7 @@ impl Values {
         })
     }
 
-    /// Numbers that are exact: a rate of a half, and corrections of two and four.
+    /// Values that are exact: a rate of a half, and corrections of two and four.
     fn control(self, shape: Shape) -> HostTensor {
         let (apply, keep) = match self {
             Self::Steered { apply, keep } => (apply, keep),
@@ -121,20 +141,22 @@ impl Values {
     }
 }
 
-/// The number of a list that is a channel's.
+/// The number of a list for a channel.
 fn of(list: &[f32], channel: usize) -> f32 {
     list[channel % list.len()]
 }
 
-/// Images whose channels have a mean and a spread of their own.
+/// Images whose channels differ in mean and spread.
 fn around_means(shape: Shape) -> HostTensor {
     let (noise, plane) = (small_integers(shape, 5), shape.h * shape.w);
     HostTensor::from_fn(shape, |at| {
-        of(&MEANS, at / plane % shape.c) + noise.data()[at] * 0.37 + ((at * 7919) % 1009) as f32 / 1009.0
+        of(&MEANS, at / plane % shape.c)
+            + noise.data()[at] * 0.37
+            + ((at * 7919) % 1009) as f32 / 1009.0
     })
 }
 
-/// Gamma and beta that are no round numbers.
+/// Values for gamma and beta that are not exact.
 fn affine(channel: usize, at: usize) -> f32 {
     [[1.3, -0.7, 0.4], [-0.211, 0.173, 0.9]][at][channel % 3]
 }
@@ -150,13 +172,14 @@ fn coefficient(channel: usize, at: usize) -> f32 {
     of(lists[at], channel)
 }
 
-/// What the gradient of a norm's image is made of.
+/// The sums from which the gradient of a norm's image is computed.
 fn sum(channel: usize, at: usize) -> f32 {
-    let lists: [&[f32]; 8] = [&MEANS, &BETAS, &PIVOTS, &DELTAS, &SCALES, &BETAS, &OF_VARIANCE, &OF_MEAN];
+    let lists: [&[f32]; 8] =
+        [&MEANS, &BETAS, &PIVOTS, &DELTAS, &SCALES, &BETAS, &OF_VARIANCE, &OF_MEAN];
     of(lists[at], channel)
 }
 
-/// An input with NaN and infinities in it, but for the numbers of classes and what steers an update.
+/// An input with NaN and infinities, except for class indices and control values.
 pub(super) fn special(op: &Op, index: usize, tensor: &HostTensor) -> HostTensor {
     let steers = match op {
         Op::Train(TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. }) => index == 1,
@@ -172,17 +195,23 @@ pub(super) fn special(op: &Op, index: usize, tensor: &HostTensor) -> HostTensor 
     // Where values are too large for half precision, either way.
     if let Op::Convert { to: Element::F16, .. } = op {
         let odd = with_non_finite(tensor, 0);
-        let large =
-            |at: usize| [(1, 65520.0), (3, -7e4)].iter().find(|(index, _)| *index == at).map(|(_, value)| *value);
+        let large = |at: usize| {
+            [(1, 65520.0), (3, -7e4)]
+                .iter()
+                .find(|(index, _)| *index == at)
+                .map(|(_, value)| *value)
+        };
         return HostTensor::from_fn(tensor.shape(), |at| large(at).unwrap_or(odd.data()[at]));
     }
-    // The first pixel is in the middle of its pool, which asks for the middle apart: there the others are meant.
+    // The first pixel is in the middle of its pool, which asks for the middle apart: there the
+    // others are meant.
     let pool = matches!(op, Op::MaxPool { .. } | Op::Train(TrainOp::MaxPoolGrad { .. }));
     with_non_finite(tensor, if pool { 1 } else { index })
 }
 
-/// Scores with one that is not finite in some images: one infinity hides all else of its image. A class that is NaN is the first of one
-/// image and the second of another, as the first is the first that may be the largest.
+/// Scores with one non-finite value in some images: an infinity hides everything else in its image.
+/// NaN is the score of the first class in one image and of the second in another, as the first is
+/// also the first candidate for the maximum.
 fn odd_scores(scores: &HostTensor) -> HostTensor {
     let Shape { n, c, .. } = scores.shape();
     let mut values = scores.data().to_vec();

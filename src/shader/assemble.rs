@@ -1,14 +1,15 @@
 //! Assembly: from a file of `shaders/` and some values to the WGSL of one specialisation.
 //!
-//! Register tiles cannot be sized by WGSL's `override`s and naga passes no unroll hint on, so the inner loops are unrolled
-//! in the text. Everything else that is fixed per specialisation (workgroup size, which epilogue) takes the same road:
-//! one text is one specialisation, and every one of them can be validated. Directives are comments to a WGSL editor:
+//! WGSL's `override`s cannot size register tiles, and naga passes no unroll hint on, so the inner
+//! loops are unrolled in the text. Everything else that is fixed per specialisation (workgroup
+//! size, epilogue) is handled the same way: one text is one specialisation, and each can be
+//! validated. Directives are comments to a WGSL editor:
 //!
 //! ```text
 //! //#include shared/relu       another file of the catalogue, assembled with the same values
 //! //#repeat r ROWS             the lines up to the matching //#end, with r = 0 .. ROWS-1
-//! //#if RELU                   kept where the value is not zero; //#else; //#end
-//! ${r}, ${r/N}, ${r*S+t}       a value, in decimal; sums, products, quotients and remainders (%) of values
+//! //#if RELU                   kept if the value is not zero; //#else; //#end
+//! ${r}, ${r/N}, ${r*S+t}       a value, in decimal; an expression of values with +, *, / and %
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,40 +18,45 @@ use std::fmt::Write as _;
 use super::catalogue;
 use super::patch::{Patch, patched};
 
-/// Named numbers that an assembly reads; flags are 0 or 1.
+/// Named numbers used by an assembly; flags are 0 or 1.
 pub type Values = BTreeMap<&'static str, u32>;
 
-/// What is wrong with a template. Only a bug of this crate can cause one.
+/// An error in a template, always caused by a bug of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}, line {line}: {problem}")]
 pub struct AssembleError {
-    /// The file below `shaders/`.
+    /// The file in `shaders/`.
     pub file: String,
-    /// Its line, from 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The error.
     pub problem: String,
 }
 
 /// Assembles a file of the catalogue.
 ///
 /// # Errors
-/// [`AssembleError`] for an unknown file or value, or directives that do not match.
+/// [`AssembleError`] for an unknown file or value, or mismatched directives.
 pub fn assemble(name: &str, values: &Values) -> Result<String, AssembleError> {
     assemble_with(name, values, &[])
 }
 
-/// [`assemble`] with faults in the files: each patch changes the file that it names, wherever that is included.
+/// [`assemble`] with patched files: each patch changes the file that it names, wherever that file
+/// is included.
 ///
 /// # Errors
-/// As [`assemble`], and for a patch that does not fit its file.
-pub fn assemble_with(name: &str, values: &Values, patches: &[Patch]) -> Result<String, AssembleError> {
+/// As [`assemble`], and for a patch that does not match its file.
+pub fn assemble_with(
+    name: &str,
+    values: &Values,
+    patches: &[Patch],
+) -> Result<String, AssembleError> {
     let mut output = String::new();
     file(name, Context { values, patches }, &mut output)?;
     Ok(output)
 }
 
-/// What is the same in every file of an assembly.
+/// The data shared by all files of an assembly.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     values: &'a Values,
@@ -58,11 +64,18 @@ struct Context<'a> {
 }
 
 fn file(name: &str, context: Context<'_>, output: &mut String) -> Result<(), AssembleError> {
-    let error = |line, problem: &str| AssembleError { file: name.to_owned(), line, problem: problem.to_owned() };
+    let error = |line, problem: &str| AssembleError {
+        file: name.to_owned(),
+        line,
+        problem: problem.to_owned(),
+    };
     let text = catalogue::text(name).ok_or_else(|| error(0, "no such file"))?;
-    let text = patched(name, text, context.patches).map_err(|problem| error(0, &problem.to_string()))?;
-    let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
-    let scope: Vec<(&str, u32)> = context.values.iter().map(|(&name, &value)| (name, value)).collect();
+    let text =
+        patched(name, text, context.patches).map_err(|problem| error(0, &problem.to_string()))?;
+    let lines: Vec<Line<'_>> =
+        text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
+    let scope: Vec<(&str, u32)> =
+        context.values.iter().map(|(&name, &value)| (name, value)).collect();
     block(&lines, &scope, context, output).map_err(|(line, problem)| error(line, &problem))
 }
 
@@ -75,7 +88,8 @@ struct Line<'a> {
 
 type Problem = (usize, String);
 
-/// Writes lines with their directives carried out. `scope` is the values and the counters of the repeats around.
+/// Writes lines after processing their directives. `scope` holds the values and the counters of the
+/// enclosing repeats.
 fn block(
     mut lines: &[Line<'_>],
     scope: &[(&str, u32)],
@@ -90,7 +104,9 @@ fn block(
             continue;
         };
         match directive.split_whitespace().collect::<Vec<_>>()[..] {
-            ["include", name] => file(name, context, output).map_err(|error| (number, error.to_string()))?,
+            ["include", name] => {
+                file(name, context, output).map_err(|error| (number, error.to_string()))?
+            }
             ["repeat", counter, count] => {
                 let Body { yes, after, .. } = body(number, rest)?;
                 for index in 0..value(number, scope, count)? {
@@ -110,17 +126,17 @@ fn block(
     Ok(())
 }
 
-/// The parts of a directive that spans lines.
+/// The parts of a multi-line directive.
 struct Body<'l, 't> {
     /// Up to `//#else` or `//#end`.
     yes: &'l [Line<'t>],
     /// Between `//#else` and `//#end`.
     no: &'l [Line<'t>],
-    /// Behind `//#end`.
+    /// After `//#end`.
     after: &'l [Line<'t>],
 }
 
-/// Splits what follows a directive.
+/// Splits the lines after a directive.
 fn body<'l, 't>(opened: usize, lines: &'l [Line<'t>]) -> Result<Body<'l, 't>, Problem> {
     let (mut depth, mut middle) = (0, None);
     for (at, line) in lines.iter().enumerate() {
@@ -129,7 +145,11 @@ fn body<'l, 't>(opened: usize, lines: &'l [Line<'t>]) -> Result<Body<'l, 't>, Pr
             "//#else" if depth == 0 => middle = Some(at),
             "//#end" if depth == 0 => {
                 let no = middle.map_or(&lines[at..at], |middle| &lines[middle + 1..at]);
-                return Ok(Body { yes: &lines[..middle.unwrap_or(at)], no, after: &lines[at + 1..] });
+                return Ok(Body {
+                    yes: &lines[..middle.unwrap_or(at)],
+                    no,
+                    after: &lines[at + 1..],
+                });
             }
             "//#end" => depth -= 1,
             _ => {}
@@ -138,13 +158,14 @@ fn body<'l, 't>(opened: usize, lines: &'l [Line<'t>]) -> Result<Body<'l, 't>, Pr
     Err((opened, "no matching //#end".to_owned()))
 }
 
-/// A number, or the value of that name; inner counters hide outer ones.
+/// A number, or the value with that name; inner counters hide outer ones.
 fn value(line: usize, scope: &[(&str, u32)], name: &str) -> Result<u32, Problem> {
     let named = || scope.iter().rev().find(|(known, _)| *known == name).map(|&(_, value)| value);
     name.parse().ok().or_else(named).ok_or_else(|| (line, format!("unknown value {name}")))
 }
 
-/// A value, or an expression of values: `+` binds least, then `*`, `/` and `%` from left to right.
+/// A value, or an expression of values: `+` has the lowest precedence, then `*`, `/` and `%` from
+/// left to right.
 fn expression(line: usize, scope: &[(&str, u32)], text: &str) -> Result<u32, Problem> {
     let wrong = || (line, format!("{text} has no value"));
     if let Some((left, right)) = text.split_once('+') {
@@ -152,7 +173,8 @@ fn expression(line: usize, scope: &[(&str, u32)], text: &str) -> Result<u32, Pro
         return left.checked_add(right).ok_or_else(wrong);
     }
     let Some(at) = text.rfind(['*', '/', '%']) else { return value(line, scope, text) };
-    let (left, right) = (expression(line, scope, &text[..at])?, value(line, scope, &text[at + 1..])?);
+    let (left, right) =
+        (expression(line, scope, &text[..at])?, value(line, scope, &text[at + 1..])?);
     let result = match text.as_bytes()[at] {
         b'*' => left.checked_mul(right),
         b'/' => left.checked_div(right),
@@ -165,7 +187,8 @@ fn expression(line: usize, scope: &[(&str, u32)], text: &str) -> Result<u32, Pro
 fn substitute(line: Line<'_>, scope: &[(&str, u32)], output: &mut String) -> Result<(), Problem> {
     let mut rest = line.text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) = after.split_once('}').ok_or_else(|| (line.number, "unclosed ${".to_owned()))?;
+        let (name, after) =
+            after.split_once('}').ok_or_else(|| (line.number, "unclosed ${".to_owned()))?;
         let value = expression(line.number, scope, name)?;
         // Writing to a String cannot fail.
         let _ = write!(output, "{before}{value}");
@@ -181,7 +204,8 @@ mod tests {
     use super::*;
 
     fn run(text: &str, values: &[(&'static str, u32)]) -> Result<String, Problem> {
-        let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
+        let lines: Vec<Line<'_>> =
+            text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text }).collect();
         let mut output = String::new();
         let context = Context { values: &Values::new(), patches: &[] };
         block(&lines, values, context, &mut output)?;
@@ -190,7 +214,8 @@ mod tests {
 
     #[test]
     fn repeats_nest_and_conditions_choose() {
-        let text = "//#repeat r ROWS\n//#repeat c 2\na${r}_${c}\n//#end\n//#if r\nx\n//#else\ny\n//#end\n//#end\nz";
+        let text = "//#repeat r ROWS\n//#repeat c 2\na${r}_${c}\n//#end\n//#if \
+            r\nx\n//#else\ny\n//#end\n//#end\nz";
         assert_eq!(run(text, &[("ROWS", 2)]), Ok("a0_0\na0_1\ny\na1_0\na1_1\nx\nz\n".to_owned()));
     }
 
@@ -203,9 +228,13 @@ mod tests {
 
     #[test]
     fn mistakes_name_their_line() {
-        for (text, line) in
-            [("a\n//#repeat r 2\n", 2), ("${x}", 1), ("//#if X\n//#end", 1), ("\n//#what", 2), ("${", 1)]
-        {
+        for (text, line) in [
+            ("a\n//#repeat r 2\n", 2),
+            ("${x}", 1),
+            ("//#if X\n//#end", 1),
+            ("\n//#what", 2),
+            ("${", 1),
+        ] {
             assert_eq!(run(text, &[]).map_err(|(line, _)| line), Err(line), "{text}");
         }
     }

@@ -1,4 +1,4 @@
-//! The WGSL files, embedded so that an installed program runs from any folder.
+//! The WGSL files, embedded so that an installed program works in any folder.
 
 /// The entry point of every kernel.
 pub const ENTRY_POINT: &str = "main";
@@ -10,7 +10,7 @@ macro_rules! catalogue {
     };
 }
 
-/// Path below `shaders/` without `.wgsl`, and text.
+/// Path in `shaders/` without `.wgsl`, and text.
 static FILES: &[(&str, &str)] = catalogue![
     "batchnorm_relu",
     "bench/copy",
@@ -116,7 +116,11 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The kernels of networks and of training, without the shared parts, what makes pictures an input, and the benchmarks of devices.
+/// The kernels of networks and of training, without shared parts, image preprocessing and device
+/// benchmarks.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(name, _)| *name).filter(|name| !name.contains('/') || name.starts_with("train/"))
+    FILES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.contains('/') || name.starts_with("train/"))
 }

@@ -1,4 +1,4 @@
-//! What naga says of a shader: whether it is valid, and what it binds and holds.
+//! Validation and reflection of shaders with naga.
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, TypeInner};
@@ -11,9 +11,9 @@ const PARAMS: &str = "params";
 /// A parsed and validated shader.
 #[derive(Debug, Clone)]
 pub struct Validated {
-    /// The text, without any prelude.
+    /// The text, without a prelude.
     pub source: String,
-    /// What it may use beyond plain WGSL.
+    /// The extensions that it may use.
     pub extensions: Extensions,
     /// naga's module.
     pub module: Module,
@@ -30,18 +30,18 @@ pub struct Member {
     pub offset: u32,
 }
 
-/// What a pipeline layout and the limits need to know of a shader.
+/// The properties of a shader that determine its pipeline layout and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reflection {
-    /// Invocations per workgroup and dimension.
+    /// Workgroup size per dimension.
     pub workgroup_size: [u32; 3],
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
     /// Storage bindings as (binding, whether it is written), in order.
     pub storage: Vec<(u32, bool)>,
-    /// The bindings of storage textures, read only, of four f32 a texel.
+    /// The bindings of read-only storage textures with four f32 per texel.
     pub textures: Vec<u32>,
-    /// The bindings of textures that are read as floats, whatever their texels are.
+    /// The bindings of textures that are sampled as floats, in any texel format.
     pub sampled: Vec<u32>,
     /// The binding of the uniform `Params`, if there is one.
     pub uniform: Option<u32>,
@@ -53,7 +53,7 @@ pub struct Reflection {
     pub params_bytes: u32,
 }
 
-/// What a text may use beyond plain WGSL.
+/// Extensions that a shader may use beyond plain WGSL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extensions {
     /// Subgroup operations.
@@ -62,14 +62,14 @@ pub struct Extensions {
     pub int64: bool,
     /// Half precision.
     pub f16: bool,
-    /// The side of its cooperative matrices, wgpu's `enable wgpu_cooperative_matrix`; 0 for none.
+    /// The side of its cooperative matrices (wgpu's `enable wgpu_cooperative_matrix`), or 0.
     pub matrix_side: u32,
 }
 
-/// Parses and validates a text, with no capability beyond plain WGSL but the extensions.
+/// Parses and validates a text with the capabilities of plain WGSL and these extensions.
 ///
 /// # Errors
-/// naga's message, one line.
+/// naga's message, as one line.
 pub fn inspect(source: &str, extensions: Extensions) -> Result<(Validated, Reflection), String> {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, extensions.subgroups);
@@ -77,7 +77,8 @@ pub fn inspect(source: &str, extensions: Extensions) -> Result<(Validated, Refle
     capabilities.set(Capabilities::SHADER_FLOAT16, extensions.f16);
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, extensions.matrix_side > 0);
     let text = format!("{}{source}", prelude(Reader::Naga, extensions));
-    let module = naga::front::wgsl::parse_str(&text).map_err(|error| one_line(&error.emit_to_string(&text)))?;
+    let module = naga::front::wgsl::parse_str(&text)
+        .map_err(|error| one_line(&error.emit_to_string(&text)))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| one_line(&error.emit_to_string(&text)))?;
@@ -105,11 +106,15 @@ fn reflect(module: &Module) -> Reflection {
         let inner = &module.types[variable.ty].inner;
         let binding = variable.binding.as_ref().map(|binding| binding.binding);
         match (variable.space, binding) {
-            (AddressSpace::WorkGroup, _) => reflection.workgroup_bytes += inner.size(module.to_ctx()),
+            (AddressSpace::WorkGroup, _) => {
+                reflection.workgroup_bytes += inner.size(module.to_ctx())
+            }
             (AddressSpace::Storage { access }, Some(binding)) => {
                 reflection.storage.push((binding, access.contains(naga::StorageAccess::STORE)));
             }
-            (AddressSpace::Handle, Some(binding)) if is_sampled(inner) => reflection.sampled.push(binding),
+            (AddressSpace::Handle, Some(binding)) if is_sampled(inner) => {
+                reflection.sampled.push(binding)
+            }
             (AddressSpace::Handle, Some(binding)) => reflection.textures.push(binding),
             (AddressSpace::Uniform, Some(binding)) if variable.name.as_deref() != Some(PARAMS) => {
                 reflection.uniforms.push(binding);
@@ -117,8 +122,10 @@ fn reflect(module: &Module) -> Reflection {
             (AddressSpace::Uniform, Some(binding)) => {
                 reflection.uniform = Some(binding);
                 if let TypeInner::Struct { members, span } = inner {
-                    let member =
-                        |m: &naga::StructMember| Member { name: m.name.clone().unwrap_or_default(), offset: m.offset };
+                    let member = |m: &naga::StructMember| Member {
+                        name: m.name.clone().unwrap_or_default(),
+                        offset: m.offset,
+                    };
                     reflection.members = members.iter().map(member).collect();
                     reflection.params_bytes = *span;
                 }

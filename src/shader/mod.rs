@@ -1,4 +1,5 @@
-//! WGSL: the catalogue of embedded files, their assembly into one text per specialisation, and what naga says of it.
+//! WGSL: the catalogue of embedded files, their assembly into one text per specialisation, and its
+//! validation by naga.
 
 mod assemble;
 mod catalogue;

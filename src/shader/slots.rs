@@ -1,5 +1,6 @@
-//! Where a shader's bindings are in each language. Every language gets the numbers of the WGSL, so that one table serves all;
-//! naga's defaults would number MSL's buffers and GLSL's blocks by nothing at all.
+//! The positions of a shader's bindings in each language. All languages use the binding numbers of
+//! the WGSL, so that one table is enough; naga's defaults would number MSL's buffers and GLSL's
+//! blocks differently.
 
 use naga::back::{glsl, hlsl, msl};
 use naga::{AddressSpace, GlobalVariable, Module, ResourceBinding, StorageAccess};
@@ -7,7 +8,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ResourceBinding, StorageAccess}
 use super::inspect::is_sampled;
 use super::{ENTRY_POINT, Target};
 
-/// What kind of resource is bound.
+/// The kind of a bound resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Uniform,
@@ -23,13 +24,17 @@ enum Kind {
 pub(super) struct Slots(Vec<(ResourceBinding, Kind)>);
 
 impl Slots {
-    /// Those that a module declares.
+    /// The bindings that a module declares.
     pub(super) fn of(module: &Module) -> Self {
         let kind = |variable: &GlobalVariable| match variable.space {
             AddressSpace::Uniform => Some(Kind::Uniform),
-            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Some(Kind::ReadWrite),
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                Some(Kind::ReadWrite)
+            }
             AddressSpace::Storage { .. } => Some(Kind::ReadOnly),
-            AddressSpace::Handle if is_sampled(&module.types[variable.ty].inner) => Some(Kind::Sampled),
+            AddressSpace::Handle if is_sampled(&module.types[variable.ty].inner) => {
+                Some(Kind::Sampled)
+            }
             AddressSpace::Handle => Some(Kind::Texture),
             _ => None,
         };
@@ -39,7 +44,7 @@ impl Slots {
         Self(slots)
     }
 
-    /// Each binding and how the language writes its place.
+    /// Each binding with its position in the syntax of the language.
     pub(super) fn named(&self, target: Target) -> Vec<(u32, String)> {
         let name = |&(ResourceBinding { group, binding }, kind): &(ResourceBinding, Kind)| {
             let text = match (target, kind) {
@@ -51,9 +56,13 @@ impl Slots {
                 (Target::Hlsl, Kind::ReadOnly | Kind::Sampled) => format!("register(t{binding})"),
                 // naga writes a texture that is only read as one that could be written.
                 (Target::Hlsl, Kind::ReadWrite | Kind::Texture) => format!("register(u{binding})"),
-                (Target::Glsl, Kind::Uniform) => format!("layout(std140, binding = {binding}) uniform"),
+                (Target::Glsl, Kind::Uniform) => {
+                    format!("layout(std140, binding = {binding}) uniform")
+                }
                 (Target::Glsl, Kind::Sampled) => format!("layout(binding = {binding}) uniform"),
-                (Target::Glsl, Kind::Texture) => format!("layout(rgba32f, binding = {binding}) uniform"),
+                (Target::Glsl, Kind::Texture) => {
+                    format!("layout(rgba32f, binding = {binding}) uniform")
+                }
                 (Target::Glsl, _) => format!("layout(std430, binding = {binding}) buffer"),
             };
             (binding, text)
@@ -61,25 +70,35 @@ impl Slots {
         self.0.iter().map(name).collect()
     }
 
-    /// Metal's argument behind the bindings, for which naga's MSL asks: see [`super::Written::buffer_sizes`].
+    /// The Metal buffer index after the bindings, which naga's MSL requires: see
+    /// [`super::Written::buffer_sizes`].
     pub(super) fn buffer_sizes(&self) -> u8 {
         self.0.last().map_or(0, |(at, _)| at.binding as u8 + 1)
     }
 
     pub(super) fn msl(&self) -> msl::EntryPointResourceMap {
         let target = |binding: u32, kind| match kind {
-            Kind::Texture | Kind::Sampled => msl::BindTarget { texture: Some(binding as u8), ..Default::default() },
-            _ => {
-                msl::BindTarget { buffer: Some(binding as u8), mutable: kind == Kind::ReadWrite, ..Default::default() }
+            Kind::Texture | Kind::Sampled => {
+                msl::BindTarget { texture: Some(binding as u8), ..Default::default() }
             }
+            _ => msl::BindTarget {
+                buffer: Some(binding as u8),
+                mutable: kind == Kind::ReadWrite,
+                ..Default::default()
+            },
         };
         let resources = self.0.iter().map(|&(at, kind)| (at, target(at.binding, kind))).collect();
-        let all = msl::EntryPointResources { resources, sizes_buffer: Some(self.buffer_sizes()), ..Default::default() };
+        let all = msl::EntryPointResources {
+            resources,
+            sizes_buffer: Some(self.buffer_sizes()),
+            ..Default::default()
+        };
         [(ENTRY_POINT.to_owned(), all)].into()
     }
 
     pub(super) fn hlsl(&self) -> hlsl::BindingMap {
-        let target = |at: ResourceBinding| hlsl::BindTarget { register: at.binding, ..Default::default() };
+        let target =
+            |at: ResourceBinding| hlsl::BindTarget { register: at.binding, ..Default::default() };
         self.0.iter().map(|&(at, _)| (at, target(at))).collect()
     }
 

@@ -1,12 +1,13 @@
-//! The languages that a shader is written in, and what readers of WGSL disagree on.
+//! The languages to which a shader can be translated, and differences between WGSL implementations.
 
 use super::Extensions;
 
-/// A language that a shader can be written in.
+/// A language to which a shader can be translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
-    /// WGSL for browsers: the assembled text with its comments, after the prelude that browsers ask for.
+    /// WGSL for browsers: the assembled text with its comments, after the prelude that browsers
+    /// require.
     Wgsl,
     /// SPIR-V 1.3, for Vulkan; little-endian words.
     SpirV,
@@ -46,24 +47,24 @@ impl Target {
         }
     }
 
-    /// Whether the language has everything that a text with these extensions may use: 64-bit integers are in naga's dialect
-    /// of WGSL, but neither in the browsers' nor in GLSL ES; half precision is not in GLSL ES; cooperative matrices are in SPIR-V and, 8 by
-    /// 8, in MSL.
+    /// Whether the language supports everything that a text with these extensions may use. 64-bit
+    /// integers are in naga's dialect of WGSL, but not in the browsers' dialect or in GLSL ES. Half
+    /// precision is not in GLSL ES. Cooperative matrices are in SPIR-V and, 8 by 8, in MSL.
     #[must_use]
     pub const fn expresses(self, extensions: Extensions) -> bool {
         matches!(self.refuses(extensions), [None, None, None])
     }
 
-    /// The features of these extensions that the language does not have: `no 64-bit integers`,
-    /// `no half precision`. `None` where it [expresses](Self::expresses) the text.
+    /// The features of these extensions that the language lacks: `no 64-bit integers`, `no half
+    /// precision`. `None` if it [expresses](Self::expresses) the text.
     #[must_use]
     pub fn lacks(self, extensions: Extensions) -> Option<String> {
         let lacking: Vec<&str> = self.refuses(extensions).into_iter().flatten().collect();
         (!lacking.is_empty()).then(|| format!("no {}", lacking.join(" and no ")))
     }
 
-    /// 64-bit integers, half precision and cooperative matrices, where the text may use them and
-    /// the language does not have them.
+    /// 64-bit integers, half precision and cooperative matrices, if the text may use them and the
+    /// language lacks them.
     const fn refuses(self, extensions: Extensions) -> [Option<&'static str>; 3] {
         let refuses_int64 = extensions.int64 && matches!(self, Self::Wgsl | Self::Glsl);
         let refuses_f16 = extensions.f16 && matches!(self, Self::Glsl);
@@ -76,7 +77,7 @@ impl Target {
         [int64, if refuses_f16 { Some("half precision") } else { None }, matrices]
     }
 
-    /// What the names of its files end in, as the compilers of the language expect them.
+    /// The file extension that the compilers of the language expect.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
@@ -89,7 +90,7 @@ impl Target {
     }
 }
 
-/// Who reads a WGSL text.
+/// A WGSL implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reader {
     /// naga 30, and with it wgpu on every native backend.
@@ -98,18 +99,21 @@ pub enum Reader {
     Browser,
 }
 
-/// What must stand before a kernel's text: the extensions that it uses, as far as the reader wants them named.
+/// The lines required before a kernel's text: the extensions that it uses, if the implementation
+/// requires them to be named.
 ///
-/// The files of `shaders/` have none, because no one text suits both: browsers refuse a subgroup operation without
-/// `enable subgroups;`, and naga 30 refuses that very line, and takes the operations for granted where the validator's
-/// capabilities allow them.
+/// The files of `shaders/` have none, because no single text works for both: browsers reject a
+/// subgroup operation without `enable subgroups;`. naga 30 rejects that line, and accepts the
+/// operations if the validator's capabilities include them.
 #[must_use]
 pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
     match (reader, extensions.subgroups, extensions.f16) {
-        // No browser has these. naga 30 takes every variable for one that differs from lane to lane, and so a branch on a loop's count for
-        // one in which matrices must not be; the filter is that of its check.
+        // No browser has these. naga 30 takes every variable for one that differs from lane to
+        // lane, and so a branch on a loop's count for one in which matrices must not be; the filter
+        // is that of its check.
         _ if extensions.matrix_side > 0 => {
-            "enable f16;\nenable wgpu_cooperative_matrix;\ndiagnostic(off, derivative_uniformity);\n"
+            "enable f16;\nenable wgpu_cooperative_matrix;\ndiagnostic(off, \
+            derivative_uniformity);\n"
         }
         (Reader::Browser, true, true) => "enable f16;\nenable subgroups;\n",
         (Reader::Browser, true, false) => "enable subgroups;\n",
@@ -130,17 +134,25 @@ mod tests {
         assert_eq!([half, words].map(|it| Target::Hlsl.lacks(it)), [None, None]);
         assert_eq!(Target::Hlsl.lacks(matrices).as_deref(), Some("no cooperative matrices"));
         assert_eq!(Target::Wgsl.lacks(words).as_deref(), Some("no 64-bit integers"));
-        assert_eq!(Target::Glsl.lacks(words).as_deref(), Some("no 64-bit integers and no half precision"));
-        assert_eq!(Target::Msl.lacks(matrices).as_deref(), Some("no cooperative matrices larger than 8 by 8"));
+        assert_eq!(
+            Target::Glsl.lacks(words).as_deref(),
+            Some("no 64-bit integers and no half precision")
+        );
+        assert_eq!(
+            Target::Msl.lacks(matrices).as_deref(),
+            Some("no cooperative matrices larger than 8 by 8")
+        );
         assert_eq!(Target::Msl.lacks(Extensions { matrix_side: 8, ..half }), None);
     }
 
-    /// When this fails, naga has learnt the line: one prelude will do for both readers.
+    /// If this fails, naga accepts the line: one prelude is then enough for both.
     #[test]
     fn naga_still_refuses_what_browsers_demand() {
         let text = "@compute @workgroup_size(8) fn main(@builtin(subgroup_size) size: u32) { }";
         let extensions = Extensions { subgroups: true, ..Extensions::default() };
-        let parsed = |reader| naga::front::wgsl::parse_str(&format!("{}{text}", prelude(reader, extensions))).is_ok();
+        let parsed = |reader| {
+            naga::front::wgsl::parse_str(&format!("{}{text}", prelude(reader, extensions))).is_ok()
+        };
         assert_eq!((parsed(Reader::Naga), parsed(Reader::Browser)), (true, false));
     }
 }

@@ -1,4 +1,4 @@
-//! Writing a validated shader in the languages that the backends compile.
+//! Translates a validated shader to the languages that the backends compile.
 
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -6,25 +6,27 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use super::slots::Slots;
 use super::{ENTRY_POINT, Reader, Target, Validated, prelude};
 
-/// A shader in one language, and what a launch must know that differs from the WGSL.
+/// A shader in one language, and where a launch differs from the WGSL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// The text, or for SPIR-V the words.
+    /// The text, or the words for SPIR-V.
     pub bytes: Vec<u8>,
-    /// The entry point as the language has it: `main` is no function of a kernel's name in MSL.
+    /// The name of the entry point in the language: MSL does not allow a function called `main`.
     pub entry_point: String,
-    /// The bindings in order, and how the language writes the place of each: `[[buffer(1)]]`, `register(t1)`.
+    /// The bindings in order, each with its position in the syntax of the language:
+    /// `[[buffer(1)]]`, `register(t1)`.
     pub slots: Vec<(u32, String)>,
-    /// MSL: the place of one more buffer, of a `u32` per storage buffer with its size in bytes. naga declares it wherever
-    /// there are arrays without a size, for `arrayLength` and bounds checks; the kernels of this crate never read it.
+    /// MSL: the position of an additional buffer, with a `u32` per storage buffer for its size in
+    /// bytes. naga declares it for arrays without a size, for `arrayLength` and bounds checks; the
+    /// kernels of this crate never read it.
     pub buffer_sizes: Option<String>,
 }
 
-/// Writes a shader, as the engine lets it be compiled: without bounds checks, loop guards and zeroed workgroup memory. Divisions
-/// keep naga's guard where its writers cannot leave it out (HLSL).
+/// Translates a shader as the engine compiles it: without bounds checks, loop guards and zeroed
+/// workgroup memory. Divisions keep naga's guard if its writer cannot omit it (HLSL).
 ///
 /// # Errors
-/// The error of naga's writer, or the features that the language does not have ([`Target::lacks`]).
+/// The error of naga's writer, or the features that the language lacks ([`Target::lacks`]).
 pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
     if let Some(lacking) = target.lacks(shader.extensions) {
         return Err(format!("the language has {lacking}"));
@@ -42,8 +44,8 @@ pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
         Target::Glsl => (opengl(shader, &slots)?, "main".to_owned()),
     };
     let declared = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("_mslBufferSizes");
-    let buffer_sizes =
-        (target == Target::Msl && declared(&bytes)).then(|| format!("[[buffer({})]]", slots.buffer_sizes()));
+    let buffer_sizes = (target == Target::Msl && declared(&bytes))
+        .then(|| format!("[[buffer({})]]", slots.buffer_sizes()));
     Ok(Written { bytes, entry_point, slots: slots.named(target), buffer_sizes })
 }
 
@@ -66,7 +68,8 @@ fn spirv(shader: &Validated) -> Result<Vec<u8>, String> {
         emit_int_div_checks: false,
         ..Default::default()
     };
-    let words = spv::write_vec(&shader.module, &shader.info, &options, None).map_err(|error| error.to_string())?;
+    let words = spv::write_vec(&shader.module, &shader.info, &options, None)
+        .map_err(|error| error.to_string())?;
     Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
 }
 
@@ -81,14 +84,19 @@ fn metal(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String>
         emit_int_div_checks: false,
         ..Default::default()
     };
-    let (text, info) = msl::write_string(&shader.module, &shader.info, &options, &msl::PipelineOptions::default())
-        .map_err(|error| error.to_string())?;
+    let (text, info) =
+        msl::write_string(&shader.module, &shader.info, &options, &msl::PipelineOptions::default())
+            .map_err(|error| error.to_string())?;
     Ok((text.into_bytes(), entry_point(info.entry_point_names)?))
 }
 
 fn direct3d(shader: &Validated, slots: &Slots) -> Result<(Vec<u8>, String), String> {
     let options = hlsl::Options {
-        shader_model: if shader.extensions.f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
+        shader_model: if shader.extensions.f16 {
+            hlsl::ShaderModel::V6_2
+        } else {
+            hlsl::ShaderModel::V6_0
+        },
         binding_map: slots.hlsl(),
         fake_missing_bindings: false,
         zero_initialize_workgroup_memory: false,
@@ -123,7 +131,8 @@ fn opengl(shader: &Validated, slots: &Slots) -> Result<Vec<u8>, String> {
     Ok(text.into_bytes())
 }
 
-/// The name that a writer gave the one entry point. Some writers leave one out whose bindings they lack, and say so only here.
+/// The name that a writer gave the entry point. Some writers omit an entry point if they lack its
+/// bindings, and report it only here.
 fn entry_point<E: ToString>(names: Vec<Result<String, E>>) -> Result<String, String> {
     let first = names.into_iter().next().ok_or("no entry point")?;
     first.map_err(|error| error.to_string())

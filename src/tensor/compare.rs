@@ -1,72 +1,76 @@
-//! Comparing a result with what it should be: one rule for every test and for `--verify`.
+//! Compares a result with the expected one: one rule for every test and for `--verify`.
 
 use std::fmt;
 
 use super::{Element, HostTensor};
 
-/// How far a result may be off, as a share of the largest expected value.
+/// The accepted error, relative to the largest expected value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// The largest accepted |found - expected| / max |expected|.
     pub relative: f64,
-    /// Whether NaN and infinities may spread, as NaN, to values that a direct computation would keep: where something that is expected is
-    /// not finite, a NaN passes for a number.
+    /// Whether NaN and infinities may spread, as NaN, to values that a direct computation would
+    /// keep: if an expected value is not finite, a NaN is accepted in place of a number.
     pub spreads: bool,
 }
 
 impl Tolerance {
-    /// Equal to the bit, but that -0 equals 0.
+    /// Bit-identical, except that -0 equals 0.
     pub const EXACT: Self = Self::relative(0.0);
 
-    /// A fixed share.
+    /// A fixed relative error.
     #[must_use]
     pub const fn relative(relative: f64) -> Self {
         Self { relative, spreads: false }
     }
 
-    /// What an algorithm that transforms its input and weights may be off: Winograd's, whose candidates are picked for it.
+    /// For algorithms that transform their input and weights. Winograd candidates are selected to
+    /// meet it.
     pub const TRANSFORMED: Self = Self { relative: 1e-5, spreads: true };
 
-    /// The wider of two.
+    /// The wider of two tolerances.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         let relative = if self.relative > other.relative { self.relative } else { other.relative };
         Self { relative, spreads: self.spreads || other.spreads }
     }
 
-    /// For a chain of so many steps that round their inputs' weights and their outputs to f16.
+    /// For a chain of this many steps that round their weights and outputs to f16.
     ///
-    /// A step's roundings, of its weights and of what it puts out, are off by at most a unit roundoff of each value, independently of one
-    /// another, so that their sum over a chain grows like the root of its length; the factor 4 covers the spread between seeds and values that
-    /// are larger on the way than at the end.
+    /// Each rounding of a weight or an output is off by at most one unit roundoff of the value. The
+    /// roundings are independent, so their sum over a chain grows like the square root of its
+    /// length. The factor 4 covers the spread between seeds, and intermediate values that are
+    /// larger than the final ones.
     #[must_use]
     pub fn for_half(steps: usize) -> Self {
         Self::relative(4.0 * Element::F16.unit_roundoff() * (steps as f64).sqrt())
     }
 
-    /// For a chain of sums whose longest has `length` terms, accumulated in f32 from values of type `element`.
+    /// For a chain of sums, the longest of which has `length` terms, accumulated in f32 from values
+    /// of type `element`.
     ///
-    /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and Stability of Numerical
-    /// Algorithms", 2002, section 2.8: the rule of thumb beside the worst case's `length`); the factor 8 covers the three
-    /// sums of a block and the spread between seeds.
+    /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and
+    /// Stability of Numerical Algorithms", 2002, section 2.8: the rule of thumb, compared with
+    /// `length` in the worst case). The factor 8 covers the three sums of a block and the spread
+    /// between seeds.
     #[must_use]
     pub fn for_sum(element: Element, length: usize) -> Self {
         Self::relative(8.0 * element.unit_roundoff() * (length as f64).sqrt())
     }
 }
 
-/// The first place where two tensors disagree beyond tolerance.
+/// The first position where two tensors differ by more than the tolerance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mismatch {
     /// Image, channel, row and column.
     pub at: [usize; 4],
-    /// The value that should be there.
+    /// The expected value.
     pub expected: f32,
-    /// The value that is there.
+    /// The value found.
     pub found: f32,
 }
 
-/// What [`compare`] saw.
+/// The result of [`compare`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
     /// The largest |found - expected| over finite values.
@@ -75,7 +79,7 @@ pub struct Comparison {
     pub largest_expected: f64,
     /// The tolerance that was applied.
     pub tolerance: Tolerance,
-    /// The first mismatch, or `None` when all is well.
+    /// The first mismatch, or `None` if there is none.
     pub mismatch: Option<Mismatch>,
 }
 
@@ -86,7 +90,7 @@ impl Comparison {
         self.mismatch.is_none()
     }
 
-    /// The largest error as a share of the largest expected value.
+    /// The largest error relative to the largest expected value.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
         if self.max_abs_error == 0.0 { 0.0 } else { self.max_abs_error / self.largest_expected }
@@ -95,7 +99,12 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "largest error {:.1e} of the largest value {:.3}", self.relative_error(), self.largest_expected)?;
+        write!(
+            f,
+            "largest error {:.1e} of the largest value {:.3}",
+            self.relative_error(),
+            self.largest_expected
+        )?;
         if let Some(Mismatch { at, expected, found }) = self.mismatch {
             let limit = self.tolerance.relative;
             write!(f, "; first beyond {limit:.1e} at {at:?}: expected {expected}, found {found}")?;
@@ -104,16 +113,17 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Compares `found` with `expected`. NaNs and infinities must stand at the same positions, infinities with the same sign.
-/// Tensors of different shapes mismatch at the origin.
+/// Compares `found` with `expected`. NaNs and infinities must be at the same positions, infinities
+/// with the same sign. Tensors of different shapes mismatch at the origin.
 #[must_use]
 pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) -> Comparison {
     let spreads = tolerance.spreads && expected.data().iter().any(|value| !value.is_finite());
     compare_spread(expected, found, tolerance, |_| spreads)
 }
 
-/// [`compare`] where it is known how far NaN may spread: where `spreads` says so of a position (image, channel, row, column), a NaN
-/// passes for whatever is expected. Nowhere may one vanish.
+/// [`compare`] with a known spread of NaN: at a position (image, channel, row, column) where
+/// `spreads` returns true, a NaN is accepted for any expected value. An expected NaN must always be
+/// found.
 #[must_use]
 pub fn compare_spread(
     expected: &HostTensor,
@@ -122,7 +132,10 @@ pub fn compare_spread(
     spreads: impl Fn([usize; 4]) -> bool,
 ) -> Comparison {
     let finite = |values: &[f32]| {
-        values.iter().filter(|v| v.is_finite()).fold(0.0f64, |largest, &v| largest.max(f64::from(v).abs()))
+        values
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold(0.0f64, |largest, &v| largest.max(f64::from(v).abs()))
     };
     let largest_expected = finite(expected.data());
     let mut result = Comparison { max_abs_error: 0.0, largest_expected, tolerance, mismatch: None };
@@ -138,7 +151,9 @@ pub fn compare_spread(
             result.max_abs_error = result.max_abs_error.max(error);
             error <= bound
         } else {
-            e == f || (e.is_nan() && f.is_nan()) || (f.is_nan() && spreads(expected.shape().position(index)))
+            e == f
+                || (e.is_nan() && f.is_nan())
+                || (f.is_nan() && spreads(expected.shape().position(index)))
         };
         if !good && result.mismatch.is_none() {
             let at = expected.shape().position(index);
@@ -160,10 +175,15 @@ mod tests {
     #[test]
     fn nan_and_infinity_need_their_places() -> Result<(), crate::error::ShapeError> {
         let expected = tensor(&[1.0, f32::NAN, f32::INFINITY, -0.0])?;
-        assert!(compare(&expected, &tensor(&[1.0, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::EXACT).passed());
-        for wrong in
-            [[1.0, 0.0, f32::INFINITY, 0.0], [1.0, f32::NAN, f32::NEG_INFINITY, 0.0], [1.0, f32::NAN, 9.0, 0.0]]
-        {
+        assert!(
+            compare(&expected, &tensor(&[1.0, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::EXACT)
+                .passed()
+        );
+        for wrong in [
+            [1.0, 0.0, f32::INFINITY, 0.0],
+            [1.0, f32::NAN, f32::NEG_INFINITY, 0.0],
+            [1.0, f32::NAN, 9.0, 0.0],
+        ] {
             assert!(!compare(&expected, &tensor(&wrong)?, Tolerance::relative(1e9)).passed());
         }
         let spread = tensor(&[f32::NAN, f32::NAN, f32::NAN, 0.0])?;
@@ -172,7 +192,11 @@ mod tests {
         assert!(!compare(&tensor(&[1.0; 4])?, &spread, Tolerance::TRANSFORMED).passed());
         let vanished = tensor(&[1.0, 0.0, f32::NAN, 0.0])?;
         assert!(!compare(&expected, &vanished, Tolerance::TRANSFORMED).passed());
-        let off = compare(&expected, &tensor(&[1.5, f32::NAN, f32::INFINITY, 0.0])?, Tolerance::relative(0.1));
+        let off = compare(
+            &expected,
+            &tensor(&[1.5, f32::NAN, f32::INFINITY, 0.0])?,
+            Tolerance::relative(0.1),
+        );
         assert_eq!(off.mismatch.map(|m| m.at), Some([0, 0, 0, 0]));
         Ok(())
     }

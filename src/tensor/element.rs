@@ -25,7 +25,8 @@ impl Element {
         }
     }
 
-    /// Half the distance between 1 and the next larger value: the largest relative error of one rounding.
+    /// Half the distance between 1 and the next larger value: the largest relative error of one
+    /// rounding.
     #[must_use]
     pub fn unit_roundoff(self) -> f64 {
         match self {
@@ -34,7 +35,7 @@ impl Element {
         }
     }
 
-    /// The least finite size that rounds to no finite value: 65520 in half precision.
+    /// The smallest finite magnitude that rounds to infinity: 65520 in half precision.
     #[must_use]
     pub fn overflow(self) -> f64 {
         match self {
@@ -52,16 +53,18 @@ impl Element {
         }
     }
 
-    /// Values as they lie in memory, rounded to the nearest.
+    /// The values as bytes in memory, rounded to nearest.
     #[must_use]
     pub fn encode(self, values: &[f32]) -> Cow<'_, [u8]> {
         match self {
             Element::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
-            Element::F16 => Cow::Owned(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()),
+            Element::F16 => Cow::Owned(
+                values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            ),
         }
     }
 
-    /// The inverse of [`Element::encode`]; bytes behind the last whole value are left out.
+    /// The inverse of [`Element::encode`]; bytes after the last whole value are ignored.
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
         match self {
@@ -92,6 +95,8 @@ mod tests {
         let half = Element::F16.decode(&Element::F16.encode(&values)).into_owned();
         assert_eq!(half[..1], [1.0]);
         assert_eq!((half[2], half[3], half[5]), (65504.0, f32::INFINITY, f32::INFINITY));
-        assert!((half[1] + 0.1).abs() <= 0.1 * Element::F16.unit_roundoff() as f32 && half[4] > 0.0);
+        assert!(
+            (half[1] + 0.1).abs() <= 0.1 * Element::F16.unit_roundoff() as f32 && half[4] > 0.0
+        );
     }
 }

@@ -3,7 +3,8 @@
 use super::{ChannelLayout, Shape};
 use crate::error::ShapeError;
 
-/// Pixels that change their layout at a time: as many floats as a cache line has, so that each line of a channel is touched once.
+/// Pixels converted between layouts at a time: as many floats as a cache line holds, so that each
+/// cache line of a channel is touched once.
 const STRIP: usize = 16;
 
 /// An f32 tensor in host memory, NCHW, contiguous.
@@ -17,7 +18,7 @@ impl HostTensor {
     /// A tensor from its values in NCHW order.
     ///
     /// # Errors
-    /// [`ShapeError::Length`] when there are not `shape.len()` values.
+    /// [`ShapeError::Length`] if the number of values is not `shape.len()`.
     pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self, ShapeError> {
         if data.len() != shape.len() {
             return Err(ShapeError::Length {
@@ -61,7 +62,7 @@ impl HostTensor {
     /// Appends the images of another tensor to the batch.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] for images of another size.
+    /// [`ShapeError::Mismatch`] for images of a different size.
     pub fn append(&mut self, images: &Self) -> Result<(), ShapeError> {
         images.check_shape("images", Shape { n: images.shape.n, ..self.shape })?;
         self.data.extend_from_slice(&images.data);
@@ -69,7 +70,8 @@ impl HostTensor {
         Ok(())
     }
 
-    /// Refuses a tensor of another shape than the expected one; `tensor` is what the error calls it.
+    /// Returns an error unless the tensor has the expected shape; `tensor` is its name in the
+    /// error.
     pub(crate) fn check_shape(&self, tensor: &str, expected: Shape) -> Result<(), ShapeError> {
         if self.shape == expected {
             return Ok(());
@@ -78,18 +80,19 @@ impl HostTensor {
         Err(ShapeError::Mismatch { tensor: tensor.to_owned(), expected, found })
     }
 
-    /// The values as the device wants them: NHWC, channels in `layout`, padding zero.
+    /// The values in the device's order: NHWC, channels in `layout`, zero padding.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when `layout` is for another number of channels.
+    /// [`ShapeError::Mismatch`] if `layout` has a different number of channels.
     pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
         let mut packed = Vec::with_capacity(self.shape.pixels() * layout.vec4_per_pixel() * 4);
         self.nhwc_strips(layout, Lines::all(self.shape), |strip| packed.extend_from_slice(strip))?;
         Ok(packed)
     }
 
-    /// [`HostTensor::to_nhwc`] of some lines, piece by piece, in order: a few pixels with all of their channels at a time, which stay
-    /// in the first cache while the channels are gathered. Zeros for images behind the last.
+    /// [`HostTensor::to_nhwc`] for some rows, piece by piece and in order. A piece is a few pixels
+    /// with all of their channels, which stay in the L1 cache while the channels are gathered.
+    /// Images after the last one are zeros.
     pub(crate) fn nhwc_strips(
         &self,
         layout: ChannelLayout,
@@ -108,7 +111,9 @@ impl HostTensor {
             for first in (start..end).step_by(STRIP) {
                 let pixels = STRIP.min(end - first);
                 for position in 0..padded {
-                    let (Some(image), Some(channel)) = (image, layout.channel_at(position)) else { continue };
+                    let (Some(image), Some(channel)) = (image, layout.channel_at(position)) else {
+                        continue;
+                    };
                     let source = &image[channel * plane + first..][..pixels];
                     for (pixel, &value) in source.iter().enumerate() {
                         strip[pixel * padded + position] = value;
@@ -123,22 +128,31 @@ impl HostTensor {
     /// The inverse of [`HostTensor::to_nhwc`]: drops the padding and returns to NCHW.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] when `layout` is for another number of channels, [`ShapeError::Length`] when `packed` is
-    /// not a tensor of this shape and layout.
-    pub fn from_nhwc(shape: Shape, layout: ChannelLayout, packed: &[f32]) -> Result<Self, ShapeError> {
+    /// [`ShapeError::Mismatch`] if `layout` has a different number of channels,
+    /// [`ShapeError::Length`] if the length of `packed` does not match this shape and layout.
+    pub fn from_nhwc(
+        shape: Shape,
+        layout: ChannelLayout,
+        packed: &[f32],
+    ) -> Result<Self, ShapeError> {
         check_channels(shape, layout)?;
         let padded = layout.vec4_per_pixel() * 4;
         if packed.len() != shape.pixels() * padded {
             let expected = shape.pixels() * padded;
-            return Err(ShapeError::Length { tensor: format!("NHWC tensor {shape}"), expected, found: packed.len() });
+            return Err(ShapeError::Length {
+                tensor: format!("NHWC tensor {shape}"),
+                expected,
+                found: packed.len(),
+            });
         }
         let mut tensor = Self::zeros(shape);
         tensor.put_nhwc(layout, packed, shape.h, 0, Lines::all(shape));
         Ok(tensor)
     }
 
-    /// Takes lines of images as the device has them, each `height` lines of which those from `first` on are meant, into their
-    /// places here. Images behind the last are left out. `packed` must be as many, in this layout.
+    /// Copies rows of images from the device's layout into this tensor. `packed` holds `height`
+    /// rows of each image in this layout; the rows from `first` on are copied. Images after the
+    /// last one are ignored.
     pub(crate) fn put_nhwc(
         &mut self,
         layout: ChannelLayout,
@@ -152,7 +166,9 @@ impl HostTensor {
         let images = self.data.chunks_exact_mut(c * plane).skip(lines.image).take(lines.images);
         for (image, packed) in images.zip(packed.chunks_exact(height * w * padded)) {
             let packed = &packed[first * w * padded..][..lines.count * w * padded];
-            for (strip, first) in packed.chunks(STRIP * padded).zip((lines.top * w..).step_by(STRIP)) {
+            for (strip, first) in
+                packed.chunks(STRIP * padded).zip((lines.top * w..).step_by(STRIP))
+            {
                 for position in 0..padded {
                     let Some(channel) = layout.channel_at(position) else { continue };
                     let target = &mut image[channel * plane + first..][..strip.len() / padded];
@@ -165,27 +181,27 @@ impl HostTensor {
     }
 }
 
-/// Lines of some images of a tensor.
+/// Rows of some images of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lines {
     /// The first image.
     pub image: usize,
-    /// How many.
+    /// The number of images.
     pub images: usize,
-    /// The first line.
+    /// The first row.
     pub top: usize,
-    /// How many.
+    /// The number of rows.
     pub count: usize,
 }
 
 impl Lines {
-    /// Those of a tensor of this shape.
+    /// All rows of a tensor of this shape.
     pub const fn all(shape: Shape) -> Self {
         Self { image: 0, images: shape.n, top: 0, count: shape.h }
     }
 }
 
-/// The layout must be one of a tensor with this many channels.
+/// Checks that the layout has as many channels as the shape.
 fn check_channels(shape: Shape, layout: ChannelLayout) -> Result<(), ShapeError> {
     if shape.c == layout.channels() {
         return Ok(());

@@ -1,12 +1,14 @@
-//! How channels lie in memory on the device.
+//! Memory layout of channels on the device.
 //!
-//! A pixel is a run of `vec4`s. A dense tensor pads its channels once, at the end. A tensor that a grouped convolution
-//! reads or writes pads **each group**, so that no `vec4` ever holds channels of two groups (26 channels a group become
-//! 28). Padding always holds zeros: kernels write them, and convolutions rely on it.
+//! A pixel is a run of `vec4`s. A dense tensor pads its channels once, at the end. A tensor that a
+//! grouped convolution reads or writes pads **each group**, so that no `vec4` ever holds channels
+//! of two groups (26 channels a group become 28). Padding always holds zeros: kernels write them,
+//! and convolutions rely on it.
 
 use super::{Element, Shape};
 
-/// The channels of one pixel: `groups` runs of `per_group` channels, each padded to a multiple of four.
+/// The channels of one pixel: `groups` runs of `per_group` channels, each padded to a multiple of
+/// four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelLayout {
     /// Separately padded runs.
@@ -22,7 +24,8 @@ impl ChannelLayout {
         Self { groups: 1, per_group: channels }
     }
 
-    /// `channels` in `groups` runs. Runs that are whole `vec4`s need no padding of their own, which makes the layout dense.
+    /// `channels` in `groups` runs. Runs of whole `vec4`s need no padding, which makes the layout
+    /// dense.
     #[must_use]
     pub const fn grouped(channels: usize, groups: usize) -> Self {
         let per_group = channels / groups;
@@ -47,7 +50,8 @@ impl ChannelLayout {
         self.groups * self.vec4_per_group()
     }
 
-    /// The channel at a padded position (0 .. 4 * [`vec4_per_pixel`](Self::vec4_per_pixel)), or `None` for padding.
+    /// The channel at a padded position (0 .. 4 * [`vec4_per_pixel`](Self::vec4_per_pixel)), or
+    /// `None` for padding.
     #[must_use]
     pub const fn channel_at(self, position: usize) -> Option<usize> {
         let run = self.vec4_per_group() * 4;

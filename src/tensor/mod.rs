@@ -1,7 +1,7 @@
-//! Shapes, memory layouts, element types and host tensors: the ground that every other room stands on.
+//! Shapes, memory layouts, element types and host tensors: the base of all other modules.
 //!
-//! Outside the crate tensors are NCHW, as PyTorch writes them. On the GPU they are NHWC with the channels padded to
-//! whole `vec4`s, so that one load brings four channels of one pixel.
+//! Outside the crate, tensors are NCHW, as in PyTorch. On the GPU they are NHWC with the channels
+//! padded to whole `vec4`s, so that one load reads four channels of one pixel.
 
 mod compare;
 mod element;

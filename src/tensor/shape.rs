@@ -1,10 +1,11 @@
-//! The shape of an image tensor, with every size checked when it is built.
+//! The shape of an image tensor; sizes are checked on construction.
 
 use std::fmt;
 
 use crate::error::ShapeError;
 
-/// Batch, channels, height and width of a tensor, each at least 1, with a product that fits in `isize`.
+/// Batch, channels, height and width of a tensor, each at least 1, with a product that fits in
+/// `isize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Images in the batch.
@@ -21,16 +22,16 @@ impl Shape {
     /// A shape from its dimensions in NCHW order.
     ///
     /// # Errors
-    /// [`ShapeError::ZeroDim`] for a zero, [`ShapeError::Overflow`] when the bytes of such a tensor, channels padded,
-    /// would not fit in `isize`.
+    /// [`ShapeError::ZeroDim`] for a zero, [`ShapeError::Overflow`] if the bytes of such a tensor,
+    /// with padded channels, do not fit in `isize`.
     pub fn new(n: usize, c: usize, h: usize, w: usize) -> Result<Self, ShapeError> {
         Self::named("tensor", &[n, c, h, w])
     }
 
-    /// Like [`Shape::new`], from a slice that may have come from a file; `tensor` names it in errors.
+    /// Like [`Shape::new`], from a slice that may come from a file; `tensor` is its name in errors.
     ///
     /// # Errors
-    /// As [`Shape::new`], and [`ShapeError::Rank`] when there are not four dimensions.
+    /// As [`Shape::new`], and [`ShapeError::Rank`] if the number of dimensions is not four.
     pub fn named(tensor: &str, dims: &[usize]) -> Result<Self, ShapeError> {
         let &[n, c, h, w] = dims else {
             return Err(ShapeError::Rank { tensor: tensor.to_owned(), dims: dims.to_vec() });
@@ -39,7 +40,8 @@ impl Shape {
             return Err(ShapeError::ZeroDim { tensor: tensor.to_owned(), dims: dims.to_vec() });
         }
         // Padding grows the channels to at most four times as many; 16 bytes hold four f32.
-        let bytes = [n, c, h, w, 16].iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
+        let bytes =
+            [n, c, h, w, 16].iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
         match bytes {
             Some(bytes) if isize::try_from(bytes).is_ok() => Ok(Self { n, c, h, w }),
             _ => Err(ShapeError::Overflow { tensor: tensor.to_owned(), dims: dims.to_vec() }),
@@ -64,7 +66,7 @@ impl Shape {
         false
     }
 
-    /// Pixels in the whole batch: the rows of the matrix that a 1x1 convolution sees.
+    /// Pixels in the whole batch: the rows of the matrix of a 1x1 convolution.
     #[must_use]
     pub const fn pixels(self) -> usize {
         self.n * self.h * self.w
@@ -92,7 +94,10 @@ mod tests {
     fn refuses_zero_and_overflow() {
         assert!(matches!(Shape::new(1, 0, 2, 2), Err(ShapeError::ZeroDim { .. })));
         assert!(matches!(Shape::new(usize::MAX, 2, 2, 2), Err(ShapeError::Overflow { .. })));
-        assert!(matches!(Shape::new(1 << 20, 1 << 20, 1 << 20, 1), Err(ShapeError::Overflow { .. })));
+        assert!(matches!(
+            Shape::new(1 << 20, 1 << 20, 1 << 20, 1),
+            Err(ShapeError::Overflow { .. })
+        ));
         assert!(matches!(Shape::named("input", &[1, 2]), Err(ShapeError::Rank { .. })));
         assert_eq!(Shape::new(2, 3, 5, 7).map(Shape::len), Ok(210));
     }

@@ -1,4 +1,4 @@
-//! One problem: its candidates checked, then timed in turn.
+//! Measures one problem: checks its candidates, then times them alternately.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::gpu::{Bound, Executor, Gpu, Timer};
 use crate::kernel::{self, Kernel, Problem};
 
-/// Timed runs of each candidate, and how many times the best's time it may take for more.
+/// Timed runs of each candidate, and how slow it may be, relative to the best, to be timed in more.
 const HEATS: [(usize, f64); 3] = [(4, f64::INFINITY), (16, 2.0), (usize::MAX, 1.25)];
 
-/// Which candidate is fastest; `None` where none gave the right numbers.
+/// Finds the fastest candidate; `None` if none gave correct results.
 pub(super) fn contest(
     gpu: &Gpu,
     problem: &Problem,
@@ -20,27 +20,39 @@ pub(super) fn contest(
     watch: &mut impl FnMut(TuneEvent<'_>) -> ControlFlow<()>,
 ) -> Result<Option<TunedShape>, Halt> {
     let candidates = kernel::candidates(problem, gpu.capabilities());
-    let Some((rule, _)) = kernel::select(problem, &candidates, gpu.capabilities()) else { return Ok(None) };
+    let Some((rule, _)) = kernel::select(problem, &candidates, gpu.capabilities()) else {
+        return Ok(None);
+    };
     let checked = check(gpu, problem, &candidates, rule, watch)?;
     let Some((_, home)) = checked.first() else { return Ok(None) };
-    // All of them on the same input and output: only weights and what lies between dispatches is their own.
-    let bound = |(kernel, executor): &(Kernel, Executor)| Ok((*kernel, executor.bind_beside(home)?));
+    // All of them on the same input and output: only weights and what lies between dispatches is
+    // their own.
+    let bound =
+        |(kernel, executor): &(Kernel, Executor)| Ok((*kernel, executor.bind_beside(home)?));
     let bound = checked.iter().map(bound).collect::<Result<Vec<_>>>()?;
     for clock in [Clock::Gpu, Clock::Host] {
         let racers = bound.iter().map(|(kernel, bound)| Racer::new(*kernel, bound, clock));
         let mut racers = racers.collect::<Result<Vec<_>>>()?;
         if race(gpu, &mut racers, rule, options.rounds.max(1), watch)? {
             racers.sort_by(|a, b| a.time().total_cmp(&b.time()));
-            let timed =
-                |racer: &Racer<'_>| TunedKernel { kernel: racer.kernel.name(), us: in_microseconds(racer.time()) };
+            let timed = |racer: &Racer<'_>| TunedKernel {
+                kernel: racer.kernel.name(),
+                us: in_microseconds(racer.time()),
+            };
             let candidates = racers.iter().map(timed).collect();
-            return Ok(Some(TunedShape { shape: problem.to_string(), rule: rule.name(), clock, candidates }));
+            return Ok(Some(TunedShape {
+                shape: problem.to_string(),
+                rule: rule.name(),
+                clock,
+                candidates,
+            }));
         }
     }
     Ok(None)
 }
 
-/// The candidates that gave the right numbers, the rule's pick first: what the others must agree with.
+/// The candidates with correct results. The rule's pick is checked first, and the others must agree
+/// with it.
 fn check(
     gpu: &Gpu,
     problem: &Problem,
@@ -63,7 +75,7 @@ fn check(
                 tell(watch, TuneEvent::Ran)?;
             }
             Err(why) => {
-                tracing::warn!("{} is not believed for {problem}: {why}", kernel.name());
+                tracing::warn!("{} is rejected for {problem}: {why}", kernel.name());
                 tell(watch, TuneEvent::Rejected { problem, kernel, why: &why })?;
             }
         }
@@ -71,8 +83,9 @@ fn check(
     Ok(right)
 }
 
-/// Times all of them in turn, round after round, so that what else the machine does hits them alike; those that are far behind drop
-/// out, but not `favourite`. False where the clock does not tell times.
+/// Times all candidates in turn, round after round, so that other load on the machine affects them
+/// equally. Candidates that are much slower drop out, except `favourite`. Returns false if the
+/// clock reports no times.
 fn race(
     gpu: &Gpu,
     racers: &mut [Racer<'_>],
@@ -98,7 +111,7 @@ fn race(
     Ok(true)
 }
 
-/// A candidate that is timed.
+/// A candidate under timing.
 struct Racer<'a> {
     kernel: Kernel,
     bound: &'a Bound,
@@ -113,7 +126,7 @@ impl<'a> Racer<'a> {
         Ok(Self { kernel, bound, clock, timer, seconds: Vec::new() })
     }
 
-    /// One run, in seconds; `None` where the clock does not tell.
+    /// Times one run, in seconds; `None` if the clock reports no time.
     fn run(&self, gpu: &Gpu) -> Result<Option<f64>> {
         if self.clock == Clock::Gpu {
             let Some(timer) = &self.timer else { return Ok(None) };
@@ -129,8 +142,8 @@ impl<'a> Racer<'a> {
         Ok(Some(start.elapsed().as_secs_f64().max(1e-9)))
     }
 
-    /// A quarter of the runs took less: what else a machine does slows most of them down, and a timestamp that is wrong can make one
-    /// too short.
+    /// The lower quartile of the runs: other load on the machine slows most of them down, and a
+    /// wrong timestamp can make one too short.
     fn time(&self) -> f64 {
         let mut sorted = self.seconds.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -138,7 +151,8 @@ impl<'a> Racer<'a> {
     }
 }
 
-/// To the nanosecond: no clock tells more, and a few digits are what is read back from a file.
+/// Rounds to nanoseconds: no clock is more precise, and short numbers are exact when read back from
+/// a file.
 fn in_microseconds(seconds: f64) -> f64 {
     (seconds * 1e9).round().max(1.0) / 1e3
 }

@@ -1,15 +1,17 @@
-//! The tuner: which kernel is fastest for a shape on this device, measured.
+//! The tuner: measures which kernel is fastest for each shape on this device.
 //!
 //! ```text
-//! every problem (the shapes of a step, and what it computes)
-//!   every candidate that the device can run: its numbers against the reference's, then against those of the others
-//!   those that were right, in turn, round after round: GPU timestamps, or the clock of the host
+//! every problem (an operation and the shapes of a step)
+//!   every candidate that the device can run: results compared with the reference's, then with
+//!     those of the other candidates
+//!   those that were correct, in turn, round after round: GPU timestamps, or the clock of the host
 //! = a TuningTable, by adapter, driver and shape
 //! ```
 //!
-//! Nothing needs a tuner: without a table the ranking rule picks ([`kernel::select`]), which is the default, and the same every
-//! time. With one, [`TuningTable::kernels`] picks what was measured, which may be another kernel after each tuning; numbers
-//! then differ within the [tolerance](crate::Model::tolerance).
+//! Tuning is optional: without a table, the ranking rule picks kernels ([`kernel::select`]); this
+//! is the default and deterministic. With a table, [`TuningTable::kernels`] picks the kernels that
+//! were measured as fastest, which may differ after each tuning; results then differ within the
+//! [tolerance](crate::Model::tolerance).
 
 mod contest;
 mod sample;
@@ -24,36 +26,37 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernel::{self, Kernel, Problem};
 
-/// How much a tuner does.
+/// Options for the tuner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TuneOptions {
-    /// The most that each candidate is timed, at least once. Those that are far behind are timed less.
+    /// Maximum number of timed runs per candidate, at least one. Candidates that are much slower
+    /// get fewer.
     pub rounds: usize,
 }
 
 impl Default for TuneOptions {
-    /// 48: on a machine that does other things too, the best few need many to tell them apart.
+    /// 48: on a machine with other load, the best candidates need many rounds to be distinguished.
     fn default() -> Self {
         Self { rounds: 48 }
     }
 }
 
-/// What a tuner is at.
+/// Progress of the tuner.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TuneEvent<'a> {
-    /// A problem begins.
+    /// A problem starts.
     Begins {
-        /// Which of the problems.
+        /// The index of the problem.
         index: usize,
         /// The problem.
         problem: &'a Problem,
-        /// How many kernels there are to choose from.
+        /// Number of candidate kernels.
         candidates: usize,
     },
-    /// A candidate has been run once more.
+    /// A candidate was run once more.
     Ran,
-    /// A candidate gave wrong numbers, or none; its time is not taken.
+    /// A candidate gave wrong results or failed; it is not timed.
     Rejected {
         /// The problem.
         problem: &'a Problem,
@@ -62,11 +65,11 @@ pub enum TuneEvent<'a> {
         /// What was wrong.
         why: &'a str,
     },
-    /// A problem is done.
+    /// A problem is finished.
     Measured(&'a TunedShape),
 }
 
-/// The problems among these that are there to be tuned: each once, and only where there is more than one candidate.
+/// The problems to tune among these: each once, and only those with more than one candidate.
 #[must_use]
 pub fn worth_tuning(problems: impl IntoIterator<Item = Problem>, gpu: &Gpu) -> Vec<Problem> {
     let mut found: Vec<Problem> = Vec::new();
@@ -79,11 +82,13 @@ pub fn worth_tuning(problems: impl IntoIterator<Item = Problem>, gpu: &Gpu) -> V
 }
 
 impl Gpu {
-    /// Measures every candidate of these problems: those of a plan's steps are [`Plan::problem`](crate::plan::Plan::problem).
-    /// A candidate is timed only after its output was found right, and one that was not is not in the table. `watch` is told what
-    /// happens and ends it by [`ControlFlow::Break`]; the table then has the problems that were done.
+    /// Measures every candidate for these problems; [`Plan::problem`](crate::plan::Plan::problem)
+    /// returns the problem of a plan's step. A candidate is timed only if its output is correct;
+    /// others are not in the table. `watch` is called with each event and can stop the tuner by
+    /// returning [`ControlFlow::Break`]; the table then has the finished problems.
     ///
-    /// The buffers and weights of all candidates of a problem lie in device memory at once.
+    /// The buffers and weights of all candidates for a problem are in device memory at the same
+    /// time.
     ///
     /// ```no_run
     /// use std::ops::ControlFlow;
@@ -92,7 +97,13 @@ impl Gpu {
     ///
     /// let gpu = Gpu::new()?;
     /// let block = Bottleneck::torchvision(256, 64).build()?;
-    /// let plan = record(&[block], Shape::new(1, 256, 56, 56)?, gpu.capabilities(), &LoadOptions::default())?.plan;
+    /// let plan = record(
+    ///     &[block],
+    ///     Shape::new(1, 256, 56, 56)?,
+    ///     gpu.capabilities(),
+    ///     &LoadOptions::default(),
+    /// )?
+    /// .plan;
     /// let problems: Vec<_> = plan.steps.iter().map(|step| plan.problem(step)).collect();
     /// let table = gpu.tune(&problems, &TuneOptions::default(), |_| ControlFlow::Continue(()))?;
     /// let options = LoadOptions { kernels: table.kernels(), ..LoadOptions::default() };
@@ -100,8 +111,8 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost) and other failures of the device as a whole. What it makes of one candidate
-    /// is a reason not to take that one.
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost) and other failures of the device as a
+    /// whole. An error of a single candidate only rejects that candidate.
     pub fn tune(
         &self,
         problems: &[Problem],
@@ -131,9 +142,9 @@ impl Gpu {
     }
 }
 
-/// Why a contest ends early.
+/// Why tuning stops early.
 enum Halt {
-    /// Who watches wants it so.
+    /// `watch` requested it.
     Asked,
     /// The device failed.
     Failed(Error),
@@ -145,7 +156,10 @@ impl<E: Into<Error>> From<E> for Halt {
     }
 }
 
-/// Tells who watches.
-fn tell(watch: &mut impl FnMut(TuneEvent<'_>) -> ControlFlow<()>, event: TuneEvent<'_>) -> Result<(), Halt> {
+/// Reports an event to `watch`.
+fn tell(
+    watch: &mut impl FnMut(TuneEvent<'_>) -> ControlFlow<()>,
+    event: TuneEvent<'_>,
+) -> Result<(), Halt> {
     if watch(event).is_break() { Err(Halt::Asked) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! A problem with numbers, and what must come out.
+//! A problem with input values and expected results.
 
 use crate::error::{GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu};
@@ -9,27 +9,30 @@ use crate::reference;
 use crate::selftest::{Seeded, exact_params, small_integers};
 use crate::tensor::{Element, HostTensor, Shape, Tolerance, compare};
 
-/// How far a candidate may be off, as a share of the largest value. The numbers are integers and quarters, which kernels that
-/// sum get right to the bit: where one is missing or twice there, that is more than this.
+/// Maximum error of a candidate, relative to the largest value. The inputs are integers and
+/// quarters, for which kernels that sum are exact: a missing or repeated term exceeds this.
 const TOLERANCE: f64 = 1e-5;
 
-/// A problem, inputs and parameters for it, and what the reference says of them.
+/// A problem with inputs, parameters and the reference's results.
 pub(super) struct Sample {
     plan: Plan,
     tolerance: f64,
     params: StepParams,
     inputs: Vec<HostTensor>,
-    /// Of the first image and the last one: in f64 on the CPU, a whole batch would take longer than all else.
+    /// For the first and the last image only: in f64 on the CPU, a whole batch would take longer
+    /// than everything else.
     expected: Vec<(usize, HostTensor)>,
-    /// What the first candidate that got these right made of the whole batch.
+    /// The output for the whole batch of the first candidate that passed.
     agreed: Option<HostTensor>,
 }
 
 impl Sample {
     pub fn new(problem: &Problem) -> Result<Self> {
         let params = exact_params(&problem.op, &mut Seeded::new(7));
-        let inputs: Vec<HostTensor> =
-            (1..).zip(&problem.inputs).map(|(seed, (shape, _))| small_integers(*shape, seed)).collect();
+        let inputs: Vec<HostTensor> = (1..)
+            .zip(&problem.inputs)
+            .map(|(seed, (shape, _))| small_integers(*shape, seed))
+            .collect();
         let mut images = vec![0, problem.output.0.n - 1];
         images.dedup();
         let expected = |at: usize| {
@@ -46,11 +49,11 @@ impl Sample {
         Ok(Self { plan, tolerance, params, inputs, expected, agreed: None })
     }
 
-    /// The candidate of this index with the sample's weights, after a run that gave the right numbers. The inner error says what
-    /// is wrong with it.
+    /// Runs the candidate with this index and returns its executor, with the sample's weights, if
+    /// the results were correct. The inner error describes what is wrong.
     ///
     /// # Errors
-    /// A device that is lost: nothing more can be said of any candidate.
+    /// A lost device: no candidate can be checked any more.
     pub fn check(&mut self, gpu: &Gpu, candidate: usize) -> Result<Result<Executor, String>> {
         match self.run(gpu, candidate) {
             Ok((executor, output)) => Ok(self.compare(output)?.map(|()| executor)),
@@ -58,33 +61,41 @@ impl Sample {
         }
     }
 
-    /// Runs a candidate from NaN in all memory but the inputs.
+    /// Runs a candidate with NaN in all memory except the inputs.
     fn run(&self, gpu: &Gpu, candidate: usize) -> Result<(Executor, HostTensor)> {
-        let recording =
-            schedule(self.plan.clone(), gpu.capabilities(), &KernelChoice::Nth(candidate), MemoryBudget::UNBOUNDED)?;
+        let recording = schedule(
+            self.plan.clone(),
+            gpu.capabilities(),
+            &KernelChoice::Nth(candidate),
+            MemoryBudget::UNBOUNDED,
+        )?;
         let params = std::slice::from_ref(&self.params);
         let mut executor = Executor::new(gpu, recording, params, ExecutorOptions::default())?;
         let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(&self.inputs).collect();
         let probe = executor.probe(&given)?;
         let wrong = |reason: String| Err(GpuError::Wrong { doing: "tuning", reason }.into());
         match (probe.padding, &probe.changed[..]) {
-            (Some(value), _) => wrong(format!("a padding channel of the output holds {value}, not 0")),
+            (Some(value), _) => {
+                wrong(format!("a padding channel of the output holds {value}, not 0"))
+            }
             (None, [changed, ..]) => wrong(format!("changed {changed}")),
             (None, []) => Ok((executor, probe.output)),
         }
     }
 
-    /// Holds an output against the reference, and against that of the candidates before.
+    /// Compares an output with the reference, and with the output of the first candidate.
     fn compare(&mut self, output: HostTensor) -> Result<Result<(), String>> {
         for (at, expected) in &self.expected {
-            let comparison = compare(expected, &image(&output, *at)?, Tolerance::relative(self.tolerance));
+            let comparison =
+                compare(expected, &image(&output, *at)?, Tolerance::relative(self.tolerance));
             if !comparison.passed() {
                 return Ok(Err(format!("wrong numbers in image {at}: {comparison}")));
             }
         }
         // How far two of them may be from each other.
         let tolerance = Tolerance::relative(2.0 * self.tolerance);
-        let comparison = compare(self.agreed.get_or_insert_with(|| output.clone()), &output, tolerance);
+        let comparison =
+            compare(self.agreed.get_or_insert_with(|| output.clone()), &output, tolerance);
         Ok(if comparison.passed() { Ok(()) } else { Err(format!("wrong numbers: {comparison}")) })
     }
 }

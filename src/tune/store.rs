@@ -1,4 +1,4 @@
-//! Where tables lie, and how they get there whole.
+//! Where tables are stored, and writing them atomically.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,16 +9,16 @@ use crate::error::Result;
 use crate::gpu::{Gpu, user_cache};
 
 impl TuningTable {
-    /// The place of a device's table in the user's cache directory: one file per device, API and driver. `None` where the
-    /// environment does not say where the user keeps things.
+    /// The path of a device's table in the user's cache directory: one file per device, API and
+    /// driver. `None` if the environment defines no such directory.
     #[must_use]
     pub fn default_path(gpu: &Gpu) -> Option<PathBuf> {
         let name = user_cache::file_name(&TunedDevice::of(gpu).to_string(), "json");
         Some(user_cache::folder("tuning")?.join(name))
     }
 
-    /// The table in a file, if there is one that can be used; what is wrong with one that cannot is said in the log, and it is
-    /// as if it were not there.
+    /// Loads the table from a file, if there is one that can be used. Problems with an unusable
+    /// file are logged, and the file is ignored.
     #[must_use]
     pub fn load(path: &Path, gpu: &Gpu) -> Option<Self> {
         let text = match fs::read_to_string(path) {
@@ -29,10 +29,13 @@ impl TuningTable {
                 return None;
             }
         };
-        Self::parse(&text, gpu).map_err(|error| tracing::warn!("{} is ignored: {error}", path.display())).ok()
+        Self::parse(&text, gpu)
+            .map_err(|error| tracing::warn!("{} is ignored: {error}", path.display()))
+            .ok()
     }
 
-    /// Writes the table beside its place, then moves it there in one step. Makes the folders on the way.
+    /// Writes the table to a temporary file next to the target, then renames it. Creates missing
+    /// folders.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

@@ -1,4 +1,4 @@
-//! What was measured, as data and as text.
+//! Measurements, as data and as text.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,13 @@ use crate::gpu::Gpu;
 use crate::kernel::Measured;
 use crate::plan::KernelChoice;
 
-/// What every schema of a table begins with.
+/// The prefix of every table's schema.
 const KIND: &str = "wgpu-bottleneck tuning ";
-/// What the schema is called. It changes when a member gets another meaning or goes away.
+/// The name of the schema. It changes when a member changes its meaning or is removed.
 const SCHEMA: &str = "wgpu-bottleneck tuning 1";
 
-/// The times of kernels on one device, by shape. JSON, a line per shape; without it nothing is wrong, only slower.
+/// The times of kernels on one device, by shape. JSON with one line per shape. It affects speed
+/// only: everything also works without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuningTable {
     schema: String,
@@ -23,7 +24,7 @@ pub struct TuningTable {
     shapes: Vec<TunedShape>,
 }
 
-/// The device and driver that a table is of.
+/// The device and driver of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TunedDevice {
     /// The device's name.
@@ -36,40 +37,40 @@ pub struct TunedDevice {
     pub runtime_checks: bool,
 }
 
-/// One shape: every candidate whose numbers were right.
+/// The results for one shape: every candidate with correct output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunedShape {
-    /// The problem, as its `Display` says it.
+    /// The problem, as formatted by its `Display`.
     pub shape: String,
     /// The kernel that the ranking rule picks.
     pub rule: String,
-    /// What told the times.
+    /// The clock that was used.
     pub clock: Clock,
-    /// The fastest first.
+    /// The candidates, fastest first.
     pub candidates: Vec<TunedKernel>,
 }
 
-/// How long a kernel takes.
+/// The time of a kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunedKernel {
     /// Its name.
     pub kernel: String,
-    /// Microseconds for the whole step: of its rounds, a quarter took less.
+    /// Microseconds for the whole step: the lower quartile of its runs.
     pub us: f64,
 }
 
-/// What tells times.
+/// A clock for measuring times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
-    /// Timestamps on the GPU: from the beginning of a step's first dispatch to the end of its last.
+    /// Timestamps on the GPU: from the start of a step's first dispatch to the end of its last.
     Gpu,
-    /// Recording is over; submit and wait, on the host.
+    /// The clock of the host: submit and wait, without recording.
     Host,
 }
 
 impl TunedDevice {
-    /// What a device says of itself.
+    /// The device as it describes itself.
     #[must_use]
     pub fn of(gpu: &Gpu) -> Self {
         let info = gpu.info();
@@ -91,14 +92,15 @@ impl std::fmt::Display for TunedDevice {
 }
 
 impl TunedShape {
-    /// The time of the rule's pick over the best; `None` where the pick has no time, as its numbers were wrong.
+    /// The time of the rule's pick divided by the best; `None` if the pick was not timed because
+    /// its output was wrong.
     #[must_use]
     pub fn behind(&self) -> Option<f64> {
         let pick = self.candidates.iter().find(|candidate| candidate.kernel == self.rule)?;
         Some(pick.us / self.candidates.first()?.us)
     }
 
-    /// Whether the times are times, the fastest first. There is at least one.
+    /// Whether there is at least one time, all are valid, and the fastest comes first.
     fn is_sound(&self) -> bool {
         let sound = |kernel: &TunedKernel| kernel.us.is_finite() && kernel.us > 0.0;
         let sorted = self.candidates.is_sorted_by(|a, b| a.us <= b.us);
@@ -118,19 +120,19 @@ impl TuningTable {
         }
     }
 
-    /// What was measured, shape by shape.
+    /// The measurements by shape.
     #[must_use]
     pub fn shapes(&self) -> &[TunedShape] {
         &self.shapes
     }
 
-    /// The device that it is of.
+    /// The device of the table.
     #[must_use]
     pub fn device(&self) -> &TunedDevice {
         &self.device
     }
 
-    /// Adds a shape, or puts it in the place of what was known of it.
+    /// Adds a shape, replacing an earlier entry for it.
     pub fn insert(&mut self, shape: TunedShape) {
         match self.shapes.iter_mut().find(|known| known.shape == shape.shape) {
             Some(known) => *known = shape,
@@ -138,25 +140,32 @@ impl TuningTable {
         }
     }
 
-    /// What [`LoadOptions::kernels`](crate::LoadOptions::kernels) wants: the fastest candidate of each of these shapes. A name that
-    /// no candidate has is passed over.
+    /// The value for [`LoadOptions::kernels`](crate::LoadOptions::kernels): the fastest candidate
+    /// for each of these shapes. Unknown kernel names are ignored.
     #[must_use]
     pub fn kernels(&self) -> KernelChoice {
-        let names = |shape: &TunedShape| shape.candidates.iter().map(|candidate| candidate.kernel.clone()).collect();
+        let names = |shape: &TunedShape| {
+            shape.candidates.iter().map(|candidate| candidate.kernel.clone()).collect()
+        };
         KernelChoice::Measured(
-            self.shapes.iter().map(|shape| (shape.shape.clone(), names(shape))).collect::<Measured>(),
+            self.shapes
+                .iter()
+                .map(|shape| (shape.shape.clone(), names(shape)))
+                .collect::<Measured>(),
         )
     }
 
-    /// The table as JSON, a line per shape.
+    /// The table as JSON, one line per shape.
     #[must_use]
     pub fn to_json(&self) -> String {
         let line = |value: serde_json::Result<String>| value.unwrap_or_else(|_| "null".to_owned());
         let Self { schema, version, device, shapes } = self;
         let [schema, version] = [schema, version].map(|text| line(serde_json::to_string(text)));
         let device = line(serde_json::to_string(device));
-        let mut text =
-            format!("{{\n\"schema\": {schema},\n\"version\": {version},\n\"device\": {device},\n\"shapes\": [");
+        let mut text = format!(
+            "{{\n\"schema\": {schema},\n\"version\": {version},\n\"device\": \
+            {device},\n\"shapes\": ["
+        );
         for (at, shape) in shapes.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             // Writing to a string does not fail.
@@ -165,16 +174,20 @@ impl TuningTable {
         text + "\n]\n}\n"
     }
 
-    /// A table of this device and of this version of the crate. Shapes whose times are no times are left out.
+    /// Parses a table for this device and this version of the crate. Shapes with invalid times are
+    /// dropped.
     ///
     /// # Errors
-    /// [`TuningError`] says what it is instead.
+    /// A [`TuningError`] that describes the difference.
     pub fn parse(json: &str, gpu: &Gpu) -> Result<Self, TuningError> {
-        let not_a_table = |error: serde_json::Error| TuningError::NotATable { reason: error.to_string() };
+        let not_a_table =
+            |error: serde_json::Error| TuningError::NotATable { reason: error.to_string() };
         // What another version wrote may have other members: its name comes first.
         let value: serde_json::Value = serde_json::from_str(json).map_err(not_a_table)?;
         let here = Self::new(gpu);
-        let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str).unwrap_or("none").to_owned();
+        let text = |name: &str| {
+            value.get(name).and_then(serde_json::Value::as_str).unwrap_or("none").to_owned()
+        };
         let names = |schema: &str, version: &str| format!("schema \"{schema}\", version {version}");
         let (schema, version) = (text("schema"), text("version"));
         if !schema.starts_with(KIND) {

@@ -1,5 +1,5 @@
-//! One Bottleneck out of a state dict: its specification from options and shapes, its tensors, and the parameters of each
-//! step of a plan.
+//! A Bottleneck from a state dict: its specification from options and shapes, its tensors, and the
+//! parameters of each step of a plan.
 
 use super::StateDict;
 use super::layers::Layers;
@@ -9,16 +9,16 @@ use crate::network::{BlockSpec, Bottleneck, Norm};
 use crate::op::StepParams;
 use crate::plan::{Plan, Step};
 
-/// What a state dict does not say of its block. `None` means: take it from the shapes.
+/// Settings of a block that its state dict does not contain. `None`: derived from the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlockOptions {
     /// Stride of the 3x3 convolution and the downsample.
     pub stride: usize,
     /// Dilation and padding of the 3x3 convolution.
     pub dilation: usize,
-    /// Groups of the 3x3 convolution; must agree with `conv2.weight`.
+    /// Groups of the 3x3 convolution; must match `conv2.weight`.
     pub groups: Option<usize>,
-    /// Base width; must give the width that `conv2.weight` has.
+    /// Base width; must result in the width of `conv2.weight`.
     pub base_width: Option<usize>,
     /// The norm layer.
     pub norm: Norm,
@@ -30,7 +30,8 @@ impl Default for BlockOptions {
     }
 }
 
-/// A Bottleneck with its weights, on the host: those of its convolutions stay in the state dict's file until they are folded.
+/// A Bottleneck with its weights, on the host. The convolutions' weights stay in the state dict's
+/// file until they are folded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     spec: Bottleneck,
@@ -38,12 +39,14 @@ pub struct Block {
 }
 
 impl Block {
-    /// The block whose keys begin with `prefix` (empty, or e.g. `layer2.0.`; the last dot may be left out). Planes come from
-    /// `conv3.weight`, inplanes from `conv1.weight`, groups and width from `conv2.weight`; a downsample is there if its keys
-    /// are. A BatchNorm without affine parameters is one where no norm of the block has `weight` or `bias`.
+    /// The block whose keys begin with `prefix` (empty, or e.g. `layer2.0.`; the last dot is
+    /// optional). Planes come from `conv3.weight`, inplanes from `conv1.weight`, groups and width
+    /// from `conv2.weight`. The block has a downsample if its keys exist. A BatchNorm is taken to
+    /// have no affine parameters if no norm of the block has `weight` or `bias`.
     ///
     /// # Errors
-    /// A [`WeightsError`] that names the tensor or the file, or a [`SpecError`](crate::error::SpecError) that names the parameter.
+    /// A [`WeightsError`] that names the tensor or the file, or a
+    /// [`SpecError`](crate::error::SpecError) that names the parameter.
     pub fn from_state_dict(dict: &StateDict, prefix: &str, options: &BlockOptions) -> Result<Self> {
         let reader = Reader::new(dict, prefix, options.norm);
         let spec = reader.spec(options)?;
@@ -61,10 +64,14 @@ impl Block {
     /// The parameters of every step of a plan of these blocks, in order.
     ///
     /// # Errors
-    /// [`WeightsError::FoldOverflow`]; [`WeightsError::Changed`]; [`WeightsError::Missing`] when the plan is of more blocks.
+    /// [`WeightsError::FoldOverflow`]; [`WeightsError::Changed`]; [`WeightsError::Missing`] if the
+    /// plan has more blocks.
     pub fn params(blocks: &[Self], plan: &Plan) -> Result<Vec<StepParams>, WeightsError> {
         let of_step = |step: &Step| {
-            let missing = || WeightsError::Missing { tensor: step.to_string(), hint: " (too few blocks)".to_owned() };
+            let missing = || WeightsError::Missing {
+                tensor: step.to_string(),
+                hint: " (too few blocks)".to_owned(),
+            };
             blocks.get(step.block).ok_or_else(missing)?.layers.step_params(step.role, &step.op)
         };
         plan.steps.iter().map(of_step).collect()

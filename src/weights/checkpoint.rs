@@ -1,4 +1,4 @@
-//! Which network a checkpoint is of, and where it keeps each tensor.
+//! Finds the network of a checkpoint, and the key of each of its tensors.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::error::{Result, WeightsError};
 use crate::network::{Norm, NormKind, ResNet, ResNetBuilder, StrideIn};
 use crate::op::PoolWindows;
 
-/// Anything with keys and shapes. To find out which network a checkpoint is of takes no more.
+/// Anything with keys and shapes; enough to detect the network of a checkpoint.
 pub trait Shapes {
     /// Every key.
     fn keys(&self) -> impl Iterator<Item = &str>;
 
-    /// The dimensions of a tensor, or `None` when there is none of that key.
+    /// The dimensions of a tensor, or `None` if there is no such key.
     fn dims(&self, key: &str) -> Option<&[usize]>;
 }
 
@@ -43,18 +43,20 @@ impl Shapes for BTreeMap<String, Vec<usize>> {
 /// defaults.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointOptions {
-    /// What every key of the network begins with (`backbone.`; the last dot may be left out); other keys are then not looked
-    /// at. `None`: what common wrappers have put before all keys, if anything.
+    /// The prefix of every key of the network (`backbone.`; the last dot is optional); other keys
+    /// are then ignored. `None`: the prefix that common wrappers add to all keys, if any.
     pub prefix: Option<String>,
     /// The norm layer.
     pub norm: Option<NormKind>,
     /// Added to the variance by the norms.
     pub eps: Option<f64>,
-    /// Which convolution of a Bottleneck strides.
+    /// Which convolution of a Bottleneck has the stride.
     pub stride_in: Option<StrideIn>,
-    /// Which windows the stem's max pool has.
+    /// The windows of the stem's max pool.
     pub max_pool: Option<PoolWindows>,
-    /// As [`ResNetBuilder::replace_stride_with_dilation`](crate::network::ResNetBuilder::replace_stride_with_dilation).
+    /// As [`ResNetBuilder::replace_stride_with_dilation`][replace].
+    ///
+    /// [replace]: crate::network::ResNetBuilder::replace_stride_with_dilation
     pub replace_stride_with_dilation: Option<Vec<bool>>,
     /// As [`ResNetBuilder::multi_grid`](crate::network::ResNetBuilder::multi_grid).
     pub multi_grid: Option<Vec<usize>>,
@@ -84,7 +86,9 @@ impl CheckpointOptions {
             eps: self.eps.or(other.eps),
             stride_in: self.stride_in.or(other.stride_in),
             max_pool: self.max_pool.or(other.max_pool),
-            replace_stride_with_dilation: self.replace_stride_with_dilation.or(other.replace_stride_with_dilation),
+            replace_stride_with_dilation: self
+                .replace_stride_with_dilation
+                .or(other.replace_stride_with_dilation),
             multi_grid: self.multi_grid.or(other.multi_grid),
         }
     }
@@ -101,7 +105,9 @@ impl CheckpointOptions {
             .norm_layer(self.norm())
             .stride_in(self.stride_in.unwrap_or_default())
             .max_pool(self.max_pool.unwrap_or_default())
-            .replace_stride_with_dilation(self.replace_stride_with_dilation.clone().unwrap_or_default())
+            .replace_stride_with_dilation(
+                self.replace_stride_with_dilation.clone().unwrap_or_default(),
+            )
             .multi_grid(self.multi_grid.clone().unwrap_or_default())
     }
 }
@@ -116,25 +122,26 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Finds the network that a checkpoint is of: depths, widths, groups, classes and the kind of its blocks from the shapes,
-    /// strides and dilations from the options. Names may be torchvision's or Hugging Face's. Keys without a dot are no
-    /// module's, and `num_batches_tracked` may be there or not.
+    /// Detects the network of a checkpoint: depths, widths, groups, classes and block kind from the
+    /// shapes, strides and dilations from the options. Names may be torchvision's or Hugging
+    /// Face's. Keys without a dot are ignored, and `num_batches_tracked` is optional.
     ///
     /// # Errors
-    /// [`WeightsError::ForeignPart`] for what a ResNet does not have; [`WeightsError::Missing`] and [`WeightsError::Shape`]
-    /// for tensors without which no network can be named; [`WeightsError::Network`] when the others do not fit the network
-    /// that those give; a [`SpecError`](crate::error::SpecError) when there can be no such network.
+    /// [`WeightsError::ForeignPart`] for a part that a ResNet does not have;
+    /// [`WeightsError::Missing`] and [`WeightsError::Shape`] for tensors that are needed for the
+    /// detection; [`WeightsError::Network`] if the other tensors do not fit the detected network; a
+    /// [`SpecError`](crate::error::SpecError) if such a network is invalid.
     pub fn detect(dict: &impl Shapes, options: &CheckpointOptions) -> Result<Self> {
         let tensors = Tensors::new(dict, options.prefix.as_deref())?;
         let network = tensors.network(options)?;
         Ok(Self::of(tensors, network)?)
     }
 
-    /// The keys of a network that one knows.
+    /// The keys of a known network.
     ///
     /// # Errors
-    /// [`WeightsError::ForeignPart`], and [`WeightsError::Network`], which says where the checkpoint differs and, if it is of
-    /// another network, of which.
+    /// [`WeightsError::ForeignPart`], and [`WeightsError::Network`], which lists the differences
+    /// and, if the checkpoint contains another network, names it.
     pub fn matching(dict: &impl Shapes, network: &ResNet, prefix: Option<&str>) -> Result<Self> {
         let tensors = Tensors::new(dict, prefix)?;
         Ok(Self::of(tensors, network.clone())?)
@@ -144,9 +151,13 @@ impl Checkpoint {
         let mut differences = tensors.differences(&network);
         if !differences.is_empty() {
             differences.looks_like = tensors.looks_like(network.norm());
-            return Err(WeightsError::Network { network: network.to_string(), differences: Box::new(differences) });
+            return Err(WeightsError::Network {
+                network: network.to_string(),
+                differences: Box::new(differences),
+            });
         }
-        let keys = tensors.named.into_iter().map(|(name, (key, _))| (name, key.to_owned())).collect();
+        let keys =
+            tensors.named.into_iter().map(|(name, (key, _))| (name, key.to_owned())).collect();
         Ok(Self { network, prefix: tensors.prefix, naming: tensors.naming, keys })
     }
 
@@ -156,19 +167,20 @@ impl Checkpoint {
         &self.network
     }
 
-    /// What all its keys begin with, wrappers and all; empty, or ending in a dot.
+    /// The prefix of all its keys, including wrappers; empty, or ending in a dot.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Whose names its keys have.
+    /// The naming convention of its keys.
     #[must_use]
     pub fn naming(&self) -> Naming {
         self.naming
     }
 
-    /// The checkpoint's key of a tensor by torchvision's name (`layer1.0.conv1.weight`); `None` if it does not have it.
+    /// The checkpoint's key for a tensor by torchvision's name (`layer1.0.conv1.weight`), or `None`
+    /// if there is none.
     #[must_use]
     pub fn key(&self, name: &str) -> Option<&str> {
         self.keys.get(name).map(String::as_str)

@@ -23,17 +23,18 @@ use crate::picture::{self, ConfiguredPreprocess, Preprocess};
 
 /// The key of `config.json` for the settings that timm's format lacks:
 ///
-/// | key | value |
-/// | --- | --- |
-/// | `dilation` | dilation of each stage, e.g. `[1, 1, 2, 4]`; doubled where torchvision's `replace_stride_with_dilation` is true |
-/// | `multi_grid` | DeepLab's factors for the dilation of each block of the last stage, or `[]` |
-/// | `norm` | `BatchNorm2d`, `FrozenBatchNorm2d` or `Identity` |
-/// | `eps` | added to the variance by the norms; absent for `Identity` |
-/// | `stride_in` | the convolution of a Bottleneck that has the stride: `3x3` or `1x1` |
-/// | `activation` | `relu`; if present, no other configuration is checked for unsupported arithmetic |
-/// | `max_pool` | `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil` (`MaxPool2d(3, 2, ceil_mode=True)`) |
-/// | `color_order` | `RGB` |
-/// | `color_range` | `[0, 1]`: range of pixel values before the mean is subtracted |
+/// - `dilation`: dilation of each stage, e.g. `[1, 1, 2, 4]`; doubled where torchvision's
+///   `replace_stride_with_dilation` is true.
+/// - `multi_grid`: DeepLab's factors for the dilation of each block of the last stage, or `[]`.
+/// - `norm`: `BatchNorm2d`, `FrozenBatchNorm2d` or `Identity`.
+/// - `eps`: added to the variance by the norms; absent for `Identity`.
+/// - `stride_in`: the convolution of a Bottleneck that has the stride: `3x3` or `1x1`.
+/// - `activation`: `relu`; if present, no other configuration is checked for unsupported
+///   arithmetic.
+/// - `max_pool`: `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil`
+///   (`MaxPool2d(3, 2, ceil_mode=True)`).
+/// - `color_order`: `RGB`.
+/// - `color_range`: `[0, 1]`, the range of pixel values before the mean is subtracted.
 ///
 /// Every key is optional. An unknown key is an error, since a later version may depend on it.
 pub const KEY: &str = "wgpu_bottleneck";
@@ -82,9 +83,11 @@ impl ModelConfig {
 
     /// Whether every value is present.
     fn is_complete(&self) -> bool {
-        let CheckpointOptions { norm, stride_in, max_pool, replace_stride_with_dilation, .. } = &self.options;
+        let CheckpointOptions { norm, stride_in, max_pool, replace_stride_with_dilation, .. } =
+            &self.options;
         let network = norm.is_some() && stride_in.is_some() && max_pool.is_some();
-        let network = network && replace_stride_with_dilation.is_some() && self.arithmetic.is_some();
+        let network =
+            network && replace_stride_with_dilation.is_some() && self.arithmetic.is_some();
         network && self.preprocess.is_some() && self.class_names.is_some()
     }
 
@@ -121,7 +124,8 @@ impl ModelConfig {
     /// As [`ModelConfig::open`], for `config.json`.
     pub fn in_folder_of(weights: impl AsRef<Path>) -> Result<Self> {
         let weights = weights.as_ref();
-        let folder = if weights.is_dir() { weights } else { weights.parent().unwrap_or(Path::new("")) };
+        let folder =
+            if weights.is_dir() { weights } else { weights.parent().unwrap_or(Path::new("")) };
         let path = folder.join("config.json");
         // A broken link counts as present, and is an error: its content is unknown.
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
@@ -133,12 +137,14 @@ impl ModelConfig {
         let images = match Preprocess::configured(&processor) {
             Ok(found) => Ok(found),
             Err(Error::Picture(error)) => Err(error),
-            Err(error) => {
-                Err(PictureError::ConfigFormat { config: processor.display().to_string(), reason: error.to_string() })
-            }
+            Err(error) => Err(PictureError::ConfigFormat {
+                config: processor.display().to_string(),
+                reason: error.to_string(),
+            }),
         };
         let source = processor.display().to_string();
-        Ok(Self { preprocess: Some(images), preprocess_source: source, ..Self::default() }.or(config))
+        Ok(Self { preprocess: Some(images), preprocess_source: source, ..Self::default() }
+            .or(config))
     }
 
     /// Reads a configuration file: ours, timm's, or one of Hugging Face's.
@@ -178,7 +184,11 @@ impl ModelConfig {
         Self::from_map(name, &map, version.as_deref())
     }
 
-    fn from_map(name: &str, map: &Map<String, Value>, transformers_version: Option<&str>) -> Result<Self> {
+    fn from_map(
+        name: &str,
+        map: &Map<String, Value>,
+        transformers_version: Option<&str>,
+    ) -> Result<Self> {
         let reader = Reader { name, map };
         Ok(Self {
             options: reader.options()?,
@@ -186,7 +196,9 @@ impl ModelConfig {
             arithmetic: reader.arithmetic(),
             preprocess: picture::of_config(name, map, transformers_version),
             preprocess_source: name.to_owned(),
-            class_names: reader.class_names().map(|names| ClassNames { names, source: name.to_owned() }),
+            class_names: reader
+                .class_names()
+                .map(|names| ClassNames { names, source: name.to_owned() }),
             multi_label: reader.multi_label(),
         })
     }
@@ -201,9 +213,13 @@ impl ModelConfig {
     /// This configuration, with missing values taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        let preprocess_source =
-            if self.preprocess.is_some() { self.preprocess_source } else { other.preprocess_source };
-        let sources = [(&self.options, self.options_source), (&other.options, other.options_source)];
+        let preprocess_source = if self.preprocess.is_some() {
+            self.preprocess_source
+        } else {
+            other.preprocess_source
+        };
+        let sources =
+            [(&self.options, self.options_source), (&other.options, other.options_source)];
         let says = |(options, source): (&CheckpointOptions, String)| {
             (*options != CheckpointOptions::default()).then_some(source)
         };

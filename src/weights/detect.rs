@@ -1,4 +1,4 @@
-//! Reading a network off the shapes of its tensors, and comparing the two.
+//! Derives a network from the shapes of its tensors, and compares the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,11 @@ use super::names::{self, Naming, OPTIMIZER};
 use crate::error::{Differences, Result, ShapeDifference, WeightsError};
 use crate::network::{BlockKind, Norm, ResNet, Stem};
 
-/// Stages and blocks with higher numbers do not count as such: no network has them, and a file cannot make one grow to them.
+/// Higher numbers of stages and blocks are not recognised: no network has them, and a file must not
+/// be able to enlarge a network that far.
 const MOST: (usize, usize) = (16, 1024);
 
-/// The weight that every network begins with.
+/// The first weight of every network.
 const STEM: &str = "conv1.weight";
 
 const BATCHES: &str = ".num_batches_tracked";
@@ -23,20 +24,20 @@ pub(super) struct Tensors<'a> {
     pub named: BTreeMap<String, (&'a str, &'a [usize])>,
     /// Keys that do not follow the naming.
     unnamed: Vec<&'a str>,
-    /// Where else in the file a network begins.
+    /// Other places in the file where a network begins.
     elsewhere: String,
 }
 
-/// What the shapes of a stage's first block say.
+/// The properties of a stage's first block, from its shapes.
 struct Stage {
     planes: usize,
-    /// Channels that the first convolution writes.
+    /// Output channels of the first convolution.
     width: usize,
-    /// Channels that one group of the second convolution reads.
+    /// Input channels per group of the second convolution.
     in_per_group: usize,
 }
 
-/// Whether a key is the network's, and not what an optimiser keeps beside it.
+/// Whether a key belongs to the network, not to the state of an optimiser.
 fn is_networks(key: &&str) -> bool {
     !key.starts_with(OPTIMIZER)
 }
@@ -50,14 +51,20 @@ impl<'a> Tensors<'a> {
             Some(prefix) => format!("{prefix}."),
             None => names::wrappers(dict.keys().filter(is_networks)),
         };
-        let inner = || dict.keys().filter(is_networks).filter_map(|key| Some((key, key.strip_prefix(&prefix)?)));
+        let inner = || {
+            dict.keys()
+                .filter(is_networks)
+                .filter_map(|key| Some((key, key.strip_prefix(&prefix)?)))
+        };
         let naming = Naming::of(inner().map(|(_, inner)| inner));
         let (mut named, mut unnamed) = (BTreeMap::new(), Vec::new());
         for (key, inner) in inner().filter(|(_, inner)| inner.contains('.')) {
             let dims = dict.dims(key).unwrap_or_default();
             match naming.name(inner) {
                 Some(name) => match names::foreign_part(&name, dims) {
-                    Some(what) => return Err(WeightsError::ForeignPart { tensor: key.to_owned(), what }),
+                    Some(what) => {
+                        return Err(WeightsError::ForeignPart { tensor: key.to_owned(), what });
+                    }
                     None => drop(named.insert(name, (key, dims))),
                 },
                 None => unnamed.push(key),
@@ -67,7 +74,7 @@ impl<'a> Tensors<'a> {
         Ok(Self { prefix, naming, named, unnamed, elsewhere })
     }
 
-    /// The key that a tensor has or would have.
+    /// The actual or expected key of a tensor.
     fn key(&self, name: &str) -> String {
         format!("{}{}", self.prefix, self.naming.key(name).unwrap_or_else(|| name.to_owned()))
     }
@@ -81,7 +88,8 @@ impl<'a> Tensors<'a> {
         WeightsError::Shape { tensor: self.key(name), expected, found }
     }
 
-    /// Output channels and input channels per group of a convolution, whose kernel must have this side.
+    /// Output channels and input channels per group of a convolution, whose kernel must have this
+    /// size.
     fn conv(&self, name: &str, side: usize) -> Result<(usize, usize), WeightsError> {
         // Without a stem the network may be elsewhere; without another convolution it is not whole.
         let hint = if name == STEM { self.elsewhere.clone() } else { String::new() };
@@ -92,15 +100,17 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// The network that shapes and options give together.
+    /// The network that results from the shapes and the options.
     pub fn network(&self, options: &CheckpointOptions) -> Result<ResNet> {
         let (stem_planes, in_channels) = self.conv(STEM, Stem::KERNEL)?;
         let (kind, depths) = (self.kind(), self.depths());
         let first = depths.len().max(1);
-        let stages = (1..=first).map(|stage| self.stage(kind, stage)).collect::<Result<Vec<_>, _>>()?;
+        let stages =
+            (1..=first).map(|stage| self.stage(kind, stage)).collect::<Result<Vec<_>, _>>()?;
         let Stage { width, in_per_group, .. } = stages[0];
         if width % in_per_group != 0 {
-            let expected = format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
+            let expected =
+                format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
             return Err(self.shape_error("layer1.0.conv2.weight", expected).into());
         }
         let builder = ResNet::builder(kind)
@@ -120,11 +130,16 @@ impl<'a> Tensors<'a> {
     }
 
     fn kind(&self) -> BlockKind {
-        let has_conv3 = self.named.keys().filter_map(|name| names::split(name)).any(|(.., l)| l == "conv3.weight");
+        let has_conv3 = self
+            .named
+            .keys()
+            .filter_map(|name| names::split(name))
+            .any(|(.., l)| l == "conv3.weight");
         if has_conv3 { BlockKind::Bottleneck } else { BlockKind::Basic }
     }
 
-    /// Blocks per stage, by the highest numbers, so that a block left out is missed and does not end its stage.
+    /// Blocks per stage, by the highest numbers, so that a missing block is reported and does not
+    /// end its stage.
     fn depths(&self) -> Vec<usize> {
         let mut depths = Vec::new();
         for (stage, block, _) in self.named.keys().filter_map(|name| names::split(name)) {
@@ -145,7 +160,9 @@ impl<'a> Tensors<'a> {
             BlockKind::Bottleneck => {
                 let (outplanes, _) = self.conv(&name("conv3"), 1)?;
                 if outplanes % kind.expansion() != 0 {
-                    return Err(self.shape_error(&name("conv3"), "[4 * planes, width, 1, 1]".to_owned()));
+                    return Err(
+                        self.shape_error(&name("conv3"), "[4 * planes, width, 1, 1]".to_owned())
+                    );
                 }
                 outplanes / kind.expansion()
             }
@@ -154,12 +171,13 @@ impl<'a> Tensors<'a> {
     }
 
     fn classes(&self) -> Option<usize> {
-        let dims = self.dims("fc.weight").filter(|dims| !dims.is_empty()).or_else(|| self.dims("fc.bias"));
+        let dims =
+            self.dims("fc.weight").filter(|dims| !dims.is_empty()).or_else(|| self.dims("fc.bias"));
         dims.and_then(<[usize]>::first).copied()
     }
 
-    /// Where the checkpoint differs from a network. `num_batches_tracked` is no one's loss: old files lack it, and frozen
-    /// norms do not need it.
+    /// The differences between the checkpoint and a network. A missing `num_batches_tracked` is
+    /// ignored: old files lack it, and frozen norms do not need it.
     pub fn differences(&self, network: &ResNet) -> Differences {
         let mut differences = Differences::default();
         let expected = network.state_dict_shapes();
@@ -178,35 +196,41 @@ impl<'a> Tensors<'a> {
             Some(norm) => known.contains(format!("{norm}.running_var").as_str()),
             None => known.contains(name),
         };
-        let unexpected = self.named.iter().filter(|(name, _)| !is_known(name)).map(|(_, (key, _))| *key);
-        differences.unexpected = unexpected.chain(self.unnamed.iter().copied()).map(str::to_owned).collect();
+        let unexpected =
+            self.named.iter().filter(|(name, _)| !is_known(name)).map(|(_, (key, _))| *key);
+        differences.unexpected =
+            unexpected.chain(self.unnamed.iter().copied()).map(str::to_owned).collect();
         differences
     }
 
-    /// The network that the checkpoint is of, if it is one with this norm.
+    /// The checkpoint's network, if it is valid with this norm.
     pub fn looks_like(&self, norm: Norm) -> Option<String> {
-        let options = CheckpointOptions { norm: Some(norm.kind()), eps: norm.eps(), ..Default::default() };
+        let options =
+            CheckpointOptions { norm: Some(norm.kind()), eps: norm.eps(), ..Default::default() };
         let network = self.network(&options).ok()?;
         self.differences(&network).is_empty().then(|| network.to_string())
     }
 }
 
-/// Width per group: int(planes * base_width / 64) has several solutions, of which any gives the same blocks. The smallest
-/// that gives every stage's width; the usual 64 where that does too.
+/// Width per group. int(planes * base_width / 64) has several solutions, which all give the same
+/// blocks. Returns the smallest that gives every stage's width, or the usual 64 if that does too.
 fn base_width(stages: &[Stage]) -> usize {
     let least = |stage: &Stage| stage.in_per_group.saturating_mul(64).div_ceil(stage.planes);
-    let beyond = |stage: &Stage| stage.in_per_group.saturating_add(1).saturating_mul(64).div_ceil(stage.planes);
+    let beyond = |stage: &Stage| {
+        stage.in_per_group.saturating_add(1).saturating_mul(64).div_ceil(stage.planes)
+    };
     let smallest = stages.iter().map(least).max().unwrap_or(64);
     let usual = smallest <= 64 && stages.iter().map(beyond).all(|beyond| beyond > 64);
     if usual { 64 } else { smallest }
 }
 
-/// Where networks begin in a file, for a user who did not give the prefix.
+/// Prefixes of networks in a file, as a hint if the user gave no prefix.
 fn elsewhere(dict: &impl Shapes) -> String {
     let begins = |key: &'_ str| -> Option<String> {
         let is_stem = dict.dims(key).is_some_and(|dims| dims.ends_with(&[Stem::KERNEL; 2]));
         let stems = [Naming::Torchvision, Naming::HuggingFace, Naming::HuggingFaceModel];
-        let prefix = |naming: Naming| key.strip_suffix(&naming.key("conv1.weight")?).map(str::to_owned);
+        let prefix =
+            |naming: Naming| key.strip_suffix(&naming.key("conv1.weight")?).map(str::to_owned);
         stems.into_iter().find_map(prefix).filter(|_| is_stem)
     };
     let prefixes: Vec<String> = dict.keys().filter_map(begins).take(4).collect();

@@ -1,4 +1,4 @@
-//! One tensor's place in the bytes of a file, and its values from there.
+//! The location of a tensor in the bytes of a file, and its values.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,15 +13,18 @@ pub(super) struct Entry {
     pub dims: Vec<usize>,
     /// Bytes from the tensor's first element to its last.
     pub range: Range<usize>,
-    /// Elements from one index to the next of each dimension; `None` where the elements lie row-major without gaps. A tensor
-    /// that does not is gathered when it is asked for, so that a file needs no more memory than its size.
+    /// Elements between consecutive indices of each dimension; `None` if the elements are row-major
+    /// without gaps. Other tensors are gathered when they are read, so that a file needs no more
+    /// memory than its size.
     pub strides: Option<Vec<usize>>,
-    /// Whether f64 may be rounded to f32: weights in a PyTorch file are of whatever type the training had.
+    /// Whether f64 may be rounded to f32: weights in a PyTorch file have whatever type they were
+    /// trained in.
     pub rounds_f64: bool,
 }
 
 impl Entry {
-    /// Its values as f32, row-major, or `None` for an element type that is not read. The file's own where it has them so.
+    /// Its values as f32, row-major, borrowed from the file if possible; `None` for an unsupported
+    /// element type.
     pub fn values<'a>(&self, file: &'a [u8]) -> Option<Cow<'a, [f32]>> {
         let bytes = &file[self.range.clone()];
         if cfg!(target_endian = "little") && self.dtype == Dtype::F32 && self.strides.is_none() {
@@ -39,7 +42,9 @@ impl Entry {
             Dtype::F32 => self.gather(bytes, f32::from_le_bytes),
             Dtype::F16 => self.gather(bytes, |raw| f16::from_le_bytes(raw).to_f32()),
             Dtype::BF16 => self.gather(bytes, |raw| bf16::from_le_bytes(raw).to_f32()),
-            Dtype::F64 if self.rounds_f64 => self.gather(bytes, |raw| f64::from_le_bytes(raw) as f32),
+            Dtype::F64 if self.rounds_f64 => {
+                self.gather(bytes, |raw| f64::from_le_bytes(raw) as f32)
+            }
             _ => return None,
         })
     }
@@ -49,12 +54,14 @@ impl Entry {
         let elements = bytes.as_chunks::<N>().0;
         match &self.strides {
             None => elements.iter().map(|&raw| read(raw)).collect(),
-            Some(strides) => Strided::new(&self.dims, strides).map(|at| read(elements[at])).collect(),
+            Some(strides) => {
+                Strided::new(&self.dims, strides).map(|at| read(elements[at])).collect()
+            }
         }
     }
 }
 
-/// The places of a strided tensor's elements, in row-major order of their indices.
+/// The offsets of a strided tensor's elements, in row-major order of their indices.
 struct Strided<'a> {
     dims: &'a [usize],
     strides: &'a [usize],

@@ -1,4 +1,4 @@
-//! Folding a norm into the convolution before it, in f64, rounded to f32 once.
+//! Folds a norm into the preceding convolution, in f64, rounded to f32 once.
 
 use crate::error::WeightsError;
 
@@ -17,13 +17,13 @@ impl Affine {
         Self { scale: vec![1.0; channels], shift: vec![0.0; channels] }
     }
 
-    /// Scale and shift in f32, for a step of its own. `key` names the norm in errors.
+    /// Scale and shift in f32, for a separate step. `key` names the norm in errors.
     pub fn rounded(&self, key: &str) -> Result<(Vec<f32>, Vec<f32>), WeightsError> {
         Ok((round(&self.scale, key)?, round(&self.shift, key)?))
     }
 }
 
-/// Convolution weights `[out, ...]` with each output channel times its scale.
+/// Convolution weights `[out, ...]` with each output channel multiplied by its scale.
 pub(super) fn fold(weight: &[f32], affine: &Affine, key: &str) -> Result<Vec<f32>, WeightsError> {
     let per_channel = weight.len() / affine.scale.len();
     let scaled: Vec<f64> = weight
@@ -37,11 +37,13 @@ pub(super) fn fold(weight: &[f32], affine: &Affine, key: &str) -> Result<Vec<f32
 /// Values in f32.
 ///
 /// # Errors
-/// [`WeightsError::FoldOverflow`] for one that f32 cannot hold.
+/// [`WeightsError::FoldOverflow`] for a value that f32 cannot hold.
 pub(super) fn round(values: &[f64], key: &str) -> Result<Vec<f32>, WeightsError> {
     let rounded: Vec<f32> = values.iter().map(|&value| value as f32).collect();
     match rounded.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(WeightsError::FoldOverflow { tensor: key.to_owned(), index, value: values[index] }),
+        Some(index) => {
+            Err(WeightsError::FoldOverflow { tensor: key.to_owned(), index, value: values[index] })
+        }
         None => Ok(rounded),
     }
 }

@@ -23,7 +23,9 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    if let Some(file) = USUAL.iter().map(|name| path.join(name)).find(|file| file.symlink_metadata().is_ok()) {
+    if let Some(file) =
+        USUAL.iter().map(|name| path.join(name)).find(|file| file.symlink_metadata().is_ok())
+    {
         return Ok(file);
     }
     let mut found = weights_in(path)?;
@@ -68,7 +70,8 @@ mod tests {
         let io = |source| Error::Io { path: folder.clone(), source };
         std::fs::create_dir_all(&folder).map_err(io)?;
         let write = |name: &str| std::fs::write(folder.join(name), "").map_err(io);
-        let error = |found: Result<PathBuf>| found.err().map(|error| error.to_string()).unwrap_or_default();
+        let error =
+            |found: Result<PathBuf>| found.err().map(|error| error.to_string()).unwrap_or_default();
         write("config.json")?;
         assert!(error(weights_file(&folder)).contains("0 files of weights"));
         write("b.PTH")?;

@@ -1,15 +1,16 @@
-//! The header of a safetensors file: an 8-byte length, then JSON. The safetensors crate decides whether a file is one; this
-//! file says which tensor is at fault where that crate does not.
+//! The header of a safetensors file: an 8-byte length, then JSON. The safetensors crate validates
+//! it; this module names the invalid tensor where that crate does not.
 
 use safetensors::SafeTensorError;
 use serde_json::Value;
 
 use crate::error::WeightsError;
 
-/// Headers beyond this many bytes are refused without an explanation: ResNet-152's has 0.1 MB.
+/// Headers above this size are rejected without an explanation: that of ResNet-152 has 0.1 MB.
 const MAX_EXPLAINED: usize = 4 << 20;
 
-/// Refuses a file whose header cannot fit in it. `start` is at least its first 8 bytes, if there are as many.
+/// Rejects a file whose header cannot fit in it. `start` is at least its first 8 bytes, or the
+/// whole file if it is shorter.
 pub(super) fn check_length(name: &str, start: &[u8], file_bytes: u64) -> Result<(), WeightsError> {
     let refuse = |reason| Err(WeightsError::Format { source_name: name.to_owned(), reason });
     let Some(length) = start.first_chunk::<8>() else {
@@ -22,7 +23,8 @@ pub(super) fn check_length(name: &str, start: &[u8], file_bytes: u64) -> Result<
     Ok(())
 }
 
-/// An error of the safetensors crate, with the first tensor that does not hold together named if the error names none.
+/// Converts an error of the safetensors crate, adding the first inconsistent tensor if the error
+/// names none.
 pub(super) fn explain(name: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
     let reason = match culprit(bytes) {
         Some(culprit) => format!("{error}; {culprit}"),
@@ -31,8 +33,8 @@ pub(super) fn explain(name: &str, bytes: &[u8], error: &SafeTensorError) -> Weig
     WeightsError::Format { source_name: name.to_owned(), reason }
 }
 
-/// The first tensor whose shape, element type and offsets contradict each other or the tensors before it, in the order of
-/// their offsets.
+/// The first tensor whose shape, element type and offsets contradict each other or the preceding
+/// tensors, in the order of their offsets.
 fn culprit(bytes: &[u8]) -> Option<String> {
     let length = usize::try_from(u64::from_le_bytes(*bytes.first_chunk()?)).ok()?;
     let (header, data) = bytes[8..].split_at_checked(length).filter(|_| length <= MAX_EXPLAINED)?;
@@ -40,7 +42,10 @@ fn culprit(bytes: &[u8]) -> Option<String> {
     let mut tensors: Vec<(u64, u64, String, &Value)> = Vec::new();
     for (key, value) in entries.iter().filter(|(key, _)| *key != "__metadata__") {
         let offsets = value.get("data_offsets").and_then(Value::as_array).map(Vec::as_slice);
-        match offsets.map(|offsets| offsets.iter().map(Value::as_u64).collect::<Vec<_>>()).as_deref() {
+        match offsets
+            .map(|offsets| offsets.iter().map(Value::as_u64).collect::<Vec<_>>())
+            .as_deref()
+        {
             Some([Some(begin), Some(end)]) => tensors.push((*begin, *end, key.clone(), value)),
             _ => return Some(format!("tensor {key}: data_offsets are not two sizes")),
         }
@@ -48,20 +53,25 @@ fn culprit(bytes: &[u8]) -> Option<String> {
     tensors.sort_by_key(|(begin, end, ..)| (*begin, *end));
     let mut at = 0;
     for (begin, end, key, value) in tensors {
-        let said = |what: &str| Some(format!("tensor {key}: {what}, data_offsets [{begin}, {end}]"));
+        let said =
+            |what: &str| Some(format!("tensor {key}: {what}, data_offsets [{begin}, {end}]"));
         match size(value) {
             None => return said("the size of its shape overflows, or its dtype is unknown"),
             Some(_) if end < begin => return said("data_offsets run backwards"),
-            Some(size) if size != end - begin => return said(&format!("its shape and dtype need {size} bytes")),
+            Some(size) if size != end - begin => {
+                return said(&format!("its shape and dtype need {size} bytes"));
+            }
             Some(_) if begin != at => return said(&format!("its data should begin at {at}")),
-            Some(_) if end > data.len() as u64 => return said(&format!("the file holds {} bytes of data", data.len())),
+            Some(_) if end > data.len() as u64 => {
+                return said(&format!("the file holds {} bytes of data", data.len()));
+            }
             Some(_) => at = end,
         }
     }
     None
 }
 
-/// Bytes that a tensor's shape and element type need.
+/// Size in bytes from a tensor's shape and element type.
 fn size(tensor: &Value) -> Option<u64> {
     let bits: u64 = match tensor.get("dtype")?.as_str()? {
         "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => 8,

@@ -1,4 +1,5 @@
-//! Layers of a block or a stem: convolutions, each with the norm behind it, and what the steps of a plan take of them.
+//! Layers of a block or a stem: convolutions, each with the norm after it, and the step parameters
+//! made from them.
 
 use super::fold::{self, Affine};
 use super::reader::Reader;
@@ -8,7 +9,7 @@ use crate::network::LayerSpec;
 use crate::op::{Op, StepParams};
 use crate::plan::Role;
 
-/// The convolutions, by name, whose layers a step's parameters are made of.
+/// The names of the convolutions whose layers a step's parameters are made from.
 pub(super) fn needed(role: Role, op: &Op) -> &'static [&'static str] {
     match (role, op) {
         (Role::Conv1 | Role::Bn1 | Role::Stem | Role::StemBn, _) => &["conv1"],
@@ -20,7 +21,7 @@ pub(super) fn needed(role: Role, op: &Op) -> &'static [&'static str] {
     }
 }
 
-/// A convolution's weights and the norm behind it.
+/// A convolution's weights and the norm after it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layer {
     pub(super) norm_key: String,
@@ -33,7 +34,7 @@ pub(super) struct Layer {
 pub(super) struct Layers(Vec<(&'static str, Layer)>);
 
 impl Layers {
-    /// Reads those of a specification.
+    /// Reads the layers of a specification.
     pub fn read(reader: &Reader<'_>, specs: &[LayerSpec]) -> Result<Self> {
         let norms: Vec<&str> = specs.iter().map(|spec| spec.norm_name).collect();
         reader.check_norm_keys(&norms)?;
@@ -49,7 +50,7 @@ impl Layers {
         self.0.iter().find(|(name, _)| *name == conv_name).map(|(_, layer)| layer)
     }
 
-    /// The parameters of a step; none for one that has none.
+    /// The parameters of a step; [`StepParams::None`] if it has none.
     pub fn step_params(&self, role: Role, op: &Op) -> Result<StepParams, WeightsError> {
         let Some(conv_name) = needed(role, op).first() else { return Ok(StepParams::None) };
         let Some(layer) = self.find(conv_name) else { return Ok(StepParams::None) };
@@ -57,13 +58,19 @@ impl Layers {
             (Op::Conv { epilogue, .. }, _) if !epilogue.bias => {
                 Ok(StepParams::Conv { weight: layer.weight.get()?.into_owned(), bias: Vec::new() })
             }
-            (Op::Conv { .. }, _) => {
-                Ok(StepParams::Conv { weight: layer.folded()?, bias: fold::round(&layer.norm.shift, &layer.norm_key)? })
-            }
+            (Op::Conv { .. }, _) => Ok(StepParams::Conv {
+                weight: layer.folded()?,
+                bias: fold::round(&layer.norm.shift, &layer.norm_key)?,
+            }),
             (Op::JoinedConv { .. }, Some(shortcut)) => {
-                let both: Vec<f64> = layer.norm.shift.iter().zip(&shortcut.norm.shift).map(|(a, b)| a + b).collect();
+                let both: Vec<f64> =
+                    layer.norm.shift.iter().zip(&shortcut.norm.shift).map(|(a, b)| a + b).collect();
                 let bias = fold::round(&both, &layer.norm_key)?;
-                Ok(StepParams::JoinedConv { main: layer.folded()?, shortcut: shortcut.folded()?, bias })
+                Ok(StepParams::JoinedConv {
+                    main: layer.folded()?,
+                    shortcut: shortcut.folded()?,
+                    bias,
+                })
             }
             (Op::BatchNorm { .. }, _) => {
                 let (scale, shift) = layer.norm.rounded(&layer.norm_key)?;

@@ -1,5 +1,5 @@
-//! State dicts: from the keys that PyTorch writes to the network that they are of, and to the parameters of each step of a
-//! plan.
+//! State dicts: detects the network from the keys that PyTorch writes, and provides the parameters
+//! of each step of a plan.
 
 mod block;
 mod bytes;

@@ -1,21 +1,25 @@
-//! How the tensors of a ResNet are named: wrappers' prefixes, Hugging Face's names beside torchvision's, and the parts that
-//! other networks have and these do not.
+//! Names of a ResNet's tensors: prefixes of wrappers, torchvision's and Hugging Face's names, and
+//! the parts of other networks that a ResNet does not have.
 
-/// What the keys of an optimiser's state begin with, in the checkpoints that training writes.
+/// The key prefix of an optimiser's state in training checkpoints.
 pub const OPTIMIZER: &str = "optimizer.";
 
-/// What wrappers put before every key: `DataParallel`, training loops, feature extractors.
+/// Prefixes that wrappers add to every key: `DataParallel`, training loops, feature extractors.
 const WRAPPERS: [&str; 4] = ["module.", "backbone.", "model.", "encoder."];
 
-/// The prefix that wrappers have put before every one of these keys, e.g. `module.backbone.`; empty if there is none. Keys
-/// without a dot are no module's and do not count.
+/// The prefix that wrappers added to every one of these keys, e.g. `module.backbone.`; empty if
+/// there is none. Keys without a dot belong to no module and are ignored.
 pub(super) fn wrappers<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     let keys: Vec<&str> = keys.filter(|key| key.contains('.')).collect();
     let Some(first) = keys.first() else { return String::new() };
     let mut length = 0;
-    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| first[length..].starts_with(**wrapper)) {
-        // Once a wrapper is off, a key without a dot is the wrapped module's own, and no ResNet has one: not stripped.
-        let inner = |key: &&str| key[length..].strip_prefix(*wrapper).is_some_and(|rest| rest.contains('.'));
+    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| first[length..].starts_with(**wrapper))
+    {
+        // Once a wrapper is off, a key without a dot is the wrapped module's own, and no ResNet has
+        // one: not stripped.
+        let inner = |key: &&str| {
+            key[length..].strip_prefix(*wrapper).is_some_and(|rest| rest.contains('.'))
+        };
         if !keys.iter().all(inner) {
             break;
         }
@@ -24,20 +28,21 @@ pub(super) fn wrappers<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     first[..length].to_owned()
 }
 
-/// Whose names a checkpoint uses.
+/// The naming convention of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Naming {
     /// torchvision's: `layer1.0.conv1.weight`.
     Torchvision,
-    /// Hugging Face's `ResNetForImageClassification`: `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`, and the
-    /// classifier beside it.
+    /// Hugging Face's `ResNetForImageClassification`:
+    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`, and the classifier next to
+    /// it.
     HuggingFace,
     /// Hugging Face's `ResNetModel`: the same without the leading `resnet.`.
     HuggingFaceModel,
 }
 
 impl Naming {
-    /// The naming that these keys follow, by their stem.
+    /// The naming of these keys, recognised by their stem.
     pub(super) fn of<'a>(mut keys: impl Iterator<Item = &'a str>) -> Self {
         let embedder = |key: &str| match key {
             _ if key.starts_with("resnet.embedder.") => Some(Self::HuggingFace),
@@ -51,8 +56,9 @@ impl Naming {
         if self == Self::HuggingFace { "resnet." } else { "" }
     }
 
-    /// The key under which a checkpoint holds the tensor that torchvision names so: `layer1.0.bn2.bias` is
-    /// `resnet.encoder.stages.0.layers.0.layer.1.normalization.bias`. `None` for a name that no ResNet has.
+    /// A checkpoint's key for the tensor with this torchvision name: `layer1.0.bn2.bias` is
+    /// `resnet.encoder.stages.0.layers.0.layer.1.normalization.bias`. `None` for a name that no
+    /// ResNet has.
     #[must_use]
     pub fn key(self, name: &str) -> Option<String> {
         let (module, part) = name.rsplit_once('.')?;
@@ -72,8 +78,9 @@ impl Naming {
                     "downsample.1" => "shortcut.normalization".to_owned(),
                     _ => {
                         let (kind, index) = layer.split_at_checked(layer.len().checked_sub(1)?)?;
-                        let kind =
-                            [("conv", "convolution"), ("bn", "normalization")].iter().find(|(k, _)| *k == kind)?;
+                        let kind = [("conv", "convolution"), ("bn", "normalization")]
+                            .iter()
+                            .find(|(k, _)| *k == kind)?;
                         format!("layer.{}.{}", number(index)?.checked_sub(1)?, kind.1)
                     }
                 };
@@ -83,8 +90,8 @@ impl Naming {
         Some(format!("{module}.{part}"))
     }
 
-    /// torchvision's name of the tensor that a checkpoint holds under this key: the inverse of [`Naming::key`]. `None` for a
-    /// key that does not follow this naming.
+    /// torchvision's name for the tensor with this key in a checkpoint: the inverse of
+    /// [`Naming::key`]. `None` for a key that does not follow this naming.
     #[must_use]
     pub fn name(self, key: &str) -> Option<String> {
         let (module, part) = key.rsplit_once('.')?;
@@ -136,7 +143,8 @@ fn number(text: &str) -> Option<usize> {
     (value.to_string() == text).then_some(value)
 }
 
-/// What kind of part a tensor belongs to that other networks have and a ResNet does not, by its name in torchvision's style.
+/// The kind of a part that other networks have and a ResNet does not, from a tensor name in
+/// torchvision's style.
 pub(super) fn foreign_part(name: &str, dims: &[usize]) -> Option<&'static str> {
     let segments: Vec<&str> = name.split('.').collect();
     let has = |names: &[&str]| segments.iter().any(|segment| names.contains(segment));
@@ -154,7 +162,9 @@ pub(super) fn foreign_part(name: &str, dims: &[usize]) -> Option<&'static str> {
             Some("a convolution of several parts (ResNeSt, SKNet)")
         }
         Some("downsample.1.weight") if dims.len() == 4 => Some("an averaged shortcut (ResNet-D)"),
-        Some("downsample.0.weight") if dims.len() == 4 && dims[2..] != [1, 1] => Some("a shortcut that is not 1x1"),
+        Some("downsample.0.weight") if dims.len() == 4 && dims[2..] != [1, 1] => {
+            Some("a shortcut that is not 1x1")
+        }
         Some(layer) if number(layer.split('.').nth(1)?).is_some_and(|index| index > 1) => {
             Some("a shortcut of more than two layers")
         }
@@ -176,13 +186,22 @@ mod tests {
         let pairs = [
             ("conv1.weight", "resnet.embedder.embedder.convolution.weight"),
             ("bn1.running_var", "resnet.embedder.embedder.normalization.running_var"),
-            ("layer1.0.conv1.weight", "resnet.encoder.stages.0.layers.0.layer.0.convolution.weight"),
+            (
+                "layer1.0.conv1.weight",
+                "resnet.encoder.stages.0.layers.0.layer.0.convolution.weight",
+            ),
             (
                 "layer3.22.bn3.num_batches_tracked",
                 "resnet.encoder.stages.2.layers.22.layer.2.normalization.num_batches_tracked",
             ),
-            ("layer2.0.downsample.0.weight", "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight"),
-            ("layer2.0.downsample.1.bias", "resnet.encoder.stages.1.layers.0.shortcut.normalization.bias"),
+            (
+                "layer2.0.downsample.0.weight",
+                "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight",
+            ),
+            (
+                "layer2.0.downsample.1.bias",
+                "resnet.encoder.stages.1.layers.0.shortcut.normalization.bias",
+            ),
             ("fc.weight", "classifier.1.weight"),
         ];
         for (name, key) in pairs {
@@ -208,9 +227,13 @@ mod tests {
         ] {
             assert_eq!(Naming::HuggingFace.name(key), None, "{key}");
         }
-        for name in
-            ["layer0.0.conv1.weight", "layer1.0.conv0.weight", "layer1.0..weight", "layer1.0.conv\u{e9}.weight", "x"]
-        {
+        for name in [
+            "layer0.0.conv1.weight",
+            "layer1.0.conv0.weight",
+            "layer1.0..weight",
+            "layer1.0.conv\u{e9}.weight",
+            "x",
+        ] {
             assert_eq!(Naming::HuggingFace.key(name), None, "{name}");
         }
     }
@@ -218,11 +241,20 @@ mod tests {
     #[test]
     fn wrappers_are_found_where_every_key_has_them() {
         let of = |keys: &[&str]| wrappers(keys.iter().copied());
-        assert_eq!(of(&["module.backbone.conv1.weight", "module.backbone.fc.bias"]), "module.backbone.");
-        assert_eq!(of(&["model.model.conv1.weight", "model.model.fc.bias", "input"]), "model.model.");
+        assert_eq!(
+            of(&["module.backbone.conv1.weight", "module.backbone.fc.bias"]),
+            "module.backbone."
+        );
+        assert_eq!(
+            of(&["model.model.conv1.weight", "model.model.fc.bias", "input"]),
+            "model.model."
+        );
         assert_eq!(of(&["backbone.conv1.weight", "classifier.0.weight"]), "");
         assert_eq!(
-            of(&["encoder.stages.0.layers.0.layer.0.convolution.weight", "embedder.embedder.convolution.weight"]),
+            of(&[
+                "encoder.stages.0.layers.0.layer.0.convolution.weight",
+                "embedder.embedder.convolution.weight"
+            ]),
             ""
         );
         assert_eq!(of(&["module.conv1.weight", "module.temperature"]), "");
@@ -246,7 +278,14 @@ mod tests {
         assert!(part("layer2.0.conv2_offset.weight", &[18, 64, 3, 3]).contains("deformable"));
         assert!(part("layer2.0.conv2.bias", &[64]).contains("bias"));
         assert!(part("conv1.bias", &[64]).contains("bias"));
-        for name in ["conv1.weight", "bn1.bias", "layer1.0.conv2.weight", "layer1.0.bn2.bias", "fc.bias", "x"] {
+        for name in [
+            "conv1.weight",
+            "bn1.bias",
+            "layer1.0.conv2.weight",
+            "layer1.0.bn2.bias",
+            "fc.bias",
+            "x",
+        ] {
             assert_eq!(part(name, &[1]), "", "{name}");
         }
         assert_eq!(part("layer2.0.downsample.0.weight", &[512, 256, 1, 1]), "");

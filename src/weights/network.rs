@@ -1,4 +1,5 @@
-//! A whole network out of a state dict: where each of its tensors lies, and the parameters of each step of a plan.
+//! A network from a state dict: the locations of its tensors, and the parameters of each step of a
+//! plan.
 
 use std::path::Path;
 
@@ -11,10 +12,11 @@ use crate::op::{Conv, StepParams};
 use crate::picture::Preprocess;
 use crate::plan::{Plan, Role, Step};
 
-/// A network and the file that its weights lie in.
+/// A network and the file with its weights.
 ///
-/// The weights stay there: each step's are read, folded and rounded when they are asked for, so that a network needs no second
-/// copy of them on the host. That is also when their values are checked; keys and shapes are checked before.
+/// The weights stay in the file: those of each step are read, folded and rounded on request, so
+/// that a network needs no second copy of them on the host. Their values are checked at that time;
+/// keys and shapes are checked before.
 #[derive(Debug, Clone)]
 pub struct NetworkWeights {
     dict: StateDict,
@@ -52,7 +54,11 @@ impl NetworkWeights {
     /// # Errors
     /// As [`ModelConfig::options`] and [`Checkpoint::detect`]; [`WeightsError::Configured`] if the
     /// configuration is the cause; [`WeightsError::OtherNetwork`] if it describes another network.
-    pub fn detect_with(dict: StateDict, options: &CheckpointOptions, config: ModelConfig) -> Result<Self> {
+    pub fn detect_with(
+        dict: StateDict,
+        options: &CheckpointOptions,
+        config: ModelConfig,
+    ) -> Result<Self> {
         let merged = options.clone().or(config.options()?.clone());
         let checkpoint = Checkpoint::detect(&dict, &merged).map_err(|error| {
             // The configuration is the cause if detection succeeds without it.
@@ -63,7 +69,8 @@ impl NetworkWeights {
         Ok(Self { dict, checkpoint, config })
     }
 
-    /// The weights of a network that one knows. A prefix of `None` is what common wrappers have put before all keys, if anything.
+    /// The weights of a known network. A prefix of `None` is the one that common wrappers add to
+    /// all keys, if any.
     ///
     /// # Errors
     /// As [`Checkpoint::matching`] and [`ModelConfig::in_metadata`].
@@ -78,7 +85,12 @@ impl NetworkWeights {
     /// # Errors
     /// As [`Checkpoint::matching`]; [`WeightsError::OtherNetwork`] if the configuration describes
     /// another network.
-    pub fn matching_with(dict: StateDict, network: &ResNet, prefix: Option<&str>, config: ModelConfig) -> Result<Self> {
+    pub fn matching_with(
+        dict: StateDict,
+        network: &ResNet,
+        prefix: Option<&str>,
+        config: ModelConfig,
+    ) -> Result<Self> {
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
         config.check_network(network)?;
         Ok(Self { dict, checkpoint, config })
@@ -104,12 +116,12 @@ impl NetworkWeights {
         self.checkpoint.network()
     }
 
-    /// The file.
+    /// The state dict of the weights.
     pub(super) fn dict(&self) -> &StateDict {
         &self.dict
     }
 
-    /// Which network it is, and where it keeps each tensor.
+    /// The network and the keys of its tensors.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -126,9 +138,9 @@ impl NetworkWeights {
     /// The parameters of one step of a plan of this network.
     ///
     /// # Errors
-    /// A [`WeightsError`] that names the tensor: [`WeightsError::NonFinite`], [`WeightsError::Variance`],
-    /// [`WeightsError::FoldOverflow`], an element type that is not read; [`WeightsError::Missing`] when the plan is another
-    /// network's.
+    /// A [`WeightsError`] that names the tensor: [`WeightsError::NonFinite`],
+    /// [`WeightsError::Variance`], [`WeightsError::FoldOverflow`], or for an unsupported element
+    /// type; [`WeightsError::Missing`] if the plan belongs to another network.
     pub fn step_params(&self, step: &Step) -> Result<StepParams> {
         let params = self.read_params(step);
         // The next step has other tensors: only those of one lie in memory at a time.
@@ -164,7 +176,8 @@ impl NetworkWeights {
     fn layer_params(&self, prefix: &str, specs: &[LayerSpec], step: &Step) -> Result<StepParams> {
         let reader = Reader::of_checkpoint(&self.dict, &self.checkpoint, prefix);
         let needed = layers::needed(step.role, &step.op);
-        let specs: Vec<LayerSpec> = specs.iter().filter(|spec| needed.contains(&spec.conv_name)).copied().collect();
+        let specs: Vec<LayerSpec> =
+            specs.iter().filter(|spec| needed.contains(&spec.conv_name)).copied().collect();
         Ok(Layers::read(&reader, &specs)?.step_params(step.role, &step.op)?)
     }
 

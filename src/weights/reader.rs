@@ -1,4 +1,5 @@
-//! Reading one block out of a state dict: what its shapes say of it, what is missing, and what does not belong.
+//! Reads a block from a state dict: derives its specification from the shapes, and reports missing
+//! and unexpected tensors.
 
 use super::block::BlockOptions;
 use super::fold::Affine;
@@ -12,7 +13,7 @@ use crate::op::Conv;
 /// Reads one block's tensors.
 pub(super) struct Reader<'a> {
     dict: &'a StateDict,
-    /// Knows keys by torchvision's names; without it the names are the keys.
+    /// Maps torchvision's names to keys; without it, the names are the keys.
     checkpoint: Option<&'a Checkpoint>,
     prefix: String,
     norm: Norm,
@@ -24,26 +25,33 @@ impl<'a> Reader<'a> {
         Self { dict, checkpoint: None, prefix: format!("{prefix}{dot}"), norm }
     }
 
-    /// A part of a checkpoint's network; the prefix is torchvision's.
+    /// A part of a checkpoint's network; the prefix uses torchvision's names.
     pub fn of_checkpoint(dict: &'a StateDict, checkpoint: &'a Checkpoint, prefix: &str) -> Self {
-        Self { checkpoint: Some(checkpoint), ..Self::new(dict, prefix, checkpoint.network().norm()) }
+        Self {
+            checkpoint: Some(checkpoint),
+            ..Self::new(dict, prefix, checkpoint.network().norm())
+        }
     }
 
     fn key(&self, name: &str) -> String {
         let name = format!("{}{name}", self.prefix);
-        self.checkpoint.and_then(|checkpoint| checkpoint.key(&name)).map(str::to_owned).unwrap_or(name)
+        self.checkpoint
+            .and_then(|checkpoint| checkpoint.key(&name))
+            .map(str::to_owned)
+            .unwrap_or(name)
     }
 
     fn has(&self, name: &str) -> bool {
         self.dict.dims(&self.key(name)).is_some()
     }
 
-    /// The dimensions of a tensor as found; empty if it is not there.
+    /// The dimensions of a tensor; empty if it does not exist.
     fn found(&self, name: &str) -> Vec<usize> {
         self.dict.dims(&self.key(name)).unwrap_or_default().to_vec()
     }
 
-    /// The dimensions of a convolution's weight, which must be four and not zero, with a kernel of this side.
+    /// The dimensions of a convolution's weight, which must be four and non-zero, with this kernel
+    /// size.
     fn conv_dims(&self, name: &str, side: usize) -> Result<[usize; 4], WeightsError> {
         let tensor = self.key(name);
         let missing = || WeightsError::Missing { tensor: tensor.clone(), hint: self.prefix_hint() };
@@ -57,20 +65,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where else a block begins in this file, for a user who forgot the prefix.
+    /// Other places in this file where a block begins, as a hint if the user forgot the prefix.
     fn prefix_hint(&self) -> String {
-        let prefixes: Vec<&str> = self.dict.keys().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
+        let prefixes: Vec<&str> =
+            self.dict.keys().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
         match prefixes[..] {
             [] => " (no key of this file ends in conv3.weight)".to_owned(),
             [""] => " (the file holds one block without a prefix)".to_owned(),
             _ => {
                 let some = prefixes.iter().take(4).copied().collect::<Vec<_>>().join(", ");
-                format!(" (prefixes of blocks in this file: {some}{})", if prefixes.len() > 4 { ", ..." } else { "" })
+                format!(
+                    " (prefixes of blocks in this file: {some}{})",
+                    if prefixes.len() > 4 { ", ..." } else { "" }
+                )
             }
         }
     }
 
-    /// The specification that the shapes and the options give together.
+    /// The specification that results from the shapes and the options.
     pub fn spec(&self, options: &BlockOptions) -> Result<Bottleneck> {
         let [width, inplanes, ..] = self.conv_dims("conv1.weight", 1)?;
         let [_, in_per_group, ..] = self.conv_dims("conv2.weight", 3)?;
@@ -79,14 +91,26 @@ impl<'a> Reader<'a> {
         if planes * EXPANSION != outplanes {
             let expected = "[4 * planes, width, 1, 1]".to_owned();
             let found = self.found("conv3.weight");
-            return Err(WeightsError::Shape { tensor: self.key("conv3.weight"), expected, found }.into());
+            return Err(
+                WeightsError::Shape { tensor: self.key("conv3.weight"), expected, found }.into()
+            );
         }
         let tensor = self.key("conv2.weight");
-        let contradicts =
-            |parameter, given, found| SpecError::Contradicts { parameter, given, tensor: tensor.clone(), found };
+        let contradicts = |parameter, given, found| SpecError::Contradicts {
+            parameter,
+            given,
+            tensor: tensor.clone(),
+            found,
+        };
         if width % in_per_group != 0 {
-            let expected = format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
-            return Err(WeightsError::Shape { tensor, expected, found: self.found("conv2.weight") }.into());
+            let expected =
+                format!("[{width}, a divisor of {width}, 3, 3], as conv1 writes {width} channels");
+            return Err(WeightsError::Shape {
+                tensor,
+                expected,
+                found: self.found("conv2.weight"),
+            }
+            .into());
         }
         let groups = width / in_per_group;
         if let Some(given) = options.groups.filter(|&given| given != groups) {
@@ -94,16 +118,31 @@ impl<'a> Reader<'a> {
                 return Err(SpecError::Zero { parameter: "groups" }.into());
             }
             if width % given != 0 {
-                return Err(SpecError::GroupsDoNotDivide { what: "width", channels: width, groups: given }.into());
+                return Err(SpecError::GroupsDoNotDivide {
+                    what: "width",
+                    channels: width,
+                    groups: given,
+                }
+                .into());
             }
-            return Err(contradicts("groups", given, format!("groups {groups} ({in_per_group} channels each)")).into());
+            return Err(contradicts(
+                "groups",
+                given,
+                format!("groups {groups} ({in_per_group} channels each)"),
+            )
+            .into());
         }
-        // int(planes * base_width / 64) = channels per group has several solutions, of which any gives the same block, or,
-        // beyond 64 planes, none.
+        // int(planes * base_width / 64) = channels per group has several solutions, of which any
+        // gives the same block, or, beyond 64 planes, none.
         let base_width = options.base_width.unwrap_or_else(|| (in_per_group * 64).div_ceil(planes));
         if options.base_width.is_none() && planes * base_width / 64 != in_per_group {
-            let expected = format!("a width that int({planes} * base_width / 64) * groups can be");
-            return Err(WeightsError::Shape { tensor, expected, found: self.found("conv2.weight") }.into());
+            let expected = format!("a width of the form int({planes} * base_width / 64) * groups");
+            return Err(WeightsError::Shape {
+                tensor,
+                expected,
+                found: self.found("conv2.weight"),
+            }
+            .into());
         }
         self.check_shortcut()?;
         let spec = Bottleneck::torchvision(inplanes, planes)
@@ -115,18 +154,22 @@ impl<'a> Reader<'a> {
             .norm_layer(options.norm)
             .build()?;
         if spec.width() != width {
-            let found = format!("width {width}, which that gives {} of", spec.width());
+            let found = format!("width {width}, while this base_width gives {}", spec.width());
             return Err(contradicts("base_width", base_width, found).into());
         }
         Ok(spec)
     }
 
-    /// Refuses shortcuts that are not one strided 1x1 convolution and its norm.
+    /// Rejects shortcuts other than one strided 1x1 convolution and its norm.
     fn check_shortcut(&self) -> Result<(), WeightsError> {
-        let refuse = |name: &str, what| Err(WeightsError::Shortcut { tensor: self.key(name), what });
+        let refuse =
+            |name: &str, what| Err(WeightsError::Shortcut { tensor: self.key(name), what });
         match self.dict.dims(&self.key("downsample.1.weight")) {
             Some(dims) if dims.len() == 4 => {
-                return refuse("downsample.1.weight", "a pooled (ResNet-D) shortcut: AvgPool2d before the convolution");
+                return refuse(
+                    "downsample.1.weight",
+                    "a pooled (ResNet-D) shortcut: AvgPool2d before the convolution",
+                );
             }
             _ => {}
         }
@@ -145,18 +188,23 @@ impl<'a> Reader<'a> {
                 .iter()
                 .any(|k| self.has(&format!("downsample.1.{k}"))) =>
             {
-                Err(WeightsError::Missing { tensor: self.key("downsample.0.weight"), hint: String::new() })
+                Err(WeightsError::Missing {
+                    tensor: self.key("downsample.0.weight"),
+                    hint: String::new(),
+                })
             }
             None => Ok(()),
         }
     }
 
-    /// Refuses tensors of parts that a Bottleneck does not have, such as a squeeze-and-excitation layer: without them the
-    /// numbers would be another block's. Keys without a dot (an `input` in the same file) are no module's.
+    /// Rejects tensors of parts that a Bottleneck does not have, such as a squeeze-and-excitation
+    /// layer: without them, the results would be wrong. Keys without a dot (an `input` in the same
+    /// file) belong to no module.
     pub fn check_no_other_parts(&self) -> Result<(), WeightsError> {
         let of_conv = |part: &str| matches!(part, "weight" | "bias");
-        let of_norm =
-            |part: &str| of_conv(part) || matches!(part, "running_mean" | "running_var" | "num_batches_tracked");
+        let of_norm = |part: &str| {
+            of_conv(part) || matches!(part, "running_mean" | "running_var" | "num_batches_tracked")
+        };
         let known = |name: &str| match name.rsplit_once('.') {
             None => true,
             Some(("conv1" | "conv2" | "conv3" | "downsample.0", part)) => of_conv(part),
@@ -173,7 +221,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Identity has no keys; batch statistics (no running statistics anywhere) are named as what they are.
+    /// Rejects keys for a norm of Identity, and reports norms without any running statistics as
+    /// batch statistics.
     pub fn check_norm_keys(&self, norms: &[&str]) -> Result<()> {
         if self.norm == Norm::Identity {
             for norm in norms {
@@ -181,7 +230,9 @@ impl<'a> Reader<'a> {
                     let name = format!("{norm}.{part}");
                     if self.has(&name) {
                         let why = "norm Identity has no tensors: is the block's norm another one?";
-                        return Err(WeightsError::Unexpected { tensor: self.key(&name), why }.into());
+                        return Err(
+                            WeightsError::Unexpected { tensor: self.key(&name), why }.into()
+                        );
                     }
                 }
             }
@@ -194,17 +245,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether the norms have gamma and beta: all of them or none, and FrozenBatchNorm2d always.
+    /// Whether the norms have gamma and beta: either all or none have, and FrozenBatchNorm2d always
+    /// does.
     pub fn has_affine(&self, norms: &[&str]) -> bool {
-        let mut parts = norms.iter().flat_map(|norm| ["weight", "bias"].map(|part| format!("{norm}.{part}")));
+        let mut parts =
+            norms.iter().flat_map(|norm| ["weight", "bias"].map(|part| format!("{norm}.{part}")));
         let none = parts.all(|name| !self.has(&name));
         !(none && matches!(self.norm, Norm::BatchNorm2d { .. }))
     }
 
-    pub fn layer(&self, conv: Conv, conv_name: &str, norm_name: &str, affine: bool) -> Result<Layer, WeightsError> {
+    pub fn layer(
+        &self,
+        conv: Conv,
+        conv_name: &str,
+        norm_name: &str,
+        affine: bool,
+    ) -> Result<Layer, WeightsError> {
         let side = conv.kernel.side();
         let conv_key = self.key(&format!("{conv_name}.weight"));
-        let weight = self.dict.finite(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
+        let weight =
+            self.dict.finite(&conv_key, &[conv.out_channels, conv.in_per_group(), side, side])?;
         let bias = format!("{conv_name}.bias");
         if self.has(&bias) {
             let why = "the convolutions of a ResNet have no bias";
@@ -214,7 +274,7 @@ impl<'a> Reader<'a> {
         Ok(Layer { norm_key: self.key(norm_name), weight, norm })
     }
 
-    /// A layer's tensors as they are.
+    /// A layer's tensors, not folded.
     pub fn trainable(
         &self,
         conv: Conv,
@@ -238,7 +298,11 @@ impl<'a> Reader<'a> {
                 key: layer.norm_key,
             }),
         };
-        Ok(LayerTensors { key: layer.weight.key.clone(), weight: layer.weight.get()?.into_owned(), norm })
+        Ok(LayerTensors {
+            key: layer.weight.key.clone(),
+            weight: layer.weight.get()?.into_owned(),
+            norm,
+        })
     }
 
     /// A norm's scale and shift in f64.
@@ -252,14 +316,17 @@ impl<'a> Reader<'a> {
             return Err(WeightsError::Variance { tensor, index, value: variance[index], eps });
         }
         let ones = || Ok(vec![1.0; channels]);
-        let (gamma, beta) = if affine { (part("weight")?, part("bias")?) } else { (ones()?, vec![0.0; channels]) };
+        let (gamma, beta) =
+            if affine { (part("weight")?, part("bias")?) } else { (ones()?, vec![0.0; channels]) };
         let scale: Vec<f64> = gamma
             .iter()
             .zip(&variance)
             .map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + eps).sqrt())
             .collect();
         let terms = beta.iter().zip(&mean).zip(&scale);
-        let shift = terms.map(|((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale).collect();
+        let shift = terms
+            .map(|((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale)
+            .collect();
         Ok(Affine { scale, shift })
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn check(key: &str, name: &str, config: &str) -> Result<(), WeightsEr
         return Ok(());
     }
     let (config, key, found) = (config.to_owned(), key.to_owned(), format!("{name:?}"));
-    let expected = "a network without anti-aliasing: it has the same keys and computes something else";
+    let expected =
+        "a network without anti-aliasing: it has the same keys and computes something else";
     Err(WeightsError::Config { config, key, found, expected })
 }
 
@@ -36,7 +37,9 @@ mod tests {
 
     #[test]
     fn names_are_compared_whole() {
-        for name in ANTI_ALIASED.iter().copied().chain(["resnetblur50.bt_in1k", "timm/resnetaa50.a1h_in1k"]) {
+        for name in
+            ANTI_ALIASED.iter().copied().chain(["resnetblur50.bt_in1k", "timm/resnetaa50.a1h_in1k"])
+        {
             assert!(check("arch", name, "w.pth").is_err(), "{name}");
         }
         for name in ["resnet50", "my_resnetblur50_without_blur", "resnetaa", "", "."] {

@@ -1,4 +1,4 @@
-//! A network's state dict in memory, as training reads and writes it: nothing is folded.
+//! A network's state dict in memory, for training to read and write: nothing is folded.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,27 +19,31 @@ pub struct NetworkState {
     counters: BTreeMap<String, i64>,
 }
 
-/// How the parameters of a network begin. The defaults are torchvision's.
+/// The initial parameters of a network. The defaults are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Initialization {
-    /// Says all random numbers.
+    /// Determines all random numbers.
     pub seed: u64,
-    /// Whether the last norm of each block begins with a gamma of zero, so that each block begins as its shortcut.
+    /// Whether the last norm of each block starts with a gamma of zero, so that each block starts
+    /// as its shortcut.
     pub zero_init_residual: bool,
 }
 
-/// What a norm's counter is called.
+/// The name of a norm's counter.
 const COUNTER: &str = "num_batches_tracked";
 
 impl NetworkState {
-    /// Parameters to begin with, as torchvision's `ResNet` initialises its own: convolutions by `kaiming_normal_(mode="fan_out",
-    /// nonlinearity="relu")`, norms by ones and zeros, the linear layer as `nn.Linear` does, uniformly within 1 / sqrt(features). The numbers
-    /// are ChaCha's, not PyTorch's.
+    /// Initial parameters, distributed like those of torchvision's `ResNet`: convolutions by
+    /// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, norms with ones and zeros, the
+    /// linear layer as in `nn.Linear`, uniformly within 1 / sqrt(features). The random numbers come
+    /// from ChaCha, not PyTorch.
     #[must_use]
     pub fn initial(spec: &ResNet, how: Initialization) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(how.seed);
-        let last_norm = if spec.kind() == BlockKind::Bottleneck { ".bn3.weight" } else { ".bn2.weight" };
-        let mut state = Self { spec: spec.clone(), tensors: BTreeMap::new(), counters: BTreeMap::new() };
+        let last_norm =
+            if spec.kind() == BlockKind::Bottleneck { ".bn3.weight" } else { ".bn2.weight" };
+        let mut state =
+            Self { spec: spec.clone(), tensors: BTreeMap::new(), counters: BTreeMap::new() };
         for (key, dims) in spec.state_dict_shapes() {
             let count: usize = dims.iter().product();
             let values = match (key.rsplit_once('.'), dims.as_slice()) {
@@ -59,7 +63,9 @@ impl NetworkState {
                     let mut draw = || uniform.map_or(0.0, |uniform| uniform.sample(&mut random));
                     (0..count).map(|_| draw() as f32).collect()
                 }
-                (Some((_, "weight")), _) if how.zero_init_residual && key.ends_with(last_norm) => vec![0.0; count],
+                (Some((_, "weight")), _) if how.zero_init_residual && key.ends_with(last_norm) => {
+                    vec![0.0; count]
+                }
                 (Some((_, "weight" | "running_var")), _) => vec![1.0; count],
                 _ => vec![0.0; count],
             };
@@ -68,10 +74,11 @@ impl NetworkState {
         state
     }
 
-    /// What a checkpoint holds.
+    /// Reads the state from a checkpoint.
     ///
     /// # Errors
-    /// A [`WeightsError`] that names the tensor: one that is missing, not finite, of another shape or of a type that is not read.
+    /// A [`WeightsError`] that names the tensor if one is missing, not finite, or has another shape
+    /// or an unsupported type.
     pub fn read(weights: &NetworkWeights) -> Result<Self> {
         let (spec, dict) = (weights.spec().clone(), weights.dict());
         let (mut tensors, mut counters) = (BTreeMap::new(), BTreeMap::new());
@@ -102,16 +109,17 @@ impl NetworkState {
         self.tensors.get(name).map(Vec::as_slice).ok_or_else(missing)
     }
 
-    /// A norm's batches so far, by its name; none where it does not count them.
+    /// The number of batches a norm has counted, by its name; `None` if it does not count them.
     #[must_use]
     pub fn batches(&self, norm: &str) -> Option<i64> {
         self.counters.get(&format!("{norm}.{COUNTER}")).copied()
     }
 
-    /// Takes over a tensor's values.
+    /// Replaces a tensor's values.
     ///
     /// # Errors
-    /// [`WeightsError::Missing`] for a name that the network does not have; [`WeightsError::Shape`] for another number of values.
+    /// [`WeightsError::Missing`] for a name that the network does not have; [`WeightsError::Shape`]
+    /// for another number of values.
     pub fn set(&mut self, name: &str, values: Vec<f32>) -> Result<(), WeightsError> {
         let expected = self.values(name)?.len();
         if values.len() != expected {
@@ -122,7 +130,7 @@ impl NetworkState {
         Ok(())
     }
 
-    /// Counts more batches of a norm that counts them.
+    /// Adds to the number of batches of a norm that counts them.
     pub fn count_batches(&mut self, norm: &str, more: i64) {
         if let Some(count) = self.counters.get_mut(&format!("{norm}.{COUNTER}")) {
             *count = count.saturating_add(more);
@@ -134,7 +142,7 @@ impl NetworkState {
     /// [`METADATA`] unless `texts` has that key.
     ///
     /// # Errors
-    /// [`WeightsError::Format`] for names that occur twice.
+    /// [`WeightsError::Format`] if a name occurs twice.
     pub fn to_safetensors(
         &self,
         further: &[(String, Vec<usize>, Vec<f32>)],
@@ -151,19 +159,31 @@ impl NetworkState {
             }
         }
         for (name, dims, values) in further {
-            all.push((name.clone(), Dtype::F32, dims.clone(), bytemuck::cast_slice(values).to_vec()));
+            all.push((
+                name.clone(),
+                Dtype::F32,
+                dims.clone(),
+                bytemuck::cast_slice(values).to_vec(),
+            ));
         }
         let wrong = |reason: String| {
-            Error::from(WeightsError::Format { source_name: "the checkpoint to be written".to_owned(), reason })
+            Error::from(WeightsError::Format {
+                source_name: "the checkpoint to be written".to_owned(),
+                reason,
+            })
         };
         let views = all.iter().map(|(name, dtype, dims, bytes)| {
-            let view = TensorView::new(*dtype, dims.clone(), bytes).map_err(|error| wrong(error.to_string()))?;
+            let view = TensorView::new(*dtype, dims.clone(), bytes)
+                .map_err(|error| wrong(error.to_string()))?;
             Ok((name.as_str(), view))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
         let mut texts: HashMap<String, String> = texts.clone().into_iter().collect();
         if !texts.contains_key(METADATA) {
-            texts.insert(METADATA.to_owned(), ModelConfig::of_network(&self.spec).to_json(&self.spec)?);
+            texts.insert(
+                METADATA.to_owned(),
+                ModelConfig::of_network(&self.spec).to_json(&self.spec)?,
+            );
         }
         safetensors::serialize(views, Some(texts)).map_err(|error| wrong(error.to_string()))
     }

@@ -1,4 +1,4 @@
-//! A block's tensors as they are, for training: nothing is folded.
+//! A block's tensors for training: nothing is folded.
 
 use super::StateDict;
 use super::block::BlockOptions;
@@ -11,9 +11,9 @@ use crate::network::{BlockSpec, Bottleneck, LayerSpec};
 pub struct NormTensors {
     /// Its keys' prefix in the state dict, without the last dot.
     pub key: String,
-    /// Ones where the norm has none of its own.
+    /// Ones if the norm has no gamma.
     pub gamma: Vec<f32>,
-    /// Zeros where the norm has none of its own.
+    /// Zeros if the norm has no beta.
     pub beta: Vec<f32>,
     /// Whether gamma and beta are parameters.
     pub affine: bool,
@@ -21,22 +21,23 @@ pub struct NormTensors {
     pub running_mean: Vec<f32>,
     /// The running variance.
     pub running_var: Vec<f32>,
-    /// Batches seen so far, where the norm counts them.
+    /// Batches seen so far, if the norm counts them.
     pub num_batches_tracked: Option<i64>,
 }
 
-/// A convolution's weights and the norm behind it.
+/// A convolution's weights and the norm after it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerTensors {
     /// The key of the weights.
     pub key: String,
-    /// OIHW.
+    /// Weights in OIHW order.
     pub weight: Vec<f32>,
-    /// The norm; none for an identity.
+    /// The norm; `None` for an identity.
     pub norm: Option<NormTensors>,
 }
 
-/// A Bottleneck's specification and its tensors: of conv1, conv2, conv3, and downsample where there is one.
+/// A Bottleneck's specification and its tensors: conv1, conv2, conv3, and downsample if there is
+/// one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainableBlock {
     /// The specification.
@@ -58,7 +59,8 @@ impl TrainableBlock {
         let norms: Vec<&str> = specs.iter().map(|spec| spec.norm_name).collect();
         reader.check_norm_keys(&norms)?;
         let affine = reader.has_affine(&norms);
-        let layer = |spec: &LayerSpec| reader.trainable(spec.conv, spec.conv_name, spec.norm_name, affine);
+        let layer =
+            |spec: &LayerSpec| reader.trainable(spec.conv, spec.conv_name, spec.norm_name, affine);
         Ok(Self { spec, layers: specs.iter().map(layer).collect::<Result<_, WeightsError>>()? })
     }
 }

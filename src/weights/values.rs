@@ -1,4 +1,4 @@
-//! A tensor of a file that has not been read yet.
+//! A tensor of a file, read on demand.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use super::bytes::Bytes;
 use super::entry::Entry;
 use crate::error::WeightsError;
 
-/// A tensor's values where the file has them: looked at, widened or gathered when they are asked for, and then again each time,
-/// so that what is loaded takes no memory beyond the file's.
+/// A tensor's values in the file: checked, widened or gathered at each access, so that a loaded
+/// model takes no memory beyond the file's.
 #[derive(Debug, Clone)]
 pub(super) struct Values {
     pub key: String,
@@ -17,18 +17,20 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The values as f32, row-major; not copied where they lie so in the file.
+    /// The values as f32, row-major; not copied if the file stores them in that form.
     ///
     /// # Errors
     /// [`WeightsError::Changed`], [`WeightsError::ElementType`].
     pub fn get(&self) -> Result<Cow<'_, [f32]>, WeightsError> {
-        let refuse =
-            || WeightsError::ElementType { tensor: self.key.clone(), found: format!("{:?}", self.entry.dtype) };
+        let refuse = || WeightsError::ElementType {
+            tensor: self.key.clone(),
+            found: format!("{:?}", self.entry.dtype),
+        };
         self.entry.values(self.file.now()?).ok_or_else(refuse)
     }
 }
 
-/// Equal where both can be read and are equal.
+/// Equal if both can be read and are equal.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         matches!((self.get(), other.get()), (Ok(ours), Ok(theirs)) if ours == theirs)

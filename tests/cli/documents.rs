@@ -50,11 +50,12 @@ fn all_commands() -> Result<Vec<String>> {
     let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
     for document in documents()? {
         let document = std::fs::read_to_string(document)?;
-        let found = commands(&document).into_iter().map(|command| match command.strip_prefix(IN_A_CLONE) {
-            Some("") => "bottleneck".to_owned(),
-            Some(rest) if rest.starts_with(" -- ") => format!("bottleneck {}", &rest[4..]),
-            _ => command,
-        });
+        let found =
+            commands(&document).into_iter().map(|command| match command.strip_prefix(IN_A_CLONE) {
+                Some("") => "bottleneck".to_owned(),
+                Some(rest) if rest.starts_with(" -- ") => format!("bottleneck {}", &rest[4..]),
+                _ => command,
+            });
         all.extend(found.filter(|command| seen.insert(command.clone())));
     }
     Ok(all)
@@ -63,7 +64,8 @@ fn all_commands() -> Result<Vec<String>> {
 /// The reason of each command that is left out.
 fn left_out() -> Result<Vec<(&'static str, &'static str)>> {
     let lines = LEFT_OUT.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let pairs = lines.map(|line| line.split_once(" | ").ok_or_else(|| format!("no reason in {line:?}").into()));
+    let pairs = lines
+        .map(|line| line.split_once(" | ").ok_or_else(|| format!("no reason in {line:?}").into()));
     pairs.collect()
 }
 
@@ -73,7 +75,8 @@ fn folder() -> Result<tempfile::TempDir> {
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("resnet50.pth"), file(&ResNet::named("resnet50")?.build()?))?;
     for (name, dims) in [("input", [1, 256, 56, 56]), ("batch", [2, 3, 64, 64])] {
-        let values: Vec<f32> = uniform(name, dims.iter().product()).map(|value| value - 0.5).collect();
+        let values: Vec<f32> =
+            uniform(name, dims.iter().product()).map(|value| value - 0.5).collect();
         let tensor = DictBuilder::default().f32("input", &dims, &values).bytes();
         std::fs::write(path(&format!("{name}.safetensors")), tensor)?;
     }
@@ -102,7 +105,10 @@ fn folder() -> Result<tempfile::TempDir> {
 fn every_command_of_the_documents_runs_or_is_left_out_with_a_reason() -> Outcome {
     let (all, left_out) = (all_commands()?, left_out()?);
     for (reason, command) in &left_out {
-        assert!(!reason.trim().is_empty() && all.iter().any(|one| one == command), "in no document: {command}");
+        assert!(
+            !reason.trim().is_empty() && all.iter().any(|one| one == command),
+            "in no document: {command}"
+        );
     }
     let folder = folder()?;
     let mut subcommands = BTreeSet::new();
@@ -114,7 +120,11 @@ fn every_command_of_the_documents_runs_or_is_left_out_with_a_reason() -> Outcome
             continue;
         }
         subcommands.extend(args.first().map(|name| (*name).to_owned()));
-        assert_eq!(program, Some("bottleneck"), "only bottleneck is run here, so left_out.txt must have: {command}");
+        assert_eq!(
+            program,
+            Some("bottleneck"),
+            "only bottleneck is run here, so left_out.txt must have: {command}"
+        );
         let begun = std::time::Instant::now();
         let output = run(bottleneck().args(&args).current_dir(folder.path()))?;
         println!("{:.1} s: {command}", begun.elapsed().as_secs_f64());
@@ -122,10 +132,16 @@ fn every_command_of_the_documents_runs_or_is_left_out_with_a_reason() -> Outcome
     }
     // Every command of the program is among them.
     let help = text(&run(bottleneck().arg("--help"))?.stdout);
-    let listed =
-        help.split("Commands:").nth(1).and_then(|rest| rest.split("\n\n").next()).ok_or("no list of commands")?;
+    let listed = help
+        .split("Commands:")
+        .nth(1)
+        .and_then(|rest| rest.split("\n\n").next())
+        .ok_or("no list of commands")?;
     for subcommand in listed.lines().filter_map(|line| line.split_whitespace().next()) {
-        assert!(subcommand == "help" || subcommands.contains(subcommand), "no document runs {subcommand}");
+        assert!(
+            subcommand == "help" || subcommands.contains(subcommand),
+            "no document runs {subcommand}"
+        );
     }
     Ok(())
 }

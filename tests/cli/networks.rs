@@ -6,8 +6,8 @@ use std::process::Output;
 use serde_json::Value;
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::{
-    CheckpointOptions, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Picture, Preprocess, ResNet, Shape,
-    StateDict,
+    CheckpointOptions, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Picture, Preprocess,
+    ResNet, Shape, StateDict,
 };
 
 use crate::common::Outcome;
@@ -17,7 +17,8 @@ use crate::program::{Folder, Result, bottleneck, complaint, run, stderr, text};
 
 /// A network that a software driver runs in milliseconds.
 fn tiny() -> Result<ResNet> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     Ok(builder.classes(Some(4)).build()?)
 }
 
@@ -26,7 +27,8 @@ fn images() -> Result<HostTensor> {
     Ok(HostTensor::new(shape, uniform("input", shape.len()).map(|value| value - 0.5).collect())?)
 }
 
-/// The network as `w`, three images as `in`, and two pictures, one broken one and one that is none in `pictures`.
+/// The network as `w`, three images as `in`, and two pictures, one broken one and one that is none
+/// in `pictures`.
 fn folder() -> Result<Folder> {
     let images = images()?;
     let mut input = DictBuilder::default();
@@ -50,7 +52,8 @@ fn bitmap(side: u8) -> Vec<u8> {
     bytes[14] = 40;
     (bytes[18], bytes[22], bytes[26], bytes[28]) = (side, side, 1, 24);
     for y in 0..side {
-        let mut line: Vec<u8> = (0..side).flat_map(|x| [x.wrapping_mul(6), y.wrapping_mul(5), x ^ y]).collect();
+        let mut line: Vec<u8> =
+            (0..side).flat_map(|x| [x.wrapping_mul(6), y.wrapping_mul(5), x ^ y]).collect();
         line.resize(row, 0);
         bytes.extend(line);
     }
@@ -58,7 +61,12 @@ fn bitmap(side: u8) -> Vec<u8> {
 }
 
 fn command(folder: &Folder, command: &str, args: &[&str]) -> Result<Output> {
-    run(bottleneck().arg(command).arg("--weights").arg(folder.path("w")).args(args).current_dir(folder.0.path()))
+    run(bottleneck()
+        .arg(command)
+        .arg("--weights")
+        .arg(folder.path("w"))
+        .args(args)
+        .current_dir(folder.0.path()))
 }
 
 fn succeeds(output: &Output) {
@@ -72,7 +80,9 @@ fn tensors(path: PathBuf) -> Result<Vec<NamedTensor>> {
     let dict = StateDict::open(path)?;
     let keys: Vec<String> = dict.keys().map(str::to_owned).collect();
     keys.into_iter()
-        .map(|key| dict.tensor(&key).map(|tensor| (key, tensor.dims, tensor.data)).map_err(Into::into))
+        .map(|key| {
+            dict.tensor(&key).map(|tensor| (key, tensor.dims, tensor.data)).map_err(Into::into)
+        })
         .collect()
 }
 
@@ -80,15 +90,19 @@ fn tensors(path: PathBuf) -> Result<Vec<NamedTensor>> {
 fn a_network_is_run_on_a_file() -> Outcome {
     let folder = folder()?;
     let files = ["--input", "in", "--output", "out"];
-    let output = command(&folder, "run", &[&files[..], &["--features", "--verify", "--memory"]].concat())?;
+    let output =
+        command(&folder, "run", &[&files[..], &["--features", "--verify", "--memory"]].concat())?;
     succeeds(&output);
     assert!(output.stdout.is_empty());
     let said = stderr(&output);
-    for part in ["[3, 3, 17, 20] in 1 run", "verified", "4 classes", "device memory: packed weights", "MiB"] {
+    for part in
+        ["[3, 3, 17, 20] in 1 run", "verified", "4 classes", "device memory: packed weights", "MiB"]
+    {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
     let all = tensors(folder.path("out"))?;
-    let shapes: Vec<(&str, &[usize])> = all.iter().map(|(name, dims, _)| (name.as_str(), &dims[..])).collect();
+    let shapes: Vec<(&str, &[usize])> =
+        all.iter().map(|(name, dims, _)| (name.as_str(), &dims[..])).collect();
     let expected: [(&str, &[usize]); 5] = [
         ("layer1", &[3, 16, 5, 5]),
         ("layer2", &[3, 32, 3, 3]),
@@ -101,11 +115,16 @@ fn a_network_is_run_on_a_file() -> Outcome {
     let gpu = Gpu::new()?;
     let weights = NetworkWeights::open(folder.path("w"), &CheckpointOptions::default())?;
     let images = images()?;
-    let logits = Network::load(&gpu, &weights, images.shape(), &LoadOptions::default())?.logits(&images)?;
+    let logits =
+        Network::load(&gpu, &weights, images.shape(), &LoadOptions::default())?.logits(&images)?;
     assert_eq!(all[2].2, logits.data());
 
     // In batches it is the same, and without --features the logits stand alone.
-    succeeds(&command(&folder, "run", &[&files[..], &["--batch", "2", "--model", "auto"]].concat())?);
+    succeeds(&command(
+        &folder,
+        "run",
+        &[&files[..], &["--batch", "2", "--model", "auto"]].concat(),
+    )?);
     let alone = tensors(folder.path("out"))?;
     assert_eq!((alone.len(), &alone[0]), (1, &all[2]));
     Ok(())
@@ -134,7 +153,11 @@ fn what_fits_no_network_is_named() -> Outcome {
     let mut input = DictBuilder::default();
     input.f32("input", &[1, 1, 8, 8], &[0.0; 64]);
     std::fs::write(folder.path("in"), input.bytes())?;
-    complaints.extend(complaint(&command(&folder, "run", &files)?, 2, &["in: ", "expected", "[1, 3, 8, 8]"]));
+    complaints.extend(complaint(
+        &command(&folder, "run", &files)?,
+        2,
+        &["in: ", "expected", "[1, 3, 8, 8]"],
+    ));
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
     assert!(!folder.path("out").exists());
     Ok(())
@@ -168,7 +191,8 @@ fn pictures_are_classified() -> Outcome {
     assert!(stderr(&output).contains("error: 2 of 4 images failed"));
     let verdicts: Value = serde_json::from_slice(&output.stdout)?;
     let verdicts = verdicts.as_array().ok_or("a list")?;
-    let names: Vec<&str> = verdicts.iter().filter_map(|verdict| verdict["picture"].as_str()).collect();
+    let names: Vec<&str> =
+        verdicts.iter().filter_map(|verdict| verdict["picture"].as_str()).collect();
     assert_eq!(names, ["pictures/a.bmp", "pictures/b.bmp", "pictures/c.bmp", "pictures/d.txt"]);
     assert!(verdicts[2]["error"].is_string() && verdicts[3]["error"].is_string(), "{verdicts:?}");
 
@@ -176,7 +200,8 @@ fn pictures_are_classified() -> Outcome {
     let picture = Picture::open(folder.path("pictures/b.bmp"))?;
     let input = Preprocess::imagenet_v1().tensor(&[picture])?;
     let weights = NetworkWeights::open(folder.path("w"), &CheckpointOptions::default())?;
-    let logits = Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?.logits(&input)?;
+    let logits = Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?
+        .logits(&input)?;
     let powers: Vec<f64> = logits.data().iter().map(|&logit| f64::from(logit).exp()).collect();
     let best = (0..4).max_by(|&a, &b| powers[a].total_cmp(&powers[b])).unwrap_or(0);
     let found = &verdicts[1]["classes"][0];
@@ -185,11 +210,15 @@ fn pictures_are_classified() -> Outcome {
         (Some(best as u64), Some(&*format!("class {best}")))
     );
     let probability = powers[best] / powers.iter().sum::<f64>();
-    assert!((found["probability"].as_f64().unwrap_or(f64::NAN) - probability).abs() < 1e-6, "{found} {probability}");
+    assert!(
+        (found["probability"].as_f64().unwrap_or(f64::NAN) - probability).abs() < 1e-6,
+        "{found} {probability}"
+    );
 
     std::fs::write(folder.path("labels"), "cat\ndog, or so\ncow\nhen\n")?;
     let good = ["pictures/a.bmp", "pictures/b.bmp"];
-    let output = command(&folder, "classify", &[&["--labels", "labels", "--csv"], &good[..]].concat())?;
+    let output =
+        command(&folder, "classify", &[&["--labels", "labels", "--csv"], &good[..]].concat())?;
     succeeds(&output);
     let csv = text(&output.stdout);
     assert_eq!(
@@ -197,10 +226,17 @@ fn pictures_are_classified() -> Outcome {
         (9, Some("picture,rank,class,label,probability,error,label_source"))
     );
     assert!(csv.contains(",\"dog, or so\","), "{csv}");
-    let output = command(&folder, "classify", &[&["--labels", "labels", "--preset", "v2"], &good[..]].concat())?;
+    let output = command(
+        &folder,
+        "classify",
+        &[&["--labels", "labels", "--preset", "v2"], &good[..]].concat(),
+    )?;
     succeeds(&output);
     let table = text(&output.stdout);
-    assert!(table.contains("pictures/a.bmp") && table.contains(" %  ") && table.contains("hen"), "{table}");
+    assert!(
+        table.contains("pictures/a.bmp") && table.contains(" %  ") && table.contains("hen"),
+        "{table}"
+    );
     Ok(())
 }
 
@@ -212,7 +248,7 @@ fn what_cannot_be_classified_is_told() -> Outcome {
     let cases: [(&[&str], &[&str]); 5] = [
         (&["--labels", "labels", "pictures"], &["labels: ", "expected 4 labels", "found 2"]),
         (&["pictures", "nowhere"], &["nowhere: "]),
-        (&["empty"], &["empty: there is no file in it"]),
+        (&["empty"], &["empty: no files found"]),
         (&["--preset", "v3", "pictures"], &["preset", "v1 or v2"]),
         (&["--json", "--csv", "pictures"], &["--json", "--csv"]),
     ];
@@ -228,7 +264,11 @@ fn what_cannot_be_classified_is_told() -> Outcome {
 #[test]
 fn feature_maps_become_pictures() -> Outcome {
     let folder = folder()?;
-    let output = command(&folder, "features", &["--picture", "pictures/a.bmp", "--png", "maps", "--channels", "9"])?;
+    let output = command(
+        &folder,
+        "features",
+        &["--picture", "pictures/a.bmp", "--png", "maps", "--channels", "9"],
+    )?;
     succeeds(&output);
     let mut names: Vec<String> = std::fs::read_dir(folder.path("maps"))?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -246,12 +286,17 @@ fn feature_maps_become_pictures() -> Outcome {
 
     let mut complaints = Vec::new();
     let cases: [(&[&str], &[&str]); 2] = [
-        (&["--picture", "pictures/d.txt", "--png", "maps"], &["pictures/d.txt", "not a readable picture"]),
+        (
+            &["--picture", "pictures/d.txt", "--png", "maps"],
+            &["pictures/d.txt", "not a readable image"],
+        ),
         (&["--picture", "pictures/a.bmp", "--png", "no/such"], &["no"]),
     ];
     for (args, says) in cases {
-        complaints
-            .extend(complaint(&command(&folder, "features", args)?, 2, says).map(|said| format!("{args:?}: {said}")));
+        complaints.extend(
+            complaint(&command(&folder, "features", args)?, 2, says)
+                .map(|said| format!("{args:?}: {said}")),
+        );
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
     Ok(())

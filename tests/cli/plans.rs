@@ -10,7 +10,8 @@ use crate::common::seeded_network::file;
 use crate::program::{self, Folder, Result, bottleneck, complaint, good_folder, run, stderr, text};
 
 fn tiny() -> Result<ResNet> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     Ok(builder.classes(Some(4)).build()?)
 }
 
@@ -37,12 +38,17 @@ fn the_plan_of_a_network_is_shown() -> Outcome {
     let steps = shown["steps"].as_array().ok_or("no steps")?;
     let names: Vec<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
     assert!(names.contains(&"layer2.0.conv2") && names.contains(&"fc"), "{names:?}");
-    assert!(steps.iter().all(|step| step["dispatches"].as_array().is_some_and(|all| !all.is_empty())), "{shown:#}");
+    assert!(
+        steps.iter().all(|step| step["dispatches"].as_array().is_some_and(|all| !all.is_empty())),
+        "{shown:#}"
+    );
     // `run` becomes `plan`, and a folder stands for its file.
     std::fs::rename(folder.path("w"), folder.path("model.safetensors"))?;
     let path = folder.0.path().display().to_string();
-    let same =
-        program::json(&[&["plan", "--json", "--weights", &path, "--output", "out", "--verify"], &SHAPE[..]].concat())?;
+    let same = program::json(
+        &[&["plan", "--json", "--weights", &path, "--output", "out", "--verify"], &SHAPE[..]]
+            .concat(),
+    )?;
     assert_eq!(same, shown);
     Ok(())
 }
@@ -59,22 +65,36 @@ fn settings_come_from_the_configuration() -> Outcome {
         (&network["stride_in"], &network["max_pool"], &network["eps"]),
         (&json!("1x1"), &json!("ceil"), &json!(0.001))
     );
-    assert!(network["settings_from"].as_str().is_some_and(|source| source.ends_with("config.json")), "{network:#}");
+    assert!(
+        network["settings_from"].as_str().is_some_and(|source| source.ends_with("config.json")),
+        "{network:#}"
+    );
     let asked = plan(&folder, &[&SHAPE[..], &["--stride-in", "3x3", "--eps", "1e-5"]].concat())?;
-    assert_eq!((&asked["network"]["stride_in"], &asked["network"]["max_pool"]), (&json!("3x3"), &json!("ceil")));
+    assert_eq!(
+        (&asked["network"]["stride_in"], &asked["network"]["max_pool"]),
+        (&json!("3x3"), &json!("ceil"))
+    );
     assert!(asked["flops"].as_u64() > shown["flops"].as_u64(), "strides later");
 
     let other = folder.path("other.json").display().to_string();
     std::fs::write(&other, r#"{"wgpu_bottleneck": {"stride_in": "3x3"}}"#)?;
     let given = plan(&folder, &[&SHAPE[..], &["--config", &other]].concat())?;
-    assert_eq!((&given["network"]["stride_in"], &given["network"]["max_pool"]), (&json!("3x3"), &json!("ceil")));
+    assert_eq!(
+        (&given["network"]["stride_in"], &given["network"]["max_pool"]),
+        (&json!("3x3"), &json!("ceil"))
+    );
     let w = folder.path("w").display().to_string();
     let output = run(bottleneck().args(["plan", "--weights", &w]).args(SHAPE))?;
     let said = text(&output.stdout);
-    for part in ["BatchNorm2d eps 1e-3, stride in 1x1, max pool ceil", "(settings from ", "layer1.0.conv1"] {
+    for part in
+        ["BatchNorm2d eps 1e-3, stride in 1x1, max pool ceil", "(settings from ", "layer1.0.conv1"]
+    {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
-    let options = wgpu_bottleneck::CheckpointOptions { stride_in: Some(StrideIn::Conv1), ..Default::default() };
+    let options = wgpu_bottleneck::CheckpointOptions {
+        stride_in: Some(StrideIn::Conv1),
+        ..Default::default()
+    };
     let weights = wgpu_bottleneck::NetworkWeights::open(folder.path("w"), &options)?;
     assert_eq!(network["name"], weights.spec().to_string());
     Ok(())
@@ -86,7 +106,10 @@ fn a_prefix_selects_a_block() -> Outcome {
     let folder = Folder::with(&file(&tiny()?), b"")?;
     for prefix in ["layer2.0.", "layer2.0"] {
         let shown = plan(&folder, &["--prefix", prefix, "--stride", "2", "--shape", "1,16,8,8"])?;
-        assert_eq!((&shown["block"]["planes"], &shown["output"]), (&json!(8), &json!([1, 32, 4, 4])));
+        assert_eq!(
+            (&shown["block"]["planes"], &shown["output"]),
+            (&json!(8), &json!([1, 32, 4, 4]))
+        );
         assert!(shown["network"].is_null());
     }
     Ok(())
@@ -109,9 +132,18 @@ fn what_is_neither_is_named() -> Outcome {
                 "as a network: tensor conv1.weight",
             ],
         ),
-        (&["--weights", &w, "--prefix", "layer9.0."], &["neither", "layer9.0.conv1.weight is missing"]),
-        (&["--weights", &w, "--dilation", "2"], &["--dilation", "a setting of a block", "w holds a network"]),
-        (&["--weights", &block, "--model", "resnet50"], &["--model", "a setting of a network", "w holds a block"]),
+        (
+            &["--weights", &w, "--prefix", "layer9.0."],
+            &["neither", "layer9.0.conv1.weight is missing"],
+        ),
+        (
+            &["--weights", &w, "--dilation", "2"],
+            &["--dilation", "a setting of a block", "w holds a network"],
+        ),
+        (
+            &["--weights", &block, "--model", "resnet50"],
+            &["--model", "a setting of a network", "w holds a block"],
+        ),
         (&["--weights", &w, "--model", "resnet50"], &["w: ", "does not fit resnet50"]),
         (&["--weights", &w, "--multi-grid", "1,2"], &["multi_grid"]),
         (&["--weights", &w, "--norm", "identity"], &["w: ", "bn1"]),

@@ -12,12 +12,17 @@ use crate::program::{Folder, Result, bottleneck, complaint, run, stderr, text};
 fn folder(weights: &[u8]) -> Result<Folder> {
     let shape = Shape::new(3, 3, 33, 40)?;
     let mut input = DictBuilder::default();
-    input.f32("input", &shape.dims(), &uniform("input", shape.len()).map(|value| value - 0.5).collect::<Vec<f32>>());
+    input.f32(
+        "input",
+        &shape.dims(),
+        &uniform("input", shape.len()).map(|value| value - 0.5).collect::<Vec<f32>>(),
+    );
     Folder::with(weights, &input.bytes())
 }
 
 fn small() -> Result<ResNet> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([2, 1]).planes([4, 8]).stem_planes(8);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([2, 1]).planes([4, 8]).stem_planes(8);
     Ok(builder.classes(Some(7)).build()?)
 }
 
@@ -64,7 +69,11 @@ fn what_half_precision_cannot_hold_is_named() -> Outcome {
         let tensor = dict.tensor(key)?;
         let by = if key == "layer1.1.bn2.weight" || key == "layer1.1.bn2.bias" { 3e5 } else { 1.0 };
         let by = if key == "layer1.1.conv3.weight" { 1.0 / 3e5 } else { by };
-        large.f32(key, &tensor.dims, &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>());
+        large.f32(
+            key,
+            &tensor.dims,
+            &tensor.data.iter().map(|value| value * by).collect::<Vec<f32>>(),
+        );
     }
     let folder = folder(&large.bytes())?;
     let args = ["run", "--weights", "w", "--input", "in", "--output", "out", "--precision", "f16"];
@@ -72,7 +81,18 @@ fn what_half_precision_cannot_hold_is_named() -> Outcome {
     assert_eq!(complaint(&output, 2, &["layer1.1.conv2", "65504"]), None);
     assert!(!folder.path("out").exists());
     let output = run(bottleneck()
-        .args(["run", "--weights", "w", "--input", "in", "--output", "out", "--precision", "auto", "--verify"])
+        .args([
+            "run",
+            "--weights",
+            "w",
+            "--input",
+            "in",
+            "--output",
+            "out",
+            "--precision",
+            "auto",
+            "--verify",
+        ])
         .current_dir(folder.0.path()))?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("layer1.1.conv2"), "{}", stderr(&output));
@@ -83,7 +103,18 @@ fn what_half_precision_cannot_hold_is_named() -> Outcome {
 fn devices_without_half_precision_say_so() -> Outcome {
     let folder = folder(&file(&small()?))?;
     let on_gl = |precision: &str| {
-        let args = ["run", "--weights", "w", "--input", "in", "--output", "out", "--adapter", "(gl,", "--precision"];
+        let args = [
+            "run",
+            "--weights",
+            "w",
+            "--input",
+            "in",
+            "--output",
+            "out",
+            "--adapter",
+            "(gl,",
+            "--precision",
+        ];
         run(bottleneck().args(args).arg(precision).current_dir(folder.0.path()))
     };
     if on_gl("f32")?.status.code() != Some(0) {
@@ -102,11 +133,18 @@ fn verify_compares_block_by_block() -> Outcome {
     }
     let folder = folder(&file(&small()?))?;
     let verify = |more: &[&str]| {
-        run(bottleneck().args(["verify", "--weights", "w", "--generate", "3"]).args(more).current_dir(folder.0.path()))
+        run(bottleneck()
+            .args(["verify", "--weights", "w", "--generate", "3"])
+            .args(more)
+            .current_dir(folder.0.path()))
     };
     let report: serde_json::Value = serde_json::from_slice(&verify(&["--json"])?.stdout)?;
-    let names: Vec<&str> =
-        report["tensors"].as_array().into_iter().flatten().filter_map(|t| t["name"].as_str()).collect();
+    let names: Vec<&str> = report["tensors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|t| t["name"].as_str())
+        .collect();
     assert_eq!(names, ["stem", "layer1.0", "layer1", "layer2", "pooled", "logits"]);
     for tensor in report["tensors"].as_array().into_iter().flatten() {
         let number = |key: &str| tensor[key].as_f64().unwrap_or(f64::NAN);

@@ -37,7 +37,14 @@ impl Folder {
     pub fn block_command(&self, args: &[&str]) -> Command {
         let [w, input, out] = ["w", "in", "out"].map(|name| self.path(name));
         let mut command = bottleneck();
-        command.args(["block", "--weights"]).arg(w).arg("--input").arg(input).arg("--output").arg(out).args(args);
+        command
+            .args(["block", "--weights"])
+            .arg(w)
+            .arg("--input")
+            .arg(input)
+            .arg("--output")
+            .arg(out)
+            .args(args);
         command
     }
 
@@ -58,7 +65,11 @@ impl Folder {
 
 pub fn bottleneck() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bottleneck"));
-    command.env_remove("RUST_LOG").env_remove("NO_COLOR").env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null());
     command
 }
 
@@ -75,7 +86,8 @@ pub fn stderr(output: &Output) -> String {
     text(&output.stderr).trim_end().to_owned()
 }
 
-/// What is wrong with a failed run that should have said `says` and left with `code`; nothing if all is well.
+/// What is wrong with a failed run that should have said `says` and left with `code`; nothing if
+/// all is well.
 pub fn complaint(output: &Output, code: i32, says: &[&str]) -> Option<String> {
     let said = stderr(output);
     let errors: Vec<&str> = said.lines().filter(|line| !line.contains("WARN")).collect();
@@ -91,8 +103,9 @@ pub fn complaint(output: &Output, code: i32, says: &[&str]) -> Option<String> {
 /// inplanes 8, planes 4, groups 2, with a downsample: run with `--stride 2`.
 pub fn weights() -> DictBuilder {
     let (mut dict, mut random) = (DictBuilder::default(), Seeded::new(1));
-    let mut values =
-        |count: usize, low: f32| (0..count).map(|_| low + random.below(1000) as f32 / 1000.0).collect::<Vec<_>>();
+    let mut values = |count: usize, low: f32| {
+        (0..count).map(|_| low + random.below(1000) as f32 / 1000.0).collect::<Vec<_>>()
+    };
     for (conv, norm, dims) in [
         ("conv1", "bn1", [4, 8, 1, 1]),
         ("conv2", "bn2", [4, 2, 3, 3]),
@@ -100,7 +113,9 @@ pub fn weights() -> DictBuilder {
         ("downsample.0", "downsample.1", [16, 8, 1, 1]),
     ] {
         dict.f32(&format!("{conv}.weight"), &dims, &values(dims.iter().product(), -0.5));
-        for (part, low) in [("weight", -0.3), ("bias", -0.5), ("running_mean", -0.5), ("running_var", 0.2)] {
+        for (part, low) in
+            [("weight", -0.3), ("bias", -0.5), ("running_mean", -0.5), ("running_var", 0.2)]
+        {
             dict.f32(&format!("{norm}.{part}"), &dims[..1], &values(dims[0], low));
         }
         dict.raw(&format!("{norm}.num_batches_tracked"), Dtype::I64, &[], vec![0; 8]);
@@ -110,7 +125,8 @@ pub fn weights() -> DictBuilder {
 
 pub fn input() -> DictBuilder {
     let (mut dict, mut random) = (DictBuilder::default(), Seeded::new(2));
-    let values: Vec<f32> = (0..2 * 8 * 5 * 7).map(|_| random.below(2000) as f32 / 1000.0 - 1.0).collect();
+    let values: Vec<f32> =
+        (0..2 * 8 * 5 * 7).map(|_| random.below(2000) as f32 / 1000.0 - 1.0).collect();
     dict.f32("input", &[2, 8, 5, 7], &values);
     dict
 }

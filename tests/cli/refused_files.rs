@@ -24,24 +24,45 @@ fn damaged_files() -> Vec<(&'static str, Vec<u8>)> {
         ("header length zero", lying_length(0)),
         (
             "header is not UTF-8",
-            header("{\"a\u{fffd}", 0).into_iter().map(|b| if b == 0xef { 0xff } else { b }).collect(),
+            header("{\"a\u{fffd}", 0)
+                .into_iter()
+                .map(|b| if b == 0xef { 0xff } else { b })
+                .collect(),
         ),
         ("header is no object", header("[1, 2, 3]", 12)),
-        ("negative dimension", header(r#"{"input":{"dtype":"F32","shape":[1,-8,1,1],"data_offsets":[0,32]}}"#, 32)),
-        ("unknown type", header(r#"{"input":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4)),
-        ("offsets beyond the data", header(r#"{"input":{"dtype":"F32","shape":[1,8,1,1],"data_offsets":[0,32]}}"#, 16)),
-        ("offsets backwards", header(r#"{"input":{"dtype":"F32","shape":[1,8,1,1],"data_offsets":[32,0]}}"#, 32)),
+        (
+            "negative dimension",
+            header(r#"{"input":{"dtype":"F32","shape":[1,-8,1,1],"data_offsets":[0,32]}}"#, 32),
+        ),
+        (
+            "unknown type",
+            header(r#"{"input":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4),
+        ),
+        (
+            "offsets beyond the data",
+            header(r#"{"input":{"dtype":"F32","shape":[1,8,1,1],"data_offsets":[0,32]}}"#, 16),
+        ),
+        (
+            "offsets backwards",
+            header(r#"{"input":{"dtype":"F32","shape":[1,8,1,1],"data_offsets":[32,0]}}"#, 32),
+        ),
         (
             "overlapping offsets",
             header(
-                r#"{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+                concat!(
+                    r#"{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#,
+                    r#""b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#
+                ),
                 12,
             ),
         ),
         (
             "a hole between tensors",
             header(
-                r#"{"input":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#,
+                concat!(
+                    r#"{"input":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"#,
+                    r#""b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#
+                ),
                 12,
             ),
         ),
@@ -52,14 +73,20 @@ fn damaged_files() -> Vec<(&'static str, Vec<u8>)> {
         (
             "sizes that overflow",
             header(
-                r#"{"input":{"dtype":"F32","shape":[4294967296,4294967296,4294967296,4],"data_offsets":[0,32]}}"#,
+                concat!(
+                    r#"{"input":{"dtype":"F32","#,
+                    r#""shape":[4294967296,4294967296,4294967296,4],"data_offsets":[0,32]}}"#
+                ),
                 32,
             ),
         ),
         (
             "huge declared sizes",
             header(
-                r#"{"input":{"dtype":"F32","shape":[1,8,1073741824,1073741824],"data_offsets":[0,36893488147419103]}}"#,
+                concat!(
+                    r#"{"input":{"dtype":"F32","#,
+                    r#""shape":[1,8,1073741824,1073741824],"data_offsets":[0,36893488147419103]}}"#
+                ),
                 32,
             ),
         ),
@@ -70,13 +97,19 @@ fn damaged_files() -> Vec<(&'static str, Vec<u8>)> {
 fn damaged_files_are_refused() -> Outcome {
     let mut complaints = Vec::new();
     for (name, bytes) in damaged_files() {
-        for (damaged, folder) in
-            [("w", Folder::with(&bytes, &input().bytes())?), ("in", Folder::with(&weights().bytes(), &bytes)?)]
-        {
+        for (damaged, folder) in [
+            ("w", Folder::with(&bytes, &input().bytes())?),
+            ("in", Folder::with(&weights().bytes(), &bytes)?),
+        ] {
             let path = folder.path(damaged);
             let output = folder.block(&["--stride", "2"])?;
-            let complaint = complaint(&output, 2, &[&path.display().to_string(), "not a readable safetensors file"]);
-            complaints.extend(complaint.map(|complaint| format!("{name} as {damaged}: {complaint}")));
+            let complaint = complaint(
+                &output,
+                2,
+                &[&path.display().to_string(), "not a readable safetensors file"],
+            );
+            complaints
+                .extend(complaint.map(|complaint| format!("{name} as {damaged}: {complaint}")));
             assert_eq!(folder.files()?, ["in", "w"], "{name}");
         }
     }
@@ -114,7 +147,9 @@ fn wrong_inputs_are_refused() -> Outcome {
     for (name, dict, says) in cases {
         let folder = Folder::with(&weights().bytes(), &dict.bytes())?;
         let output = folder.block(&["--stride", "2"])?;
-        complaints.extend(complaint(&output, 2, &[says, "input"]).map(|complaint| format!("{name}: {complaint}")));
+        complaints.extend(
+            complaint(&output, 2, &[says, "input"]).map(|complaint| format!("{name}: {complaint}")),
+        );
         assert_eq!(folder.files()?, ["in", "w"], "{name}");
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
@@ -124,7 +159,8 @@ fn wrong_inputs_are_refused() -> Outcome {
 #[test]
 fn wrong_paths_are_refused() -> Outcome {
     let folder = good_folder()?;
-    let [w, input, missing] = ["w", "in", "missing"].map(|name| folder.path(name).display().to_string());
+    let [w, input, missing] =
+        ["w", "in", "missing"].map(|name| folder.path(name).display().to_string());
     let nested = folder.path("no/such/out").display().to_string();
     let here = folder.path("").display().to_string();
     #[cfg(unix)]
@@ -166,7 +202,10 @@ fn wrong_usage_is_refused() -> Outcome {
         (&["plan", "--weights", &w], "--shape"),
         (&["plan", "--weights", &w, "--stride", "2", "--shape", "1,8,5"], "4 dimensions"),
         (&["plan", "--weights", &w, "--stride", "2", "--shape", "1,8,0,5"], "size zero"),
-        (&["plan", "--weights", &w, "--stride", "2", "--shape", "1,8,4294967295,4294967295"], "overflows"),
+        (
+            &["plan", "--weights", &w, "--stride", "2", "--shape", "1,8,4294967295,4294967295"],
+            "overflows",
+        ),
         (&["plan", "--weights", &w, "--stride", "2", "--shape", "1,8,65535,65535"], "limit"),
     ];
     for (args, says) in cases {

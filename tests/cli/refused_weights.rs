@@ -1,4 +1,5 @@
-//! Weights and parameters that must be refused: exit code 2, the name of the tensor or the parameter, no output.
+//! Weights and parameters that must be refused: exit code 2, the name of the tensor or the
+//! parameter, no output.
 
 use safetensors::Dtype;
 
@@ -7,7 +8,12 @@ use crate::common::Outcome;
 use crate::common::dict::DictBuilder;
 
 /// A change to good weights, more arguments, and what must be said.
-struct Wrong(&'static str, fn(&mut DictBuilder) -> &mut DictBuilder, &'static [&'static str], &'static [&'static str]);
+struct Wrong(
+    &'static str,
+    fn(&mut DictBuilder) -> &mut DictBuilder,
+    &'static [&'static str],
+    &'static [&'static str],
+);
 
 /// A tensor of zeros instead of the one that is there.
 fn zeros<'a>(dict: &'a mut DictBuilder, key: &str, dims: &[usize]) -> &'a mut DictBuilder {
@@ -24,21 +30,66 @@ const MISSING: &[Wrong] = &[
     Wrong("statistics", |w| w.remove("bn2.running_var"), &[], &["bn2.running_var", "missing"]),
     Wrong("gamma", |w| w.remove("bn3.weight"), &[], &["bn3.weight", "missing"]),
     Wrong("beta", |w| w.remove("downsample.1.bias"), &[], &["downsample.1.bias", "missing"]),
-    Wrong("all norms", |w| without(without(w, "bn"), "downsample.1"), &[], &["1.running_mean", "missing"]),
-    Wrong("half a downsample", |w| w.remove("downsample.0.weight"), &[], &["downsample.0.weight", "missing"]),
+    Wrong(
+        "all norms",
+        |w| without(without(w, "bn"), "downsample.1"),
+        &[],
+        &["1.running_mean", "missing"],
+    ),
+    Wrong(
+        "half a downsample",
+        |w| w.remove("downsample.0.weight"),
+        &[],
+        &["downsample.0.weight", "missing"],
+    ),
     Wrong("downsample", |w| without(w, "downsample"), &[], &["downsample is required", "stride 2"]),
-    Wrong("downsample", |w| without(w, "downsample"), &["--stride", "1"], &["downsample is required", "inplanes 8"]),
+    Wrong(
+        "downsample",
+        |w| without(w, "downsample"),
+        &["--stride", "1"],
+        &["downsample is required", "inplanes 8"],
+    ),
     Wrong("prefix", |w| w, &["--prefix", "layer2.0."], &["layer2.0.conv1.weight", "missing"]),
-    Wrong("all statistics", |w| without(without(w, "running"), "tracked"), &[], &["track_running_stats=False"]),
+    Wrong(
+        "all statistics",
+        |w| without(without(w, "running"), "tracked"),
+        &[],
+        &["track_running_stats=False"],
+    ),
 ];
 
 const MISSHAPEN: &[Wrong] = &[
-    Wrong("3x3", |w| zeros(w, "conv1.weight", &[4, 8, 3, 3]), &[], &["conv1.weight", "[4, 8, 3, 3]"]),
-    Wrong("5x5", |w| zeros(w, "conv2.weight", &[4, 2, 5, 5]), &[], &["conv2.weight", "[4, 2, 5, 5]"]),
+    Wrong(
+        "3x3",
+        |w| zeros(w, "conv1.weight", &[4, 8, 3, 3]),
+        &[],
+        &["conv1.weight", "[4, 8, 3, 3]"],
+    ),
+    Wrong(
+        "5x5",
+        |w| zeros(w, "conv2.weight", &[4, 2, 5, 5]),
+        &[],
+        &["conv2.weight", "[4, 2, 5, 5]"],
+    ),
     Wrong("flat", |w| zeros(w, "conv3.weight", &[64]), &[], &["conv3.weight", "[64]"]),
-    Wrong("width", |w| zeros(w, "conv3.weight", &[16, 5, 1, 1]), &[], &["conv3.weight", "[16, 5, 1, 1]"]),
-    Wrong("planes", |w| zeros(w, "conv3.weight", &[14, 4, 1, 1]), &[], &["conv3.weight", "[14, 4, 1, 1]"]),
-    Wrong("groups", |w| zeros(w, "conv2.weight", &[4, 3, 3, 3]), &[], &["conv2.weight", "[4, 3, 3, 3]"]),
+    Wrong(
+        "width",
+        |w| zeros(w, "conv3.weight", &[16, 5, 1, 1]),
+        &[],
+        &["conv3.weight", "[16, 5, 1, 1]"],
+    ),
+    Wrong(
+        "planes",
+        |w| zeros(w, "conv3.weight", &[14, 4, 1, 1]),
+        &[],
+        &["conv3.weight", "[14, 4, 1, 1]"],
+    ),
+    Wrong(
+        "groups",
+        |w| zeros(w, "conv2.weight", &[4, 3, 3, 3]),
+        &[],
+        &["conv2.weight", "[4, 3, 3, 3]"],
+    ),
     Wrong("norm", |w| zeros(w, "bn1.bias", &[5]), &[], &["bn1.bias", "[5]"]),
     Wrong("scalar norm", |w| zeros(w, "bn1.weight", &[1]), &[], &["bn1.weight", "[1]"]),
     Wrong(
@@ -53,9 +104,24 @@ const MISSHAPEN: &[Wrong] = &[
         &[],
         &["downsample.0.weight", "not 1x1"],
     ),
-    Wrong("no output", |w| zeros(w, "conv1.weight", &[0, 8, 1, 1]), &[], &["conv1.weight", "[0, 8, 1, 1]"]),
-    Wrong("no groups", |w| zeros(w, "conv2.weight", &[4, 0, 3, 3]), &[], &["conv2.weight", "[4, 0, 3, 3]"]),
-    Wrong("no planes", |w| zeros(w, "conv3.weight", &[0, 4, 1, 1]), &[], &["conv3.weight", "[0, 4, 1, 1]"]),
+    Wrong(
+        "no output",
+        |w| zeros(w, "conv1.weight", &[0, 8, 1, 1]),
+        &[],
+        &["conv1.weight", "[0, 8, 1, 1]"],
+    ),
+    Wrong(
+        "no groups",
+        |w| zeros(w, "conv2.weight", &[4, 0, 3, 3]),
+        &[],
+        &["conv2.weight", "[4, 0, 3, 3]"],
+    ),
+    Wrong(
+        "no planes",
+        |w| zeros(w, "conv3.weight", &[0, 4, 1, 1]),
+        &[],
+        &["conv3.weight", "[0, 4, 1, 1]"],
+    ),
     Wrong("no norm", |w| zeros(w, "bn1.weight", &[0]), &[], &["bn1.weight", "[0]"]),
     Wrong(
         "huge but empty",
@@ -66,7 +132,13 @@ const MISSHAPEN: &[Wrong] = &[
     Wrong("a bias", |w| zeros(w, "conv1.bias", &[4]), &[], &["conv1.bias", "no bias"]),
     Wrong(
         "a pooled shortcut",
-        |w| zeros(zeros(without(w, "downsample"), "downsample.1.weight", &[16, 8, 1, 1]), "downsample.2.weight", &[16]),
+        |w| {
+            zeros(
+                zeros(without(w, "downsample"), "downsample.1.weight", &[16, 8, 1, 1]),
+                "downsample.2.weight",
+                &[16],
+            )
+        },
         &[],
         &["downsample.1.weight", "pooled"],
     ),
@@ -79,8 +151,18 @@ const VALUES: &[Wrong] = &[
         &[],
         &["conv1.weight", "I32"],
     ),
-    Wrong("doubles", |w| w.raw("bn1.running_mean", Dtype::F64, &[4], vec![0; 32]), &[], &["bn1.running_mean", "F64"]),
-    Wrong("negative variance", |w| w.poke("bn2.running_var", 3, -0.5), &[], &["bn2.running_var", "-0.5", "index 3"]),
+    Wrong(
+        "doubles",
+        |w| w.raw("bn1.running_mean", Dtype::F64, &[4], vec![0; 32]),
+        &[],
+        &["bn1.running_mean", "F64"],
+    ),
+    Wrong(
+        "negative variance",
+        |w| w.poke("bn2.running_var", 3, -0.5),
+        &[],
+        &["bn2.running_var", "-0.5", "index 3"],
+    ),
     Wrong(
         "zero variance",
         |w| w.poke("bn2.running_var", 1, 0.0),
@@ -89,8 +171,18 @@ const VALUES: &[Wrong] = &[
     ),
     Wrong("NaN", |w| w.poke("conv3.weight", 7, f32::NAN), &[], &["conv3.weight", "NaN", "index 7"]),
     Wrong("infinity", |w| w.poke("conv1.weight", 0, f32::INFINITY), &[], &["conv1.weight", "inf"]),
-    Wrong("NaN variance", |w| w.poke("bn1.running_var", 0, f32::NAN), &[], &["bn1.running_var", "NaN"]),
-    Wrong("infinite mean", |w| w.poke("bn1.running_mean", 2, f32::NEG_INFINITY), &[], &["bn1.running_mean", "-inf"]),
+    Wrong(
+        "NaN variance",
+        |w| w.poke("bn1.running_var", 0, f32::NAN),
+        &[],
+        &["bn1.running_var", "NaN"],
+    ),
+    Wrong(
+        "infinite mean",
+        |w| w.poke("bn1.running_mean", 2, f32::NEG_INFINITY),
+        &[],
+        &["bn1.running_mean", "-inf"],
+    ),
     Wrong(
         "folding overflows",
         |w| w.poke("bn1.weight", 0, f32::MAX).poke("bn1.running_var", 0, 0.0),
@@ -99,7 +191,8 @@ const VALUES: &[Wrong] = &[
     ),
 ];
 
-/// Arguments beside `--stride 2` (which they may overrule) that contradict good weights, or themselves.
+/// Arguments beside `--stride 2` (which they may overrule) that contradict good weights, or
+/// themselves.
 const ARGUMENTS: &[(&[&str], &[&str])] = &[
     (&["--norm", "identity"], &["bn1.weight", "Identity"]),
     (&["--norm", "group"], &["norm_layer group"]),
@@ -134,7 +227,11 @@ const ARGUMENTS: &[(&[&str], &[&str])] = &[
 ];
 
 /// Runs the block with these weights and arguments; what is wrong with its refusal, if anything is.
-fn refusal(dict: &DictBuilder, args: &[&str], says: &[&str]) -> Result<Option<String>, Box<dyn std::error::Error>> {
+fn refusal(
+    dict: &DictBuilder,
+    args: &[&str],
+    says: &[&str],
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
     let folder = Folder::with(&dict.bytes(), &input().bytes())?;
     let stride: &[&str] = if args.contains(&"--stride") { &[] } else { &["--stride", "2"] };
     let output = folder.block(&[stride, args].concat())?;
@@ -147,7 +244,8 @@ fn refuse_all(wrong: &[Wrong]) -> Outcome {
     for Wrong(name, change, args, says) in wrong {
         let mut dict = weights();
         change(&mut dict);
-        complaints.extend(refusal(&dict, args, says)?.map(|complaint| format!("{name}: {complaint}")));
+        complaints
+            .extend(refusal(&dict, args, says)?.map(|complaint| format!("{name}: {complaint}")));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
     Ok(())
@@ -172,7 +270,9 @@ fn impossible_values_are_named() -> Outcome {
 fn wrong_arguments_are_named() -> Outcome {
     let mut complaints = Vec::new();
     for (args, says) in ARGUMENTS {
-        complaints.extend(refusal(&weights(), args, says)?.map(|complaint| format!("{args:?}: {complaint}")));
+        complaints.extend(
+            refusal(&weights(), args, says)?.map(|complaint| format!("{args:?}: {complaint}")),
+        );
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
     Ok(())

@@ -31,9 +31,15 @@ fn with_a_mutant_it_fails_and_names_it() -> Outcome {
     let output = selftest(&["--mutant", "conv1x1.lost_bias", "--kernel", SMALL])?;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let complaint = stderr(&output);
-    assert!(complaint.contains("error: self test failed: ") && complaint.ends_with("the mutant conv1x1.lost_bias"));
+    assert!(
+        complaint.contains("error: self test failed: ")
+            && complaint.ends_with("the mutant conv1x1.lost_bias")
+    );
     let said = text(&output.stdout);
-    for part in ["mutant   conv1x1.lost_bias", "FAILED   conv1x1_l8s1r4c1_bias_relu, several tiles: wrong numbers"] {
+    for part in [
+        "mutant   conv1x1.lost_bias",
+        "FAILED   conv1x1_l8s1r4c1_bias_relu, several tiles: wrong numbers",
+    ] {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
     Ok(())
@@ -45,21 +51,36 @@ fn mutants_are_listed_with_what_caught_them() -> Outcome {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = text(&output.stdout);
     let caught = said.lines().filter(|line| line.contains(" caught ")).count();
-    assert!(caught >= 12 && said.contains("residual_add_l64s1r1c1_relu, several workgroups: wrong numbers"), "{said}");
+    assert!(
+        caught >= 12
+            && said.contains("residual_add_l64s1r1c1_relu, several workgroups: wrong numbers"),
+        "{said}"
+    );
     let all: Value = json(&["selftest", "--mutants", "--json", "--kernel", "batchnorm_relu"])?;
     assert!(all["device"]["name"].is_string(), "{all:#}");
     let all = all["mutants"].as_array().ok_or("no list")?;
-    assert!(all.len() >= 12 && all.iter().all(|mutant| mutant["verdict"]["caught"]["kernel"].is_string()), "{all:?}");
+    assert!(
+        all.len() >= 12
+            && all.iter().all(|mutant| mutant["verdict"]["caught"]["kernel"].is_string()),
+        "{all:?}"
+    );
     Ok(())
 }
 
 #[test]
 fn kernels_of_training_are_tested_by_name_too() -> Outcome {
     let report: Value = json(&["selftest", "--json", "--kernel", "weight_grad_l8s1r1c1"])?;
-    assert_eq!((&report["kernels"][0], &report["failures"]), (&"weight_grad_l8s1r1c1".into(), &Value::Array(vec![])));
+    assert_eq!(
+        (&report["kernels"][0], &report["failures"]),
+        (&"weight_grad_l8s1r1c1".into(), &Value::Array(vec![]))
+    );
     let output = selftest(&["--mutant", "input_grad.right_edge"])?;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(text(&output.stdout).contains("FAILED   input_grad_l64s1r1c1, "), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("FAILED   input_grad_l64s1r1c1, "),
+        "{}",
+        text(&output.stdout)
+    );
     let all: Value = json(&["selftest", "--mutants", "--json", "--kernel", "relu_grad"])?;
     assert!(all["mutants"].as_array().is_some_and(|mutants| mutants.len() >= 12), "{all:#}");
     Ok(())
@@ -83,8 +104,9 @@ fn wrong_arguments_are_refused() -> Outcome {
 
 #[test]
 fn no_driver_is_a_failure_of_the_gpu() -> Outcome {
-    let output =
-        run(bottleneck().arg("selftest").envs([("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")]))?;
+    let output = run(bottleneck()
+        .arg("selftest")
+        .envs([("WGPU_BACKEND", "vulkan"), ("VK_DRIVER_FILES", "/nowhere.json")]))?;
     assert_eq!(complaint(&output, 4, &["no adapter"]), None);
     Ok(())
 }

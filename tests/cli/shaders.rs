@@ -1,4 +1,5 @@
-//! `bottleneck shaders`: a file per kernel and language, an index that agrees with the files, and what is refused.
+//! `bottleneck shaders`: a file per kernel and language, an index that agrees with the files, and
+//! what is refused.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,12 +19,17 @@ fn shaders(target: &str, out: &Path, args: &[&str]) -> Result<Output> {
 
 fn names(folder: &Path) -> Result<BTreeSet<String>> {
     let entries = std::fs::read_dir(folder)?;
-    Ok(entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<std::io::Result<_>>()?)
+    Ok(entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?)
 }
 
 /// The kernels that a language can express.
 fn expressible(target: Target) -> Vec<Kernel> {
-    all_specialisations().into_iter().filter(|kernel| target.expresses(kernel.extensions())).collect()
+    all_specialisations()
+        .into_iter()
+        .filter(|kernel| target.expresses(kernel.extensions()))
+        .collect()
 }
 
 /// Writes every kernel, and returns the index.
@@ -33,12 +39,20 @@ fn written(target: Target, out: &Path) -> Result<Value> {
     let (said, index) = (text(&output.stdout), format!("index-{}.json", target.name()));
     assert_eq!(said.lines().count(), 1, "{said}");
     let count = format!("{} kernels", expressible(target).len());
-    assert!([&count, &index, &out.display().to_string()].iter().all(|part| said.contains(*part)), "{said}");
+    assert!(
+        [&count, &index, &out.display().to_string()].iter().all(|part| said.contains(*part)),
+        "{said}"
+    );
     let extension = target.extension();
-    let kernels = expressible(target).into_iter().map(|kernel| format!("{}.{extension}", kernel.name())).chain([index]);
+    let kernels = expressible(target)
+        .into_iter()
+        .map(|kernel| format!("{}.{extension}", kernel.name()))
+        .chain([index]);
     let kernels: BTreeSet<String> = kernels.collect();
     let mut found = names(out)?;
-    found.retain(|name| name.ends_with(extension) || name.ends_with(&format!("-{}.json", target.name())));
+    found.retain(|name| {
+        name.ends_with(extension) || name.ends_with(&format!("-{}.json", target.name()))
+    });
     assert_eq!(found, kernels);
     Ok(serde_json::from_slice(&std::fs::read(out.join(format!("index-{}.json", target.name())))?)?)
 }
@@ -59,9 +73,13 @@ fn every_kernel_is_written_in_every_language() -> Outcome {
     for target in Target::ALL {
         let index = written(target, folder.path())?;
         assert_eq!(index["target"], target.name());
-        let (kernels, entries) = (expressible(target), index["kernels"].as_array().ok_or("no kernels")?);
+        let (kernels, entries) =
+            (expressible(target), index["kernels"].as_array().ok_or("no kernels")?);
         let skipped = index["skipped"].as_array().ok_or("nothing about skipped ones")?;
-        assert_eq!((entries.len(), entries.len() + skipped.len()), (kernels.len(), all_specialisations().len()));
+        assert_eq!(
+            (entries.len(), entries.len() + skipped.len()),
+            (kernels.len(), all_specialisations().len())
+        );
         // A language that some kernels are written in half precision in does not lack it.
         let has_half = kernels.iter().any(|kernel| kernel.extensions().f16);
         for reason in skipped.iter().map(|kernel| kernel["reason"].as_str().unwrap_or_default()) {
@@ -79,8 +97,13 @@ fn every_kernel_is_written_in_every_language() -> Outcome {
             let text = text(&bytes);
             let entry_point = entry["entry_point"].as_str().ok_or("no entry point")?;
             assert!(text.contains(&format!(" {entry_point}(")), "{file}: {entry_point}");
-            let bindings = entry["bindings"].as_array().ok_or("no bindings")?.iter().map(|binding| &binding["slot"]);
-            for slot in bindings.chain(Some(&entry["buffer_sizes"]).filter(|slot| !slot.is_null())) {
+            let bindings = entry["bindings"]
+                .as_array()
+                .ok_or("no bindings")?
+                .iter()
+                .map(|binding| &binding["slot"]);
+            for slot in bindings.chain(Some(&entry["buffer_sizes"]).filter(|slot| !slot.is_null()))
+            {
                 let slot = declared(target, slot.as_str().ok_or("no slot")?);
                 assert_eq!(text.matches(&slot).count(), 1, "{file}: {slot}");
             }
@@ -103,11 +126,16 @@ fn agrees(kernel: &Kernel, entry: &Value) -> Result<()> {
         let member = &entry["params"]["members"][index];
         assert_eq!((&member["name"], &member["offset"]), (&name.into(), &offset.into()));
     }
-    let roles = entry["bindings"].as_array().into_iter().flatten().map(|binding| binding["role"].as_str());
+    let roles =
+        entry["bindings"].as_array().into_iter().flatten().map(|binding| binding["role"].as_str());
     let roles: Option<Vec<&str>> = roles.collect();
     let roles = roles.ok_or("no roles")?;
     assert_eq!(roles.len(), kernel.bindings().len());
-    let written = entry["bindings"].as_array().into_iter().flatten().filter(|binding| binding["kind"] == "storage");
+    let written = entry["bindings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|binding| binding["kind"] == "storage");
     assert_eq!((roles[0], written.count()), ("params", 1));
     Ok(())
 }
@@ -121,8 +149,12 @@ fn wgsl_is_the_assembled_text_behind_the_browsers_prelude() -> Outcome {
         let subgroups = kernel.family.uses_subgroups();
         let half = if kernel.extensions().f16 { "enable f16;\n" } else { "" };
         let lines = format!("{half}{}", if subgroups { "enable subgroups;\n" } else { "" });
-        let body = text.strip_prefix(&lines).ok_or_else(|| format!("{}: {text:.30}", kernel.name()))?;
-        assert_eq!((body, body.contains("subgroupBroadcast(")), (kernel.source()?.as_str(), subgroups));
+        let body =
+            text.strip_prefix(&lines).ok_or_else(|| format!("{}: {text:.30}", kernel.name()))?;
+        assert_eq!(
+            (body, body.contains("subgroupBroadcast(")),
+            (kernel.source()?.as_str(), subgroups)
+        );
         assert!(body.starts_with("// "), "{}: no comments", kernel.name());
         inspect(body, kernel.extensions())?;
     }
@@ -133,8 +165,11 @@ fn wgsl_is_the_assembled_text_behind_the_browsers_prelude() -> Outcome {
 fn kernels_are_chosen_by_name_and_other_files_left_alone() -> Outcome {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("new");
-    let wanted: Vec<String> =
-        all_specialisations().iter().map(Kernel::name).filter(|name| name.contains("residual_add")).collect();
+    let wanted: Vec<String> = all_specialisations()
+        .iter()
+        .map(Kernel::name)
+        .filter(|name| name.contains("residual_add"))
+        .collect();
     assert_eq!(shaders("hlsl", &out, &["--kernel", "residual_add"])?.status.code(), Some(0));
     assert_eq!(names(&out)?.len(), wanted.len() + 1);
 
@@ -178,7 +213,14 @@ fn what_cannot_be_done_writes_nothing() -> Outcome {
 #[test]
 fn an_unwritable_folder_is_reported() -> Outcome {
     for out in ["/proc", "/proc/new"] {
-        assert_eq!(complaint(&shaders("wgsl", Path::new(out), &["--kernel", "residual_add"])?, 2, &["/proc"]), None);
+        assert_eq!(
+            complaint(
+                &shaders("wgsl", Path::new(out), &["--kernel", "residual_add"])?,
+                2,
+                &["/proc"]
+            ),
+            None
+        );
     }
     Ok(())
 }

@@ -50,16 +50,23 @@ fn begun(studio: &Studio, out: &str, args: &[&str]) -> Result<Child> {
 #[test]
 fn a_run_writes_a_network_a_log_and_curves() -> Outcome {
     let studio = Studio::with(60)?;
-    let output =
-        train(&studio, "out", &["--validation", "p", "--nesterov", "--label-smoothing", "0.1", "--accumulate", "2"])?;
+    let output = train(
+        &studio,
+        "out",
+        &["--validation", "p", "--nesterov", "--label-smoothing", "0.1", "--accumulate", "2"],
+    )?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("epoch 3 of 3: rate"), "{}", stderr(&output));
-    let weights = NetworkWeights::open(studio.path("out/model.safetensors"), &CheckpointOptions::default())?;
+    let weights =
+        NetworkWeights::open(studio.path("out/model.safetensors"), &CheckpointOptions::default())?;
     assert_eq!((weights.spec().classes(), weights.spec().planes()), (Some(3), &[4, 6][..]));
     let log = std::fs::read_to_string(studio.path("out/log.csv"))?;
     assert_eq!(log.lines().count(), 4, "{log}");
     assert!(
-        log.starts_with("epoch,steps,rate,loss,accuracy,validation_loss,validation_accuracy,pictures_per_second\n1,3,"),
+        log.starts_with(
+            "epoch,steps,rate,loss,accuracy,validation_loss,validation_accuracy,\
+                pictures_per_second\n1,3,"
+        ),
         "{log}"
     );
     assert!(std::fs::read_to_string(studio.path("out/curves.svg"))?.contains("<polyline"));
@@ -67,13 +74,19 @@ fn a_run_writes_a_network_a_log_and_curves() -> Outcome {
     let checkpoint = StateDict::open(studio.path("out/checkpoint.safetensors"))?;
     assert!(checkpoint.dims("layer1.0.bn3.running_var").is_some());
     assert!(checkpoint.dims("optimizer.momentum_buffer.layer2.0.conv2.weight").is_some());
-    assert_eq!((checkpoint.metadata("epoch"), checkpoint.metadata("steps")), (Some("3"), Some("9")));
-    let hidden = std::fs::read_dir(studio.path("out"))?.filter_map(|entry| entry.ok()).map(|entry| entry.file_name());
+    assert_eq!(
+        (checkpoint.metadata("epoch"), checkpoint.metadata("steps")),
+        (Some("3"), Some("9"))
+    );
+    let hidden = std::fs::read_dir(studio.path("out"))?
+        .filter_map(|entry| entry.ok())
+        .map(|entry| entry.file_name());
     assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
     Ok(())
 }
 
-/// Killed at ten random moments and resumed, a run ends with the bytes of one that nobody disturbed.
+/// Killed at ten random moments and resumed, a run ends with the bytes of one that nobody
+/// disturbed.
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() -> Outcome {
     let studio = Studio::with(60)?;
@@ -101,11 +114,11 @@ fn a_killed_run_goes_on_to_the_same_bits() -> Outcome {
         }
         let output = train(&studio, &killed, &resumed)?;
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert!(stderr(&output).contains("going on from epoch"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("resuming from epoch"), "{}", stderr(&output));
         let model = |folder: &str| std::fs::read(studio.path(folder).join("model.safetensors"));
         assert!(model(&whole)? == model(&killed)?, "{name}: not the same");
-        let [first, second] =
-            [&whole, &killed].map(|folder| StateDict::open(studio.path(folder).join("checkpoint.safetensors")));
+        let [first, second] = [&whole, &killed]
+            .map(|folder| StateDict::open(studio.path(folder).join("checkpoint.safetensors")));
         let (first, second) = (first?, second?);
         assert!(first.keys().eq(second.keys()));
         for key in first.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
@@ -114,7 +127,11 @@ fn a_killed_run_goes_on_to_the_same_bits() -> Outcome {
         // The log too, but for how fast it went.
         let columns = |folder: &str| -> Result<Vec<String>> {
             let log = std::fs::read_to_string(studio.path(folder).join("log.csv"))?;
-            Ok(log.lines().filter_map(|line| line.rsplit_once(',')).map(|(rest, _)| rest.to_owned()).collect())
+            Ok(log
+                .lines()
+                .filter_map(|line| line.rsplit_once(','))
+                .map(|(rest, _)| rest.to_owned())
+                .collect())
         };
         assert_eq!(columns(&whole)?, columns(&killed)?);
     }
@@ -134,7 +151,10 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() -> Outcome {
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
-    assert_eq!(complaint(&train(&studio, "out", &long)?, 2, &["checkpoint.safetensors", "--resume"]), None);
+    assert_eq!(
+        complaint(&train(&studio, "out", &long)?, 2, &["checkpoint.safetensors", "--resume"]),
+        None
+    );
     // Other settings are another run.
     assert_eq!(
         complaint(
@@ -171,11 +191,16 @@ fn what_cannot_be_trained_is_refused() -> Outcome {
     std::fs::write(studio.path("p/1/broken.png"), "no picture")?;
     let output = train(&studio, "out", &["--epochs", "9"])?;
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("error: p/1/broken.png: not a readable picture"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("error: p/1/broken.png: not a readable image"),
+        "{}",
+        stderr(&output)
+    );
     Ok(())
 }
 
-/// A network for other classes begins with the weights of a file, its linear layer anew; frozen parts stay as they are.
+/// A network for other classes begins with the weights of a file, its linear layer anew; frozen
+/// parts stay as they are.
 #[test]
 fn a_file_is_fine_tuned() -> Outcome {
     let studio = Studio::with(60)?;
@@ -199,23 +224,30 @@ fn a_file_is_fine_tuned() -> Outcome {
     ];
     let output = train(&studio, "second", &args)?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let [first, second] =
-        ["first", "second"].map(|folder| StateDict::open(studio.path(folder).join("model.safetensors")));
+    let [first, second] = ["first", "second"]
+        .map(|folder| StateDict::open(studio.path(folder).join("model.safetensors")));
     let (first, second) = (first?, second?);
-    for key in first.keys().filter(|key| !key.starts_with("fc.") && !key.ends_with("num_batches_tracked")) {
+    for key in
+        first.keys().filter(|key| !key.starts_with("fc.") && !key.ends_with("num_batches_tracked"))
+    {
         let same = first.tensor(key)? == second.tensor(key)?;
         assert_eq!(same, !key.starts_with("layer2"), "{key}");
     }
     assert_eq!(second.dims("fc.weight"), Some(&[5, 24][..]));
     // A network of other depths is another network, and what is begun with is not written over.
     let init = ["--init", "first/model.safetensors"];
-    let output = train(&studio, "third", &[&init[..], &["--depths", "1", "--planes", "4"]].concat())?;
+    let output =
+        train(&studio, "third", &[&init[..], &["--depths", "1", "--planes", "4"]].concat())?;
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("depths [1, 1]"), "{}", stderr(&output));
     std::fs::remove_file(studio.path("first/checkpoint.safetensors"))?;
     let output = train(&studio, "first", &init)?;
     assert_eq!(
-        complaint(&output, 2, &["first already contains model.safetensors, config.json", "another --out"]),
+        complaint(
+            &output,
+            2,
+            &["first already contains model.safetensors, config.json", "another --out"]
+        ),
         None,
         "{}",
         stderr(&output)

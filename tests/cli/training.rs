@@ -23,14 +23,20 @@ fn a_training_step_has_pytorchs_numbers_under_its_keys() -> Outcome {
     let momentum = golden.metadata("momentum").ok_or("no momentum")?.to_owned();
     let output = folder.block(&[&GOLDEN[..], &["--momentum", &momentum]].concat())?;
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("2 command buffers; verified: forward off"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("2 command buffers; verified: forward off"),
+        "{}",
+        stderr(&output)
+    );
     let found = StateDict::open(folder.path("out"))?;
     let expected_key = |key: &str| match key {
         "out" | "grad.input" => key.to_owned(),
         key if key.starts_with("grad.") => key.to_owned(),
         key => format!("after.{key}"),
     };
-    let expected = golden.keys().filter(|key| *key == "out" || key.starts_with("grad.") || key.starts_with("after."));
+    let expected = golden
+        .keys()
+        .filter(|key| *key == "out" || key.starts_with("grad.") || key.starts_with("after."));
     assert_eq!(found.keys().count(), expected.count());
     for key in found.keys() {
         let name = expected_key(key);
@@ -50,7 +56,8 @@ fn a_training_step_has_pytorchs_numbers_under_its_keys() -> Outcome {
 /// The step of the default run is one that this folder's script made.
 #[test]
 fn the_bundled_step_is_a_golden_one() -> Outcome {
-    let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/demo/training.safetensors");
+    let bundled =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/demo/training.safetensors");
     let golden = golden_dir().join("training/deeplab_rate2_s2_downsample.safetensors");
     assert!(std::fs::read(bundled)? == std::fs::read(golden)?);
     Ok(())

@@ -13,7 +13,12 @@ pub struct DictBuilder {
 
 impl DictBuilder {
     pub fn f32(&mut self, key: &str, dims: &[usize], values: &[f32]) -> &mut Self {
-        self.raw(key, Dtype::F32, dims, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        self.raw(
+            key,
+            Dtype::F32,
+            dims,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        )
     }
 
     pub fn raw(&mut self, key: &str, dtype: Dtype, dims: &[usize], bytes: Vec<u8>) -> &mut Self {
@@ -37,7 +42,9 @@ impl DictBuilder {
 
     /// Changes one value of an f32 tensor.
     pub fn poke(&mut self, key: &str, index: usize, value: f32) -> &mut Self {
-        let Some((Dtype::F32, _, bytes)) = self.tensors.get_mut(key) else { panic!("no f32 tensor {key}") };
+        let Some((Dtype::F32, _, bytes)) = self.tensors.get_mut(key) else {
+            panic!("no f32 tensor {key}")
+        };
         bytes[index * 4..][..4].copy_from_slice(&value.to_le_bytes());
         self
     }

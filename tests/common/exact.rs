@@ -1,5 +1,6 @@
-//! Blocks whose arithmetic is exact in f32: small integers for the convolutions, norms that fold to powers of two. And the
-//! check that every candidate kernel then gives the reference's bits, within its memory, twice.
+//! Blocks whose arithmetic is exact in f32: small integers for the convolutions, norms that fold to
+//! powers of two. And the check that every candidate kernel then gives the reference's bits, within
+//! its memory, twice.
 
 use rayon::prelude::*;
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
@@ -7,7 +8,9 @@ use wgpu_bottleneck::op::{Conv, StepParams};
 use wgpu_bottleneck::plan::{self, KernelChoice, MemoryBudget, Plan, PlanKind, Recording};
 use wgpu_bottleneck::selftest::integer_weights;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, StateDict, network, reference};
+use wgpu_bottleneck::{
+    Block, BlockOptions, Bottleneck, Gpu, HostTensor, Norm, StateDict, network, reference,
+};
 
 use super::dict::DictBuilder;
 use super::seeded::Seeded;
@@ -39,7 +42,8 @@ impl Growth {
             1 => Self { terms: 48, halves: true, doubles: true },
             2 => Self { terms: 10, halves: false, doubles: true },
             3 => Self { terms: 4, halves: false, doubles: true },
-            // A block then doubles its values at most, give or take its shifts: enough for 16 of them.
+            // A block then doubles its values at most, give or take its shifts: enough for 16 of
+            // them.
             _ => Self { terms: 1, halves: false, doubles: false },
         }
     }
@@ -64,15 +68,27 @@ pub fn exact_dict(spec: &Bottleneck, affine: bool, growth: Growth, seed: u64) ->
         let Some(conv) = conv else { continue };
         let side = if conv.taps() == 9 { 3 } else { 1 };
         let dims = [conv.out_channels, conv.in_per_group(), side, side];
-        dict.f32(&format!("{conv_key}.weight"), &dims, &sparse_integers(&conv, growth, &mut random));
+        dict.f32(
+            &format!("{conv_key}.weight"),
+            &dims,
+            &sparse_integers(&conv, growth, &mut random),
+        );
         if let Some(eps) = spec.norm().eps() {
-            exact_norm(&mut dict, norm_key, conv.out_channels, affine.then_some(growth), eps as f32, &mut random);
+            exact_norm(
+                &mut dict,
+                norm_key,
+                conv.out_channels,
+                affine.then_some(growth),
+                eps as f32,
+                &mut random,
+            );
         }
     }
     dict
 }
 
-/// gamma / sqrt(var + eps) is a power of two (up to its sign), and all else has few bits. Without `affine` gamma is 1.
+/// gamma / sqrt(var + eps) is a power of two (up to its sign), and all else has few bits. Without
+/// `affine` gamma is 1.
 fn exact_norm(
     dict: &mut DictBuilder,
     key: &str,
@@ -100,7 +116,8 @@ fn exact_norm(
     }
 }
 
-/// The norms that [`exact_dict`] can make exact: eps is dyadic, so that var + eps is a power of four.
+/// The norms that [`exact_dict`] can make exact: eps is dyadic, so that var + eps is a power of
+/// four.
 pub const EXACT_NORMS: [Norm; 4] = [
     Norm::BatchNorm2d { eps: 1.0 / 1024.0 },
     Norm::BatchNorm2d { eps: 1.0 / 16.0 },
@@ -120,7 +137,12 @@ pub fn options_of(spec: &Bottleneck) -> BlockOptions {
 }
 
 /// A block with numbers that make it exact. `affine` counts for BatchNorm2d alone.
-pub fn exact_block(spec: &Bottleneck, affine: bool, growth: Growth, seed: u64) -> wgpu_bottleneck::Result<Block> {
+pub fn exact_block(
+    spec: &Bottleneck,
+    affine: bool,
+    growth: Growth,
+    seed: u64,
+) -> wgpu_bottleneck::Result<Block> {
     let affine = affine || !matches!(spec.norm(), Norm::BatchNorm2d { .. });
     let dict = StateDict::from_bytes(exact_dict(spec, affine, growth, seed).bytes())?;
     Block::from_state_dict(&dict, "", &options_of(spec))
@@ -133,7 +155,8 @@ pub enum Kernels {
     Ranked,
     /// That one and every candidate.
     Every,
-    /// That one and every third candidate, beginning with this one: for many random cases, which together meet every candidate.
+    /// That one and every third candidate, beginning with this one: for many random cases, which
+    /// together meet every candidate.
     Third(usize),
 }
 
@@ -150,7 +173,12 @@ impl Kernels {
 }
 
 /// The kernels, fused and unfused, on every target, give the reference's bits.
-pub fn check_blocks(blocks: &[Block], input: &HostTensor, kernels: Kernels, targets: &[Target]) -> Check {
+pub fn check_blocks(
+    blocks: &[Block],
+    input: &HostTensor,
+    kernels: Kernels,
+    targets: &[Target],
+) -> Check {
     for kind in [PlanKind::Fused, PlanKind::Unfused] {
         check_kind(blocks, input, kind, kernels, targets)?;
     }
@@ -158,7 +186,13 @@ pub fn check_blocks(blocks: &[Block], input: &HostTensor, kernels: Kernels, targ
 }
 
 /// One kind of plan of blocks.
-pub fn check_kind(blocks: &[Block], input: &HostTensor, kind: PlanKind, kernels: Kernels, targets: &[Target]) -> Check {
+pub fn check_kind(
+    blocks: &[Block],
+    input: &HostTensor,
+    kind: PlanKind,
+    kernels: Kernels,
+    targets: &[Target],
+) -> Check {
     let text = |error: wgpu_bottleneck::Error| error.to_string();
     let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
     let plan = network::plan_chain(&specs, input.shape(), kind).map_err(text)?;
@@ -166,7 +200,8 @@ pub fn check_kind(blocks: &[Block], input: &HostTensor, kind: PlanKind, kernels:
     check_plan(&plan, &params, input, kernels, targets)
 }
 
-/// Rules out kernels that transform their weights, which round where others do not: tests/winograd.rs is for them.
+/// Rules out kernels that transform their weights, which round where others do not:
+/// tests/winograd.rs is for them.
 pub const EXACT_BUDGET: MemoryBudget = MemoryBudget { extra_weight_bytes: 0 };
 
 /// Every candidate of a plan on every target equals the reference.
@@ -182,9 +217,13 @@ pub fn check_plan(
         plan::schedule(plan.clone(), target.gpu.capabilities(), choice, EXACT_BUDGET).map_err(text)
     };
     let first = record(&targets[0], &KernelChoice::Ranked)?;
-    let (expected, bound) = reference::run_with_bound(&first, params, input).map_err(|error| error.to_string())?;
+    let (expected, bound) =
+        reference::run_with_bound(&first, params, input).map_err(|error| error.to_string())?;
     if !bound.is_exact() {
-        return Err(format!("not exact: the worst sum has {} units, 2^24 is the bound", bound.worst));
+        return Err(format!(
+            "not exact: the worst sum has {} units, 2^24 is the bound",
+            bound.worst
+        ));
     }
     targets.par_iter().try_for_each(|target| {
         let forced = kernels.forced(most_candidates(plan, target.gpu.capabilities(), true));
@@ -193,17 +232,21 @@ pub fn check_plan(
             if !is_wanted(&recording) {
                 continue;
             }
-            let kernels: Vec<String> =
-                recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
-            check_recording(&target.gpu, recording, params, input, &expected)
-                .map_err(|error| format!("{error}; {choice:?} on {}: {}", target.name, kernels.join(", ")))?;
+            let kernels: Vec<String> = recording
+                .steps()
+                .flat_map(|step| &step.dispatches)
+                .map(|d| d.kernel.name())
+                .collect();
+            check_recording(&target.gpu, recording, params, input, &expected).map_err(|error| {
+                format!("{error}; {choice:?} on {}: {}", target.name, kernels.join(", "))
+            })?;
         }
         Ok(())
     })
 }
 
-/// Runs with a guard band right behind every tensor, and with the slots shared as they are, each from poisoned memory:
-/// exact, within its memory, and the same bits.
+/// Runs with a guard band right behind every tensor, and with the slots shared as they are, each
+/// from poisoned memory: exact, within its memory, and the same bits.
 pub fn check_recording(
     gpu: &Gpu,
     recording: Recording,
@@ -216,14 +259,22 @@ pub fn check_recording(
     let mut runs = Vec::new();
     for (recording, options) in [(unshared, GUARD), (recording, ExecutorOptions::default())] {
         let executor = Executor::new(gpu, recording, params, options);
-        runs.push(check_run(&mut executor.map_err(|error| error.to_string())?, input, expected)?.into_data());
+        runs.push(
+            check_run(&mut executor.map_err(|error| error.to_string())?, input, expected)?
+                .into_data(),
+        );
     }
     let same = runs[0].iter().zip(&runs[1]).all(|(a, b)| a.to_bits() == b.to_bits());
     if same { Ok(()) } else { Err("two runs differ in their bits".to_owned()) }
 }
 
-/// A run from poisoned memory: exact, or as near as Winograd's convolution must be, and within its memory.
-pub fn check_run(executor: &mut Executor, input: &HostTensor, expected: &HostTensor) -> Result<HostTensor, String> {
+/// A run from poisoned memory: exact, or as near as Winograd's convolution must be, and within its
+/// memory.
+pub fn check_run(
+    executor: &mut Executor,
+    input: &HostTensor,
+    expected: &HostTensor,
+) -> Result<HostTensor, String> {
     let text = |error: wgpu_bottleneck::Error| error.to_string();
     executor.poison().map_err(text)?;
     let output = executor.run(input).map_err(text)?;

@@ -72,7 +72,8 @@ fn make_targets() -> Vec<Target> {
         (SWIFTSHADER, AdapterChoice::Named("swiftshader".to_owned()), LimitsChoice::Adapter, false),
     ];
     let (mut targets, mut said): (Vec<Target>, Vec<String>) = Default::default();
-    let (chosen, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(name, ..)| is_chosen(name));
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|(name, ..)| is_chosen(name));
     if !others.is_empty() {
         let others: Vec<&str> = others.iter().map(|(name, ..)| *name).collect();
         said.push(format!("devices {} ({DEVICES}=all tests all devices)", others.join(", ")));
@@ -80,7 +81,9 @@ fn make_targets() -> Vec<Target> {
     for (name, adapter, limits, runtime_checks) in chosen {
         match Gpu::with_options(&GpuOptions { adapter, limits, runtime_checks, matrices: true }) {
             // The best adapter may be SwiftShader itself; once is enough.
-            Ok(gpu) if name == SWIFTSHADER && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
+            Ok(gpu)
+                if name == SWIFTSHADER
+                    && targets.first().is_some_and(|best| best.gpu.info() == gpu.info()) => {}
             Ok(gpu) => targets.push(Target { name, gpu }),
             Err(error) if is_demanded(name) => panic!("{name}: {error}"),
             Err(error) => said.push(format!("device {name}: {error}")),
@@ -116,9 +119,16 @@ fn skipped_kernels(target: &Target) -> Vec<String> {
     let line = |(reason, kernels): (&str, BTreeSet<String>)| {
         let names = match std::env::var_os(LIST_KERNELS) {
             None => format!(" ({LIST_KERNELS}=1 lists them)"),
-            Some(_) => format!(": {}", Vec::from_iter(kernels.iter().map(String::as_str)).join(" ")),
+            Some(_) => {
+                format!(": {}", Vec::from_iter(kernels.iter().map(String::as_str)).join(" "))
+            }
         };
-        format!("{} kernels on {} ({}): {reason}{names}", kernels.len(), target.name, target.gpu.describe())
+        format!(
+            "{} kernels on {} ({}): {reason}{names}",
+            kernels.len(),
+            target.name,
+            target.gpu.describe()
+        )
     };
     reasons.into_iter().map(line).collect()
 }
@@ -129,17 +139,18 @@ const DEVICES: &str = "BOTTLENECK_TEST_DEVICES";
 /// The device that is tested unless others are chosen.
 const BEST: &str = "default";
 
-/// Whether `BOTTLENECK_TEST_DEVICES` (names with commas, or `all`) contains a device. The default is
-/// [`BEST`].
+/// Whether `BOTTLENECK_TEST_DEVICES` (names with commas, or `all`) contains a device. The default
+/// is [`BEST`].
 fn is_chosen(name: &str) -> bool {
     let names = std::env::var(DEVICES);
     names.map_or(name == BEST, |names| names == "all" || names.split(',').any(|one| one == name))
 }
 
-/// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value those that Mesa's drivers
-/// make, which is all but SwiftShader.
+/// Whether a device must be there: `BOTTLENECK_REQUIRE_GPUS=all` demands every one, any other value
+/// those that Mesa's drivers make, which is all but SwiftShader.
 fn is_demanded(name: &str) -> bool {
-    std::env::var_os("BOTTLENECK_REQUIRE_GPUS").is_some_and(|which| which == "all" || name != SWIFTSHADER)
+    std::env::var_os("BOTTLENECK_REQUIRE_GPUS")
+        .is_some_and(|which| which == "all" || name != SWIFTSHADER)
 }
 
 /// The first device of the matrix.
@@ -147,7 +158,8 @@ pub fn any_gpu() -> Gpu {
     Gpu::new().unwrap_or_else(|error| panic!("{error}; run the tests through scripts/with-gpu"))
 }
 
-/// The largest number of candidates that any step of a plan has; `exact`: without those that transform their weights.
+/// The largest number of candidates that any step of a plan has; `exact`: without those that
+/// transform their weights.
 pub fn most_candidates(plan: &Plan, capabilities: &Capabilities, exact: bool) -> usize {
     let count = |step: &Step| {
         let candidates = kernel::candidates(&plan.problem(step), capabilities);
@@ -156,11 +168,13 @@ pub fn most_candidates(plan: &Plan, capabilities: &Capabilities, exact: bool) ->
     plan.steps.iter().map(count).max().unwrap_or(0)
 }
 
-/// Whether a recording has a kernel that `BOTTLENECK_TEST_KERNELS` names: parts of names, with commas; unset: every one. Where it is set,
-/// each that has is printed, so that a name that fits nothing does not pass for a test.
+/// Whether a recording has a kernel that `BOTTLENECK_TEST_KERNELS` names: parts of names, with
+/// commas; unset: every one. Where it is set, each that has is printed, so that a name that fits
+/// nothing does not pass for a test.
 pub fn is_wanted(recording: &Recording) -> bool {
     let Ok(wanted) = std::env::var("BOTTLENECK_TEST_KERNELS") else { return true };
-    let names: Vec<String> = recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
+    let names: Vec<String> =
+        recording.steps().flat_map(|step| &step.dispatches).map(|d| d.kernel.name()).collect();
     let found = names.iter().any(|name| wanted.split(',').any(|part| name.contains(part)));
     if found {
         println!("{}: {}", recording.plan.tensor(recording.plan.input).shape, names.join(", "));
@@ -180,8 +194,11 @@ pub struct Golden {
 impl Golden {
     pub fn open(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let dict = StateDict::open(path)?;
-        let text = |key: &str| dict.metadata(key).ok_or_else(|| format!("{}: no metadata {key}", path.display()));
-        let number = |key: &str| -> Result<usize, Box<dyn std::error::Error>> { Ok(text(key)?.parse()?) };
+        let text = |key: &str| {
+            dict.metadata(key).ok_or_else(|| format!("{}: no metadata {key}", path.display()))
+        };
+        let number =
+            |key: &str| -> Result<usize, Box<dyn std::error::Error>> { Ok(text(key)?.parse()?) };
         let eps: f64 = text("eps")?.parse()?;
         let norm = match text("norm")? {
             "batch" => Norm::BatchNorm2d { eps },
@@ -212,8 +229,9 @@ pub fn golden_dir() -> PathBuf {
 
 /// Every golden block, by name.
 pub fn goldens() -> Result<Vec<Golden>, Box<dyn std::error::Error>> {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(golden_dir())?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(golden_dir())?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     paths.sort();
     paths.iter().map(|path| Golden::open(path)).collect()

@@ -5,9 +5,9 @@ use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict};
 
 /// The values of network.py's `uniform`.
 pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f32> {
-    let start = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     (1..=count as u64).map(move |index| {
         let z = start.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -90,12 +90,14 @@ pub fn images() -> impl Strategy<Value = (usize, usize, usize)> {
 
 /// Two or three blocks behind one another.
 pub fn chains() -> impl Strategy<Value = (Vec<Bottleneck>, (usize, usize, usize), u64)> {
-    (prop::collection::vec(wishes(), 2..=3), images(), any::<u64>()).prop_map(|(wishes, image, seed)| {
-        let mut specs: Vec<Bottleneck> = Vec::new();
-        for wish in wishes {
-            let inplanes = specs.last().map(Bottleneck::outplanes).or(wish.inplanes);
-            specs.push(Wish { inplanes, ..wish }.build());
-        }
-        (specs, image, seed)
-    })
+    (prop::collection::vec(wishes(), 2..=3), images(), any::<u64>()).prop_map(
+        |(wishes, image, seed)| {
+            let mut specs: Vec<Bottleneck> = Vec::new();
+            for wish in wishes {
+                let inplanes = specs.last().map(Bottleneck::outplanes).or(wish.inplanes);
+                specs.push(Wish { inplanes, ..wish }.build());
+            }
+            (specs, image, seed)
+        },
+    )
 }

@@ -1,4 +1,5 @@
-//! Files of PyTorch's made in memory, right or wrong on purpose: pieces of pickles, and the two containers.
+//! Files of PyTorch's made in memory, right or wrong on purpose: pieces of pickles, and the two
+//! containers.
 
 /// An entry of a zip archive.
 pub struct ZipEntry<'a> {
@@ -18,7 +19,8 @@ pub fn stored<'a>(name: &'a str, data: &'a [u8]) -> ZipEntry<'a> {
     ZipEntry { name, data, method: 0, flags: 0, size: data.len() as u32, again: false }
 }
 
-/// The alignment of an entry's data, as PyTorch's: it is reached by an extra field, two letters and a length in front.
+/// The alignment of an entry's data, as PyTorch's: it is reached by an extra field, two letters and
+/// a length in front.
 const ALIGNMENT: usize = 64;
 
 /// A zip archive with checksums.
@@ -42,8 +44,12 @@ pub fn zip(entries: &[ZipEntry<'_>]) -> Vec<u8> {
             offset = bytes.len() as u32;
             let filled = bytes.len() + 30 + entry.name.len() + 4;
             let fill = filled.next_multiple_of(ALIGNMENT) - filled;
-            bytes.extend(b"PK\x03\x04".iter().chain(&common).chain(&(fill as u16 + 4).to_le_bytes()));
-            bytes.extend(entry.name.as_bytes().iter().chain(b"FB").chain(&(fill as u16).to_le_bytes()));
+            bytes.extend(
+                b"PK\x03\x04".iter().chain(&common).chain(&(fill as u16 + 4).to_le_bytes()),
+            );
+            bytes.extend(
+                entry.name.as_bytes().iter().chain(b"FB").chain(&(fill as u16).to_le_bytes()),
+            );
             bytes.resize(bytes.len() + fill, b'Z');
             bytes.extend(entry.data);
         }
@@ -62,7 +68,11 @@ pub fn zip(entries: &[ZipEntry<'_>]) -> Vec<u8> {
 
 /// A file of the zip format with this pickle and one storage of these bytes, key 0.
 pub fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
-    zip(&[stored("a/data.pkl", pickle), stored("a/byteorder", b"little"), stored("a/data/0", storage)])
+    zip(&[
+        stored("a/data.pkl", pickle),
+        stored("a/byteorder", b"little"),
+        stored("a/data/0", storage),
+    ])
 }
 
 /// A file of the legacy format: the object's pickle, and what follows it.
@@ -94,7 +104,8 @@ pub fn ints(values: &[i64]) -> Vec<u8> {
 }
 
 pub fn dict(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let pairs: Vec<u8> = pairs.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect();
+    let pairs: Vec<u8> =
+        pairs.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect();
     [b"}(".as_slice(), &pairs, b"u"].concat()
 }
 

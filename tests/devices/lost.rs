@@ -10,8 +10,8 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Backbone, Gpu, GpuOptions, LoadOptions, Model, Network, Picture, Preprocess, Preprocessor, ResNet, TrainableBlock,
-    TrainedBlock, TrainingOptions, required,
+    Backbone, Gpu, GpuOptions, LoadOptions, Model, Network, Picture, Preprocess, Preprocessor,
+    ResNet, TrainableBlock, TrainedBlock, TrainingOptions, required,
 };
 
 use super::{app_device, buffer, golden, matches, model};
@@ -30,7 +30,8 @@ enum Kind {
     AppsPolledWithoutHandler,
 }
 
-const KINDS: [Kind; 5] = [Kind::Ours, Kind::OursOnOpenGl, Kind::OursPolled, Kind::Apps, Kind::AppsPolledWithoutHandler];
+const KINDS: [Kind; 5] =
+    [Kind::Ours, Kind::OursOnOpenGl, Kind::OursPolled, Kind::Apps, Kind::AppsPolledWithoutHandler];
 
 /// A device, and the errors that reach its app.
 struct Device {
@@ -58,7 +59,11 @@ impl Kind {
             Self::AppsPolledWithoutHandler => {
                 let adapter = adapters()?.into_iter().next().ok_or("no adapter")?;
                 let (required_features, required_limits) = required(&adapter);
-                let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+                let descriptor = wgpu::DeviceDescriptor {
+                    required_features,
+                    required_limits,
+                    ..Default::default()
+                };
                 let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
                 Gpu::from_wgpu(device, queue)
             }
@@ -82,7 +87,9 @@ type Call = Box<dyn FnMut() -> Result<(), Error>>;
 /// Makes a call ready, on a device that works.
 type Prepare = fn(&Gpu) -> Result<Call, Box<dyn std::error::Error>>;
 
-fn call<T>(mut call: impl FnMut() -> Result<T, Error> + 'static) -> Result<Call, Box<dyn std::error::Error>> {
+fn call<T>(
+    mut call: impl FnMut() -> Result<T, Error> + 'static,
+) -> Result<Call, Box<dyn std::error::Error>> {
     Ok(Box::new(move || call().map(drop)))
 }
 
@@ -194,7 +201,8 @@ const CALLS: [(&str, Prepare); 21] = [
     }),
     ("Backbone::embed", |gpu| {
         let ((weights, _), picture) = (weights(&network()?)?, picture()?);
-        let mut backbone = Backbone::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
+        let mut backbone =
+            Backbone::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
         backbone.embed(&[(&picture).into()])?;
         call(move || backbone.embed(&[(&picture).into()]))
     }),
@@ -215,8 +223,10 @@ const CALLS: [(&str, Prepare); 21] = [
     }),
     ("TrainedBlock::step", |gpu| {
         let golden = Golden::open(&golden_dir().join("training/inplanes6_downsample.safetensors"))?;
-        let (block, grad_out) =
-            (TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?, golden.dict.image("grad_out")?);
+        let (block, grad_out) = (
+            TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?,
+            golden.dict.image("grad_out")?,
+        );
         let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
         let mut block = TrainedBlock::load(gpu, block, golden.input.shape(), &training, &loading)?;
         block.step(&golden.input, &grad_out)?;
@@ -229,7 +239,8 @@ const CALLS: [(&str, Prepare); 21] = [
 ];
 
 fn network() -> Result<ResNet, Error> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     Ok(builder.classes(Some(3)).build()?)
 }
 
@@ -245,14 +256,26 @@ fn whatever_is_called_first_reports_the_loss() -> Outcome {
             kind.destroy(gpu.device())?;
             let begun = Instant::now();
             for attempt in ["first", "second"] {
-                let error = call().err().ok_or_else(|| format!("{kind:?}, {name}, {attempt}: no error"))?;
-                assert!(matches!(error, Error::Gpu(GpuError::Lost { .. })), "{kind:?}, {name}, {attempt}: {error:?}");
+                let error =
+                    call().err().ok_or_else(|| format!("{kind:?}, {name}, {attempt}: no error"))?;
+                assert!(
+                    matches!(error, Error::Gpu(GpuError::Lost { .. })),
+                    "{kind:?}, {name}, {attempt}: {error:?}"
+                );
                 assert!(error.to_string().contains("destroy"), "{kind:?}, {name}: {error}");
             }
-            assert!(begun.elapsed() < Duration::from_secs(5), "{kind:?}, {name}: {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "{kind:?}, {name}: {:?}",
+                begun.elapsed()
+            );
             // Everything that the call holds is released, on a device that is lost.
             drop(call);
-            assert_eq!(errors.load(Ordering::SeqCst), 0, "{kind:?}, {name}: errors reached the app");
+            assert_eq!(
+                errors.load(Ordering::SeqCst),
+                0,
+                "{kind:?}, {name}: errors reached the app"
+            );
         }
     }
     Ok(())
@@ -270,7 +293,9 @@ fn a_device_may_be_destroyed_during_a_run() -> Outcome {
             let running = scope.spawn(|| {
                 loop {
                     match model.run(&golden.input) {
-                        Ok(output) if matches(&golden, &output) => runs.fetch_add(1, Ordering::SeqCst),
+                        Ok(output) if matches(&golden, &output) => {
+                            runs.fetch_add(1, Ordering::SeqCst)
+                        }
                         Ok(_) => return None,
                         Err(error) => return Some(error),
                     };
@@ -281,7 +306,10 @@ fn a_device_may_be_destroyed_during_a_run() -> Outcome {
             }
             gpu.device().destroy();
             let error = running.join().map_err(|_| "the thread panicked")?;
-            assert!(matches!(error, Some(Error::Gpu(GpuError::Lost { .. }))), "{kind:?}: {error:?}");
+            assert!(
+                matches!(error, Some(Error::Gpu(GpuError::Lost { .. }))),
+                "{kind:?}: {error:?}"
+            );
             Ok(())
         })?;
         assert!(runs.load(Ordering::SeqCst) >= 5);

@@ -15,8 +15,8 @@ use crate::common::{Outcome, targets};
 /// For the convolution that makes a second input.
 const FEW: Growth = Growth { terms: 3, ..DENSE };
 
-/// One operation, and the image that it is given. An operation of two inputs gets the other from a 1x1 convolution of the
-/// image, so that the two differ.
+/// One operation, and the image that it is given. An operation of two inputs gets the other from a
+/// 1x1 convolution of the image, so that the two differ.
 #[derive(Debug, Clone, Copy)]
 struct OpCase {
     op: Op,
@@ -30,11 +30,15 @@ impl OpCase {
         let (plan, side) = self.plan()?;
         let mut params = Vec::new();
         if let Some(conv) = side {
-            params.push(StepParams::Conv { weight: sparse_integers(&conv, FEW, &mut random), bias: Vec::new() });
+            params.push(StepParams::Conv {
+                weight: sparse_integers(&conv, FEW, &mut random),
+                bias: Vec::new(),
+            });
         }
         params.push(exact_params(&self.op, &mut random));
         let input = small_integers(self.image, self.seed ^ 1);
-        check_plan(&plan, &params, &input, Kernels::Every, targets()).map_err(|error| format!("{self:?}: {error}"))?;
+        check_plan(&plan, &params, &input, Kernels::Every, targets())
+            .map_err(|error| format!("{self:?}: {error}"))?;
         Ok(())
     }
 
@@ -47,9 +51,10 @@ impl OpCase {
             Op::Conv { conv, epilogue } if epilogue.residual => {
                 Some((Conv::conv1x1(c, conv.out_channels, conv.stride), layout_out))
             }
-            Op::JoinedConv { main, shortcut, .. } => {
-                Some((Conv::conv1x1(c, main.in_channels, shortcut.stride), ChannelLayout::dense(main.in_channels)))
-            }
+            Op::JoinedConv { main, shortcut, .. } => Some((
+                Conv::conv1x1(c, main.in_channels, shortcut.stride),
+                ChannelLayout::dense(main.in_channels),
+            )),
             Op::Add { channels, .. } => Some((Conv::conv1x1(c, channels, 1), layout_out)),
             _ => None,
         };
@@ -112,7 +117,11 @@ fn image_and_output(op: &Op) -> (ChannelLayout, ChannelLayout) {
 
 /// Every combination of bias, residual and ReLU.
 fn epilogues() -> impl Iterator<Item = Epilogue> {
-    (0..8).map(|bits| Epilogue { bias: bits & 1 != 0, residual: bits & 2 != 0, relu: bits & 4 != 0 })
+    (0..8).map(|bits| Epilogue {
+        bias: bits & 1 != 0,
+        residual: bits & 2 != 0,
+        relu: bits & 4 != 0,
+    })
 }
 
 /// Where an operation's sizes come from: half of them at the edges of one of its family's tiles.
@@ -123,8 +132,11 @@ struct Sizes {
 
 impl Sizes {
     fn new(family: Family) -> Self {
-        let tiles =
-            all_specialisations().into_iter().filter(|kernel| kernel.family == family).map(|k| k.tile).collect();
+        let tiles = all_specialisations()
+            .into_iter()
+            .filter(|kernel| kernel.family == family)
+            .map(|k| k.tile)
+            .collect();
         Self { random: Seeded::new(family as u64), tiles }
     }
 
@@ -145,7 +157,12 @@ impl Sizes {
         let (n, h, w) = self.output();
         // Pixels behind the last one that the stride reaches change nothing.
         let extra = self.random.below(stride);
-        Shape { n, c: channels, h: strided_side(h, stride) + extra, w: strided_side(w, stride) + extra }
+        Shape {
+            n,
+            c: channels,
+            h: strided_side(h, stride) + extra,
+            w: strided_side(w, stride) + extra,
+        }
     }
 
     fn channels(&mut self) -> usize {
@@ -194,7 +211,8 @@ fn grouped_conv3x3_with_every_epilogue() -> Outcome {
     let mut sizes = Sizes::new(Family::Conv3x3Grouped);
     for epilogue in epilogues() {
         // In and out channels of a group differ only here: a block has as many.
-        for (groups, input, output) in [(2, 26, 26), (3, 5, 2), (8, 4, 8), (32, 1, 1), (2, 33, 30)] {
+        for (groups, input, output) in [(2, 26, 26), (3, 5, 2), (8, 4, 8), (32, 1, 1), (2, 33, 30)]
+        {
             let (stride, dilation) = (1 + sizes.random.below(3), 1 + sizes.random.below(4));
             let conv = Conv::conv3x3(groups * input, groups * output, stride, dilation, groups);
             let image = sizes.image(conv.in_channels, stride);
@@ -213,7 +231,8 @@ fn joined_convolutions_with_and_without_relu() -> Outcome {
             let main = Conv::conv1x1(sizes.few_channels(), out, 1);
             let shortcut = Conv::conv1x1(sizes.few_channels(), out, stride);
             let image = sizes.image(shortcut.in_channels, stride);
-            OpCase { op: Op::JoinedConv { main, shortcut, relu }, image, seed: sizes.seed() }.check()?;
+            OpCase { op: Op::JoinedConv { main, shortcut, relu }, image, seed: sizes.seed() }
+                .check()?;
         }
     }
     Ok(())
@@ -242,14 +261,22 @@ fn norms_and_additions_with_and_without_relu() -> Outcome {
 fn a_dense_convolution_writes_groups_padded_apart() -> Outcome {
     let mut sizes = Sizes::new(Family::Conv1x1);
     for (groups, per_group) in [(2, 26), (32, 1), (3, 5), (8, 7)] {
-        let conv = Conv { kernel: KernelSize::One, ..Conv::conv1x1(sizes.few_channels(), groups * per_group, 1) };
+        let conv = Conv {
+            kernel: KernelSize::One,
+            ..Conv::conv1x1(sizes.few_channels(), groups * per_group, 1)
+        };
         let image = sizes.image(conv.in_channels, 1);
-        let case = OpCase { op: Op::Conv { conv, epilogue: Epilogue::default() }, image, seed: sizes.seed() };
+        let case = OpCase {
+            op: Op::Conv { conv, epilogue: Epilogue::default() },
+            image,
+            seed: sizes.seed(),
+        };
         let (mut plan, _) = case.plan()?;
         plan.tensors[plan.output.0].layout = ChannelLayout::grouped(conv.out_channels, groups);
         let params = [exact_params(&case.op, &mut Seeded::new(case.seed))];
         let input = small_integers(image, case.seed);
-        check_plan(&plan, &params, &input, Kernels::Every, targets()).map_err(|error| format!("{case:?}: {error}"))?;
+        check_plan(&plan, &params, &input, Kernels::Every, targets())
+            .map_err(|error| format!("{case:?}: {error}"))?;
     }
     Ok(())
 }

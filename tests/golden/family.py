@@ -3,9 +3,10 @@
     pip install torch torchvision
     python tests/golden/family.py
 
-Per network: its arguments, the number of its parameters, its convolutions with stride, dilation and groups, and the keys
-and shapes of its state dict, in order: in full for some, as a hash (64-bit FNV-1a of the lines "key shape") for all. No
-weights are drawn or downloaded: the modules are built on torch's `meta` device.
+Per network: its arguments, the number of its parameters, its convolutions with stride, dilation and
+groups, and the keys and shapes of its state dict, in order: in full for some, as a hash (64-bit
+FNV-1a of the lines "key shape") for all. No weights are drawn or downloaded: the modules are built
+on torch's `meta` device.
 """
 
 import json
@@ -16,10 +17,11 @@ import torchvision
 from torchvision.models import resnet
 from torchvision.ops import FrozenBatchNorm2d
 
-NAMES = """resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2
-wide_resnet101_2""".split()
+NAMES = """resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d
+resnext101_64x4d wide_resnet50_2 wide_resnet101_2""".split()
 
-# (name, arguments of torchvision's function). Dilated ones are DeepLab's at output stride 16 and 8, and one of FCN's layout.
+# (name, arguments of torchvision's function). Dilated ones are DeepLab's at output stride 16 and 8,
+# and one of FCN's layout.
 CASES = [(name, {}) for name in NAMES] + [
     ("resnet50", {"replace_stride_with_dilation": [False, False, True]}),
     ("resnet50", {"replace_stride_with_dilation": [False, True, True]}),
@@ -70,7 +72,10 @@ if __name__ == "__main__":
     cases = [describe(*case) for case in CASES]
     path = Path(__file__).resolve().parent / "family.json"
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
-    made_with = f"torchvision {torchvision.__version__.split('+')[0]}, torch {torch.__version__.split('+')[0]}"
+    made_with = (
+        f"torchvision {torchvision.__version__.split('+')[0]}, "
+        f"torch {torch.__version__.split('+')[0]}"
+    )
     path.write_text(f'{{"made_with":"{made_with}",\n"cases":[\n{lines}\n]}}\n')
     print(made_with, path.stat().st_size, "bytes")
     for case in cases:

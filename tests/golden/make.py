@@ -3,9 +3,10 @@
     pip install torch safetensors numpy
     python tests/golden/make.py
 
-Writes tests/golden/<case>.safetensors and the demo files in src/cli/demo/, and prints a table. README.md beside this
-script says what a file holds. Weights and input are drawn as f32 from a seed that is the CRC-32 of the case's name; the
-block then runs in float64 in eval mode on the CPU, and only its output is rounded to f32.
+Writes tests/golden/<case>.safetensors and the demo files in src/cli/demo/, and prints a table. The
+README.md next to this script describes the files. Weights and input are drawn as f32 from a seed
+that is the CRC-32 of the case's name; the block then runs in float64 in eval mode on the CPU, and
+only its output is rounded to f32.
 """
 
 import json
@@ -49,7 +50,9 @@ def conv1x1(inplanes, planes, stride=1):
 
 
 def conv3x3(inplanes, planes, stride=1, groups=1, dilation=1):
-    return nn.Conv2d(inplanes, planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False)
+    return nn.Conv2d(
+        inplanes, planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False
+    )
 
 
 class Bottleneck(nn.Module):
@@ -58,7 +61,15 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, inplanes, planes, stride=1, downsample=None, groups=1, base_width=64, dilation=1, norm_layer=nn.BatchNorm2d
+        self,
+        inplanes,
+        planes,
+        stride=1,
+        downsample=None,
+        groups=1,
+        base_width=64,
+        dilation=1,
+        norm_layer=nn.BatchNorm2d,
     ):
         super().__init__()
         width = int(planes * (base_width / 64.0)) * groups
@@ -83,7 +94,9 @@ class Bottleneck(nn.Module):
 
 
 class DeepLabBottleneck(Bottleneck):
-    """DeepLab's form: one group of `planes` channels, BatchNorm2d throughout, and the dilation named `rate`."""
+    """DeepLab's form: one group of `planes` channels, BatchNorm2d throughout, and the dilation
+    named `rate`.
+    """
 
     def __init__(self, inplanes, planes, stride=1, downsample=None, rate=1):
         super().__init__(inplanes, planes, stride, downsample, dilation=rate)
@@ -125,7 +138,11 @@ class Case:
             "identity": nn.Identity,
         }[self.norm]
         out = 4 * self.planes
-        shortcut = nn.Sequential(conv1x1(self.inplanes, out, self.stride), norm(out)) if self.downsample else None
+        shortcut = (
+            nn.Sequential(conv1x1(self.inplanes, out, self.stride), norm(out))
+            if self.downsample
+            else None
+        )
         common = self.inplanes, self.planes, self.stride, shortcut
         if self.form == "deeplab":
             fixed = self.groups, self.base_width, self.norm, self.eps, self.affine
@@ -154,7 +171,9 @@ class Case:
 
 
 def draw(rng, key, shape):
-    """One tensor of a state dict, chosen so that every layer's output stays near 1 and no statistic is trivial."""
+    """One tensor of a state dict, chosen so that every layer's output stays near 1 and no statistic
+    is trivial.
+    """
     if key.endswith("num_batches_tracked"):
         return torch.tensor(rng.randint(1, 100_000), dtype=torch.int64)
     if key.endswith("running_mean"):
@@ -175,7 +194,11 @@ def norms(state):
     for key in state:
         if key.endswith("running_var"):
             prefix = key.removesuffix("running_var")
-            yield prefix, {"downsample.1.": "downsample.0."}.get(prefix, prefix.replace("bn", "conv")) + "weight"
+            yield (
+                prefix,
+                {"downsample.1.": "downsample.0."}.get(prefix, prefix.replace("bn", "conv"))
+                + "weight",
+            )
 
 
 def negative_gamma(state, eps):
@@ -195,7 +218,9 @@ def zero_gamma_bn3(state, eps):
 
 
 def variance(*values):
-    """Gives every second channel one of these variances, and shrinks what feeds it so that its output stays near 1."""
+    """Gives every second channel one of these variances, and shrinks the weights before it so that
+    its output stays near 1.
+    """
 
     def tweak(state, eps):
         for prefix, conv in norms(state):
@@ -251,7 +276,8 @@ CASES = [
     Case("groups8_5_per_group", 20, 5, (7, 7), groups=8),
     Case("groups8_s2_dilation2", 16, 8, (11, 8), groups=8, base_width=32, stride=2, dilation=2),
     Case("groups32_depthwise", 64, 16, (7, 7), groups=32, base_width=4),
-    Case("groups32_depthwise_s2_dilation2", 20, 16, (9, 9), groups=32, base_width=4, stride=2, dilation=2),
+    Case("groups32_depthwise_s2_dilation2", 20, 16, (9, 9), groups=32, base_width=4, stride=2,
+         dilation=2),
     Case("groups32_2_per_group", 128, 32, (5, 6), groups=32, base_width=4),
     Case("groups32_4_per_group_s2", 16, 64, (8, 8), groups=32, base_width=4, stride=2),
     Case("groups32_base64", 4, 1, (6, 5), batch=2, groups=32),
@@ -277,7 +303,8 @@ CASES = [
     Case("eps_1em12_variance_tiny", 16, 4, (6, 5), eps=1e-12, tweak=variance(1e-12, 1e-10)),
     Case("frozen", 16, 4, (7, 7), batch=2, norm="frozen"),
     Case("frozen_s2_downsample", 12, 6, (9, 7), stride=2, norm="frozen"),
-    Case("frozen_variance_zero_eps_1em3", 16, 4, (6, 6), norm="frozen", eps=1e-3, tweak=variance(0.0)),
+    Case("frozen_variance_zero_eps_1em3", 16, 4, (6, 6), norm="frozen", eps=1e-3,
+         tweak=variance(0.0)),
     Case("frozen_eps_zero", 16, 4, (6, 6), norm="frozen", eps=0.0),
     Case("identity", 16, 4, (7, 7), batch=2, norm="identity"),
     Case("identity_s2_downsample", 12, 6, (9, 7), stride=2, norm="identity"),
@@ -288,13 +315,15 @@ CASES = [
     Case("deeplab_rate1", 16, 4, (8, 7), form="deeplab"),
     Case("deeplab_rate2", 24, 6, (9, 9), batch=2, dilation=2, form="deeplab"),
     Case("deeplab_rate4_downsample", 10, 5, (13, 9), dilation=4, form="deeplab"),
-    Case("deeplab_rate2_s2_downsample", 16, 4, (13, 10), batch=2, stride=2, dilation=2, form="deeplab"),
+    Case("deeplab_rate2_s2_downsample", 16, 4, (13, 10), batch=2, stride=2, dilation=2,
+         form="deeplab"),
     Case("deeplab_rate12_larger_than_image", 32, 8, (5, 7), dilation=12, form="deeplab"),
     # Numbers that are not finite.
     Case("nan_pixel", 16, 4, (9, 9), poke=((0, 5, 2, 3, NAN),)),
-    # Most infinite pixels turn their whole neighbourhood into NaN. These channels are chosen by the signs in conv1: nearly
-    # all reach only one to three channels of conv2's input as +inf, so that infinities survive. Channel 15 of
-    # `infinities`, as -inf, reaches none of them and the shortcut alone sees it.
+    # Most infinite pixels turn their whole neighbourhood into NaN. These channels are chosen by the
+    # signs in conv1: nearly all reach only one to three channels of conv2's input as +inf, so that
+    # infinities survive. Channel 15 of `infinities`, as -inf, reaches none of them and only the
+    # shortcut.
     Case("infinities", 20, 5, (15, 11), batch=2, poke=(
         (0, 9, 2, 2, INF), (0, 5, 12, 8, -INF), (0, 1, 7, 5, INF), (0, 2, 7, 5, -INF),
         (1, 15, 0, 10, -INF), (1, 17, 14, 0, INF))),
@@ -315,7 +344,9 @@ def kinds(x):
 
 
 def encode(tensors, metadata):
-    """A safetensors file whose metadata is sorted; safetensors itself writes it in an order that changes from run to run."""
+    """A safetensors file whose metadata is sorted; safetensors itself writes it in an order that
+    changes from run to run.
+    """
     data = save(tensors, metadata)
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
@@ -331,7 +362,9 @@ def make(case):
     case.tweak(state, case.eps)
     block.load_state_dict(state)
 
-    x = torch.from_numpy(rng.standard_normal((case.batch, case.inplanes, *case.size)).astype(np.float32))
+    x = torch.from_numpy(
+        rng.standard_normal((case.batch, case.inplanes, *case.size)).astype(np.float32)
+    )
     for *at, value in case.poke:
         x[tuple(at)] = value
 
@@ -355,7 +388,10 @@ def make(case):
     shapes = " -> ".join("x".join(map(str, t.shape)) for t in (x, out))
     params = " ".join(f"{key}={value}" for key, value in case.metadata().items() if key != "form")
     size = path.stat().st_size / 1024
-    line = f"{case.name:34} {case.form:11} {shapes:28} max {finite.max():5.2f} f32 off {error:.0e} {size:5.1f} KiB  {params}"
+    line = (
+        f"{case.name:34} {case.form:11} {shapes:28} max {finite.max():5.2f} "
+        f"f32 off {error:.0e} {size:5.1f} KiB  {params}"
+    )
     if case.poke:
         line += f"  ({finite.numel()} finite, {out.isnan().sum()} NaN, {out.isposinf().sum()} inf)"
     return line

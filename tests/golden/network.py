@@ -1,9 +1,11 @@
-"""Writes network.json: what PyTorch in float64 says of whole networks with seeded weights. Python 3 with numpy and torch:
+"""Writes network.json: PyTorch's results in float64 of whole networks with seeded weights. Python 3
+with numpy and torch:
 
     python tests/golden/network.py
 
-Weights are not stored: tests/networks.rs makes the same ones, bit for bit, from the names of the tensors. Of each network and input
-size it stores the largest absolute value and some values, evenly spread, of the logits and of every feature map.
+Weights are not stored: tests/networks.rs makes the same ones, bit for bit, from the names of the
+tensors. For each network and input size it stores the largest absolute value and some values,
+evenly spread, of the logits and of every feature map.
 """
 
 import json
@@ -19,12 +21,15 @@ VALUES = 48
 
 
 def uniform(name, count):
-    """`count` values in [0, 1) with 24 bits each: SplitMix64's output function over a counter that starts at the name's FNV-1a."""
+    """`count` values in [0, 1) with 24 bits each: SplitMix64's output function over a counter that
+    starts at the name's FNV-1a.
+    """
     start = 0xCBF29CE484222325
     for byte in name.encode():
         start = ((start ^ byte) * 0x100000001B3) & MASK
     with np.errstate(over="ignore"):
-        z = np.uint64(start) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        steps = np.arange(1, count + 1, dtype=np.uint64)
+        z = np.uint64(start) + steps * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
@@ -32,7 +37,9 @@ def uniform(name, count):
 
 
 def tensor(name, shape):
-    """A weight, in float32: convolutions keep the size of what they read, and the last norm of a block is small."""
+    """A weight, in float32: convolutions keep the magnitude of their input, and the last norm of a
+    block is small.
+    """
     u = uniform(name, math.prod(shape))
     part = name.rsplit(".", 1)[1]
     if len(shape) > 1:
@@ -48,13 +55,15 @@ def tensor(name, shape):
 
 
 class Network:
-    """torchvision's ResNet in eval mode, straight from its definition; with DeepLab's rates of the last stage's blocks, the
-    original's stride in conv1, and Caffe's max pool."""
+    """torchvision's ResNet in eval mode, straight from its definition; with DeepLab's rates of the
+    last stage's blocks, the original's stride in conv1, and Caffe's max pool.
+    """
 
-    def __init__(self, depths, groups=1, width_per_group=64, replace=(False, False, False), basic=False,
-                 multi_grid=None, stride_in_1x1=False, ceil_mode=False):
-        self.depths, self.groups, self.width_per_group, self.replace = depths, groups, width_per_group, replace
-        self.basic, self.multi_grid, self.stride_in_1x1, self.ceil_mode = basic, multi_grid, stride_in_1x1, ceil_mode
+    def __init__(self, depths, groups=1, width_per_group=64, replace=(False, False, False),
+                 basic=False, multi_grid=None, stride_in_1x1=False, ceil_mode=False):
+        self.depths, self.groups, self.width_per_group = depths, groups, width_per_group
+        self.replace, self.basic, self.multi_grid = replace, basic, multi_grid
+        self.stride_in_1x1, self.ceil_mode = stride_in_1x1, ceil_mode
 
     def conv(self, x, name, out, side, stride=1, padding=0, dilation=1, groups=1):
         weight = tensor(name + ".weight", (out, x.shape[1] // groups, side, side))
@@ -62,13 +71,17 @@ class Network:
 
     def norm(self, x, name):
         get = lambda part: tensor(f"{name}.{part}", (x.shape[1],))
-        return F.batch_norm(x, get("running_mean"), get("running_var"), get("weight"), get("bias"), False, 0.1, 1e-5)
+        return F.batch_norm(
+            x, get("running_mean"), get("running_var"), get("weight"), get("bias"), False, 0.1, 1e-5
+        )
 
     def basic_block(self, x, name, planes, stride):
         y = F.relu(self.norm(self.conv(x, name + ".conv1", planes, 3, stride, 1), name + ".bn1"))
         y = self.norm(self.conv(y, name + ".conv2", planes, 3, 1, 1), name + ".bn2")
         if stride != 1 or x.shape[1] != planes:
-            x = self.norm(self.conv(x, name + ".downsample.0", planes, 1, stride), name + ".downsample.1")
+            x = self.norm(
+                self.conv(x, name + ".downsample.0", planes, 1, stride), name + ".downsample.1"
+            )
         return F.relu(y + x)
 
     def block(self, x, name, planes, stride, dilation):
@@ -81,7 +94,9 @@ class Network:
         y = F.relu(self.norm(y, name + ".bn2"))
         y = self.norm(self.conv(y, name + ".conv3", planes * 4, 1), name + ".bn3")
         if stride != 1 or x.shape[1] != planes * 4:
-            x = self.norm(self.conv(x, name + ".downsample.0", planes * 4, 1, stride), name + ".downsample.1")
+            x = self.norm(
+                self.conv(x, name + ".downsample.0", planes * 4, 1, stride), name + ".downsample.1"
+            )
         return F.relu(y + x)
 
     def run(self, x):
@@ -101,7 +116,11 @@ class Network:
                 x = self.block(x, name, 64 << stage, stride if first else 1, rate)
             maps[f"layer{stage + 1}"] = x
         maps["pooled"] = x.mean((2, 3), keepdim=True)
-        logits = F.linear(maps["pooled"].flatten(1), tensor("fc.weight", (1000, x.shape[1])), tensor("fc.bias", (1000,)))
+        logits = F.linear(
+            maps["pooled"].flatten(1),
+            tensor("fc.weight", (1000, x.shape[1])),
+            tensor("fc.bias", (1000,)),
+        )
         return {**maps, "logits": logits}
 
 
@@ -111,7 +130,8 @@ NETWORKS = {
     "wide_resnet50_2": Network((3, 4, 6, 3), width_per_group=128),
     "resnet50 at output stride 8": Network((3, 4, 6, 3), replace=(False, True, True)),
     "resnet18": Network((2, 2, 2, 2), basic=True),
-    "resnet50 of DeepLab": Network((3, 4, 6, 3), replace=(False, False, True), multi_grid=(1, 2, 4)),
+    "resnet50 of DeepLab": Network((3, 4, 6, 3), replace=(False, False, True),
+                                   multi_grid=(1, 2, 4)),
     "resnet50 of Caffe": Network((3, 4, 6, 3), stride_in_1x1=True, ceil_mode=True),
 }
 INPUTS = [(1, 224, 224), (1, 97, 131), (3, 64, 64)]
@@ -130,7 +150,11 @@ def main():
                 flat = value.flatten()
                 at = [index * flat.numel() // VALUES for index in range(VALUES)]
                 values = [float(f"{flat[index].item():.9g}") for index in at]
-                tensors[key] = {"shape": list(value.shape), "largest": float(f"{flat.abs().max():.9g}"), "values": values}
+                tensors[key] = {
+                    "shape": list(value.shape),
+                    "largest": float(f"{flat.abs().max():.9g}"),
+                    "values": values,
+                }
             cases.append({"network": name, "input": shape, "tensors": tensors})
             print(name, shape, tensors["logits"]["largest"], flush=True)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

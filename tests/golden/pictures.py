@@ -3,8 +3,9 @@
     pip install pillow numpy torch torchvision
     python tests/golden/pictures.py
 
-Writes tests/golden/pictures/. README.md beside this script says what the files hold. The pictures that are resized are not
-stored: `pattern` below and its twin in tests/pictures.rs make them from integers.
+Writes tests/golden/pictures/. The README.md next to this script describes the files. The images
+that are resized are not stored: `pattern` below and its twin in tests/pictures.rs make them from
+integers.
 """
 
 import io
@@ -26,8 +27,12 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def pattern(kind, width, height):
-    """A picture from integers: `noise`, `edges` (black and white, which sharp filters overshoot) or `smooth`."""
-    x, y, c = np.meshgrid(*(np.arange(n, dtype=np.uint32) for n in (width, height, 3)), indexing="xy")
+    """An image from integers: `noise`, `edges` (black and white, which sharp filters overshoot) or
+    `smooth`.
+    """
+    x, y, c = np.meshgrid(
+        *(np.arange(n, dtype=np.uint32) for n in (width, height, 3)), indexing="xy"
+    )
     n = (x * np.uint32(73856093)) ^ (y * np.uint32(19349663)) ^ (c * np.uint32(83492791))
     n ^= n >> np.uint32(13)
     n *= np.uint32(0x5BD1E995)
@@ -52,11 +57,12 @@ FILTERS = {
     "bicubic": InterpolationMode.BICUBIC,
     "lanczos": InterpolationMode.LANCZOS,
 }
-# Width, height: photographs, primes, strong shrinks, enlargements, a pixel, the very sizes, rows that end within a word, and tall
-# ones, of which Pillow 13 shrinks the columns first.
-SIZES = [(500, 375), (375, 500), (97, 131), (17, 300), (300, 17), (40, 30), (1, 1), (224, 224), (256, 256), (1023, 771),
-         (227, 230), (1, 3), (270, 801)]
-# What is resized to (an int is the shorter side, None is nothing), and the crop as height and width.
+# Width, height: photographs, primes, strong shrinks, enlargements, a pixel, exactly the target
+# sizes, rows that end within a word, and tall ones, of which Pillow 13 shrinks the columns first.
+SIZES = [(500, 375), (375, 500), (97, 131), (17, 300), (300, 17), (40, 30), (1, 1), (224, 224),
+         (256, 256), (1023, 771), (227, 230), (1, 3), (270, 801)]
+# The size to resize to (an int is the shorter side, None is no resize), and the crop as height and
+# width.
 PLANS = [
     (256, (224, 224)),
     (232, (224, 224)),
@@ -98,17 +104,26 @@ def resizes():
 def png(width, height, depth, colour, rows, transparent=None):
     """A PNG of raw rows, for the kinds that Pillow does not write."""
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
     transparent = chunk(b"tRNS", transparent) if transparent else b""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + transparent + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + transparent
+        + chunk(b"IDAT", data)
+        + chunk(b"IEND", b"")
+    )
 
 
 def tiff(width, height, depth, photometric, samples, data, extra=None):
     """A TIFF of raw samples in one strip, for the same."""
-    tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [depth] * samples), (259, 3, [1]), (262, 3, [photometric]),
-            (273, 4, [0]), (277, 3, [samples]), (278, 4, [height]), (279, 4, [len(data)])]
+    tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [depth] * samples), (259, 3, [1]),
+            (262, 3, [photometric]), (273, 4, [0]), (277, 3, [samples]), (278, 4, [height]),
+            (279, 4, [len(data)])]
     tags += [(338, 3, [extra])] if extra else []
     behind = 8 + 2 + 12 * len(tags) + 4
     bits = struct.pack(f"<{samples}H", *[depth] * samples)
@@ -123,7 +138,9 @@ def bmp16(width, height, masks, values):
     """A BMP of sixteen bits a pixel; without masks of five bits a channel."""
     rows = b"".join(row.astype("<u2").tobytes() + bytes(-2 * width % 4) for row in values[::-1])
     extra = struct.pack(f"<{len(masks)}I", *masks)
-    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 16, 3 if masks else 0, len(rows), 0, 0, 0, 0)
+    info = struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 16, 3 if masks else 0, len(rows), 0, 0, 0, 0
+    )
     at = 14 + len(info) + len(extra)
     return b"BM" + struct.pack("<IHHI", at + len(rows), 0, 0, at) + info + extra + rows
 
@@ -147,8 +164,16 @@ def exif(orientation):
 
 
 def xmp(orientation, element=False):
-    inner = f"><tiff:Orientation>{orientation}</tiff:Orientation>" if element else f' tiff:Orientation="{orientation}">'
-    return ('<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description' + inner + "</rdf:Description></x:xmpmeta>").encode()
+    inner = (
+        f"><tiff:Orientation>{orientation}</tiff:Orientation>"
+        if element
+        else f' tiff:Orientation="{orientation}">'
+    )
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description'
+        + inner
+        + "</rdf:Description></x:xmpmeta>"
+    ).encode()
 
 
 def as_ycck(jpeg):
@@ -160,7 +185,8 @@ def as_ycck(jpeg):
 
 def files():
     w, h = 37, 26
-    smooth, noise = Image.fromarray(pattern("smooth", w, h)), Image.fromarray(pattern("noise", w, h))
+    smooth = Image.fromarray(pattern("smooth", w, h))
+    noise = Image.fromarray(pattern("noise", w, h))
     alpha = Image.fromarray(pattern("noise", w, h)[..., 1] // 128 * 255)
     rgba = noise.copy()
     rgba.putalpha(alpha)
@@ -183,17 +209,38 @@ def files():
     yield "grey2.png", png(w, h, 2, 0, packed((x + y) % 4, 2))
     yield "grey4.png", png(w, h, 4, 0, packed((x * y) % 16, 4))
     yield "grey16.png", png(w, h, 16, 0, [row[:, :2].tobytes() for row in deep])
-    yield "grey16_dark.png", png(w, h, 16, 0, [((x[0] * 9 + i) % 300).astype(">u2").tobytes() for i in range(h)])
+    yield (
+        "grey16_dark.png",
+        png(w, h, 16, 0, [((x[0] * 9 + i) % 300).astype(">u2").tobytes() for i in range(h)]),
+    )
     yield "grey_alpha16.png", png(w, h, 16, 4, [row[:, :4].tobytes() for row in deep])
     yield "rgb16.png", png(w, h, 16, 2, [row.tobytes() for row in deep])
-    yield "rgba16.png", png(w, h, 16, 6, [np.concatenate([row, row[:, :2]], 1).tobytes() for row in deep])
-    yield "grey16_transparent.png", png(w, h, 16, 0, [row[:, :2].tobytes() for row in deep], deep[3, 4, :2].tobytes())
+    yield (
+        "rgba16.png",
+        png(w, h, 16, 6, [np.concatenate([row, row[:, :2]], 1).tobytes() for row in deep]),
+    )
+    yield (
+        "grey16_transparent.png",
+        png(w, h, 16, 0, [row[:, :2].tobytes() for row in deep], deep[3, 4, :2].tobytes()),
+    )
     yield "turned.png", saved(noise, "PNG", exif=exif(6))
     for orientation in range(1, 9):
-        yield f"orientation{orientation}.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, exif=exif(orientation))
+        yield (
+            f"orientation{orientation}.jpg",
+            saved(
+                smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, exif=exif(orientation)
+            ),
+        )
     yield "orientation_wrong.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, exif=exif(9))
-    for name, options in (("attribute", {"xmp": xmp(6)}), ("element", {"xmp": xmp(5, True)}), ("beside_exif", {"xmp": xmp(6), "exif": exif(1)})):
-        yield f"xmp_{name}.jpg", saved(smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, **options)
+    for name, options in (
+        ("attribute", {"xmp": xmp(6)}),
+        ("element", {"xmp": xmp(5, True)}),
+        ("beside_exif", {"xmp": xmp(6), "exif": exif(1)}),
+    ):
+        yield (
+            f"xmp_{name}.jpg",
+            saved(smooth.resize((24, 16)), "JPEG", quality=95, subsampling=0, **options),
+        )
     text = PngInfo()
     text.add_itxt("XML:com.adobe.xmp", xmp(8).decode())
     yield "xmp.png", saved(noise, "PNG", pnginfo=text)
@@ -226,9 +273,15 @@ def files():
     yield "cmyk.tif", saved(cmyk, "TIFF")
     yield "cmyk16.tif", tiff(w, h, 16, 5, 4, np.concatenate([deep, deep[::-1, :, :2]], 2).tobytes())
     yield "associated.tif", tiff(w, h, 8, 2, 4, deep[:, :, 1:5].tobytes(), extra=1)
-    yield "associated16.tif", tiff(w, h, 16, 2, 4, np.concatenate([deep, deep[::-1, :, :2]], 2).tobytes(), extra=1)
+    yield (
+        "associated16.tif",
+        tiff(w, h, 16, 2, 4, np.concatenate([deep, deep[::-1, :, :2]], 2).tobytes(), extra=1),
+    )
     kind = [struct.pack("<HHII", 338, 3, 1, kind) for kind in (2, 1)]
-    yield "associated_deflate.tif", saved(rgba, "TIFF", compression="tiff_adobe_deflate").replace(*kind)
+    yield (
+        "associated_deflate.tif",
+        saved(rgba, "TIFF", compression="tiff_adobe_deflate").replace(*kind),
+    )
     levels = (x * 2048 + y * 32 * 5 + x + y * 7) % 65536
     yield "555.bmp", bmp16(w, h, [], levels % 32768)
     yield "565.bmp", bmp16(w, h, [0xF800, 0x7E0, 0x1F], levels)
@@ -255,12 +308,20 @@ def main():
             rgb.save(FOLDER / entry["expected"], optimize=True)
         listed.append(entry)
     libjpeg = f"{features.version('jpg')}{' (turbo)' if features.check('libjpeg_turbo') else ''}"
-    made_with = {"pillow": pillow_version, "torchvision": torchvision.__version__, "torch": torch.__version__,
-                 "libjpeg": libjpeg, "libwebp": features.version("webp")}
+    made_with = {
+        "pillow": pillow_version,
+        "torchvision": torchvision.__version__,
+        "torch": torch.__version__,
+        "libjpeg": libjpeg,
+        "libwebp": features.version("webp"),
+    }
     cases = resizes()
     lines = ",\n".join("  " + json.dumps(case) for case in cases)
     entries = ",\n".join("  " + json.dumps(entry) for entry in listed)
-    text = f'{{"made_with": {json.dumps(made_with)},\n"resizes": [\n{lines}\n],\n"files": [\n{entries}\n]}}\n'
+    text = (
+        f'{{"made_with": {json.dumps(made_with)},\n'
+        f'"resizes": [\n{lines}\n],\n"files": [\n{entries}\n]}}\n'
+    )
     (FOLDER / "goldens.json").write_text(text)
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
     print(f"{len(cases)} resizes, {len(listed)} files, {size} bytes; {made_with}")

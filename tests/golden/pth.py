@@ -3,10 +3,11 @@
     pip install torch numpy
     python tests/golden/pth.py
 
-Writes tests/golden/pth/<case>.pth and, where the case is read, <case>.safetensors with every tensor of floating point as f32,
-row-major, as PyTorch converts it; its metadata lists the tensors of other types (`integers`) and the keys that hold something
-else (`others`). A case without a safetensors file is one that must be refused. Values are drawn from a seed that is the
-CRC-32 of the case's name. The files differ from run to run in a few bytes: the legacy format has addresses in it.
+Writes tests/golden/pth/<case>.pth and, if the case is read, <case>.safetensors with every
+floating-point tensor as f32, row-major, as PyTorch converts it; its metadata lists the tensors of
+other types (`integers`) and the keys of everything else (`others`). A case without a safetensors
+file must be refused. Values are drawn from a seed that is the CRC-32 of the case's name. The files
+differ from run to run in a few bytes: the legacy format has addresses in it.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from torch import nn
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "pth"
 
-# The legacy format and TorchScript note where the source of a class is: a name must do, not this machine's path.
+# The legacy format and TorchScript store where the source of a class is: a name must do, not this
+# machine's path.
 lines_and_file = torch._sources.get_source_lines_and_file
 
 
@@ -68,9 +70,14 @@ def plain(rng):
 
 def odd_values(rng, dtype):
     """Numbers at the edges of each type, and one that must be rounded on the way to f32."""
-    values = [0.0, -0.0, 1.0, -1.5, 1 / 3, 65504.0, 6e-8, 1e-40, 1e30, 1e300, float("inf"), float("-inf"), float("nan")]
+    values = [0.0, -0.0, 1.0, -1.5, 1 / 3, 65504.0, 6e-8, 1e-40, 1e30, 1e300,
+              float("inf"), float("-inf"), float("nan")]
     edges = torch.tensor(values, dtype=torch.float64).to(dtype)
-    return {"edges": edges, "weight": draw(rng, 5, 3).to(dtype), "bias": (draw(rng, 4).double() / 3).to(dtype)}
+    return {
+        "edges": edges,
+        "weight": draw(rng, 5, 3).to(dtype),
+        "bias": (draw(rng, 4).double() / 3).to(dtype),
+    }
 
 
 def strided(rng):
@@ -115,17 +122,26 @@ def parameters(rng):
     marked.note = "kept with the tensor"
     plain_marked = draw(rng, 4)
     plain_marked.note = {"a": 1}
-    return OrderedDict(weight=nn.Parameter(draw(rng, 2, 3)), marked=marked, plain_marked=plain_marked)
+    return OrderedDict(
+        weight=nn.Parameter(draw(rng, 2, 3)), marked=marked, plain_marked=plain_marked
+    )
 
 
 def integers(rng):
     """Beside one float, every type that is kept but not read."""
-    names = "int8 uint8 int16 int32 int64 bool uint16 uint32 uint64 complex64 float8_e4m3fn float8_e5m2".split()
-    return {"weight": draw(rng, 2), **{name: torch.ones(3, dtype=getattr(torch, name)) for name in names}}
+    names = (
+        "int8 uint8 int16 int32 int64 bool uint16 uint32 uint64 complex64 float8_e4m3fn float8_e5m2"
+    ).split()
+    return {
+        "weight": draw(rng, 2),
+        **{name: torch.ones(3, dtype=getattr(torch, name)) for name in names},
+    }
 
 
 def checkpoint(rng, key="model_state_dict"):
-    """What a training script saves: weights, an optimizer after a step, and objects of classes that are not ours."""
+    """What a training script saves: weights, an optimizer after a step, and objects of classes that
+    are not ours.
+    """
     net = network(rng)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     net(draw(rng, 2, 3, 4, 4)).sum().backward()
@@ -144,7 +160,13 @@ def checkpoint(rng, key="model_state_dict"):
 
 def beside(rng):
     """A state dict with keys that hold no tensors."""
-    return {"weight": draw(rng, 2), "version": 2, "args": argparse.Namespace(a=1), "nothing": None, "inner": {"x": draw(rng, 1)}}
+    return {
+        "weight": draw(rng, 2),
+        "version": 2,
+        "args": argparse.Namespace(a=1),
+        "nothing": None,
+        "inner": {"x": draw(rng, 1)},
+    }
 
 
 # fmt: off
@@ -160,7 +182,10 @@ READ = {
     "integers": integers,
     "beside": beside,
     "checkpoint": checkpoint,
-    "nested": lambda rng: {"model": {"state_dict": plain(rng), "name": "net"}, "loss": torch.tensor(1.0)},
+    "nested": lambda rng: {
+        "model": {"state_dict": plain(rng), "name": "net"},
+        "loss": torch.tensor(1.0),
+    },
 }
 # Whatever is in them, these must not be read.
 REFUSED = {
@@ -188,7 +213,11 @@ def encode(tensors, metadata):
     header, data = {"__metadata__": metadata}, b""
     for key, tensor in sorted(tensors.items()):
         raw = tensor.detach().contiguous().numpy().tobytes()
-        header[key] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        header[key] = {
+            "dtype": "F32",
+            "shape": list(tensor.shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     text = json.dumps(header, separators=(",", ":")).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
@@ -215,7 +244,15 @@ def make():
         saved = case(np.random.RandomState(zlib.crc32(name.encode())))
         for form, options in FORMS.items():
             # Every form of the cases that touch the containers most; one suffices for the others.
-            if form and name not in ("zip", "half", "strided", "shared", "parameters", "checkpoint", "whole_model"):
+            if form and name not in (
+                "zip",
+                "half",
+                "strided",
+                "shared",
+                "parameters",
+                "checkpoint",
+                "whole_model",
+            ):
                 continue
             if "legacy" in form and name == "integers":
                 continue

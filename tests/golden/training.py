@@ -1,12 +1,14 @@
-"""Makes the golden files of training mode: Bottleneck blocks with what PyTorch gives for one batch, forward and backward.
+"""Makes the golden files of training mode: Bottleneck blocks with PyTorch's results for one batch,
+forward and backward.
 
     pip install torch safetensors numpy
     python tests/golden/training.py
 
-Writes tests/golden/training/<case>.safetensors, batchnorm.safetensors beside them and a copy of one case in src/cli/demo/, and prints a
-table. The blocks are those of make.py.
-Weights, input and the gradient of the output are drawn as f32; the block then runs in float64 in training mode on the CPU, and what comes
-of it is rounded to f32. README.md beside this script says what a file holds.
+Writes tests/golden/training/<case>.safetensors, batchnorm.safetensors next to them and a copy of
+one case in src/cli/demo/, and prints a table. The blocks are those of make.py.
+Weights, input and the gradient of the output are drawn as f32; the block then runs in float64 in
+training mode on the CPU, and the results are rounded to f32. The README.md next to this script
+describes the files.
 """
 
 import copy
@@ -21,11 +23,13 @@ from make import CASES, DEMO, GOLDEN, draw, encode
 FOLDER = GOLDEN / "training"
 FAR = FOLDER / "far_from_zero"
 
-# Large files, which say nothing that smaller ones do not; and what is unusual about running statistics alone.
+# Large files that test no more than smaller ones, and cases that are unusual only in their running
+# statistics.
 LEFT_OUT = {
-    "larger_map_33x29", "width26_groups1", "width26_groups2", "width26_groups8", "groups32_4_per_group_s2",
-    "variance_tiny", "variance_tiny_downsample", "variance_zero",
-    # A weight that is the only one of its channel does not change what a norm puts out: its gradient is nothing but rounding.
+    "larger_map_33x29", "width26_groups1", "width26_groups2", "width26_groups8",
+    "groups32_4_per_group_s2", "variance_tiny", "variance_tiny_downsample", "variance_zero",
+    # A weight that is the only one of its channel does not change a norm's output: its gradient is
+    # nothing but rounding.
     "planes1", "inplanes1_downsample", "width1",
 }
 
@@ -57,14 +61,18 @@ def set_up(case, batch, momentum, seed):
     block.load_state_dict(state)
     x = torch.from_numpy(rng.standard_normal((batch, case.inplanes, *case.size)).astype(np.float32))
     rows, columns = ((size - 1) // case.stride + 1 for size in case.size)
-    grad = torch.from_numpy(rng.standard_normal((batch, 4 * case.planes, rows, columns)).astype(np.float32))
+    grad = torch.from_numpy(
+        rng.standard_normal((batch, 4 * case.planes, rows, columns)).astype(np.float32)
+    )
     return block, state, x, grad
 
 
 def run(block, x, grad):
     """One batch: everything that comes of it, and how near a ReLU came to zero."""
     nearest = []
-    hook = block.relu.register_forward_pre_hook(lambda _, inputs: nearest.append(inputs[0].abs().min().item()))
+    hook = block.relu.register_forward_pre_hook(
+        lambda _, inputs: nearest.append(inputs[0].abs().min().item())
+    )
     x = x.clone().requires_grad_()
     out = block(x)
     out.backward(grad)
@@ -100,7 +108,12 @@ def make(case, index):
 
     metadata = {**case.metadata(), "momentum": "none" if momentum is None else repr(momentum)}
     weights = {f"block.{key}": value for key, value in state.items()}
-    tensors = {**weights, "input": x, "grad_out": grad, **{key: rounded(value) for key, value in found.items()}}
+    tensors = {
+        **weights,
+        "input": x,
+        "grad_out": grad,
+        **{key: rounded(value) for key, value in found.items()},
+    }
     path = FOLDER / f"{case.name}.safetensors"
     path.write_bytes(encode(tensors, metadata))
     if case.name == DEMO_CASE:
@@ -108,17 +121,28 @@ def make(case, index):
 
     def off(prefix):
         keys = [key for key in found if key.startswith(prefix) and found[key].is_floating_point()]
-        return max(((single[key].double() - found[key]).abs().max() / found[key].abs().max()).item() for key in keys)
+        return max(
+            ((single[key].double() - found[key]).abs().max() / found[key].abs().max()).item()
+            for key in keys
+        )
 
     errors = f"f32 off {off('out'):.0e} out, {off('grad'):.0e} gradients"
     shape = "x".join(map(str, x.shape))
-    return f"{case.name:34} {shape:14} {errors}  {path.stat().st_size / 1024:5.1f} KiB  attempt {attempt}"
+    size = path.stat().st_size / 1024
+    return f"{case.name:34} {shape:14} {errors}  {size:5.1f} KiB  attempt {attempt}"
 
 
 def far_from_zero():
-    """Whole blocks on inputs whose mean is large beside their deviation, and how far PyTorch's own f32 is off."""
+    """Whole blocks on inputs whose mean is large compared with their deviation, and how far
+    PyTorch's own f32 is off.
+    """
     lines = []
-    for name, mean in (("plain_batch4", 50), ("plain_batch4", 1000), ("s2_odd_downsample", 50), ("s2_odd_downsample", 1000)):
+    for name, mean in (
+        ("plain_batch4", 50),
+        ("plain_batch4", 1000),
+        ("s2_odd_downsample", 50),
+        ("s2_odd_downsample", 1000),
+    ):
         case = next(case for case in CASES if case.name == name)
         seed = zlib.crc32(f"{name} mean {mean}".encode())
         block, state, x, grad = set_up(case, max(case.batch, 2), 0.1, seed)
@@ -131,9 +155,16 @@ def far_from_zero():
             if key.startswith("after.") and value.is_floating_point():
                 kept[key] = value
         for key, value in kept.items():
-            metadata[f"f32.{key}"] = repr(((single[key].double() - value).abs().max() / value.abs().max()).item())
+            metadata[f"f32.{key}"] = repr(
+                ((single[key].double() - value).abs().max() / value.abs().max()).item()
+            )
         weights = {f"block.{key}": value for key, value in state.items()}
-        tensors = {**weights, "input": x, "grad_out": grad, **{key: rounded(value) for key, value in kept.items()}}
+        tensors = {
+            **weights,
+            "input": x,
+            "grad_out": grad,
+            **{key: rounded(value) for key, value in kept.items()},
+        }
         FAR.mkdir(exist_ok=True)
         (FAR / f"{name}_mean{mean}.safetensors").write_bytes(encode(tensors, metadata))
         lines.append(f"{name}, mean {mean:4}: f32 off {float(metadata['f32.out']):.0e}")
@@ -159,7 +190,11 @@ def batchnorm():
         out = double(leaf)
         out.backward(grad.double())
         single = norm(x)
-        tensors |= {f"{mean}.input": x, f"{mean}.grad_out": grad, f"{mean}.out": rounded(out.detach())}
+        tensors |= {
+            f"{mean}.input": x,
+            f"{mean}.grad_out": grad,
+            f"{mean}.out": rounded(out.detach()),
+        }
         tensors |= {f"{mean}.grad.input": rounded(leaf.grad)}
         for key, value in double.named_parameters():
             tensors[f"{mean}.grad.{key}"] = rounded(value.grad)
@@ -167,7 +202,9 @@ def batchnorm():
             tensors[f"{mean}.after.{key}"] = rounded(getattr(double, key))
         error = ((single - out).abs().max() / out.abs().max()).item()
         lines.append(f"batchnorm, mean {mean:4}: f32 off {error:.0e}")
-    (FOLDER / "batchnorm.safetensors").write_bytes(encode(tensors, {"eps": "1e-05", "momentum": "0.1"}))
+    (FOLDER / "batchnorm.safetensors").write_bytes(
+        encode(tensors, {"eps": "1e-05", "momentum": "0.1"})
+    )
     return lines
 
 
@@ -175,8 +212,13 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # one order of summation
     FOLDER.mkdir(exist_ok=True)
     print(f"torch {torch.__version__}")
-    cases = [case for case in CASES if case.folder == GOLDEN and not case.poke and case.name not in LEFT_OUT]
+    cases = [
+        case
+        for case in CASES
+        if case.folder == GOLDEN and not case.poke and case.name not in LEFT_OUT
+    ]
     for index, case in enumerate(cases):
         print(make(case, index))
     print("\n".join(batchnorm() + far_from_zero()))
-    print(f"{len(cases)} blocks, {sum(path.stat().st_size for path in FOLDER.rglob('*.safetensors')) / 2**20:.1f} MiB")
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors"))
+    print(f"{len(cases)} blocks, {size / 2**20:.1f} MiB")

@@ -1,12 +1,15 @@
-"""Makes the golden files of training networks: twenty steps of an optimiser on fixed pictures, as PyTorch takes them in f32.
+"""Makes the golden files of training networks: twenty steps of an optimiser on fixed images, as
+PyTorch takes them in f32.
 
     pip install torch safetensors numpy
     python tests/golden/training_network.py
 
-Writes tests/golden/training/networks/<case>.safetensors and prints a table. A file holds the state dict before (`before.KEY`) and after
-(`after.KEY`), the pictures and their classes, and the loss of each batch (`losses`); its metadata says what the network and the optimiser
-are. Seeds are passed over until the same run in float64, and runs whose parameters begin some roundings away, are all near: where a ReLU's input is next to
-zero, or two pixels of a pool next to equal, any two implementations in f32 may take different sides, and twenty steps later they are far apart.
+Writes tests/golden/training/networks/<case>.safetensors and prints a table. A file holds the state
+dict before (`before.KEY`) and after (`after.KEY`), the images and their classes, and the loss of
+each batch (`losses`); its metadata describes the network and the optimiser. Seeds are skipped until
+the same run in float64, and runs whose parameters start some roundings away, all stay near it: if
+the input of a ReLU is close to zero, or two pixels of a pool are almost equal, two implementations
+in f32 may take different sides, and are far apart twenty steps later.
 """
 
 import copy
@@ -21,7 +24,8 @@ from make import GOLDEN, Bottleneck, conv1x1, conv3x3
 
 FOLDER = GOLDEN / "training" / "networks"
 STEPS = 20
-# How far such runs may be: in a loss, and in the state at the end, as a share of each tensor's largest value.
+# How far off such runs may be: in a loss, and in the state at the end, as a share of each tensor's
+# largest value.
 NEAR = 2e-5, 2e-4
 # How many runs begin some roundings away, and by what share of each parameter.
 NUDGED, NUDGE = 10, 8e-7
@@ -42,7 +46,9 @@ class BasicBlock(nn.Module):
 class Network(nn.Module):
     """torchvision's ResNet with fewer planes."""
 
-    def __init__(self, kind, depths, planes, stem, classes, groups=1, width_per_group=64, dilate=()):
+    def __init__(
+        self, kind, depths, planes, stem, classes, groups=1, width_per_group=64, dilate=()
+    ):
         super().__init__()
         block, expansion = (Bottleneck, 4) if kind == "Bottleneck" else (BasicBlock, 1)
         self.conv1, self.bn1 = nn.Conv2d(3, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem)
@@ -59,7 +65,11 @@ class Network(nn.Module):
                 shortcut = None
                 if step != 1 or inplanes != out:
                     shortcut = nn.Sequential(conv1x1(inplanes, out, step), nn.BatchNorm2d(out))
-                options = {"groups": groups, "base_width": width_per_group, "dilation": before if index == 0 else dilation}
+                options = {
+                    "groups": groups,
+                    "base_width": width_per_group,
+                    "dilation": before if index == 0 else dilation,
+                }
                 blocks.append(block(inplanes, width, step, shortcut, **options))
                 inplanes = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
@@ -73,16 +83,45 @@ class Network(nn.Module):
 
 
 SGD = {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "decay_all": True}
-ADAMW = {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 1e-2, "decay_all": True}
-THIN = {"kind": "Bottleneck", "depths": [1, 1, 1, 1], "planes": [6, 8, 10, 12], "stem": 10, "classes": 7}
+ADAMW = {
+    "name": "adamw",
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 1e-2,
+    "decay_all": True,
+}
+THIN = {
+    "kind": "Bottleneck",
+    "depths": [1, 1, 1, 1],
+    "planes": [6, 8, 10, 12],
+    "stem": 10,
+    "classes": 7,
+}
 CASES = {
     "thin": (THIN, SGD, {}),
-    "nesterov_no_decay_of_norms": (THIN, {**SGD, "nesterov": True, "weight_decay": 5e-2, "decay_all": False}, {}),
+    "nesterov_no_decay_of_norms": (
+        THIN,
+        {**SGD, "nesterov": True, "weight_decay": 5e-2, "decay_all": False},
+        {},
+    ),
     "resnext_dilated_smoothed": (
-        {**THIN, "planes": [8, 8, 16, 16], "groups": 4, "width_per_group": 16, "dilate": [False, False, True]}, SGD, {"smoothing": 0.1}
+        {
+            **THIN,
+            "planes": [8, 8, 16, 16],
+            "groups": 4,
+            "width_per_group": 16,
+            "dilate": [False, False, True],
+        },
+        SGD,
+        {"smoothing": 0.1},
     ),
     "two_blocks_accumulated": ({**THIN, "depths": [2, 1, 2, 1]}, SGD, {"over": 2, "steps": 8}),
-    "basic_adamw": ({**THIN, "kind": "BasicBlock", "planes": [8, 12, 16, 20]}, ADAMW, {"rate": 0.002}),
+    "basic_adamw": (
+        {**THIN, "kind": "BasicBlock", "planes": [8, 12, 16, 20]},
+        ADAMW,
+        {"rate": 0.002},
+    ),
     "frozen_layer1": (THIN, SGD, {"frozen": ["conv1", "bn1", "layer1"]}),
 }
 
@@ -93,10 +132,17 @@ def optimizer_of(network, about, rate):
     matrices = [parameter for parameter in trained if parameter.dim() > 1]
     others = [parameter for parameter in trained if parameter.dim() <= 1]
     decay = about["weight_decay"]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": decay if about["decay_all"] else 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": decay},
+        {"params": others, "weight_decay": decay if about["decay_all"] else 0.0},
+    ]
     if about["name"] == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=about["momentum"], nesterov=about["nesterov"])
-    return torch.optim.AdamW(groups, lr=rate, betas=(about["beta1"], about["beta2"]), eps=about["eps"])
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=about["momentum"], nesterov=about["nesterov"]
+        )
+    return torch.optim.AdamW(
+        groups, lr=rate, betas=(about["beta1"], about["beta2"]), eps=about["eps"]
+    )
 
 
 def freeze(network, prefixes):
@@ -146,7 +192,9 @@ def attempt(seed, network_options, about, run_options):
     for _ in range(NUDGED):
         nudged = copy.deepcopy(network)
         for parameter in nudged.parameters():
-            parameter.data *= 1 + NUDGE * torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
+            parameter.data *= 1 + NUDGE * torch.from_numpy(
+                rng.standard_normal(tuple(parameter.shape)).astype(np.float32)
+            )
         others.append((nudged, pictures))
     losses = run(network, pictures, classes, about, run_options)
     after = {f"after.{key}": value.clone() for key, value in network.state_dict().items()}
@@ -154,10 +202,13 @@ def attempt(seed, network_options, about, run_options):
     tensors = {**before, **after, **data, "losses": torch.from_numpy(losses).float()}
     loss_off, state_off = 0.0, 0.0
     for other, inputs in others:
-        loss_off = max(loss_off, np.abs(losses - run(other, inputs, classes, about, run_options)).max())
+        loss_off = max(
+            loss_off, np.abs(losses - run(other, inputs, classes, about, run_options)).max()
+        )
         for key, value in network.state_dict().items():
             if value.is_floating_point():
-                apart = (value.double() - other.state_dict()[key].double()).abs().max() / value.abs().max().clamp_min(1e-30)
+                apart = (value.double() - other.state_dict()[key].double()).abs().max()
+                apart /= value.abs().max().clamp_min(1e-30)
                 state_off = max(state_off, float(apart))
         if not (loss_off < NEAR[0] and state_off < NEAR[1]):
             break
@@ -169,15 +220,24 @@ def main():
     torch.set_num_threads(1)
     for number, (name, (network_options, about, run_options)) in enumerate(CASES.items()):
         for seed in range(1000 * number, 1000 * number + 1000):
-            tensors, losses, loss_off, state_off = attempt(seed, network_options, about, run_options)
+            tensors, losses, loss_off, state_off = attempt(
+                seed, network_options, about, run_options
+            )
             if loss_off < NEAR[0] and state_off < NEAR[1]:
                 break
         else:
             raise SystemExit(f"{name}: no seed will do")
-        metadata = {"network": json.dumps(network_options), "optimizer": json.dumps(about), "run": json.dumps(run_options)}
+        metadata = {
+            "network": json.dumps(network_options),
+            "optimizer": json.dumps(about),
+            "run": json.dumps(run_options),
+        }
         save_file(tensors, FOLDER / f"{name}.safetensors", metadata)
         first, last = losses[0], losses[-1]
-        print(f"{name:30} seed {seed}: losses {first:.4f} to {last:.4f}, f32 off by {loss_off:.1e}, state {state_off:.1e}")
+        print(
+            f"{name:30} seed {seed}: losses {first:.4f} to {last:.4f}, "
+            f"f32 off by {loss_off:.1e}, state {state_off:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-//! torchvision's ResNet-50 as its file has it: keys and shapes, with made-up values, in each format.
+//! torchvision's ResNet-50 as its file has it: keys and shapes, with made-up values, in each
+//! format.
 
 use safetensors::Dtype;
 
@@ -10,7 +11,9 @@ const LAYERS: [(usize, usize); 4] = [(64, 3), (128, 4), (256, 6), (512, 3)];
 /// The prefix of every block, and its stride.
 pub fn blocks() -> Vec<(String, usize)> {
     let of_layer = |(layer, (_, count)): (usize, (usize, usize))| {
-        (0..count).map(move |at| (format!("layer{}.{at}.", layer + 1), if at == 0 && layer > 0 { 2 } else { 1 }))
+        (0..count).map(move |at| {
+            (format!("layer{}.{at}.", layer + 1), if at == 0 && layer > 0 { 2 } else { 1 })
+        })
     };
     LAYERS.into_iter().enumerate().flat_map(of_layer).collect()
 }
@@ -27,30 +30,42 @@ pub fn tensors() -> Vec<(String, Vec<usize>)> {
             conv(&mut tensors, &key("conv2"), &key("bn2"), [planes, planes, 3]);
             conv(&mut tensors, &key("conv3"), &key("bn3"), [4 * planes, planes, 1]);
             if at == 0 {
-                conv(&mut tensors, &key("downsample.0"), &key("downsample.1"), [4 * planes, inplanes, 1]);
+                conv(
+                    &mut tensors,
+                    &key("downsample.0"),
+                    &key("downsample.1"),
+                    [4 * planes, inplanes, 1],
+                );
             }
             inplanes = 4 * planes;
         }
     }
-    tensors.extend([("fc.weight".to_owned(), vec![1000, 2048]), ("fc.bias".to_owned(), vec![1000])]);
+    tensors
+        .extend([("fc.weight".to_owned(), vec![1000, 2048]), ("fc.bias".to_owned(), vec![1000])]);
     tensors
 }
 
 /// A convolution's weight and its norm's tensors.
-fn conv(tensors: &mut Vec<(String, Vec<usize>)>, conv: &str, norm: &str, [out, channels, side]: [usize; 3]) {
+fn conv(
+    tensors: &mut Vec<(String, Vec<usize>)>,
+    conv: &str,
+    norm: &str,
+    [out, channels, side]: [usize; 3],
+) {
     tensors.push((format!("{conv}.weight"), vec![out, channels, side, side]));
     let parts = ["weight", "bias", "running_mean", "running_var"];
     tensors.extend(parts.map(|part| (format!("{norm}.{part}"), vec![out])));
 }
 
-/// Every tensor with its bytes: the f32, all positive, as variances must be, and such that f16 holds them exactly; and the count
-/// of batches of each norm.
+/// Every tensor with its bytes: the f32, all positive, as variances must be, and such that f16
+/// holds them exactly; and the count of batches of each norm.
 fn contents() -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
     let value = |at: usize| (0.25 + (at % 1021) as f32 / 1024.0).to_le_bytes();
     let mut contents = Vec::new();
     for (key, dims) in tensors() {
         let count: usize = dims.iter().product();
-        let batches = key.strip_suffix("running_var").map(|norm| format!("{norm}num_batches_tracked"));
+        let batches =
+            key.strip_suffix("running_var").map(|norm| format!("{norm}num_batches_tracked"));
         contents.push((key, Dtype::F32, dims, (0..count).flat_map(value).collect()));
         contents.extend(batches.map(|key| (key, Dtype::I64, vec![], 7u64.to_le_bytes().to_vec())));
     }

@@ -1,31 +1,39 @@
-//! Configurations of others: what timm and Hugging Face write beside their weights, and what is not done here.
+//! Configurations of others: what timm and Hugging Face write beside their weights, and what is not
+//! done here.
 
 use std::path::Path;
 
 use wgpu_bottleneck::error::PictureError;
-use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+use wgpu_bottleneck::picture::{
+    CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize,
+};
 use wgpu_bottleneck::{Error, ModelConfig, Picture};
 
 use crate::common::Outcome;
 
 /// timm/resnet50.a1_in1k.
-const TIMM: &str = r#"{"architecture": "resnet50", "num_classes": 1000, "num_features": 2048, "pretrained_cfg": {
-    "tag": "a1_in1k", "input_size": [3, 224, 224], "test_input_size": [3, 288, 288], "fixed_input_size": false,
+const TIMM: &str = r#"{"architecture": "resnet50", "num_classes": 1000, "num_features": 2048,
+    "pretrained_cfg": {"tag": "a1_in1k", "input_size": [3, 224, 224],
+    "test_input_size": [3, 288, 288], "fixed_input_size": false,
     "interpolation": "bicubic", "crop_pct": 0.95, "test_crop_pct": 1.0, "crop_mode": "center",
-    "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "num_classes": 1000, "pool_size": [7, 7]}}"#;
+    "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "num_classes": 1000,
+    "pool_size": [7, 7]}}"#;
 
 /// microsoft/resnet-50.
 const RESNET: &str = r#"{"crop_pct": 0.875, "do_normalize": true, "do_resize": true,
     "feature_extractor_type": "ConvNextFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
     "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 224}"#;
 
-const VIT: &str = r#"{"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
+const VIT: &str = r#"{"do_normalize": true, "do_rescale": true, "do_resize": true,
+    "image_mean": [0.5, 0.5, 0.5],
     "image_processor_type": "ViTImageProcessorFast", "image_std": [0.5, 0.5, 0.5], "resample": 2,
     "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 200}}"#;
 
-const CLIP: &str = r#"{"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_convert_rgb": true,
-    "do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_processor_type": "CLIPImageProcessor", "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3,
+const CLIP: &str = r#"{"crop_size": {"height": 224, "width": 224}, "do_center_crop": true,
+    "do_convert_rgb": true, "do_normalize": true, "do_rescale": true, "do_resize": true,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_processor_type": "CLIPImageProcessor",
+    "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3,
     "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256}}"#;
 
 #[test]
@@ -34,15 +42,19 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
     assert_eq!((imagenet.mean, imagenet.std), (IMAGENET_MEAN, IMAGENET_STD));
     let bicubic = Preprocess { filter: Filter::Bicubic, ..imagenet };
     let down = CropRounding::DownPadded;
-    let version =
-        |json: String, version: &str| json.replacen('{', &format!(r#"{{"transformers_version": "{version}", "#), 1);
+    let version = |json: String, version: &str| {
+        json.replacen('{', &format!(r#"{{"transformers_version": "{version}", "#), 1)
+    };
     let timm = Preprocess { resize: Resize::ShorterSide(235), ..bicubic };
     let square = Resize::Exact { height: 384, width: 384 };
     let half = [0.5; 3];
     let cases = [
         (TIMM.to_owned(), timm),
         (TIMM.replace(r#""crop_pct": 0.95, "#, ""), bicubic),
-        (TIMM.replace("center", "squash"), Preprocess { resize: Resize::Exact { height: 235, width: 235 }, ..timm }),
+        (
+            TIMM.replace("center", "squash"),
+            Preprocess { resize: Resize::Exact { height: 235, width: 235 }, ..timm },
+        ),
         (
             r#"{"input_size": [3, 64, 64]}"#.to_owned(),
             Preprocess { resize: Resize::ShorterSide(73), crop: [64, 64], ..bicubic },
@@ -55,8 +67,14 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
                 .replace("feature_extractor", "image_processor"),
             Preprocess { rounding: down, ..bicubic },
         ),
-        (version(RESNET.to_owned(), "4.12.0"), Preprocess { rounding: CropRounding::Down, ..bicubic }),
-        (RESNET.replace("224}", "384}"), Preprocess { resize: square, crop: [384, 384], rounding: down, ..bicubic }),
+        (
+            version(RESNET.to_owned(), "4.12.0"),
+            Preprocess { rounding: CropRounding::Down, ..bicubic },
+        ),
+        (
+            RESNET.replace("224}", "384}"),
+            Preprocess { resize: square, crop: [384, 384], rounding: down, ..bicubic },
+        ),
         (
             RESNET.replace(r#""do_normalize": true"#, r#""do_normalize": false"#),
             Preprocess { rounding: down, mean: [0.0; 3], std: [1.0; 3], ..bicubic },
@@ -109,15 +127,31 @@ fn what_is_not_done_here_is_named() -> Outcome {
         (TIMM.replace(r#""crop_pct": 0.95"#, r#""crop_pct": -1e-300"#), "crop_pct", "the share"),
         (TIMM.replace("[0.485, 0.456, 0.406]", "[0.485, 0.456]"), "mean", "three numbers"),
         (r#"{"pretrained_cfg": 3}"#.to_owned(), "pretrained_cfg", "an object"),
-        (RESNET.replace("ConvNextFeature", "Detr"), "image_processor_type", "ConvNext, ViT, CLIP or Bit"),
+        (
+            RESNET.replace("ConvNextFeature", "Detr"),
+            "image_processor_type",
+            "ConvNext, ViT, CLIP or Bit",
+        ),
         (RESNET.replace(r#""resample": 3"#, r#""resample": 6"#), "resample", "0 to 5"),
         (RESNET.replace(r#""do_resize": true"#, r#""do_resize": false"#), "do_resize", "true"),
-        (RESNET.replace(r#""do_resize": true"#, r#""do_resize": "yes""#), "do_resize", "true or false"),
+        (
+            RESNET.replace(r#""do_resize": true"#, r#""do_resize": "yes""#),
+            "do_resize",
+            "true or false",
+        ),
         (RESNET.replace("224}", r#"{"height": 224, "width": 224}}"#), "size", "shortest_edge"),
         (VIT.replace("0.00392156862745098", "0.5"), "rescale_factor", "1/255"),
         (VIT.replace(r#""do_rescale": true"#, r#""do_rescale": false"#), "do_rescale", "true"),
-        (VIT.replace(r#""height": 224, "width": 200"#, r#""longest_edge": 224"#), "size", "a height and a width"),
-        (VIT.replace(r#""height": 224, "width": 200"#, r#""shortest_edge": 224"#), "do_center_crop", "true"),
+        (
+            VIT.replace(r#""height": 224, "width": 200"#, r#""longest_edge": 224"#),
+            "size",
+            "a height and a width",
+        ),
+        (
+            VIT.replace(r#""height": 224, "width": 200"#, r#""shortest_edge": 224"#),
+            "do_center_crop",
+            "true",
+        ),
         (VIT.replace(r#""image_std": [0.5, 0.5, 0.5], "#, ""), "image_std", "three numbers"),
         (
             VIT.replace("ProcessorFast", "Processor").replace('}', r#", "do_center_crop": true}"#),
@@ -144,7 +178,8 @@ fn what_is_not_done_here_is_named() -> Outcome {
         };
         assert!(key == wrong && expected.contains(hint), "{json}: {error:?}");
     }
-    let zero = Preprocess::from_config_text(&TIMM.replace("[0.229, 0.224, 0.225]", "[0.229, 0, 0.225]"));
+    let zero =
+        Preprocess::from_config_text(&TIMM.replace("[0.229, 0.224, 0.225]", "[0.229, 0, 0.225]"));
     assert!(matches!(&zero, Err(PictureError::Config { key, .. }) if key == "std"), "{zero:?}");
     for text in ["", "[]", "3", "{", "\u{feff}{}", &"[".repeat(100_000)] {
         let error = Preprocess::from_config_text(text);
@@ -167,11 +202,17 @@ fn configurations_are_found_in_the_folder_of_the_weights() -> Outcome {
     assert_eq!(in_folder(&weights)?, None);
     write("config.json", TIMM)?;
     let found = in_folder(&weights)?.ok_or("not found")?;
-    assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(235), CropRounding::HalfToEven));
+    assert_eq!(
+        (found.resize, found.rounding),
+        (Resize::ShorterSide(235), CropRounding::HalfToEven)
+    );
     assert_eq!(Preprocess::from_config(folder.path().join("config.json"))?, found);
     write("preprocessor_config.json", RESNET)?;
     let found = in_folder(folder.path())?.ok_or("not found")?;
-    assert_eq!((found.resize, found.rounding), (Resize::ShorterSide(256), CropRounding::DownPadded));
+    assert_eq!(
+        (found.resize, found.rounding),
+        (Resize::ShorterSide(256), CropRounding::DownPadded)
+    );
     write("preprocessor_config.json", "{")?;
     let error = in_folder(&weights).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("preprocessor_config.json: not a readable configuration"), "{error}");
@@ -182,10 +223,16 @@ fn configurations_are_found_in_the_folder_of_the_weights() -> Outcome {
     Ok(())
 }
 
-/// The crop of Hugging Face's NumPy processors begins a pixel earlier where torchvision's rounds up.
+/// The crop of Hugging Face's NumPy processors begins a pixel earlier where torchvision's rounds
+/// up.
 #[test]
 fn crops_round_as_each_library_does() -> Outcome {
-    let plan = |rounding| Preprocess { resize: Resize::None, crop: [4, 4], rounding, ..Preprocess::imagenet_v1() };
+    let plan = |rounding| Preprocess {
+        resize: Resize::None,
+        crop: [4, 4],
+        rounding,
+        ..Preprocess::imagenet_v1()
+    };
     let picture = Picture::from_fn(7, 7, |x, y| [x as u8, y as u8, 0])?;
     let corner = |rounding| plan(rounding).pixels(&picture).map(|pixels| pixels.pixel(0, 0));
     assert_eq!(corner(CropRounding::HalfToEven)?, Some([2, 2, 0]));

@@ -88,7 +88,12 @@ impl ResizeCase {
     }
 
     pub fn preprocess(&self) -> Any<Preprocess> {
-        Ok(Preprocess { resize: self.resize, crop: self.crop, filter: self.filter, ..Preprocess::imagenet_v1() })
+        Ok(Preprocess {
+            resize: self.resize,
+            crop: self.crop,
+            filter: self.filter,
+            ..Preprocess::imagenet_v1()
+        })
     }
 
     pub fn picture(&self) -> Any<Picture> {
@@ -108,9 +113,14 @@ impl FileCase {
 }
 
 /// The twin of `pattern` in tests/golden/pictures.py.
-pub fn pattern(kind: &str, width: u32, height: u32) -> Result<Picture, wgpu_bottleneck::error::PictureError> {
+pub fn pattern(
+    kind: &str,
+    width: u32,
+    height: u32,
+) -> Result<Picture, wgpu_bottleneck::error::PictureError> {
     let noise = |x: u32, y: u32, c: u32| {
-        let mut n = x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
+        let mut n =
+            x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
         n ^= n >> 13;
         n = n.wrapping_mul(0x5bd1_e995);
         (n ^ (n >> 15)) as u8
@@ -127,5 +137,7 @@ pub fn pattern(kind: &str, width: u32, height: u32) -> Result<Picture, wgpu_bott
 pub fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
     let table: Vec<u32> = (0..256).map(|byte| (0..8).fold(byte, step)).collect();
-    !bytes.iter().fold(!0, |crc: u32, &byte| (crc >> 8) ^ table[((crc ^ u32::from(byte)) & 255) as usize])
+    !bytes
+        .iter()
+        .fold(!0, |crc: u32, &byte| (crc >> 8) ^ table[((crc ^ u32::from(byte)) & 255) as usize])
 }

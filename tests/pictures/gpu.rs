@@ -1,5 +1,5 @@
-//! Every device gives the reference's bits: whatever the filter, the sizes, the source and the strips, into any image of an input,
-//! whose other bytes stay as they were.
+//! Every device gives the reference's bits: whatever the filter, the sizes, the source and the
+//! strips, into any image of an input, whose other bytes stay as they were.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,9 @@ use wgpu_bottleneck::gpu::Source;
 use wgpu_bottleneck::picture::{Picture, Resize};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{
-    Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, TexelCopyBufferLayout, Texture,
-    TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
+    Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d,
+    TexelCopyBufferLayout, Texture, TextureDescriptor, TextureDimension, TextureFormat,
+    TextureUsages,
 };
 use wgpu_bottleneck::{Gpu, HostTensor, Preprocess, Preprocessor};
 
@@ -29,14 +30,15 @@ fn image_bytes(preprocess: &Preprocess) -> usize {
 fn poisoned(gpu: &Gpu, preprocess: &Preprocess, images: usize) -> Buffer {
     let bytes = image_bytes(preprocess) * (images + 2);
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-    let descriptor = BufferDescriptor { label: None, size: bytes as u64, usage, mapped_at_creation: false };
+    let descriptor =
+        BufferDescriptor { label: None, size: bytes as u64, usage, mapped_at_creation: false };
     let buffer = gpu.device().create_buffer(&descriptor);
     gpu.queue().write_buffer(&buffer, 0, &POISON.repeat(bytes / 4));
     buffer
 }
 
-/// Makes the sources the images 1, 2, ... of an input, the last one first, and returns them; the padding must be zero, and what
-/// lies before and behind untouched.
+/// Makes the sources the images 1, 2, ... of an input, the last one first, and returns them; the
+/// padding must be zero, and what lies before and behind untouched.
 fn made(preprocessor: &Preprocessor, sources: &[Source<'_>]) -> Any<HostTensor> {
     let (gpu, preprocess) = (preprocessor.gpu(), preprocessor.preprocess());
     let input = poisoned(gpu, preprocess, sources.len());
@@ -50,15 +52,18 @@ fn made(preprocessor: &Preprocessor, sources: &[Source<'_>]) -> Any<HostTensor> 
     for guard in [&bytes[..image], &bytes[end..]] {
         assert!(guard.chunks_exact(4).all(|word| word == POISON), "written outside the images");
     }
-    let values: Vec<f32> =
-        bytes[image..end].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let values: Vec<f32> = bytes[image..end]
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
     assert!(values.chunks_exact(4).all(|pixel| pixel[3].to_bits() == 0), "padding is not zero");
     Ok(HostTensor::from_nhwc(preprocess.shape(sources.len())?, ChannelLayout::dense(3), &values)?)
 }
 
 /// Whether two tensors have the same bits, and if not what differs.
 fn same(expected: &HostTensor, found: &HostTensor) -> Result<(), String> {
-    let bits = |tensor: &HostTensor| tensor.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let bits =
+        |tensor: &HostTensor| tensor.data().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     if expected.shape() == found.shape() && bits(expected) == bits(found) {
         return Ok(());
     }
@@ -87,7 +92,8 @@ fn every_device_gives_the_bits_of_the_reference() -> Outcome {
         let sources: Vec<Source<'_>> = pictures.iter().map(Into::into).collect();
         each(|target| {
             let preprocessor = Preprocessor::new(&target.gpu, preprocess)?;
-            Ok(same(&expected, &made(&preprocessor, &sources)?).map_err(|error| format!("{name}: {error}"))?)
+            Ok(same(&expected, &made(&preprocessor, &sources)?)
+                .map_err(|error| format!("{name}: {error}"))?)
         })?;
     }
     Ok(())
@@ -96,11 +102,14 @@ fn every_device_gives_the_bits_of_the_reference() -> Outcome {
 /// Four bytes a pixel: the picture's three in this order, and one of alpha.
 fn with_alpha(picture: &Picture, order: [usize; 3]) -> Vec<u8> {
     let pixels = picture.data().chunks_exact(3).enumerate();
-    pixels.flat_map(|(at, pixel)| [pixel[order[0]], pixel[order[1]], pixel[order[2]], at as u8]).collect()
+    pixels
+        .flat_map(|(at, pixel)| [pixel[order[0]], pixel[order[1]], pixel[order[2]], at as u8])
+        .collect()
 }
 
 fn texture(gpu: &Gpu, picture: &Picture, format: TextureFormat) -> Texture {
-    let size = Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
+    let size =
+        Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
     let plain = [format.remove_srgb_suffix()];
     let texture = gpu.device().create_texture(&TextureDescriptor {
         label: None,
@@ -113,7 +122,11 @@ fn texture(gpu: &Gpu, picture: &Picture, format: TextureFormat) -> Texture {
         view_formats: if format.is_srgb() { &plain } else { &[] },
     });
     let order = if plain[0] == TextureFormat::Bgra8Unorm { [2, 1, 0] } else { [0, 1, 2] };
-    let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(picture.width() * 4), rows_per_image: None };
+    let layout = TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(picture.width() * 4),
+        rows_per_image: None,
+    };
     gpu.queue().write_texture(texture.as_image_copy(), &with_alpha(picture, order), layout, size);
     texture
 }
@@ -122,7 +135,12 @@ fn texture(gpu: &Gpu, picture: &Picture, format: TextureFormat) -> Texture {
 fn buffer(gpu: &Gpu, picture: &Picture, offset: u64) -> Buffer {
     let bytes = [vec![77; offset as usize], with_alpha(picture, [0, 1, 2])].concat();
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
-    let descriptor = BufferDescriptor { label: None, size: bytes.len() as u64, usage, mapped_at_creation: false };
+    let descriptor = BufferDescriptor {
+        label: None,
+        size: bytes.len() as u64,
+        usage,
+        mapped_at_creation: false,
+    };
     let buffer = gpu.device().create_buffer(&descriptor);
     gpu.queue().write_buffer(&buffer, 0, &bytes);
     buffer
@@ -149,7 +167,8 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
             let preprocessor = Preprocessor::new(gpu, preprocess)?;
             let check = |preprocessor: &Preprocessor, source: Source<'_>, what: &str| -> Outcome {
                 let found = made(preprocessor, &[source])?;
-                Ok(same(&expected, &found).map_err(|error| format!("{what} of {picture:?}: {error}"))?)
+                Ok(same(&expected, &found)
+                    .map_err(|error| format!("{what} of {picture:?}: {error}"))?)
             };
             for format in [
                 TextureFormat::Rgba8Unorm,
@@ -157,13 +176,19 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
                 TextureFormat::Bgra8Unorm,
                 TextureFormat::Bgra8UnormSrgb,
             ] {
-                // OpenGL has no views of another format; there a texture in sRGB is refused, see the test of refusals.
+                // OpenGL has no views of another format; there a texture in sRGB is refused, see
+                // the test of refusals.
                 if !(format.is_srgb() && target.name == "OpenGL") {
-                    check(&preprocessor, (&texture(gpu, picture, format)).into(), &format!("{format:?}"))?;
+                    check(
+                        &preprocessor,
+                        (&texture(gpu, picture, format)).into(),
+                        &format!("{format:?}"),
+                    )?;
                 }
             }
             // Strips of a few rows; a row is made of some.
-            let in_strips = Preprocessor::new(gpu, preprocess)?.with_strip_bytes(256 + u64::from(width) * 40);
+            let in_strips =
+                Preprocessor::new(gpu, preprocess)?.with_strip_bytes(256 + u64::from(width) * 40);
             for offset in [0, 4, 1024, 1348] {
                 let buffer = buffer(gpu, picture, offset);
                 let source = Source::Rgba8 { buffer: &buffer, offset, width, height };
@@ -179,8 +204,11 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
 #[test]
 fn a_grid_goes_on_in_the_next_dimension() -> Outcome {
     // The first pass makes 2200 x 2000 pixels: more than 65535 groups of 64.
-    let preprocess =
-        Preprocess { resize: Resize::Exact { height: 16, width: 2200 }, crop: [16, 2200], ..Preprocess::imagenet_v1() };
+    let preprocess = Preprocess {
+        resize: Resize::Exact { height: 16, width: 2200 },
+        crop: [16, 2200],
+        ..Preprocess::imagenet_v1()
+    };
     let picture = pattern("noise", 4200, 2000)?;
     let expected = preprocess.tensor(std::slice::from_ref(&picture))?;
     each(|target| {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use wgpu_bottleneck::{Backbone, BlockKind, Gpu, LoadOptions, NetworkWeights, Picture, Preprocess, ResNet, StateDict};
+use wgpu_bottleneck::{
+    Backbone, BlockKind, Gpu, LoadOptions, NetworkWeights, Picture, Preprocess, ResNet, StateDict,
+};
 
 use super::golden::{crc32, pattern};
 use crate::common::{Outcome, golden_dir, seeded_network};
@@ -28,28 +30,46 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
     let text = std::fs::read_to_string(golden_dir().join("processors.json"))?;
     let all: Value = serde_json::from_str(&text)?;
     let cases = all["cases"].as_array().ok_or("no cases")?;
-    let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).build()?;
-    let weights = NetworkWeights::matching(StateDict::from_bytes(seeded_network::file(&network))?, &network, None)?;
+    let network = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([4, 8])
+        .stem_planes(5)
+        .build()?;
+    let weights = NetworkWeights::matching(
+        StateDict::from_bytes(seeded_network::file(&network))?,
+        &network,
+        None,
+    )?;
     let gpu = Gpu::new()?;
     let (mut failures, mut worst) = (Vec::new(), BTreeMap::<&str, f64>::new());
     for case in cases {
-        let name = format!("{} of {}, {}", case["class"], case["transformers_version"], case["size"]);
+        let name =
+            format!("{} of {}, {}", case["class"], case["transformers_version"], case["size"]);
         let (preprocess, picture) = (preprocess(case)?, picture(case)?);
         let is_pillow = case["backend"] == "pillow";
         if is_pillow {
             let tensor = preprocess.tensor(std::slice::from_ref(&picture))?;
-            let bytes: Vec<u8> = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> =
+                tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
             if Some(u64::from(crc32(&bytes))) != case["pixels_crc32"].as_u64() {
                 failures.push(format!("{name}: other pixels"));
             }
         }
         let mut backbone = Backbone::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
         let found = backbone.embed(&[(&picture).into()])?;
-        let expected: Vec<f64> =
-            case["vector"].as_array().ok_or("no vector")?.iter().filter_map(Value::as_f64).collect();
+        let expected: Vec<f64> = case["vector"]
+            .as_array()
+            .ok_or("no vector")?
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect();
         assert_eq!(found.data().len(), expected.len());
         let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        let off = found.data().iter().zip(&expected).map(|(&found, expected)| (f64::from(found) - expected).abs());
+        let off = found
+            .data()
+            .iter()
+            .zip(&expected)
+            .map(|(&found, expected)| (f64::from(found) - expected).abs());
         let off = off.map(|off| if off.is_nan() { f64::INFINITY } else { off });
         let error = off.fold(0.0, f64::max) / largest;
         let bound = if is_pillow { 1e-6 } else { 1e-3 };
@@ -71,8 +91,8 @@ fn the_rule_is_named() -> Outcome {
     let folder = tempfile::tempdir()?;
     let rule = |class: &str, version: Option<&str>| -> Result<String, Box<dyn std::error::Error>> {
         let processor = serde_json::json!({
-            "image_processor_type": class, "size": {"shortest_edge": 256}, "crop_size": 224, "resample": 3,
-            "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+            "image_processor_type": class, "size": {"shortest_edge": 256}, "crop_size": 224,
+            "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
         });
         let path = folder.path().join("preprocessor_config.json");
         std::fs::write(&path, processor.to_string())?;
@@ -82,7 +102,8 @@ fn the_rule_is_named() -> Outcome {
     };
     let pillow = "Pillow backend, centre crop rounds down";
     let down = "torchvision backend, centre crop rounds down; resized with Pillow's filter";
-    let even = "torchvision backend, centre crop rounds halves to even; resized with Pillow's filter";
+    let even =
+        "torchvision backend, centre crop rounds halves to even; resized with Pillow's filter";
     let assumed = "transformers 5 (assumed, no config.json gives a version)";
     for (class, version, of, how) in [
         ("CLIPImageProcessor", Some("4.57.6"), "transformers 4.57", pillow),

@@ -1,5 +1,5 @@
-//! What cannot be used: files that are no pictures, damaged ones, sizes beyond every limit, buffers and textures that do not fit.
-//! A typed error each, and never a panic.
+//! What cannot be used: files that are no pictures, damaged ones, sizes beyond every limit, buffers
+//! and textures that do not fit. A typed error each, and never a panic.
 
 use std::panic::catch_unwind;
 
@@ -7,8 +7,8 @@ use wgpu_bottleneck::error::{ErrorKind, GpuError, PictureError};
 use wgpu_bottleneck::gpu::Source;
 use wgpu_bottleneck::picture::{MAX_PIXELS, Picture, Preprocess, Resize, Taps};
 use wgpu_bottleneck::wgpu::{
-    BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, Texture, TextureDescriptor, TextureDimension,
-    TextureFormat, TextureUsages,
+    BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, Texture, TextureDescriptor,
+    TextureDimension, TextureFormat, TextureUsages,
 };
 use wgpu_bottleneck::{Error, Gpu, Preprocessor};
 
@@ -29,19 +29,26 @@ fn files() -> Result<Files, Box<dyn std::error::Error>> {
 fn files_that_are_no_pictures_are_named() -> Outcome {
     let folder = tempfile::tempdir()?;
     let goldens = files()?;
-    let png = |name: &str| goldens.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone());
+    let png =
+        |name: &str| goldens.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone());
     let cases: [(&str, Vec<u8>, &str); 6] = [
         ("empty.jpg", Vec::new(), "the file is empty"),
         ("text.png", b"not a picture at all".to_vec(), "not PNG, JPEG, WebP, GIF, BMP or TIFF"),
-        ("head.png", b"\x89PNG\r\n\x1a\n".to_vec(), "not a readable picture"),
+        ("head.png", b"\x89PNG\r\n\x1a\n".to_vec(), "not a readable image"),
         ("head.jpg", vec![0xff, 0xd8, 0xff], "ends before the picture does"),
-        ("half.png", png("rgb.png").ok_or("no rgb.png")?[..1500].to_vec(), "not a readable picture"),
-        ("half.jpg", png("420.jpg").ok_or("no 420.jpg")?[..900].to_vec(), "ends before the picture does"),
+        ("half.png", png("rgb.png").ok_or("no rgb.png")?[..1500].to_vec(), "not a readable image"),
+        (
+            "half.jpg",
+            png("420.jpg").ok_or("no 420.jpg")?[..900].to_vec(),
+            "ends before the picture does",
+        ),
     ];
     for (name, bytes, said) in cases {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes)?;
-        let Err(error) = Picture::open(&path) else { return Err(format!("{name} was read").into()) };
+        let Err(error) = Picture::open(&path) else {
+            return Err(format!("{name} was read").into());
+        };
         let text = error.to_string();
         assert!(text.contains(name) && text.contains(said) && !text.contains('\n'), "{text}");
         assert!(matches!(error, Error::Picture(PictureError::Format { .. })), "{error:?}");
@@ -53,14 +60,19 @@ fn files_that_are_no_pictures_are_named() -> Outcome {
     Ok(())
 }
 
-/// A pipe without a writer would be waited for, a device has no end, and a hole of a TiB would be read.
+/// A pipe without a writer would be waited for, a device has no end, and a hole of a TiB would be
+/// read.
 #[test]
 fn only_regular_files_are_read_and_none_too_long() -> Outcome {
     let folder = tempfile::tempdir()?;
     let mut no_files = vec![folder.path().to_owned()];
     if cfg!(unix) {
         let pipe = folder.path().join("pipe.png");
-        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+        if std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .is_ok_and(|status| status.success())
+        {
             no_files.push(pipe);
         }
         no_files.push("/dev/zero".into());
@@ -68,19 +80,29 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
     let long = folder.path().join("long.png");
     std::fs::File::create(&long)?.set_len(1 << 40)?;
     let outcomes = |path: &std::path::Path| {
-        [Picture::open(path).err(), Picture::decoding_bytes(path).err(), Preprocess::from_config(path).err()]
+        [
+            Picture::open(path).err(),
+            Picture::decoding_bytes(path).err(),
+            Preprocess::from_config(path).err(),
+        ]
     };
     for path in no_files {
         for error in outcomes(&path) {
-            let named = matches!(&error, Some(Error::Picture(PictureError::NotAFile { path: named }))
-                if *named == path.display().to_string());
+            let named = matches!(
+                &error,
+                Some(Error::Picture(PictureError::NotAFile { path: named }))
+                    if *named == path.display().to_string()
+            );
             assert!(named, "{error:?}");
         }
     }
     for error in outcomes(&long) {
         let bytes = 1 << 40;
-        let counted =
-            matches!(&error, Some(Error::Picture(PictureError::TooManyBytes { bytes: found, .. })) if *found == bytes);
+        let counted = matches!(
+            &error,
+            Some(Error::Picture(PictureError::TooManyBytes { bytes: found, .. }))
+                if *found == bytes
+        );
         assert!(counted, "{error:?}");
     }
     Ok(())
@@ -93,7 +115,9 @@ fn a_picture_cut_off_is_not_made_whole_by_another() -> Outcome {
         assert!(Picture::from_bytes(&[&whole[..], &whole].concat()).is_ok(), "{name} and another");
         // Within its scans.
         for cut in [whole.len() - 100, whole.len() - 2] {
-            let error = Picture::from_bytes(&[&whole[..cut], &whole].concat()).err().map(|error| error.to_string());
+            let error = Picture::from_bytes(&[&whole[..cut], &whole].concat())
+                .err()
+                .map(|error| error.to_string());
             assert!(
                 error.as_deref().is_some_and(|text| text.contains("ends before the picture does")),
                 "{name}: {error:?}"
@@ -114,8 +138,10 @@ fn a_frame_that_does_not_fill_its_picture_is_refused() -> Outcome {
             let mut bytes = whole.clone();
             bytes[6..10].copy_from_slice(&[wide.to_le_bytes(), high.to_le_bytes()].concat());
             let error = Picture::from_bytes(&bytes).err().map(|error| error.to_string());
-            let said =
-                format!("its first frame, {width} x {height} at (0, 0), does not fill the {wide} x {high} pixels");
+            let said = format!(
+                "its first frame, {width} x {height} at (0, 0), does not fill the {wide} x {high} \
+                pixels"
+            );
             assert!(error.as_deref().is_some_and(|text| text.contains(&said)), "{name}: {error:?}");
         }
     }
@@ -128,7 +154,8 @@ fn memory_is_estimated_from_the_header() -> Outcome {
     for (name, bytes) in files()? {
         let path = golden::path(&name);
         let picture = Picture::open(&path)?;
-        let (least, estimate) = (bytes.len() + picture.data().len(), Picture::decoding_bytes(&path)?);
+        let (least, estimate) =
+            (bytes.len() + picture.data().len(), Picture::decoding_bytes(&path)?);
         assert!(estimate >= least as u64, "{name}: {estimate}");
         assert!(estimate <= (bytes.len() + 8 * picture.data().len()) as u64, "{name}: {estimate}");
     }
@@ -160,17 +187,23 @@ fn no_damaged_file_makes_a_panic() -> Outcome {
     for (name, bytes) in files()? {
         let cut = |share: usize| bytes.len() * share / 10;
         for length in (0..48).chain((1..10).map(cut)).chain(bytes.len() - 20..bytes.len()) {
-            let was_read = check(&name, format!("cut to {length} bytes"), &bytes[..length.min(bytes.len())]);
+            let was_read =
+                check(&name, format!("cut to {length} bytes"), &bytes[..length.min(bytes.len())]);
             // The first of two frames may be whole.
             let may = length > cut(8) || name == "animated.gif";
-            assert!(!was_read || may, "{name} was read though cut to {length} of {} bytes", bytes.len());
+            assert!(
+                !was_read || may,
+                "{name} was read though cut to {length} of {} bytes",
+                bytes.len()
+            );
         }
         for round in 0..300 {
             let mut bytes = bytes.clone();
             for _ in 0..1 + random.below(4) {
                 // Headers have most to lose.
                 let length = if round % 2 == 0 { bytes.len().min(100) } else { bytes.len() };
-                bytes[random.below(length)] = random.pick(&[0, 1, 0x7f, 0x80, 0xff, random.clone().next() as u8]);
+                bytes[random.below(length)] =
+                    random.pick(&[0, 1, 0x7f, 0x80, 0xff, random.clone().next() as u8]);
             }
             check(&name, format!("round {round}"), &bytes);
         }
@@ -187,7 +220,13 @@ fn huge_png(width: u32, height: u32) -> Vec<u8> {
         [&(data.len() as u32).to_be_bytes()[..], &named, &crc32(&named).to_be_bytes()].concat()
     };
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
-    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &[]), chunk(b"IEND", &[])].concat()
+    [
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        chunk(b"IHDR", &header),
+        chunk(b"IDAT", &[]),
+        chunk(b"IEND", &[]),
+    ]
+    .concat()
 }
 
 #[test]
@@ -221,13 +260,28 @@ fn sizes_beyond_the_limit_are_refused_before_they_are_allocated() -> Outcome {
 
 #[test]
 fn pictures_and_resizes_that_cannot_be_are_refused() -> Outcome {
-    assert!(matches!(Picture::new(0, 3, Vec::new()), Err(PictureError::Empty { width: 0, height: 3, .. })));
+    assert!(matches!(
+        Picture::new(0, 3, Vec::new()),
+        Err(PictureError::Empty { width: 0, height: 3, .. })
+    ));
     let wrong = Picture::new(2, 3, vec![0; 17]);
-    assert!(matches!(wrong, Err(PictureError::Length { expected: 18, found: 17, .. })), "{wrong:?}");
-    assert!(matches!(Picture::new(u32::MAX, u32::MAX, vec![0; 3]), Err(PictureError::Length { .. })));
+    assert!(
+        matches!(wrong, Err(PictureError::Length { expected: 18, found: 17, .. })),
+        "{wrong:?}"
+    );
+    assert!(matches!(
+        Picture::new(u32::MAX, u32::MAX, vec![0; 3]),
+        Err(PictureError::Length { .. })
+    ));
     // A thread of pixels would become a street of them.
     let thread = Preprocess::imagenet_v1().pixels(&pattern("noise", 100_000, 1)?);
-    assert!(matches!(thread, Err(PictureError::TooLarge { width: 25_600_000, of: "pixels a side", .. })), "{thread:?}");
+    assert!(
+        matches!(
+            thread,
+            Err(PictureError::TooLarge { width: 25_600_000, of: "pixels a side", .. })
+        ),
+        "{thread:?}"
+    );
     // Sixteen million pixels make two: each weighs all of them.
     let exact = Resize::Exact { height: 1, width: 2000 };
     let strong = Preprocess { resize: exact, crop: [1, 2000], ..Preprocess::imagenet_v1() };
@@ -261,7 +315,8 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let rgba8 = |buffer, offset, width| Source::Rgba8 { buffer, offset, width, height: 2 };
     let texture = |format, usage, sample_count| {
         let size = Extent3d { width: 8, height: 8, depth_or_array_layers: 1 };
-        let (dimension, mip_level_count, view_formats, label) = (TextureDimension::D2, 1, &[][..], None);
+        let (dimension, mip_level_count, view_formats, label) =
+            (TextureDimension::D2, 1, &[][..], None);
         gpu.device().create_texture(&TextureDescriptor {
             label,
             size,
@@ -279,16 +334,22 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let unbound = texture(plain, TextureUsages::COPY_DST, 1);
     let many = texture(plain, bound | TextureUsages::RENDER_ATTACHMENT, 4);
     let cases: [(Option<String>, &str); 14] = [
-        (record((&picture).into(), &input, 2), "expected room for image 2 at 802816 bytes an image"),
+        (
+            record((&picture).into(), &input, 2),
+            "expected room for image 2 at 802816 bytes an image",
+        ),
         (record((&picture).into(), &input, usize::MAX), "expected room for image"),
         (record((&picture).into(), &copied, 0), "input buffer: expected usage STORAGE"),
         (record(rgb8(599, 20, 10), &input, 0), "20 x 10 RGB pixels are 600 bytes, found 599"),
-        (record(rgb8(0, 0, 10), &input, 0), "there is nothing in it"),
-        (record(rgba8(&small, 0, 3), &input, 0), "picture buffer: expected at least 24 bytes, found 16"),
+        (record(rgb8(0, 0, 10), &input, 0), "the image is empty"),
+        (
+            record(rgba8(&small, 0, 3), &input, 0),
+            "picture buffer: expected at least 24 bytes, found 16",
+        ),
         (record(rgba8(&small, u64::MAX, 3), &input, 0), "picture buffer: expected at least"),
         (record(rgba8(&small, 2, 1), &input, 0), "a multiple of 4, found 2"),
         (record(rgba8(&copied, 0, 3), &input, 0), "picture buffer: expected usage STORAGE"),
-        (record(rgba8(&small, 0, 0), &input, 0), "there is nothing in it"),
+        (record(rgba8(&small, 0, 0), &input, 0), "the image is empty"),
         (record(rgba8(&input, 0, 3), &input, 1), "the same as the input that is written"),
         (record((&float).into(), &input, 0), "found Rgba16Float"),
         (record((&unbound).into(), &input, 0), "expected usage TEXTURE_BINDING"),
@@ -300,7 +361,10 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     }
     let narrow = Preprocessor::new(&gpu, &preprocess)?.with_strip_bytes(899);
     let error = narrow.run(&[(&picture).into()]);
-    assert!(matches!(error, Err(Error::Gpu(GpuError::TooLarge { bytes: 904, limit: 899, .. }))), "{error:?}");
+    assert!(
+        matches!(error, Err(Error::Gpu(GpuError::TooLarge { bytes: 904, limit: 899, .. }))),
+        "{error:?}"
+    );
     // With the columns first a strip must hold all rows that one is made of.
     let tall = pattern("noise", 300, 2000)?;
     let narrow = Preprocessor::new(&gpu, &preprocess)?.with_strip_bytes(1000);
@@ -335,14 +399,21 @@ fn a_texture_in_srgb_without_its_plain_format_is_refused() -> Outcome {
         let error = preprocessor.run(&[(&texture).into()]).err().ok_or("it ran")?;
         let of_format = matches!(
             &error,
-            Error::Gpu(GpuError::ViewFormat { format, stored }) if format == "Rgba8UnormSrgb" && stored == "Rgba8Unorm"
+            Error::Gpu(GpuError::ViewFormat { format, stored })
+                if format == "Rgba8UnormSrgb" && stored == "Rgba8Unorm"
         );
         assert!(of_format && error.kind() == ErrorKind::Input, "{}: {error:?}", target.name);
         let said = error.to_string();
-        assert!(["Rgba8UnormSrgb", "view_formats: &[", "copy"].iter().all(|part| said.contains(part)), "{said}");
+        assert!(
+            ["Rgba8UnormSrgb", "view_formats: &[", "copy"].iter().all(|part| said.contains(part)),
+            "{said}"
+        );
         // After that the preprocessor works.
         let picture = pattern("noise", 20, 30)?;
-        assert_eq!(preprocessor.run(&[(&picture).into()])?, preprocessor.preprocess().tensor(&[picture])?);
+        assert_eq!(
+            preprocessor.run(&[(&picture).into()])?,
+            preprocessor.preprocess().tensor(&[picture])?
+        );
     }
     Ok(())
 }

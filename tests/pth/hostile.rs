@@ -7,7 +7,9 @@ use wgpu_bottleneck::error::PthError;
 
 use super::refused;
 use crate::common::Outcome;
-use crate::common::torch::{self, ZipEntry, call, dict, int, ints, legacy, storage, stored, tensor, text, tuple};
+use crate::common::torch::{
+    self, ZipEntry, call, dict, int, ints, legacy, storage, stored, tensor, text, tuple,
+};
 
 /// Refused within a second.
 fn refused_quickly(name: &str, bytes: Vec<u8>) -> Result<PthError, String> {
@@ -24,7 +26,14 @@ fn with_object(value: &[u8]) -> Vec<u8> {
 
 /// A tensor with metadata behind its other arguments.
 fn described(function: &str, metadata: Vec<u8>) -> Vec<u8> {
-    let mut args = vec![storage("FloatStorage", "0", 4), int(0), ints(&[4]), ints(&[1]), vec![0x89], b")".to_vec()];
+    let mut args = vec![
+        storage("FloatStorage", "0", 4),
+        int(0),
+        ints(&[4]),
+        ints(&[1]),
+        vec![0x89],
+        b")".to_vec(),
+    ];
     if function == "_rebuild_tensor_v3" {
         args.push(b"ctorch\nfloat32\n".to_vec());
     }
@@ -32,7 +41,8 @@ fn described(function: &str, metadata: Vec<u8>) -> Vec<u8> {
     with_object(&dict(&[("w", call("torch._utils", function, &args))]))
 }
 
-/// An archive in which 2000 records name the same 64 MB, and a tensor each: 128 GB to compute checksums of.
+/// An archive in which 2000 records name the same 64 MB, and a tensor each: 128 GB to compute
+/// checksums of.
 fn named_often() -> Vec<u8> {
     const TIMES: usize = 2000;
     let keys: Vec<String> = (0..TIMES).map(|at| at.to_string()).collect();
@@ -60,8 +70,16 @@ fn hand_made_files_are_read() -> Outcome {
     let weight = tensor(1, &[1, 3], &[9, 1]);
     let zipped = StateDict::from_bytes(with_object(&dict(&[("w", weight.clone())])))?;
     assert_eq!(zipped.tensor("w")?.dims, [1, 3]);
-    let rest = [torch::pickle(&[b"](".as_slice(), &text("0"), b"e"].concat()), 4u64.to_le_bytes().into(), vec![0; 16]];
-    let old = StateDict::from_bytes(legacy(1001, &torch::pickle(&dict(&[("w", weight)])), &rest.concat()))?;
+    let rest = [
+        torch::pickle(&[b"](".as_slice(), &text("0"), b"e"].concat()),
+        4u64.to_le_bytes().into(),
+        vec![0; 16],
+    ];
+    let old = StateDict::from_bytes(legacy(
+        1001,
+        &torch::pickle(&dict(&[("w", weight)])),
+        &rest.concat(),
+    ))?;
     assert_eq!(old.tensor("w")?, zipped.tensor("w")?);
     Ok(())
 }
@@ -86,29 +104,42 @@ fn hostile_archives_are_refused() -> Outcome {
     let good = torch::pickle(&dict(&[("w", tensor(0, &[4], &[1]))]));
     let floats = [0; 16];
     let data = || stored("a/data/0", &floats);
-    let packed =
-        |method, flags, size| torch::zip(&[ZipEntry { method, flags, size, ..stored("a/data.pkl", &good) }, data()]);
+    let packed = |method, flags, size| {
+        torch::zip(&[ZipEntry { method, flags, size, ..stored("a/data.pkl", &good) }, data()])
+    };
     let length = good.len() as u32;
     let whole = torch::archive(&good, &floats);
-    let key = |key: &str| dict(&[("w", torch::view(storage("FloatStorage", key, 4), 0, &[4], &[1]))]);
+    let key =
+        |key: &str| dict(&[("w", torch::view(storage("FloatStorage", key, 4), 0, &[4], &[1]))]);
     let many = b"PK\x01\x02".repeat(200_000);
     let with = |name| torch::zip(&[stored("a/data.pkl", &good), data(), stored(name, &good)]);
-    let folders: Check = |e| matches!(e, PthError::Archive { reason } if reason.contains("more than one folder"));
+    let folders: Check =
+        |e| matches!(e, PthError::Archive { reason } if reason.contains("more than one folder"));
     all_refused(vec![
-        ("no entries", torch::zip(&[]), |e| matches!(e, PthError::Archive { .. } | PthError::NoEntry { .. })),
+        ("no entries", torch::zip(&[]), |e| {
+            matches!(e, PthError::Archive { .. } | PthError::NoEntry { .. })
+        }),
         ("no pickle", torch::zip(&[data()]), |e| matches!(e, PthError::NoEntry { .. })),
         ("deflated", packed(8, 0, length), |e| matches!(e, PthError::Packed { .. })),
         ("a bomb", packed(8, 0, u32::MAX - 1), |e| matches!(e, PthError::Packed { .. })),
         ("encrypted", packed(0, 1, length), |e| matches!(e, PthError::Packed { .. })),
         ("two sizes", packed(0, 0, length + 1), |e| matches!(e, PthError::Archive { .. })),
-        ("truncated", whole[..whole.len() - 30].to_vec(), |e| matches!(e, PthError::Archive { .. })),
-        ("no directory", whole[..100].to_vec(), |e| matches!(e, PthError::Archive { .. })),
-        ("many records", [b"PK\x03\x04", many.as_slice()].concat(), |e| matches!(e, PthError::Limit { .. })),
-        ("one storage named often", named_often(), |e| matches!(e, PthError::Archive { .. })),
-        ("big-endian", torch::zip(&[stored("a/data.pkl", &good), stored("a/byteorder", b"big"), data()]), |e| {
-            matches!(e, PthError::BigEndian)
+        ("truncated", whole[..whole.len() - 30].to_vec(), |e| {
+            matches!(e, PthError::Archive { .. })
         }),
-        ("a path", with_object(&key("../../../etc/passwd")), |e| matches!(e, PthError::NoEntry { .. })),
+        ("no directory", whole[..100].to_vec(), |e| matches!(e, PthError::Archive { .. })),
+        ("many records", [b"PK\x03\x04", many.as_slice()].concat(), |e| {
+            matches!(e, PthError::Limit { .. })
+        }),
+        ("one storage named often", named_often(), |e| matches!(e, PthError::Archive { .. })),
+        (
+            "big-endian",
+            torch::zip(&[stored("a/data.pkl", &good), stored("a/byteorder", b"big"), data()]),
+            |e| matches!(e, PthError::BigEndian),
+        ),
+        ("a path", with_object(&key("../../../etc/passwd")), |e| {
+            matches!(e, PthError::NoEntry { .. })
+        }),
         ("another key", with_object(&key("1")), |e| matches!(e, PthError::NoEntry { .. })),
         ("a short storage", torch::archive(&good, &[0; 15]), |e| {
             matches!(e, PthError::Storage { needs: 16, has: 15, .. })
@@ -136,14 +167,23 @@ fn hostile_pickles_are_refused() -> Outcome {
     ]
     .concat();
     // A list of 1000 pairs, made an OrderedDict again and again.
-    let pairs = [b"](".to_vec(), tuple(&[text("a"), int(1)]).repeat(1000), b"eq\x00".to_vec()].concat();
-    let again = [pairs, b"ccollections\nOrderedDict\nq\x010".to_vec(), b"h\x01h\x00\x85R0".repeat(10_000)].concat();
+    let pairs =
+        [b"](".to_vec(), tuple(&[text("a"), int(1)]).repeat(1000), b"eq\x00".to_vec()].concat();
+    let again =
+        [pairs, b"ccollections\nOrderedDict\nq\x010".to_vec(), b"h\x01h\x00\x85R0".repeat(10_000)]
+            .concat();
     all_refused(vec![
-        ("INST", with_object(b"(ios\nsystem\n"), |e| matches!(e, PthError::Opcode { opcode: b'i', .. })),
-        ("text opcodes", with_object(b"I1\n"), |e| matches!(e, PthError::Opcode { opcode: b'I', .. })),
+        ("INST", with_object(b"(ios\nsystem\n"), |e| {
+            matches!(e, PthError::Opcode { opcode: b'i', .. })
+        }),
+        ("text opcodes", with_object(b"I1\n"), |e| {
+            matches!(e, PthError::Opcode { opcode: b'I', .. })
+        }),
         ("PERSID", with_object(b"P0\n"), |e| matches!(e, PthError::Opcode { .. })),
         ("EXT1", with_object(b"\x82\x01"), |e| matches!(e, PthError::Opcode { .. })),
-        ("protocol 0", torch::archive(b"\x80\x00}.", &[]), |e| matches!(e, PthError::Pickle { .. })),
+        ("protocol 0", torch::archive(b"\x80\x00}.", &[]), |e| {
+            matches!(e, PthError::Pickle { .. })
+        }),
         ("nothing", torch::archive(b"", &[]), |e| matches!(e, PthError::Truncated { .. })),
         ("empty stack", with_object(b"0"), |e| matches!(e, PthError::Pickle { .. })),
         ("below a mark", with_object(b"N(\x85"), |e| matches!(e, PthError::Pickle { .. })),
@@ -157,7 +197,9 @@ fn hostile_pickles_are_refused() -> Outcome {
         ("a huge text", with_object(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff"), |e| {
             matches!(e, PthError::Truncated { .. })
         }),
-        ("a huge number", with_object(b"\x8b\xff\xff\xff\xff"), |e| matches!(e, PthError::Truncated { .. })),
+        ("a huge number", with_object(b"\x8b\xff\xff\xff\xff"), |e| {
+            matches!(e, PthError::Truncated { .. })
+        }),
         ("a huge frame", with_object(b"\x95\xff\xff\xff\xff\xff\xff\xff\xff"), |e| {
             matches!(e, PthError::Truncated { .. })
         }),
@@ -174,8 +216,12 @@ fn hostile_pickles_are_refused() -> Outcome {
             matches!(e, PthError::NotADict { .. })
         }),
         ("copies", with_object(&again), |e| matches!(e, PthError::Limit { .. })),
-        ("itself", with_object(&wrapped("state_dict")), |e| matches!(e, PthError::NoTensors { .. })),
-        ("itself everywhere", with_object(&within_itself), |e| matches!(e, PthError::NoTensors { .. })),
+        ("itself", with_object(&wrapped("state_dict")), |e| {
+            matches!(e, PthError::NoTensors { .. })
+        }),
+        ("itself everywhere", with_object(&within_itself), |e| {
+            matches!(e, PthError::NoTensors { .. })
+        }),
         (
             "a program",
             with_object(&call("os", "system", &[text("true")])),
@@ -200,7 +246,9 @@ fn tensors_beyond_their_storage_are_refused() -> Outcome {
         ("scalar beyond", one(tensor(4, &[], &[])), bounds),
         ("negative dim", one(tensor(0, &[-1], &[1])), |e| matches!(e, PthError::Pickle { .. })),
         ("negative stride", one(tensor(3, &[4], &[-1])), |e| matches!(e, PthError::Pickle { .. })),
-        ("dims and strides", one(tensor(0, &[2, 2], &[1])), |e| matches!(e, PthError::Pickle { .. })),
+        ("dims and strides", one(tensor(0, &[2, 2], &[1])), |e| {
+            matches!(e, PthError::Pickle { .. })
+        }),
         ("expanded", one(tensor(0, &[1 << 40], &[0])), |e| matches!(e, PthError::Limit { .. })),
         ("many dims", one(tensor(0, &[1; 17], &[1; 17])), |e| matches!(e, PthError::Limit { .. })),
         ("long key", with_object(&dict(&[(key.as_str(), tensor(0, &[4], &[1]))])), |e| {
@@ -224,14 +272,26 @@ fn hostile_legacy_files_are_refused() -> Outcome {
     let with = |rest: &[&[u8]]| legacy(1001, &object, &rest.concat());
     all_refused(vec![
         ("a plain pickle", torch::pickle(&dict(&[])), |e| matches!(e, PthError::NotTorch)),
-        ("magic alone", legacy(1001, &[], &[])[..15].to_vec(), |e| matches!(e, PthError::Truncated { .. })),
-        ("version", legacy(1000, &object, &keys), |e| matches!(e, PthError::Version { found: 1000 })),
+        ("magic alone", legacy(1001, &[], &[])[..15].to_vec(), |e| {
+            matches!(e, PthError::Truncated { .. })
+        }),
+        ("version", legacy(1000, &object, &keys), |e| {
+            matches!(e, PthError::Version { found: 1000 })
+        }),
         ("no keys", with(&[]), |e| matches!(e, PthError::Truncated { .. })),
-        ("keys are a dict", with(&[&torch::pickle(b"}")]), |e| matches!(e, PthError::Pickle { .. })),
+        ("keys are a dict", with(&[&torch::pickle(b"}")]), |e| {
+            matches!(e, PthError::Pickle { .. })
+        }),
         ("no sizes", with(&[&keys]), |e| matches!(e, PthError::Truncated { .. })),
-        ("huge size", with(&[&keys, &[0xff; 8], &[0; 16]]), |e| matches!(e, PthError::Storage { .. })),
-        ("cut data", with(&[&keys, &4u64.to_le_bytes(), &[0; 15]]), |e| matches!(e, PthError::Storage { .. })),
-        ("smaller storage", with(&[&keys, &3u64.to_le_bytes(), &[0; 16]]), |e| matches!(e, PthError::Storage { .. })),
+        ("huge size", with(&[&keys, &[0xff; 8], &[0; 16]]), |e| {
+            matches!(e, PthError::Storage { .. })
+        }),
+        ("cut data", with(&[&keys, &4u64.to_le_bytes(), &[0; 15]]), |e| {
+            matches!(e, PthError::Storage { .. })
+        }),
+        ("smaller storage", with(&[&keys, &3u64.to_le_bytes(), &[0; 16]]), |e| {
+            matches!(e, PthError::Storage { .. })
+        }),
         ("no storage", with(&[&torch::pickle(b"]")]), |e| matches!(e, PthError::NoEntry { .. })),
     ])
 }

@@ -44,7 +44,10 @@ proptest! {
 
     #[test]
     fn random_pickles_never_panic(pickle in proptest::collection::vec(opcode(), 0..60)) {
-        read_all(torch::archive(&[b"\x80\x02".to_vec(), pickle.concat(), b".".to_vec()].concat(), &[0; 16]));
+        read_all(torch::archive(
+            &[b"\x80\x02".to_vec(), pickle.concat(), b".".to_vec()].concat(),
+            &[0; 16],
+        ));
     }
 }
 
@@ -52,8 +55,9 @@ fn unchecked_files() -> &'static [Vec<u8>] {
     static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
         let paths = files("pth").unwrap_or_else(|error| panic!("{error}"));
-        let unchecked =
-            |path: &PathBuf| path.to_string_lossy().contains("legacy") || path.ends_with("zip_no_checksums.pth");
+        let unchecked = |path: &PathBuf| {
+            path.to_string_lossy().contains("legacy") || path.ends_with("zip_no_checksums.pth")
+        };
         let read = |path: PathBuf| std::fs::read(path).unwrap_or_else(|error| panic!("{error}"));
         paths.into_iter().filter(unchecked).map(read).collect()
     })
@@ -80,6 +84,8 @@ fn opcode() -> impl Strategy<Value = Vec<u8>> {
         b"h\x00".to_vec(),
         b"K\x02".to_vec(),
     ];
-    let single = b"(012N\x88\x89)]}tldaesu\x85\x86\x87\x8f\x90\x91\x92\x93\x94Qb\x81R".map(|byte| vec![byte]).to_vec();
+    let single = b"(012N\x88\x89)]}tldaesu\x85\x86\x87\x8f\x90\x91\x92\x93\x94Qb\x81R"
+        .map(|byte| vec![byte])
+        .to_vec();
     proptest::sample::select([whole, single].concat())
 }

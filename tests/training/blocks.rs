@@ -1,10 +1,11 @@
-//! Blocks in training mode: PyTorch's numbers, forward and backward, on every device and by every candidate.
+//! Blocks in training mode: PyTorch's numbers, forward and backward, on every device and by every
+//! candidate.
 
 use super::*;
 use crate::common::{Outcome, any_gpu, targets};
 
-/// Blocks on inputs of mean 50 and 1000: where f32 loses digits before the first norm, ours loses no more than four times what PyTorch's
-/// does.
+/// Blocks on inputs of mean 50 and 1000: where f32 loses digits before the first norm, ours loses
+/// no more than four times what PyTorch's does.
 #[test]
 fn blocks_far_from_zero_are_as_right_as_pytorchs() -> Outcome {
     let mut checked = 0;
@@ -12,14 +13,27 @@ fn blocks_far_from_zero_are_as_right_as_pytorchs() -> Outcome {
         let golden = Golden::open(&entry?.path())?;
         let grad_out = golden.dict.image("grad_out")?;
         for target in targets() {
-            let step = load(&target.gpu, &golden, &LoadOptions::default())?.step(&golden.input, &grad_out)?;
-            let statistics = step.statistics.iter().map(|(key, values)| (format!("after.{key}"), &values[..]));
-            for (key, found) in std::iter::once(("out".to_owned(), step.out.data())).chain(statistics) {
-                let theirs: f64 = golden.dict.metadata(&format!("f32.{key}")).ok_or("no f32")?.parse()?;
+            let step = load(&target.gpu, &golden, &LoadOptions::default())?
+                .step(&golden.input, &grad_out)?;
+            let statistics =
+                step.statistics.iter().map(|(key, values)| (format!("after.{key}"), &values[..]));
+            for (key, found) in
+                std::iter::once(("out".to_owned(), step.out.data())).chain(statistics)
+            {
+                let theirs: f64 =
+                    golden.dict.metadata(&format!("f32.{key}")).ok_or("no f32")?.parse()?;
                 let ours = off(&golden.dict.tensor(&key)?.data, found);
-                println!("{}, {}, {key}: {ours:.1e}, PyTorch's f32 {theirs:.1e}", target.name, golden.name);
+                println!(
+                    "{}, {}, {key}: {ours:.1e}, PyTorch's f32 {theirs:.1e}",
+                    target.name, golden.name
+                );
                 // What is right to the last bits may be off by another one of them.
-                assert!(ours < (4.0 * theirs).max(5e-7), "{}, {}, {key}: {ours:.1e}", target.name, golden.name);
+                assert!(
+                    ours < (4.0 * theirs).max(5e-7),
+                    "{}, {}, {key}: {ours:.1e}",
+                    target.name,
+                    golden.name
+                );
                 checked += 1;
             }
         }
@@ -35,7 +49,11 @@ fn the_reference_is_pytorch() -> Outcome {
         let step = block.reference(&golden.input, &golden.dict.image("grad_out")?)?;
         let (forward, backward) = check(&golden, &step)?;
         // Both are float64, rounded once.
-        assert!(forward < 2e-7 && backward < 2e-7, "{}: {forward:.1e}, {backward:.1e}", golden.name);
+        assert!(
+            forward < 2e-7 && backward < 2e-7,
+            "{}: {forward:.1e}, {backward:.1e}",
+            golden.name
+        );
     }
     Ok(())
 }
@@ -53,7 +71,11 @@ fn every_device_gives_pytorchs_numbers() -> Outcome {
             println!("{}, {}: {:.1e}, {:.1e}", target.name, golden.name, found.0, found.1);
             (forward, backward) = (forward.max(found.0), backward.max(found.1));
         }
-        assert!(forward < FORWARD && backward < BACKWARD, "{}: {forward:.1e}, {backward:.1e}", target.name);
+        assert!(
+            forward < FORWARD && backward < BACKWARD,
+            "{}: {forward:.1e}, {backward:.1e}",
+            target.name
+        );
     }
     Ok(())
 }
@@ -62,7 +84,14 @@ fn every_device_gives_pytorchs_numbers() -> Outcome {
 #[test]
 fn every_candidate_gives_pytorchs_numbers() -> Outcome {
     let gpu = any_gpu();
-    let names = ["plain", "s2_odd_downsample", "width26_groups2_s2", "groups2", "dilation4_odd_planes", "affine_false"];
+    let names = [
+        "plain",
+        "s2_odd_downsample",
+        "width26_groups2_s2",
+        "groups2",
+        "dilation4_odd_planes",
+        "affine_false",
+    ];
     for golden in goldens()?.iter().filter(|golden| names.contains(&golden.name.as_str())) {
         let grad_out = golden.dict.image("grad_out")?;
         for candidate in 0..40 {
@@ -86,7 +115,8 @@ fn every_candidate_gives_pytorchs_numbers() -> Outcome {
 
 #[test]
 fn two_steps_go_on_from_one_another() -> Outcome {
-    let golden = goldens()?.into_iter().find(|golden| golden.name == "plain_batch4").ok_or("no golden")?;
+    let golden =
+        goldens()?.into_iter().find(|golden| golden.name == "plain_batch4").ok_or("no golden")?;
     let grad_out = golden.dict.image("grad_out")?;
     let mut block = load(&any_gpu(), &golden, &LoadOptions::default())?;
     let first = block.step(&golden.input, &grad_out)?;
@@ -98,25 +128,43 @@ fn two_steps_go_on_from_one_another() -> Outcome {
     for ((key, expected), (_, found)) in expected.statistics.iter().zip(&second.statistics) {
         assert!(off(expected, found) < FORWARD, "{key}");
     }
-    let counts = |step: &TrainingStep| step.batches.iter().map(|(_, count)| *count).collect::<Vec<_>>();
+    let counts =
+        |step: &TrainingStep| step.batches.iter().map(|(_, count)| *count).collect::<Vec<_>>();
     assert!(counts(&first).iter().zip(&counts(&second)).all(|(a, b)| a + 1 == *b));
     Ok(())
 }
 
 #[test]
 fn a_single_value_has_no_variance() -> Outcome {
-    let golden = goldens()?.into_iter().find(|golden| golden.name == "pixel_1x1").ok_or("no golden")?;
+    let golden =
+        goldens()?.into_iter().find(|golden| golden.name == "pixel_1x1").ok_or("no golden")?;
     let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
     let shape = Shape { n: 1, ..golden.input.shape() };
-    let refused =
-        TrainedBlock::load(&any_gpu(), block, shape, &TrainingOptions::default(), &LoadOptions::default()).err();
+    let refused = TrainedBlock::load(
+        &any_gpu(),
+        block,
+        shape,
+        &TrainingOptions::default(),
+        &LoadOptions::default(),
+    )
+    .err();
     let refused = refused.ok_or("loaded")?;
-    assert!(matches!(&refused, Error::Shape(ShapeError::SingleValue { norm, .. }) if norm == "bn1"), "{refused}");
+    assert!(
+        matches!(&refused, Error::Shape(ShapeError::SingleValue { norm, .. }) if norm == "bn1"),
+        "{refused}"
+    );
     // A frozen norm takes no statistics.
-    let frozen = goldens()?.into_iter().find(|golden| golden.name == "frozen").ok_or("no golden")?;
+    let frozen =
+        goldens()?.into_iter().find(|golden| golden.name == "frozen").ok_or("no golden")?;
     let block = TrainableBlock::from_state_dict(&frozen.dict, "block", &frozen.options)?;
     let shape = Shape { n: 1, h: 1, w: 1, ..frozen.input.shape() };
-    TrainedBlock::load(&any_gpu(), block, shape, &TrainingOptions::default(), &LoadOptions::default())?;
+    TrainedBlock::load(
+        &any_gpu(),
+        block,
+        shape,
+        &TrainingOptions::default(),
+        &LoadOptions::default(),
+    )?;
     Ok(())
 }
 
@@ -126,6 +174,12 @@ fn gradients_of_another_shape_are_refused() -> Outcome {
     let mut block = load(&any_gpu(), &golden, &LoadOptions::default())?;
     let wrong = HostTensor::zeros(Shape { n: 1, ..golden.output.shape() });
     let refused = block.step(&golden.input, &wrong).err().ok_or("ran")?;
-    assert!(matches!(&refused, Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == "grad_out"), "{refused}");
+    assert!(
+        matches!(
+            &refused,
+            Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == "grad_out"
+        ),
+        "{refused}"
+    );
     Ok(())
 }

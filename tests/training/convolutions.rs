@@ -1,11 +1,13 @@
-//! Convolutions by weights that are a tensor, as those by mirrored weights are: every candidate is exact on integers, those that read them from a
-//! texture too, into which they are copied. The kernels of gradients are the self test's.
+//! Convolutions by weights that are a tensor, as those by mirrored weights are: every candidate is
+//! exact on integers, those that read them from a texture too, into which they are copied. The
+//! kernels of gradients are the self test's.
 
 use super::*;
 use crate::common::seeded::small_integers;
 use crate::common::{Outcome, most_candidates, targets};
 
-/// Convolutions and images: every kind, tails of tiles, images smaller than the dilation, and channels for textures, whose lines are of 16.
+/// Convolutions and images: every kind, tails of tiles, images smaller than the dilation, and
+/// channels for textures, whose lines are of 16.
 fn convolutions() -> Vec<(Conv, [usize; 3])> {
     vec![
         (Conv::conv1x1(5, 7, 1), [3, 4, 5]),
@@ -27,7 +29,8 @@ fn convolutions() -> Vec<(Conv, [usize; 3])> {
 /// The gradient of a convolution's image by the mirrored one.
 fn by_mirrored(conv: Conv, [n, h, w]: [usize; 3]) -> Result<Plan> {
     let image = Shape { n, c: conv.in_channels, h, w };
-    let [input, output] = [conv.in_channels, conv.out_channels].map(|c| ChannelLayout::grouped(c, conv.groups));
+    let [input, output] =
+        [conv.in_channels, conv.out_channels].map(|c| ChannelLayout::grouped(c, conv.groups));
     let mirrored = WeightLayout { conv, input, output }.mirrored();
     let op = Op::Conv { conv: conv.mirrored(), epilogue: Epilogue::default() };
     let tensors = vec![
@@ -38,16 +41,22 @@ fn by_mirrored(conv: Conv, [n, h, w]: [usize; 3]) -> Result<Plan> {
     Ok(Plan::of_step(op, tensors, true))
 }
 
-/// Runs a plan of one step on integers, from NaN in all other memory and with guard bands, by one candidate: what is wrong, if anything.
+/// Runs a plan of one step on integers, from NaN in all other memory and with guard bands, by one
+/// candidate: what is wrong, if anything.
 fn wrong_by(gpu: &Gpu, plan: &Plan, candidate: usize) -> Result<Option<String>> {
     let reads = plan.tensors.len() - 1;
-    let integers: Vec<HostTensor> =
-        (1..).zip(&plan.tensors[..reads]).map(|(seed, info)| small_integers(info.shape, seed)).collect();
+    let integers: Vec<HostTensor> = (1..)
+        .zip(&plan.tensors[..reads])
+        .map(|(seed, info)| small_integers(info.shape, seed))
+        .collect();
     let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(&integers).collect();
     let choice = KernelChoice::Nth(candidate);
-    let mut recording = schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
+    let mut recording =
+        schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
     recording.unshare_slots();
-    let Some(kernel) = recording.steps().next().map(|step| step.kernel) else { return Err("no step".into()) };
+    let Some(kernel) = recording.steps().next().map(|step| step.kernel) else {
+        return Err("no step".into());
+    };
     let every = all_tensors(&recording, &[StepParams::None], &given)?;
     let expected: Vec<f32> = every[reads].data.iter().map(|&value| value as f32).collect();
     let options = ExecutorOptions { guard_bytes: 256 };
@@ -58,11 +67,16 @@ fn wrong_by(gpu: &Gpu, plan: &Plan, candidate: usize) -> Result<Option<String>> 
         Some(_) => off(&expected, first.output.data()) <= FORWARD,
         None => first.output.data() == expected,
     };
-    let untouched = first.padding.is_none() && first.broken_guards.is_empty() && first.changed.is_empty();
+    let untouched =
+        first.padding.is_none() && first.broken_guards.is_empty() && first.changed.is_empty();
     let good = right && untouched && second.output == first.output;
     Ok((!good).then(|| {
         let (padding, guards, changed) = (first.padding, first.broken_guards, first.changed);
-        format!("{}: right: {right}, {padding:?} {guards:?} {changed:?} of {:?}", kernel.name(), plan.steps[0].op)
+        format!(
+            "{}: right: {right}, {padding:?} {guards:?} {changed:?} of {:?}",
+            kernel.name(),
+            plan.steps[0].op
+        )
     }))
 }
 

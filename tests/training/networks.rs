@@ -45,7 +45,8 @@ impl Run {
                 Optimizer::AdamW { beta1, beta2, eps, weight_decay, decay_all }
             }
         };
-        let frozen = run["frozen"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+        let frozen =
+            run["frozen"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
         let setup = TrainingSetup {
             optimizer,
             frozen: frozen.map(str::to_owned).collect(),
@@ -67,27 +68,45 @@ impl Run {
     }
 
     fn named(name: &str) -> Result<Self> {
-        Self::all()?.into_iter().find(|run| run.name == name).ok_or_else(|| format!("no run {name}").into())
+        Self::all()?
+            .into_iter()
+            .find(|run| run.name == name)
+            .ok_or_else(|| format!("no run {name}").into())
     }
 
     fn spec(&self) -> Result<ResNet> {
-        let about: serde_json::Value = serde_json::from_str(self.dict.metadata("network").ok_or("no network")?)?;
+        let about: serde_json::Value =
+            serde_json::from_str(self.dict.metadata("network").ok_or("no network")?)?;
         let list = |key: &str| -> Vec<usize> {
-            about[key].as_array().into_iter().flatten().filter_map(|n| n.as_u64()).map(|n| n as usize).collect()
+            about[key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|n| n.as_u64())
+                .map(|n| n as usize)
+                .collect()
         };
         let number = |key: &str, default: u64| about[key].as_u64().unwrap_or(default) as usize;
-        let kind = if about["kind"] == "Bottleneck" { BlockKind::Bottleneck } else { BlockKind::Basic };
-        let dilate: Vec<bool> =
-            about["dilate"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_bool).collect();
+        let kind =
+            if about["kind"] == "Bottleneck" { BlockKind::Bottleneck } else { BlockKind::Basic };
+        let dilate: Vec<bool> = about["dilate"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(serde_json::Value::as_bool)
+            .collect();
         let builder = ResNet::builder(kind).depths(list("depths")).planes(list("planes"));
         let builder = builder.stem_planes(number("stem", 64)).classes(Some(number("classes", 0)));
-        let builder = builder.groups(number("groups", 1)).width_per_group(number("width_per_group", 64));
+        let builder =
+            builder.groups(number("groups", 1)).width_per_group(number("width_per_group", 64));
         Ok(builder.replace_stride_with_dilation(dilate).build()?)
     }
 
     fn before(&self) -> Result<NetworkState> {
-        let options = CheckpointOptions { prefix: Some("before".to_owned()), ..CheckpointOptions::default() };
-        let weights = NetworkWeights::matching(self.dict.clone(), &self.spec()?, options.prefix.as_deref())?;
+        let options =
+            CheckpointOptions { prefix: Some("before".to_owned()), ..CheckpointOptions::default() };
+        let weights =
+            NetworkWeights::matching(self.dict.clone(), &self.spec()?, options.prefix.as_deref())?;
         Ok(NetworkState::read(&weights)?)
     }
 
@@ -112,7 +131,11 @@ impl Run {
     }
 
     /// Takes steps, and says each batch's loss.
-    fn train(&self, network: &mut TrainedNetwork, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
+    fn train(
+        &self,
+        network: &mut TrainedNetwork,
+        steps: std::ops::Range<usize>,
+    ) -> Result<Vec<f64>> {
         let (over, mut losses) = (self.setup.batches_per_step, Vec::new());
         for (step, part) in steps.flat_map(|step| (0..over).map(move |part| (step, part))) {
             let (pictures, classes) = self.batch(step * over + part)?;
@@ -126,7 +149,8 @@ impl Run {
         let expected = self.dict.tensor("losses")?.data;
         assert_eq!(expected.len(), losses.len());
         let apart = expected.iter().zip(losses).map(|(a, b)| (f64::from(*a) - b).abs());
-        let loss = apart.fold(0.0, |worst: f64, off| if off.is_nan() { f64::INFINITY } else { worst.max(off) });
+        let loss = apart
+            .fold(0.0, |worst: f64, off| if off.is_nan() { f64::INFINITY } else { worst.max(off) });
         let (mut worst, mut compared) = (0.0_f64, 0);
         for (key, _) in self.spec()?.state_dict_shapes() {
             match key.strip_suffix(".num_batches_tracked") {
@@ -138,7 +162,12 @@ impl Run {
                         self.name
                     );
                 }
-                None => worst = worst.max(off(&self.dict.tensor(&format!("after.{key}"))?.data, state.values(&key)?)),
+                None => {
+                    worst = worst.max(off(
+                        &self.dict.tensor(&format!("after.{key}"))?.data,
+                        state.values(&key)?,
+                    ))
+                }
             }
             compared += 1;
         }
@@ -151,12 +180,19 @@ impl Run {
 fn twenty_steps_are_pytorchs() -> Outcome {
     let runs = Run::all()?;
     assert!(runs.len() >= 6, "{} runs", runs.len());
-    for (target, run) in targets().iter().flat_map(|target| runs.iter().map(move |run| (target, run))) {
+    for (target, run) in
+        targets().iter().flat_map(|target| runs.iter().map(move |run| (target, run)))
+    {
         let mut network = run.load(&target.gpu, &LoadOptions::default())?;
         let losses = run.train(&mut network, 0..run.steps)?;
         let (loss, state) = run.off(&losses, &network.state()?)?;
         println!("{}, {}: losses {loss:.1e}, state {state:.1e}", target.name, run.name);
-        assert!(loss < LOSS && state < STATE, "{}, {}: losses {loss:.1e}, state {state:.1e}", target.name, run.name);
+        assert!(
+            loss < LOSS && state < STATE,
+            "{}, {}: losses {loss:.1e}, state {state:.1e}",
+            target.name,
+            run.name
+        );
     }
     Ok(())
 }
@@ -166,26 +202,43 @@ fn twenty_steps_are_pytorchs() -> Outcome {
 fn recomputing_changes_nothing() -> Outcome {
     let gpu = any_gpu();
     for run in Run::all()? {
-        let mut again = Run { setup: TrainingSetup { recompute: true, ..run.setup.clone() }, ..Run::named(&run.name)? };
+        let mut again = Run {
+            setup: TrainingSetup { recompute: true, ..run.setup.clone() },
+            ..Run::named(&run.name)?
+        };
         again.rate = run.rate;
         let (mut kept, mut recomputed) =
             (run.load(&gpu, &LoadOptions::default())?, again.load(&gpu, &LoadOptions::default())?);
-        assert_eq!(run.train(&mut kept, 0..3)?, again.train(&mut recomputed, 0..3)?, "{}", run.name);
+        assert_eq!(
+            run.train(&mut kept, 0..3)?,
+            again.train(&mut recomputed, 0..3)?,
+            "{}",
+            run.name
+        );
         assert_eq!(kept.state()?, recomputed.state()?, "{}", run.name);
     }
     Ok(())
 }
 
-/// Computing activations again halves what they take, at least; parameters and what the optimiser keeps stay.
+/// Computing activations again halves what they take, at least; parameters and what the optimiser
+/// keeps stay.
 #[test]
 fn recomputing_halves_the_memory_of_activations() -> Outcome {
-    for (name, image) in [("resnet50", Shape::new(8, 3, 224, 224)?), ("resnext50_32x4d", Shape::new(8, 3, 224, 224)?)] {
+    for (name, image) in [
+        ("resnet50", Shape::new(8, 3, 224, 224)?),
+        ("resnext50_32x4d", Shape::new(8, 3, 224, 224)?),
+    ] {
         let spec = ResNet::named(name)?.build()?;
         let activations = |recompute: bool| -> Result<usize> {
             let setup = TrainingSetup { recompute, ..TrainingSetup::default() };
             let plan = plan_network_training(&spec, image, &setup)?.plan;
             let given: usize = plan.given.iter().map(|&id| plan.tensor(id).bytes()).sum();
-            let recording = schedule(plan, &Capabilities::CORE, &KernelChoice::Ranked, MemoryBudget::default())?;
+            let recording = schedule(
+                plan,
+                &Capabilities::CORE,
+                &KernelChoice::Ranked,
+                MemoryBudget::default(),
+            )?;
             Ok(recording.workspace_bytes() - given)
         };
         let (kept, again) = (activations(false)?, activations(true)?);
@@ -207,10 +260,12 @@ fn a_run_goes_on_from_what_was_saved() -> Outcome {
         let (state, kept) = (first.state()?, first.optimizer_state()?);
         drop(first);
         let bytes = state.to_safetensors(&kept.tensors, &BTreeMap::new())?;
-        let weights = NetworkWeights::matching(StateDict::from_bytes(bytes)?, state.spec(), Some(""))?;
+        let weights =
+            NetworkWeights::matching(StateDict::from_bytes(bytes)?, state.spec(), Some(""))?;
         let state = NetworkState::read(&weights)?;
         let shape = run.batch(0)?.0.shape();
-        let mut second = TrainedNetwork::load(&gpu, &state, shape, &run.setup, 0.1, &LoadOptions::default())?;
+        let mut second =
+            TrainedNetwork::load(&gpu, &state, shape, &run.setup, 0.1, &LoadOptions::default())?;
         second.restore(&kept)?;
         parts.extend(run.train(&mut second, 7..run.steps)?);
         assert_eq!(losses, parts, "{}", run.name);
@@ -227,7 +282,8 @@ fn what_is_trained_can_be_run() -> Outcome {
     let mut network = run.load(&gpu, &LoadOptions::default())?;
     run.train(&mut network, 0..20)?;
     let bytes = network.state()?.to_safetensors(&[], &BTreeMap::new())?;
-    let weights = NetworkWeights::detect(StateDict::from_bytes(bytes)?, &CheckpointOptions::default())?;
+    let weights =
+        NetworkWeights::detect(StateDict::from_bytes(bytes)?, &CheckpointOptions::default())?;
     let (pictures, _) = run.batch(0)?;
     let mut folded = Network::load(&gpu, &weights, pictures.shape(), &LoadOptions::default())?;
     let (found, expected) = (folded.logits(&pictures)?, folded.reference(&weights, &pictures)?);
@@ -247,7 +303,11 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_layer() -> Outcome {
     values[5] = f32::NAN;
     pictures = HostTensor::new(pictures.shape(), values)?;
     let refused = network.step(&pictures, &classes, 0.1).err().ok_or("went on")?;
-    let found = matches!(&refused, Error::Training(TrainingError::NotFinite { step: 3, layer: Some(layer), .. }) if layer == "conv1");
+    let found = matches!(
+        &refused,
+        Error::Training(TrainingError::NotFinite { step: 3, layer: Some(layer), .. })
+            if layer == "conv1"
+    );
     assert!(found, "{refused}");
     // No parameter took anything of it.
     let after = network.state()?;
@@ -259,11 +319,13 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_layer() -> Outcome {
     Ok(())
 }
 
-/// What a batch that is no number has left in the sum of several batches' gradients is not added to.
+/// What a batch that is no number has left in the sum of several batches' gradients is not added
+/// to.
 #[test]
 fn a_step_of_several_batches_begins_anew_behind_a_loss_that_is_no_number() -> Outcome {
     let (gpu, run) = (any_gpu(), Run::named("two_blocks_accumulated")?);
-    let (mut network, mut other) = (run.load(&gpu, &LoadOptions::default())?, run.load(&gpu, &LoadOptions::default())?);
+    let (mut network, mut other) =
+        (run.load(&gpu, &LoadOptions::default())?, run.load(&gpu, &LoadOptions::default())?);
     let (pictures, classes) = run.batch(0)?;
     let bad = HostTensor::from_fn(pictures.shape(), |_| f32::NAN);
     network.step(&pictures, &classes, 0.01)?;
@@ -291,12 +353,19 @@ fn what_cannot_be_is_refused() -> Outcome {
         text(network.step(&pictures, &classes[1..], 0.1)),
         Err("classes of the pictures: expected 8 values, found 7".to_owned())
     );
-    assert!(text(network.step(&pictures, &classes, f64::NAN)).is_err_and(|error| error.contains("learning rate")));
+    assert!(
+        text(network.step(&pictures, &classes, f64::NAN))
+            .is_err_and(|error| error.contains("learning rate"))
+    );
     classes[3] = 7;
-    assert!(text(network.step(&pictures, &classes, 0.1)).is_err_and(|error| error.contains("picture 3 is of class 7")));
+    assert!(
+        text(network.step(&pictures, &classes, 0.1))
+            .is_err_and(|error| error.contains("image 3 has class 7"))
+    );
     let shape = pictures.shape();
     let refused = |setup: TrainingSetup| {
-        let loaded = TrainedNetwork::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());
+        let loaded =
+            TrainedNetwork::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());
         loaded.err().map(|error| error.to_string()).ok_or_else(|| "loaded".into())
     };
     let plain = || TrainingSetup::default();
@@ -308,7 +377,9 @@ fn what_cannot_be_is_refused() -> Outcome {
     expect(TrainingSetup { frozen: vec!["layer9".to_owned()], ..plain() }, "no part layer9")?;
     expect(
         TrainingSetup {
-            frozen: ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"].map(str::to_owned).to_vec(),
+            frozen: ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"]
+                .map(str::to_owned)
+                .to_vec(),
             ..plain()
         },
         "nothing to train",
@@ -316,18 +387,27 @@ fn what_cannot_be_is_refused() -> Outcome {
     expect(TrainingSetup { batches_per_step: 0, ..plain() }, "batches_per_step")?;
     expect(TrainingSetup { batches_per_step: usize::MAX, ..plain() }, "batches_per_step")?;
     expect(TrainingSetup { label_smoothing: 1.0, ..plain() }, "label_smoothing")?;
-    let nesterov = Optimizer::Sgd { momentum: 0.0, nesterov: true, weight_decay: 0.0, decay_all: true };
+    let nesterov =
+        Optimizer::Sgd { momentum: 0.0, nesterov: true, weight_decay: 0.0, decay_all: true };
     expect(TrainingSetup { optimizer: nesterov, ..plain() }, "momentum")?;
-    let adamw = Optimizer::AdamW { beta1: 1.0, beta2: 0.9, eps: 1e-8, weight_decay: 0.0, decay_all: true };
+    let adamw =
+        Optimizer::AdamW { beta1: 1.0, beta2: 0.9, eps: 1e-8, weight_decay: 0.0, decay_all: true };
     expect(TrainingSetup { optimizer: adamw, ..plain() }, "beta1")?;
     Ok(())
 }
 
-/// Parameters begin as torchvision's do: their spread is what He et al. say, and the seed says them.
+/// Parameters begin as torchvision's do: their spread is what He et al. say, and the seed says
+/// them.
 #[test]
 fn initial_parameters_are_spread_as_torchvisions() -> Outcome {
-    let spec = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([32, 64]).classes(Some(10)).build()?;
-    let begin = |seed, zero_init_residual| NetworkState::initial(&spec, Initialization { seed, zero_init_residual });
+    let spec = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([32, 64])
+        .classes(Some(10))
+        .build()?;
+    let begin = |seed, zero_init_residual| {
+        NetworkState::initial(&spec, Initialization { seed, zero_init_residual })
+    };
     let state = begin(1, false);
     assert_eq!(state, begin(1, false));
     assert_ne!(state, begin(2, false));
@@ -337,11 +417,15 @@ fn initial_parameters_are_spread_as_torchvisions() -> Outcome {
         }
         let values = state.values(&key)?;
         let mean = values.iter().copied().map(f64::from).sum::<f64>() / values.len() as f64;
-        let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>()
+            / values.len() as f64;
         match dims.as_slice() {
             &[out, _, h, w] => {
                 let expected = 2.0 / (out * h * w) as f64;
-                assert!((variance / expected - 1.0).abs() < 0.15, "{key}: {variance} for {expected}");
+                assert!(
+                    (variance / expected - 1.0).abs() < 0.15,
+                    "{key}: {variance} for {expected}"
+                );
             }
             _ if key.starts_with("fc") => {
                 let bound = 1.0 / (spec.features() as f64).sqrt();

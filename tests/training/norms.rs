@@ -34,10 +34,22 @@ fn norm_plan(shape: Shape, eps: f64, relu: bool) -> (Plan, [TensorId; 6]) {
         output,
     };
     let steps = vec![
-        step(TrainOp::NormStats { channels, eps: Scalar::new(eps) }, vec![image, affine], coefficients),
-        step(TrainOp::NormApply { channels, residual: false, relu }, vec![image, coefficients], out),
+        step(
+            TrainOp::NormStats { channels, eps: Scalar::new(eps) },
+            vec![image, affine],
+            coefficients,
+        ),
+        step(
+            TrainOp::NormApply { channels, residual: false, relu },
+            vec![image, coefficients],
+            out,
+        ),
         step(TrainOp::RunningStats { channels, count }, vec![coefficients, running], after),
-        step(TrainOp::NormGradSums { channels, relu, batch: true }, vec![image, grad_out, coefficients], sums),
+        step(
+            TrainOp::NormGradSums { channels, relu, batch: true },
+            vec![image, grad_out, coefficients],
+            sums,
+        ),
         step(TrainOp::NormGrad { channels, relu }, vec![image, grad_out, sums], grad),
     ];
     let plan = Plan {
@@ -62,16 +74,25 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
         let values = (0..shape.c).flat_map(|at| tensors.iter().map(move |tensor| tensor[at]));
         HostTensor::new(shape, values.collect())
     };
-    for (target, mean) in targets().iter().flat_map(|target| [0, 50, 1000].map(|mean| (target, mean))) {
+    for (target, mean) in
+        targets().iter().flat_map(|target| [0, 50, 1000].map(|mean| (target, mean)))
+    {
         let values = |key: &str| dict.tensor(&format!("{mean}.{key}")).map(|tensor| tensor.data);
         let image = dict.image(&format!("{mean}.input"))?;
-        let (plan, [affine, running, grad_out, out, after, sums]) = norm_plan(image.shape(), 1e-5, false);
+        let (plan, [affine, running, grad_out, out, after, sums]) =
+            norm_plan(image.shape(), 1e-5, false);
         let longest = most_candidates(&plan, target.gpu.capabilities(), false);
         for candidate in 0..longest {
             let choice = KernelChoice::Nth(candidate);
-            let recording = schedule(plan.clone(), target.gpu.capabilities(), &choice, MemoryBudget::default())?;
+            let recording = schedule(
+                plan.clone(),
+                target.gpu.capabilities(),
+                &choice,
+                MemoryBudget::default(),
+            )?;
             let params = vec![StepParams::None; plan.steps.len()];
-            let mut executor = Executor::new(&target.gpu, recording, &params, ExecutorOptions::default())?;
+            let mut executor =
+                Executor::new(&target.gpu, recording, &params, ExecutorOptions::default())?;
             let (zeros, ones) = (vec![0.0; image.shape().c], vec![1.0; image.shape().c]);
             executor.give(affine, &channels(&[&values("weight")?, &values("bias")?])?)?;
             executor.give(running, &channels(&[&zeros, &ones, &vec![0.1; zeros.len()]])?)?;
@@ -79,7 +100,11 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
             let grad = executor.run(&image)?;
             let column = |id, at: usize| -> Result<Vec<f32>> {
                 let tensor = executor.kept(id)?;
-                Ok(tensor.data().chunks_exact(tensor.shape().w).map(|numbers| numbers[at]).collect())
+                Ok(tensor
+                    .data()
+                    .chunks_exact(tensor.shape().w)
+                    .map(|numbers| numbers[at])
+                    .collect())
             };
             let found = [
                 ("out", executor.kept(out)?.into_data()),
@@ -92,15 +117,19 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
             for (key, found) in found {
                 let off = off(&values(key)?, &found);
                 println!("{}, mean {mean}, candidate {candidate}, {key}: {off:.1e}", target.name);
-                assert!(off < BACKWARD, "{}, mean {mean}, candidate {candidate}, {key}: {off:.1e}", target.name);
+                assert!(
+                    off < BACKWARD,
+                    "{}, mean {mean}, candidate {candidate}, {key}: {off:.1e}",
+                    target.name
+                );
             }
         }
     }
     Ok(())
 }
 
-/// A norm over several slices of pixels, its channels no multiple of four and of means up to 1000, against the reference: what is wrong with
-/// any candidate, if anything.
+/// A norm over several slices of pixels, its channels no multiple of four and of means up to 1000,
+/// against the reference: what is wrong with any candidate, if anything.
 fn norm_wrong(gpu: &Gpu, relu: bool) -> Result<Option<String>> {
     let shape = Shape::new(3, 45, 40, 37)?;
     let plane = shape.h * shape.w;
@@ -110,34 +139,47 @@ fn norm_wrong(gpu: &Gpu, relu: bool) -> Result<Option<String>> {
         let channel = at / plane % shape.c;
         mean(channel) + noise.data()[at] * 0.37 + ((at * 7919) % 1009) as f32 / 1009.0
     });
-    let per_channel = |w: usize, of: &dyn Fn(usize) -> f32| HostTensor::from_fn(Shape { n: 1, h: 1, w, ..shape }, of);
+    let per_channel = |w: usize, of: &dyn Fn(usize) -> f32| {
+        HostTensor::from_fn(Shape { n: 1, h: 1, w, ..shape }, of)
+    };
     let (plan, [affine_id, running_id, grad_id, out, after, sums]) = norm_plan(shape, 1e-3, relu);
     let affine = per_channel(2, &|at| [1.3, -0.211, -0.7, 0.173][at % 4]);
     let running = per_channel(3, &|at| [0.5, 2.0, 0.3][at % 3]);
-    let given = [(plan.input, &image), (affine_id, &affine), (running_id, &running), (grad_id, &grad)];
+    let given =
+        [(plan.input, &image), (affine_id, &affine), (running_id, &running), (grad_id, &grad)];
     let params = vec![StepParams::None; plan.steps.len()];
     for candidate in 0..most_candidates(&plan, gpu.capabilities(), false) {
         let choice = KernelChoice::Nth(candidate);
-        let mut recording = schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
+        let mut recording =
+            schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
         recording.unshare_slots();
         let every = all_tensors(&recording, &params, &given)?;
         let options = ExecutorOptions { guard_bytes: 256 };
         let mut executor = Executor::new(gpu, recording, &params, options)?;
         let probe = executor.probe(&given)?;
         if probe.padding.is_some() || !probe.broken_guards.is_empty() || !probe.changed.is_empty() {
-            return Ok(Some(format!("{:?} {:?} {:?}", probe.padding, probe.broken_guards, probe.changed)));
+            return Ok(Some(format!(
+                "{:?} {:?} {:?}",
+                probe.padding, probe.broken_guards, probe.changed
+            )));
         }
-        for (name, id, numbers) in [("out", out, 1), ("after", after, 3), ("sums", sums, 8), ("grad", plan.output, 1)] {
+        for (name, id, numbers) in
+            [("out", out, 1), ("after", after, 3), ("sums", sums, 8), ("grad", plan.output, 1)]
+        {
             let found = if id == plan.output { probe.output.clone() } else { executor.kept(id)? };
             // Each of the numbers of a channel for itself; of the sums, what is a gradient.
             let columns = if numbers == 8 { 2 } else { numbers };
             for column in 0..columns {
-                let of_column =
-                    |values: &[f32]| values.iter().copied().skip(column).step_by(numbers).collect::<Vec<f32>>();
-                let expected: Vec<f32> = every[id.0].data.iter().map(|&value| value as f32).collect();
+                let of_column = |values: &[f32]| {
+                    values.iter().copied().skip(column).step_by(numbers).collect::<Vec<f32>>()
+                };
+                let expected: Vec<f32> =
+                    every[id.0].data.iter().map(|&value| value as f32).collect();
                 let off = off(&of_column(&expected), &of_column(found.data()));
                 if off.is_nan() || off > BACKWARD {
-                    return Ok(Some(format!("candidate {candidate}, {name} {column}: off by {off:.1e}")));
+                    return Ok(Some(format!(
+                        "candidate {candidate}, {name} {column}: off by {off:.1e}"
+                    )));
                 }
             }
         }

@@ -15,13 +15,14 @@ use super::super::variant_args::VariantArgs;
 /// Workloads that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetArg {
-    /// Five blocks of ResNet-50, ResNeXt-50 and DeepLab, and ResNet-50: what other engines are compared on.
+    /// Five blocks of ResNet-50, ResNeXt-50 and DeepLab, and ResNet-50: for comparison with other
+    /// engines.
     PeersCheck,
     /// Every shape of Bottleneck in torchvision's networks.
     Family,
 }
 
-/// An API to reach devices by.
+/// An API of devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BackendArg {
     /// Vulkan.
@@ -45,10 +46,10 @@ impl From<BackendArg> for Backend {
     }
 }
 
-/// Blocks and networks, at sizes, in batches.
+/// Blocks and networks, with sizes and batches.
 #[derive(Debug, Args)]
 pub struct WorkloadArgs {
-    /// Workloads that belong together; peers-check where nothing else is asked for.
+    /// Workloads that belong together; peers-check if nothing else is requested.
     #[arg(long, value_enum, value_name = "NAME")]
     pub preset: Option<PresetArg>,
     /// Whole networks by torchvision's names, e.g. resnet50,resnext50_32x4d
@@ -68,7 +69,7 @@ pub struct WorkloadArgs {
     /// Settings of the networks of --model and --weights.
     #[command(flatten)]
     pub variant: VariantArgs,
-    /// A Bottleneck of one's own.
+    /// A Bottleneck with given parameters.
     #[command(flatten)]
     pub shape: ShapeArgs,
     /// Height and width of the images of --model, --weights and --preset family [default: from the
@@ -89,16 +90,20 @@ pub struct WorkloadArgs {
 impl WorkloadArgs {
     /// Refuses settings of a workload that was not requested.
     pub fn check(&self) -> Result<(), CliError> {
-        let norm = (self.variant.norm.norm.is_some() || self.variant.norm.eps.is_some()).then_some("--norm and --eps");
+        let norm = (self.variant.norm.norm.is_some() || self.variant.norm.eps.is_some())
+            .then_some("--norm and --eps");
         let of_network = self.variant.first_given().or(norm);
-        if let Some(option) = of_network.filter(|_| self.model.is_empty() && self.weights.is_none()) {
-            return Err(CliError::Usage(format!("{option}: also pass --model or --weights, whose setting it is")));
+        if let Some(option) = of_network.filter(|_| self.model.is_empty() && self.weights.is_none())
+        {
+            return Err(CliError::Usage(format!(
+                "{option} is a setting of a network: also pass --model or --weights"
+            )));
         }
         let of_block = self.shape.settings.first_given();
         match of_block.filter(|_| !self.shape.block && self.weights.is_none()) {
-            Some(option) => {
-                Err(CliError::Usage(format!("{option}: also pass --block or --weights, whose setting it is")))
-            }
+            Some(option) => Err(CliError::Usage(format!(
+                "{option} is a setting of a block: also pass --block or --weights"
+            ))),
             None => Ok(()),
         }
     }
@@ -107,26 +112,29 @@ impl WorkloadArgs {
 /// `bottleneck bench`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Inputs, and weights without --weights, are seeded: the same in every run. Before any time is taken, every workload's numbers \
-    are checked: a block's against the reference (f64 on the CPU), a network's against the reference at 64x64 and against \
-    the other plan at its own size. Wrong numbers are exit code 1, and no time is printed.\n\
-    --adapter all measures every adapter, each workload on one after the other; --json is then a list of reports."
+    after_help = "Inputs, and weights without --weights, are seeded: the same in every run. Every \
+    workload is checked before it is timed: a block against the reference (f64 on the CPU), a \
+    network against the reference at 64x64 and against the other plan at its own size. After a \
+    wrong result the exit code is 1, and no times are printed.\n\
+    --adapter all measures every adapter, each workload on one after the other; --json is then a \
+    list of reports."
 )]
 pub struct BenchArgs {
-    /// What is measured.
+    /// The workloads.
     #[command(flatten)]
     pub what: WorkloadArgs,
-    /// How they are run; --adapter all: on every adapter there is, side by side.
+    /// How they are run; --adapter all: on every adapter, side by side.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// On the best adapter of each of these, side by side; with --adapter on the one that fits it, with --adapter all on all.
+    /// Measure the best adapter of each of these backends, side by side; with --adapter, the one
+    /// that it selects; with --adapter all, all of them.
     #[arg(long, value_enum, value_name = "B,B", value_delimiter = ',', num_args = 1)]
     pub backend: Vec<BackendArg>,
-    /// Spend little time: to see that it works, not to compare. Leaves out shares of ceilings.
+    /// Spend little time, only to see that it works. Leaves out shares of ceilings.
     #[arg(long)]
     pub quick: bool,
-    /// Load all workloads, then time them in turns, a round of each after a round of the other: for ratios between them on a machine
-    /// whose speed comes and goes. Takes the memory of all at once.
+    /// Load all workloads, then time them in turns, one round of each at a time: for ratios between
+    /// them on a machine with varying speed. Needs the memory of all of them at once.
     #[arg(long)]
     pub in_turns: bool,
     /// Also show the GPU time of every dispatch (JSON always has them).
@@ -144,17 +152,18 @@ pub struct BenchArgs {
     /// Also write a trace of a run of each workload, for Perfetto or chrome://tracing.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Compare two files that --json wrote, of the same workloads: how much faster B is than A, within which bounds.
+    /// Compare two files from --json with the same workloads: how much faster B is than A, with
+    /// bounds.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"],
-        conflicts_with_all = ["preset", "model", "weights", "block", "only", "quick", "in_turns", "steps", "adapter", "backend",
-            "kernel", "tuned", "csv", "html", "trace"])]
+        conflicts_with_all = ["preset", "model", "weights", "block", "only", "quick", "in_turns",
+            "steps", "adapter", "backend", "kernel", "tuned", "csv", "html", "trace"])]
     pub compare: Vec<PathBuf>,
 }
 
 /// The parameters of `--block`.
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
-    /// A Bottleneck of these parameters, as torchvision's, on inputs of --size.
+    /// A Bottleneck with these parameters, as in torchvision, on inputs of --size.
     #[arg(long, requires_all = ["inplanes", "planes", "size"])]
     pub block: bool,
     /// Input channels.
@@ -166,16 +175,19 @@ pub struct ShapeArgs {
     /// Its settings, or those of a block in --weights.
     #[command(flatten)]
     pub settings: BlockSettingsArgs,
-    /// A convolution and norm as the shortcut, even where it could be the input.
+    /// Use a convolution and a norm as the shortcut, even if the input could be the shortcut.
     #[arg(long, requires = "block")]
     pub downsample: bool,
 }
 
 impl ShapeArgs {
-    /// The block that is asked for, if one is.
+    /// The requested block, if any.
     pub fn bottleneck(&self) -> Result<Option<Bottleneck>, CliError> {
-        let (true, Some(inplanes), Some(planes)) = (self.block, self.inplanes, self.planes) else { return Ok(None) };
-        let BlockOptions { stride, dilation, groups, base_width, .. } = self.settings.options(Norm::default())?;
+        let (true, Some(inplanes), Some(planes)) = (self.block, self.inplanes, self.planes) else {
+            return Ok(None);
+        };
+        let BlockOptions { stride, dilation, groups, base_width, .. } =
+            self.settings.options(Norm::default())?;
         let needed = stride != 1 || planes.checked_mul(4) != Some(inplanes);
         let block = Bottleneck::torchvision(inplanes, planes)
             .stride(stride)
@@ -191,5 +203,8 @@ impl ShapeArgs {
 fn size(text: &str) -> Result<[usize; 2], String> {
     let number = |text: &str| text.parse().ok().filter(|&number| number > 0);
     let (height, width) = text.split_once('x').unwrap_or((text, text));
-    number(height).zip(number(width)).map(<[usize; 2]>::from).ok_or_else(|| "expected a size as 56 or 56x48".to_owned())
+    number(height)
+        .zip(number(width))
+        .map(<[usize; 2]>::from)
+        .ok_or_else(|| "expected a size as 56 or 56x48".to_owned())
 }

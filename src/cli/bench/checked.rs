@@ -1,4 +1,4 @@
-//! A workload on the device, its numbers checked: nothing else is timed.
+//! A workload on the device whose results have been checked. Only such workloads are timed.
 
 use wgpu_bottleneck::error::GpuError;
 use wgpu_bottleneck::gpu::Executor;
@@ -6,8 +6,8 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, Shape, record_in_parts,
-    record_network,
+    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, Shape,
+    record_in_parts, record_network,
 };
 
 use super::super::block_or_network::BlockOrNetwork;
@@ -16,39 +16,40 @@ use super::super::seeded;
 use super::super::timing::{self, Buffers};
 use super::workload::{Subject, Workload};
 
-/// The side of the images on which a whole network is held against the reference.
+/// The side of the images on which a whole network is compared with the reference.
 const SMALL: usize = 64;
 
 /// The seed of weights and inputs.
 const SEED: u64 = 1;
 
-/// What was loaded.
+/// The loaded block or network.
 enum Engine {
     Block(Box<Model>),
     Network(Box<Network>),
 }
 
-/// A workload that gave the right numbers.
+/// A workload that gave correct results.
 pub struct Checked {
     engine: Engine,
     /// Its input on the host.
     pub input: HostTensor,
-    /// What its input gives, on the host, where one run makes it.
+    /// The output on the host, if one run computes it.
     output: HostTensor,
     /// Floating-point operations of its convolutions, two per multiply-add.
     pub flops: u64,
-    /// How many runs of the executor it takes: one, unless the input is too large for the device.
+    /// How many runs of the executor it needs: one, unless the input is too large for the device.
     pub runs: usize,
     /// Input and output of one run on the device.
     pub buffers: Buffers,
-    /// What it was held against.
+    /// What it was compared with.
     pub against: &'static str,
     /// The largest error, as a share of the largest value.
     pub largest_error: f64,
 }
 
 impl Checked {
-    /// Loads a workload and checks what it computes, on the way through the host and on the device alone.
+    /// Loads a workload and checks its results, both with transfers from and to the host and on the
+    /// device alone.
     pub fn load(gpu: &Gpu, workload: &Workload, options: &LoadOptions) -> Result<Self, CliError> {
         Self::load_from(gpu, workload, options).map_err(|error| match &workload.source {
             Some(source) => source.blame(error),
@@ -66,39 +67,59 @@ impl Checked {
                     _ => seeded::block(spec, SEED)?,
                 };
                 let mut model = Model::load(gpu, &[block], workload.input, options)?;
-                worst.check("the output", &model.reference(&input)?, &model.run(&input)?, model.tolerance())?;
+                worst.check(
+                    "the output",
+                    &model.reference(&input)?,
+                    &model.run(&input)?,
+                    model.tolerance(),
+                )?;
                 (Engine::Block(Box::new(model)), "the reference")
             }
             Subject::Network(spec) => {
                 let network = match workload.source.as_deref().map(|source| &source.weights) {
-                    Some(BlockOrNetwork::Network(weights)) => network(gpu, weights, &input, options, &mut worst)?,
+                    Some(BlockOrNetwork::Network(weights)) => {
+                        network(gpu, weights, &input, options, &mut worst)?
+                    }
                     _ => network(gpu, &seeded::network(spec, SEED)?, &input, options, &mut worst)?,
                 };
                 (Engine::Network(Box::new(network)), "the reference at 64x64, the other plan")
             }
         };
         let plan = &engine.executor().recording().plan;
-        let (part, runs) = (seeded::input(plan.tensor(plan.input).shape, SEED), engine.runs(workload.input.n));
+        let (part, runs) =
+            (seeded::input(plan.tensor(plan.input).shape, SEED), engine.runs(workload.input.n));
         let buffers = Buffers::new(engine.executor(), &part)?;
         timing::run(gpu, &buffers.bind(engine.executor())?)?;
-        let (expected, found) = (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
+        let (expected, found) =
+            (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
         worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
         let output = HostTensor::zeros(engine.output_shape());
         let flops = workload.conv_flops()?;
-        Ok(Self { engine, input, output, flops, runs, buffers, against, largest_error: worst.error })
+        Ok(Self {
+            engine,
+            input,
+            output,
+            flops,
+            runs,
+            buffers,
+            against,
+            largest_error: worst.error,
+        })
     }
 
-    /// What runs.
+    /// The executor.
     pub fn executor(&self) -> &Executor {
         self.engine.executor()
     }
 
-    /// One inference from host array to host array, both of which are there already.
+    /// Runs one inference from host array to host array, both of which are allocated already.
     pub fn run(&mut self) -> Result<(), Error> {
         match &mut self.engine {
             Engine::Block(model) => model.run_into(&self.input, &mut self.output),
             Engine::Network(network) if self.runs > 1 => network.logits(&self.input).map(drop),
-            Engine::Network(network) => network.executor_mut().run_into(&self.input, &mut self.output),
+            Engine::Network(network) => {
+                network.executor_mut().run_into(&self.input, &mut self.output)
+            }
         }
     }
 }
@@ -111,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// The shape of a block's output, or of what one run of a network's executor makes.
+    /// The shape of a block's output, or of the output of one run of a network's executor.
     fn output_shape(&self) -> Shape {
         let plan = &self.executor().recording().plan;
         match self {
@@ -135,8 +156,8 @@ impl Engine {
     }
 }
 
-/// A network, every tensor of which was right: against the reference at a small size, where that takes no minutes, and against
-/// the other plan, by the kernels that rank first, at its own.
+/// Loads a network and checks every tensor: with the reference at a small size, where that does not
+/// take minutes, and with the other plan and the kernels that rank first at its own size.
 fn network(
     gpu: &Gpu,
     weights: &NetworkWeights,
@@ -150,8 +171,12 @@ fn network(
         PlanKind::Fused => PlanKind::Unfused,
         PlanKind::Unfused => PlanKind::Fused,
     };
-    let mut trusted =
-        Network::load(gpu, weights, input.shape(), &LoadOptions { plan: other, ..LoadOptions::default() })?;
+    let mut trusted = Network::load(
+        gpu,
+        weights,
+        input.shape(),
+        &LoadOptions { plan: other, ..LoadOptions::default() },
+    )?;
     // Both are rounded, each as far as this from the truth.
     let tolerance = Tolerance::relative(2.0 * network.tolerance().relative);
     let found = network.run(input)?;
@@ -161,8 +186,13 @@ fn network(
     Ok(network)
 }
 
-/// Holds a network against the reference on a small image.
-fn small(gpu: &Gpu, weights: &NetworkWeights, options: &LoadOptions, worst: &mut Worst<'_>) -> Result<(), CliError> {
+/// Compares a network with the reference on a small image.
+fn small(
+    gpu: &Gpu,
+    weights: &NetworkWeights,
+    options: &LoadOptions,
+    worst: &mut Worst<'_>,
+) -> Result<(), CliError> {
     let channels = weights.spec().stem().in_channels;
     let input = seeded::input(Shape::new(1, channels, SMALL, SMALL).map_err(Error::from)?, SEED);
     let mut network = match Network::load(gpu, weights, input.shape(), options) {
@@ -204,8 +234,8 @@ impl Worst<'_> {
     }
 }
 
-/// How each workload is to be loaded. What is wrong with one is said before any is run. A kernel that was asked for is used in
-/// those that have a step for it, and there must be one.
+/// The load options of each workload. Errors are reported before any workload runs. A requested
+/// kernel is used in the workloads that have a step for it, of which there must be one.
 pub fn plan(
     workloads: &[Workload],
     capabilities: &Capabilities,
@@ -232,9 +262,15 @@ pub fn plan(
     }
 }
 
-fn recorded(workload: &Workload, capabilities: &Capabilities, options: &LoadOptions) -> Result<Recording, Error> {
+fn recorded(
+    workload: &Workload,
+    capabilities: &Capabilities,
+    options: &LoadOptions,
+) -> Result<Recording, Error> {
     match &workload.subject {
-        Subject::Block(spec) => Ok(record_in_parts(&[*spec], workload.input, capabilities, options)?.0),
+        Subject::Block(spec) => {
+            Ok(record_in_parts(&[*spec], workload.input, capabilities, options)?.0)
+        }
         Subject::Network(spec) => record_network(spec, workload.input, capabilities, options),
     }
 }
@@ -245,16 +281,21 @@ mod tests {
 
     #[test]
     fn wrong_numbers_end_the_program_with_1() -> Result<(), Error> {
-        let tensor = |values: [f32; 2]| Ok::<_, Error>(HostTensor::new(Shape::new(1, 1, 1, 2)?, values.to_vec())?);
+        let tensor = |values: [f32; 2]| {
+            Ok::<_, Error>(HostTensor::new(Shape::new(1, 1, 1, 2)?, values.to_vec())?)
+        };
         let expected = tensor([1.0, 2.0])?;
         let mut worst = Worst { name: "w1", error: 0.0 };
-        let mut check = |found| worst.check("the output", &expected, &found, Tolerance::relative(1e-3));
+        let mut check =
+            |found| worst.check("the output", &expected, &found, Tolerance::relative(1e-3));
         assert!(check(tensor([1.0, 2.001])?).is_ok());
         for wrong in [[1.0, 2.1], [1.0, f32::NAN], [f32::INFINITY, 2.0]] {
             let error = check(tensor(wrong)?).err();
-            assert!(
-                matches!(&error, Some(error @ CliError::Wrong(text)) if error.exit_code() == 1 && text.starts_with("w1"))
-            );
+            assert!(matches!(
+                &error,
+                Some(error @ CliError::Wrong(text))
+                    if error.exit_code() == 1 && text.starts_with("w1")
+            ));
         }
         assert!(worst.error > 4e-4 && worst.error < 6e-4);
         Ok(())

@@ -14,16 +14,16 @@ use super::measure::Quantiles;
 use super::provenance::Provenance;
 use super::report::{READABLE, Report, SCHEMA, WorkloadReport};
 
-/// The largest file that is read: a report has some hundred kilobytes.
+/// The largest file that is read, in bytes: a report has some hundred kilobytes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// How much faster one is than the other.
+/// How much faster one report is than the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Ratio {
     /// Median over median.
     median: f64,
-    /// As slow as the one before may have been, in the light of its noise, over as fast as the one after may have been; the
-    /// other way round for `least`.
+    /// The slowest plausible time before over the fastest plausible time after, given the noise;
+    /// for `least`, the other way round.
     most: f64,
     least: f64,
 }
@@ -50,21 +50,27 @@ impl Ratio {
 /// Runs the command.
 pub fn run(before: &Path, after: &Path, as_json: bool) -> Result<(), CliError> {
     let (a, b) = (read(before)?, read(after)?);
-    let refused = |reason| CliError::NotComparable { before: before.to_owned(), after: after.to_owned(), reason };
+    let refused = |reason| CliError::NotComparable {
+        before: before.to_owned(),
+        after: after.to_owned(),
+        reason,
+    };
     let mut compared = Vec::new();
     for (a, b) in devices(&a, &b).map_err(refused)? {
         compared.push((a, b, pair(a, b).map_err(refused)?));
     }
     if compared.iter().any(|(a, b, _)| a.quick || b.quick) {
-        output::progress("warning: a report of --quick: its times are no more than a first look");
+        output::progress("warning: a report of --quick: its times are only a first look");
     }
     match as_json {
         true => {
-            let mut all: Vec<Value> = compared.iter().map(|(a, b, pairs)| comparison_json(a, b, pairs)).collect();
+            let mut all: Vec<Value> =
+                compared.iter().map(|(a, b, pairs)| comparison_json(a, b, pairs)).collect();
             output::json(&if all.len() == 1 { all.remove(0) } else { all.into() })
         }
         false => {
-            let texts: Vec<String> = compared.iter().map(|(a, b, pairs)| comparison_text(a, b, pairs)).collect();
+            let texts: Vec<String> =
+                compared.iter().map(|(a, b, pairs)| comparison_text(a, b, pairs)).collect();
             output::print(&texts.join("\n"))
         }
     }
@@ -78,15 +84,18 @@ fn read(path: &Path) -> Result<Vec<Report>, CliError> {
     if read.map_err(|source| CliError::io(path, source))? as u64 > MOST_BYTES {
         return Err(refused(format!("it is longer than {MOST_BYTES} bytes")));
     }
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
     match value {
         Value::Array(values) if values.is_empty() => Err(refused("it is an empty list".to_owned())),
-        Value::Array(values) => values.into_iter().map(|value| report(value).map_err(refused)).collect(),
+        Value::Array(values) => {
+            values.into_iter().map(|value| report(value).map_err(refused)).collect()
+        }
         value => Ok(vec![report(value).map_err(refused)?]),
     }
 }
 
-/// A report, or why it is none.
+/// The report, or why the value is not one.
 fn report(value: Value) -> Result<Report, String> {
     match value.get("schema").and_then(Value::as_str) {
         Some(schema) if READABLE.contains(&schema) => {}
@@ -100,12 +109,13 @@ fn report(value: Value) -> Result<Report, String> {
     }
     let report: Report = serde_json::from_value(value).map_err(|error| error.to_string())?;
     match report.workloads.iter().find(|workload| !possible(workload)) {
-        Some(workload) => Err(format!("the times of {} are none", workload.name)),
+        Some(workload) => Err(format!("the times of {} are invalid", workload.name)),
         None => Ok(report),
     }
 }
 
-/// The reports of one file with those of the other. Two single ones may be of different devices, which is a comparison of these.
+/// Pairs the reports of one file with those of the other. Two files with one report each may be
+/// from different devices, which are then compared.
 fn devices<'a>(a: &'a [Report], b: &'a [Report]) -> Result<Vec<(&'a Report, &'a Report)>, String> {
     if let ([a], [b]) = (a, b) {
         return Ok(vec![(a, b)]);
@@ -114,7 +124,10 @@ fn devices<'a>(a: &'a [Report], b: &'a [Report]) -> Result<Vec<(&'a Report, &'a 
     let mut with = |a: &'a Report| -> Result<_, String> {
         let name = a.device.short();
         // Twins pair in order.
-        let at = left.iter().position(|b| b.device.short() == name).ok_or(format!("only the first has {name}"))?;
+        let at = left
+            .iter()
+            .position(|b| b.device.short() == name)
+            .ok_or(format!("only the first has {name}"))?;
         Ok((a, left.remove(at)))
     };
     let pairs = a.iter().map(&mut with).collect::<Result<_, String>>()?;
@@ -124,16 +137,23 @@ fn devices<'a>(a: &'a [Report], b: &'a [Report]) -> Result<Vec<(&'a Report, &'a 
     }
 }
 
-/// Whether the times are times.
+/// Whether the times are valid.
 fn possible(workload: &WorkloadReport) -> bool {
     [Some(workload.host), Some(workload.device), workload.gpu].into_iter().flatten().all(
-        |Quantiles { p10_ms, p50_ms, p90_ms }| p10_ms > 0.0 && p10_ms <= p50_ms && p50_ms <= p90_ms && p90_ms < 1e12,
+        |Quantiles { p10_ms, p50_ms, p90_ms }| {
+            p10_ms > 0.0 && p10_ms <= p50_ms && p50_ms <= p90_ms && p90_ms < 1e12
+        },
     )
 }
 
-/// The workloads of one with those of the other; or why they are not the same.
-fn pair<'a>(a: &'a Report, b: &'a Report) -> Result<Vec<(&'a WorkloadReport, &'a WorkloadReport)>, String> {
-    let find = |report: &'a Report, name: &str| report.workloads.iter().find(|workload| workload.name == name);
+/// Pairs the workloads of one report with those of the other, or returns why they differ.
+fn pair<'a>(
+    a: &'a Report,
+    b: &'a Report,
+) -> Result<Vec<(&'a WorkloadReport, &'a WorkloadReport)>, String> {
+    let find = |report: &'a Report, name: &str| {
+        report.workloads.iter().find(|workload| workload.name == name)
+    };
     if let Some(extra) = b.workloads.iter().find(|workload| find(a, &workload.name).is_none()) {
         return Err(format!("only the second has {}", extra.name));
     }
@@ -142,7 +162,7 @@ fn pair<'a>(a: &'a Report, b: &'a Report) -> Result<Vec<(&'a WorkloadReport, &'a
         let after = find(b, name).ok_or_else(|| format!("only the first has {name}"))?;
         match before.input == after.input && before.flops == after.flops {
             true => Ok((before, after)),
-            false => Err(format!("{name} is another workload in each")),
+            false => Err(format!("{name} is another workload in the second")),
         }
     };
     match a.workloads.is_empty() {
@@ -152,7 +172,10 @@ fn pair<'a>(a: &'a Report, b: &'a Report) -> Result<Vec<(&'a WorkloadReport, &'a
 }
 
 /// Host, device and GPU times, by name.
-fn ratios(before: &WorkloadReport, after: &WorkloadReport) -> Vec<(&'static str, Quantiles, Quantiles, Ratio)> {
+fn ratios(
+    before: &WorkloadReport,
+    after: &WorkloadReport,
+) -> Vec<(&'static str, Quantiles, Quantiles, Ratio)> {
     let gpu = before.gpu.zip(after.gpu).map(|(a, b)| ("GPU", a, b));
     let both = [("host", before.host, after.host), ("device", before.device, after.device)];
     both.into_iter().chain(gpu).map(|(name, a, b)| (name, a, b, Ratio::new(&a, &b))).collect()
@@ -178,12 +201,22 @@ fn comparison_text(a: &Report, b: &Report, pairs: &[(&WorkloadReport, &WorkloadR
         }
         text
     };
-    let mut table = Table::new(&["workload", "time", ">A ms", ">B ms", ">A / B", ">at least", ">at most", "B is"]);
+    let mut table = Table::new(&[
+        "workload",
+        "time",
+        ">A ms",
+        ">B ms",
+        ">A / B",
+        ">at least",
+        ">at most",
+        "B is",
+    ]);
     for (before, after) in pairs {
         for (kind, before_ms, after_ms, ratio) in ratios(before, after) {
             let name = if kind == "host" { before.name.as_str() } else { "" };
             let ms = [before_ms.p50_ms, after_ms.p50_ms].map(|ms| format!("{ms:.3}"));
-            let numbers = [ratio.median, ratio.least, ratio.most].map(|ratio| format!("{ratio:.2}"));
+            let numbers =
+                [ratio.median, ratio.least, ratio.most].map(|ratio| format!("{ratio:.2}"));
             let start = [name, kind].map(Cell::from).into_iter().chain(ms.map(Cell::from));
             table.row(start.chain(numbers.map(Cell::from)).chain([ratio.verdict().into()]));
         }
@@ -197,8 +230,13 @@ fn comparison_json(a: &Report, b: &Report, pairs: &[(&WorkloadReport, &WorkloadR
         let time = |(kind, before, after, ratio): (&str, Quantiles, Quantiles, Ratio)| {
             let bounds = [ratio.least, ratio.most];
             let (a, b) = (before.p50_ms, after.p50_ms);
-            let value =
-                json!({ "a_ms": a, "b_ms": b, "ratio": ratio.median, "bounds": bounds, "b_is": ratio.verdict() });
+            let value = json!({
+                "a_ms": a,
+                "b_ms": b,
+                "ratio": ratio.median,
+                "bounds": bounds,
+                "b_is": ratio.verdict(),
+            });
             (kind.to_lowercase(), value)
         };
         ratios(before, after).into_iter().map(time).collect::<serde_json::Map<_, _>>()
@@ -231,7 +269,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Whether two reports are of one machine and one device with one driver, as far as they say.
+/// Whether two reports are from the same machine, device and driver, as far as they record them.
 fn same_machine(a: &Report, b: &Report) -> bool {
     a.provenance.machine == b.provenance.machine && a.device == b.device
 }

@@ -1,4 +1,4 @@
-//! A device as reports name it.
+//! A device in a report.
 
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::Gpu;
@@ -12,11 +12,11 @@ pub struct DeviceReport {
     pub name: String,
     /// The API.
     pub backend: String,
-    /// What sort of device it is.
+    /// The kind of device, in words.
     pub kind: String,
     /// The driver and its version.
     pub driver: String,
-    /// The driver's version by itself; none where the API does not say.
+    /// The driver's version by itself; `None` if the API does not report it.
     #[serde(default)]
     pub driver_version: Option<String>,
     /// The PCI vendor, or the vendor id of the API, e.g. `0x10de`. `0x0000`: unknown.
@@ -31,12 +31,12 @@ pub struct DeviceReport {
 }
 
 impl DeviceReport {
-    /// A few words to tell it from others by.
+    /// A short name that distinguishes it from others.
     pub fn short(&self) -> String {
         format!("{} ({})", self.name, self.backend)
     }
 
-    /// Its ids and subgroups in words, where they are known.
+    /// Its ids and subgroups in words, if they are known.
     pub fn details(&self) -> Option<String> {
         let ids = self.vendor_id.as_ref().zip(self.device_id.as_ref());
         let ids = ids.map(|(vendor, device)| format!("vendor {vendor}, device {device}"));

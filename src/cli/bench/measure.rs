@@ -1,4 +1,4 @@
-//! Timing workloads: warmed up, then again and again until the medians are steady.
+//! Times workloads: after a warm-up, round after round until the medians are steady.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use super::checked::Checked;
 /// How much time is spent.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// Rounds that are not counted: at least two, and as many as fit into this. The first pay for the driver's compiling and
-    /// for memory that is touched first.
+    /// Uncounted rounds: at least two, and as many as fit into this time. The first ones include
+    /// the driver's compilation and the first access to memory.
     warm_up: Duration,
-    /// Counted rounds of a workload: no fewer,
+    /// Counted rounds of a workload: at least this many,
     fewest: usize,
-    /// no more,
+    /// at most this many,
     most: usize,
-    /// and no more once they took this long.
+    /// and no more once they have taken this long.
     limit: Duration,
-    /// What the ceilings take.
+    /// The effort for the ceilings.
     pub ceilings: CeilingOptions,
 }
 
 impl Effort {
-    /// Little, or as much as comparisons need.
+    /// Little effort, or as much as comparisons need.
     pub fn of(quick: bool) -> Self {
         if quick { Self::quick() } else { Self::full() }
     }
@@ -44,9 +44,9 @@ impl Effort {
     }
 }
 
-/// Rounds whose medians are compared with those of as many before.
+/// The rounds in a window, whose median is compared with that of the window before.
 const WINDOW: usize = 10;
-/// The medians of two windows that are steady differ by no more than this share.
+/// Medians are steady if those of two windows differ by at most this share.
 const STEADY: f64 = 0.01;
 
 /// A tenth of the times are below the first, half below the second, nine tenths below the third.
@@ -61,7 +61,7 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    /// Of times in seconds, of which there is at least one.
+    /// The quantiles of at least one time, in seconds.
     fn of(seconds: &[f64]) -> Self {
         let mut sorted = seconds.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -87,27 +87,31 @@ pub struct Times {
     dispatches: Option<Vec<Vec<f64>>>,
     /// Rounds that were counted.
     pub rounds: usize,
-    /// Whether the medians had come to rest when the time was up.
+    /// Whether the medians were steady when the time was up.
     pub steady: bool,
 }
 
-/// What was measured, round by round, in seconds.
+/// The measured times of each round, in seconds.
 #[derive(Debug, Default)]
 struct Rounds {
     host: Vec<f64>,
     device: Vec<f64>,
-    /// GPU times of the dispatches, a list per round; none from the round on whose timestamps were no times.
+    /// GPU times of the dispatches, a list per round; `None` once a round has had invalid
+    /// timestamps.
     dispatches: Option<Vec<Vec<f64>>>,
 }
 
-/// Times workloads, each with its device. Each round takes each kind of time of each workload once, so that what else the machine
-/// does hits them alike; rounds are taken until the medians of all are steady.
+/// Times workloads, each with its device. Each round measures each kind of time of each workload
+/// once, so that other load on the machine affects them equally. Rounds continue until the medians
+/// of all are steady.
 pub fn measure(workloads: &mut [(&Gpu, Checked)], effort: &Effort) -> Result<Vec<Times>, CliError> {
     let bind = |(_, checked): &(&Gpu, Checked)| checked.buffers.bind(checked.executor());
     let bounds = workloads.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let timers = bounds.iter().map(Bound::timer).collect::<Result<Vec<_>, _>>()?;
     let mut round = |all: &mut [Rounds]| -> Result<(), CliError> {
-        for ((((gpu, checked), bound), timer), rounds) in workloads.iter_mut().zip(&bounds).zip(&timers).zip(all) {
+        for ((((gpu, checked), bound), timer), rounds) in
+            workloads.iter_mut().zip(&bounds).zip(&timers).zip(all)
+        {
             let start = Instant::now();
             checked.run()?;
             rounds.host.push(start.elapsed().as_secs_f64());
@@ -121,16 +125,22 @@ pub fn measure(workloads: &mut [(&Gpu, Checked)], effort: &Effort) -> Result<Vec
         }
         Ok(())
     };
-    let new = |timer: &Option<Timer<'_>>| Rounds { dispatches: timer.is_some().then(Vec::new), ..Rounds::default() };
+    let new = |timer: &Option<Timer<'_>>| Rounds {
+        dispatches: timer.is_some().then(Vec::new),
+        ..Rounds::default()
+    };
     let new = || timers.iter().map(new).collect::<Vec<Rounds>>();
     let (mut cold, mut taken, start) = (new(), 0, Instant::now());
-    let (warm_up, limit) = (effort.warm_up * bounds.len() as u32, effort.limit * bounds.len() as u32);
+    let (warm_up, limit) =
+        (effort.warm_up * bounds.len() as u32, effort.limit * bounds.len() as u32);
     while taken < 2 || start.elapsed() < warm_up {
         round(&mut cold)?;
         taken += 1;
     }
     let (mut all, mut taken, start) = (new(), 0, Instant::now());
-    while taken < effort.fewest || (taken < effort.most && start.elapsed() < limit && !all.iter().all(Rounds::steady)) {
+    while taken < effort.fewest
+        || (taken < effort.most && start.elapsed() < limit && !all.iter().all(Rounds::steady))
+    {
         round(&mut all)?;
         taken += 1;
     }
@@ -138,12 +148,14 @@ pub fn measure(workloads: &mut [(&Gpu, Checked)], effort: &Effort) -> Result<Vec
 }
 
 impl Rounds {
-    /// Times the dispatches of one run, and counts each as often as there are runs.
+    /// Times the dispatches of one run, and multiplies each time by the number of runs.
     fn time_dispatches(&mut self, timer: Option<&Timer<'_>>, runs: usize) -> Result<(), CliError> {
         if let (Some(timer), Some(rounds)) = (timer, &mut self.dispatches) {
             match timer.run()?.dispatches {
                 Some(times) => {
-                    let seconds = |time: &Range<Duration>| (time.end - time.start).as_secs_f64() * runs as f64;
+                    let seconds = |time: &Range<Duration>| {
+                        (time.end - time.start).as_secs_f64() * runs as f64
+                    };
                     rounds.push(times.iter().map(seconds).collect());
                 }
                 None => self.dispatches = None,
@@ -163,13 +175,14 @@ impl Rounds {
         steady(&self.host) && steady(&self.device)
     }
 
-    /// Of the rounds that were steady, or of all.
+    /// The times of the steady rounds, or of all.
     fn times(self) -> Times {
         let steady = self.steady();
         let first = if steady { self.host.len() - 2 * WINDOW } else { 0 };
         let dispatches = self.dispatches.map(|mut rounds| rounds.split_off(first));
-        let sums =
-            dispatches.as_ref().map(|rounds| rounds.iter().map(|times| times.iter().sum()).collect::<Vec<f64>>());
+        let sums = dispatches
+            .as_ref()
+            .map(|rounds| rounds.iter().map(|times| times.iter().sum()).collect::<Vec<f64>>());
         Times {
             host: Quantiles::of(&self.host[first..]),
             device: Quantiles::of(&self.device[first..]),
@@ -185,7 +198,9 @@ impl Times {
     /// The median GPU time of some of the dispatches together, in milliseconds.
     pub fn gpu_ms(&self, dispatches: Range<usize>) -> Option<f64> {
         let rounds = self.dispatches.as_ref()?;
-        let sums = rounds.iter().map(|times| times.get(dispatches.clone()).map(|times| times.iter().sum()));
+        let sums = rounds
+            .iter()
+            .map(|times| times.get(dispatches.clone()).map(|times| times.iter().sum()));
         Some(Quantiles::of(&sums.collect::<Option<Vec<f64>>>()?).p50_ms)
     }
 }
@@ -203,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_drift_is_not_steady() {
-        let rounds = |host: Vec<f64>| Rounds { device: vec![1.0; host.len()], host, dispatches: None };
+        let rounds =
+            |host: Vec<f64>| Rounds { device: vec![1.0; host.len()], host, dispatches: None };
         assert!(rounds(vec![1.0; 20]).steady() && !rounds(vec![1.0; 19]).steady());
         let drift = rounds((0..40).map(|round| 2.0 - 0.01 * f64::from(round)).collect());
         assert!(!drift.steady() && drift.times().rounds == 40);
@@ -223,7 +239,8 @@ mod tests {
         let times = rounds.times();
         assert_eq!(times.gpu.map(|gpu| gpu.p50_ms), Some(7e3));
         let each = [0..1, 1..2, 0..2, 2..3].map(|range| times.gpu_ms(range));
-        // The two together have a median of their own, which is not the sum of theirs where it is not.
+        // The two together have a median of their own, which is not the sum of theirs where it is
+        // not.
         assert_eq!(each, [Some(2e3), Some(5e3), Some(7e3), Some(0.5e3)]);
         assert_eq!(times.gpu_ms(2..4), None);
     }

@@ -1,4 +1,4 @@
-//! `bottleneck bench`: how fast blocks and networks are on this device, and how far from what it can do at most.
+//! `bottleneck bench`: how fast blocks and networks are on this device, compared with its ceilings.
 
 mod adapters;
 mod args;
@@ -40,7 +40,7 @@ use super::output;
 pub use self::args::{BenchArgs, WorkloadArgs};
 pub use self::workload::{Subject, Workload, workloads};
 
-/// A device, how each workload is loaded on it, and what came out.
+/// A device, the load options of each workload, and the report.
 struct Bench {
     gpu: Gpu,
     options: Vec<LoadOptions>,
@@ -58,11 +58,17 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let effort = Effort::of(args.quick);
     let mut benches = Vec::new();
     for gpu in adapters::gpus(args)? {
-        let options = checked::plan(&workloads, gpu.capabilities(), &args.engine.load_options(Some(&gpu), None)?)?;
+        let options = checked::plan(
+            &workloads,
+            gpu.capabilities(),
+            &args.engine.load_options(Some(&gpu), None)?,
+        )?;
         benches.push((gpu, options));
     }
     let progress = Progress::new(workloads.len() * benches.len());
-    let benches = benches.into_iter().map(|(gpu, options)| Bench::new(gpu, options, args, &provenance, &progress));
+    let benches = benches
+        .into_iter()
+        .map(|(gpu, options)| Bench::new(gpu, options, args, &provenance, &progress));
     let mut benches = benches.collect::<Result<Vec<_>, _>>()?;
     let mut traced = trace.is_some().then(Trace::default);
     measure_all(&mut benches, &workloads, args, &effort, &progress, traced.as_mut())?;
@@ -73,7 +79,10 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     if args.quick && (args.json || args.csv) {
         output::progress(text::NO_SHARES);
     }
-    let reports = Reports::new(benches.into_iter().map(|bench| bench.report).collect(), adapters::several(args));
+    let reports = Reports::new(
+        benches.into_iter().map(|bench| bench.report).collect(),
+        adapters::several(args),
+    );
     if let Some(file) = html {
         file.write_bytes(html::page(reports.all()).as_bytes())?;
     }
@@ -92,12 +101,15 @@ fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>),
     if args.html.is_some() && args.html == args.trace {
         return Err(CliError::Usage("--html and --trace: one file cannot be both".to_owned()));
     }
-    let check = |path: &Option<PathBuf>| path.as_deref().map(|path| OutputFile::check(path, &[])).transpose();
+    let check = |path: &Option<PathBuf>| {
+        path.as_deref().map(|path| OutputFile::check(path, &[])).transpose()
+    };
     Ok((check(&args.html)?, check(&args.trace)?))
 }
 
-/// Each workload on one device after the other, so that times side by side are of the same minutes; or everything in turns.
-/// Nothing is printed before all workloads have been found right: a wrong one leaves no times.
+/// Measures each workload on one device after the other, so that times side by side are from the
+/// same minutes; or all in turns. Nothing is printed before all workloads have passed their checks:
+/// after a wrong result there are no times.
 fn measure_all(
     benches: &mut [Bench],
     workloads: &[Workload],
@@ -106,8 +118,9 @@ fn measure_all(
     progress: &Progress,
     mut trace: Option<&mut Trace>,
 ) -> Result<(), CliError> {
-    let pairs: Vec<(usize, usize)> =
-        (0..workloads.len()).flat_map(|workload| (0..benches.len()).map(move |bench| (workload, bench))).collect();
+    let pairs: Vec<(usize, usize)> = (0..workloads.len())
+        .flat_map(|workload| (0..benches.len()).map(move |bench| (workload, bench)))
+        .collect();
     let at_a_time = if args.in_turns { pairs.len().max(1) } else { 1 };
     for (first, pairs) in (0..).step_by(at_a_time).zip(pairs.chunks(at_a_time)) {
         let mut turns = Vec::with_capacity(pairs.len());
@@ -165,8 +178,9 @@ impl Bench {
         Ok(Self { gpu, options, report })
     }
 
-    /// Measures the ceilings once more, since a moment in which the machine was busy would make
-    /// shares too large. The ceilings of --quick are always too low, so reports have no shares of them.
+    /// Measures the ceilings once more, since shares would be too large if the machine was busy the
+    /// first time. The ceilings of --quick are always too low, so its reports have no shares of
+    /// them.
     fn finish(&mut self, effort: &Effort, progress: &Progress) -> Result<(), CliError> {
         progress.ceilings(&self.gpu);
         let Report { ceilings, workloads, quick, .. } = &mut self.report;

@@ -1,4 +1,4 @@
-//! The parts of a workload: its blocks, their steps, the dispatches of these, and what each comes to.
+//! The parts of a workload: its blocks, their steps, their dispatches, and the cost of each.
 
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::gpu::Ceilings;
@@ -12,10 +12,10 @@ use super::measure::Times;
 pub struct BlockReport {
     /// Its name.
     pub name: String,
-    /// What it comes to.
+    /// Its cost.
     #[serde(flatten)]
     pub cost: Cost,
-    /// One after the other.
+    /// Its steps, in order.
     pub steps: Vec<StepReport>,
 }
 
@@ -24,16 +24,16 @@ pub struct BlockReport {
 pub struct StepReport {
     /// Its name.
     pub name: String,
-    /// Whether it is a convolution of halves.
+    /// Whether it is a convolution in f16.
     #[serde(default)]
     pub half: bool,
-    /// Whether matrix units multiply them.
+    /// Whether matrix units compute it.
     #[serde(default)]
     pub matrix_units: bool,
-    /// What it comes to.
+    /// Its cost.
     #[serde(flatten)]
     pub cost: Cost,
-    /// How it is done.
+    /// Its dispatches.
     pub dispatches: Vec<DispatchReport>,
 }
 
@@ -42,22 +42,22 @@ pub struct StepReport {
 pub struct DispatchReport {
     /// The kernel.
     pub kernel: String,
-    /// How many workgroups of it.
+    /// The number of workgroups.
     pub workgroups: [u32; 3],
     /// The median GPU time.
     pub gpu_ms: Option<f64>,
 }
 
-/// Work, and the time that it took.
+/// Work, and the time that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Floating-point operations of convolutions, two per multiply-add.
     pub flops: u64,
     /// The least memory traffic.
     pub bytes: u64,
-    /// The least time that the device's ceilings leave it; unknown of --quick.
+    /// The least time that the device's ceilings allow; unknown with --quick.
     pub roof_ms: Option<f64>,
-    /// The median GPU time: of the sums, where it is of several dispatches.
+    /// The median GPU time; for several dispatches, that of their sums.
     pub gpu_ms: Option<f64>,
 }
 
@@ -68,19 +68,21 @@ impl Cost {
         Some(roof / ms)
     }
 
-    /// 10^9 times as many a second.
+    /// `amount` in 10^9 per second.
     pub fn giga_a_second(&self, amount: u64) -> Option<f64> {
         self.gpu_ms.filter(|&ms| ms > 0.0).map(|ms| amount as f64 / ms / 1e6)
     }
 }
 
 impl BlockReport {
-    /// Sets the least times that the ceilings leave the steps, and returns their sum.
+    /// Sets the least times of the steps that the ceilings allow, and returns their sum.
     pub fn against(&mut self, ceilings: &Ceilings) -> f64 {
         let mut sum = 0.0;
         for StepReport { cost, half, .. } in &mut self.steps {
-            let gflops = ceilings.arithmetic_gflops(if *half { Element::F16 } else { Element::F32 });
-            let (arithmetic, traffic) = (cost.flops as f64 / gflops, cost.bytes as f64 / ceilings.copy_gbps);
+            let gflops =
+                ceilings.arithmetic_gflops(if *half { Element::F16 } else { Element::F32 });
+            let (arithmetic, traffic) =
+                (cost.flops as f64 / gflops, cost.bytes as f64 / ceilings.copy_gbps);
             let roof_ms = arithmetic.max(traffic) / 1e6;
             cost.roof_ms = Some(roof_ms);
             sum += roof_ms;
@@ -90,12 +92,12 @@ impl BlockReport {
     }
 }
 
-/// The blocks of a recording, with their steps and dispatches, of all of its runs together.
+/// The blocks of a recording, with their steps and dispatches, for all runs together.
 pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockReport> {
     let (plan, mut at) = (&recording.plan, 0);
     let mut step = |recorded: &RecordedStep| {
-        let [flops, bytes] =
-            [plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step)].map(|amount| amount * runs as u64);
+        let [flops, bytes] = [plan.step_flops(&recorded.step), plan.step_min_bytes(&recorded.step)]
+            .map(|amount| amount * runs as u64);
         let first = at;
         let mut dispatch = |dispatch: &Dispatch| {
             at += 1;
@@ -106,10 +108,14 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         let cost = Cost { flops, bytes, roof_ms: None, gpu_ms: times.gpu_ms(first..at) };
         let half = flops > 0 && plan.problem(&recorded.step).element == Element::F16;
         let matrix_units = recorded.kernel.matrix_side > 0;
-        (StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches }, first..at)
+        (
+            StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches },
+            first..at,
+        )
     };
     let block = |segment: &Segment| {
-        let (steps, ranges): (Vec<StepReport>, Vec<_>) = segment.steps.iter().map(&mut step).unzip();
+        let (steps, ranges): (Vec<StepReport>, Vec<_>) =
+            segment.steps.iter().map(&mut step).unzip();
         let costs = || steps.iter().map(|step| step.cost);
         let first = ranges.first().map_or(0, |range| range.start);
         let cost = Cost {
@@ -124,11 +130,13 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
     recording.segments.iter().map(block).collect()
 }
 
-/// What the names of a block's steps have in common: `layer1.0`; of stem and head, which have nothing, the first.
+/// The common part of the names of a block's steps: `layer1.0`. For stem and head, which have none,
+/// the first name.
 pub fn block_name(steps: &[String]) -> String {
     let Some(first) = steps.first() else { return String::new() };
     let parents = first.match_indices('.').map(|(at, _)| &first[..at]);
-    let mut common = parents
-        .filter(|parent| steps.iter().all(|step| step.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.'))));
+    let mut common = parents.filter(|parent| {
+        steps.iter().all(|step| step.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
+    });
     common.next_back().unwrap_or(first).to_owned()
 }

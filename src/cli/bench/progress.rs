@@ -1,4 +1,4 @@
-//! What is said while a bench is under way.
+//! The progress of a bench.
 
 use wgpu_bottleneck::Gpu;
 
@@ -6,7 +6,7 @@ use super::super::progress_bar::Bar;
 use super::device::DeviceReport;
 use super::workload::Workload;
 
-/// The workloads of this run.
+/// The progress of the workloads.
 #[derive(Debug)]
 pub struct Progress {
     bar: Bar,
@@ -14,27 +14,30 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many workloads.
+    /// The progress of this many workloads.
     pub fn new(workloads: usize) -> Self {
         Self { bar: Bar::new(workloads), workloads }
     }
 
-    /// What a device can do is under way.
+    /// The ceilings of a device are being measured.
     pub fn ceilings(&self, gpu: &Gpu) {
         let what = format!("the ceilings of {}", DeviceReport::of(gpu).short());
         self.bar.say(&what, &format!("{what} ..."));
     }
 
-    /// All workloads are loaded, and timed in turns.
+    /// All workloads are loaded, and are being timed in turns.
     pub fn turns(&self) {
-        let what = "all of them, in turns";
+        let what = "all workloads, in turns";
         self.bar.say(what, &format!("{what} ..."));
     }
 
-    /// The workload of this index is under way.
+    /// The workload with this index is being measured.
     pub fn begin(&self, index: usize, workload: &Workload, gpu: &Gpu) {
         self.bar.done(index);
         let (Workload { name, what, .. }, on) = (workload, DeviceReport::of(gpu).short());
-        self.bar.say(name, &format!("{} of {}: {name}, {what}, on {on} ...", index + 1, self.workloads));
+        self.bar.say(
+            name,
+            &format!("{} of {}: {name}, {what}, on {on} ...", index + 1, self.workloads),
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Where a report comes from: the build, the run and the machine.
+//! The origin of a report: the build, the run and the machine.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
 
-/// Where a report comes from. Earlier versions wrote only the version.
+/// The origin of a report. Earlier versions wrote only the version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The program's version.
     pub version: String,
-    /// The git commit of the build; none where it was built outside a checkout.
+    /// The git commit of the build; `None` if it was built outside a checkout.
     #[serde(default)]
     pub commit: Option<String>,
     /// Whether the sources of the build differed from that commit.
@@ -31,7 +31,7 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Of this build, on this machine, now.
+    /// The origin of a report of this build, on this machine, now.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Self {
@@ -46,7 +46,8 @@ impl Provenance {
 
     /// Version and commit in a few words.
     pub fn build(&self) -> String {
-        let commit = self.commit.as_deref().map_or("unknown", |commit| commit.get(..12).unwrap_or(commit));
+        let commit =
+            self.commit.as_deref().map_or("unknown", |commit| commit.get(..12).unwrap_or(commit));
         let modified = if self.modified == Some(true) { " with changes" } else { "" };
         format!("version {}, commit {commit}{modified}", self.version)
     }
@@ -64,7 +65,8 @@ fn rfc3339(seconds: u64) -> String {
     // last of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
@@ -74,12 +76,14 @@ fn rfc3339(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The arguments in one line, quoted where a POSIX shell would split or change them. Of the program
-/// only the file's name is kept.
+/// The arguments in one line, quoted where a POSIX shell would split or change them. Only the file
+/// name of the program is kept.
 fn command_line(args: impl Iterator<Item = OsString>) -> String {
-    let words = args.enumerate().map(|(index, arg)| match Path::new(&arg).file_name().filter(|_| index == 0) {
-        Some(program) => quoted(&program.to_string_lossy()),
-        None => quoted(&arg.to_string_lossy()),
+    let words = args.enumerate().map(|(index, arg)| {
+        match Path::new(&arg).file_name().filter(|_| index == 0) {
+            Some(program) => quoted(&program.to_string_lossy()),
+            None => quoted(&arg.to_string_lossy()),
+        }
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -113,7 +117,15 @@ mod tests {
 
     #[test]
     fn a_command_line_can_be_run_again() {
-        let args = ["/opt/my tools/bottleneck", "bench", "--only", "w1,w6", "--html", "it's here.html", ""];
+        let args = [
+            "/opt/my tools/bottleneck",
+            "bench",
+            "--only",
+            "w1,w6",
+            "--html",
+            "it's here.html",
+            "",
+        ];
         let line = command_line(args.into_iter().map(OsString::from));
         assert_eq!(line, r"bottleneck bench --only w1,w6 --html 'it'\''s here.html' ''");
     }
@@ -121,7 +133,8 @@ mod tests {
     #[test]
     fn a_build_is_named() {
         let text = r#"{ "version": "0.1.0" }"#;
-        let old: Provenance = serde_json::from_str(text).unwrap_or_else(|error| unreachable!("{error}"));
+        let old: Provenance =
+            serde_json::from_str(text).unwrap_or_else(|error| unreachable!("{error}"));
         assert_eq!(
             (old.build(), old.on()),
             ("version 0.1.0, commit unknown".to_owned(), "machine not recorded".to_owned())

@@ -1,4 +1,4 @@
-//! What a bench found, as data: what `--json` prints and `--compare` reads.
+//! The results of a bench as data, which `--json` prints and `--compare` reads.
 
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::gpu::Ceilings;
@@ -10,24 +10,24 @@ use super::parts::{self, BlockReport, StepReport};
 use super::provenance::Provenance;
 use super::workload::Workload;
 
-/// The name of the schema. It changes when a member changes its meaning or type or goes away, not
-/// when one is added.
+/// The name of the schema. It changes when the meaning or type of a member changes or when a member
+/// is removed, not when one is added.
 pub const SCHEMA: &str = "wgpu-bottleneck bench 2";
 
-/// Schemas that `--compare` reads. In the first one no share and no barrier was null.
+/// Schemas that `--compare` reads. In the first one, shares and the barrier were never null.
 pub const READABLE: [&str; 2] = ["wgpu-bottleneck bench 1", SCHEMA];
 
-/// Everything.
+/// The report of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Where it comes from.
+    /// Its origin.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// What it ran on.
+    /// The device.
     pub device: DeviceReport,
-    /// What the device can do at most: the better of what it did before the workloads and after them.
+    /// The ceilings of the device: the better of two measurements, before and after the workloads.
     pub ceilings: Ceilings,
     /// Whether little time was spent. Ceilings are then measured too briefly, and shares of them
     /// are left out.
@@ -39,32 +39,33 @@ pub struct Report {
     pub precision: String,
     /// The kernel that was forced, if one was.
     pub kernel: Option<String>,
-    /// Whether kernels were picked by what `bottleneck tune` had measured.
+    /// Whether kernels were picked by a table of `bottleneck tune`.
     #[serde(default)]
     pub tuned: bool,
-    /// How GPU times were taken; none where the device has no timestamps.
+    /// How GPU times were measured; `None` if the device has no timestamps.
     pub timestamps: Option<String>,
-    /// One after the other.
+    /// The workloads, in order.
     pub workloads: Vec<WorkloadReport>,
 }
 
-/// The precision of reports that do not say it.
+/// The precision of reports without one.
 fn single() -> String {
     "f32".to_owned()
 }
 
-/// What `--json` prints: a report, or a list of them where several devices were asked for, however many there were.
+/// The output of `--json`: a report, or a list of reports if several devices were requested,
+/// however many there are.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Reports {
-    /// Of one device.
+    /// The report of one device.
     One(Box<Report>),
-    /// Of several, of the same workloads.
+    /// The reports of several devices, with the same workloads.
     Several(Vec<Report>),
 }
 
 impl Reports {
-    /// Of one or more devices.
+    /// The output for one or more devices.
     pub fn new(mut reports: Vec<Report>, several: bool) -> Self {
         match reports.pop() {
             Some(only) if reports.is_empty() && !several => Self::One(Box::new(only)),
@@ -75,7 +76,7 @@ impl Reports {
         }
     }
 
-    /// All of them.
+    /// All reports.
     pub fn all(&self) -> &[Report] {
         match self {
             Self::One(report) => std::slice::from_ref(report),
@@ -91,60 +92,63 @@ pub struct WorkloadReport {
     pub name: String,
     /// What it is, in words.
     pub what: String,
-    /// The file of its weights; none where they are seeded.
+    /// The file of its weights; `None` if they are seeded.
     #[serde(default)]
     pub weights: Option<String>,
     /// The shape of its input, NCHW.
     pub input: [usize; 4],
     /// Floating-point operations of its convolutions, two per multiply-add.
     pub flops: u64,
-    /// The same as the picked kernels carry them out: fewer where Winograd's are among them. Zero in files from before it was counted.
+    /// The operations that the picked kernels execute: fewer with Winograd's. Zero in files of
+    /// versions that did not count them.
     #[serde(default)]
     pub executed_flops: u64,
-    /// The least memory traffic of its steps: what they use read once, what they make written once.
+    /// The least memory traffic of its steps: inputs read once, outputs written once.
     pub bytes: u64,
     /// Operations per byte.
     pub intensity: f64,
-    /// One inference from host array to host array, the median.
+    /// The median time of one inference from host array to host array.
     pub median_ms: f64,
-    /// One with input and output staying on the device: recording, submit, wait.
+    /// The same with input and output staying on the device: recording, submit, wait.
     pub device_ms: f64,
-    /// The sum of the dispatches' GPU times; none where the device has no timestamps.
+    /// The sum of the dispatches' GPU times; `None` if the device has no timestamps.
     pub gpu_ms: Option<f64>,
-    /// Operations a second by `gpu_ms`, or `device_ms` where that is none.
+    /// 10^9 operations per second by `gpu_ms`, or by `device_ms` if that is `None`.
     pub gflops: f64,
-    /// Executed operations a second, likewise.
+    /// 10^9 executed operations per second, likewise.
     #[serde(default)]
     pub executed_gflops: f64,
-    /// The least traffic a second, likewise.
+    /// The least traffic in 10^9 bytes per second, likewise.
     pub gbps: f64,
-    /// The share of the device's ceiling of multiply-adds in f32, by the executed operations: more than all of it where matrix units are faster.
-    /// No share is known of --quick.
+    /// The share of the device's ceiling of multiply-adds in f32, by the executed operations; above
+    /// 1 if matrix units are faster. With --quick, all shares are `None`.
     pub share_of_fma: Option<f64>,
-    /// The share of its ceiling of matrix units, by all executed operations; none where no step is computed by them.
+    /// The share of its ceiling of matrix units, by all executed operations; `None` if they compute
+    /// no step.
     #[serde(default)]
     pub share_of_matrix: Option<f64>,
     /// The share of its copy ceiling.
     pub share_of_copy: Option<f64>,
-    /// The time at which every step would meet one of the two ceilings, as a share of the time taken.
+    /// The time at which every step would meet one of the two ceilings, as a share of the time
+    /// taken.
     pub share_of_roof: Option<f64>,
-    /// How `median_ms` spreads.
+    /// The spread of `median_ms`.
     pub host: Quantiles,
-    /// How `device_ms` spreads.
+    /// The spread of `device_ms`.
     pub device: Quantiles,
-    /// How `gpu_ms` spreads.
+    /// The spread of `gpu_ms`.
     pub gpu: Option<Quantiles>,
-    /// How many times each was taken.
+    /// How often each was measured.
     pub rounds: usize,
-    /// Whether the medians had come to rest.
+    /// Whether the medians were steady.
     pub steady: bool,
-    /// What the numbers were held against before.
+    /// What the results were compared with.
     pub checked_against: String,
-    /// How far they were off, as a share of the largest value.
+    /// The largest error, as a share of the largest value.
     pub largest_error: f64,
-    /// Device memory in bytes, weights and all.
+    /// Device memory in bytes, including weights.
     pub memory_bytes: u64,
-    /// One after the other: the stem, each block, the head.
+    /// The stem, each block and the head, in order.
     pub blocks: Vec<BlockReport>,
 }
 
@@ -154,7 +158,8 @@ impl WorkloadReport {
         let recording = checked.executor().recording();
         let blocks = parts::blocks(recording, times, checked.runs);
         // Runs of parts share some lines, which are computed more than once.
-        let (flops, executed_flops) = (checked.flops, recording.executed_flops() * checked.runs as u64);
+        let (flops, executed_flops) =
+            (checked.flops, recording.executed_flops() * checked.runs as u64);
         let bytes = blocks.iter().map(|block| block.cost.bytes).sum();
         let ms = times.gpu.unwrap_or(times.device).p50_ms;
         let a_second = |amount: u64| amount as f64 / ms / 1e6;
@@ -194,11 +199,12 @@ impl WorkloadReport {
         self.blocks.iter().flat_map(|block| &block.steps)
     }
 
-    /// Holds it against what the device can do at most.
+    /// Compares it with the ceilings of the device.
     pub fn against(&mut self, ceilings: &Ceilings) {
         let roof: f64 = self.blocks.iter_mut().map(|block| block.against(ceilings)).sum();
         self.share_of_fma = Some(self.executed_gflops / ceilings.fma_gflops);
-        let matrix_gflops = ceilings.matrix_gflops.filter(|_| self.steps().any(|step| step.matrix_units));
+        let matrix_gflops =
+            ceilings.matrix_gflops.filter(|_| self.steps().any(|step| step.matrix_units));
         self.share_of_matrix = matrix_gflops.map(|gflops| self.executed_gflops / gflops);
         self.share_of_copy = Some(self.gbps / ceilings.copy_gbps);
         self.share_of_roof = Some(roof / self.gpu.unwrap_or(self.device).p50_ms);
@@ -213,9 +219,17 @@ mod tests {
     fn shares_are_of_the_ceilings() {
         let mut report = sample(false);
         let (ceilings, workload) = (report.ceilings, &mut report.workloads[0]);
-        let shares = [workload.share_of_fma, workload.share_of_copy, workload.share_of_roof, workload.share_of_matrix];
+        let shares = [
+            workload.share_of_fma,
+            workload.share_of_copy,
+            workload.share_of_roof,
+            workload.share_of_matrix,
+        ];
         assert_eq!(shares, [Some(0.5), Some(0.05), Some(0.5), None]);
-        assert_eq!((workload.blocks[0].cost.roof_ms, workload.blocks[0].steps[0].cost.roof_ms), (Some(1.0), Some(1.0)));
+        assert_eq!(
+            (workload.blocks[0].cost.roof_ms, workload.blocks[0].steps[0].cost.roof_ms),
+            (Some(1.0), Some(1.0))
+        );
         // Of matrix units only where they compute a step.
         workload.blocks[0].steps[0].matrix_units = true;
         workload.against(&ceilings);

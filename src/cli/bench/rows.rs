@@ -10,14 +10,16 @@ use super::measure::Quantiles;
 use super::provenance::Provenance;
 use super::report::{Report, WorkloadReport};
 
-/// A column's name and its value in a row; empty where there is none.
+/// A column's name and its value in a row; empty if there is none.
 type Field = (&'static str, String);
 
 /// The reports as CSV.
 pub fn csv(reports: &[Report]) -> Result<String, CliError> {
     let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let rows = reports.iter().flat_map(|report| report.workloads.iter().map(move |workload| row(report, workload)));
+    let rows = reports
+        .iter()
+        .flat_map(|report| report.workloads.iter().map(move |workload| row(report, workload)));
     for (index, row) in rows.enumerate() {
         if index == 0 {
             writer.write_record(row.iter().map(|(name, _)| name)).map_err(failed)?;
@@ -28,7 +30,7 @@ pub fn csv(reports: &[Report]) -> Result<String, CliError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Empty where there is nothing.
+/// The value as text; empty for `None`.
 fn or_empty(value: Option<impl ToString>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
@@ -64,7 +66,8 @@ fn measured(workload: &WorkloadReport) -> Vec<Field> {
         (["gpu_p10_ms", "gpu_ms", "gpu_p90_ms"], workload.gpu),
     ];
     for (names, times) in times {
-        let ms: [fn(Quantiles) -> f64; 3] = [|times| times.p10_ms, |times| times.p50_ms, |times| times.p90_ms];
+        let ms: [fn(Quantiles) -> f64; 3] =
+            [|times| times.p10_ms, |times| times.p50_ms, |times| times.p90_ms];
         row.extend(names.into_iter().zip(ms.map(|ms| or_empty(times.map(ms)))));
     }
     row.extend([
@@ -110,7 +113,8 @@ fn ceilings(ceilings: &Ceilings) -> [Field; 7] {
 
 fn provenance(from: &Provenance) -> [Field; 9] {
     let machine = from.machine.as_ref();
-    let of_machine = |of: fn(&Machine) -> &str| machine.map_or(String::new(), |machine| of(machine).to_owned());
+    let of_machine =
+        |of: fn(&Machine) -> &str| machine.map_or(String::new(), |machine| of(machine).to_owned());
     [
         ("date", or_empty(from.date.as_ref())),
         ("version", from.version.clone()),
@@ -135,7 +139,9 @@ mod tests {
             let row = row(report, &report.workloads[0]);
             row.into_iter().find(|(column, _)| *column == name).map(|(_, value)| value)
         };
-        let of = |report: &Report| ["share_of_roof", "share_of_matrix", "barrier_us"].map(|name| value(report, name));
+        let of = |report: &Report| {
+            ["share_of_roof", "share_of_matrix", "barrier_us"].map(|name| value(report, name))
+        };
         assert_eq!(of(&sample(false)), ["0.5", "", "0.25"].map(|value| Some(value.to_owned())));
         let mut quick = sample(true);
         quick.ceilings.barrier_us = None;

@@ -1,4 +1,4 @@
-//! A report for tests: one workload of one step, whose numbers are easy.
+//! A report for tests: one workload of one step, with simple numbers.
 
 use wgpu_bottleneck::gpu::Ceilings;
 
@@ -9,7 +9,7 @@ use super::parts::{BlockReport, Cost, DispatchReport, StepReport};
 use super::provenance::Provenance;
 use super::report::{Report, SCHEMA, WorkloadReport};
 
-/// Half of what the device can do; of --quick without shares.
+/// A report at half of the device's ceiling; with `quick`, without shares.
 pub fn sample(quick: bool) -> Report {
     let ceilings = Ceilings {
         fma_gflops: 100.0,
@@ -64,7 +64,11 @@ pub fn sample(quick: bool) -> Report {
 fn workload() -> WorkloadReport {
     let ms = Quantiles { p10_ms: 2.0, p50_ms: 2.0, p90_ms: 2.0 };
     let cost = Cost { flops: 100_000_000, bytes: 1_000_000, roof_ms: None, gpu_ms: Some(2.0) };
-    let dispatches = vec![DispatchReport { kernel: "conv1x1".to_owned(), workgroups: [1, 2, 3], gpu_ms: Some(2.0) }];
+    let dispatches = vec![DispatchReport {
+        kernel: "conv1x1".to_owned(),
+        workgroups: [1, 2, 3],
+        gpu_ms: Some(2.0),
+    }];
     let name = "block0.conv1".to_owned();
     let steps = vec![StepReport { name, half: false, matrix_units: false, cost, dispatches }];
     WorkloadReport {

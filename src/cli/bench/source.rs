@@ -15,7 +15,7 @@ use super::workload::Subject;
 pub struct Source {
     /// The file or the folder, as on the command line.
     pub file: PathBuf,
-    /// The keys that are read begin so.
+    /// The prefix of the keys that are read.
     prefix: Option<String>,
     /// Its contents.
     pub weights: BlockOrNetwork,
@@ -25,24 +25,32 @@ impl Source {
     /// The file of --weights.
     pub fn open(args: &WorkloadArgs) -> Result<Option<Self>, CliError> {
         let Some(file) = args.weights.clone() else { return Ok(None) };
-        let (prefix, config, variant) = (args.prefix.clone(), args.config.clone(), args.variant.clone());
-        let source =
-            SourceArgs { weights: file.clone(), model: AUTO.to_owned(), prefix: prefix.clone(), config, variant };
+        let (prefix, config, variant) =
+            (args.prefix.clone(), args.config.clone(), args.variant.clone());
+        let source = SourceArgs {
+            weights: file.clone(),
+            model: AUTO.to_owned(),
+            prefix: prefix.clone(),
+            config,
+            variant,
+        };
         let weights = block_or_network::open(&source, &args.shape.settings)?;
         Ok(Some(Self { file, prefix, weights }))
     }
 
     /// A short name: the file's, with the prefix if one was given.
     pub fn name(&self) -> String {
-        let file =
-            self.file.file_name().map_or_else(|| self.file.display().to_string(), |name| name.to_string_lossy().into());
+        let file = self
+            .file
+            .file_name()
+            .map_or_else(|| self.file.display().to_string(), |name| name.to_string_lossy().into());
         match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('.')) {
             None | Some("") => file,
             Some(prefix) => format!("{file}:{prefix}"),
         }
     }
 
-    /// What runs.
+    /// The block or network to run.
     pub fn subject(&self) -> Subject {
         match &self.weights {
             BlockOrNetwork::Block(block) => Subject::Block(*block.spec()),
@@ -58,7 +66,7 @@ impl Source {
         Some([shape.h, shape.w])
     }
 
-    /// Names the file in an error that its contents may have caused.
+    /// Adds the file to an error that its contents may have caused.
     pub fn blame(&self, error: CliError) -> CliError {
         match error {
             CliError::Library { source: error @ (Error::Weights(_) | Error::Precision(_)) } => {

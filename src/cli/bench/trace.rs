@@ -1,8 +1,10 @@
-//! `bottleneck bench --trace`: a run of each workload as Chrome's trace events, which Perfetto and chrome://tracing draw.
+//! `bottleneck bench --trace`: a run of each workload as Chrome trace events, for Perfetto and
+//! chrome://tracing.
 //!
-//! A workload on a device is a process with two threads: the CPU records block after block, submits and waits; the GPU runs blocks
-//! of dispatches. The two have clocks of their own, and wgpu does not say how these lie to each other. As the GPU can begin no
-//! sooner than at the submit, its first dispatch is drawn there: lengths and gaps are measured, that place is not.
+//! A workload on a device is a process with two threads: the CPU records block after block, submits
+//! and waits; the GPU runs blocks of dispatches. The two have separate clocks, and wgpu does not
+//! give their offset. The GPU cannot begin before the submit, so its first dispatch is drawn there:
+//! lengths and gaps are measured, that position is not.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -20,20 +22,20 @@ use super::device::DeviceReport;
 use super::parts::block_name;
 use super::workload::Workload;
 
-/// Of how many runs the fastest is drawn.
+/// The number of runs, of which the fastest is drawn.
 const RUNS: usize = 5;
-/// The thread of the CPU in each process, and that of the GPU.
+/// The threads of the CPU and of the GPU in each process.
 const CPU: u32 = 1;
 const GPU: u32 = 2;
 
-/// Everything that is drawn.
+/// All events of a trace.
 #[derive(Debug, Default)]
 pub struct Trace {
     events: Vec<Event>,
     processes: u32,
 }
 
-/// An event of the format. `ph` says which kind: `X` lasts, `M` names things.
+/// An event of the format. `ph` is its kind: `X` has a duration, `M` names a process or thread.
 #[derive(Debug, Serialize)]
 struct Event {
     name: String,
@@ -51,8 +53,13 @@ struct Event {
 }
 
 impl Trace {
-    /// Runs a workload that was timed before, and draws that.
-    pub fn add(&mut self, gpu: &Gpu, checked: &Checked, workload: &Workload) -> Result<(), CliError> {
+    /// Runs a workload that was timed before, and adds its events.
+    pub fn add(
+        &mut self,
+        gpu: &Gpu,
+        checked: &Checked,
+        workload: &Workload,
+    ) -> Result<(), CliError> {
         let run = fastest(gpu, checked)?;
         self.processes += 1;
         let on = DeviceReport::of(gpu).short();
@@ -60,7 +67,8 @@ impl Trace {
         self.name("thread_name", CPU, "CPU");
         let recording = checked.executor().recording();
         for (segment, span) in recording.segments.iter().zip(&run.recording) {
-            let names: Vec<String> = segment.steps.iter().map(|recorded| recorded.step.to_string()).collect();
+            let names: Vec<String> =
+                segment.steps.iter().map(|recorded| recorded.step.to_string()).collect();
             self.span(CPU, format!("record {}", block_name(&names)), span, Value::Null);
         }
         self.span(CPU, "submit".to_owned(), &run.submit, Value::Null);
@@ -72,34 +80,42 @@ impl Trace {
         Ok(())
     }
 
-    /// The GPU's blocks, each over its dispatches. `start` is where the first is drawn.
+    /// The GPU's blocks, each over its dispatches. `start` is the time of the first.
     fn dispatches(&mut self, recording: &Recording, spans: &[Range<Duration>], start: Duration) {
         let mut spans = spans.iter().map(|span| start + span.start..start + span.end);
         for segment in &recording.segments {
-            let names: Vec<String> = segment.steps.iter().map(|recorded| recorded.step.to_string()).collect();
-            let dispatches = segment
-                .steps
-                .iter()
-                .zip(&names)
-                .flat_map(|(recorded, name)| recorded.dispatches.iter().map(move |dispatch| (name, dispatch)));
+            let names: Vec<String> =
+                segment.steps.iter().map(|recorded| recorded.step.to_string()).collect();
+            let dispatches = segment.steps.iter().zip(&names).flat_map(|(recorded, name)| {
+                recorded.dispatches.iter().map(move |dispatch| (name, dispatch))
+            });
             let drawn: Vec<_> = dispatches.zip(&mut spans).collect();
             if let (Some((_, first)), Some((_, last))) = (drawn.first(), drawn.last()) {
                 self.span(GPU, block_name(&names), &(first.start..last.end), Value::Null);
             }
             for ((name, dispatch), span) in drawn {
-                let args = json!({ "kernel": dispatch.kernel.name(), "workgroups": dispatch.workgroups });
+                let args =
+                    json!({ "kernel": dispatch.kernel.name(), "workgroups": dispatch.workgroups });
                 self.span(GPU, name.clone(), &span, args);
             }
         }
     }
 
-    /// Says what the latest process, or a thread of it, is called.
+    /// Names the latest process, or a thread of it.
     fn name(&mut self, what: &str, tid: u32, name: &str) {
         let args = json!({ "name": name });
-        self.events.push(Event { name: what.to_owned(), ph: "M", pid: self.processes, tid, ts: None, dur: None, args });
+        self.events.push(Event {
+            name: what.to_owned(),
+            ph: "M",
+            pid: self.processes,
+            tid,
+            ts: None,
+            dur: None,
+            args,
+        });
     }
 
-    /// Something that lasts, in the latest process.
+    /// Adds an event with a duration to the latest process.
     fn span(&mut self, tid: u32, name: String, span: &Range<Duration>, args: Value) {
         let micros = |time: Duration| Some(time.as_nanos() as f64 / 1e3);
         let (ts, dur) = (micros(span.start), micros(span.end.saturating_sub(span.start)));
@@ -109,11 +125,12 @@ impl Trace {
     /// The file.
     pub fn json(&self) -> Result<String, CliError> {
         let failed = |error: serde_json::Error| CliError::io("the trace", error.into());
-        serde_json::to_string(&json!({ "displayTimeUnit": "ms", "traceEvents": self.events })).map_err(failed)
+        serde_json::to_string(&json!({ "displayTimeUnit": "ms", "traceEvents": self.events }))
+            .map_err(failed)
     }
 }
 
-/// The fastest of some runs. Where the device tells no times, what the CPU did is all there is.
+/// The fastest of some runs. Without timestamps, it has only the times of the CPU.
 fn fastest(gpu: &Gpu, checked: &Checked) -> Result<TimedRun, CliError> {
     let bound = checked.buffers.bind(checked.executor())?;
     let timer = bound.timer()?;

@@ -1,4 +1,4 @@
-//! What is measured: blocks and networks, each at a size.
+//! The workloads: blocks and networks, each at a size.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::super::error::CliError;
 use super::args::{PresetArg, WorkloadArgs};
 use super::source::Source;
 
-/// What runs.
+/// The block or network to run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subject {
     /// One block.
@@ -18,18 +18,18 @@ pub enum Subject {
     Network(ResNet),
 }
 
-/// A subject on an input.
+/// A block or network on an input.
 #[derive(Debug, Clone)]
 pub struct Workload {
     /// A short name, by which reports are compared.
     pub name: String,
     /// What it is, in words.
     pub what: String,
-    /// What runs.
+    /// The block or network to run.
     pub subject: Subject,
-    /// On what: NCHW.
+    /// The shape of the input, NCHW.
     pub input: Shape,
-    /// The file of its weights; none where they are seeded.
+    /// The file of its weights; `None` if they are seeded.
     pub source: Option<Rc<Source>>,
 }
 
@@ -44,34 +44,44 @@ impl Workload {
     }
 }
 
-/// The side of ImageNet's crops.
+/// The side of ImageNet's crops, in pixels.
 const IMAGE: usize = 224;
 
-/// The workloads that are asked for: each at every size, in every batch.
+/// The requested workloads, each at every size and in every batch.
 pub fn workloads(args: &WorkloadArgs) -> Result<Vec<Workload>, CliError> {
     args.check()?;
     let source = Source::open(args)?.map(Rc::new);
-    let sizes = if args.size.is_empty() { vec![None] } else { args.size.iter().copied().map(Some).collect() };
+    let sizes = if args.size.is_empty() {
+        vec![None]
+    } else {
+        args.size.iter().copied().map(Some).collect()
+    };
     let mut single: Vec<Workload> = Vec::new();
     for &size in &sizes {
         let named = of_size(args, source.as_ref(), size)?;
         single.extend(named.into_iter().map(|workload| match size {
-            Some(size) if sizes.len() > 1 => Workload { name: format!("{}_{}", workload.name, side(size)), ..workload },
+            Some(size) if sizes.len() > 1 => {
+                Workload { name: format!("{}_{}", workload.name, side(size)), ..workload }
+            }
             _ => workload,
         }));
     }
-    let all = single.iter().flat_map(|single| args.batch.iter().map(|&batch| in_batch(single, batch as usize)));
+    let all = single
+        .iter()
+        .flat_map(|single| args.batch.iter().map(|&batch| in_batch(single, batch as usize)));
     only(unique(all.collect::<Result<_, _>>()?)?, &args.only)
 }
 
-/// Each workload once. Reports name workloads, so two of one name are an error.
+/// Each workload once. Reports identify workloads by name, so two workloads of one name are an
+/// error.
 fn unique(all: Vec<Workload>) -> Result<Vec<Workload>, CliError> {
     let mut unique: Vec<Workload> = Vec::with_capacity(all.len());
     for workload in all {
         match unique.iter().find(|other| other.name == workload.name) {
             None => unique.push(workload),
-            Some(other) if other.source.is_some() == workload.source.is_some() && other.subject == workload.subject => {
-            }
+            Some(other)
+                if other.source.is_some() == workload.source.is_some()
+                    && other.subject == workload.subject => {}
             Some(_) => {
                 let name = &workload.name;
                 return Err(CliError::Usage(format!(
@@ -83,14 +93,20 @@ fn unique(all: Vec<Workload>) -> Result<Vec<Workload>, CliError> {
     Ok(unique)
 }
 
-/// The workloads whose names contain one of these; all, where there are none.
+/// The workloads whose names contain one of these; all if `wanted` is empty.
 fn only(mut all: Vec<Workload>, wanted: &[String]) -> Result<Vec<Workload>, CliError> {
-    if let Some(missing) = wanted.iter().find(|&name| !all.iter().any(|workload| workload.name.contains(name))) {
+    if let Some(missing) =
+        wanted.iter().find(|&name| !all.iter().any(|workload| workload.name.contains(name)))
+    {
         let known: Vec<&str> = all.iter().map(|workload| &*workload.name).collect();
         let known = known.join(", ");
-        return Err(CliError::Usage(format!("--only {missing}: no such workload; the workloads are {known}")));
+        return Err(CliError::Usage(format!(
+            "--only {missing}: no such workload; the workloads are {known}"
+        )));
     }
-    all.retain(|workload| wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name)));
+    all.retain(|workload| {
+        wanted.is_empty() || wanted.iter().any(|name| workload.name.contains(name))
+    });
     Ok(all)
 }
 
@@ -99,7 +115,7 @@ fn side([height, width]: [usize; 2]) -> String {
     if height == width { height.to_string() } else { format!("{height}x{width}") }
 }
 
-/// What is asked for, on images of a size.
+/// The requested workloads, on images of a size.
 fn of_size(
     args: &WorkloadArgs,
     source: Option<&Rc<Source>>,
@@ -110,7 +126,9 @@ fn of_size(
     let nothing_named = args.model.is_empty() && block.is_none() && source.is_none();
     let preset = args.preset.or(nothing_named.then_some(PresetArg::PeersCheck));
     if size.is_some() && preset == Some(PresetArg::PeersCheck) {
-        return Err(CliError::Usage("--size: the workloads of peers-check have sizes of their own".to_owned()));
+        return Err(CliError::Usage(
+            "--size: the workloads of peers-check have fixed sizes".to_owned(),
+        ));
     }
     let mut single = match preset {
         Some(PresetArg::PeersCheck) => peers_check()?,
@@ -137,7 +155,11 @@ fn from_file(source: &Rc<Source>, size: Option<[usize; 2]>) -> Result<Workload, 
     let workload = match source.subject() {
         Subject::Block(block) => {
             let file = source.file.display();
-            let unknown = || CliError::Usage(format!("--weights {file}: a block; --size says the size of its input"));
+            let unknown = || {
+                CliError::Usage(format!(
+                    "--weights {file}: a block; set the size of its input with --size"
+                ))
+            };
             sized("", describe(&block), block, size.ok_or_else(unknown)?)?
         }
         Subject::Network(spec) => network("", spec, size.or(source.size()).unwrap_or([IMAGE; 2]))?,
@@ -145,7 +167,7 @@ fn from_file(source: &Rc<Source>, size: Option<[usize; 2]>) -> Result<Workload, 
     Ok(Workload { name: source.name(), source: Some(source.clone()), ..workload })
 }
 
-/// What other engines are compared on.
+/// The workloads for comparison with other engines.
 fn peers_check() -> Result<Vec<Workload>, CliError> {
     let block = Bottleneck::torchvision;
     let blocks = [
@@ -163,7 +185,7 @@ fn peers_check() -> Result<Vec<Workload>, CliError> {
     blocks.chain([w6]).collect()
 }
 
-/// Every Bottleneck of torchvision's networks, at the size at which its network runs it, each shape once.
+/// Every Bottleneck of torchvision's networks, at its size in the network, each shape once.
 fn family([height, width]: [usize; 2]) -> Result<Vec<Workload>, CliError> {
     let mut found: Vec<Workload> = Vec::new();
     for variant in VARIANTS {
@@ -172,8 +194,11 @@ fn family([height, width]: [usize; 2]) -> Result<Vec<Workload>, CliError> {
         let (mut h, mut w) = (shrunk(shrunk(height, 2), 2), shrunk(shrunk(width, 2), 2));
         for (name, spec) in network.blocks() {
             if let BlockSpec::Bottleneck(block) = spec {
-                let workload = sized(&format!("{}.{name}", variant.name), describe(block), *block, [h, w])?;
-                let known = |other: &Workload| other.subject == workload.subject && other.input == workload.input;
+                let workload =
+                    sized(&format!("{}.{name}", variant.name), describe(block), *block, [h, w])?;
+                let known = |other: &Workload| {
+                    other.subject == workload.subject && other.input == workload.input
+                };
                 if !found.iter().any(known) {
                     found.push(workload);
                 }
@@ -184,7 +209,7 @@ fn family([height, width]: [usize; 2]) -> Result<Vec<Workload>, CliError> {
     Ok(found)
 }
 
-/// A network; a dilated one is also called by its output stride.
+/// A network; the name of a dilated one includes its output stride.
 fn network(name: &str, network: ResNet, [h, w]: [usize; 2]) -> Result<Workload, CliError> {
     let input = Shape::new(1, network.stem().in_channels, h, w).map_err(Error::from)?;
     let name = match network.output_stride() {
@@ -195,12 +220,23 @@ fn network(name: &str, network: ResNet, [h, w]: [usize; 2]) -> Result<Workload, 
     Ok(Workload { name, what, subject: Subject::Network(network), input, source: None })
 }
 
-fn sized(name: &str, what: String, block: Bottleneck, [h, w]: [usize; 2]) -> Result<Workload, CliError> {
+fn sized(
+    name: &str,
+    what: String,
+    block: Bottleneck,
+    [h, w]: [usize; 2],
+) -> Result<Workload, CliError> {
     let input = Shape::new(1, block.inplanes(), h, w).map_err(Error::from)?;
-    Ok(Workload { name: name.to_owned(), what, subject: Subject::Block(block), input, source: None })
+    Ok(Workload {
+        name: name.to_owned(),
+        what,
+        subject: Subject::Block(block),
+        input,
+        source: None,
+    })
 }
 
-/// A workload of one image with more of them; its name says so.
+/// A workload of one image with a larger batch, which is part of its name.
 fn in_batch(single: &Workload, batch: usize) -> Result<Workload, CliError> {
     let name = if batch == 1 { single.name.clone() } else { format!("{}_b{batch}", single.name) };
     let Shape { c, h, w, .. } = single.input;
@@ -209,8 +245,15 @@ fn in_batch(single: &Workload, batch: usize) -> Result<Workload, CliError> {
 
 /// A block in a few words.
 fn describe(block: &Bottleneck) -> String {
-    let mut words = vec![format!("Bottleneck {} -> {}, width {}", block.inplanes(), block.outplanes(), block.width())];
-    for (name, value) in [("stride", block.stride()), ("groups", block.groups()), ("dilation", block.dilation())] {
+    let mut words = vec![format!(
+        "Bottleneck {} -> {}, width {}",
+        block.inplanes(),
+        block.outplanes(),
+        block.width()
+    )];
+    for (name, value) in
+        [("stride", block.stride()), ("groups", block.groups()), ("dilation", block.dilation())]
+    {
         if value != 1 {
             words.push(format!("{name} {value}"));
         }
@@ -228,11 +271,17 @@ mod tests {
     use super::super::super::args::{Cli, Command};
     use super::*;
 
-    /// The names and inputs of the workloads that the arguments ask for.
+    /// The names and inputs of the requested workloads.
     fn named(args: &[&str]) -> Option<Vec<(String, [usize; 4])>> {
         let cli = Cli::try_parse_from([&["bottleneck", "bench"], args].concat()).ok()?;
         let Some(Command::Bench(args)) = cli.command else { return None };
-        Some(workloads(&args.what).ok()?.into_iter().map(|workload| (workload.name, workload.input.dims())).collect())
+        Some(
+            workloads(&args.what)
+                .ok()?
+                .into_iter()
+                .map(|workload| (workload.name, workload.input.dims()))
+                .collect(),
+        )
     }
 
     fn expected(workloads: &[(&str, [usize; 4])]) -> Option<Vec<(String, [usize; 4])>> {
@@ -250,12 +299,16 @@ mod tests {
             ("w6", [1, 3, 224, 224]),
         ];
         assert_eq!(named(&[]), expected(&wanted));
-        assert_eq!(named(&["--only", "w6", "--batch", "1,4"]), expected(&[wanted[5], ("w6_b4", [4, 3, 224, 224])]));
+        assert_eq!(
+            named(&["--only", "w6", "--batch", "1,4"]),
+            expected(&[wanted[5], ("w6_b4", [4, 3, 224, 224])])
+        );
     }
 
     #[test]
     fn sizes_and_batches_have_names_of_their_own() {
-        let block = ["--block", "--inplanes", "16", "--planes", "4", "--size", "4,6x5", "--batch", "1,2"];
+        let block =
+            ["--block", "--inplanes", "16", "--planes", "4", "--size", "4,6x5", "--batch", "1,2"];
         let wanted = [
             ("block_4", [1, 16, 4, 4]),
             ("block_4_b2", [2, 16, 4, 4]),
@@ -263,7 +316,14 @@ mod tests {
             ("block_6x5_b2", [2, 16, 6, 5]),
         ];
         assert_eq!(named(&block), expected(&wanted));
-        let dilated = ["--model", "resnet50", "--replace-stride-with-dilation", "false,true,true", "--size", "33"];
+        let dilated = [
+            "--model",
+            "resnet50",
+            "--replace-stride-with-dilation",
+            "false,true,true",
+            "--size",
+            "33",
+        ];
         assert_eq!(named(&dilated), expected(&[("resnet50_os8", [1, 3, 33, 33])]));
     }
 
@@ -271,7 +331,11 @@ mod tests {
     fn the_family_has_each_shape_once() -> Result<(), CliError> {
         let all = family([IMAGE; 2])?;
         for (index, one) in all.iter().enumerate() {
-            assert!(!all[..index].iter().any(|other| other.subject == one.subject && other.input == one.input));
+            assert!(
+                !all[..index]
+                    .iter()
+                    .any(|other| other.subject == one.subject && other.input == one.input)
+            );
         }
         let of = |name: &str| all.iter().filter(|workload| workload.name.starts_with(name)).count();
         // Each stage's first block and those behind it; other depths of the same widths add none.

@@ -3,7 +3,9 @@
 
 use wgpu_bottleneck::engine::Gradients;
 use wgpu_bottleneck::weights::Tensor;
-use wgpu_bottleneck::{Error, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions, TrainingStep};
+use wgpu_bottleneck::{
+    Error, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions, TrainingStep,
+};
 
 use super::{bundled_options, describe};
 use crate::cli::error::CliError;
@@ -15,18 +17,21 @@ use crate::cli::step_check::{self, Part};
 /// tests/golden/training.
 const STEP: &[u8] = include_bytes!("training.safetensors");
 
-/// Runs the part. Returns how many parts of the step came out wrong.
+/// Runs the part. Returns the number of wrong parts of the step.
 pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::progress("PyTorch's training step ...");
     output::heading(
-        "A training step: batch statistics, running statistics and every gradient, compared with PyTorch's",
+        "A training step: batch statistics, running statistics and every gradient, compared with \
+        PyTorch's",
     )?;
     let dict = StateDict::from_bytes(STEP.to_vec())?;
     let options = bundled_options(&dict)?;
     let block = TrainableBlock::from_state_dict(&dict, "block", &options)?;
     let (input, grad_out) = (dict.image("input")?, dict.image("grad_out")?);
-    let (label, training) =
-        (format!("DeepLab, {}", describe(&block.spec)), TrainingOptions { momentum: momentum(&dict)? });
+    let (label, training) = (
+        format!("DeepLab, {}", describe(&block.spec)),
+        TrainingOptions { momentum: momentum(&dict)? },
+    );
     let mut block = kernels.load_by(|choice| {
         let loading = LoadOptions { kernels: choice, ..LoadOptions::default() };
         TrainedBlock::load(kernels.gpu(), block.clone(), input.shape(), &training, &loading)
@@ -37,14 +42,17 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     let mut table = Table::new(&["block", "input", "compared", ">tensors", ">largest error", ""]);
     let mut wrong = 0;
     for (at, part) in Part::ALL.into_iter().enumerate() {
-        let of_part: Vec<_> = checked.iter().filter(|checked| checked.part == part).map(|it| it.comparison).collect();
+        let of_part: Vec<_> =
+            checked.iter().filter(|checked| checked.part == part).map(|it| it.comparison).collect();
         let failed = of_part.iter().find(|comparison| !comparison.passed());
         let worst = of_part.iter().max_by(|a, b| a.relative_error().total_cmp(&b.relative_error()));
         let Some(worst) = failed.or(worst) else { continue };
         wrong += usize::from(failed.is_some());
-        let (label, input) = if at == 0 { (label.as_str(), input.shape().to_string()) } else { ("", String::new()) };
+        let (label, input) =
+            if at == 0 { (label.as_str(), input.shape().to_string()) } else { ("", String::new()) };
         let error = format!("{:.1e}", worst.relative_error());
-        let row: [Cell; 5] = [label.into(), input.into(), part.name().into(), of_part.len().into(), error.into()];
+        let row: [Cell; 5] =
+            [label.into(), input.into(), part.name().into(), of_part.len().into(), error.into()];
         table.row(row.into_iter().chain([Cell::verdict(worst)]));
     }
     output::print(&table.render())?;
@@ -54,9 +62,11 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
         count(recording.dispatch_count(), "dispatch", "dispatches"),
         count(recording.segments.len(), "command buffer", "command buffers"),
     ];
-    let [forward, backward] = [Part::Output, Part::InputGradient].map(|part| part.tolerance().relative);
+    let [forward, backward] =
+        [Part::Output, Part::InputGradient].map(|part| part.tolerance().relative);
     output::print(&format!(
-        "  ({steps}, {dispatches}, {buffers}; {forward:.0e} is accepted, {backward:.0e} of gradients)\n"
+        "  ({steps}, {dispatches}, {buffers}; {forward:.0e} is accepted, {backward:.0e} of \
+        gradients)\n"
     ))?;
     Ok(wrong)
 }
@@ -70,14 +80,16 @@ fn momentum(dict: &StateDict) -> Result<Option<f64>, CliError> {
     }
 }
 
-/// The results of PyTorch: the tensors under `after.` and `grad.`, by the keys of a step.
+/// PyTorch's results: the tensors under `after.` and `grad.`, by the keys of a step.
 fn pytorch(dict: &StateDict) -> Result<TrainingStep, CliError> {
     let (mut statistics, mut batches, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
     for key in dict.keys() {
         if let Some(name) = key.strip_prefix("after.") {
             match dict.counter(key) {
                 Ok(count) => batches.extend(count.map(|count| (name.to_owned(), count))),
-                Err(_) => statistics.push((name.to_owned(), dict.tensor(key).map_err(Error::from)?.data)),
+                Err(_) => {
+                    statistics.push((name.to_owned(), dict.tensor(key).map_err(Error::from)?.data))
+                }
             }
         } else if let Some(name) = key.strip_prefix("grad.").filter(|name| *name != "input") {
             let Tensor { dims, data } = dict.tensor(key).map_err(Error::from)?;

@@ -1,4 +1,4 @@
-//! Which files are embedded, and what they are called.
+//! The files to embed, and their names.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::cli::pictures;
 #[derive(Debug)]
 pub struct Files {
     paths: Vec<PathBuf>,
-    /// What they are called in the rows.
+    /// Their names in the rows.
     pub names: Vec<String>,
     /// Sizes and modification times, taken before the files are read: a file that changes in the
     /// meantime is recomputed by the next run.
@@ -21,14 +21,21 @@ pub struct Files {
 }
 
 impl Files {
-    /// Those of a shard. The program's `own` files are none of them: they may lie in a folder of pictures.
-    pub fn find(paths: &[PathBuf], own: &[PathBuf], shard: Option<Shard>) -> Result<Self, CliError> {
+    /// Finds the files of a shard. The program's `own` files are left out: they may be in a folder
+    /// of images.
+    pub fn find(
+        paths: &[PathBuf],
+        own: &[PathBuf],
+        shard: Option<Shard>,
+    ) -> Result<Self, CliError> {
         let mut paths = pictures::find(paths)?;
         paths.retain(|path| !own.iter().any(|own| is_same(path, own)));
         let all: Vec<String> = paths.iter().map(|path| rows::name(path)).collect();
         let mut seen = HashSet::new();
         if let Some(twice) = all.iter().find(|name| !seen.insert(*name)) {
-            return Err(CliError::Usage(format!("{twice}: there are two files of this name, once bytes are escaped")));
+            return Err(CliError::Usage(format!(
+                "{twice}: two files have this name after bytes are escaped"
+            )));
         }
         let shard = shard.unwrap_or_default();
         let held = paths.into_iter().zip(all).enumerate().filter(|(index, _)| shard.holds(*index));
@@ -44,8 +51,12 @@ impl Files {
 
     /// The files that `wanted` selects.
     pub fn only(&self, wanted: impl Fn(&str, Option<Stamp>) -> bool) -> Self {
-        let held: Vec<usize> =
-            self.iter().enumerate().filter(|(_, (name, stamp))| wanted(name, *stamp)).map(|(index, _)| index).collect();
+        let held: Vec<usize> = self
+            .iter()
+            .enumerate()
+            .filter(|(_, (name, stamp))| wanted(name, *stamp))
+            .map(|(index, _)| index)
+            .collect();
         Self {
             paths: held.iter().map(|&index| self.paths[index].clone()).collect(),
             names: held.iter().map(|&index| self.names[index].clone()).collect(),
@@ -64,8 +75,9 @@ impl Files {
     }
 }
 
-/// Whether both are one place in one folder. The files need not be there.
+/// Whether both are the same name in the same folder. The files need not exist.
 fn is_same(path: &Path, other: &Path) -> bool {
     let folder = |path: &Path| fs::canonicalize(crate::cli::files::parent(path)).ok();
-    path.file_name() == other.file_name() && folder(path).is_some_and(|found| folder(other) == Some(found))
+    path.file_name() == other.file_name()
+        && folder(path).is_some_and(|found| folder(other) == Some(found))
 }

@@ -1,4 +1,4 @@
-//! What must be the same for the vectors of two runs to belong into one file.
+//! The settings that must be equal for the vectors of two runs to go into one file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,26 +11,26 @@ use super::shard::Shard;
 use crate::cli::args::PrecisionArg;
 use crate::cli::error::CliError;
 
-/// How vectors were made. In every output file and journal, as JSON.
+/// The settings that made the vectors. Every output file and journal has them as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
     /// The network, as the program prints it.
     network: String,
-    /// What of it has no place there: norm, strides, dilations, and the prefix of its keys.
+    /// Its other settings: norm, strides, dilations, and the prefix of its keys.
     settings: String,
-    /// What was done to the pictures.
+    /// The preprocessing of images.
     preprocessing: String,
-    /// Length and checksum of the file of weights.
+    /// Length and checksum of the weights file.
     weights: String,
-    /// Which part of the files.
+    /// The part of the files.
     shard: String,
     /// Values of a vector.
     pub length: usize,
 }
 
 impl Fingerprint {
-    /// Of a run that is about to begin. Reads the file of weights.
+    /// The fingerprint of a new run. Reads the weights file.
     pub fn new(
         path: &Path,
         weights: &NetworkWeights,
@@ -61,7 +61,7 @@ impl Fingerprint {
         })
     }
 
-    /// Refuses rows that were made otherwise; `file` holds them.
+    /// Refuses rows in `file` that were made with other settings.
     pub fn check(&self, file: &Path, found: &Self) -> Result<(), CliError> {
         let parts = [
             ("network", &self.network, &found.network),
@@ -79,7 +79,9 @@ impl Fingerprint {
             return Ok(());
         }
         let (file, differences) = (file.display(), differences.join("; "));
-        Err(CliError::Usage(format!("{file}: its vectors were made otherwise, nothing can be added: {differences}")))
+        Err(CliError::Usage(format!(
+            "{file}: its vectors have other settings, nothing can be added: {differences}"
+        )))
     }
 }
 
@@ -101,10 +103,11 @@ fn digest(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 impl Fingerprint {
-    /// One of vectors of so many values.
+    /// A fingerprint of vectors of this many values.
     pub fn of_length(length: usize) -> Self {
         let text = |text: &str| text.to_owned();
-        let (network, settings, preprocessing) = (text("network"), text("\"settings\""), text("ä"));
+        let (network, settings) = (text("network"), text("\"settings\""));
+        let preprocessing = text("ä");
         Self { network, settings, preprocessing, weights: text("w"), shard: text("1/1"), length }
     }
 }

@@ -1,5 +1,5 @@
-//! The files that embeddings are written to. Each holds the rows in order, the [`Fingerprint`] and a [`Checksum`] of the rows, and can
-//! be read back.
+//! The files that embeddings are written to. Each holds the rows in order, the [`Fingerprint`] and
+//! a [`Checksum`] of the rows, and can be read back.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,16 +20,16 @@ pub enum Format {
     Safetensors,
 }
 
-/// What a file holds.
+/// The contents of a file.
 pub struct Stored {
     pub about: Fingerprint,
-    /// Of the rows.
+    /// The checksum of the rows.
     pub checksum: String,
     pub rows: Box<dyn Iterator<Item = io::Result<Row>>>,
 }
 
 impl Format {
-    /// As the extension says.
+    /// The format of a file extension.
     fn of(path: &Path) -> Result<Self, CliError> {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
@@ -44,7 +44,7 @@ impl Format {
     }
 }
 
-/// The output: a file, and with .npy one of names beside it.
+/// The output: a file, and for .npy a file of names next to it.
 #[derive(Debug)]
 pub struct Output {
     /// The file as it was named.
@@ -71,7 +71,7 @@ impl Output {
         self.file.path()
     }
 
-    /// Whether there is something already.
+    /// Whether the file exists already.
     pub fn is_present(&self) -> bool {
         self.file.is_present()
     }
@@ -89,7 +89,7 @@ impl Output {
         self.hidden(".journal")
     }
 
-    /// A hidden file beside the output.
+    /// A hidden file next to the output.
     fn hidden(&self, extension: &str) -> PathBuf {
         let mut name = OsString::from(".");
         name.push(self.path().file_name().unwrap_or_default());
@@ -97,7 +97,7 @@ impl Output {
         self.path().with_file_name(name)
     }
 
-    /// Whether as many pictures as these fit into a file.
+    /// Checks that this many names fit into a file.
     pub fn check_names(&self, names: &[String]) -> Result<(), CliError> {
         match self.format {
             Format::Safetensors => safetensors::check_names(names),
@@ -105,7 +105,7 @@ impl Output {
         }
     }
 
-    /// Writes all rows; the files appear whole or not at all.
+    /// Writes all rows, each file atomically.
     pub fn write(&self, about: &Fingerprint, rows: &dyn Rows) -> Result<(), CliError> {
         let staged = |extension| self.hidden(extension).file_name().unwrap_or_default().to_owned();
         let mut checksum = String::new();
@@ -118,8 +118,11 @@ impl Output {
             Ok(())
         })?;
         let Some(names) = &self.names else { return vectors.persist() };
-        let names = names.stage_named(&staged(".json.new"), |file| npy::write_names(file, about, rows, &checksum))?;
-        // Of two files one comes first: the old vectors go, so that they never stand beside new names.
+        let names = names.stage_named(&staged(".json.new"), |file| {
+            npy::write_names(file, about, rows, &checksum)
+        })?;
+        // Of two files one comes first: the old vectors go, so that they never stand beside new
+        // names.
         if let Err(error) = std::fs::remove_file(self.path())
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -129,7 +132,7 @@ impl Output {
         vectors.persist()
     }
 
-    /// Reads the rows of an earlier run, which must have been made as `about` says.
+    /// Reads the rows of an earlier run, whose fingerprint must be `about`.
     pub fn read(
         &self,
         about: &Fingerprint,
@@ -147,7 +150,10 @@ impl Output {
         for row in stored.rows {
             let row = row.map_err(io)?;
             if !row.fits(about.length) {
-                return Err(io(damaged(format!("the file is damaged: the vector of {} cannot be", row.path))));
+                return Err(io(damaged(format!(
+                    "the file is damaged: the vector of {} is invalid",
+                    row.path
+                ))));
             }
             checksum.add(&row).map_err(io)?;
             visit(row)?;
@@ -156,7 +162,9 @@ impl Output {
     }
 }
 
-/// For a file that has no fingerprint.
+/// The error for a file without a fingerprint.
 pub fn foreign() -> io::Error {
-    damaged("not written by this version of bottleneck embed, or damaged: nothing can be added to it")
+    damaged(
+        "not written by this version of bottleneck embed, or damaged: nothing can be added to it",
+    )
 }

@@ -1,8 +1,9 @@
-//! The rows of a run that is under way, in a file beside the output: whatever ends the process, what it has done is there.
+//! The rows of a run in progress, in a file next to the output. They survive a killed process.
 //!
-//! A line that says what the file is, then records: a length, a checksum, and as many bytes. The first record is the
-//! [`Fingerprint`], the others are rows; of two for one picture the later counts. A record that is cut off or damaged ends the
-//! journal. Until the record [`BEGUN`] is there, rows may be missing that the output has, and the journal is worth nothing.
+//! The format is a line that names the file type, then records: a length, a checksum, and that many
+//! bytes. The first record is the [`Fingerprint`], the others are rows; of two rows for one image,
+//! the later one counts. A truncated or damaged record ends the journal. Before the record
+//! [`BEGUN`] is written, rows of the output may be missing, and the journal is ignored.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -16,10 +17,10 @@ use crate::cli::output;
 
 const MAGIC: &[u8] = b"bottleneck embed, journal 1\n";
 
-/// The record behind which new rows come.
+/// The record after which new rows follow.
 const BEGUN: &[u8] = &[2];
 
-/// Where a row lies.
+/// The position of a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     at: u64,
@@ -30,7 +31,8 @@ pub struct Place {
     pub stamp: Option<Stamp>,
 }
 
-/// The journal, open and locked. It is removed when it is dropped, unless it has rows that are nowhere else.
+/// The journal, open and locked. Dropping it removes the file, unless it has rows that are nowhere
+/// else.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -42,14 +44,20 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of an unfinished run, which must have been made as `about` says, or begins one without rows. Where the
-    /// caller does not want to `resume`, a journal with rows is an error.
+    /// Opens the journal of an unfinished run, whose fingerprint must be `about`, or begins one
+    /// without rows. A journal with rows is an error unless `resume` is set.
     pub fn open(path: PathBuf, about: &Fingerprint, resume: bool) -> Result<Self, CliError> {
         let io = |source| CliError::io(&path, source);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                let why = "another process is writing it; wait for that, or choose another --out";
+                let why = "another process is writing it; wait for it, or choose another --out";
                 return Err(CliError::Usage(format!("{}: {why}", path.display())));
             }
             // There are file systems without locks.
@@ -57,21 +65,30 @@ impl Journal {
         }
         let header = header(about).map_err(io)?;
         let Some(found) = Found::read(&file, &header).map_err(io)? else {
-            let mut journal =
-                Self { path: path.clone(), file, end: 0, places: HashMap::new(), begun: false, keep: false };
+            let mut journal = Self {
+                path: path.clone(),
+                file,
+                end: 0,
+                places: HashMap::new(),
+                begun: false,
+                keep: false,
+            };
             journal.file.set_len(0).and_then(|()| journal.write(&header)).map_err(io)?;
             return Ok(journal);
         };
         if !resume {
             let (path, rows) = (path.display(), output::count(found.places.len(), "row", "rows"));
-            let ways = "--resume goes on from there; delete the journal to begin anew";
-            return Err(CliError::Usage(format!("{path}: the journal of an unfinished run, with {rows}: {ways}")));
+            let ways = "--resume continues from there; delete the journal to start again";
+            return Err(CliError::Usage(format!(
+                "{path}: the journal of an unfinished run, with {rows}: {ways}"
+            )));
         }
         about.check(&path, &found.about)?;
         if found.dropped > 0 {
-            let (path, dropped) = (path.display(), output::count(found.dropped as usize, "byte", "bytes"));
+            let (path, dropped) =
+                (path.display(), output::count(found.dropped as usize, "byte", "bytes"));
             output::progress(&format!(
-                "{path}: the last {dropped} are damaged and dropped; what was there is done again"
+                "{path}: the last {dropped} are damaged and dropped; their rows are computed again"
             ));
         }
         file.set_len(found.end).map_err(io)?;
@@ -83,23 +100,25 @@ impl Journal {
         &self.path
     }
 
-    /// Whether it holds every row that there is.
+    /// Whether it holds every existing row.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// From now on it does, and what is added is new.
+    /// Marks it as holding every existing row: rows that are added from now on are new.
     pub fn begin(&mut self) -> Result<(), CliError> {
         self.begun = true;
-        record(BEGUN).and_then(|record| self.write(&record)).map_err(|source| CliError::io(&self.path, source))
+        record(BEGUN)
+            .and_then(|record| self.write(&record))
+            .map_err(|source| CliError::io(&self.path, source))
     }
 
-    /// Whether it stays when it is dropped.
+    /// Whether the file is kept when the journal is dropped.
     pub fn is_kept(&self) -> bool {
         self.keep
     }
 
-    /// Adds rows. They survive whatever becomes of the process.
+    /// Adds rows. They survive a killed process.
     pub fn add(&mut self, rows: &[Row]) -> Result<(), CliError> {
         self.add_rows(rows).map_err(|source| CliError::io(&self.path, source))
     }
@@ -120,12 +139,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Where a picture's row lies, if there is one.
+    /// The position of an image's row, if there is one.
     pub fn place(&self, name: &str) -> Option<Place> {
         self.places.get(name).copied()
     }
 
-    /// The names of all pictures with a row, in no order.
+    /// The names of all images with a row, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
     }
@@ -138,22 +157,22 @@ impl Journal {
         file.read_exact(&mut bytes)?;
         let payload = bytes.split_off(8);
         if bytes != frame(&payload)? {
-            return Err(damaged("a row was changed meanwhile"));
+            return Err(damaged("a row has changed in the meantime"));
         }
-        Row::decode(&payload).ok_or_else(|| damaged("a row was changed meanwhile"))
+        Row::decode(&payload).ok_or_else(|| damaged("a row has changed in the meantime"))
     }
 
-    /// From now on the output may be replaced, and the rows must not be lost.
+    /// Keeps the rows from now on, since the output may be replaced.
     pub fn hold(&mut self) {
         self.keep |= !self.places.is_empty();
     }
 
-    /// The rows are elsewhere now.
+    /// Ends the journal: its rows are in the output now.
     pub fn finish(mut self) {
         self.keep = false;
     }
 
-    /// All at once, behind what is there: a record that fails to be written leaves no half of it.
+    /// Appends the bytes. If that fails, no part of them is left.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
         if let Err(error) = self.file.write_all(bytes) {
@@ -175,28 +194,35 @@ impl Drop for Journal {
     }
 }
 
-/// What an unfinished run has left.
+/// The journal of an unfinished run.
 struct Found {
     about: Fingerprint,
     places: HashMap<String, Place>,
-    /// Where the next record belongs.
+    /// The position of the next record.
     end: u64,
-    /// Bytes behind that.
+    /// The bytes after that.
     dropped: u64,
 }
 
 impl Found {
-    /// Reads a journal; `None` for one without a row, or whose rows are in the output still. `header` is what this run's
-    /// begins with.
+    /// Reads a journal; `None` if it has no row, or if its rows are still in the output. `header`
+    /// is the beginning of this run's journal.
     fn read(file: &File, header: &[u8]) -> io::Result<Option<Self>> {
         let length = file.metadata()?.len();
         let mut reader = Reader { input: BufReader::new(file), at: 0, length };
-        if length < header.len() as u64 && reader.bytes(length as usize)? == header[..length as usize] {
+        if length < header.len() as u64
+            && reader.bytes(length as usize)? == header[..length as usize]
+        {
             return Ok(None);
         }
         reader.input.seek(SeekFrom::Start(0))?;
         reader.at = 0;
-        let foreign = || damaged("not a journal of this version, or damaged at its beginning; delete it to begin anew");
+        let foreign = || {
+            damaged(
+                "not a journal of this version, or damaged at its beginning; delete it to start \
+                again",
+            )
+        };
         if length < MAGIC.len() as u64 || reader.bytes(MAGIC.len())? != MAGIC {
             return Err(foreign());
         }
@@ -217,11 +243,16 @@ impl Found {
             let (failed, stamp) = (row.outcome.is_err(), row.stamp);
             places.insert(row.path, Place { at, bytes: payload.len(), failed, stamp });
         }
-        Ok((begun && !places.is_empty()).then_some(Self { about, places, end, dropped: length - end }))
+        Ok((begun && !places.is_empty()).then_some(Self {
+            about,
+            places,
+            end,
+            dropped: length - end,
+        }))
     }
 }
 
-/// Reads records, and never more than there is.
+/// Reads records, and never beyond the end of the file.
 struct Reader<'a> {
     input: BufReader<&'a File>,
     at: u64,
@@ -236,7 +267,7 @@ impl Reader<'_> {
         Ok(bytes)
     }
 
-    /// The next record's payload; `None` where there is no whole one.
+    /// The next record's payload; `None` if there is no complete one.
     fn record(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.length - self.at < 8 {
             return Ok(None);
@@ -252,7 +283,7 @@ impl Reader<'_> {
     }
 }
 
-/// What stands before a record: its length and its checksum.
+/// The header of a record: its length and its checksum.
 fn frame(payload: &[u8]) -> io::Result<[u8; 8]> {
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut frame = [0; 8];
@@ -265,7 +296,7 @@ fn record(payload: &[u8]) -> io::Result<Vec<u8>> {
     Ok([&frame(payload)?, payload].concat())
 }
 
-/// What a journal begins with.
+/// The beginning of a journal.
 fn header(about: &Fingerprint) -> io::Result<Vec<u8>> {
     Ok([MAGIC, &record(&serde_json::to_vec(about)?)?].concat())
 }

@@ -1,7 +1,8 @@
-//! `bottleneck embed`: a vector for each of thousands of pictures, through whatever ends the process on the way.
+//! `bottleneck embed`: one vector for each of thousands of images, even if the process is killed in
+//! between.
 //!
-//! Pictures are decoded ahead on all cores, run in batches, and become rows in the [`journal`]; at the end the rows go to the
-//! [output](mod@format), in the order of the files, whatever the order in which they were made.
+//! Images are decoded ahead on all cores and run in batches. Their rows go to the [`journal`], and
+//! at the end to the [output](mod@format), in the order of the files.
 
 mod args;
 mod files;
@@ -34,22 +35,29 @@ use super::interrupt;
 use super::output::{self, count};
 use super::pictures::{Decoded, Pictures};
 
-/// Failed images that the last line names.
+/// The most failed images that the last line names.
 const NAMED_AT_THE_END: usize = 3;
 /// Rows that are copied into the journal at once.
 const COPIED: usize = 256;
 
 /// Runs the command.
 pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
-    interrupt::heed("the batch under way");
+    interrupt::heed("the current batch");
     let inputs = args.inputs()?;
-    let output = Output::check(&args.out, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let output =
+        Output::check(&args.out, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
     let weights = args.pictures.network.weights()?;
     let preprocess = args.pictures.preprocess(&weights)?;
     let precision = args.pictures.network.engine.precision;
-    let about = Fingerprint::new(&args.pictures.network.file()?, &weights, &preprocess, precision, args.shard)?;
+    let about = Fingerprint::new(
+        &args.pictures.network.file()?,
+        &weights,
+        &preprocess,
+        precision,
+        args.shard,
+    )?;
     let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
     if !journal.has_begun() {
         take_over(args, &output, &about, &mut journal)?;
@@ -61,16 +69,22 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
         finish(&output, &about, &files, &journal, said)
     });
     if done.is_err() && journal.is_kept() {
-        let (path, rows) = (journal.path().display(), count(journal.names().count(), "row", "rows"));
-        output::progress(&format!("{path} keeps {rows}: --resume goes on from there"));
+        let (path, rows) =
+            (journal.path().display(), count(journal.names().count(), "row", "rows"));
+        output::progress(&format!("{path} keeps {rows}: --resume continues from there"));
     }
     let summary = done?;
     journal.finish();
     summary.tell(&output)
 }
 
-/// Begins a journal with the rows of the output, if they are wanted.
-fn take_over(args: &EmbedArgs, output: &Output, about: &Fingerprint, journal: &mut Journal) -> Result<(), CliError> {
+/// Begins a journal with the rows of the output, if the run resumes.
+fn take_over(
+    args: &EmbedArgs,
+    output: &Output,
+    about: &Fingerprint,
+    journal: &mut Journal,
+) -> Result<(), CliError> {
     if args.resumes() && output.is_present() {
         let mut waiting = Vec::new();
         output.read(about, |row| {
@@ -81,28 +95,34 @@ fn take_over(args: &EmbedArgs, output: &Output, about: &Fingerprint, journal: &m
     } else if args.retry_failed {
         let out = output.name.display();
         return Err(CliError::Usage(format!(
-            "{out}: there is neither this file nor its journal: nothing to try again"
+            "{out}: neither this file nor its journal exists: nothing to try again"
         )));
     }
     journal.begin()
 }
 
-/// Says how many rows there are already, and how many will be left out because their files are not named any more.
+/// Reports how many rows exist already, and how many will be left out because their files are no
+/// longer named.
 fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     let rows = journal.names().count();
     let kept = files.names.iter().filter(|name| journal.place(name).is_some()).count();
     let others = count(rows - kept, "row", "rows");
     if kept == 0 && rows > 0 {
         let example = journal.names().min().unwrap_or_default();
-        let why = "named here; name the files in the same way as before, or drop --resume to begin anew";
-        return Err(CliError::Usage(format!("of {others}, such as that of {example}, none belongs to a file {why}")));
+        let why =
+            "named here; name the files in the same way as before, or drop --resume to start again";
+        return Err(CliError::Usage(format!(
+            "found {others}, such as that of {example}, but none belongs to a file {why}"
+        )));
     }
     if kept > 0 {
         let all = count(files.names.len(), "image", "images");
         output::progress(&format!("{kept} of {all} already processed"));
     }
     if kept < rows {
-        output::progress(&format!("{others} of files that are not named any more will be left out"));
+        output::progress(&format!(
+            "{others} of files that are not named any more will be left out"
+        ));
     }
     Ok(())
 }
@@ -114,8 +134,9 @@ fn has_changed(place: Place, stamp: Option<Stamp>) -> bool {
 
 /// Reports rows that are recomputed because their files have changed.
 fn tell_of_changed(files: &Files, journal: &Journal) {
-    let changed =
-        files.iter().filter(|(name, stamp)| journal.place(name).is_some_and(|place| has_changed(place, *stamp)));
+    let changed = files.iter().filter(|(name, stamp)| {
+        journal.place(name).is_some_and(|place| has_changed(place, *stamp))
+    });
     let changed: Vec<&str> = changed.map(|(name, _)| name).collect();
     if let Some(first) = changed.first() {
         let pictures = count(changed.len(), "image", "images");
@@ -135,7 +156,9 @@ fn embed(
     journal: &mut Journal,
 ) -> Result<Option<String>, CliError> {
     let files = files.only(|name, stamp| {
-        journal.place(name).is_none_or(|place| has_changed(place, stamp) || place.failed && args.retry_failed)
+        journal
+            .place(name)
+            .is_none_or(|place| has_changed(place, stamp) || place.failed && args.retry_failed)
     });
     if files.names.is_empty() {
         return Ok(None);
@@ -159,7 +182,8 @@ fn embed(
 
 /// The rows of a batch, in order.
 fn rows(backbone: &mut Backbone, files: &Files, batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
-    let pictures: Vec<&Picture> = batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
+    let pictures: Vec<&Picture> =
+        batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
     let mut vectors = each(backbone, &pictures, Backbone::embed)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
@@ -177,9 +201,9 @@ fn rows(backbone: &mut Backbone, files: &Files, batch: &[Decoded]) -> Result<Vec
     Ok(batch.iter().map(row).collect())
 }
 
-/// What the output holds.
+/// The contents of the output.
 struct Summary {
-    /// Of this run.
+    /// The summary line of this run.
     said: Option<String>,
     files: usize,
     /// Files without a current row.
@@ -188,7 +212,8 @@ struct Summary {
     failed: Vec<String>,
 }
 
-/// Writes all rows to the output. After Ctrl-C before the first row there is nothing to write, and what is there stays.
+/// Writes all rows to the output. After Ctrl-C before the first row, nothing is written, and an
+/// existing output is kept.
 fn finish(
     output: &Output,
     about: &Fingerprint,
@@ -201,36 +226,56 @@ fn finish(
     if !(interrupt::asked() && places.is_empty()) {
         output.write(about, &Finished { journal, places: &places })?;
     }
-    let failed = names.into_iter().zip(&places).filter(|(_, place)| place.failed).map(|(name, _)| name);
-    let is_left = |(name, stamp): &(&str, _)| journal.place(name).is_none_or(|place| has_changed(place, *stamp));
+    let failed =
+        names.into_iter().zip(&places).filter(|(_, place)| place.failed).map(|(name, _)| name);
+    let is_left = |(name, stamp): &(&str, _)| {
+        journal.place(name).is_none_or(|place| has_changed(place, *stamp))
+    };
     let left = files.iter().filter(is_left).count();
-    Ok(Summary { said, files: files.names.len(), left, rows: places.len(), failed: failed.collect() })
+    Ok(Summary {
+        said,
+        files: files.names.len(),
+        left,
+        rows: places.len(),
+        failed: failed.collect(),
+    })
 }
 
 impl Summary {
-    /// How it ended.
+    /// Reports how the run ended.
     fn tell(self, output: &Output) -> Result<(), CliError> {
         let Self { said, files, left, rows, failed } = self;
         let (out, errors) = (output.name.display(), failed.len());
-        let (images, vectors) = (count(rows, "image", "images"), count(rows - errors, "vector", "vectors"));
+        let (images, vectors) =
+            (count(rows, "image", "images"), count(rows - errors, "vector", "vectors"));
         if let Some(said) = said {
             output::progress(&said);
         }
         if interrupt::asked() && rows == 0 {
-            return Err(CliError::Interrupted("interrupted before the first image: nothing was written".to_owned()));
+            return Err(CliError::Interrupted(
+                "interrupted before the first image: nothing was written".to_owned(),
+            ));
         }
-        output::progress(&format!("{out}: {images}, {vectors}, {}", count(errors, "error", "errors")));
+        output::progress(&format!(
+            "{out}: {images}, {vectors}, {}",
+            count(errors, "error", "errors")
+        ));
         if interrupt::asked() && left > 0 {
             let files = count(files, "image", "images");
-            return Err(CliError::Interrupted(format!("interrupted, {left} of {files} left: --resume continues")));
+            return Err(CliError::Interrupted(format!(
+                "interrupted, {left} of {files} left: --resume continues"
+            )));
         }
         if errors == 0 {
             return Ok(());
         }
-        let first: Vec<_> = failed.iter().take(NAMED_AT_THE_END).map(|name| output::shown(name)).collect();
+        let first: Vec<_> =
+            failed.iter().take(NAMED_AT_THE_END).map(|name| output::shown(name)).collect();
         let more = if errors > first.len() { ", ..." } else { "" };
         let first = first.join(", ");
-        Err(CliError::Incomplete(format!("{errors} of {images} failed ({first}{more}): --retry-failed tries again")))
+        Err(CliError::Incomplete(format!(
+            "{errors} of {images} failed ({first}{more}): --retry-failed tries again"
+        )))
     }
 }
 

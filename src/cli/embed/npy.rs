@@ -56,15 +56,21 @@ pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Resul
     Ok(checksum.text())
 }
 
-/// Writes the names: a JSON object with a row per line.
-pub fn write_names(file: &mut File, about: &Fingerprint, rows: &dyn Rows, checksum: &str) -> io::Result<()> {
+/// Writes the names: a JSON object with one row per line.
+pub fn write_names(
+    file: &mut File,
+    about: &Fingerprint,
+    rows: &dyn Rows,
+    checksum: &str,
+) -> io::Result<()> {
     let mut output = BufWriter::new(file);
     let (about, checksum) = (serde_json::to_string(about)?, serde_json::to_string(checksum)?);
     write!(output, "{{\"about\": {about},\n\"checksum\": {checksum},\n\"rows\": [")?;
     for (index, row) in rows.iter().enumerate() {
         let Row { path, stamp, outcome } = row?;
         let status = if outcome.is_ok() { "ok" } else { "error" }.to_owned();
-        let (file_bytes, modified_ns) = (stamp.map(|stamp| stamp.bytes), stamp.map(|stamp| stamp.modified_ns));
+        let (file_bytes, modified_ns) =
+            (stamp.map(|stamp| stamp.bytes), stamp.map(|stamp| stamp.modified_ns));
         let name = Name { path, status, error: outcome.err(), file_bytes, modified_ns };
         write!(output, "{}\n{}", if index == 0 { "" } else { "," }, serde_json::to_string(&name)?)?;
     }
@@ -75,15 +81,21 @@ pub fn write_names(file: &mut File, about: &Fingerprint, rows: &dyn Rows, checks
 /// Reads both files.
 pub fn read(path: &Path) -> io::Result<Stored> {
     let names_path = names_path(path);
-    let in_names = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", names_path.display()));
+    let in_names = |error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", names_path.display()))
+    };
     let names = BufReader::new(File::open(&names_path).map_err(in_names)?);
-    let Names { about, checksum, rows } = serde_json::from_reader(names).map_err(|_| in_names(foreign()))?;
+    let Names { about, checksum, rows } =
+        serde_json::from_reader(names).map_err(|_| in_names(foreign()))?;
     let file = File::open(path)?;
     let header = header(rows.len(), about.length);
     let bytes = 4 * rows.len() as u128 * about.length as u128 + header.len() as u128;
     let found = file.metadata()?.len();
     if bytes != u128::from(found) {
-        return Err(damaged(format!("{found} bytes, but {} is of a file of {bytes}", names_path.display())));
+        return Err(damaged(format!(
+            "{found} bytes, but {} belongs to a file of {bytes}",
+            names_path.display()
+        )));
     }
     let mut input = BufReader::new(file);
     let mut start = vec![0; header.len()];
@@ -94,7 +106,10 @@ pub fn read(path: &Path) -> io::Result<Stored> {
     let length = about.length;
     let row = move |name: Name| {
         let vector = read_values(&mut input, length)?;
-        let stamp = name.file_bytes.zip(name.modified_ns).map(|(bytes, modified_ns)| Stamp { bytes, modified_ns });
+        let stamp = name
+            .file_bytes
+            .zip(name.modified_ns)
+            .map(|(bytes, modified_ns)| Stamp { bytes, modified_ns });
         Ok(Row { path: name.path, stamp, outcome: name.error.map_or(Ok(vector), Err) })
     };
     Ok(Stored { about, checksum, rows: Box::new(rows.into_iter().map(row)) })
@@ -117,7 +132,8 @@ pub fn read_values(input: &mut impl Read, length: usize) -> io::Result<Vec<f32>>
 
 /// Version 1.0: the data begins at a multiple of 64 bytes.
 fn header(rows: usize, length: usize) -> Vec<u8> {
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {length}), }}");
+    let mut text =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {length}), }}");
     while (10 + text.len() + 1) % 64 != 0 {
         text.push(' ');
     }

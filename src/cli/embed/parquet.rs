@@ -31,7 +31,7 @@ const SCHEMA: &str = "message pictures {
 /// The index of the first of the stamp's two columns.
 const STAMPS: usize = 4;
 
-/// Levels of `vector` where there is none, and where there is a value.
+/// Definition levels of `vector`: without a vector, and for a value.
 const NO_VECTOR: i16 = 0;
 const VALUE: i16 = 2;
 
@@ -46,7 +46,12 @@ pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Resul
     write_groups(file, about, rows, (GROUP_VALUES / about.length.max(1)).max(1))
 }
 
-fn write_groups(file: &mut File, about: &Fingerprint, rows: &dyn Rows, group_rows: usize) -> io::Result<String> {
+fn write_groups(
+    file: &mut File,
+    about: &Fingerprint,
+    rows: &dyn Rows,
+    group_rows: usize,
+) -> io::Result<String> {
     // Without dictionaries and statistics, which are of no use for paths and vectors.
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
@@ -54,7 +59,8 @@ fn write_groups(file: &mut File, about: &Fingerprint, rows: &dyn Rows, group_row
         .set_offset_index_disabled(true)
         .build();
     let schema = parse_message_type(SCHEMA).map_err(other)?;
-    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(other)?;
+    let mut writer =
+        SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(other)?;
     let (mut checksum, mut rows) = (Checksum::default(), rows.iter());
     loop {
         let group = rows.by_ref().take(group_rows).collect::<io::Result<Vec<Row>>>()?;
@@ -72,7 +78,10 @@ fn write_groups(file: &mut File, about: &Fingerprint, rows: &dyn Rows, group_row
     Ok(checksum)
 }
 
-fn write_group(writer: &mut SerializedFileWriter<&mut File>, rows: &[Row]) -> Result<(), ParquetError> {
+fn write_group(
+    writer: &mut SerializedFileWriter<&mut File>,
+    rows: &[Row],
+) -> Result<(), ParquetError> {
     let text = |text: &str| ByteArray::from(text.as_bytes().to_vec());
     let errors: Vec<Option<&String>> = rows.iter().map(|row| row.outcome.as_ref().err()).collect();
     let status = |error: &Option<&String>| text(if error.is_some() { "error" } else { "ok" });
@@ -80,7 +89,11 @@ fn write_group(writer: &mut SerializedFileWriter<&mut File>, rows: &[Row]) -> Re
     write_text(&mut group, rows.iter().map(|row| text(&row.path)).collect(), None)?;
     write_text(&mut group, errors.iter().map(status).collect(), None)?;
     let defined: Vec<i16> = errors.iter().map(|error| error.is_some().into()).collect();
-    write_text(&mut group, errors.iter().flatten().map(|error| text(error)).collect(), Some(&defined))?;
+    write_text(
+        &mut group,
+        errors.iter().flatten().map(|error| text(error)).collect(),
+        Some(&defined),
+    )?;
     write_vectors(&mut group, rows)?;
     write_numbers(&mut group, rows.iter().map(|row| row.stamp.map(|stamp| stamp.bytes)))?;
     write_numbers(&mut group, rows.iter().map(|row| row.stamp.map(|stamp| stamp.modified_ns)))?;
@@ -88,7 +101,7 @@ fn write_group(writer: &mut SerializedFileWriter<&mut File>, rows: &[Row]) -> Re
     Ok(())
 }
 
-/// The next column, of text.
+/// Writes the next column: text.
 fn write_text(
     group: &mut SerializedRowGroupWriter<'_, &mut File>,
     values: Vec<ByteArray>,
@@ -99,15 +112,19 @@ fn write_text(
     column.close()
 }
 
-/// The next column, of vectors.
-fn write_vectors(group: &mut SerializedRowGroupWriter<'_, &mut File>, rows: &[Row]) -> Result<(), ParquetError> {
+/// Writes the next column: vectors.
+fn write_vectors(
+    group: &mut SerializedRowGroupWriter<'_, &mut File>,
+    rows: &[Row],
+) -> Result<(), ParquetError> {
     let mut column = group.next_column()?.ok_or_else(no_column)?;
     let typed = column.typed::<FloatType>();
     for row in rows {
         match &row.outcome {
             Ok(vector) => {
                 // A repetition level of 0 begins a list.
-                let repeated: Vec<i16> = (0..vector.len()).map(|index| i16::from(index > 0)).collect();
+                let repeated: Vec<i16> =
+                    (0..vector.len()).map(|index| i16::from(index > 0)).collect();
                 typed.write_batch(vector, Some(&vec![VALUE; vector.len()]), Some(&repeated))?
             }
             Err(_) => typed.write_batch(&[], Some(&[NO_VECTOR]), Some(&[0]))?,
@@ -123,7 +140,11 @@ fn write_numbers(
 ) -> Result<(), ParquetError> {
     let mut column = group.next_column()?.ok_or_else(no_column)?;
     let defined: Vec<i16> = values.clone().map(|value| value.is_some().into()).collect();
-    column.typed::<Int64Type>().write_batch(&values.flatten().collect::<Vec<_>>(), Some(&defined), None)?;
+    column.typed::<Int64Type>().write_batch(
+        &values.flatten().collect::<Vec<_>>(),
+        Some(&defined),
+        None,
+    )?;
     column.close()
 }
 
@@ -136,7 +157,9 @@ pub fn read(file: File) -> io::Result<Stored> {
         found.and_then(|pair| pair.value.clone())
     };
     let expected = parse_message_type(SCHEMA).map_err(other)?;
-    let (Some(about), Some(checksum), true) = (value(ABOUT), value(CHECKSUM), *metadata.schema() == expected) else {
+    let (Some(about), Some(checksum), true) =
+        (value(ABOUT), value(CHECKSUM), *metadata.schema() == expected)
+    else {
         return Err(foreign());
     };
     let about: Fingerprint = serde_json::from_str(&about).map_err(|_| foreign())?;
@@ -168,7 +191,7 @@ fn read_group(group: &dyn RowGroupReader, length: usize) -> Result<Vec<Row>, Par
     paths.into_iter().zip(failed).zip(stamps).map(row).collect()
 }
 
-/// A column of text, and for each row whether it has one.
+/// Reads a column of text, and for each row whether it has a value.
 fn read_text(
     group: &dyn RowGroupReader,
     column: usize,
@@ -186,12 +209,17 @@ fn read_text(
 /// Reads the stamps of all rows.
 fn read_stamps(group: &dyn RowGroupReader) -> Result<Vec<Option<Stamp>>, ParquetError> {
     let (bytes, modified) = (read_numbers(group, STAMPS)?, read_numbers(group, STAMPS + 1)?);
-    let stamp = |(bytes, modified): (Option<i64>, Option<i64>)| Some(Stamp { bytes: bytes?, modified_ns: modified? });
+    let stamp = |(bytes, modified): (Option<i64>, Option<i64>)| {
+        Some(Stamp { bytes: bytes?, modified_ns: modified? })
+    };
     Ok(bytes.into_iter().zip(modified).map(stamp).collect())
 }
 
 /// Reads a column of optional integers.
-fn read_numbers(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<i64>>, ParquetError> {
+fn read_numbers(
+    group: &dyn RowGroupReader,
+    column: usize,
+) -> Result<Vec<Option<i64>>, ParquetError> {
     let ColumnReader::Int64ColumnReader(mut reader) = group.get_column_reader(column)? else {
         return Err(no_column());
     };
@@ -201,13 +229,15 @@ fn read_numbers(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<
     Ok(defined.into_iter().map(|defined| if defined > 0 { values.next() } else { None }).collect())
 }
 
-/// The values of all vectors.
+/// Reads the values of all vectors.
 fn read_vectors(group: &dyn RowGroupReader, most: usize) -> Result<Vec<f32>, ParquetError> {
-    let ColumnReader::FloatColumnReader(mut reader) = group.get_column_reader(3)? else { return Err(no_column()) };
+    let ColumnReader::FloatColumnReader(mut reader) = group.get_column_reader(3)? else {
+        return Err(no_column());
+    };
     let (mut values, mut defined, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
     reader.read_records(rows(group)?, Some(&mut defined), Some(&mut repeated), &mut values)?;
     if values.len() > most {
-        return Err(ParquetError::General("longer vectors than there may be".to_owned()));
+        return Err(ParquetError::General("vectors of the wrong length".to_owned()));
     }
     Ok(values)
 }
@@ -224,7 +254,7 @@ fn other(error: ParquetError) -> io::Error {
     io::Error::other(error)
 }
 
-/// What a damaged file makes the reader say, be it an error or a panic.
+/// Turns errors and panics of the reader into an error about a damaged file.
 fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
@@ -240,7 +270,11 @@ mod tests {
     #[test]
     fn row_groups_are_put_together() -> io::Result<()> {
         let row = |index: usize| {
-            let outcome = if index % 3 == 1 { Err(format!("error {index}")) } else { Ok(vec![index as f32, 0.5]) };
+            let outcome = if index % 3 == 1 {
+                Err(format!("error {index}"))
+            } else {
+                Ok(vec![index as f32, 0.5])
+            };
             let stamp = (index % 4 != 2).then_some(Stamp { bytes: index as i64, modified_ns: -7 });
             Row { path: format!("{index}.png"), stamp, outcome }
         };

@@ -1,5 +1,5 @@
-//! Progress of `embed`: a bar where stderr is a terminal, and a line for each of the first images
-//! that fail.
+//! Progress of `embed`: a bar if stderr is a terminal, and a line for each of the first images that
+//! fail.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use super::rows::Row;
 use crate::cli::output;
 
-/// Failed images that are named.
+/// The most failed images that are named.
 const NAMED: usize = 20;
 
-/// The pictures of this run.
+/// The progress of this run.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -25,11 +25,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many pictures.
+    /// The progress of a run with this many images.
     pub fn new(pictures: usize) -> Self {
         let bar = ProgressBar::new(pictures as u64);
         let computed = Arc::new(AtomicUsize::new(0));
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images{speed}{msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images{speed}{msg}")
+        {
             let computed = computed.clone();
             let key = move |state: &ProgressState, text: &mut dyn fmt::Write| {
                 speed(state, computed.load(Ordering::Relaxed) > 0, text);
@@ -44,7 +45,7 @@ impl Progress {
         Self { bar, begun: Instant::now(), errors: 0, computed }
     }
 
-    /// These are done.
+    /// Adds finished rows.
     pub fn add(&mut self, rows: &[Row]) {
         for row in rows {
             let Err(error) = &row.outcome else {
@@ -53,7 +54,11 @@ impl Progress {
             };
             self.errors += 1;
             if self.errors <= NAMED {
-                output::progress(&format!("{}: {}", output::shown(&row.path), output::shown(error)));
+                output::progress(&format!(
+                    "{}: {}",
+                    output::shown(&row.path),
+                    output::shown(error)
+                ));
             } else if self.errors == NAMED + 1 {
                 output::progress("further images that fail are only counted");
             }
@@ -84,7 +89,7 @@ impl Drop for Progress {
     }
 }
 
-/// The speed, where an image has been computed, and the time left, once they are known.
+/// The speed, if an image has been computed, and the time left, once they are known.
 fn speed(state: &ProgressState, has_computed: bool, text: &mut dyn fmt::Write) {
     if state.pos() == 0 {
         return;

@@ -1,5 +1,5 @@
-//! A row: a picture and its vector, or why it has none. One encoding of rows is that of the journal's records and that of which
-//! every output file has a checksum.
+//! A row: an image and its vector, or its error. The journal stores rows in the same encoding that
+//! the checksums of output files are computed from.
 
 use std::fs;
 use std::io;
@@ -30,14 +30,14 @@ impl Stamp {
     }
 }
 
-/// What became of a picture.
+/// The result of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The file's name, as [`name`] has it.
+    /// The file's name, as from [`name`].
     pub path: String,
     /// The file's stamp when the row was computed; `None` if the file system provides none.
     pub stamp: Option<Stamp>,
-    /// Its vector, or why there is none.
+    /// Its vector, or its error.
     pub outcome: Result<Vec<f32>, String>,
 }
 
@@ -45,12 +45,12 @@ pub struct Row {
 pub trait Rows {
     /// How many there are.
     fn count(&self) -> usize;
-    /// All of them. May be asked for again.
+    /// All of them. May be called again.
     fn iter(&self) -> Box<dyn Iterator<Item = io::Result<Row>> + '_>;
 }
 
-/// A file's name in the rows: as it was given, if it is UTF-8. Bytes that are not become `\xff`; two files may then have the same
-/// name, which is refused before anything is done.
+/// A file's name in the rows: as it was given, if it is UTF-8. Other bytes become `\xff`; two files
+/// may then have the same name, which is refused before anything is done.
 pub fn name(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -94,20 +94,25 @@ impl Row {
         Ok(())
     }
 
-    /// Whether it has an error, or a vector of so many finite values.
+    /// Whether it has an error, or a vector of this many finite values.
     pub fn fits(&self, length: usize) -> bool {
-        let fits = |vector: &Vec<f32>| vector.len() == length && vector.iter().all(|value| value.is_finite());
+        let fits = |vector: &Vec<f32>| {
+            vector.len() == length && vector.iter().all(|value| value.is_finite())
+        };
         self.outcome.as_ref().map_or(true, fits)
     }
 
-    /// The inverse; `None` for what is no row.
+    /// The inverse; `None` if the bytes are not a row.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let mut stamp = None;
         if kind >= STAMPED {
             let (size, after) = rest.split_first_chunk()?;
             let (modified, after) = after.split_first_chunk()?;
-            stamp = Some(Stamp { bytes: i64::from_le_bytes(*size), modified_ns: i64::from_le_bytes(*modified) });
+            stamp = Some(Stamp {
+                bytes: i64::from_le_bytes(*size),
+                modified_ns: i64::from_le_bytes(*modified),
+            });
             rest = after;
         }
         let (length, rest) = rest.split_first_chunk()?;
@@ -129,7 +134,7 @@ impl Row {
 pub struct Checksum(crc32fast::Hasher);
 
 impl Checksum {
-    /// Takes the next row.
+    /// Adds the next row.
     pub fn add(&mut self, row: &Row) -> io::Result<()> {
         let mut bytes = Vec::new();
         row.encode(&mut bytes)?;
@@ -144,13 +149,15 @@ impl Checksum {
         format!("{:08x}", self.0.finalize())
     }
 
-    /// Whether it is what a file says.
+    /// Checks that it is the checksum in a file.
     pub fn check(self, expected: &str) -> io::Result<()> {
         let found = self.text();
         if found == expected {
             return Ok(());
         }
-        Err(damaged(format!("the file is damaged: its rows have checksum {found}, expected {expected}")))
+        Err(damaged(format!(
+            "the file is damaged: its rows have checksum {found}, expected {expected}"
+        )))
     }
 }
 

@@ -18,17 +18,17 @@ use crate::cli::error::CliError;
 
 /// Bytes of the largest header that safetensors libraries read.
 const MAX_HEADER: usize = 100_000_000;
-/// Bytes of it that names may take: the rest is for errors.
+/// Bytes of the header that names may take: the rest is for errors.
 const MAX_NAMES: usize = 80_000_000;
 
-/// What is in the metadata; JSON in strings, as safetensors allows nothing else.
+/// The metadata, as JSON in strings, since safetensors allows nothing else.
 #[derive(Debug, Serialize, Deserialize)]
 struct Metadata {
     about: String,
     checksum: String,
     /// A list.
     paths: String,
-    /// Errors by the number of the row.
+    /// Errors by the index of the row.
     errors: String,
 }
 
@@ -72,7 +72,8 @@ pub fn write(file: &mut File, about: &Fingerprint, rows: &dyn Rows) -> io::Resul
     for row in rows.iter() {
         output.write_all(&values(&row?, about.length))?;
     }
-    let ok: Vec<u8> = (0..paths.len()).map(|index| u8::from(!errors.contains_key(&index))).collect();
+    let ok: Vec<u8> =
+        (0..paths.len()).map(|index| u8::from(!errors.contains_key(&index))).collect();
     output.write_all(&ok)?;
     output.flush()?;
     Ok(metadata.checksum)
@@ -105,9 +106,17 @@ pub fn read(file: File) -> io::Result<Stored> {
     let stamps = read_stamps(&mut input, paths.len())?;
     let row = move |(index, path): (usize, String)| {
         let vector = read_values(&mut input, length)?;
-        Ok(Row { path, stamp: stamps[index], outcome: errors.remove(&index).map_or(Ok(vector), Err) })
+        Ok(Row {
+            path,
+            stamp: stamps[index],
+            outcome: errors.remove(&index).map_or(Ok(vector), Err),
+        })
     };
-    Ok(Stored { about, checksum: metadata.checksum, rows: Box::new(paths.into_iter().enumerate().map(row)) })
+    Ok(Stored {
+        about,
+        checksum: metadata.checksum,
+        rows: Box::new(paths.into_iter().enumerate().map(row)),
+    })
 }
 
 /// Bytes of a stamp.
@@ -120,7 +129,8 @@ fn read_stamps(input: &mut impl Read, rows: usize) -> io::Result<Vec<Option<Stam
     for _ in 0..rows {
         let mut bytes = [0; STAMP_BYTES];
         input.read_exact(&mut bytes)?;
-        let [size, modified] = [0, 8].map(|at| i64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte])));
+        let [size, modified] =
+            [0, 8].map(|at| i64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte])));
         let stamp = Stamp { bytes: size, modified_ns: modified };
         stamps.push((stamp != UNKNOWN).then_some(stamp));
     }
@@ -135,12 +145,13 @@ fn parse(header: &[u8]) -> serde_json::Result<Parsed> {
         __metadata__: Metadata,
     }
     let Header { __metadata__: metadata } = serde_json::from_slice(header)?;
-    let (about, paths) = (serde_json::from_str(&metadata.about)?, serde_json::from_str(&metadata.paths)?);
+    let (about, paths) =
+        (serde_json::from_str(&metadata.about)?, serde_json::from_str(&metadata.paths)?);
     let errors = serde_json::from_str(&metadata.errors)?;
     Ok((metadata, about, paths, errors))
 }
 
-/// The header with its size before it, filled up so that the data begins at a multiple of 8 bytes.
+/// The header after its size, padded so that the data begins at a multiple of 8 bytes.
 fn header(metadata: &Metadata, rows: usize, length: usize) -> io::Result<Vec<u8>> {
     let bytes = |values: usize, each: usize| values.checked_mul(each);
     let ends = || {
@@ -148,7 +159,8 @@ fn header(metadata: &Metadata, rows: usize, length: usize) -> io::Result<Vec<u8>
         let vectors = files.checked_add(bytes(bytes(rows, length)?, 4)?)?;
         Some((files, vectors, vectors.checked_add(rows)?))
     };
-    let (files, vectors, ok) = ends().ok_or_else(|| io::Error::other("more vectors than there is memory"))?;
+    let (files, vectors, ok) =
+        ends().ok_or_else(|| io::Error::other("more vectors than fit into memory"))?;
     let header = json!({
         "__metadata__": metadata,
         "files": { "dtype": "I64", "shape": [rows, 2], "data_offsets": [0, files] },
@@ -158,8 +170,10 @@ fn header(metadata: &Metadata, rows: usize, length: usize) -> io::Result<Vec<u8>
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     if header.len() > MAX_HEADER {
-        let why =
-            format!("a header of {} bytes, safetensors allows {MAX_HEADER}: too many names and errors", header.len());
+        let why = format!(
+            "a header of {} bytes, safetensors allows {MAX_HEADER}: too many names and errors",
+            header.len()
+        );
         return Err(io::Error::other(why));
     }
     Ok([&(header.len() as u64).to_le_bytes()[..], &header].concat())

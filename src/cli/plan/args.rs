@@ -12,9 +12,11 @@ use super::super::source_args::SourceArgs;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("size").required(true).args(["input", "shape"])))]
 #[command(
-    after_help = "--weights is a block, with the keys conv1.weight, bn1.running_mean, ..., or a whole network. --prefix \
-    layer2.0. selects one block of a network. --stride, --groups, --base-width, --dilation and --rate are settings of a \
-    block; --model, --config, --replace-stride-with-dilation, --multi-grid, --stride-in and --max-pool are those of a network."
+    after_help = "--weights is a block, with the keys conv1.weight, bn1.running_mean, ..., or a \
+    whole network. --prefix layer2.0. selects one block of a network. --stride, --groups, \
+    --base-width, --dilation and --rate are settings of a block; --model, --config, \
+    --replace-stride-with-dilation, --multi-grid, --stride-in and --max-pool are those of a \
+    network."
 )]
 pub struct PlanArgs {
     /// The block or the network.
@@ -26,7 +28,7 @@ pub struct PlanArgs {
     /// How it is run.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// A file with a tensor `input` (NCHW), of which only the shape matters.
+    /// A file with a tensor `input` (NCHW); only its shape is used.
     #[arg(long, value_name = "IN.safetensors")]
     pub input: Option<PathBuf>,
     /// The shape of the input, instead of a file.

@@ -1,4 +1,4 @@
-//! `bottleneck plan`: what would be run, as text or JSON, without running it.
+//! `bottleneck plan`: what would run, as text or JSON, without running it.
 
 mod args;
 mod shown;
@@ -33,7 +33,9 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
     let options = args.engine.load_options(gpu.as_ref(), Some(1))?;
     let recording = match &subject {
         BlockOrNetwork::Block(block) => record(&[*block.spec()], input, &capabilities, &options)?,
-        BlockOrNetwork::Network(network) => record_network(network.spec(), input, &capabilities, &options)?,
+        BlockOrNetwork::Network(network) => {
+            record_network(network.spec(), input, &capabilities, &options)?
+        }
     };
     let shown = Shown { subject: &subject, recording: &recording, device: &device };
     if args.json { output::json(&shown.json()) } else { output::print(&shown.text()) }

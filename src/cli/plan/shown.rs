@@ -2,19 +2,21 @@
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::Shape;
-use wgpu_bottleneck::plan::{Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId};
+use wgpu_bottleneck::plan::{
+    Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId,
+};
 
 use super::super::block_or_network::BlockOrNetwork;
 use super::super::output::{Table, count};
 use super::subject;
 
-/// A recording to be shown.
+/// A recording to show.
 pub struct Shown<'a> {
-    /// The block or the network that it is of.
+    /// Its block or network.
     pub subject: &'a BlockOrNetwork,
     /// Its steps and dispatches.
     pub recording: &'a Recording,
-    /// The device that it is for.
+    /// Its device.
     pub device: &'a str,
 }
 
@@ -65,15 +67,17 @@ impl Shown<'_> {
         let places = self.recording.places.iter().enumerate();
         let here = places.filter(|(_, place)| **place == Placement::Slot(slot));
         let tensors = here.map(|(index, _)| self.name(TensorId(index)).to_owned());
-        let of_step = |recorded: &RecordedStep| recorded.scratch.iter().any(|scratch| scratch.slot == slot);
+        let of_step =
+            |recorded: &RecordedStep| recorded.scratch.iter().any(|scratch| scratch.slot == slot);
         let scratch = self.recording.steps().filter(|recorded| of_step(recorded));
         tensors.chain(scratch.map(|recorded| format!("scratch of {}", recorded.step))).collect()
     }
 
-    /// For people.
+    /// The recording as text.
     pub fn text(&self) -> String {
         let (plan, recording) = (&self.recording.plan, self.recording);
-        let mut text = format!("{} plan for {}\n{}\n", self.kind(), self.device, subject::text(self.subject));
+        let mut text =
+            format!("{} plan for {}\n{}\n", self.kind(), self.device, subject::text(self.subject));
         text.push_str(&format!("{} -> {}\n", self.tensor(plan.input), self.tensor(plan.output)));
         text.push_str(&format!("\n{}", self.steps_table().render()));
         text.push_str(&format!("\n{}", self.dispatches_table().render()));
@@ -82,16 +86,26 @@ impl Shown<'_> {
         let dispatches = count(recording.dispatch_count(), "dispatch", "dispatches");
         let buffers = count(recording.segments.len(), "command buffer", "command buffers");
         text.push_str(&format!("\n{steps}, {dispatches}, {buffers}\n"));
-        text.push_str(&format!("{} FLOPs, {} of them in convolutions\n", self.flops(), plan.conv_flops()));
+        text.push_str(&format!(
+            "{} FLOPs, {} of them in convolutions\n",
+            self.flops(),
+            plan.conv_flops()
+        ));
         let workspace = recording.workspace_bytes();
-        text.push_str(&format!("{} bytes of memory traffic at least, {workspace} of workspace\n", self.min_bytes()));
+        text.push_str(&format!(
+            "at least {} bytes of memory traffic, {workspace} of workspace\n",
+            self.min_bytes()
+        ));
         let (weights, extra) = (self.weight_bytes(), recording.extra_weight_bytes());
-        text.push_str(&format!("{weights} bytes of packed weights, {extra} of them because some are transformed\n"));
+        text.push_str(&format!(
+            "{weights} bytes of packed weights, {extra} of them added by transformed weights\n"
+        ));
         text
     }
 
     fn steps_table(&self) -> Table {
-        let mut table = Table::new(&["step", "operation", "reads", "writes", ">FLOPs", ">least bytes"]);
+        let mut table =
+            Table::new(&["step", "operation", "reads", "writes", ">FLOPs", ">least bytes"]);
         for step in &self.recording.plan.steps {
             let reads: Vec<String> = step.inputs.iter().map(|&id| self.tensor(id)).collect();
             table.row([
@@ -107,7 +121,13 @@ impl Shown<'_> {
     }
 
     fn dispatches_table(&self) -> Table {
-        let mut table = Table::new(&["dispatch of", "kernel", "workgroups", "command buffer", "why this kernel"]);
+        let mut table = Table::new(&[
+            "dispatch of",
+            "kernel",
+            "workgroups",
+            "command buffer",
+            "why this kernel",
+        ]);
         for segment in &self.recording.segments {
             for recorded in &segment.steps {
                 for dispatch in &recorded.dispatches {
@@ -126,14 +146,14 @@ impl Shown<'_> {
     }
 
     fn slots_table(&self) -> Table {
-        let mut table = Table::new(&["slot", ">bytes", "holds, one after the other"]);
+        let mut table = Table::new(&["slot", ">bytes", "holds in turn"]);
         for (index, slot) in self.recording.slots.iter().enumerate() {
             table.row([index.into(), slot.bytes.into(), self.sharers(index).join(", ").into()]);
         }
         table
     }
 
-    /// For programs.
+    /// The recording as JSON.
     pub fn json(&self) -> Value {
         let (key, subject) = subject::json(self.subject);
         let (plan, recording) = (&self.recording.plan, self.recording);
@@ -168,11 +188,21 @@ impl Shown<'_> {
                 Placement::Slot(slot) => format!("slot {slot}"),
             };
             let bytes = self.recording.plan.tensor(id).bytes();
-            json!({ "tensor": self.name(id), "shape": self.shape(id).dims(), "place": place, "bytes": bytes })
+            json!({
+                "tensor": self.name(id),
+                "shape": self.shape(id).dims(),
+                "place": place,
+                "bytes": bytes,
+            })
         };
         let dispatches = recorded.dispatches.iter().map(|dispatch| {
             let (kernel, why) = (dispatch.kernel.name(), recorded.reason);
-            json!({ "kernel": kernel, "workgroups": dispatch.workgroups, "params": params(dispatch), "why": why })
+            json!({
+                "kernel": kernel,
+                "workgroups": dispatch.workgroups,
+                "params": params(dispatch),
+                "why": why,
+            })
         });
         json!({
             "name": step.to_string(),
@@ -187,11 +217,12 @@ impl Shown<'_> {
     }
 }
 
-/// The values of a dispatch's `Params` by name. With the file that `bottleneck shaders` writes, a
-/// launch needs no more.
+/// The values of a dispatch's `Params` by name. Together with the file that `bottleneck shaders`
+/// writes, this is all that a launch needs.
 fn params(dispatch: &Dispatch) -> Value {
     let (members, _) = dispatch.kernel.host_params();
-    let word = |offset| dispatch.params[offset..].first_chunk().map(|&bytes| u32::from_ne_bytes(bytes));
+    let word =
+        |offset| dispatch.params[offset..].first_chunk().map(|&bytes| u32::from_ne_bytes(bytes));
     let values = members.iter().map(|&(name, offset)| (name.to_owned(), word(offset).into()));
     values.collect::<serde_json::Map<_, _>>().into()
 }

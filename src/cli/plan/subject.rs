@@ -1,4 +1,4 @@
-//! The block or the network that a plan is of, in words and as JSON.
+//! The block or the network of a plan, as text and as JSON.
 
 use serde_json::{Value, json};
 use wgpu_bottleneck::op::PoolWindows;
@@ -6,7 +6,7 @@ use wgpu_bottleneck::{Bottleneck, NetworkWeights, Norm, StrideIn};
 
 use super::super::block_or_network::BlockOrNetwork;
 
-/// A line, or several.
+/// The subject in one or more lines.
 pub fn text(subject: &BlockOrNetwork) -> String {
     match subject {
         BlockOrNetwork::Block(block) => block_text(block.spec()),
@@ -14,7 +14,7 @@ pub fn text(subject: &BlockOrNetwork) -> String {
     }
 }
 
-/// The member of the JSON that says it, and its value.
+/// The name and value of the subject's member in the JSON.
 pub fn json(subject: &BlockOrNetwork) -> (&'static str, Value) {
     match subject {
         BlockOrNetwork::Block(block) => ("block", block_json(block.spec())),
@@ -27,10 +27,11 @@ fn norm_text(norm: Norm) -> String {
     format!("{}{eps}", norm.name())
 }
 
-/// The block in one line, in PyTorch's words.
+/// The block in one line, in PyTorch's terms.
 fn block_text(block: &Bottleneck) -> String {
     format!(
-        "Bottleneck: inplanes {}, planes {}, width {}, stride {}, groups {}, base_width {}, dilation {}, {}, {}",
+        "Bottleneck: inplanes {}, planes {}, width {}, stride {}, groups {}, base_width {}, \
+        dilation {}, {}, {}",
         block.inplanes(),
         block.planes(),
         block.width(),
@@ -62,7 +63,8 @@ fn block_json(block: &Bottleneck) -> Value {
 /// The network, its settings that shapes do not show, and their source.
 fn network_text(network: &NetworkWeights) -> String {
     let (spec, source) = (network.spec(), network.config().options_source());
-    let source = if source.is_empty() { String::new() } else { format!(" (settings from {source})") };
+    let source =
+        if source.is_empty() { String::new() } else { format!(" (settings from {source})") };
     format!(
         "{spec}\n{}, stride in {}, max pool {}, dilations {:?}, multi_grid {:?}{source}",
         norm_text(spec.norm()),
@@ -96,7 +98,7 @@ fn network_json(network: &NetworkWeights) -> Value {
     })
 }
 
-/// As --stride-in has it.
+/// The value of --stride-in.
 fn stride_in(stride_in: StrideIn) -> &'static str {
     match stride_in {
         StrideIn::Conv2 => "3x3",
@@ -104,7 +106,7 @@ fn stride_in(stride_in: StrideIn) -> &'static str {
     }
 }
 
-/// As --max-pool has it.
+/// The value of --max-pool.
 fn max_pool(windows: PoolWindows) -> &'static str {
     match windows {
         PoolWindows::Padded => "padded",

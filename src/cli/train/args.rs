@@ -1,4 +1,4 @@
-//! The arguments of `bottleneck train`, and what they mean to the library.
+//! The arguments of `bottleneck train`, and the options of the library that they set.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
 use super::init::{self, Init};
 
-/// What says the numbers of a run, by name.
+/// The settings that determine the results of a run, by name.
 pub type Settings = BTreeMap<String, String>;
 
 /// Which optimiser.
@@ -29,21 +29,21 @@ pub enum OptimizerArg {
 /// How the learning rate decays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DecayArg {
-    /// Not at all.
+    /// No decay.
     Constant,
-    /// Along half a cosine, down to nothing.
+    /// Half a cosine, down to zero.
     Cosine,
-    /// Times --factor every --every epochs.
+    /// Multiplied by --factor every --every epochs.
     Step,
 }
 
 /// `bottleneck train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// The pictures: a folder per class, whose names, sorted, are the classes.
+    /// The images: one folder per class. The sorted folder names are the classes.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Pictures of the same classes that are not trained on, and measured after each epoch.
+    /// Images of the same classes that are not trained on, but measured after each epoch.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
     /// The output folder for checkpoint.safetensors, model.safetensors, config.json, log.csv and
@@ -63,10 +63,10 @@ pub struct TrainArgs {
     /// Blocks per stage.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1)]
     pub depths: Vec<usize>,
-    /// Planes per stage; a stage of Bottlenecks writes four times as many channels.
+    /// Planes per stage; a stage of Bottlenecks outputs four times as many channels.
     #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 1)]
     pub planes: Vec<usize>,
-    /// Channels that the stem writes.
+    /// Output channels of the stem.
     #[arg(long, value_name = "N")]
     pub stem_planes: Option<usize>,
     /// Groups of the Bottlenecks' 3x3 convolutions.
@@ -84,21 +84,37 @@ pub struct TrainArgs {
     /// wrappers]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
-    /// Begin each block as its shortcut: the gamma of its last norm is zero.
+    /// Start each block as its shortcut: initialise the gamma of its last norm to zero.
     #[arg(long)]
     pub zero_init_residual: bool,
-    /// Do not train what is called so, or begins so: conv1, layer1, layer2.0.bn1; norms among it are as in eval mode. May be repeated.
+    /// Do not train the parts with this name or prefix, e.g. conv1, layer1, layer2.0.bn1. Their
+    /// norms are as in eval mode. May be repeated.
     #[arg(long, value_name = "PREFIX")]
     pub freeze: Vec<String>,
 
-    /// Times that all pictures are seen.
-    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// How often all images are seen.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     pub epochs: u32,
-    /// Pictures per batch; what is left of an epoch behind the last whole batch is not seen in it.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Images per batch; images after the last whole batch of an epoch are not seen in it.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub batch: u32,
-    /// Batches whose gradients make one step together.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Batches per optimiser step.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
     pub accumulate: u32,
     /// The learning rate.
     #[arg(long, value_name = "X", default_value_t = 0.1)]
@@ -109,10 +125,10 @@ pub struct TrainArgs {
     /// How the rate decays.
     #[arg(long, value_enum, value_name = "HOW", default_value_t = DecayArg::Cosine)]
     pub decay: DecayArg,
-    /// Epochs between two falls of --decay step.
+    /// Epochs between two drops of --decay step.
     #[arg(long, value_name = "N", default_value_t = 30.0)]
     pub every: f64,
-    /// By what the rate is multiplied then.
+    /// The factor of the rate at each drop of --decay step.
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub factor: f64,
     /// The optimiser.
@@ -121,22 +137,23 @@ pub struct TrainArgs {
     /// SGD's momentum.
     #[arg(long, value_name = "X", default_value_t = 0.9)]
     pub sgd_momentum: f64,
-    /// SGD looks ahead.
+    /// Use Nesterov momentum with SGD.
     #[arg(long)]
     pub nesterov: bool,
     /// The weight decay; unset: 1e-4 for SGD, 1e-2 for AdamW.
     #[arg(long, value_name = "X")]
     pub weight_decay: Option<f64>,
-    /// Norms' parameters and biases do not decay.
+    /// No weight decay for the parameters of norms and for biases.
     #[arg(long)]
     pub no_decay_of_norms: bool,
-    /// What of a class's share goes to all classes alike.
+    /// The share of a target that goes to all classes equally.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub label_smoothing: f64,
     /// The weight of a batch in the norms' running statistics.
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub momentum: f64,
-    /// Compute blocks' activations again for their gradients: less memory, a third more arithmetic.
+    /// Recompute the activations of blocks for the backward pass: less memory, a third more
+    /// arithmetic.
     #[arg(long)]
     pub recompute: bool,
     /// Settings that shapes do not show; the configuration is that of --init.
@@ -146,17 +163,28 @@ pub struct TrainArgs {
     /// Height and width of the network's input [default: from the configuration of --init, or 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub size: Option<u32>,
-    /// The least and the largest part of a picture's area that is trained on.
-    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1, default_values_t = [0.08, 1.0])]
+    /// The smallest and the largest part of an image's area that is trained on.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        num_args = 1,
+        default_values_t = [0.08, 1.0]
+    )]
     pub crop: Vec<f64>,
-    /// How likely a picture is flipped.
+    /// The probability that an image is mirrored.
     #[arg(long, value_name = "P", default_value_t = 0.5)]
     pub flip: f64,
-    /// Says all random numbers.
+    /// The seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Steps between two checkpoints; at the end of an epoch there is one always.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Steps between two checkpoints; each epoch also ends with one.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub checkpoint_every: u32,
     /// How it is run.
     #[command(flatten)]
@@ -203,15 +231,23 @@ impl TrainArgs {
         }
         let builder = builder.classes(Some(classes));
         let Some(Init { file, weights }) = init else {
-            return Ok(self.variant.options(self.prefix.clone())?.apply(builder).build().map_err(Error::from)?);
+            return Ok(self
+                .variant
+                .options(self.prefix.clone())?
+                .apply(builder)
+                .build()
+                .map_err(Error::from)?);
         };
-        let mut options = self.variant.options(self.prefix.clone())?.or(CheckpointOptions::of_network(weights.spec()));
+        let mut options = self
+            .variant
+            .options(self.prefix.clone())?
+            .or(CheckpointOptions::of_network(weights.spec()));
         // A network with another number of stages is rejected later, with both networks named.
         options.replace_stride_with_dilation.take_if(|replace| !replace.contains(&true));
         options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))
     }
 
-    /// What the plan says of the training.
+    /// The training setup of the plan.
     pub fn setup(&self) -> TrainingSetup {
         let decay_all = !self.no_decay_of_norms;
         let optimizer = match (self.optimizer, Optimizer::adamw()) {
@@ -221,19 +257,28 @@ impl TrainArgs {
             }
             _ => {
                 let weight_decay = self.weight_decay.unwrap_or(1e-4);
-                Optimizer::Sgd { momentum: self.sgd_momentum, nesterov: self.nesterov, weight_decay, decay_all }
+                Optimizer::Sgd {
+                    momentum: self.sgd_momentum,
+                    nesterov: self.nesterov,
+                    weight_decay,
+                    decay_all,
+                }
             }
         };
         TrainingSetup {
             optimizer,
-            frozen: self.freeze.iter().map(|prefix| prefix.trim_end_matches('.').to_owned()).collect(),
+            frozen: self
+                .freeze
+                .iter()
+                .map(|prefix| prefix.trim_end_matches('.').to_owned())
+                .collect(),
             label_smoothing: self.label_smoothing,
             batches_per_step: self.accumulate as usize,
             recompute: self.recompute,
         }
     }
 
-    /// The learning rates of a run of so many steps an epoch.
+    /// The learning rates of a run with this many steps per epoch.
     pub fn schedule(&self, steps_per_epoch: u64) -> Schedule {
         let epochs = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
         let decay = match self.decay {
@@ -253,7 +298,8 @@ impl TrainArgs {
     pub fn preprocess(&self, init: Option<&Init>) -> Result<Preprocess, CliError> {
         let found = match init {
             Some(Init { weights, file }) => weights.config().preprocess().map_err(|error| {
-                let way = "to train with ImageNet's normalisation, copy only the weights to another folder";
+                let way = "to train with ImageNet's normalisation, copy only the weights to \
+                    another folder";
                 CliError::Usage(format!("{}: {error}; {way}", file.display()))
             })?,
             None => None,
@@ -262,21 +308,33 @@ impl TrainArgs {
         let side = match (self.size, found.map(|found| found.crop)) {
             (Some(size), _) => size,
             (None, Some([height, width])) if height != width => {
-                let says = format!("the configuration of --init has the input size {height} x {width}");
-                return Err(CliError::Usage(format!("{says}, but training needs a square: set --size")));
+                let says =
+                    format!("the configuration of --init has the input size {height} x {width}");
+                return Err(CliError::Usage(format!(
+                    "{says}, but training needs a square: set --size"
+                )));
             }
             (None, crop) => crop.map_or(224, |[side, _]| side),
         };
         let (resize, crop) = (Resize::Exact { height: side, width: side }, [side, side]);
-        Ok(Preprocess { resize, crop, rounding: CropRounding::default(), ..found.unwrap_or_default() })
+        Ok(Preprocess {
+            resize,
+            crop,
+            rounding: CropRounding::default(),
+            ..found.unwrap_or_default()
+        })
     }
 
-    /// Whether the numbers can be.
+    /// Checks the ranges of the numbers.
     pub fn check(&self) -> Result<(), CliError> {
         let refuse = |why: &str| Err(CliError::Usage(why.to_owned()));
         match self.crop.as_slice() {
             &[least, most] if 0.0 < least && least <= most && most <= 1.0 => {}
-            _ => return refuse("--crop: two parts of the area, the lesser first, above 0 and at most 1"),
+            _ => {
+                return refuse(
+                    "--crop: two parts of the area, the smaller first, above 0 and at most 1",
+                );
+            }
         }
         if !(0.0..=1.0).contains(&self.flip) {
             return refuse("--flip: from 0 to 1");
@@ -294,13 +352,18 @@ impl TrainArgs {
         Ok(())
     }
 
-    /// What says the numbers of a run: a checkpoint of other ones is not gone on from.
+    /// The settings that determine the results of a run. A checkpoint with other settings cannot be
+    /// resumed.
     pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, names: &[String]) -> Settings {
         let mut settings = Settings::new();
         let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
         // Settings that were added later are recorded only if they differ from the default.
         let dilations = match (spec.dilations(), spec.multi_grid()) {
-            (dilations, grid) if dilations.iter().all(|dilation| *dilation == 1) && grid.is_empty() => String::new(),
+            (dilations, grid)
+                if dilations.iter().all(|dilation| *dilation == 1) && grid.is_empty() =>
+            {
+                String::new()
+            }
             (dilations, grid) => format!(", dilations {dilations:?}, multi grid {grid:?}"),
         };
         say("network", format!("{spec}, {:?}, {:?}{dilations}", spec.norm(), spec.stride_in()));
@@ -324,7 +387,7 @@ impl TrainArgs {
     }
 }
 
-/// Of the names of all pictures, in order.
+/// The checksum of the names of all images, in order.
 fn checksum(names: &[String]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for name in names {

@@ -1,5 +1,6 @@
-//! What a run goes on from: parameters, statistics, what the optimiser keeps, the place in the data, and the kernels, in one file that appears
-//! whole or not at all. PyTorch reads the parameters by their keys.
+//! The checkpoint of a run: parameters, statistics, the state of the optimiser, the position in the
+//! data, and the kernels, in one file that is written atomically. PyTorch reads the parameters by
+//! their keys.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,41 +14,41 @@ use super::super::error::CliError;
 use super::super::files::OutputFile;
 use super::args::Settings;
 
-/// What the file's metadata says it is.
+/// The format in the file's metadata.
 const FORMAT: &str = "wgpu-bottleneck training 1";
 
-/// Where a run is.
+/// The position of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
-    /// Epochs that are done.
+    /// Finished epochs.
     pub epoch: u64,
-    /// Batches of the epoch under way that are done.
+    /// Finished batches of the current epoch.
     pub batch: u64,
 }
 
-/// What an epoch has come to so far.
+/// The sums of an epoch so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Sums {
     /// The sum of its batches' losses.
     pub losses: f64,
-    /// Pictures that were right.
+    /// Images that were classified correctly.
     pub right: usize,
-    /// Pictures in all.
+    /// All images.
     pub pictures: usize,
     /// Batches.
     pub batches: usize,
 }
 
-/// All that a run goes on from.
+/// All that a resumed run needs.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// Parameters and statistics.
     pub state: NetworkState,
-    /// What the optimiser keeps.
+    /// The state of the optimiser.
     pub optimizer: OptimizerState,
-    /// Where the run is.
+    /// The position of the run.
     pub position: Position,
-    /// What the epoch under way has come to so far.
+    /// The sums of the current epoch so far.
     pub sums: Sums,
     /// The device that it ran on.
     pub device: String,
@@ -57,7 +58,7 @@ pub struct Checkpoint {
 
 /// A description of the run.
 pub struct About<'a> {
-    /// The settings that determine its numbers.
+    /// The settings that determine its results.
     pub settings: &'a Settings,
     /// The device.
     pub device: &'a str,
@@ -67,7 +68,7 @@ pub struct About<'a> {
     pub config: String,
 }
 
-/// Writes where a run is.
+/// Writes the checkpoint of a run.
 pub fn write(
     file: &OutputFile,
     network: &TrainedNetwork,
@@ -97,29 +98,52 @@ pub fn write(
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 
-/// Reads where a run was, which must have been of the same settings.
-pub fn read(path: &Path, spec: &ResNet, settings: &Settings, classes: &[String]) -> Result<Checkpoint, CliError> {
+/// Reads the checkpoint of a run, which must have the same settings.
+pub fn read(
+    path: &Path,
+    spec: &ResNet,
+    settings: &Settings,
+    classes: &[String],
+) -> Result<Checkpoint, CliError> {
     let dict = StateDict::open(path)?;
     let refuse = |why: &str| CliError::Usage(format!("{}: {why}", path.display()));
-    let text = |key: &str| dict.metadata(key).ok_or_else(|| refuse("not a checkpoint of `bottleneck train`"));
+    let text = |key: &str| {
+        dict.metadata(key).ok_or_else(|| refuse("not a checkpoint of `bottleneck train`"))
+    };
     if text("format")? != FORMAT {
         return Err(refuse("a checkpoint of another version"));
     }
-    let found: Settings = serde_json::from_str(text("settings")?).map_err(|_| refuse("its settings cannot be read"))?;
+    let found: Settings = serde_json::from_str(text("settings")?)
+        .map_err(|_| refuse("its settings cannot be read"))?;
     // A setting that is missing on one side has its default there.
     let names = settings.keys().chain(found.keys());
     if let Some(name) = names.into_iter().find(|name| settings.get(*name) != found.get(*name)) {
-        let [then, now] = [&found, settings].map(|all| all.get(name).map_or("the default", String::as_str));
-        return Err(refuse(&format!("of a run with other settings: {name} was {then}, and is {now} now")));
+        let [then, now] =
+            [&found, settings].map(|all| all.get(name).map_or("the default", String::as_str));
+        return Err(refuse(&format!(
+            "the checkpoint of a run with other settings: {name} was {then}, and is {now} now"
+        )));
     }
-    let number = |key: &str| text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is no number")));
-    let kernels = serde_json::from_str(text("kernels")?).map_err(|_| refuse("its kernels cannot be read"))?;
+    let number = |key: &str| {
+        text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is not a number")))
+    };
+    let kernels =
+        serde_json::from_str(text("kernels")?).map_err(|_| refuse("its kernels cannot be read"))?;
     let count = |key: &str| Ok::<_, CliError>(number(key)? as usize);
     let losses = f64::from_bits(number("losses")?);
-    let sums = Sums { losses, right: count("right")?, pictures: count("pictures")?, batches: count("batches")? };
-    let then: Vec<String> = serde_json::from_str(text("classes")?).map_err(|_| refuse("its classes cannot be read"))?;
+    let sums = Sums {
+        losses,
+        right: count("right")?,
+        pictures: count("pictures")?,
+        batches: count("batches")?,
+    };
+    let then: Vec<String> =
+        serde_json::from_str(text("classes")?).map_err(|_| refuse("its classes cannot be read"))?;
     if then != classes {
-        return Err(refuse(&format!("of other classes: {}", then.join(", "))));
+        return Err(refuse(&format!(
+            "the checkpoint of a run with other classes: {}",
+            then.join(", ")
+        )));
     }
     let device = text("device")?.to_owned();
     let mut tensors = Vec::new();
@@ -127,8 +151,16 @@ pub fn read(path: &Path, spec: &ResNet, settings: &Settings, classes: &[String])
         let tensor = dict.tensor(key).map_err(wgpu_bottleneck::Error::from)?;
         tensors.push((key.to_owned(), tensor.dims, tensor.data));
     }
-    let (steps, position) = (number("steps")?, Position { epoch: number("epoch")?, batch: number("batch")? });
+    let (steps, position) =
+        (number("steps")?, Position { epoch: number("epoch")?, batch: number("batch")? });
     let weights = NetworkWeights::matching(dict.clone(), spec, Some(""))?;
     let state = NetworkState::read(&weights)?;
-    Ok(Checkpoint { state, optimizer: OptimizerState { steps, tensors }, position, sums, device, kernels })
+    Ok(Checkpoint {
+        state,
+        optimizer: OptimizerState { steps, tensors },
+        position,
+        sums,
+        device,
+        kernels,
+    })
 }

@@ -1,4 +1,4 @@
-//! The curves of a run as a picture: loss and accuracy over the epochs, as SVG.
+//! The curves of a run, loss and accuracy over the epochs, as SVG.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,11 @@ pub fn draw(epochs: &[Epoch]) -> String {
         Curve { name: "validation", colour: "#d1570b", points: of(&|epoch| epoch.validation_loss) },
     ];
     let accuracies = [
-        Curve { name: "training", colour: "#1f6feb", points: of(&|epoch| Some(100.0 * epoch.accuracy)) },
+        Curve {
+            name: "training",
+            colour: "#1f6feb",
+            points: of(&|epoch| Some(100.0 * epoch.accuracy)),
+        },
         Curve {
             name: "validation",
             colour: "#d1570b",
@@ -37,7 +41,8 @@ pub fn draw(epochs: &[Epoch]) -> String {
     ];
     let last = epochs.last().map_or(1.0, |epoch| epoch.epoch as f64);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" \
+        font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
         2.0 * HEIGHT
     );
@@ -47,17 +52,28 @@ pub fn draw(epochs: &[Epoch]) -> String {
     svg
 }
 
-/// One plot, so far from the top. Writing to a String cannot fail.
+/// One plot whose upper edge is at `top`. Writing to a String cannot fail.
 fn plot(svg: &mut String, top: f64, title: &str, last: f64, curves: &[Curve]) {
-    let values =
-        || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1).filter(|value| value.is_finite());
-    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let values = || {
+        curves
+            .iter()
+            .flat_map(|curve| &curve.points)
+            .map(|point| point.1)
+            .filter(|value| value.is_finite())
+    };
+    let (low, high) =
+        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
     let step = tick(high - low);
     let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
     let x = |epoch: f64| LEFT + (epoch - 1.0) / (last - 1.0).max(1.0) * (WIDTH - LEFT - RIGHT);
-    let y = |value: f64| top + HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM);
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top + 24.0);
+    let y =
+        |value: f64| top + HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>",
+        top + 24.0
+    );
     let ticks = ((high - low) / step).round() as usize;
     for at in 0..=ticks {
         let value = low + at as f64 * step;
@@ -91,7 +107,8 @@ fn plot(svg: &mut String, top: f64, title: &str, last: f64, curves: &[Curve]) {
     );
     for (at, curve) in curves.iter().filter(|curve| !curve.points.is_empty()).enumerate() {
         let finite = curve.points.iter().filter(|point| point.1.is_finite());
-        let points: Vec<String> = finite.map(|&(epoch, value)| format!("{:.1},{:.1}", x(epoch), y(value))).collect();
+        let points: Vec<String> =
+            finite.map(|&(epoch, value)| format!("{:.1},{:.1}", x(epoch), y(value))).collect();
         let (colour, name) = (curve.colour, curve.name);
         let _ = writeln!(
             svg,
@@ -108,10 +125,14 @@ fn plot(svg: &mut String, top: f64, title: &str, last: f64, curves: &[Curve]) {
 fn tick(range: f64) -> f64 {
     let rough = (range / 6.0).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|&step| step >= rough).unwrap_or(power * 10.0)
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|times| times * power)
+        .find(|&step| step >= rough)
+        .unwrap_or(power * 10.0)
 }
 
-/// A number without needless zeros.
+/// A number without trailing zeros.
 fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

@@ -1,7 +1,8 @@
-//! The pictures of a run: found once, and decoded, cropped, flipped and resized ahead of the device, batch by batch.
+//! The images of a run: found once, and decoded, cropped, flipped and resized ahead of the device,
+//! batch by batch.
 //!
-//! Which pictures a batch has, and what becomes of each, is said by the seed, the epoch and the place in it alone, so that a run can go on from
-//! the middle of an epoch.
+//! The images of a batch and their augmentation depend only on the seed, the epoch and the position
+//! in it, so that a run can be resumed in the middle of an epoch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,22 +18,23 @@ use wgpu_bottleneck::{HostTensor, Picture, Preprocess};
 use super::super::error::CliError;
 use super::super::pictures;
 
-/// Batches that are made ahead of the device.
+/// Batches that are prepared ahead of the device.
 const AHEAD: usize = 2;
-/// Times that a crop of a random shape is tried, as torchvision's `RandomResizedCrop` does, before all of the picture is taken.
+/// How often a crop of a random shape is tried, as in torchvision's `RandomResizedCrop`, before the
+/// whole image is used.
 const TRIES: usize = 10;
 
-/// Pictures and their classes.
+/// Images and their classes.
 #[derive(Debug, Clone)]
 pub struct Data {
     /// The classes' names, sorted.
     pub classes: Vec<String>,
-    /// Each picture and its class.
+    /// Each image and its class.
     pub pictures: Vec<(PathBuf, usize)>,
 }
 
 impl Data {
-    /// A folder per class, with every picture below it.
+    /// Finds a folder per class, with every image below it.
     pub fn find(folder: &Path) -> Result<Self, CliError> {
         let io = |source| CliError::io(folder, source);
         let mut classes = Vec::new();
@@ -57,20 +59,21 @@ impl Data {
         Ok(Self { classes, pictures: all })
     }
 
-    /// The pictures' names within the folder, in order.
+    /// The names of the images within the folder, in order.
     pub fn names(&self, folder: &Path) -> Vec<String> {
-        let name =
-            |(path, _): &(PathBuf, usize)| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+        let name = |(path, _): &(PathBuf, usize)| {
+            path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned()
+        };
         self.pictures.iter().map(name).collect()
     }
 }
 
-/// What becomes of a picture that is trained on.
+/// The augmentation of training images.
 #[derive(Debug, Clone, Copy)]
 pub struct Augmentation {
-    /// The least and the largest part of the area.
+    /// The smallest and the largest part of the area.
     pub area: [f64; 2],
-    /// How likely it is flipped.
+    /// The probability of a flip.
     pub flip: f64,
 }
 
@@ -79,11 +82,11 @@ pub struct Augmentation {
 pub struct Batch {
     /// NCHW, normalised.
     pub pictures: HostTensor,
-    /// The class of each.
+    /// The class of each image.
     pub classes: Vec<usize>,
 }
 
-/// The batches of an epoch from some place on, made by another thread.
+/// The batches of an epoch from a given position on, prepared by another thread.
 #[derive(Debug)]
 pub struct Batches {
     receiver: Option<Receiver<Result<Batch, CliError>>>,
@@ -91,7 +94,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Begins to make them.
+    /// Begins to prepare them.
     pub fn begin(
         data: &Data,
         preprocess: Preprocess,
@@ -100,18 +103,23 @@ impl Batches {
         (seed, epoch, from): (u64, u64, usize),
     ) -> Self {
         let order = order(data.pictures.len(), seed, epoch);
-        let pictures: Vec<(PathBuf, usize)> = order.iter().map(|&at| data.pictures[at].clone()).collect();
+        let pictures: Vec<(PathBuf, usize)> =
+            order.iter().map(|&at| data.pictures[at].clone()).collect();
         let (sender, receiver) = sync_channel(AHEAD);
         let worker = std::thread::spawn(move || {
             for (index, part) in pictures.chunks_exact(size).enumerate().skip(from) {
                 let one = |(at, (path, class)): (usize, &(PathBuf, usize))| {
                     let mut random = generator(seed, epoch, 1 + (index * size + at) as u64);
                     let picture = opened(path)?;
-                    let picture =
-                        flipped(cropped(picture, augmentation.area, &mut random)?, augmentation.flip, &mut random)?;
+                    let picture = flipped(
+                        cropped(picture, augmentation.area, &mut random)?,
+                        augmentation.flip,
+                        &mut random,
+                    )?;
                     Ok((preprocess.tensor(&[picture])?, *class))
                 };
-                let made: Result<Vec<(HostTensor, usize)>, CliError> = part.par_iter().enumerate().map(one).collect();
+                let made: Result<Vec<(HostTensor, usize)>, CliError> =
+                    part.par_iter().enumerate().map(one).collect();
                 // Nobody takes any more where the run has ended.
                 if sender.send(made.and_then(joined)).is_err() {
                     return;
@@ -141,12 +149,12 @@ impl Drop for Batches {
     }
 }
 
-/// A picture of a file; a panic of its decoder is an error.
+/// Opens an image file; a panic of the decoder is an error.
 fn opened(path: &Path) -> Result<Picture, CliError> {
     Ok(pictures::caught(path, || Picture::open(path))?)
 }
 
-/// Pictures without any augmentation, in order: for validation.
+/// Images without augmentation, in order, for validation.
 pub fn plain(part: &[(PathBuf, usize)], preprocess: &Preprocess) -> Result<Batch, CliError> {
     let one = |(path, class): &(PathBuf, usize)| Ok((preprocess.tensor(&[opened(path)?])?, *class));
     part.par_iter().map(one).collect::<Result<Vec<_>, CliError>>().and_then(joined)
@@ -155,7 +163,7 @@ pub fn plain(part: &[(PathBuf, usize)], preprocess: &Preprocess) -> Result<Batch
 fn joined(parts: Vec<(HostTensor, usize)>) -> Result<Batch, CliError> {
     let mut parts = parts.into_iter();
     let Some((mut pictures, class)) = parts.next() else {
-        return Err(CliError::Usage("a batch without a picture".to_owned()));
+        return Err(CliError::Usage("a batch without images".to_owned()));
     };
     let mut classes = vec![class];
     for (picture, class) in parts {
@@ -192,22 +200,32 @@ fn order(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// A part of a picture, of a random area and a shape from 3:4 to 4:3, as torchvision's `RandomResizedCrop` takes it.
-fn cropped(picture: Picture, [least, most]: [f64; 2], random: &mut ChaCha8Rng) -> Result<Picture, CliError> {
+/// A part of an image with a random area and a shape from 3:4 to 4:3, as in torchvision's
+/// `RandomResizedCrop`.
+fn cropped(
+    picture: Picture,
+    [least, most]: [f64; 2],
+    random: &mut ChaCha8Rng,
+) -> Result<Picture, CliError> {
     let (width, height) = (picture.width(), picture.height());
     for _ in 0..TRIES {
         let area = f64::from(width) * f64::from(height) * uniform(random, least, most);
         let ratio = uniform(random, (3.0f64 / 4.0).ln(), (4.0f64 / 3.0).ln()).exp();
         let [w, h] = [(area * ratio).sqrt(), (area / ratio).sqrt()].map(|side| side.round() as u32);
         if (1..=width).contains(&w) && (1..=height).contains(&h) {
-            let [left, top] = [width - w, height - h].map(|most| below_or(random, most as usize) as u32);
+            let [left, top] =
+                [width - w, height - h].map(|most| below_or(random, most as usize) as u32);
             return part(&picture, [left, top], [w, h]);
         }
     }
     Ok(picture)
 }
 
-fn part(picture: &Picture, [left, top]: [u32; 2], [width, height]: [u32; 2]) -> Result<Picture, CliError> {
+fn part(
+    picture: &Picture,
+    [left, top]: [u32; 2],
+    [width, height]: [u32; 2],
+) -> Result<Picture, CliError> {
     let line = |y: u32| {
         let from = (y as usize * picture.width() as usize + left as usize) * 3;
         &picture.data()[from..][..width as usize * 3]
@@ -216,14 +234,24 @@ fn part(picture: &Picture, [left, top]: [u32; 2], [width, height]: [u32; 2]) -> 
     Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
 }
 
-/// The picture, or with this likelihood what a mirror shows of it.
-fn flipped(picture: Picture, likelihood: f64, random: &mut ChaCha8Rng) -> Result<Picture, CliError> {
+/// The image, mirrored with this probability.
+fn flipped(
+    picture: Picture,
+    likelihood: f64,
+    random: &mut ChaCha8Rng,
+) -> Result<Picture, CliError> {
     if uniform(random, 0.0, 1.0) >= likelihood && likelihood < 1.0 {
         return Ok(picture);
     }
     let (width, height) = (picture.width(), picture.height());
-    let pixels: Vec<[u8; 3]> = picture.data().chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    let data = pixels.chunks_exact(width as usize).flat_map(|line| line.iter().rev()).flatten().copied().collect();
+    let pixels: Vec<[u8; 3]> =
+        picture.data().chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let data = pixels
+        .chunks_exact(width as usize)
+        .flat_map(|line| line.iter().rev())
+        .flatten()
+        .copied()
+        .collect();
     Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
 }
 
@@ -234,7 +262,8 @@ mod tests {
     type Outcome = Result<(), CliError>;
 
     fn numbered() -> Result<Picture, CliError> {
-        Ok(Picture::from_fn(7, 5, |x, y| [x as u8, y as u8, 9]).map_err(wgpu_bottleneck::Error::from)?)
+        Ok(Picture::from_fn(7, 5, |x, y| [x as u8, y as u8, 9])
+            .map_err(wgpu_bottleneck::Error::from)?)
     }
 
     #[test]
@@ -262,7 +291,8 @@ mod tests {
         }
         assert!(sizes.len() > 5, "{sizes:?}");
         // All of it is all of it, whatever is drawn.
-        let square = Picture::from_fn(6, 6, |x, y| [x as u8, y as u8, 0]).map_err(wgpu_bottleneck::Error::from)?;
+        let square = Picture::from_fn(6, 6, |x, y| [x as u8, y as u8, 0])
+            .map_err(wgpu_bottleneck::Error::from)?;
         assert_eq!(cropped(square.clone(), [1.0, 1.0], &mut generator(0, 0, 0))?, square);
         Ok(())
     }

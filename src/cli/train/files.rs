@@ -24,10 +24,17 @@ impl Files {
         let checkpoint = out.join("checkpoint.safetensors");
         if !checkpoint.exists() && out.is_dir() {
             let mut others = weights_in(out)?;
-            others.extend(out.join("config.json").symlink_metadata().is_ok().then(|| "config.json".to_owned()));
+            others.extend(
+                out.join("config.json")
+                    .symlink_metadata()
+                    .is_ok()
+                    .then(|| "config.json".to_owned()),
+            );
             if !others.is_empty() {
                 let (out, others) = (out.display(), others.join(", "));
-                return Err(CliError::Usage(format!("{out} already contains {others}: choose another --out")));
+                return Err(CliError::Usage(format!(
+                    "{out} already contains {others}: choose another --out"
+                )));
             }
         }
         Self::check(out)

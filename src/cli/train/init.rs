@@ -25,7 +25,8 @@ impl Init {
         let file = weights_file(path)?;
         let dict = StateDict::open(&file)?;
         let config = ModelConfig::of(&file, &dict)?;
-        let weights = NetworkWeights::detect_with(dict, options, config).map_err(CliError::in_file(&file))?;
+        let weights =
+            NetworkWeights::detect_with(dict, options, config).map_err(CliError::in_file(&file))?;
         match weights.spec().stem().in_channels {
             3 => Ok(Self { file, weights }),
             channels => {
@@ -57,7 +58,9 @@ pub fn initial(
             format!("{}{}", first.join(", "), if names.len() > first.len() { ", ..." } else { "" })
         };
         let (theirs, ours) = (shown(names), shown(classes));
-        let line = format!("warning: the classes in {source} are {theirs}, but those of --data are {ours}");
+        let line = format!(
+            "warning: the classes in {source} are {theirs}, but those of --data are {ours}"
+        );
         output::progress(&format!("{line}: the rows of the linear layer are kept in their order"));
     }
     let about = |network: &ResNet| {
@@ -66,16 +69,22 @@ pub fn initial(
     };
     if about(found.spec()) != about(spec) {
         let (file, there) = (file.display(), found.spec());
-        return Err(CliError::Usage(format!("{file}: of {there}, and not of {spec}")));
+        return Err(CliError::Usage(format!("{file}: the weights of {there}, not of {spec}")));
     }
     for (key, dims) in spec.state_dict_shapes() {
         if key.ends_with("num_batches_tracked") || key.starts_with("fc.") && !same_classes {
             continue;
         }
-        let values = found.values(&key).map_err(wgpu_bottleneck::Error::from).map_err(CliError::in_file(file))?;
+        let values = found
+            .values(&key)
+            .map_err(wgpu_bottleneck::Error::from)
+            .map_err(CliError::in_file(file))?;
         if values.len() != dims.iter().product::<usize>() {
             let (file, there) = (file.display(), found.spec());
-            return Err(CliError::Usage(format!("{file}: {key} has {} values: the file is of {there}", values.len())));
+            return Err(CliError::Usage(format!(
+                "{file}: {key} has {} values: the file holds {there}",
+                values.len()
+            )));
         }
         state.set(&key, values.to_vec()).map_err(wgpu_bottleneck::Error::from)?;
     }

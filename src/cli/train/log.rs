@@ -1,11 +1,11 @@
-//! The log of a run: a line of CSV per epoch.
+//! The log of a run: one line of CSV per epoch.
 
 use std::path::Path;
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
 
-/// What an epoch came to.
+/// The results of an epoch.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Epoch {
     /// Its number, from 1.
@@ -16,17 +16,17 @@ pub struct Epoch {
     pub rate: f64,
     /// The mean loss of its batches.
     pub loss: f64,
-    /// The share of their pictures that were right.
+    /// The share of their images that were classified correctly.
     pub accuracy: f64,
-    /// The loss on the pictures that are not trained on, after it.
+    /// The loss on the validation images after the epoch.
     pub validation_loss: Option<f64>,
-    /// And the share of those that were right.
+    /// The share of the validation images that were classified correctly.
     pub validation_accuracy: Option<f64>,
-    /// Pictures per second, validation not counted.
+    /// Images per second, without validation.
     pub pictures_per_second: f64,
 }
 
-/// The epochs of a log, as far as this one; none where there is no file.
+/// The epochs of a log up to `last`; none if there is no file.
 pub fn read(path: &Path, last: u64) -> Result<Vec<Epoch>, CliError> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -37,7 +37,7 @@ pub fn read(path: &Path, last: u64) -> Result<Vec<Epoch>, CliError> {
     Ok(rows.into_iter().filter(|row| row.epoch <= last).collect())
 }
 
-/// Writes all of a log.
+/// Writes a whole log.
 pub fn write(file: &OutputFile, epochs: &[Epoch]) -> Result<(), CliError> {
     let wrong = |error: String| CliError::io(file.path(), std::io::Error::other(error));
     let mut writer = csv::Writer::from_writer(Vec::new());

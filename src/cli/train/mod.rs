@@ -1,7 +1,9 @@
-//! `bottleneck train`: a network trained on folders of pictures, from its initialisation or from a file, on any GPU.
+//! `bottleneck train`: trains a network on folders of images, from its initialisation or from a
+//! file, on any GPU.
 //!
-//! A run is killed at any moment and gone on with from its checkpoint to the very bits of one that never stopped: what a batch holds is said by the
-//! seed and its place, and the checkpoint says which kernels compute it.
+//! A run can be killed at any moment and resumed from its checkpoint. The result is bit-identical
+//! to an uninterrupted run: the seed and the position determine the contents of a batch, and the
+//! checkpoint records the kernels.
 
 mod args;
 mod checkpoint;
@@ -21,7 +23,8 @@ use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
 use wgpu_bottleneck::{
-    Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict, TrainedNetwork,
+    Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict,
+    TrainedNetwork,
 };
 
 use self::args::Settings;
@@ -44,7 +47,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         && other.classes != data.classes
     {
         let folder = folder.display();
-        return Err(CliError::Usage(format!("{folder}: other classes than those that are trained on")));
+        return Err(CliError::Usage(format!("{folder}: its classes are not those of --data")));
     }
     let batch = args.batch as usize;
     if data.pictures.len() < batch * args.accumulate as usize {
@@ -58,12 +61,12 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &setup)?;
     let files = Files::begin(&args.out)?;
-    interrupt::heed("the batch under way");
+    interrupt::heed("the current batch");
     let mut training = Run::begin(args, init, (spec, setup, preprocess), shape, data, files)?;
     training.epochs(args, validation.as_ref())
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run {
     gpu: Gpu,
     network: TrainedNetwork,
@@ -73,7 +76,7 @@ struct Run {
     config: String,
     data: Data,
     position: Position,
-    /// What the epoch under way has come to so far.
+    /// The sums of the current epoch so far.
     sums: Sums,
     settings: Settings,
     schedule: Schedule,
@@ -98,7 +101,7 @@ impl Sums {
 }
 
 impl Run {
-    /// From the checkpoint, from a file of weights, or from the initialisation.
+    /// Begins from the checkpoint, from a weights file, or from the initialisation.
     fn begin(
         args: &TrainArgs,
         init: Option<Init>,
@@ -109,10 +112,14 @@ impl Run {
     ) -> Result<Self, CliError> {
         let settings = args.settings(&spec, &preprocess, &data.names(&args.data));
         let saved = match (files.checkpoint.is_present(), args.resume) {
-            (true, true) => Some(checkpoint::read(files.checkpoint.path(), &spec, &settings, &data.classes)?),
+            (true, true) => {
+                Some(checkpoint::read(files.checkpoint.path(), &spec, &settings, &data.classes)?)
+            }
             (true, false) => {
                 let path = files.checkpoint.path().display();
-                return Err(CliError::Usage(format!("{path} is there already: --resume goes on from it")));
+                return Err(CliError::Usage(format!(
+                    "{path} already exists: --resume continues from it"
+                )));
             }
             (false, _) => None,
         };
@@ -120,19 +127,26 @@ impl Run {
             (Some(saved), _) => saved.state.clone(),
             (None, Some(init)) => initial(init, &spec, &data.classes, args.seed)?,
             (None, None) => {
-                let how = Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
+                let how =
+                    Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
                 NetworkState::initial(&spec, how)
             }
         };
         let gpu = args.engine.adapter.gpu_with_kept_pipelines()?;
-        if let Some(device) = saved.as_ref().map(|saved| &saved.device).filter(|device| **device != gpu.describe()) {
-            output::progress(&format!("warning: so far it ran on {device}: last bits may differ from now on"));
+        if let Some(device) =
+            saved.as_ref().map(|saved| &saved.device).filter(|device| **device != gpu.describe())
+        {
+            output::progress(&format!(
+                "warning: the checkpoint is from {device}: last bits may differ from now on"
+            ));
         }
         let mut loading = args.engine.load_options(Some(&gpu), None)?;
         if let Some(saved) = &saved {
-            loading = LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
+            loading =
+                LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
-        let mut network = TrainedNetwork::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
+        let mut network =
+            TrainedNetwork::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
         let steps_per_epoch = data.pictures.len() / (args.batch * args.accumulate) as usize;
         let schedule = args.schedule(steps_per_epoch as u64);
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
@@ -144,27 +158,33 @@ impl Run {
         if let (Some(init), None) = (&init, &saved) {
             let same = init.weights.spec().classes() == state.spec().classes();
             let head = if same { "" } else { "; the linear layer is reinitialised" };
-            output::progress(&format!("starting from {}: {}{head}", init.file.display(), init.weights.spec()));
+            output::progress(&format!(
+                "starting from {}: {}{head}",
+                init.file.display(),
+                init.weights.spec()
+            ));
         }
         output::progress(&format!("preprocessing of validation and inference: {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
         let (spec, device) = (state.spec(), gpu.describe());
-        let pictures = count(data.pictures.len(), "picture", "pictures");
+        let pictures = count(data.pictures.len(), "image", "images");
         let classes = data.classes.len();
         output::progress(&format!(
-            "{device}: {spec}, {} parameters; {pictures} of {classes} classes, {memory:.0} MiB of device memory",
+            "{device}: {spec}, {} parameters; {pictures} of {classes} classes, {memory:.0} MiB of \
+            device memory",
             spec.parameters()
         ));
         if saved.is_some() {
             let Position { epoch, batch } = position;
-            output::progress(&format!("going on from epoch {}, batch {batch}", epoch + 1));
+            output::progress(&format!("resuming from epoch {}, batch {batch}", epoch + 1));
         }
         let config = ModelConfig::of_network(spec).with_preprocess(preprocess, "bottleneck train");
-        let config = config.with_class_names(data.classes.clone(), "bottleneck train").to_json(spec)?;
+        let config =
+            config.with_class_names(data.classes.clone(), "bottleneck train").to_json(spec)?;
         Ok(Self { gpu, network, preprocess, config, data, position, sums, settings, schedule, log })
     }
 
-    /// All epochs that are left.
+    /// Runs the remaining epochs.
     fn epochs(&mut self, args: &TrainArgs, validation: Option<&Data>) -> Result<(), CliError> {
         let (epochs, batches) = (u64::from(args.epochs), self.batches_per_epoch(args));
         let bar = Bar::new((epochs * batches) as usize);
@@ -173,7 +193,9 @@ impl Run {
             let sums = std::mem::take(&mut self.sums);
             self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
             let (validation_loss, validation_accuracy) = match validation {
-                Some(data) => self.validate(args, data).map(|(loss, accuracy)| (Some(loss), Some(accuracy)))?,
+                Some(data) => self
+                    .validate(args, data)
+                    .map(|(loss, accuracy)| (Some(loss), Some(accuracy)))?,
                 None => (None, None),
             };
             let last = self.network.steps().saturating_sub(1);
@@ -204,18 +226,19 @@ impl Run {
         Ok(())
     }
 
-    /// Batches of an epoch: whole steps of them.
+    /// Batches of an epoch, a whole number of steps.
     fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
         let per_step = (args.batch * args.accumulate) as usize;
         (self.data.pictures.len() / per_step * args.accumulate as usize) as u64
     }
 
-    /// What is left of an epoch; how many pictures a second that were.
+    /// Runs the rest of an epoch. Returns the images per second.
     fn epoch(&mut self, args: &TrainArgs, bar: &Bar, batches: u64) -> Result<f64, CliError> {
         let augmentation = Augmentation { area: [args.crop[0], args.crop[1]], flip: args.flip };
         let Position { epoch, batch } = self.position;
         let place = (args.seed, epoch, batch as usize);
-        let all = Batches::begin(&self.data, self.preprocess, augmentation, args.batch as usize, place);
+        let all =
+            Batches::begin(&self.data, self.preprocess, augmentation, args.batch as usize, place);
         let (begun, before) = (Instant::now(), self.sums.pictures);
         let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
         for made in all.take((batches - batch) as usize) {
@@ -227,7 +250,7 @@ impl Run {
             self.position.batch += 1;
             bar.done((epoch * batches + self.position.batch) as usize);
             bar.set(&format!(
-                "epoch {}: loss {:.4}, {:.1} % right, {:.1} pictures/s",
+                "epoch {}: loss {:.4}, {:.1} % right, {:.1} images/s",
                 epoch + 1,
                 sums.loss(),
                 100.0 * sums.accuracy(),
@@ -239,7 +262,9 @@ impl Run {
                 self.save(&Files::check(&args.out)?)?;
             }
             if whole_step && interrupt::asked() {
-                return Err(CliError::Interrupted("stopped; --resume goes on from there".to_owned()));
+                return Err(CliError::Interrupted(
+                    "stopped; --resume continues from there".to_owned(),
+                ));
             }
         }
         if self.position.batch < batches {
@@ -259,7 +284,8 @@ impl Run {
         checkpoint::write(&files.checkpoint, &self.network, (self.position, self.sums), about)
     }
 
-    /// The mean loss on pictures that are not trained on, and the share of them that are right, with the norms folded as in eval mode.
+    /// The mean loss and the accuracy on the validation images, with the norms folded as in eval
+    /// mode.
     fn validate(&self, args: &TrainArgs, data: &Data) -> Result<(f64, f64), CliError> {
         let state = self.network.state()?;
         let dict = StateDict::from_bytes(state.to_safetensors(&[], &BTreeMap::new())?)?;
@@ -272,7 +298,8 @@ impl Run {
         for part in data.pictures.chunks(batch) {
             let made = data::plain(part, &preprocess)?;
             let logits = network.logits(&made.pictures)?;
-            for (scores, &class) in logits.data().chunks_exact(logits.shape().c).zip(&made.classes) {
+            for (scores, &class) in logits.data().chunks_exact(logits.shape().c).zip(&made.classes)
+            {
                 let (loss, first) = judged(scores, class);
                 losses += loss;
                 right += usize::from(first);
@@ -283,7 +310,7 @@ impl Run {
     }
 }
 
-/// The cross entropy of scores, and whether the class comes first.
+/// The cross entropy of scores, and whether the class ranks first.
 fn judged(scores: &[f32], class: usize) -> (f64, bool) {
     let score = |at: usize| f64::from(scores[at]);
     let largest = (0..scores.len()).map(score).fold(f64::NEG_INFINITY, f64::max);
@@ -292,15 +319,18 @@ fn judged(scores: &[f32], class: usize) -> (f64, bool) {
     (largest + sum.ln() - score(class), !(0..scores.len()).any(before))
 }
 
-/// An epoch in a line.
+/// One line about an epoch.
 fn summary(epoch: &Epoch, epochs: u64) -> String {
     let Epoch { epoch: number, rate, loss, accuracy, pictures_per_second, .. } = epoch;
     let validation = match (epoch.validation_loss, epoch.validation_accuracy) {
-        (Some(loss), Some(accuracy)) => format!("; validation loss {loss:.4}, {:.2} % right", 100.0 * accuracy),
+        (Some(loss), Some(accuracy)) => {
+            format!("; validation loss {loss:.4}, {:.2} % right", 100.0 * accuracy)
+        }
         _ => String::new(),
     };
     format!(
-        "epoch {number} of {epochs}: rate {rate:.4}, loss {loss:.4}, {:.2} % right{validation}; {pictures_per_second:.1} pictures/s",
+        "epoch {number} of {epochs}: rate {rate:.4}, loss {loss:.4}, {:.2} % right{validation}; \
+        {pictures_per_second:.1} images/s",
         100.0 * accuracy
     )
 }

@@ -1,4 +1,5 @@
-//! `bottleneck tune`: which kernels are fastest on this device, measured, and how far the ranking rule is behind them.
+//! `bottleneck tune`: measures which kernels are fastest on this device, and how much slower the
+//! picks of the ranking rule are.
 
 mod args;
 mod summary;
@@ -35,7 +36,7 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
     let path = args.output.clone().map_or_else(|| default_path(&gpu), Ok)?;
     let problems = problems(&workloads, &gpu, args.precision)?;
     let mut table = begin(&path, args.output.is_some(), &gpu)?;
-    interrupt::heed("the run under way");
+    interrupt::heed("the current run");
     let options = if args.quick { TuneOptions { rounds: QUICK } } else { TuneOptions::default() };
     let (mut rejected, mut unsaved) = (Vec::new(), None);
     let bar = Bar::new(problems.len());
@@ -43,17 +44,27 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
         match event {
             TuneEvent::Begins { index, problem, candidates } => {
                 bar.done(index);
-                let line = format!("{} of {}: {problem}, {candidates} candidates ...", index + 1, problems.len());
+                let line = format!(
+                    "{} of {}: {problem}, {candidates} candidates ...",
+                    index + 1,
+                    problems.len()
+                );
                 bar.say(&problem.to_string(), &line);
             }
-            TuneEvent::Rejected { problem, kernel, why } => rejected.push(Rejected::new(problem, &kernel, why)),
+            TuneEvent::Rejected { problem, kernel, why } => {
+                rejected.push(Rejected::new(problem, &kernel, why))
+            }
             TuneEvent::Measured(shape) => {
                 table.insert(shape.clone());
                 unsaved = table.save(&path).err();
             }
             _ => {}
         }
-        if interrupt::asked() || unsaved.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::asked() || unsaved.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     drop(bar);
     let found = found?;
@@ -62,7 +73,9 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
     }
     if interrupt::asked() {
         let (done, all, path) = (found.shapes().len(), problems.len(), path.display());
-        return Err(CliError::Interrupted(format!("interrupted: {done} of {all} shapes measured, which {path} holds")));
+        return Err(CliError::Interrupted(format!(
+            "interrupted: {done} of {all} shapes measured and saved in {path}"
+        )));
     }
     let summary = Summary::new(&found, rejected, &path);
     match args.json {
@@ -72,8 +85,13 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
     summary.verdict(args.assert)
 }
 
-/// The kernels of the table in a file, or of that in the user's cache directory; `otherwise` where there is none of this device.
-pub fn kernels(file: Option<&Path>, gpu: &Gpu, otherwise: KernelChoice) -> Result<KernelChoice, CliError> {
+/// The kernels of the table in `file`, or of the one in the user's cache directory; `otherwise` if
+/// there is no table of this device.
+pub fn kernels(
+    file: Option<&Path>,
+    gpu: &Gpu,
+    otherwise: KernelChoice,
+) -> Result<KernelChoice, CliError> {
     let path = file.map_or_else(|| default_path(gpu), |file| Ok(file.to_owned()))?;
     if file.is_some() {
         fs::metadata(&path).map_err(|source| CliError::io(&path, source))?;
@@ -82,7 +100,7 @@ pub fn kernels(file: Option<&Path>, gpu: &Gpu, otherwise: KernelChoice) -> Resul
         || {
             let path = path.display();
             output::progress(&format!(
-                "warning: {path} has no times of this device: kernels are those that rank first"
+                "warning: {path} has no times of this device: using the kernels that rank first"
             ));
             otherwise
         },
@@ -91,19 +109,24 @@ pub fn kernels(file: Option<&Path>, gpu: &Gpu, otherwise: KernelChoice) -> Resul
 }
 
 fn default_path(gpu: &Gpu) -> Result<PathBuf, CliError> {
-    let nowhere = || CliError::Usage("there is no cache directory (HOME is not set): name a file".to_owned());
+    let nowhere =
+        || CliError::Usage("there is no cache directory (HOME is not set): name a file".to_owned());
     TuningTable::default_path(gpu).ok_or_else(nowhere)
 }
 
-/// What is to be added to: the table that is there, if it is of this device. That it can be written is seen before any work is done.
+/// The table to extend: the existing one if it is of this device, else a new one. Checks that it
+/// can be written before any work is done.
 fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliError> {
     let table = match fs::read_to_string(path).map(|text| TuningTable::parse(&text, gpu)) {
         Ok(Ok(table)) => table,
         Ok(Err(error @ TuningError::NotATable { .. })) if asked_for => {
-            return Err(CliError::Usage(format!("{}: {error}, and is not overwritten", path.display())));
+            return Err(CliError::Usage(format!(
+                "{}: {error}, and is not overwritten",
+                path.display()
+            )));
         }
         Ok(Err(error)) => {
-            output::progress(&format!("warning: {} is begun anew: {error}", path.display()));
+            output::progress(&format!("warning: {} is overwritten: {error}", path.display()));
             TuningTable::new(gpu)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => TuningTable::new(gpu),
@@ -113,11 +136,17 @@ fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliErro
     Ok(table)
 }
 
-/// What there is to choose in the workloads.
-fn problems(workloads: &[Workload], gpu: &Gpu, precision: PrecisionArg) -> Result<Vec<Problem>, CliError> {
+/// The problems of the workloads with more than one candidate.
+fn problems(
+    workloads: &[Workload],
+    gpu: &Gpu,
+    precision: PrecisionArg,
+) -> Result<Vec<Problem>, CliError> {
     let options = LoadOptions { precision: precision.into(), ..Default::default() };
-    let recordings =
-        workloads.iter().map(|workload| recorded(workload, gpu, &options)).collect::<Result<Vec<_>, _>>()?;
+    let recordings = workloads
+        .iter()
+        .map(|workload| recorded(workload, gpu, &options))
+        .collect::<Result<Vec<_>, _>>()?;
     let problems = recordings.iter().flat_map(|recording| {
         let plan = &recording.plan;
         plan.steps.iter().map(|step| plan.problem(step))
@@ -125,7 +154,7 @@ fn problems(workloads: &[Workload], gpu: &Gpu, precision: PrecisionArg) -> Resul
     Ok(worth_tuning(problems, gpu))
 }
 
-/// What is run of a workload: of a large batch, a part.
+/// The recording of a workload; of a large batch, that of a part.
 fn recorded(workload: &Workload, gpu: &Gpu, options: &LoadOptions) -> Result<Recording, Error> {
     let capabilities = gpu.capabilities();
     match &workload.subject {

@@ -8,7 +8,7 @@ use super::kernels::Kernel;
 use super::{Bench, Bound, dispatch, wrong};
 use crate::error::Result;
 
-/// Rounds below which a spread means little: of fewer, all may lie on one side by chance.
+/// Minimum number of rounds for a meaningful spread: with fewer, all may lie on one side by chance.
 const FEWEST: usize = 8;
 
 /// Costs of dispatches in microseconds.
@@ -24,10 +24,11 @@ pub(super) struct Dispatches {
 }
 
 impl Dispatches {
-    /// Of rounds, in each of which an empty and a dependent dispatch took these seconds. The two of
-    /// a round follow one another, so that a machine that slows down slows both.
+    /// Evaluates rounds: the seconds of an empty and of a dependent dispatch in each. The two of a
+    /// round run one after the other, so that a slowdown of the machine affects both.
     fn of(rounds: &[[f64; 2]]) -> Self {
-        let mut differences: Vec<f64> = rounds.iter().map(|[empty, dependent]| (dependent - empty) * 1e6).collect();
+        let mut differences: Vec<f64> =
+            rounds.iter().map(|[empty, dependent]| (dependent - empty) * 1e6).collect();
         differences.sort_unstable_by(f64::total_cmp);
         // The nearest rank.
         let at = |share: f64| {
@@ -36,15 +37,20 @@ impl Dispatches {
         };
         let (median, noise) = (at(0.5), at(0.9) - at(0.1));
         let empty = rounds.iter().map(|[empty, _]| *empty).fold(f64::INFINITY, f64::min);
-        Self { empty_us: empty * 1e6, barrier_us: (median > noise).then_some(median), barrier_noise_us: noise }
+        Self {
+            empty_us: empty * 1e6,
+            barrier_us: (median > noise).then_some(median),
+            barrier_noise_us: noise,
+        }
     }
 }
 
 impl Bench<'_> {
-    /// Times empty dispatches and dependent ones in turn.
+    /// Times empty dispatches and dependent ones alternately.
     pub(super) fn dispatches(&self) -> Result<Dispatches> {
         let empty = self.bind(Kernel::Empty, &[])?;
-        let counter = self.gpu.buffer("counter", 4, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+        let counter =
+            self.gpu.buffer("counter", 4, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let dependent = self.bind(Kernel::Dependent, &[&counter])?;
         let mut all = 0u32;
         let mut run = |bound: &Bound, count: u32| -> Result<Duration> {
@@ -78,7 +84,7 @@ impl Bench<'_> {
 mod tests {
     use super::*;
 
-    /// Rounds in which an empty dispatch took 2 us and a dependent one so many more.
+    /// Rounds in which an empty dispatch takes 2 us and a dependent one this much more.
     fn of(more: &[f64]) -> Dispatches {
         Dispatches::of(&more.iter().map(|more| [2e-6, (2.0 + more) * 1e-6]).collect::<Vec<_>>())
     }
@@ -86,7 +92,10 @@ mod tests {
     #[test]
     fn a_barrier_above_the_noise_is_known() {
         let Dispatches { empty_us, barrier_us, barrier_noise_us } = of(&[1.0, 1.2, 0.8, 1.1, 0.9]);
-        assert!((empty_us - 2.0).abs() < 1e-9 && (barrier_noise_us - 0.4).abs() < 1e-9, "{barrier_noise_us}");
+        assert!(
+            (empty_us - 2.0).abs() < 1e-9 && (barrier_noise_us - 0.4).abs() < 1e-9,
+            "{barrier_noise_us}"
+        );
         assert!(barrier_us.is_some_and(|us| (us - 1.0).abs() < 1e-9), "{barrier_us:?}");
         // One slow submit of each kernel is an outlier, not the spread of eight.
         let more = of(&[1.0, 1.0, 1.1, 9.0, 0.9, -7.0, 1.0, 1.0]);
@@ -106,7 +115,8 @@ mod tests {
             (1..=8).map(|slow| [f64::from(slow) * 1e-6, f64::from(slow) * 1e-6 + 5e-7]).collect();
         let found = Dispatches::of(&rounds);
         assert!(
-            found.barrier_us.is_some_and(|us| (us - 0.5).abs() < 1e-9) && found.barrier_noise_us < 1e-9,
+            found.barrier_us.is_some_and(|us| (us - 0.5).abs() < 1e-9)
+                && found.barrier_noise_us < 1e-9,
             "{found:?}"
         );
     }

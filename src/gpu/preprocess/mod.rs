@@ -1,8 +1,10 @@
-//! Preprocessing on the GPU: two passes, along the rows and along the columns, that write an image of a network's input.
+//! Preprocessing on the GPU: two passes, along the rows and along the columns, that write an image
+//! into a network's input.
 //!
-//! The first makes what the second needs for the crop, rounded to eight bits, a word a pixel. The second makes the image,
-//! through a table of normalised values. Both compute in integers: their results are those of
-//! [`Preprocess::pixels`] and [`Preprocess::tensor`], to the bit.
+//! The first pass writes the pixels that the second needs for the crop, rounded to eight bits, one
+//! word per pixel. The second writes the image, through a table of normalised values. Both compute
+//! in integers: their results are bit-identical to those of [`Preprocess::pixels`] and
+//! [`Preprocess::tensor`].
 
 mod params;
 mod source;
@@ -12,8 +14,8 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferUsages,
-    CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding,
+    BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
 };
 
 use self::params::{LANES, Launch, Passes};
@@ -26,8 +28,8 @@ use crate::picture::{Axis, Geometry, Preprocess, Taps};
 use crate::shader::{AssembleError, Extensions, Values, assemble};
 use crate::tensor::{ChannelLayout, Element, HostTensor};
 
-/// Bytes of tables of weights that are kept for the next picture of the same size. That of a picture of some megapixels
-/// has some ten kilobytes.
+/// Maximum bytes of weight tables that are cached for later images of the same size. The table for
+/// an image of a few megapixels has some ten kilobytes.
 const MAX_KEPT_TABLES: u64 = 16 << 20;
 
 /// How the pixels of a source are stored.
@@ -38,7 +40,8 @@ enum Pixels {
     Texture,
 }
 
-/// The kernels of this folder: one for each pass, each way, the first for each kind of pixels.
+/// The kernels of this module: one for each pass and direction, and for the first pass also for
+/// each kind of pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kernel {
     First { pixels: Pixels, down: bool },
@@ -47,8 +50,13 @@ enum Kernel {
 
 impl Kernel {
     fn all() -> impl Iterator<Item = Self> {
-        let first = |down| [Pixels::Rgb8, Pixels::Rgba8, Pixels::Texture].map(|pixels| Self::First { pixels, down });
-        [false, true].into_iter().flat_map(move |down| first(down).into_iter().chain([Self::Last { down }]))
+        let first = |down| {
+            [Pixels::Rgb8, Pixels::Rgba8, Pixels::Texture]
+                .map(|pixels| Self::First { pixels, down })
+        };
+        [false, true]
+            .into_iter()
+            .flat_map(move |down| first(down).into_iter().chain([Self::Last { down }]))
     }
 
     const fn name(self) -> &'static str {
@@ -75,20 +83,23 @@ impl Kernel {
             ("TEXTURE", (pixels == Some(Pixels::Texture)).into()),
             ("PACKED", (pixels == Some(Pixels::Rgb8)).into()),
         ]);
-        let refused = |error: AssembleError| GpuError::Shader { kernel: self.name().into(), reason: error.to_string() };
+        let refused = |error: AssembleError| GpuError::Shader {
+            kernel: self.name().into(),
+            reason: error.to_string(),
+        };
         assemble(file, &values).map_err(refused)
     }
 }
 
-/// Weights on the device.
+/// A table of weights on the device.
 #[derive(Debug)]
 struct Table {
     taps: Taps,
     buffer: Buffer,
 }
 
-/// Makes pictures images of a network's input, on one device and in one way. Pictures may differ in size; the tables of weights
-/// of a size are kept for the next picture that has it.
+/// Converts images to a network's input, on one device and with one configuration. Images may
+/// differ in size; the weight tables of a size are cached for later images of that size.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{Gpu, Picture, Preprocess, Preprocessor};
@@ -106,41 +117,46 @@ struct Table {
 pub struct Preprocessor {
     gpu: Gpu,
     preprocess: Preprocess,
-    /// Bytes of a strip of a picture.
+    /// Maximum bytes of a strip of an image.
     strip_bytes: u64,
-    /// Compiled when they are needed first.
+    /// Compiled on first use.
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
-    /// What the 256 values of a byte become.
+    /// The normalised values for the 256 values of a byte.
     levels: Buffer,
     tables: Mutex<HashMap<Axis, Arc<Table>>>,
-    /// What the first pass writes and the second reads. Every picture may use the same one, whatever the order in which encoders are
-    /// submitted: it is written and read within one call.
+    /// The output of the first pass and input of the second. All images may share one buffer,
+    /// whatever the order in which encoders are submitted: it is written and read within one call.
     middle: Mutex<Option<Buffer>>,
 }
 
 impl Preprocessor {
-    /// For a device and a way to preprocess.
+    /// Creates a preprocessor for a device and a configuration.
     ///
     /// # Errors
-    /// [`PictureError::Setting`](crate::error::PictureError::Setting) for one that cannot be; [`GpuError::OutOfMemory`], or what
-    /// the device reported.
+    /// [`PictureError::Setting`](crate::error::PictureError::Setting) if the configuration is
+    /// invalid; [`GpuError::OutOfMemory`], or any error of the device.
     pub fn new(gpu: &Gpu, preprocess: &Preprocess) -> Result<Self> {
         preprocess.check()?;
-        let levels = gpu.buffer_with("levels", bytemuck::cast_slice(&preprocess.levels()), BufferUsages::STORAGE)?;
+        let levels = gpu.buffer_with(
+            "levels",
+            bytemuck::cast_slice(&preprocess.levels()),
+            BufferUsages::STORAGE,
+        )?;
         let strip_bytes = gpu.capabilities().max_binding_bytes;
         let (gpu, preprocess) = (gpu.clone(), *preprocess);
         let (pipelines, tables, middle) = Default::default();
         Ok(Self { gpu, preprocess, strip_bytes, pipelines, levels, tables, middle })
     }
 
-    /// With pictures bound in strips of at most so many bytes, instead of as many as the device can bind.
+    /// Binds images in strips of at most this many bytes, instead of as many as the device can
+    /// bind.
     #[must_use]
     pub fn with_strip_bytes(mut self, bytes: u64) -> Self {
         self.strip_bytes = bytes.min(self.gpu.capabilities().max_binding_bytes);
         self
     }
 
-    /// How it preprocesses.
+    /// The configuration.
     #[must_use]
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
@@ -152,34 +168,36 @@ impl Preprocessor {
         &self.gpu
     }
 
-    /// Name and WGSL of every kernel that a preprocessor may use: for tests, and to read.
+    /// Name and WGSL of every kernel that a preprocessor may use: for tests and inspection.
     ///
     /// # Errors
-    /// [`GpuError::Shader`], which would be a bug of this crate.
+    /// [`GpuError::Shader`], which would be a bug in this crate.
     pub fn kernels() -> Result<Vec<(&'static str, String)>> {
         Kernel::all().map(|kernel| Ok((kernel.name(), kernel.text()?))).collect()
     }
 
-    /// A buffer for so many pictures, zeroed: what [`record`](Self::record) and [`fill`](Self::fill) write, and what a
-    /// network of this input takes. Its usage is `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// A zeroed buffer for this many images, as [`record`](Self::record) and [`fill`](Self::fill)
+    /// write and a network with this input reads. Its usage is `STORAGE`, `COPY_SRC` and
+    /// `COPY_DST`.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError) for none.
+    /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError)
+    /// if `pictures` is zero.
     pub fn input(&self, pictures: usize) -> Result<Buffer> {
         let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(pictures)?, Element::F32);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         Ok(self.gpu.buffer("input", bytes as u64, usage)?)
     }
 
-    /// Records what makes a picture image number `image` of `input`, a buffer with usage `STORAGE`
-    /// that holds NHWC images of four f32 a pixel one after the other. The other images stay as
-    /// they are. A picture in host memory is uploaded by the next submit to the queue.
+    /// Records the preprocessing of one image into image number `image` of `input`, a buffer with
+    /// usage `STORAGE` that holds consecutive NHWC images of four f32 per pixel. The other images
+    /// in it do not change. The next submit to the queue uploads an image in host memory.
     ///
     /// # Errors
-    /// [`PictureError`](crate::error::PictureError) for a picture that is empty, too large or of
-    /// another size than its bytes; [`GpuError::Buffer`] or [`GpuError::ViewFormat`] for a buffer
-    /// or texture that cannot be used; [`GpuError::TooLarge`] for a row beyond what the device can
-    /// bind; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or what the device reported.
+    /// [`PictureError`](crate::error::PictureError) if the image is empty, too large or does not
+    /// match the number of its bytes; [`GpuError::Buffer`] or [`GpuError::ViewFormat`] if a buffer
+    /// or texture cannot be used; [`GpuError::TooLarge`] if a row exceeds the device's largest
+    /// binding; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or any error of the device.
     pub fn record<'a>(
         &self,
         encoder: &mut CommandEncoder,
@@ -192,7 +210,9 @@ impl Preprocessor {
         let [width, height] = source.size();
         let geometry = Geometry::new(&self.preprocess, width, height)?;
         if matches!(source, Source::Rgba8 { buffer, .. } if buffer == input) {
-            let reason = "the same as the input that is written: give the picture a buffer of its own".to_owned();
+            let reason =
+                "the same as the input that is written: use a separate buffer for the picture"
+                    .to_owned();
             return Err(GpuError::Buffer { buffer: "picture", reason }.into());
         }
         let target = self.target(input, image)?;
@@ -202,30 +222,39 @@ impl Preprocessor {
         let middle = self.middle(u64::from(middle_width) * u64::from(middle_height) * 4)?;
         let strips = source.strips(&self.gpu, &passes, self.strip_bytes)?;
         let columns_first = geometry.columns_first;
-        let first = self.pipeline(Kernel::First { pixels: source.pixels(), down: columns_first })?;
+        let first =
+            self.pipeline(Kernel::First { pixels: source.pixels(), down: columns_first })?;
         let last = self.pipeline(Kernel::Last { down: !columns_first })?;
-        let (first_taps, last_taps) = if columns_first { (&down, &across) } else { (&across, &down) };
+        let (first_taps, last_taps) =
+            if columns_first { (&down, &across) } else { (&across, &down) };
 
         let capabilities = self.gpu.capabilities();
         let launches = strips.iter().map(|strip| passes.first(strip, capabilities));
         let launches = launches.chain([passes.last(target.out_at, capabilities)]);
         let launches: Vec<Launch> = launches.collect::<Result<_, GpuError>>()?;
         let (uniforms, places) = self.uniforms(&launches)?;
-        let params = |launch: usize| place(&uniforms, places[launch], launches[launch].params.len());
+        let params =
+            |launch: usize| place(&uniforms, places[launch], launches[launch].params.len());
 
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "recording a picture", || {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-            let mut dispatch = |pipeline: &Pipeline, resources: Vec<BindingResource<'_>>, launch: &Launch| {
-                let group = self.bind(pipeline, resources);
-                let [x, y, z] = launch.workgroups;
-                pass.set_pipeline(&pipeline.pipeline);
-                pass.set_bind_group(0, &group, &[]);
-                pass.dispatch_workgroups(x, y, z);
-            };
+            let mut dispatch =
+                |pipeline: &Pipeline, resources: Vec<BindingResource<'_>>, launch: &Launch| {
+                    let group = self.bind(pipeline, resources);
+                    let [x, y, z] = launch.workgroups;
+                    pass.set_pipeline(&pipeline.pipeline);
+                    pass.set_bind_group(0, &group, &[]);
+                    pass.dispatch_workgroups(x, y, z);
+                };
             for (at, strip) in strips.iter().enumerate() {
-                let (taps, middle) = (first_taps.buffer.as_entire_binding(), middle.as_entire_binding());
-                dispatch(&first, vec![params(at), strip.bound.resource(), taps, middle], &launches[at]);
+                let (taps, middle) =
+                    (first_taps.buffer.as_entire_binding(), middle.as_entire_binding());
+                dispatch(
+                    &first,
+                    vec![params(at), strip.bound.resource(), taps, middle],
+                    &launches[at],
+                );
             }
             let (taps, middle) = (last_taps.buffer.as_entire_binding(), middle.as_entire_binding());
             let (levels, image) = (self.levels.as_entire_binding(), target.resource(input));
@@ -235,24 +264,24 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// A command buffer that makes the pictures the images 0, 1, 2, ... of `input`.
+    /// A command buffer that preprocesses the sources into images 0, 1, 2, ... of `input`.
     ///
     /// # Errors
     /// As [`Preprocessor::record`].
     pub fn fill(&self, sources: &[Source<'_>], input: &Buffer) -> Result<CommandBuffer> {
         let inner = &self.gpu.inner;
         let descriptor = CommandEncoderDescriptor { label: Some("pictures") };
-        let mut encoder = inner
-            .monitor
-            .guarded(&inner.device, "recording pictures", || inner.device.create_command_encoder(&descriptor))?;
+        let mut encoder = inner.monitor.guarded(&inner.device, "recording pictures", || {
+            inner.device.create_command_encoder(&descriptor)
+        })?;
         for (image, source) in sources.iter().enumerate() {
             self.record(&mut encoder, *source, input, image)?;
         }
         Ok(inner.monitor.guarded(&inner.device, "recording pictures", || encoder.finish())?)
     }
 
-    /// The pictures as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For networks on the same
-    /// device [`fill`](Self::fill) spares the way to the host and back.
+    /// The images as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For
+    /// networks on the same device, [`fill`](Self::fill) avoids the way to the host and back.
     ///
     /// # Errors
     /// As [`Preprocessor::record`].
@@ -266,20 +295,26 @@ impl Preprocessor {
         Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(3), &values)?)
     }
 
-    /// The compiled kernel; compiled on first use, then kept.
+    /// The compiled kernel; compiled on first use, then cached.
     fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>> {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(&kernel) {
             return Ok(pipeline.clone());
         }
         let checks = self.gpu.runtime_checks();
-        let pipeline = Pipeline::build(&self.gpu, kernel.name(), &kernel.text()?, Extensions::default(), checks)?;
+        let pipeline = Pipeline::build(
+            &self.gpu,
+            kernel.name(),
+            &kernel.text()?,
+            Extensions::default(),
+            checks,
+        )?;
         let pipeline = Arc::new(pipeline);
         pipelines.insert(kernel, pipeline.clone());
         Ok(pipeline)
     }
 
-    /// The weights along an axis; made on first use, then kept until there are too many.
+    /// The weight table of an axis; created on first use, then cached up to a maximum size.
     fn table(&self, axis: Axis) -> Result<Arc<Table>> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(&axis) {
@@ -287,8 +322,14 @@ impl Preprocessor {
         }
         let taps = Taps::new(self.preprocess.filter, &axis)?;
         check_iterations("resize", u64::from(taps.stride), self.gpu.capabilities())?;
-        let buffer = self.gpu.buffer_with("taps", bytemuck::cast_slice(&taps.words), BufferUsages::STORAGE)?;
-        if tables.values().map(|table| table.buffer.size()).sum::<u64>() + buffer.size() > MAX_KEPT_TABLES {
+        let buffer = self.gpu.buffer_with(
+            "taps",
+            bytemuck::cast_slice(&taps.words),
+            BufferUsages::STORAGE,
+        )?;
+        if tables.values().map(|table| table.buffer.size()).sum::<u64>() + buffer.size()
+            > MAX_KEPT_TABLES
+        {
             tables.clear();
         }
         let table = Arc::new(Table { taps, buffer });
@@ -296,18 +337,23 @@ impl Preprocessor {
         Ok(table)
     }
 
-    /// A buffer of at least so many bytes between the passes: that of the picture before, or a larger one.
+    /// A buffer of at least this many bytes between the passes: that of the previous image, or a
+    /// larger one.
     fn middle(&self, bytes: u64) -> Result<Buffer> {
         let mut kept = self.middle.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.as_ref().filter(|buffer| buffer.size() >= bytes) {
             Some(buffer) => Ok(buffer.clone()),
-            None => Ok(kept.insert(self.gpu.buffer("rows of a picture", bytes, BufferUsages::STORAGE)?).clone()),
+            None => Ok(kept
+                .insert(self.gpu.buffer("rows of a picture", bytes, BufferUsages::STORAGE)?)
+                .clone()),
         }
     }
 
-    /// A buffer of `Params`, and where each begins. A new one for each picture, as an encoder may hold several.
+    /// A buffer of `Params`, and the offset of each. A new one for each image, as an encoder may
+    /// hold several.
     fn uniforms(&self, launches: &[Launch]) -> Result<(Buffer, Vec<u64>)> {
-        let align = u64::from(self.gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let align =
+            u64::from(self.gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
         for launch in launches {
             bytes.resize((bytes.len() as u64).next_multiple_of(align) as usize, 0);
@@ -328,29 +374,40 @@ impl Preprocessor {
         })
     }
 
-    /// Where an image lies in an input buffer.
+    /// The range of an image within an input buffer.
     fn target(&self, input: &Buffer, image: usize) -> Result<Target> {
         let refuse = |reason| Err(GpuError::Buffer { buffer: "input", reason }.into());
         let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(1)?, Element::F32) as u64;
         let start = bytes.checked_mul(image as u64);
-        let Some(start) = start.filter(|start| start.checked_add(bytes).is_some_and(|end| end <= input.size())) else {
+        let Some(start) =
+            start.filter(|start| start.checked_add(bytes).is_some_and(|end| end <= input.size()))
+        else {
             let size = input.size();
-            return refuse(format!("expected room for image {image} at {bytes} bytes an image, found {size} bytes"));
+            return refuse(format!(
+                "expected room for image {image} at {bytes} bytes an image, found {size} bytes"
+            ));
         };
         if !input.usage().contains(BufferUsages::STORAGE) {
             return refuse(format!("expected usage STORAGE, found {:?}", input.usage()));
         }
-        // A binding begins at a multiple of this, a power of two of at least 32; so between it and the image lie whole pixels.
-        let before = start % u64::from(self.gpu.inner.device.limits().min_storage_buffer_offset_alignment);
+        // A binding begins at a multiple of this, a power of two of at least 32; so between it and
+        // the image lie whole pixels.
+        let before =
+            start % u64::from(self.gpu.inner.device.limits().min_storage_buffer_offset_alignment);
         let (bound, limit) = (before + bytes, self.gpu.capabilities().max_binding_bytes);
         if bound > limit {
-            return Err(GpuError::TooLarge { what: "an image of the input".to_owned(), bytes: bound, limit }.into());
+            return Err(GpuError::TooLarge {
+                what: "an image of the input".to_owned(),
+                bytes: bound,
+                limit,
+            }
+            .into());
         }
         Ok(Target { offset: start - before, bytes: bound, out_at: (before / 16) as u32 })
     }
 }
 
-/// An image within an input buffer, as it is bound.
+/// An image within an input buffer, as bound.
 #[derive(Debug, Clone, Copy)]
 struct Target {
     offset: u64,
@@ -361,7 +418,11 @@ struct Target {
 
 impl Target {
     fn resource<'b>(&self, buffer: &'b Buffer) -> BindingResource<'b> {
-        BindingResource::Buffer(BufferBinding { buffer, offset: self.offset, size: NonZeroU64::new(self.bytes) })
+        BindingResource::Buffer(BufferBinding {
+            buffer,
+            offset: self.offset,
+            size: NonZeroU64::new(self.bytes),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Params` and grids of the two kernels that make a picture an input.
+//! `Params` and grids of the two preprocessing kernels.
 
 use bytemuck::bytes_of;
 
@@ -13,25 +13,27 @@ pub(super) const LANES: u32 = 64;
 host_struct! {
     /// Mirrors `Params` of `shaders/picture/resize_first.wgsl`.
     FirstParams {
-        pixels, row_groups, width, stride, tap_at, in_width, in_height, left, top, skip, last_word, out_at
+        pixels, row_groups, width, stride, tap_at, in_width, in_height, left, top, skip, last_word,
+        out_at
     }
 }
 
 host_struct! {
     /// Mirrors `Params` of `shaders/picture/resize_last.wgsl`.
     LastParams {
-        pixels, row_groups, width, stride, kept_width, kept_height, left, top, src_width, last_pixel, out_at
+        pixels, row_groups, width, stride, kept_width, kept_height, left, top, src_width,
+        last_pixel, out_at
     }
 }
 
-/// The bytes of `Params`, and how many workgroups go with them.
+/// The bytes of `Params` and the number of workgroups.
 #[derive(Debug)]
 pub(super) struct Launch {
     pub params: Vec<u8>,
     pub workgroups: [u32; 3],
 }
 
-/// A picture's way through the two passes.
+/// The two passes of an image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passes<'a> {
     pub geometry: &'a Geometry,
@@ -42,21 +44,29 @@ pub(super) struct Passes<'a> {
 }
 
 impl Passes<'_> {
-    /// Pixels in a row, and rows, that the first pass makes.
+    /// Width and height of the first pass's output.
     pub fn middle(&self) -> [u32; 2] {
         let Geometry { columns, rows, columns_first } = self.geometry;
         if *columns_first { [self.across.span, rows.kept] } else { [columns.kept, self.down.span] }
     }
 
-    /// The first pass over a strip. The pixels that it makes fit into one binding.
-    pub fn first(&self, strip: &Strip<'_>, capabilities: &Capabilities) -> Result<Launch, GpuError> {
+    /// The first pass over a strip. Its output must fit one binding.
+    pub fn first(
+        &self,
+        strip: &Strip<'_>,
+        capabilities: &Capabilities,
+    ) -> Result<Launch, GpuError> {
         let [width, _] = self.middle();
         let pixels = u64::from(width) * u64::from(strip.made);
         let workgroups = grid("resize_first", pixels, capabilities)?;
         let (stride, tap_at, top) = if self.geometry.columns_first {
             // The taps count from a row that may not be in this strip.
             let origin = strip.top.wrapping_sub(strip.first_row);
-            (self.down.stride, strip.made_at * self.down.stride, origin.wrapping_add(self.down.first))
+            (
+                self.down.stride,
+                strip.made_at * self.down.stride,
+                origin.wrapping_add(self.down.first),
+            )
         } else {
             (self.across.stride, 0, strip.top)
         };
@@ -77,7 +87,7 @@ impl Passes<'_> {
         Ok(Launch { params: bytes_of(&params).to_vec(), workgroups })
     }
 
-    /// The second pass, to an image that begins `out_at` pixels behind the start of its binding.
+    /// The second pass, into an image that begins `out_at` pixels after the start of its binding.
     pub fn last(&self, out_at: u32, capabilities: &Capabilities) -> Result<Launch, GpuError> {
         let Geometry { columns, rows, columns_first } = self.geometry;
         let pixels = u64::from(columns.crop) * u64::from(rows.crop);
@@ -100,13 +110,17 @@ impl Passes<'_> {
     }
 }
 
-/// As many workgroups along x as may be, and on along y.
+/// A grid with as many workgroups as possible along x, and the rest along y.
 fn grid(kernel: &str, pixels: u64, capabilities: &Capabilities) -> Result<[u32; 3], GpuError> {
     let (groups, limit) = (pixels.div_ceil(LANES.into()), capabilities.max_workgroups);
     let x = groups.min(limit.into());
     let y = groups.div_ceil(x.max(1));
     if y > u64::from(limit) {
-        return Err(GpuError::TooManyWorkgroups { kernel: kernel.to_owned(), workgroups: [x, y, 1], limit });
+        return Err(GpuError::TooManyWorkgroups {
+            kernel: kernel.to_owned(),
+            workgroups: [x, y, 1],
+            limit,
+        });
     }
     Ok([x as u32, y as u32, 1])
 }
@@ -125,7 +139,8 @@ mod tests {
             let (_, reflection) = inspect(&source, Extensions::default())?;
             let last = matches!(kernel, Kernel::Last { .. });
             let (members, bytes) = if last { LastParams::layout() } else { FirstParams::layout() };
-            let wgsl: Vec<_> = reflection.members.iter().map(|m| (m.name.as_str(), m.offset as usize)).collect();
+            let wgsl: Vec<_> =
+                reflection.members.iter().map(|m| (m.name.as_str(), m.offset as usize)).collect();
             assert_eq!((members, bytes as u32), (&wgsl[..], reflection.params_bytes), "{kernel:?}");
             assert_eq!(reflection.workgroup_size, [LANES, 1, 1]);
             // The weakest backends bind no more (downlevel GL).
@@ -138,7 +153,10 @@ mod tests {
     fn a_grid_goes_on_in_the_next_dimension() -> Result<(), GpuError> {
         let weak = Capabilities { max_workgroups: 10, ..Capabilities::CORE };
         assert_eq!(grid("test", 64 * 10 + 1, &weak)?, [10, 2, 1]);
-        assert!(matches!(grid("test", 64 * 100 + 1, &weak), Err(GpuError::TooManyWorkgroups { .. })));
+        assert!(matches!(
+            grid("test", 64 * 100 + 1, &weak),
+            Err(GpuError::TooManyWorkgroups { .. })
+        ));
         Ok(())
     }
 }

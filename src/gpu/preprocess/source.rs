@@ -1,10 +1,10 @@
-//! Where a picture comes from, and how its rows are bound: in strips, where one binding cannot hold them all.
+//! Sources of images, and binding their rows: in strips, if one binding cannot hold them all.
 
 use std::num::NonZeroU64;
 
 use wgpu::{
-    BindingResource, Buffer, BufferBinding, BufferUsages, Texture, TextureDimension, TextureFormat, TextureUsages,
-    TextureView, TextureViewDescriptor, TextureViewDimension,
+    BindingResource, Buffer, BufferBinding, BufferUsages, Texture, TextureDimension, TextureFormat,
+    TextureUsages, TextureView, TextureViewDescriptor, TextureViewDimension,
 };
 
 use super::Pixels;
@@ -13,37 +13,37 @@ use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
 use crate::picture::{Picture, check_rgb8};
 
-/// A picture, in host memory or already on the GPU.
+/// An image, in host memory or already on the GPU.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Source<'a> {
-    /// A picture in host memory.
+    /// An image in host memory.
     Picture(&'a Picture),
-    /// The bytes of one: R, G, B, R, G, B, ... without padding between rows.
+    /// The bytes of an image: R, G, B, R, G, B, ... without padding between rows.
     Rgb8 {
-        /// Three bytes a pixel.
+        /// Three bytes per pixel.
         data: &'a [u8],
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
     },
-    /// A buffer with usage `STORAGE`: four bytes a pixel, of which the fourth is ignored, without padding between rows.
+    /// A buffer with usage `STORAGE`: four bytes per pixel, of which the fourth is ignored, without
+    /// padding between rows.
     Rgba8 {
         /// The buffer.
         buffer: &'a Buffer,
-        /// Where the first pixel lies in it, in bytes: a multiple of 4.
+        /// The byte offset of the first pixel: a multiple of 4.
         offset: u64,
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
     },
-    /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING`, of eight
-    /// bits a channel, RGBA or BGRA; alpha is ignored. The stored bytes count: a texture in sRGB is
-    /// not decoded. It must have been created with the same format without sRGB among its
-    /// `view_formats` ([`GpuError::ViewFormat`]). OpenGL cannot create such
-    /// textures.
+    /// The first mip level of the first layer of a texture with usage `TEXTURE_BINDING` and eight
+    /// bits per channel, RGBA or BGRA; alpha is ignored. The stored bytes are used: an sRGB texture
+    /// is not decoded. It must have been created with the non-sRGB variant of its format among its
+    /// `view_formats` ([`GpuError::ViewFormat`]). OpenGL cannot create such textures.
     Texture(&'a Texture),
 }
 
@@ -59,32 +59,32 @@ impl<'a> From<&'a Texture> for Source<'a> {
     }
 }
 
-/// Rows of a picture in one binding, and what the first pass makes of them.
+/// Rows of an image in one binding, and the rows that the first pass makes from them.
 #[derive(Debug)]
 pub(super) struct Strip<'a> {
     pub bound: Bound<'a>,
-    /// The first of its rows, counted from the picture's top.
+    /// The first row, counted from the top of the image.
     pub first_row: u32,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u32,
-    /// Rows of the first pass's output before those that are made of this strip.
+    /// Rows of the first pass's output before those made from this strip.
     pub made_at: u32,
-    /// Rows that are made of it.
+    /// Rows that are made from it.
     pub made: u32,
-    /// Rows that are bound before the first of it.
+    /// Rows that are bound before its first row.
     pub top: u32,
-    /// What lies before those: bytes of RGB, pixels of RGBA, nothing of a texture.
+    /// What is bound before those: bytes for RGB, pixels for RGBA, nothing for a texture.
     pub skip: u32,
-    /// Of the binding, of a buffer.
+    /// Index of the last word of a bound buffer.
     pub last_word: u32,
 }
 
-/// What is bound as a strip.
+/// The resource that is bound as a strip.
 #[derive(Debug)]
 pub(super) enum Bound<'a> {
-    /// A buffer of ours.
+    /// A buffer that we upload.
     Upload(Buffer),
-    /// A range of the caller's.
+    /// A range of the caller's buffer.
     Range { buffer: &'a Buffer, offset: u64, bytes: u64 },
     /// A view of the caller's texture.
     View(TextureView),
@@ -94,9 +94,11 @@ impl Bound<'_> {
     pub fn resource(&self) -> BindingResource<'_> {
         match self {
             Self::Upload(buffer) => buffer.as_entire_binding(),
-            Self::Range { buffer, offset, bytes } => {
-                BindingResource::Buffer(BufferBinding { buffer, offset: *offset, size: NonZeroU64::new(*bytes) })
-            }
+            Self::Range { buffer, offset, bytes } => BindingResource::Buffer(BufferBinding {
+                buffer,
+                offset: *offset,
+                size: NonZeroU64::new(*bytes),
+            }),
             Self::View(view) => BindingResource::TextureView(view),
         }
     }
@@ -122,21 +124,28 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether it is what it says it is.
+    /// Checks that the source matches its description.
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
         match *self {
             // Sizes and bytes were compared when it was made.
             Self::Picture(_) => Ok(()),
-            Self::Rgb8 { data, width, height } => Ok(check_rgb8("picture", width, height, data.len())?),
+            Self::Rgb8 { data, width, height } => {
+                Ok(check_rgb8("picture", width, height, data.len())?)
+            }
             Self::Rgba8 { buffer, offset, width, height } => {
                 // In 128 bits, as 4 * (2^32 - 1)^2 has 66.
                 let end = u128::from(offset) + 4 * u128::from(width) * u128::from(height);
                 if end > u128::from(buffer.size()) {
-                    return refuse(format!("expected at least {end} bytes, found {}", buffer.size()));
+                    return refuse(format!(
+                        "expected at least {end} bytes, found {}",
+                        buffer.size()
+                    ));
                 }
                 if !offset.is_multiple_of(4) {
-                    return refuse(format!("expected an offset that is a multiple of 4, found {offset}"));
+                    return refuse(format!(
+                        "expected an offset that is a multiple of 4, found {offset}"
+                    ));
                 }
                 if !buffer.usage().contains(BufferUsages::STORAGE) {
                     return refuse(format!("expected usage STORAGE, found {:?}", buffer.usage()));
@@ -147,8 +156,14 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The rows that the passes need, in strips of at most so many bytes. The source is [checked](Self::check).
-    pub(super) fn strips(&self, gpu: &Gpu, passes: &Passes<'_>, strip_bytes: u64) -> Result<Vec<Strip<'a>>> {
+    /// The rows that the passes need, in strips of at most this many bytes. The source must be
+    /// [checked](Self::check).
+    pub(super) fn strips(
+        &self,
+        gpu: &Gpu,
+        passes: &Passes<'_>,
+        strip_bytes: u64,
+    ) -> Result<Vec<Strip<'a>>> {
         let [width, _] = self.size();
         let cut = |per_pixel: u64, spare: u64| {
             let per_row = u64::from(width) * per_pixel;
@@ -164,8 +179,12 @@ impl<'a> Source<'a> {
             Self::Picture(picture) => upload(gpu, picture.data(), width, &cut(3, 4)?),
             Self::Rgb8 { data, .. } => upload(gpu, data, width, &cut(3, 4)?),
             Self::Rgba8 { buffer, offset, .. } => {
-                let align = u64::from(gpu.inner.device.limits().min_storage_buffer_offset_alignment);
-                Ok(cut(4, align)?.iter().map(|piece| range(buffer, offset, width, piece, align)).collect())
+                let align =
+                    u64::from(gpu.inner.device.limits().min_storage_buffer_offset_alignment);
+                Ok(cut(4, align)?
+                    .iter()
+                    .map(|piece| range(buffer, offset, width, piece, align))
+                    .collect())
             }
             Self::Texture(texture) => Ok(vec![view(gpu, texture, passes)?]),
         }
@@ -177,11 +196,15 @@ fn check_texture(texture: &Texture) -> Result<()> {
     let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
     let format = texture.format();
     if !matches!(format.remove_srgb_suffix(), Rgba8Unorm | Bgra8Unorm) {
-        return refuse(format!("expected a texture of Rgba8Unorm or Bgra8Unorm, or these in sRGB, found {format:?}"));
+        return refuse(format!(
+            "expected a texture of Rgba8Unorm or Bgra8Unorm, or these in sRGB, found {format:?}"
+        ));
     }
     if texture.dimension() != TextureDimension::D2 || texture.sample_count() != 1 {
         let (dimension, samples) = (texture.dimension(), texture.sample_count());
-        return refuse(format!("expected a texture of 2 dimensions and 1 sample, found {dimension:?} and {samples}"));
+        return refuse(format!(
+            "expected a texture of 2 dimensions and 1 sample, found {dimension:?} and {samples}"
+        ));
     }
     if !texture.usage().contains(TextureUsages::TEXTURE_BINDING) {
         return refuse(format!("expected usage TEXTURE_BINDING, found {:?}", texture.usage()));
@@ -189,7 +212,7 @@ fn check_texture(texture: &Texture) -> Result<()> {
     Ok(())
 }
 
-/// Rows of the picture, and the rows that the first pass makes of them.
+/// Rows of the image, and the rows that the first pass makes from them.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     first_row: u32,
@@ -198,7 +221,7 @@ struct Piece {
     made: u32,
 }
 
-/// Cuts what the first pass needs into pieces of at most so many rows.
+/// Splits the rows that the first pass needs into pieces of at most this many rows.
 fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, GpuError> {
     let down = passes.down;
     if !passes.geometry.columns_first {
@@ -210,7 +233,8 @@ fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, 
         };
         return Ok(starts.map(piece).collect());
     }
-    // Rows are made of several, which neighbours share; each piece makes as many as it has all rows for.
+    // Rows are made of several, which neighbours share; each piece makes as many as it has all rows
+    // for.
     let mut pieces: Vec<Piece> = Vec::new();
     for made_at in 0..passes.geometry.rows.kept {
         let (first, weights) = down.of(made_at);
@@ -224,15 +248,22 @@ fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, 
                 pieces.push(Piece { first_row: first, rows: end - first, made_at, made: 1 });
             }
             _ => {
-                let (what, bytes) = ("what a row is made of".to_owned(), u64::from(end - first) * per_row);
-                return Err(GpuError::TooLarge { what, bytes, limit: u64::from(per_piece) * per_row });
+                let (what, bytes) = (
+                    "the input rows of one output row".to_owned(),
+                    u64::from(end - first) * per_row,
+                );
+                return Err(GpuError::TooLarge {
+                    what,
+                    bytes,
+                    limit: u64::from(per_piece) * per_row,
+                });
             }
         }
     }
     Ok(pieces)
 }
 
-/// Strips of RGB in buffers of their own: an encoder may hold several pictures before it is submitted.
+/// Strips of RGB in separate buffers: an encoder may hold several images before it is submitted.
 fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Vec<Strip<'a>>> {
     let per_row = u64::from(width) * 3;
     let strip = |&Piece { first_row, rows, made_at, made }: &Piece| {
@@ -240,7 +271,11 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Ve
         let bytes = &data[start..][..(u64::from(rows) * per_row) as usize];
         // wgpu copies whole words; the last may have to be filled up.
         let (words, rest) = bytes.split_at(bytes.len() & !3);
-        let buffer = gpu.buffer("picture", bytes.len() as u64, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
+        let buffer = gpu.buffer(
+            "picture",
+            bytes.len() as u64,
+            BufferUsages::STORAGE | BufferUsages::COPY_DST,
+        )?;
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "uploading a picture", || {
             inner.queue.write_buffer(&buffer, 0, words);
@@ -251,12 +286,21 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Ve
             }
         })?;
         let last_word = (bytes.len() as u32).div_ceil(4) - 1;
-        Ok(Strip { bound: Bound::Upload(buffer), first_row, rows, made_at, made, top: 0, skip: 0, last_word })
+        Ok(Strip {
+            bound: Bound::Upload(buffer),
+            first_row,
+            rows,
+            made_at,
+            made,
+            top: 0,
+            skip: 0,
+            last_word,
+        })
     };
     pieces.iter().map(strip).collect()
 }
 
-/// A range of a buffer of RGBA, which must begin where a binding may.
+/// A range of an RGBA buffer, starting at a valid binding offset.
 fn range<'a>(buffer: &'a Buffer, offset: u64, width: u32, piece: &Piece, align: u64) -> Strip<'a> {
     let Piece { first_row, rows, made_at, made } = *piece;
     let per_row = u64::from(width) * 4;

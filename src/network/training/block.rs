@@ -1,4 +1,4 @@
-//! A block of either kind in training.
+//! Training plans of a block of either kind.
 
 use super::TrainedLayer;
 use super::layer::{Forward, Planner};
@@ -8,14 +8,14 @@ use crate::op::{Op, TrainOp};
 use crate::plan::{Plan, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
 
-/// A block's plan in training mode, and where its tensors are.
+/// A block's plan in training mode, and its tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockTraining {
-    /// The plan: its input is the block's, its output the gradient of that.
+    /// The plan: its input is the block's input, its output the gradient of that input.
     pub plan: Plan,
-    /// What the block puts out.
+    /// The block's output.
     pub out: TensorId,
-    /// Given: the gradient of that.
+    /// Given: the gradient of the output.
     pub grad_out: TensorId,
     /// The convolutions, in the order of their keys.
     pub layers: Vec<TrainedLayer>,
@@ -24,8 +24,9 @@ pub struct BlockTraining {
 /// Plans a block in training mode.
 ///
 /// # Errors
-/// A [`ShapeError`](crate::error::ShapeError) when the input's channels are not the block's inplanes;
-/// [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) where a norm has one value per channel, of which there is no variance.
+/// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the block's
+/// inplanes; [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) if a norm has one
+/// value per channel, which has no variance.
 pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTraining> {
     let mut planner = Planner::new(block.norm(), input);
     let x = planner.plan.input;
@@ -45,7 +46,7 @@ pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrai
     Ok(BlockTraining { plan, out, grad_out, layers })
 }
 
-/// A block on its way forward.
+/// The forward pass of a block.
 pub(super) struct BlockForward {
     /// The main branch, in order.
     main: Vec<Forward>,
@@ -78,20 +79,30 @@ impl Planner {
             branch.push(forward);
         }
         let shortcut = match downsample.first() {
-            Some(layer) => Some(self.forward([layer.conv_name, layer.norm_name], layer.conv, false, x, outer)?),
+            Some(layer) => Some(self.forward(
+                [layer.conv_name, layer.norm_name],
+                layer.conv,
+                false,
+                x,
+                outer,
+            )?),
             None => None,
         };
         let residual = shortcut.as_ref().map_or(x, |shortcut| shortcut.activation);
         let out = match branch.last().and_then(|layer| Some([layer.sums, layer.coefficients?])) {
             Some(norm) => self.apply("out", norm, Some(residual), true)?,
-            None => {
-                self.step("out", Op::Add { channels: outer.channels(), relu: true }, &[current, residual], outer)?
-            }
+            None => self.step(
+                "out",
+                Op::Add { channels: outer.channels(), relu: true },
+                &[current, residual],
+                outer,
+            )?,
         };
         Ok(BlockForward { main: branch, shortcut, input: x, out })
     }
 
-    /// The block's convolutions and norms again, from its input, for gradients whose activations were not kept.
+    /// The block's convolutions and norms again, from its input, for gradients that need
+    /// activations that were not kept.
     pub fn block_again(&mut self, before: &BlockForward) -> Result<BlockForward> {
         let (mut branch, mut current) = (Vec::with_capacity(before.main.len()), before.input);
         for (at, layer) in before.main.iter().enumerate() {
@@ -105,7 +116,7 @@ impl Planner {
         Ok(BlockForward { main: branch, shortcut, ..*before })
     }
 
-    /// The gradients of a block's parameters, and, where it is wanted, of its input.
+    /// The gradients of a block's parameters, and, if `wanted`, of its input.
     pub fn block_backward(
         &mut self,
         forward: &BlockForward,
@@ -114,7 +125,12 @@ impl Planner {
     ) -> Result<Option<TensorId>> {
         let BlockForward { main, shortcut, out, .. } = forward;
         let (channels, layout) = (self.shape(*out).c, self.layout(*out));
-        let joined = self.step("grad.add", Op::Train(TrainOp::ReluGrad { channels }), &[grad_out, *out], layout)?;
+        let joined = self.step(
+            "grad.add",
+            Op::Train(TrainOp::ReluGrad { channels }),
+            &[grad_out, *out],
+            layout,
+        )?;
         let Some((first, others)) = main.split_first() else { return Ok(None) };
         let mut gradient = joined;
         for layer in others.iter().rev() {

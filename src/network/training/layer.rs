@@ -1,4 +1,4 @@
-//! A convolution and its norm in training: forward, and the gradients.
+//! A convolution and its norm in training: forward pass and gradients.
 
 use super::optimizer::Updates;
 use super::{Optimizer, TrainedParameter};
@@ -19,49 +19,51 @@ pub struct TrainedNorm {
     pub affine: TensorId,
     /// Given: the running mean and variance, and the weight of the next batch in them.
     pub running: TensorId,
-    /// What the running ones are after the batch; none for a norm that is frozen.
+    /// The running statistics after the batch; `None` for a frozen norm.
     pub running_after: Option<TensorId>,
-    /// The gradients of gamma and beta, first and second of the numbers of each channel; none where the plan does not go back so far.
+    /// The gradients of gamma and beta, as first and second number of each channel; `None` if the
+    /// backward pass does not reach this norm.
     pub sums: Option<TensorId>,
 }
 
-/// A convolution's tensors in a plan, and those of the norm behind it.
+/// The tensors of a convolution and of the norm after it, in a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedLayer {
     /// Its name: `conv1`, `layer1.0.downsample.0`.
     pub name: String,
     /// Given: its weights.
     pub weight: TensorId,
-    /// Their gradient; none for weights that are frozen.
+    /// Their gradient; `None` for frozen weights.
     pub weight_grad: Option<TensorId>,
-    /// The norm; none for [`Norm::Identity`].
+    /// The norm; `None` for [`Norm::Identity`].
     pub norm: Option<TrainedNorm>,
 }
 
-/// A layer on its way forward.
+/// The forward pass of a layer.
 #[derive(Clone)]
 pub(super) struct Forward {
     conv: Conv,
     relu: bool,
     input: TensorId,
-    /// What the convolution put out.
+    /// The convolution's output.
     pub(super) sums: TensorId,
     pub(super) coefficients: Option<TensorId>,
-    /// What norm and ReLU made of that; the convolution's where nothing has been made of it.
+    /// The output of norm and ReLU; the convolution's output if they are not applied.
     pub(super) activation: TensorId,
-    /// Its place among the planner's layers.
+    /// Its index in the planner's layers.
     layer: usize,
 }
 
-/// A plan in the making.
+/// A plan under construction.
 pub(super) struct Planner {
     pub(super) plan: Plan,
     norm: Norm,
-    /// What the names of the current block begin with.
+    /// The prefix of the names of the current block.
     prefix: String,
-    /// What is trained no further: beginnings of names.
+    /// Prefixes of the names of frozen parts.
     frozen: Vec<String>,
-    /// Whether running statistics take the place of those before, and not only the caller's to read.
+    /// Whether new running statistics replace the previous ones on the device, instead of only
+    /// being kept for the caller to read.
     carries: bool,
     /// The layers so far, in the order of their keys.
     pub(super) layers: Vec<TrainedLayer>,
@@ -75,25 +77,41 @@ impl Planner {
         let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
         let (layers, parameters, frozen) = (Vec::new(), Vec::new(), Vec::new());
         let plan = Plan::new(PlanKind::Unfused, info);
-        Self { plan, norm, prefix: String::new(), frozen, carries: false, layers, updates: None, parameters }
+        Self {
+            plan,
+            norm,
+            prefix: String::new(),
+            frozen,
+            carries: false,
+            layers,
+            updates: None,
+            parameters,
+        }
     }
 
-    /// [`Planner::new`] for whole networks: what becomes of statistics and parameters is carried over them.
-    pub fn with_updates(norm: Norm, input: Shape, frozen: &[String], optimizer: &Optimizer, over: usize) -> Self {
+    /// [`Planner::new`] for whole networks: updated statistics and parameters replace the previous
+    /// ones.
+    pub fn with_updates(
+        norm: Norm,
+        input: Shape,
+        frozen: &[String],
+        optimizer: &Optimizer,
+        over: usize,
+    ) -> Self {
         let mut planner = Self::new(norm, input);
         (planner.carries, planner.frozen) = (true, frozen.to_vec());
         planner.updates = Some(Updates::new(optimizer, over, &mut planner.plan));
         planner
     }
 
-    /// The steps that follow are a segment of their own, and their names begin so.
+    /// Starts a new segment for the following steps, with this name prefix.
     pub fn begin(&mut self, prefix: &str) {
         let at = self.plan.steps.len();
         self.plan.blocks.push(at..at);
         prefix.clone_into(&mut self.prefix);
     }
 
-    /// Whether what is called so in the current block is trained no further.
+    /// Whether the part with this name in the current block is frozen.
     pub fn is_frozen(&self, name: &str) -> bool {
         let name = format!("{}{name}", self.prefix);
         is_within(&name, &self.frozen)
@@ -104,7 +122,7 @@ impl Planner {
         TensorId(self.plan.tensors.len() - 1)
     }
 
-    /// A tensor that the caller gives.
+    /// Adds a tensor that the caller provides.
     pub fn give(&mut self, info: TensorInfo) -> TensorId {
         let id = self.add(info);
         self.plan.given.push(id);
@@ -119,12 +137,18 @@ impl Planner {
         self.plan.tensor(id).layout
     }
 
-    /// Appends a step, and the tensor of pixels that it writes.
-    pub fn step(&mut self, name: &str, op: Op, inputs: &[TensorId], layout: ChannelLayout) -> Result<TensorId> {
+    /// Appends a step and its output, a tensor of pixels.
+    pub fn step(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[TensorId],
+        layout: ChannelLayout,
+    ) -> Result<TensorId> {
         self.step_by(name, op, inputs, None, layout)
     }
 
-    /// [`Planner::step`] by weights that are a tensor.
+    /// [`Planner::step`] with weights from a tensor.
     pub fn step_by(
         &mut self,
         name: &str,
@@ -134,12 +158,19 @@ impl Planner {
         layout: ChannelLayout,
     ) -> Result<TensorId> {
         let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
-        let info = TensorInfo::pixels(format!("{}{name}", self.prefix), op.output_shape(&shapes)?, layout);
+        let info =
+            TensorInfo::pixels(format!("{}{name}", self.prefix), op.output_shape(&shapes)?, layout);
         Ok(self.push(op, inputs, weights, info))
     }
 
-    /// Appends a step that writes this tensor, and is called as it is.
-    pub fn push(&mut self, op: Op, inputs: &[TensorId], weights: Option<TensorId>, info: TensorInfo) -> TensorId {
+    /// Appends a step with this output tensor, named after it.
+    pub fn push(
+        &mut self,
+        op: Op,
+        inputs: &[TensorId],
+        weights: Option<TensorId>,
+        info: TensorInfo,
+    ) -> TensorId {
         let (block, module) = (self.plan.blocks.len().saturating_sub(1), info.name.clone());
         let output = self.add(info);
         let (role, inputs) = (Role::Training, inputs.to_vec());
@@ -150,7 +181,7 @@ impl Planner {
         output
     }
 
-    /// A convolution, its norm, and ReLU or not.
+    /// A convolution, its norm, and optionally ReLU.
     pub fn forward(
         &mut self,
         names: [&str; 2],
@@ -163,7 +194,7 @@ impl Planner {
         self.applied(names[1], layer)
     }
 
-    /// A convolution, and the coefficients of its norm, which is not applied yet.
+    /// A convolution, and the coefficients of its norm, without applying it.
     pub fn convolve(
         &mut self,
         [conv_name, norm_name]: [&str; 2],
@@ -187,12 +218,13 @@ impl Planner {
     /// The layer with its norm applied, if it has one.
     pub fn applied(&mut self, norm_name: &str, mut layer: Forward) -> Result<Forward> {
         if let Some(coefficients) = layer.coefficients {
-            layer.activation = self.apply(norm_name, [layer.sums, coefficients], None, layer.relu)?;
+            layer.activation =
+                self.apply(norm_name, [layer.sums, coefficients], None, layer.relu)?;
         }
         Ok(layer)
     }
 
-    /// A norm by its coefficients, what is added to it, and ReLU or not.
+    /// Applies a norm by its coefficients, with an optional residual and optional ReLU.
     pub fn apply(
         &mut self,
         name: &str,
@@ -206,8 +238,13 @@ impl Planner {
         self.step(name, op, &inputs, layout)
     }
 
-    /// What a norm has.
-    fn norm_tensors(&mut self, norm_name: &str, channels: usize, layout: ChannelLayout) -> TrainedNorm {
+    /// Adds the given tensors of a norm.
+    fn norm_tensors(
+        &mut self,
+        norm_name: &str,
+        channels: usize,
+        layout: ChannelLayout,
+    ) -> TrainedNorm {
         let name = format!("{}{norm_name}", self.prefix);
         let pair = Shape { n: 1, c: channels, h: 1, w: 2 };
         let affine = self.give(TensorInfo::pixels(format!("{name}.affine"), pair, layout));
@@ -227,28 +264,54 @@ impl Planner {
     ) -> Result<Forward> {
         let TrainedLayer { weight, norm, .. } = self.layers[layer].clone();
         let epilogue = Epilogue { relu: relu && norm.is_none(), ..Epilogue::default() };
-        let sums = self.step_by(conv_name, Op::Conv { conv, epilogue }, &[input], Some(weight), layout)?;
+        let sums =
+            self.step_by(conv_name, Op::Conv { conv, epilogue }, &[input], Some(weight), layout)?;
         let (Some(norm), Some(eps)) = (norm, self.norm.eps()) else {
-            return Ok(Forward { conv, relu, input, sums, coefficients: None, activation: sums, layer });
+            return Ok(Forward {
+                conv,
+                relu,
+                input,
+                sums,
+                coefficients: None,
+                activation: sums,
+                layer,
+            });
         };
         let coefficients = self.coefficients(layer, norm_name, &norm, sums, Scalar::new(eps))?;
-        Ok(Forward { conv, relu, input, sums, coefficients: Some(coefficients), activation: sums, layer })
+        Ok(Forward {
+            conv,
+            relu,
+            input,
+            sums,
+            coefficients: Some(coefficients),
+            activation: sums,
+            layer,
+        })
     }
 
-    /// The layer again, from the same input, for gradients whose activations were not kept, and its norm applied where somebody reads that.
-    /// Nothing is counted twice.
-    pub fn forward_again(&mut self, before: &Forward, input: TensorId, is_read: bool) -> Result<Forward> {
+    /// The layer again, from the same input, for gradients whose activations were not kept. Its
+    /// norm is applied if the result is read. The statistics are not updated twice.
+    pub fn forward_again(
+        &mut self,
+        before: &Forward,
+        input: TensorId,
+        is_read: bool,
+    ) -> Result<Forward> {
         let layout = self.layout(before.sums);
-        let named = |name: &str, prefix: &str| format!("again.{}", name.strip_prefix(prefix).unwrap_or(name));
+        let named = |name: &str, prefix: &str| {
+            format!("again.{}", name.strip_prefix(prefix).unwrap_or(name))
+        };
         let layer = &self.layers[before.layer];
         let conv_name = named(&layer.name, &self.prefix);
-        let norm_name = layer.norm.as_ref().map_or_else(String::new, |norm| named(&norm.name, &self.prefix));
+        let norm_name =
+            layer.norm.as_ref().map_or_else(String::new, |norm| named(&norm.name, &self.prefix));
         let names = [conv_name.as_str(), norm_name.as_str()];
-        let layer = self.convolve_of(before.layer, names, before.conv, before.relu, input, layout)?;
+        let layer =
+            self.convolve_of(before.layer, names, before.conv, before.relu, input, layout)?;
         if is_read { self.applied(&norm_name, layer) } else { Ok(layer) }
     }
 
-    /// The coefficients of a norm, and, the first time, what becomes of its running statistics.
+    /// The coefficients of a norm, and, the first time, the update of its running statistics.
     fn coefficients(
         &mut self,
         layer: usize,
@@ -266,13 +329,22 @@ impl Planner {
             return self.step(&label, op, &[norm.running, norm.affine], layout);
         }
         if count < 2 {
-            return Err(ShapeError::SingleValue { norm: norm.name.clone(), found: image.dims().to_vec() }.into());
+            return Err(ShapeError::SingleValue {
+                norm: norm.name.clone(),
+                found: image.dims().to_vec(),
+            }
+            .into());
         }
         let op = Op::Train(TrainOp::NormStats { channels, eps });
         let coefficients = self.step(&label, op, &[sums, norm.affine], layout)?;
         if norm.running_after.is_none() {
             let op = Op::Train(TrainOp::RunningStats { channels, count });
-            let after = self.step(&format!("{norm_name}.running"), op, &[coefficients, norm.running], layout)?;
+            let after = self.step(
+                &format!("{norm_name}.running"),
+                op,
+                &[coefficients, norm.running],
+                layout,
+            )?;
             match self.carries {
                 true => self.plan.carried.push(Carry { from: after, to: norm.running }),
                 false => self.plan.kept.push(after),
@@ -284,8 +356,8 @@ impl Planner {
         Ok(coefficients)
     }
 
-    /// A layer's gradients: of its parameters, and of its input, with another gradient of the same input added. The input's is only made where
-    /// it is wanted.
+    /// A layer's gradients: of its parameters and, if wanted, of its input, plus another gradient
+    /// of the same input.
     pub fn backward(
         &mut self,
         layer: &Forward,
@@ -302,27 +374,36 @@ impl Planner {
             let norm_name = strip(&norm.name, &self.prefix);
             let op = TrainOp::NormGradSums { channels, relu, batch: norm.running_after.is_some() };
             let inputs = [sums, gradient, coefficients];
-            let total = self.step(&format!("grad.{norm_name}.sums"), Op::Train(op), &inputs, layout)?;
+            let total =
+                self.step(&format!("grad.{norm_name}.sums"), Op::Train(op), &inputs, layout)?;
             let op = Op::Train(TrainOp::NormGrad { channels, relu });
-            gradient = self.step(&format!("grad.{norm_name}"), op, &[sums, gradient, total], layout)?;
+            gradient =
+                self.step(&format!("grad.{norm_name}"), op, &[sums, gradient, total], layout)?;
             if let Some(norm) = &mut self.layers[layer].norm {
                 norm.sums = Some(total);
             }
-            let is_parameter = matches!(self.norm, Norm::BatchNorm2d { .. }) && !self.is_frozen(&norm_name);
+            let is_parameter =
+                matches!(self.norm, Norm::BatchNorm2d { .. }) && !self.is_frozen(&norm_name);
             self.gradient_of(&norm.name, norm.affine, total, is_parameter, false)?;
         } else if relu {
             let op = Op::Train(TrainOp::ReluGrad { channels });
-            gradient = self.step(&format!("grad.{conv_name}.relu"), op, &[gradient, activation], layout)?;
+            gradient =
+                self.step(&format!("grad.{conv_name}.relu"), op, &[gradient, activation], layout)?;
         }
         if !self.is_frozen(&conv_name) {
             let weight_grad = self.weight_grad(&conv_name, conv, input, gradient);
             self.layers[layer].weight_grad = Some(weight_grad);
             self.gradient_of(&format!("{name}.weight"), weight, weight_grad, true, true)?;
         }
-        if wanted { self.input_grad(&conv_name, conv, input, weight, gradient, other).map(Some) } else { Ok(None) }
+        if wanted {
+            self.input_grad(&conv_name, conv, input, weight, gradient, other).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
-    /// What becomes of a parameter by its gradient: a step of the optimiser, or, without one, the caller reads it.
+    /// Uses a parameter's gradient: in a step of the optimiser, or, without one, kept for the
+    /// caller to read.
     pub fn gradient_of(
         &mut self,
         name: &str,
@@ -339,13 +420,21 @@ impl Planner {
         Ok(())
     }
 
-    pub fn weight_grad(&mut self, name: &str, conv: Conv, input: TensorId, gradient: TensorId) -> TensorId {
-        let layout = WeightLayout { conv, input: self.layout(input), output: self.layout(gradient) };
+    pub fn weight_grad(
+        &mut self,
+        name: &str,
+        conv: Conv,
+        input: TensorId,
+        gradient: TensorId,
+    ) -> TensorId {
+        let layout =
+            WeightLayout { conv, input: self.layout(input), output: self.layout(gradient) };
         let info = TensorInfo::weights(format!("{}grad.{name}.weight", self.prefix), layout);
         self.push(Op::Train(TrainOp::WeightGrad { conv }), &[input, gradient], None, info)
     }
 
-    /// The gradient of a convolution's image: by the mirrored weights and a forward kernel where the stride is 1.
+    /// The gradient of a convolution's input image: with stride 1, a forward kernel with mirrored
+    /// weights.
     pub fn input_grad(
         &mut self,
         name: &str,
@@ -358,9 +447,11 @@ impl Planner {
         let (image, layout) = (self.shape(input), self.layout(input));
         let label = format!("grad.{name}");
         if conv.stride == 1 {
-            let mirrored = WeightLayout { conv, input: layout, output: self.layout(gradient) }.mirrored();
+            let mirrored =
+                WeightLayout { conv, input: layout, output: self.layout(gradient) }.mirrored();
             let info = TensorInfo::weights(format!("{}{name}.mirrored", self.prefix), mirrored);
-            let mirrored_weight = self.push(Op::Train(TrainOp::MirroredWeights { conv }), &[weight], None, info);
+            let mirrored_weight =
+                self.push(Op::Train(TrainOp::MirroredWeights { conv }), &[weight], None, info);
             let epilogue = Epilogue { residual: other.is_some(), ..Epilogue::default() };
             let inputs: Vec<TensorId> = [gradient].into_iter().chain(other).collect();
             let op = Op::Conv { conv: conv.mirrored(), epilogue };
@@ -369,17 +460,22 @@ impl Planner {
         let op = Op::Train(TrainOp::InputGrad { conv, height: image.h, width: image.w });
         let own = self.step_by(&label, op, &[gradient], Some(weight), layout)?;
         match other {
-            Some(other) => {
-                self.step(&format!("{label}.add"), Op::Add { channels: image.c, relu: false }, &[own, other], layout)
-            }
+            Some(other) => self.step(
+                &format!("{label}.add"),
+                Op::Add { channels: image.c, relu: false },
+                &[own, other],
+                layout,
+            ),
             None => Ok(own),
         }
     }
 }
 
-/// Whether a name is one of these, or of a part of one.
+/// Whether a name is one of these, or belongs to a part of one.
 pub(super) fn is_within(name: &str, parts: &[String]) -> bool {
-    let begins =
-        |part: &String| name.strip_prefix(part.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let begins = |part: &String| {
+        name.strip_prefix(part.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     parts.iter().any(begins)
 }

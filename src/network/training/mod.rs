@@ -1,16 +1,21 @@
-//! The plans of training: of a block, forward as one segment and the gradients as another, and of a network with its loss and its optimiser.
+//! Training plans: of a block, with the forward pass as one segment and the gradients as another,
+//! and of a network with its loss and its optimiser.
 //!
 //! ```text
-//! forward   conv1 | stats, norm + relu | conv2 | stats, norm + relu | conv3 | stats, norm | [downsample] | add + relu
-//! backward  relu | bn3: sums, norm | conv3: weights, image | bn2: ... | conv2: ... | bn1: ... | conv1: weights, image + shortcut's
+//! forward   conv1 | stats, norm + relu | conv2 | stats, norm + relu | conv3 | stats, norm |
+//!           [downsample] | add + relu
+//! backward  relu | bn3: sums, norm | conv3: weights, image | bn2: ... | conv2: ... | bn1: ... |
+//!           conv1: weights, image + shortcut's
 //! ```
 //!
-//! Weights, and what norms have, are tensors that the caller gives. Gradients of weights lie as the weights do. An image's gradient behind a
-//! convolution of stride 1 is a convolution by mirrored weights, for which all forward kernels are candidates.
+//! Weights and norm parameters are tensors that the caller provides. Gradients of weights have the
+//! layout of the weights. The image gradient of a convolution with stride 1 is a convolution with
+//! mirrored weights, for which all forward kernels are candidates.
 //!
-//! A network's plan has a segment for the stem, one for each block and one for the head with the loss, then one back through each block and one
-//! through the stem. What the optimiser makes of a parameter is carried over it at the end of the segment that its gradient belongs to, so
-//! that a step is one run and nothing leaves the device but the losses.
+//! A network's plan has a segment for the stem, one for each block and one for the head with the
+//! loss, then one for the backward pass of each block and one for that of the stem. The updated
+//! value of a parameter replaces the old one at the end of the segment that computes its gradient.
+//! So a step is one run, and only the losses are read back from the device.
 
 mod block;
 mod layer;

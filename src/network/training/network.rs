@@ -1,4 +1,4 @@
-//! A network with its loss and its optimiser.
+//! Training plans of a network, with its loss and its optimiser.
 
 use super::layer::{Forward, Planner, is_within};
 use super::{Optimizer, TrainedLayer, TrainedParameter};
@@ -8,30 +8,37 @@ use crate::op::{Conv, Epilogue, LOSSES, Op, Scalar, TrainOp, WeightLayout};
 use crate::plan::{Plan, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
 
-/// The most batches that make one step.
+/// Maximum number of batches per step.
 const MOST_BATCHES: usize = 1 << 16;
 
-/// How a network is trained, as far as its plan says.
+/// The training settings that determine a network's plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSetup {
-    /// How parameters follow their gradients.
+    /// The optimiser.
     pub optimizer: Optimizer,
-    /// What is trained no further, by what its names begin with: `conv1`, `layer1`, `layer2.0.bn1`. Norms among it take their running
-    /// statistics, as in eval mode.
+    /// Parts that are not trained, by name prefix: `conv1`, `layer1`, `layer2.0.bn1`. Frozen norms
+    /// use their running statistics, as in eval mode.
     pub frozen: Vec<String>,
-    /// What of a target's share goes to all classes alike: at least 0, below 1.
+    /// The share of a target that is distributed evenly over all classes: at least 0, below 1.
     pub label_smoothing: f64,
-    /// Batches whose gradients make one step together.
+    /// Batches whose gradients are accumulated for one step.
     pub batches_per_step: usize,
-    /// Whether the activations of blocks and stem are computed again for their gradients, rather than kept.
+    /// Whether the activations of blocks and stem are recomputed for their gradients instead of
+    /// kept.
     pub recompute: bool,
 }
 
 impl Default for TrainingSetup {
-    /// SGD as [`Optimizer::sgd`], all of the network, batch by batch, everything kept.
+    /// [`Optimizer::sgd`], the whole network, one batch per step, all activations kept.
     fn default() -> Self {
         let frozen = Vec::new();
-        Self { optimizer: Optimizer::sgd(), frozen, label_smoothing: 0.0, batches_per_step: 1, recompute: false }
+        Self {
+            optimizer: Optimizer::sgd(),
+            frozen,
+            label_smoothing: 0.0,
+            batches_per_step: 1,
+            recompute: false,
+        }
     }
 }
 
@@ -44,38 +51,49 @@ pub struct TrainedLinear {
     pub bias: TensorId,
 }
 
-/// A network's plan of one batch of training, and where its tensors are. The plan's input are the pictures, its output, `[batch, 2, 1, 1]`, the
-/// loss of each and how many classes come before its own.
+/// A network's plan for one training batch, and its tensors. The plan's input is the images; its
+/// output, `[batch, 2, 1, 1]`, is the loss of each image and the number of classes ranked above its
+/// own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkTraining {
     /// The plan.
     pub plan: Plan,
-    /// Given: the numbers of the pictures' classes, `[batch, 1, 1, 1]`.
+    /// Given: the class indices of the images, `[batch, 1, 1, 1]`.
     pub targets: TensorId,
-    /// Given: what steers the updates; see [`CONTROL`](crate::op::CONTROL).
+    /// Given: the scalars that control the updates; see [`CONTROL`](crate::op::CONTROL).
     pub control: TensorId,
-    /// The scores, `[batch, classes, 1, 1]`, which are kept.
+    /// The scores, `[batch, classes, 1, 1]`; the plan keeps them.
     pub scores: TensorId,
     /// The convolutions and norms, in the order of their keys.
     pub layers: Vec<TrainedLayer>,
     /// The linear layer.
     pub linear: TrainedLinear,
-    /// What is trained, from the last to the first.
+    /// The trained parameters, from the last to the first.
     pub parameters: Vec<TrainedParameter>,
 }
 
-/// Plans a batch of training: forward, the loss, the gradients, and the optimiser's steps.
+/// Plans a training batch: forward pass, loss, gradients and optimiser steps.
 ///
 /// # Errors
-/// [`SpecError`] for a network without classes, a setup that cannot be, names that no part has, or nothing left to train; a
-/// [`ShapeError`](crate::error::ShapeError) when the input's channels are not the stem's;
-/// [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) where a norm has one value per channel.
-pub fn plan_network_training(network: &ResNet, input: Shape, setup: &TrainingSetup) -> Result<NetworkTraining> {
+/// [`SpecError`] for a network without classes, an invalid setup, a name that matches no part, or
+/// if nothing is left to train; a [`ShapeError`](crate::error::ShapeError) if the input's channels
+/// differ from the stem's; [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) if a
+/// norm has one value per channel.
+pub fn plan_network_training(
+    network: &ResNet,
+    input: Shape,
+    setup: &TrainingSetup,
+) -> Result<NetworkTraining> {
     let classes = network.classes().ok_or(SpecError::NoClasses)?;
     check(network, setup)?;
     let Parts { trained, first } = Parts::of(network, &setup.frozen)?;
-    let mut planner =
-        Planner::with_updates(network.norm(), input, &setup.frozen, &setup.optimizer, setup.batches_per_step);
+    let mut planner = Planner::with_updates(
+        network.norm(),
+        input,
+        &setup.frozen,
+        &setup.optimizer,
+        setup.batches_per_step,
+    );
 
     planner.begin("");
     let stem = planner.stem_forward(network.stem())?;
@@ -96,7 +114,8 @@ pub fn plan_network_training(network: &ResNet, input: Shape, setup: &TrainingSet
         let Some(arrived) = gradient.take_if(|_| part >= first) else { break };
         planner.begin(&format!("{name}."));
         let again = if setup.recompute { Some(planner.block_again(forward)?) } else { None };
-        gradient = planner.block_backward(again.as_ref().unwrap_or(forward), arrived, part > first)?;
+        gradient =
+            planner.block_backward(again.as_ref().unwrap_or(forward), arrived, part > first)?;
     }
     if let Some(arrived) = gradient.filter(|_| first == 0) {
         planner.begin("");
@@ -110,10 +129,11 @@ pub fn plan_network_training(network: &ResNet, input: Shape, setup: &TrainingSet
     Ok(NetworkTraining { plan, targets, control, scores, layers, linear, parameters })
 }
 
-/// Whether there can be such a setup.
+/// Checks that the setup is valid.
 fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
     setup.optimizer.check()?;
-    let wrong = |parameter, value, expected| Err(SpecError::Optimizer { parameter, value, expected });
+    let wrong =
+        |parameter, value, expected| Err(SpecError::Optimizer { parameter, value, expected });
     let smoothing = setup.label_smoothing;
     if !(0.0..1.0).contains(&smoothing) {
         return wrong("label_smoothing", smoothing, "at least 0 and below 1");
@@ -123,7 +143,9 @@ fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
     }
     let keys = network.state_dict_shapes();
     let named = |prefix: &String| {
-        keys.iter().any(|(key, _)| key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        keys.iter().any(|(key, _)| {
+            key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        })
     };
     match setup.frozen.iter().find(|prefix| !named(prefix)) {
         Some(prefix) => Err(SpecError::NoSuchPart { name: prefix.clone() }),
@@ -131,11 +153,11 @@ fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
     }
 }
 
-/// The parts of a network, stem, blocks and linear layer, as far as they are trained.
+/// The parts of a network (stem, blocks, linear layer) and which of them are trained.
 struct Parts {
-    /// Of each part, whether anything in it is.
+    /// For each part, whether anything in it is trained.
     trained: Vec<bool>,
-    /// The first of those.
+    /// Index of the first trained part.
     first: usize,
 }
 
@@ -146,7 +168,8 @@ impl Parts {
         let any = |conv: &str, norm: &str| !is_frozen(conv) || norms && !is_frozen(norm);
         let mut trained = vec![any("conv1", "bn1")];
         for (name, block) in network.blocks() {
-            let part = |conv: &str, norm: &str| any(&format!("{name}.{conv}"), &format!("{name}.{norm}"));
+            let part =
+                |conv: &str, norm: &str| any(&format!("{name}.{conv}"), &format!("{name}.{norm}"));
             trained.push(block.layers().iter().any(|layer| part(layer.conv_name, layer.norm_name)));
         }
         trained.push(!is_frozen("fc"));
@@ -155,19 +178,19 @@ impl Parts {
     }
 }
 
-/// A stem on its way forward.
+/// The forward pass of a stem.
 struct StemForward {
     layer: Forward,
     out: TensorId,
 }
 
-/// What the head of a plan came to.
+/// The tensors of a plan's head.
 struct Head {
     targets: TensorId,
     scores: TensorId,
     linear: TrainedLinear,
     losses: TensorId,
-    /// Of the last block's output, where it is wanted.
+    /// The gradient of the last block's output, if wanted.
     gradient: Option<TensorId>,
 }
 
@@ -181,7 +204,13 @@ impl Planner {
         Ok(StemForward { layer, out })
     }
 
-    fn stem_backward(&mut self, stem: Stem, forward: &StemForward, gradient: TensorId, recompute: bool) -> Result<()> {
+    fn stem_backward(
+        &mut self,
+        stem: Stem,
+        forward: &StemForward,
+        gradient: TensorId,
+        recompute: bool,
+    ) -> Result<()> {
         let layer = match recompute {
             true => self.forward_again(&forward.layer, self.plan.input, true)?,
             false => forward.layer.clone(),
@@ -221,7 +250,12 @@ impl Planner {
         let op = Op::Train(TrainOp::CrossEntropy { classes, smoothing });
         let losses = self.step("losses", op, &[scores, targets], ChannelLayout::dense(LOSSES))?;
         if let Some(control) = self.updates.as_ref().map(|updates| updates.control) {
-            let gated = self.step("gate", Op::Train(TrainOp::Gate), &[losses, control], ChannelLayout::dense(1))?;
+            let gated = self.step(
+                "gate",
+                Op::Train(TrainOp::Gate),
+                &[losses, control],
+                ChannelLayout::dense(1),
+            )?;
             if let Some(updates) = &mut self.updates {
                 updates.gated = Some(gated);
             }

@@ -1,4 +1,4 @@
-//! Optimisers, and the steps by which a plan carries them out.
+//! Optimisers, and their steps in a plan.
 
 use super::layer::Planner;
 use crate::error::{Result, SpecError};
@@ -6,15 +6,15 @@ use crate::op::{CONTROL, Op, Scalar, TrainOp, UpdateOp};
 use crate::plan::{Carry, Plan, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
 
-/// How parameters follow their gradients. The formulas, and their defaults, are PyTorch's.
+/// The rule that updates parameters from their gradients. Formulas and defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
-        /// What is left of the velocity at each step; 0 or more.
+        /// The decay of the velocity per step; 0 or more.
         momentum: f64,
-        /// Whether a step looks ahead; needs a momentum.
+        /// Whether to use Nesterov momentum; needs a momentum above 0.
         nesterov: bool,
         /// The weight decay; 0 or more.
         weight_decay: f64,
@@ -23,9 +23,9 @@ pub enum Optimizer {
     },
     /// `torch.optim.AdamW`.
     AdamW {
-        /// What is left of the mean of gradients at each step; at least 0, below 1.
+        /// The decay of the mean of gradients per step; at least 0, below 1.
         beta1: f64,
-        /// And of their squares.
+        /// The same for their squares.
         beta2: f64,
         /// Added to the root; above 0.
         eps: f64,
@@ -37,29 +37,38 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// SGD with a momentum of 0.9 and a weight decay of 1e-4 of everything, as networks of ResNet's kind are trained.
+    /// SGD with a momentum of 0.9 and a weight decay of 1e-4 on all parameters, as usual for
+    /// ResNets.
     #[must_use]
     pub const fn sgd() -> Self {
         Self::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true }
     }
 
-    /// AdamW with PyTorch's defaults: betas of 0.9 and 0.999, eps of 1e-8, a weight decay of 1e-2 of everything.
+    /// AdamW with PyTorch's defaults: betas of 0.9 and 0.999, eps of 1e-8, a weight decay of 1e-2
+    /// on all parameters.
     #[must_use]
     pub const fn adamw() -> Self {
         Self::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2, decay_all: true }
     }
 
-    /// Whether there can be such an optimiser.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`SpecError::Optimizer`] that names the number.
+    /// [`SpecError::Optimizer`], which names the parameter.
     pub fn check(&self) -> Result<(), SpecError> {
-        let check = |parameter: &'static str, value: f64, holds: bool, expected: &'static str| match holds {
-            true => Ok(()),
-            false => Err(SpecError::Optimizer { parameter, value, expected }),
+        let check = |parameter: &'static str, value: f64, holds: bool, expected: &'static str| {
+            match holds {
+                true => Ok(()),
+                false => Err(SpecError::Optimizer { parameter, value, expected }),
+            }
         };
         let not_negative = |parameter, value: f64| {
-            check(parameter, value, value.is_finite() && value >= 0.0, "a finite number, not negative")
+            check(
+                parameter,
+                value,
+                value.is_finite() && value >= 0.0,
+                "a finite number, not negative",
+            )
         };
         match *self {
             Self::Sgd { momentum, nesterov, weight_decay, .. } => {
@@ -77,7 +86,7 @@ impl Optimizer {
         }
     }
 
-    /// What it keeps of each parameter between steps, by PyTorch's names.
+    /// The state it keeps for each parameter, by PyTorch's names.
     #[must_use]
     pub const fn state_names(&self) -> &'static [&'static str] {
         match self {
@@ -86,38 +95,41 @@ impl Optimizer {
         }
     }
 
-    /// The corrections of its means after so many steps: [`CONTROL`]'s last two numbers.
+    /// The bias corrections after this many steps: [`CONTROL`]'s last two numbers.
     #[must_use]
     pub fn corrections(&self, steps: u64) -> [f64; 2] {
         let power = |beta: f64| beta.powf(steps.max(1) as f64);
         match *self {
             Self::Sgd { .. } => [1.0; 2],
-            Self::AdamW { beta1, beta2, .. } => [1.0 / (1.0 - power(beta1)), 1.0 / (1.0 - power(beta2)).sqrt()],
+            Self::AdamW { beta1, beta2, .. } => {
+                [1.0 / (1.0 - power(beta1)), 1.0 / (1.0 - power(beta2)).sqrt()]
+            }
         }
     }
 }
 
-/// A parameter's tensors in a plan: a convolution's or the linear layer's weights, its bias, or a norm's gamma and beta.
+/// A parameter's tensors in a plan: the weights of a convolution or of the linear layer, its bias,
+/// or a norm's gamma and beta.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedParameter {
-    /// Its key; of gamma and beta, what their keys begin with.
+    /// Its key; for gamma and beta, the common prefix of their keys.
     pub name: String,
     /// Given: its value.
     pub value: TensorId,
-    /// Given: what the optimiser keeps of it, in the order of [`Optimizer::state_names`].
+    /// Given: the optimiser state, in the order of [`Optimizer::state_names`].
     pub state: Vec<TensorId>,
-    /// Given: the gradients of the batches before, where several make one step.
+    /// Given: the accumulated gradients of previous batches, if several batches make one step.
     pub sum: Option<TensorId>,
 }
 
-/// The optimiser of a plan in the making.
+/// The optimiser of a plan under construction.
 pub(super) struct Updates {
     optimizer: Optimizer,
-    /// Batches that make one step.
+    /// Batches per step.
     over: usize,
-    /// Given: what steers the updates.
+    /// Given: the scalars that control the updates.
     pub(super) control: TensorId,
-    /// The same once the losses are known.
+    /// The same, gated by the losses once they are known.
     pub(super) gated: Option<TensorId>,
 }
 
@@ -132,39 +144,66 @@ impl Updates {
 }
 
 impl Planner {
-    /// The steps by which a parameter follows its gradient.
-    pub fn update(&mut self, name: &str, value: TensorId, mut gradient: TensorId, decays: bool) -> Result<()> {
-        let Some(Updates { optimizer, over, control, gated }) = &self.updates else { return Ok(()) };
+    /// Appends the steps that update a parameter from its gradient.
+    pub fn update(
+        &mut self,
+        name: &str,
+        value: TensorId,
+        mut gradient: TensorId,
+        decays: bool,
+    ) -> Result<()> {
+        let Some(Updates { optimizer, over, control, gated }) = &self.updates else {
+            return Ok(());
+        };
         let (optimizer, over, control) = (*optimizer, *over, gated.unwrap_or(*control));
         let mut sum = None;
         if over > 1 {
             let before = self.alike(value, &format!("sum.{name}"));
-            gradient = self.updated(&format!("sum.{name}"), UpdateOp::Accumulate, &[before, gradient, control])?;
+            gradient = self.updated(
+                &format!("sum.{name}"),
+                UpdateOp::Accumulate,
+                &[before, gradient, control],
+            )?;
             self.carry(gradient, before);
             sum = Some(before);
         }
-        let kept = optimizer.state_names().iter().map(|kind| self.alike(value, &format!("{kind}.{name}")));
+        let kept =
+            optimizer.state_names().iter().map(|kind| self.alike(value, &format!("{kind}.{name}")));
         let state: Vec<TensorId> = kept.collect();
-        let decay = |weight_decay: f64, all: bool| Scalar::new(if decays || all { weight_decay } else { 0.0 });
+        let decay = |weight_decay: f64, all: bool| {
+            Scalar::new(if decays || all { weight_decay } else { 0.0 })
+        };
         let after = match optimizer {
             Optimizer::Sgd { momentum, nesterov, weight_decay, decay_all } => {
                 let (momentum, decay) = (Scalar::new(momentum), decay(weight_decay, decay_all));
                 let op = UpdateOp::Velocity { momentum, decay };
-                let velocity = self.updated(&format!("velocity.{name}"), op, &[state[0], gradient, value, control])?;
+                let velocity = self.updated(
+                    &format!("velocity.{name}"),
+                    op,
+                    &[state[0], gradient, value, control],
+                )?;
                 self.carry(velocity, state[0]);
                 let op = UpdateOp::Descend { momentum, decay, nesterov };
                 self.updated(&format!("step.{name}"), op, &[value, gradient, velocity, control])?
             }
             Optimizer::AdamW { beta1, beta2, eps, weight_decay, decay_all } => {
                 let mut moments = [value; 2];
-                for (at, (beta, squares)) in [(beta1, false), (beta2, true)].into_iter().enumerate() {
+                for (at, (beta, squares)) in [(beta1, false), (beta2, true)].into_iter().enumerate()
+                {
                     let op = UpdateOp::Moment { beta: Scalar::new(beta), squares };
                     let label = format!("{}.{name}", if squares { "squares" } else { "mean" });
                     moments[at] = self.updated(&label, op, &[state[at], gradient, control])?;
                     self.carry(moments[at], state[at]);
                 }
-                let op = UpdateOp::AdamW { eps: Scalar::new(eps), decay: decay(weight_decay, decay_all) };
-                self.updated(&format!("step.{name}"), op, &[value, moments[0], moments[1], control])?
+                let op = UpdateOp::AdamW {
+                    eps: Scalar::new(eps),
+                    decay: decay(weight_decay, decay_all),
+                };
+                self.updated(
+                    &format!("step.{name}"),
+                    op,
+                    &[value, moments[0], moments[1], control],
+                )?
             }
         };
         self.carry(after, value);
@@ -172,13 +211,13 @@ impl Planner {
         Ok(())
     }
 
-    /// A given tensor that lies as another does.
+    /// A given tensor with the layout of another one.
     fn alike(&mut self, tensor: TensorId, name: &str) -> TensorId {
         let info = TensorInfo { name: name.to_owned(), ..self.plan.tensor(tensor).clone() };
         self.give(info)
     }
 
-    /// A step of the optimiser, whose output lies as its first input does.
+    /// A step of the optimiser, whose output has the layout of its first input.
     fn updated(&mut self, name: &str, op: UpdateOp, inputs: &[TensorId]) -> Result<TensorId> {
         let op = Op::Train(TrainOp::Update(op));
         let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();

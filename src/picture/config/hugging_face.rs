@@ -6,21 +6,29 @@ use super::{Config, ConfiguredPreprocess};
 use crate::error::PictureError;
 use crate::picture::{CropRounding, Filter, Preprocess, Resize};
 
-/// The share of a resized picture that the ConvNext processor crops where a configuration does not
-/// say.
+/// The default fraction of a resized image that the ConvNext processor crops.
 const CONVNEXT_CROP_PCT: f64 = 224.0 / 256.0;
-/// From this size on the ConvNext processor warps pictures to a square and crops nothing.
+/// From this size on, the ConvNext processor warps images to a square and does not crop.
 const CONVNEXT_WARPS_FROM: u32 = 384;
 
 impl Config {
     /// The name of the image processor class.
     pub(super) fn class(&self) -> Option<&str> {
-        ["image_processor_type", "feature_extractor_type"].into_iter().find_map(|key| self.map.get(key)?.as_str())
+        ["image_processor_type", "feature_extractor_type"]
+            .into_iter()
+            .find_map(|key| self.map.get(key)?.as_str())
     }
 
-    pub(super) fn hugging_face(&self, version: Option<&str>) -> Result<ConfiguredPreprocess, PictureError> {
+    pub(super) fn hugging_face(
+        &self,
+        version: Option<&str>,
+    ) -> Result<ConfiguredPreprocess, PictureError> {
         let Some(class) = self.class() else {
-            return Err(self.wrong("image_processor_type", self.map.get("image_processor_type"), CLASSES));
+            return Err(self.wrong(
+                "image_processor_type",
+                self.map.get("image_processor_type"),
+                CLASSES,
+            ));
         };
         let wrong = || self.wrong("image_processor_type", Some(&Value::from(class)), CLASSES);
         let (family, suffix) = Suffix::of(class).ok_or_else(wrong)?;
@@ -34,16 +42,27 @@ impl Config {
         };
         self.check_rescale()?;
         let (mean, std) = if self.hf_flag("do_normalize", true)? {
-            let colours = |key: &str| self.colours(key)?.ok_or_else(|| self.wrong(key, None, "three numbers"));
+            let colours = |key: &str| {
+                self.colours(key)?.ok_or_else(|| self.wrong(key, None, "three numbers"))
+            };
             (colours("image_mean")?, colours("image_std")?)
         } else {
             ([0.0; 3], [1.0; 3])
         };
         let filter = match resize {
             Resize::None => Filter::default(),
-            _ => self.map.get("resample").and_then(Value::as_u64).and_then(Filter::numbered).ok_or_else(|| {
-                self.wrong("resample", self.map.get("resample"), "the number of one of Pillow's filters, 0 to 5")
-            })?,
+            _ => self
+                .map
+                .get("resample")
+                .and_then(Value::as_u64)
+                .and_then(Filter::numbered)
+                .ok_or_else(|| {
+                    self.wrong(
+                        "resample",
+                        self.map.get("resample"),
+                        "the number of one of Pillow's filters, 0 to 5",
+                    )
+                })?,
         };
         self.check_pad(rounding)?;
         let preprocess = self.checked(Preprocess { resize, filter, crop, rounding, mean, std })?;
@@ -59,7 +78,8 @@ impl Config {
             (Suffix::None, Version::Unknown) => false,
         };
         if !crops && self.flag("do_center_crop")? == Some(true) {
-            let expected = "false: ViTImageProcessor of transformers 4 does not crop, that of 5 does, and no config.json says which";
+            let expected = "false: ViTImageProcessor of transformers 4 does not crop, that of 5 \
+                does, and no config.json says which";
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), expected));
         }
         self.resize_and_crop(true, false)
@@ -72,7 +92,11 @@ impl Config {
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), "false"));
         }
         if !self.hf_flag("do_resize", true)? {
-            return Err(self.wrong("do_resize", self.map.get("do_resize"), "true, or pictures would differ in size"));
+            return Err(self.wrong(
+                "do_resize",
+                self.map.get("do_resize"),
+                "true, or pictures would differ in size",
+            ));
         }
         let Some(Size::Shorter(side)) = self.size("size", false)? else {
             return Err(self.wrong("size", self.map.get("size"), "a number, or a shortest_edge"));
@@ -85,9 +109,13 @@ impl Config {
         Ok((Resize::ShorterSide(self.divided(side, share)?), crop))
     }
 
-    /// The processors that resize to `size` and crop to `crop_size`. A number alone as size is a
-    /// `square`, or a shorter side.
-    fn resize_and_crop(&self, square: bool, crops: bool) -> Result<(Resize, [u32; 2]), PictureError> {
+    /// The processors that resize to `size` and crop to `crop_size`. A single number as size means
+    /// a `square`, or the shorter side.
+    fn resize_and_crop(
+        &self,
+        square: bool,
+        crops: bool,
+    ) -> Result<(Resize, [u32; 2]), PictureError> {
         let resize = if self.hf_flag("do_resize", true)? {
             match self.size("size", square)? {
                 Some(Size::Shorter(side)) => Resize::ShorterSide(side),
@@ -101,12 +129,20 @@ impl Config {
         match (resize, crops) {
             (_, true) => match self.size("crop_size", true)? {
                 Some(Size::Exact(crop)) => Ok((resize, crop)),
-                _ => Err(self.wrong("crop_size", self.map.get("crop_size"), "a number, or a height and a width")),
+                _ => Err(self.wrong(
+                    "crop_size",
+                    self.map.get("crop_size"),
+                    "a number, or a height and a width",
+                )),
             },
             (Resize::Exact { height, width }, false) => Ok((resize, [height, width])),
             _ => {
                 let found = self.map.get("do_center_crop").cloned().unwrap_or(Value::Bool(false));
-                Err(self.wrong("do_center_crop", Some(&found), "true, or pictures would differ in size"))
+                Err(self.wrong(
+                    "do_center_crop",
+                    Some(&found),
+                    "true, or pictures would differ in size",
+                ))
             }
         }
     }
@@ -127,7 +163,7 @@ impl Config {
         Ok(())
     }
 
-    /// Values go from 0 to 1, or the mean and the deviation would be others.
+    /// Checks that values are scaled to 0 to 1, for which mean and standard deviation are defined.
     fn check_rescale(&self) -> Result<(), PictureError> {
         if !self.hf_flag("do_rescale", true)? {
             return Err(self.wrong("do_rescale", self.map.get("do_rescale"), "true"));
@@ -140,9 +176,11 @@ impl Config {
         }
     }
 
-    /// A size as Hugging Face writes it.
+    /// A size in Hugging Face's format.
     fn size(&self, key: &str, square: bool) -> Result<Option<Size>, PictureError> {
-        let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
+        let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
         let Value::Object(map) = value else {
             let side = self.side(key, value)?;
             return Ok(Some(if square { Size::Exact([side, side]) } else { Size::Shorter(side) }));
@@ -162,7 +200,7 @@ const CLASSES: &str = "the image processor of ConvNext, ViT, CLIP or Bit";
 /// The suffix after `ImageProcessor` in a class name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Suffix {
-    /// None. The old name `FeatureExtractor` counts as none.
+    /// None. The old suffix `FeatureExtractor` also counts as none.
     None,
     /// `Fast`: the torchvision backend.
     Fast,
@@ -223,7 +261,9 @@ fn rule(family: &str, suffix: Suffix, class: &str, version: Version) -> (CropRou
         Suffix::Fast if !version.is_from(changed) => {
             (CropRounding::HalfToEven, "torchvision backend, centre crop rounds halves to even")
         }
-        Suffix::Fast | Suffix::None => (CropRounding::DownPadded, "torchvision backend, centre crop rounds down"),
+        Suffix::Fast | Suffix::None => {
+            (CropRounding::DownPadded, "torchvision backend, centre crop rounds down")
+        }
     };
     let version = match version {
         Version::Given((major, minor)) => format!("transformers {major}.{minor}"),
@@ -235,7 +275,7 @@ fn rule(family: &str, suffix: Suffix, class: &str, version: Version) -> (CropRou
 
 const SIZES: &str = "a number, a shortest_edge, or a height and a width";
 
-/// A size as Hugging Face means it.
+/// A size as Hugging Face defines it.
 #[derive(Debug, Clone, Copy)]
 enum Size {
     /// The shorter side.

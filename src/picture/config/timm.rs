@@ -1,4 +1,4 @@
-//! timm's `pretrained_cfg`, read and written.
+//! timm's `pretrained_cfg`: reading and writing.
 
 use serde_json::{Map, Value, json};
 
@@ -6,12 +6,12 @@ use super::Config;
 use crate::error::PictureError;
 use crate::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
 
-/// The share of a resized picture that timm crops where a configuration does not say.
+/// timm's default fraction of a resized image that is cropped.
 const CROP_PCT: f64 = 0.875;
 
 impl Config {
-    /// timm.data.create_transform for evaluation, with the configuration's own sizes rather than
-    /// those for tests.
+    /// timm.data.create_transform for evaluation, with the configuration's main sizes instead of
+    /// its test sizes.
     pub(super) fn timm(&self) -> Result<Preprocess, PictureError> {
         let inner = match self.map.get("pretrained_cfg") {
             Some(Value::Object(map)) => Self { name: self.name.clone(), map: map.clone() },
@@ -20,7 +20,11 @@ impl Config {
         };
         let size = inner.map.get("input_size").and_then(Value::as_array).map(Vec::as_slice);
         let Some([channels, height, width]) = size else {
-            return Err(inner.wrong("input_size", inner.map.get("input_size"), "three sizes: channels, height, width"));
+            return Err(inner.wrong(
+                "input_size",
+                inner.map.get("input_size"),
+                "three sizes: channels, height, width",
+            ));
         };
         if channels.as_u64() != Some(3) {
             return Err(inner.wrong("input_size", Some(channels), "3 channels"));
@@ -32,19 +36,40 @@ impl Config {
             "center" if scaled[0] == scaled[1] => Resize::ShorterSide(scaled[0]),
             "squash" => Resize::Exact { height: scaled[0], width: scaled[1] },
             "center" => {
-                return Err(inner.wrong("input_size", inner.map.get("input_size"), "a square, as crop_mode is center"));
+                return Err(inner.wrong(
+                    "input_size",
+                    inner.map.get("input_size"),
+                    "a square, as crop_mode is center",
+                ));
             }
-            _ => return Err(inner.wrong("crop_mode", inner.map.get("crop_mode"), "center or squash")),
+            _ => {
+                return Err(inner.wrong(
+                    "crop_mode",
+                    inner.map.get("crop_mode"),
+                    "center or squash",
+                ));
+            }
         };
         let filter = match inner.text("interpolation")? {
             None => Filter::Bicubic,
             Some(name) => Filter::named(name).ok_or_else(|| {
-                inner.wrong("interpolation", inner.map.get("interpolation"), "the name of one of Pillow's filters")
+                inner.wrong(
+                    "interpolation",
+                    inner.map.get("interpolation"),
+                    "the name of one of Pillow's filters",
+                )
             })?,
         };
         let mean = inner.colours("mean")?.unwrap_or(IMAGENET_MEAN);
         let std = inner.colours("std")?.unwrap_or(IMAGENET_STD);
-        inner.checked(Preprocess { resize, filter, crop, rounding: CropRounding::HalfToEven, mean, std })
+        inner.checked(Preprocess {
+            resize,
+            filter,
+            crop,
+            rounding: CropRounding::HalfToEven,
+            mean,
+            std,
+        })
     }
 }
 
@@ -57,7 +82,11 @@ impl Preprocess {
     pub(crate) fn to_timm(self) -> Result<Map<String, Value>, PictureError> {
         let Self { resize, filter, crop: [height, width], rounding, mean, std } = self;
         let (mode, share) = match resize {
-            Resize::Exact { height: rows, width: columns } if [rows, columns] == [height, width] => ("squash", 1.0),
+            Resize::Exact { height: rows, width: columns }
+                if [rows, columns] == [height, width] =>
+            {
+                ("squash", 1.0)
+            }
             Resize::ShorterSide(side) if height == width => ("center", share(height, side)),
             _ => return Err(unsaid("resize", format!("{resize}, cropped to {height} x {width}"))),
         };
@@ -65,7 +94,9 @@ impl Preprocess {
             return Err(unsaid("rounding", format!("{rounding:?}")));
         }
         // The shortest decimals that parse to the same f32.
-        let decimals = |values: [f32; 3]| values.map(|value| value.to_string().parse::<f64>().unwrap_or(value.into()));
+        let decimals = |values: [f32; 3]| {
+            values.map(|value| value.to_string().parse::<f64>().unwrap_or(value.into()))
+        };
         let said = json!({
             "input_size": [3, height, width],
             "fixed_input_size": false,
@@ -83,14 +114,18 @@ impl Preprocess {
 }
 
 fn unsaid(setting: &'static str, found: String) -> PictureError {
-    PictureError::Setting { setting, found, expected: "what a configuration of timm's can say" }
+    PictureError::Setting { setting, found, expected: "a setting that timm's format supports" }
 }
 
 /// The `crop_pct` for which `int(crop / crop_pct)` is the resized side.
 fn share(crop: u32, side: u32) -> f64 {
     let mut share = f64::from(crop) / f64::from(side);
     while (f64::from(crop) / share) as u32 != side {
-        share = if ((f64::from(crop) / share) as u32) < side { share.next_down() } else { share.next_up() };
+        share = if ((f64::from(crop) / share) as u32) < side {
+            share.next_down()
+        } else {
+            share.next_up()
+        };
     }
     share
 }
@@ -114,7 +149,12 @@ mod tests {
             filter: Filter::Lanczos,
             ..Preprocess::imagenet_v1()
         };
-        let mut cases = vec![exact(48, 48), exact(1, 333), Preprocess::imagenet_v1(), Preprocess::imagenet_v2()];
+        let mut cases = vec![
+            exact(48, 48),
+            exact(1, 333),
+            Preprocess::imagenet_v1(),
+            Preprocess::imagenet_v2(),
+        ];
         cases.extend((1..700).map(|side| shorter(224, side)));
         for preprocess in cases {
             let map = preprocess.to_timm()?;

@@ -1,4 +1,4 @@
-//! The cases of the gradients of convolutions, and of convolutions by weights that change.
+//! Cases for the gradients of convolutions, and for convolutions with changing weights.
 
 use super::super::case::{Case, Layout};
 use super::super::values::Values;
@@ -8,10 +8,12 @@ use crate::op::{Conv, KernelSize, Op, TrainOp, WeightLayout};
 use crate::tensor::{ChannelLayout, Element, Shape};
 use KernelSize::{One, Seven, Three};
 
-/// Every case of a kernel of these families; none of another.
+/// Every case of a kernel of these families; empty for other families.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let (sizes, case): (_, fn(Gradient) -> Case) = match kernel.family {
-        Family::WeightGrad | Family::WeightGradSubgroup => (of_weights(kernel), Gradient::of_weights),
+        Family::WeightGrad | Family::WeightGradSubgroup => {
+            (of_weights(kernel), Gradient::of_weights)
+        }
         Family::InputGrad => (of_images(), Gradient::of_image),
         Family::MirroredWeights => (of_mirrored(), Gradient::mirrored),
         _ => return Vec::new(),
@@ -19,7 +21,7 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     sizes.into_iter().map(|(side, size)| case(Gradient::new(side, size))).collect()
 }
 
-/// A convolution and the layouts around it.
+/// A convolution with the layouts of its tensors.
 struct Gradient {
     size: Size,
     conv: Conv,
@@ -33,12 +35,25 @@ impl Gradient {
         let [in_channels, out_channels] = size.channels.map(|channels| channels * size.groups);
         let Size { stride, dilation, groups, output: [n, h, w], .. } = size;
         let conv = Conv { in_channels, out_channels, kernel, stride, dilation, groups };
-        let [input, output] = [in_channels, out_channels].map(|channels| ChannelLayout::grouped(channels, groups));
+        let [input, output] =
+            [in_channels, out_channels].map(|channels| ChannelLayout::grouped(channels, groups));
         let gradient = Shape { n, c: out_channels, h, w };
-        Self { size, conv, image: size.image(), gradient, weights: WeightLayout { conv, input, output } }
+        Self {
+            size,
+            conv,
+            image: size.image(),
+            gradient,
+            weights: WeightLayout { conv, input, output },
+        }
     }
 
-    fn case(&self, op: TrainOp, inputs: Vec<(Shape, Layout)>, weights: Option<WeightLayout>, output: Layout) -> Case {
+    fn case(
+        &self,
+        op: TrainOp,
+        inputs: Vec<(Shape, Layout)>,
+        weights: Option<WeightLayout>,
+        output: Layout,
+    ) -> Case {
         let Size { name, max_workgroups, .. } = self.size;
         Case {
             name,
@@ -53,8 +68,10 @@ impl Gradient {
     }
 
     fn of_weights(self) -> Case {
-        let (op, WeightLayout { input, output, .. }) = (TrainOp::WeightGrad { conv: self.conv }, self.weights);
-        let inputs = vec![(self.image, Layout::Pixels(input)), (self.gradient, Layout::Pixels(output))];
+        let (op, WeightLayout { input, output, .. }) =
+            (TrainOp::WeightGrad { conv: self.conv }, self.weights);
+        let inputs =
+            vec![(self.image, Layout::Pixels(input)), (self.gradient, Layout::Pixels(output))];
         self.case(op, inputs, None, Layout::Weights(self.weights))
     }
 
@@ -71,11 +88,12 @@ impl Gradient {
     }
 }
 
-/// Rows are `vec4`s of input channels of one tap; slices more of them, or more taps; columns `vec4`s of output channels. Of the pixels a slice
-/// has 512 at least.
+/// Rows are `vec4`s of input channels of one tap; slices are more of them, or more taps; columns
+/// are `vec4`s of output channels. A slice has at least 512 pixels.
 fn of_weights(kernel: Kernel) -> Vec<(KernelSize, Size)> {
     let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let [row, inputs, outputs] = [4 * rows, 4 * rows * slices, 4 * lanes * cols].map(|channels| channels as usize);
+    let [row, inputs, outputs] =
+        [4 * rows, 4 * rows * slices, 4 * lanes * cols].map(|channels| channels as usize);
     let mut sizes = vec![
         (Three, Size::new("several tiles", [2, 3, 5], [2 * row + 5, outputs + 3])),
         (One, Size::new("several slices of pixels", [3, 20, 21], [6, 10])),
@@ -89,7 +107,13 @@ fn of_weights(kernel: Kernel) -> Vec<(KernelSize, Size)> {
         (One, Size::new("one less than the tile", [1, 1, 7], [inputs - 1, outputs - 1])),
         (One, Size::new("whole tiles", [1, 2, 4], [inputs, outputs])),
         (One, Size::new("one more than the tile", [1, 3, 1], [inputs + 1, outputs + 1])),
-        (One, Size { max_workgroups: Some(3), ..Size::new("grid of the sum in two dimensions", [1, 2, 2], [12, 96]) }),
+        (
+            One,
+            Size {
+                max_workgroups: Some(3),
+                ..Size::new("grid of the sum in two dimensions", [1, 2, 2], [12, 96])
+            },
+        ),
         (One, Size::new("one pixel, one channel", [1, 1, 1], [1, 1])),
     ];
     if kernel.family == Family::WeightGrad {
@@ -97,7 +121,9 @@ fn of_weights(kernel: Kernel) -> Vec<(KernelSize, Size)> {
     }
     if kernel.access == Access::Texture {
         // As many pixels as make a texture of whole lines.
-        for (_, size) in sizes.iter_mut().filter(|(_, size)| size.output.iter().product::<usize>() % 16 != 0) {
+        for (_, size) in
+            sizes.iter_mut().filter(|(_, size)| size.output.iter().product::<usize>() % 16 != 0)
+        {
             let [n, h, w] = size.output;
             size.output = [n, h.next_multiple_of(4), w.next_multiple_of(4)];
         }
@@ -105,7 +131,7 @@ fn of_weights(kernel: Kernel) -> Vec<(KernelSize, Size)> {
     sizes
 }
 
-/// What has groups.
+/// The sizes with groups.
 fn groups() -> [(KernelSize, Size); 5] {
     [
         (Three, Size::new("groups padded apart", [2, 5, 6], [3, 5]).groups(2)),
@@ -116,11 +142,17 @@ fn groups() -> [(KernelSize, Size); 5] {
     ]
 }
 
-/// A `vec4` of the image is an invocation.
+/// One invocation per `vec4` of the image.
 fn of_images() -> Vec<(KernelSize, Size)> {
     let sizes = [
         (Three, Size::new("several workgroups", [2, 4, 5], [37, 70]).taps(2, 1)),
-        (Three, Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [2, 8, 9], [5, 6]) }),
+        (
+            Three,
+            Size {
+                max_workgroups: Some(3),
+                ..Size::new("grid in two dimensions", [2, 8, 9], [5, 6])
+            },
+        ),
         (Three, Size::new("stride 2, dilation 2", [2, 4, 5], [6, 9]).taps(2, 2)),
         (Three, Size::new("stride 3, dilation 2", [2, 3, 4], [5, 7]).taps(3, 2)),
         (One, Size::new("stride 3", [2, 3, 4], [5, 7]).taps(3, 1)),
@@ -134,23 +166,29 @@ fn of_images() -> Vec<(KernelSize, Size)> {
     sizes.into_iter().chain(groups()).collect()
 }
 
-/// A 4x4 matrix of weights is an invocation; there are no pixels.
+/// One invocation per 4x4 matrix of weights; there are no pixels.
 fn of_mirrored() -> Vec<(KernelSize, Size)> {
     let none = [1, 1, 1];
     let sizes = [
         (Three, Size::new("several workgroups", none, [37, 70])),
-        (One, Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", none, [60, 57]) }),
+        (
+            One,
+            Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", none, [60, 57]) },
+        ),
         (Seven, Size::new("stem", none, [3, 10])),
         (One, Size::new("one less than a workgroup", none, [28, 36])),
         (One, Size::new("whole workgroups", none, [32, 64])),
         (One, Size::new("one more than a workgroup", none, [20, 52])),
         (One, Size::new("one pixel, one channel", none, [1, 1])),
     ];
-    sizes.into_iter().chain(groups().map(|(side, size)| (side, size.taps(1, size.dilation)))).collect()
+    sizes
+        .into_iter()
+        .chain(groups().map(|(side, size)| (side, size.taps(1, size.dilation))))
+        .collect()
 }
 
-/// The cases of Winograd's convolution with its weights as a tensor, without a bias. A workgroup transforms 64 words of them, and a texture gets
-/// lines of 16 output channels.
+/// Cases for Winograd convolutions with weights in a tensor, without a bias. A workgroup transforms
+/// 64 words of them, and a texture has rows of 16 output channels.
 pub(super) fn fresh(kernel: Kernel, cases: Vec<Case>) -> Vec<Case> {
     let changing = |case: Case| {
         let Op::Conv { mut conv, epilogue } = case.op else { return case };

@@ -1,15 +1,15 @@
-//! The cases of the kernels of inference.
+//! Cases for the inference kernels.
 
 use super::super::case::{Case, Layout};
 use super::sizes::{
-    Size, long_sums, sizes_1x1, sizes_3x3, sizes_elementwise, sizes_global, sizes_grouped, sizes_slide, sizes_stem,
-    sizes_winograd,
+    Size, long_sums, sizes_1x1, sizes_3x3, sizes_elementwise, sizes_global, sizes_grouped,
+    sizes_slide, sizes_stem, sizes_winograd,
 };
 use crate::kernel::{Family, Kernel, Method, SLIDE_LINES, Tile, Winograd};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
 use crate::tensor::{ChannelLayout, Element, Shape};
 
-/// What a kernel computes, as far as the choice of cases goes.
+/// The kind of operation, as far as it determines the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Conv1x1,
@@ -38,16 +38,18 @@ impl Kind {
         Self::Convert,
     ];
 
-    /// The kind that a family carries out, as the family's own table says.
+    /// The kind of operation of a family, from the family's own table.
     pub fn of(family: Family) -> Option<Self> {
         let plain = Epilogue::default();
         let sample = |kind: &Self| match kind {
             Self::Conv1x1 => Op::Conv { conv: Conv::conv1x1(4, 4, 1), epilogue: plain },
             Self::Conv3x3 => Op::Conv { conv: Conv::conv3x3(4, 4, 1, 1, 1), epilogue: plain },
             Self::Grouped => Op::Conv { conv: Conv::conv3x3(8, 8, 1, 1, 2), epilogue: plain },
-            Self::Joined => {
-                Op::JoinedConv { main: Conv::conv1x1(4, 4, 1), shortcut: Conv::conv1x1(4, 4, 1), relu: true }
-            }
+            Self::Joined => Op::JoinedConv {
+                main: Conv::conv1x1(4, 4, 1),
+                shortcut: Conv::conv1x1(4, 4, 1),
+                relu: true,
+            },
             Self::Norm => Op::BatchNorm { channels: 4, relu: true },
             Self::Stem => Op::Conv { conv: Conv::conv7x7(4, 4, 2), epilogue: plain },
             Self::Add => Op::Add { channels: 4, relu: true },
@@ -59,7 +61,8 @@ impl Kind {
     }
 }
 
-/// Every case of a kernel; none for a family whose operation this table does not know, which a test excludes.
+/// Every case of a kernel; empty for a family with an operation that this table lacks, which a test
+/// excludes.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let Some(kind) = Kind::of(kernel.family) else { return Vec::new() };
     let taps = if kind == Kind::Conv3x3 { 9 } else { 1 };
@@ -73,10 +76,13 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
             sizes_winograd(rows, channels, outputs)
         }
         Kind::Conv3x3 => sizes_3x3(rows, channels),
-        Kind::Grouped if kernel.family.method() == Method::Slide => sizes_slide(rows, SLIDE_LINES as usize, channels),
+        Kind::Grouped if kernel.family.method() == Method::Slide => {
+            sizes_slide(rows, SLIDE_LINES as usize, channels)
+        }
         // Rows of a tile for matrix units are pixels wherever they lie.
         Kind::Grouped if kernel.matrix_side > 0 => {
-            let mut sizes = sizes_grouped(Tile::new(lanes, 1, kernel.tile_rows(), 1), rows, channels);
+            let mut sizes =
+                sizes_grouped(Tile::new(lanes, 1, kernel.tile_rows(), 1), rows, channels);
             sizes.push(Size::new("whole tiles, groups of a vec4", [1, rows, 2], [4, 4]).groups(8));
             sizes
         }
@@ -90,7 +96,8 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     .collect();
     if kind == Kind::Conv1x1 {
         // A dense convolution may write for a grouped one.
-        let mut apart = case(kind, kernel, long(Size::new("groups padded apart", [1, 2, 3], [7, 15])));
+        let mut apart =
+            case(kind, kernel, long(Size::new("groups padded apart", [1, 2, 3], [7, 15])));
         apart.output = Layout::Pixels(ChannelLayout::grouped(15, 3));
         // A residual lies as the output does.
         apart.inputs.iter_mut().skip(1).for_each(|(_, layout)| *layout = apart.output);
@@ -113,7 +120,8 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
     let [n, h, w] = size.output;
     let Epilogue { residual, relu, .. } = kernel.epilogue;
     let out = Shape { n, c: output * size.groups, h, w };
-    // Joined kernels stride over their second input, and 1x1 kernels only where they are specialised for it.
+    // Joined kernels stride over their second input, and 1x1 kernels only where they are
+    // specialised for it.
     let stride = match kind {
         Kind::Conv1x1 if !kernel.strided => 1,
         Kind::Conv1x1 => size.stride.max(2),
@@ -131,7 +139,8 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
             (Op::Conv { conv, epilogue }, with_residual(size.image()))
         }
         Kind::Conv3x3 | Kind::Grouped => {
-            let conv = Conv::conv3x3(input * size.groups, out.c, stride, size.dilation, size.groups);
+            let conv =
+                Conv::conv3x3(input * size.groups, out.c, stride, size.dilation, size.groups);
             (Op::Conv { conv, epilogue }, with_residual(size.image()))
         }
         Kind::Joined => {

@@ -1,10 +1,11 @@
-//! The table of cases: edge shapes, derived from the tile of the kernel that they are for.
+//! The table of cases: edge shapes, derived from the tile of the kernel under test.
 //!
-//! With R rows (output pixels) and C columns (`vec4`s of output channels) of a workgroup, every kernel meets: one pixel; one
-//! row or channel less than its tile, whole tiles, one more, and several tiles in both directions; sums that are no
-//! multiple of any step of K, channels that are no multiple of four; as far as they are for it, strides, dilations, an image
-//! smaller than the dilation, and odd groups; and a grid that goes on in its next dimension. The case that finds most comes
-//! first.
+//! With R rows (output pixels) and C columns (`vec4`s of output channels) per workgroup, every
+//! kernel is tested with: one pixel; one row or channel less than its tile, whole tiles, one more,
+//! and several tiles in both directions; sums that are not a multiple of any step of K; channels
+//! that are not a multiple of four; where applicable, strides, dilations, an image smaller than the
+//! dilation, and odd groups; and a grid that extends into its next dimension. The case that finds
+//! most faults comes first.
 
 mod gradients;
 mod inference;
@@ -17,25 +18,28 @@ use crate::kernel::Kernel;
 use crate::op::Epilogue;
 use inference::Kind;
 
-/// Every case of a kernel; none for a family whose operation no table knows, which a test excludes.
+/// Every case of a kernel; empty for a family with an operation in no table, which a test excludes.
 #[must_use]
 pub fn cases(kernel: Kernel) -> Vec<Case> {
     match kernel.family {
         _ if kernel.fresh => gradients::fresh(kernel, inference::cases(kernel)),
-        family if family.is_training() => {
-            [gradients::cases, norms::cases, steps::cases].into_iter().flat_map(|cases| cases(kernel)).collect()
-        }
+        family if family.is_training() => [gradients::cases, norms::cases, steps::cases]
+            .into_iter()
+            .flat_map(|cases| cases(kernel))
+            .collect(),
         _ => inference::cases(kernel),
     }
 }
 
-/// Whether a plan can hold the specialisation; a test holds this against the plans of blocks and of networks.
+/// Whether a plan can contain the specialisation; a test compares this with the plans of blocks and
+/// of networks.
 #[must_use]
 pub fn is_in_plans(kernel: &Kernel) -> bool {
     let Epilogue { bias, residual, relu } = kernel.epilogue;
     match Kind::of(kernel.family) {
-        // Where nothing is folded there is no bias, and ReLU only where there is no norm. A bias alone is the last layer's and a BasicBlock's
-        // shortcut's; only the last convolution of a block has a residual, and it has no stride. In training, a convolution by mirrored
+        // Where nothing is folded there is no bias, and ReLU only where there is no norm. A bias
+        // alone is the last layer's and a BasicBlock's shortcut's; only the last convolution of a
+        // block has a residual, and it has no stride. In training, a convolution by mirrored
         // weights adds another gradient.
         Some(Kind::Conv1x1) => {
             if bias {
@@ -92,7 +96,11 @@ mod tests {
             let size = Size::new("any", [2, h, w], [5, 6]).taps(stride, 1);
             for conv in [Conv::conv1x1(5, 6, stride), Conv::conv3x3(5, 6, stride, 1, 1)] {
                 let op = Op::Conv { conv, epilogue: Epilogue::default() };
-                assert_eq!(op.output_shape(&[size.image()])?, Shape { n: 2, c: 6, h, w }, "{conv:?}");
+                assert_eq!(
+                    op.output_shape(&[size.image()])?,
+                    Shape { n: 2, c: 6, h, w },
+                    "{conv:?}"
+                );
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The cases of BatchNorm2d in training.
+//! Cases for BatchNorm2d in training.
 
 use super::super::case::Case;
 use super::sizes::{Size, small_images};
@@ -6,10 +6,10 @@ use crate::kernel::{Family, Kernel, Tile};
 use crate::op::{NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, Op, Scalar, TrainOp};
 use crate::tensor::Shape;
 
-/// Pixels of a slice of a norm's sums.
+/// Pixels per slice of a norm's sums.
 const CHUNK: usize = 512;
 
-/// Every case of a kernel of these families; none of another.
+/// Every case of a kernel of these families; empty for other families.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let sizes = match kernel.family {
         Family::NormStats | Family::NormGradSums => sizes_of_sums(kernel.tile),
@@ -20,7 +20,9 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(kernel, size)).collect();
     if let (Family::NormGradSums, Some(first)) = (kernel.family, cases.first()) {
         // As of a norm that is frozen: the image's gradient needs nothing of its statistics.
-        let Op::Train(TrainOp::NormGradSums { channels, relu, .. }) = first.op else { return cases };
+        let Op::Train(TrainOp::NormGradSums { channels, relu, .. }) = first.op else {
+            return cases;
+        };
         let op = Op::Train(TrainOp::NormGradSums { channels, relu, batch: false });
         cases.push(Case { name: "statistics that are not the batch's", op, ..first.clone() });
     }
@@ -36,29 +38,42 @@ fn case(kernel: Kernel, size: Size) -> Case {
     let (relu, residual) = (kernel.epilogue.relu, kernel.epilogue.residual);
     let (op, inputs) = match kernel.family {
         Family::NormStats => (TrainOp::NormStats { channels, eps }, vec![image, per_channel(2)]),
-        Family::NormFrozen => (TrainOp::NormFrozen { channels, eps }, vec![per_channel(NORM_RUNNING), per_channel(2)]),
+        Family::NormFrozen => {
+            (TrainOp::NormFrozen { channels, eps }, vec![per_channel(NORM_RUNNING), per_channel(2)])
+        }
         // A share of 5 / 4, which is exact.
-        Family::RunningStats => {
-            (TrainOp::RunningStats { channels, count: 5 }, vec![coefficients, per_channel(NORM_RUNNING)])
+        Family::RunningStats => (
+            TrainOp::RunningStats { channels, count: 5 },
+            vec![coefficients, per_channel(NORM_RUNNING)],
+        ),
+        Family::NormGradSums => (
+            TrainOp::NormGradSums { channels, relu, batch: true },
+            vec![image, image, coefficients],
+        ),
+        Family::NormGrad => {
+            (TrainOp::NormGrad { channels, relu }, vec![image, image, per_channel(NORM_SUMS)])
         }
-        Family::NormGradSums => {
-            (TrainOp::NormGradSums { channels, relu, batch: true }, vec![image, image, coefficients])
-        }
-        Family::NormGrad => (TrainOp::NormGrad { channels, relu }, vec![image, image, per_channel(NORM_SUMS)]),
         _ => {
-            let inputs = [image, coefficients].into_iter().chain(residual.then_some(image)).collect();
+            let inputs =
+                [image, coefficients].into_iter().chain(residual.then_some(image)).collect();
             (TrainOp::NormApply { channels, residual, relu }, inputs)
         }
     };
-    Case { max_workgroups: size.max_workgroups, ..Case::of_pixels(size.name, Op::Train(op), inputs, channels) }
+    Case {
+        max_workgroups: size.max_workgroups,
+        ..Case::of_pixels(size.name, Op::Train(op), inputs, channels)
+    }
 }
 
-/// Columns are `vec4`s of channels, slices of a workgroup slices of the pixels.
+/// Columns are `vec4`s of channels; slices of a workgroup are slices of the pixels.
 fn sizes_of_sums(Tile { lanes, slices, cols, .. }: Tile) -> Vec<Size> {
     let [channels, slices] = [4 * lanes * cols, slices].map(|count| count as usize);
     vec![
         Size::new("several slices of pixels", [3, 19, 19], [1, channels + 3]),
-        Size { max_workgroups: Some(3), ..Size::new("grid in three dimensions", [1, 3 * slices, CHUNK + 1], [1, 3]) },
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in three dimensions", [1, 3 * slices, CHUNK + 1], [1, 3])
+        },
         Size::new("more slices than a workgroup's", [1, slices, CHUNK + 1], [1, 5]),
         Size::new("whole slices", [1, 32, 32], [1, channels]),
         Size::new("one less than the tile", [1, 3, 3], [1, channels - 1]),
@@ -69,12 +84,16 @@ fn sizes_of_sums(Tile { lanes, slices, cols, .. }: Tile) -> Vec<Size> {
     ]
 }
 
-/// Rows are pixels that follow each other. A `vec4` per pixel but in the first, so that pixels are what a workgroup counts.
+/// Rows are consecutive pixels. One `vec4` per pixel except in the first case, so that a workgroup
+/// counts pixels.
 fn sizes_of_pixels(Tile { lanes, rows, .. }: Tile) -> Vec<Size> {
     let pixels = (lanes * rows) as usize;
     vec![
         Size::new("several workgroups", small_images(2 * pixels + 1), [1, 19]),
-        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [1, 1, 4 * pixels + 1], [1, 3]) },
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in two dimensions", [1, 1, 4 * pixels + 1], [1, 3])
+        },
         Size::new("one less than a workgroup", [1, 1, pixels - 1], [1, 4]),
         Size::new("whole workgroups", [1, 2 * pixels, 1], [1, 2]),
         Size::new("one more than a workgroup", [1, 1, pixels + 1], [1, 1]),
@@ -82,12 +101,15 @@ fn sizes_of_pixels(Tile { lanes, rows, .. }: Tile) -> Vec<Size> {
     ]
 }
 
-/// A `vec4` of channels is an invocation.
+/// One invocation per `vec4` of channels.
 pub(super) fn sizes_of_channels(lanes: usize) -> Vec<Size> {
     let pixels = [7, 1, 1];
     vec![
         Size::new("several workgroups", pixels, [1, 8 * lanes + 3]),
-        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", pixels, [1, 12 * lanes + 2]) },
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in two dimensions", pixels, [1, 12 * lanes + 2])
+        },
         Size::new("one less than a workgroup", pixels, [1, 4 * (lanes - 1)]),
         Size::new("whole workgroups", pixels, [1, 8 * lanes]),
         Size::new("one more than a workgroup", pixels, [1, 4 * lanes + 1]),

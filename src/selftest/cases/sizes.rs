@@ -1,4 +1,4 @@
-//! The sizes of cases, from the tile of the kernel that they are for.
+//! The sizes of cases, derived from the tile of the kernel under test.
 
 use crate::kernel::{Kernel, Tile};
 use crate::tensor::Shape;
@@ -9,7 +9,7 @@ pub(super) struct Size {
     pub name: &'static str,
     /// Images, height and width of the output.
     pub output: [usize; 3],
-    /// Input and output channels, of each group.
+    /// Input and output channels per group.
     pub channels: [usize; 2],
     pub groups: usize,
     pub stride: usize,
@@ -30,8 +30,9 @@ impl Size {
         Self { groups, ..self }
     }
 
-    /// The image whose strided pixels are the output's. Even sides have as many more behind the last as change nothing; odd
-    /// ones have none, so that strided taps meet the right and the bottom border.
+    /// The image whose strided pixels give the output. Even sides have the maximum number of extra
+    /// pixels after the last that changes nothing; odd sides have none, so that strided taps reach
+    /// the right and the bottom border.
     pub const fn image(self) -> Shape {
         let [n, h, w] = self.output;
         let behind = self.stride - 1;
@@ -40,7 +41,7 @@ impl Size {
     }
 }
 
-/// At least `count` pixels in small images, so that a tile spans rows of pixels and images.
+/// At least `count` pixels in small images, so that a tile spans several rows of pixels and images.
 pub(super) const fn small_images(count: usize) -> [usize; 3] {
     [count.div_ceil(6), 2, 3]
 }
@@ -50,7 +51,7 @@ pub(super) const fn two_images(count: usize) -> [usize; 3] {
     [2, count.div_ceil(10), 5]
 }
 
-/// A grid of five row tiles where three workgroups are the most along one dimension.
+/// A grid of five row tiles with a limit of three workgroups per dimension.
 pub(super) fn next_dimension(rows: usize, channels: [usize; 2]) -> Size {
     let size = Size::new("grid in three dimensions", small_images(4 * rows + 1), channels);
     Size { max_workgroups: Some(3), ..size }
@@ -81,9 +82,10 @@ pub(super) fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
     ]
 }
 
-/// The same with sums long enough to be cut into slices, of which some have a stage more than others. Slices times row
-/// tiles are so many workgroups that a grid can only be as small as the square root of that; the channels of that case
-/// are as many as the slices' sum needs to go on in its second dimension.
+/// The same with sums long enough to be split into slices, some with one stage more than others.
+/// Slices times row tiles is a large number of workgroups, so the limit of the grid is at least its
+/// square root. The channels of that case suffice for the sum of the slices to extend into its
+/// second dimension.
 pub(super) fn long_sums(kernel: Kernel, taps: usize, size: Size) -> Size {
     let [input, output] = size.channels;
     let channels = [kernel.least_channels(taps) - 1 + input, output];
@@ -96,8 +98,9 @@ pub(super) fn long_sums(kernel: Kernel, taps: usize, size: Size) -> Size {
     }
 }
 
-/// Rows are tiles of so many outputs along each side. Their products are 16 or 36 workgroups at least, so that a grid can only be as small
-/// as the square root of that; the channels of that case are as many as a transform needs to go on in its second dimension.
+/// Rows are tiles with this many outputs per side. Their products need at least 16 or 36
+/// workgroups, so the limit of the grid is at least the square root of that. The channels of that
+/// case suffice for a transform to extend into its second dimension.
 pub(super) fn sizes_winograd(rows: usize, channels: usize, outputs: usize) -> Vec<Size> {
     let tiles = |count: usize| count * outputs;
     let [n, h, w] = two_images(2 * rows + 1);
@@ -118,7 +121,7 @@ pub(super) fn sizes_winograd(rows: usize, channels: usize, outputs: usize) -> Ve
     ]
 }
 
-/// Few input channels, as a stem has; the sums are 49 times as long.
+/// Few input channels, as in a stem; the sums are 49 times as long.
 pub(super) fn sizes_stem(rows: usize, channels: usize) -> Vec<Size> {
     vec![
         Size::new("several tiles", two_images(2 * rows + 1), [3, channels + 3]).taps(2, 1),
@@ -127,17 +130,21 @@ pub(super) fn sizes_stem(rows: usize, channels: usize) -> Vec<Size> {
         Size::new("stride 3", [2, 3, 4], [1, 7]).taps(3, 1),
         // No stem has a dilation, but the kernels do.
         Size::new("dilation 2", [1, 9, rows + 1], [5, 9]).taps(1, 2),
-        Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [4, channels - 1]).taps(2, 1),
+        Size::new("one less than the tile", [1, 1, (rows - 1).max(1)], [4, channels - 1])
+            .taps(2, 1),
         Size::new("whole tiles", [1, 2 * rows, 1], [3, channels]).taps(2, 1),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]),
     ]
 }
 
-/// Images whose pixels are summed, and channels by `vec4`s for the workgroups to count.
+/// Images whose pixels are summed; workgroups count `vec4`s of channels.
 pub(super) fn sizes_global(lanes: usize) -> Vec<Size> {
     vec![
         Size::new("several workgroups", [3, 4, 8], [1, 4 * lanes + 3]),
-        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [9, 2, 2], [1, 2 * lanes + 1]) },
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in two dimensions", [9, 2, 2], [1, 2 * lanes + 1])
+        },
         Size::new("one less than a workgroup", [1, 16, 1], [1, 4 * (lanes - 1)]),
         Size::new("whole workgroups", [2, 1, 2], [1, 4 * lanes]),
         Size::new("one more than a workgroup", [1, 2, 1], [1, 4 * lanes + 1]),
@@ -147,14 +154,15 @@ pub(super) fn sizes_global(lanes: usize) -> Vec<Size> {
     ]
 }
 
-/// Rows may also be pixels of one line, and slices lines: the first case is for those.
+/// Rows may also be pixels of one image row, and slices image rows: the first case is for those.
 pub(super) fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Size> {
     let [line, lines] = [tile.rows, tile.slices].map(|count| count as usize);
     vec![
         Size::new("several tiles", [2, lines + 1, 2 * line + 1], [6, 6]).groups(channels / 8 + 1),
         Size::new("several tiles of wide groups", two_images(2 * rows + 1), [26, 38]).groups(3),
         Size::new("groups of 26", [1, 3, rows + 1], [26, 26]).groups(2),
-        // As many columns a group as staged groups and window tiles of several columns have in networks.
+        // As many columns a group as staged groups and window tiles of several columns have in
+        // networks.
         Size::new("groups of sixteen", [1, lines + 1, line + 1], [14, 15]).groups(3),
         Size::new("groups of thirty-two", [1, lines + 1, line + 1], [30, 31]).groups(2),
         Size { output: [5, lines, line], ..next_dimension(rows, [6, 6]) }.groups(2),
@@ -171,24 +179,34 @@ pub(super) fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Siz
     ]
 }
 
-/// Groups whose input channels are one `vec4`; a tile is a strip of `rows` pixels of `lines` lines.
+/// Groups with one `vec4` of input channels; a tile is a strip of `rows` pixels in each of `lines`
+/// image rows.
 pub(super) fn sizes_slide(rows: usize, lines: usize, channels: usize) -> Vec<Size> {
     vec![
-        Size::new("several strips and parts", [2, 2 * lines + 3, 2 * rows + 1], [3, 5]).groups(channels / 8 + 1),
-        Size { max_workgroups: Some(3), ..Size::new("grid in three dimensions", [5, 2, rows], [4, 3]) }.groups(2),
+        Size::new("several strips and parts", [2, 2 * lines + 3, 2 * rows + 1], [3, 5])
+            .groups(channels / 8 + 1),
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in three dimensions", [5, 2, rows], [4, 3])
+        }
+        .groups(2),
         Size::new("groups of a vec4", [1, 2, rows + 1], [4, 4]).groups(32),
         Size::new("groups of one channel", [1, 3, 5], [1, 1]).groups(32),
-        Size::new("one less than the tile", [1, lines - 1, (rows - 1).max(1)], [2, channels - 1]).groups(2),
+        Size::new("one less than the tile", [1, lines - 1, (rows - 1).max(1)], [2, channels - 1])
+            .groups(2),
         Size::new("whole tiles", [1, lines, 2 * rows], [4, channels]).groups(2),
         Size::new("one pixel, one channel", [1, 1, 1], [1, 1]).groups(2),
     ]
 }
 
-/// A `vec4` per pixel but in the first, so that pixels are what a workgroup counts.
+/// One `vec4` per pixel except in the first case, so that a workgroup counts pixels.
 pub(super) fn sizes_elementwise(lanes: usize) -> Vec<Size> {
     vec![
         Size::new("several workgroups", small_images(2 * lanes + 1), [1, 19]),
-        Size { max_workgroups: Some(3), ..Size::new("grid in two dimensions", [1, 1, 4 * lanes + 1], [1, 3]) },
+        Size {
+            max_workgroups: Some(3),
+            ..Size::new("grid in two dimensions", [1, 1, 4 * lanes + 1], [1, 3])
+        },
         Size::new("one less than a workgroup", [1, 1, lanes - 1], [1, 4]),
         Size::new("whole workgroups", [1, 2 * lanes, 1], [1, 2]),
         Size::new("one more than a workgroup", [1, 1, lanes + 1], [1, 1]),

@@ -1,4 +1,5 @@
-//! The cases of the smaller operations of training: ReLU's gradient, a network's head, a loss, and what an optimiser does.
+//! Cases for the smaller operations of training: ReLU's gradient, a network's head, the loss, and
+//! the steps of an optimiser.
 
 use super::super::case::{Case, Layout};
 use super::super::values::Values;
@@ -8,14 +9,18 @@ use crate::kernel::{Family, Kernel};
 use crate::op::{CONTROL, Conv, LOSSES, Op, PoolWindows, Scalar, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::{ChannelLayout, Element, Shape};
 
-/// Every case of a kernel of these families; none of another.
+/// Every case of a kernel of these families; empty for other families.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let lanes = kernel.tile.lanes as usize;
     match kernel.family {
-        Family::ReluGrad | Family::AddBias => {
-            sizes_elementwise(lanes).into_iter().map(|size| of_pixels(kernel.family, size)).collect()
-        }
-        Family::BiasGrad => sizes_of_channels(lanes).into_iter().map(|size| of_pixels(kernel.family, size)).collect(),
+        Family::ReluGrad | Family::AddBias => sizes_elementwise(lanes)
+            .into_iter()
+            .map(|size| of_pixels(kernel.family, size))
+            .collect(),
+        Family::BiasGrad => sizes_of_channels(lanes)
+            .into_iter()
+            .map(|size| of_pixels(kernel.family, size))
+            .collect(),
         Family::MaxPoolGrad => max_pools(lanes),
         Family::AvgPoolGrad => means(lanes),
         Family::CrossEntropy | Family::CrossEntropyGrad => losses(kernel.family, lanes),
@@ -36,10 +41,14 @@ fn of_pixels(family: Family, size: Size) -> Case {
         Family::AddBias => (TrainOp::AddBias { channels }, vec![image, shape(1, channels, 1, 1)]),
         _ => (TrainOp::BiasGrad { channels }, vec![image]),
     };
-    Case { max_workgroups: size.max_workgroups, ..Case::of_pixels(size.name, Op::Train(op), inputs, channels) }
+    Case {
+        max_workgroups: size.max_workgroups,
+        ..Case::of_pixels(size.name, Op::Train(op), inputs, channels)
+    }
 }
 
-/// Of each kind of windows, as far as there is one: those that end inside the image and beyond it. Among small integers there are ties in most.
+/// For each kind of windows, as far as they exist: those that end inside the image and beyond it.
+/// With small integers, most of them contain ties.
 fn max_pools(lanes: usize) -> Vec<Case> {
     let case = |name, windows, image: Shape, max_workgroups| {
         let channels = image.c;
@@ -58,11 +67,13 @@ fn max_pools(lanes: usize) -> Vec<Case> {
         ("one column", shape(1, 3, 3, 1), None),
         ("one pixel, one channel", shape(1, 1, 1, 1), None),
     ];
-    let of_windows = |windows| images.into_iter().filter_map(move |(name, image, max)| case(name, windows, image, max));
+    let of_windows = |windows| {
+        images.into_iter().filter_map(move |(name, image, max)| case(name, windows, image, max))
+    };
     of_windows(PoolWindows::Padded).chain(of_windows(PoolWindows::CeilMode)).collect()
 }
 
-/// Means over powers of two, which are exact.
+/// Means over a power of two of values, which are exact.
 fn means(lanes: usize) -> Vec<Case> {
     let case = |(name, image, max_workgroups): (_, Shape, _)| {
         let (channels, gradient) = (image.c, Shape { h: 1, w: 1, ..image });
@@ -80,7 +91,7 @@ fn means(lanes: usize) -> Vec<Case> {
     images.into_iter().map(case).collect()
 }
 
-/// Scores that are near, far apart, large, and equal; an image is an invocation.
+/// Scores that are near, far apart, large, and equal; one invocation per image.
 fn losses(family: Family, lanes: usize) -> Vec<Case> {
     let sizes = [
         ("several workgroups", 2 * lanes + 1, 10, 2.0, -4.0, None),
@@ -106,7 +117,7 @@ fn losses(family: Family, lanes: usize) -> Vec<Case> {
     sizes.into_iter().flat_map(|size| [0.1, 0.0].map(|smoothing| case(size, smoothing))).collect()
 }
 
-/// One loss of many, or the only one, that is a number or none.
+/// One loss among many, or a single one, that is or is not finite.
 fn gates() -> Vec<Case> {
     let control = shape(1, 1, 1, CONTROL);
     let losses = [
@@ -119,12 +130,15 @@ fn gates() -> Vec<Case> {
     ];
     let case = |(name, images, loss): (_, usize, f32)| {
         let inputs = vec![shape(images, LOSSES, 1, 1), control];
-        Case { values: Values::Loss(loss.to_bits()), ..Case::of_pixels(name, Op::Train(TrainOp::Gate), inputs, 1) }
+        Case {
+            values: Values::Loss(loss.to_bits()),
+            ..Case::of_pixels(name, Op::Train(TrainOp::Gate), inputs, 1)
+        }
     };
     losses.into_iter().map(case).collect()
 }
 
-/// What a family's kernels do, with numbers for which it is exact where it can be.
+/// The operation of a family's kernels, with values for which it is exact if possible.
 fn update_of(family: Family) -> Option<UpdateOp> {
     let [half, quarter] = [0.5, 0.25].map(Scalar::new);
     let descend = |nesterov| UpdateOp::Descend { momentum: half, decay: quarter, nesterov };
@@ -140,12 +154,15 @@ fn update_of(family: Family) -> Option<UpdateOp> {
     }
 }
 
-/// Of weights, and of a norm's parameters, whose gradient is the beginning of more numbers; steered each way.
+/// Updates of weights, and of a norm's parameters, whose gradient is the first part of a longer row
+/// of numbers; with each combination of the control flags.
 fn updates(op: UpdateOp, lanes: usize) -> Vec<Case> {
-    let numbers =
-        |channels: usize, w: usize| (shape(1, channels, 1, w), Layout::Pixels(ChannelLayout::dense(channels)));
+    let numbers = |channels: usize, w: usize| {
+        (shape(1, channels, 1, w), Layout::Pixels(ChannelLayout::dense(channels)))
+    };
     let weights = |conv: Conv| {
-        let [input, output] = [conv.in_channels, conv.out_channels].map(|c| ChannelLayout::grouped(c, conv.groups));
+        let [input, output] =
+            [conv.in_channels, conv.out_channels].map(|c| ChannelLayout::grouped(c, conv.groups));
         (conv.weight_shape(), Layout::Weights(WeightLayout { conv, input, output }))
     };
     let grouped = weights(Conv::conv3x3(6, 10, 2, 1, 2));
@@ -158,17 +175,30 @@ fn updates(op: UpdateOp, lanes: usize) -> Vec<Case> {
         ("one more than a workgroup", numbers(4 * lanes + 1, 1), numbers(4 * lanes + 1, 1), None),
         ("one number", numbers(1, 1), numbers(1, 1), None),
     ];
-    let case = |&(name, value, gradient, max_workgroups): &(_, _, (Shape, Layout), _), apply, keep| {
-        let mut inputs = vec![value; op.input_count() - 1];
-        if !matches!(op, UpdateOp::AdamW { .. }) {
-            inputs[1] = gradient;
-        }
-        inputs.push(numbers(1, CONTROL));
-        let (op, values) = (Op::Train(TrainOp::Update(op)), Values::Steered { apply, keep });
-        Case { name, op, inputs, weights: None, output: value.1, elements: [Element::F32; 2], values, max_workgroups }
-    };
-    let mut cases: Vec<Case> = parameters.iter().map(|parameter| case(parameter, true, true)).collect();
+    let case =
+        |&(name, value, gradient, max_workgroups): &(_, _, (Shape, Layout), _), apply, keep| {
+            let mut inputs = vec![value; op.input_count() - 1];
+            if !matches!(op, UpdateOp::AdamW { .. }) {
+                inputs[1] = gradient;
+            }
+            inputs.push(numbers(1, CONTROL));
+            let (op, values) = (Op::Train(TrainOp::Update(op)), Values::Steered { apply, keep });
+            Case {
+                name,
+                op,
+                inputs,
+                weights: None,
+                output: value.1,
+                elements: [Element::F32; 2],
+                values,
+                max_workgroups,
+            }
+        };
+    let mut cases: Vec<Case> =
+        parameters.iter().map(|parameter| case(parameter, true, true)).collect();
     let steered = [("nothing is applied", false, false), ("the first gradient", true, false)];
-    cases.extend(steered.map(|(name, apply, keep)| Case { name, ..case(&parameters[0], apply, keep) }));
+    cases.extend(
+        steered.map(|(name, apply, keep)| Case { name, ..case(&parameters[0], apply, keep) }),
+    );
     cases
 }

@@ -1,8 +1,8 @@
 //! Mutants of the 3x3 and 7x7 convolutions.
 
 use super::shared::{
-    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split, of_every_stage,
-    of_every_staged_split, of_every_subgroup, of_every_texture_form,
+    of_every_column, of_every_convolution, of_every_register, of_every_residual, of_every_split,
+    of_every_stage, of_every_staged_split, of_every_subgroup, of_every_texture_form,
 };
 use super::{Mutant, mutants};
 
@@ -48,31 +48,49 @@ macro_rules! of_the_file {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
             "dilation_ignored_on_the_left" DilationIgnored {
-                "conv3x3": "tap_x * params.dilation - params.dilation" => "tap_x * params.dilation - 1u"
+                "conv3x3": "tap_x * params.dilation - params.dilation"
+                    => "tap_x * params.dilation - 1u"
             }
             "dilation_ignored_above" DilationIgnored {
-                "conv3x3": "tap_y * params.dilation - params.dilation" => "tap_y * params.dilation - 1u"
+                "conv3x3": "tap_y * params.dilation - params.dilation"
+                    => "tap_y * params.dilation - 1u"
             }
             "sides_not_checked" MissingTail {
-                "conv3x3": "y${r} < params.in_height && x${r} < params.in_width" => "y${r} < params.in_height"
+                "conv3x3": "y${r} < params.in_height && x${r} < params.in_width"
+                    => "y${r} < params.in_height"
             }
             "top_and_bottom_not_checked" MissingTail {
-                "conv3x3": "y${r} < params.in_height && x${r} < params.in_width" => "x${r} < params.in_width"
+                "conv3x3": "y${r} < params.in_height && x${r} < params.in_width"
+                    => "x${r} < params.in_width"
             }
-            "right_edge" OffByOne { "conv3x3": "&& x${r} < params.in_width" => "&& x${r} <= params.in_width" }
-            "bottom_edge" OffByOne { "conv3x3": "y${r} < params.in_height &&" => "y${r} <= params.in_height &&" }
+            "right_edge" OffByOne {
+                "conv3x3": "&& x${r} < params.in_width"
+                    => "&& x${r} <= params.in_width"
+            }
+            "bottom_edge" OffByOne {
+                "conv3x3": "y${r} < params.in_height &&"
+                    => "y${r} <= params.in_height &&"
+            }
             "padding_read" PaddingAsData {
-                "conv3x3": "select(vec4<f32>(0.0), unpack(src[a${r} + k]), mask${r})" => "unpack(src[a${r} + k])"
+                "conv3x3": "select(vec4<f32>(0.0), unpack(src[a${r} + k]), mask${r})"
+                    => "unpack(src[a${r} + k])"
             }
             "taps_transposed" SwappedStride {
-                "conv3x3": "let down = tap_y" => "let down = tap_x", "conv3x3": "let right = tap_x" => "let right = tap_y"
+                "conv3x3": "let down = tap_y" => "let down = tap_x", "conv3x3": "let right = tap_x"
+                    => "let right = tap_y"
             }
             "stride_lost_in_y" SwappedStride { "conv3x3": "pixel.y * params.stride" => "pixel.y" }
             "stride_lost_in_x" SwappedStride { "conv3x3": "pixel.x * params.stride" => "pixel.x" }
             "first_image_only" WrongGroup { "conv3x3": "((image${r} + y${r})" => "((y${r})" }
-            "output_width" SwappedStride { "conv3x3": "* params.in_width + x${r}" => "* params.out_width + x${r}" }
+            "output_width" SwappedStride {
+                "conv3x3": "* params.in_width + x${r}"
+                    => "* params.out_width + x${r}"
+            }
             "last_tap" OffByOne { "conv3x3": "tap_x < ${SIDE}u" => "tap_x < ${SIDE}u - 1u" }
-            "last_channels" OffByOne { "conv3x3": "k < params.group_in_vec4" => "k + 1u < params.group_in_vec4" }
+            "last_channels" OffByOne {
+                "conv3x3": "k < params.group_in_vec4"
+                    => "k + 1u < params.group_in_vec4"
+            }
             "same_pixel_for_every_row" StaleTile { "conv3x3": "pixel = next_pixel(pixel);" => "" }
         }
     };
@@ -85,31 +103,56 @@ macro_rules! of_the_subgroup_file {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
             "dilation_ignored_on_the_left" DilationIgnored {
-                "conv3x3_subgroup": "tap_x * params.dilation - params.dilation" => "tap_x * params.dilation - 1u"
+                "conv3x3_subgroup": "tap_x * params.dilation - params.dilation"
+                    => "tap_x * params.dilation - 1u"
             }
             "dilation_ignored_above" DilationIgnored {
-                "conv3x3_subgroup": "tap_y * params.dilation - params.dilation" => "tap_y * params.dilation - 1u"
+                "conv3x3_subgroup": "tap_y * params.dilation - params.dilation"
+                    => "tap_y * params.dilation - 1u"
             }
             "sides_not_checked" MissingTail {
-                "conv3x3_subgroup": "y${h} < params.in_height && z${h} < params.in_width" => "y${h} < params.in_height"
+                "conv3x3_subgroup": "y${h} < params.in_height && z${h} < params.in_width"
+                    => "y${h} < params.in_height"
             }
-            "right_edge" OffByOne { "conv3x3_subgroup": "&& z${h} < params.in_width" => "&& z${h} <= params.in_width" }
+            "right_edge" OffByOne {
+                "conv3x3_subgroup": "&& z${h} < params.in_width"
+                    => "&& z${h} <= params.in_width"
+            }
             "padding_read" PaddingAsData {
-                "conv3x3_subgroup": "select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h})" => "unpack(src[a${h} + k])"
+                "conv3x3_subgroup": "select(vec4<f32>(0.0), unpack(src[a${h} + k]), mask${h})"
+                    => "unpack(src[a${h} + k])"
             }
             "taps_transposed" SwappedStride {
                 "conv3x3_subgroup": "let down = tap_y" => "let down = tap_x",
                 "conv3x3_subgroup": "let right = tap_x" => "let right = tap_y",
             }
-            "stride_lost_in_y" SwappedStride { "conv3x3_subgroup": "pixel${h}.y * params.stride" => "pixel${h}.y" }
-            "first_image_only" WrongGroup { "conv3x3_subgroup": "((image${h} + y${h})" => "((y${h})" }
+            "stride_lost_in_y" SwappedStride {
+                "conv3x3_subgroup": "pixel${h}.y * params.stride"
+                    => "pixel${h}.y"
+            }
+            "first_image_only" WrongGroup {
+                "conv3x3_subgroup": "((image${h} + y${h})"
+                    => "((y${h})"
+            }
             "output_width" SwappedStride {
                 "conv3x3_subgroup": "* params.in_width + z${h}" => "* params.out_width + z${h}"
             }
-            "last_tap" OffByOne { "conv3x3_subgroup": "tap_x < ${SIDE}u" => "tap_x < ${SIDE}u - 1u" }
-            "last_channels" OffByOne { "conv3x3_subgroup": "k < params.in_vec4" => "k + 1u < params.in_vec4" }
-            "same_row_for_every_lane" StaleTile { "conv3x3_subgroup": "+ lane, params.rows" => ", params.rows" }
-            "hands_overlap" SwappedStride { "conv3x3_subgroup": "${h}u * ${LANES}u + lane, " => "${h}u + lane, " }
+            "last_tap" OffByOne {
+                "conv3x3_subgroup": "tap_x < ${SIDE}u"
+                    => "tap_x < ${SIDE}u - 1u"
+            }
+            "last_channels" OffByOne {
+                "conv3x3_subgroup": "k < params.in_vec4"
+                    => "k + 1u < params.in_vec4"
+            }
+            "same_row_for_every_lane" StaleTile {
+                "conv3x3_subgroup": "+ lane, params.rows"
+                    => ", params.rows"
+            }
+            "hands_overlap" SwappedStride {
+                "conv3x3_subgroup": "${h}u * ${LANES}u + lane, "
+                    => "${h}u + lane, "
+            }
         }
     };
 }
@@ -118,31 +161,48 @@ use of_the_subgroup_file;
 
 const GROUPED: &[Mutant] = mutants! { Conv3x3Grouped, "conv3x3_grouped":
     "groups_by_output" WrongGroup {
-        "conv3x3": "/ params.group_out_vec4 * params.group_in_vec4" => "/ params.group_out_vec4 * params.group_out_vec4"
+        "conv3x3": "/ params.group_out_vec4 * params.group_in_vec4"
+            => "/ params.group_out_vec4 * params.group_out_vec4"
     }
     "groups_by_input" WrongGroup {
-        "conv3x3": "/ params.group_out_vec4 * params.group_in_vec4" => "/ params.group_in_vec4 * params.group_in_vec4"
+        "conv3x3": "/ params.group_out_vec4 * params.group_in_vec4"
+            => "/ params.group_in_vec4 * params.group_in_vec4"
     }
-    "group_of_next_column" OffByOne { "conv3x3": "min(column0, params.out_vec4" => "min(column0 + 1u, params.out_vec4" }
+    "group_of_next_column" OffByOne {
+        "conv3x3": "min(column0, params.out_vec4"
+            => "min(column0 + 1u, params.out_vec4"
+    }
     "first_group_only" WrongGroup { "conv3x3": "inside${r}) + group_at" => "inside${r})" }
     "padding_of_the_first_group" PaddingAsData {
         "shared/epilogue": "column${c} % params.group_out_vec4 * 4u" => "column${c} * 4u"
     }
-    "every_group_summed" WrongGroup { "conv3x3": "k < params.group_in_vec4" => "k < params.in_vec4" }
+    "every_group_summed" WrongGroup {
+        "conv3x3": "k < params.group_in_vec4"
+            => "k < params.in_vec4"
+    }
 };
 
 const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
     "dilation_ignored_on_the_left" DilationIgnored {
-        "shared/staged_tap": "tap % 3u * params.dilation - params.dilation" => "tap % 3u * params.dilation - 1u"
+        "shared/staged_tap": "tap % 3u * params.dilation - params.dilation"
+            => "tap % 3u * params.dilation - 1u"
     }
     "dilation_ignored_above" DilationIgnored {
-        "shared/staged_tap": "tap / 3u * params.dilation - params.dilation" => "tap / 3u * params.dilation - 1u"
+        "shared/staged_tap": "tap / 3u * params.dilation - params.dilation"
+            => "tap / 3u * params.dilation - 1u"
     }
     "sides_not_checked" MissingTail {
-        "shared/staged_tap": "y${h} < params.in_height && x${h} < params.in_width" => "y${h} < params.in_height"
+        "shared/staged_tap": "y${h} < params.in_height && x${h} < params.in_width"
+            => "y${h} < params.in_height"
     }
-    "right_edge" OffByOne { "shared/staged_tap": "&& x${h} < params.in_width" => "&& x${h} <= params.in_width" }
-    "padding_read" PaddingAsData { "shared/staged_tap": "(inside${h} && quad < quads_left)" => "(quad < quads_left)" }
+    "right_edge" OffByOne {
+        "shared/staged_tap": "&& x${h} < params.in_width"
+            => "&& x${h} <= params.in_width"
+    }
+    "padding_read" PaddingAsData {
+        "shared/staged_tap": "(inside${h} && quad < quads_left)"
+            => "(quad < quads_left)"
+    }
     "channels_behind_the_last" PaddingAsData {
         "shared/staged_tap": "(inside${h} && quad < quads_left)" => "(inside${h})"
     }
@@ -151,8 +211,14 @@ const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
         "shared/staged_tap": "let right = tap % 3u" => "let right = tap / 3u",
     }
     "first_image_only" WrongGroup { "shared/staged_tap": "((image${h} + y${h})" => "((y${h})" }
-    "output_width" SwappedStride { "shared/staged_tap": "* params.in_width + x${h}" => "* params.out_width + x${h}" }
-    "stride_lost_in_y" SwappedStride { "conv3x3_staged": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+    "output_width" SwappedStride {
+        "shared/staged_tap": "* params.in_width + x${h}"
+            => "* params.out_width + x${h}"
+    }
+    "stride_lost_in_y" SwappedStride {
+        "conv3x3_staged": "pixel${h}.y * params.stride"
+            => "pixel${h}.y"
+    }
     "last_tap" OffByOne { "conv3x3_staged": "9u * tap_steps" => "8u * tap_steps" }
     "last_stage_not_summed" StaleTile { "conv3x3_staged": "step <= end_step" => "step < end_step" }
 };

@@ -28,7 +28,10 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
 macro_rules! of_every_matrix {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
-            "lost_bias" LostBias { "shared/matrix_epilogue": "value += bias(params.k_quads, column);" => "" }
+            "lost_bias" LostBias {
+                "shared/matrix_epilogue": "value += bias(params.k_quads, column);"
+                    => ""
+            }
             "bias_of_next_column" OffByOne {
                 "shared/matrix_epilogue": "bias(params.k_quads, column)"
                     => "bias(params.k_quads, min(column + 1u, params.out_vec4 - 1u))"
@@ -36,16 +39,25 @@ macro_rules! of_every_matrix {
             "lost_relu" ReluOrder { "shared/matrix_epilogue": "value = relu(value);" => "" }
             "relu_before_bias" ReluOrder {
                 "shared/matrix_epilogue": "            value += bias(params.k_quads, column);"
-                    => "//#if RELU\n            value = relu(value);\n//#end\n            value += bias(params.k_quads, column);"
+                    => "//#if RELU\n            value = relu(value);\n\
+//#end\n            value += bias(params.k_quads, column);"
             }
-            "row_tail" MissingTail { "shared/matrix_epilogue": "row < params.rows && column" => "column" }
+            "row_tail" MissingTail {
+                "shared/matrix_epilogue": "row < params.rows && column"
+                    => "column"
+            }
             "column_tail" MissingTail {
-                "shared/matrix_epilogue": "row < params.rows && column < params.out_vec4" => "row < params.rows"
+                "shared/matrix_epilogue": "row < params.rows && column < params.out_vec4"
+                    => "row < params.rows"
             }
-            "last_row_not_stored" OffByOne { "shared/matrix_epilogue": "row < params.rows &&" => "row + 1u < params.rows &&" }
+            "last_row_not_stored" OffByOne {
+                "shared/matrix_epilogue": "row < params.rows &&"
+                    => "row + 1u < params.rows &&"
+            }
             "padding_not_cleared" PaddingAsData {
-                "shared/matrix_epilogue": "select(vec4<f32>(0.0), value, channel < vec4<u32>(params.group_out_channels))"
-                    => "value"
+                "shared/matrix_epilogue":
+                    "select(vec4<f32>(0.0), value, channel < vec4<u32>(params.group_out_channels))"
+                        => "value"
             }
             "nan_swallowed" NanSwallowed {
                 "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"
@@ -59,7 +71,8 @@ macro_rules! of_every_matrix {
                 "shared/k_slice": "group.z * params.row_groups + group.y" => "group.y"
             }
             "rows_of_the_first_subgroup" WrongGroup {
-                "shared/matrix_tile": "subgroup / ${MATRIX_COLUMNS}u * ${ROWS*SIDE_OF_MATRIX}u" => "0u"
+                "shared/matrix_tile": "subgroup / ${MATRIX_COLUMNS}u * ${ROWS*SIDE_OF_MATRIX}u"
+                    => "0u"
             }
             "weights_of_next_channel" OffByOne {
                 "shared/matrix_steps": "weight_quad${g} * 4u + weight_part${g})"
@@ -68,8 +81,14 @@ macro_rules! of_every_matrix {
             "sums_of_first_column" StaleTile {
                 "shared/matrix_steps": "b${q}_${c}, sum${r}_${c})" => "b${q}_${c}, sum${r}_0)"
             }
-            "rows_overlap" OffByOne { "shared/matrix_tile": "params.rows) * TILE_ROWS" => "params.rows) * (TILE_ROWS - 1u)" }
-            "line_too_short" SwappedStride { "shared/matrix_steps": "], ROW_WORDS * UNIT)" => "], (ROW_WORDS - 1u) * UNIT)" }
+            "rows_overlap" OffByOne {
+                "shared/matrix_tile": "params.rows) * TILE_ROWS"
+                    => "params.rows) * (TILE_ROWS - 1u)"
+            }
+            "line_too_short" SwappedStride {
+                "shared/matrix_steps": "], ROW_WORDS * UNIT)"
+                    => "], (ROW_WORDS - 1u) * UNIT)"
+            }
         }
     };
 }
@@ -80,14 +99,19 @@ use of_every_matrix;
 macro_rules! of_every_matrix_split {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
-            "first_slice_only" WrongGroup { "shared/matrix_epilogue": "let at = dst_at + row" => "let at = row" }
+            "first_slice_only" WrongGroup {
+                "shared/matrix_epilogue": "let at = dst_at + row"
+                    => "let at = row"
+            }
             "row_tail_of_slices" MissingTail {
                 "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
-                    => "//#if SPLIT\n        if column < params.out_vec4 {\n//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+                    => "//#if SPLIT\n        if column < params.out_vec4 {\n\
+//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
             }
             "column_tail_of_slices" MissingTail {
                 "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
-                    => "//#if SPLIT\n        if row < params.rows {\n//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+                    => "//#if SPLIT\n        if row < params.rows {\n\
+//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
             }
         }
     };
@@ -99,9 +123,13 @@ use of_every_matrix_split;
 macro_rules! of_every_matrix_residual {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
-            "lost_residual" WrongResidual { "shared/matrix_epilogue": "value += unpack(residual[at]);" => "" }
+            "lost_residual" WrongResidual {
+                "shared/matrix_epilogue": "value += unpack(residual[at]);"
+                    => ""
+            }
             "residual_of_next_value" WrongResidual {
-                "shared/matrix_epilogue": "residual[at]" => "residual[min(at + 1u, params.rows * params.out_vec4 - 1u)]"
+                "shared/matrix_epilogue": "residual[at]"
+                    => "residual[min(at + 1u, params.rows * params.out_vec4 - 1u)]"
             }
         }
     };
@@ -117,9 +145,13 @@ macro_rules! of_every_tap {
                 "shared/staged_tap": "tap / 3u * params.dilation" => "tap / 3u"
             }
             "padding_read" PaddingAsData {
-                "shared/staged_tap": "vec4<bool>(inside${h} && quad < quads_left)" => "vec4<bool>(quad < quads_left)"
+                "shared/staged_tap": "vec4<bool>(inside${h} && quad < quads_left)"
+                    => "vec4<bool>(quad < quads_left)"
             }
-            "right_edge" OffByOne { "shared/staged_tap": "x${h} < params.in_width;" => "x${h} <= params.in_width;" }
+            "right_edge" OffByOne {
+                "shared/staged_tap": "x${h} < params.in_width;"
+                    => "x${h} <= params.in_width;"
+            }
         }
     };
 }
@@ -127,21 +159,40 @@ macro_rules! of_every_tap {
 use of_every_tap;
 
 const POINTS: &[Mutant] = mutants! { Conv1x1Matrix, "conv1x1_matrix":
-    "quad_tail" PaddingAsData { "conv1x1_matrix": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)" }
+    "quad_tail" PaddingAsData {
+        "conv1x1_matrix": "vec4<bool>(quad < quads_left)"
+            => "vec4<bool>(true)"
+    }
     "stride_lost" SwappedStride { "conv1x1_matrix": "pixel${h}.x * params.stride" => "pixel${h}.x" }
     "last_stage" MissingTail { "conv1x1_matrix": "/ ${DEPTH}u + 1u;" => "/ ${DEPTH}u;" }
 };
 
 const GROUPED: &[Mutant] = mutants! { Conv3x3GroupedMatrix, "conv3x3_grouped_matrix":
     "zeros_beside_groups" WrongGroup {
-        "conv3x3_grouped_matrix": "vec4<bool>(within${g} < params.group_in_vec4)" => "vec4<bool>(true)"
+        "conv3x3_grouped_matrix": "vec4<bool>(within${g} < params.group_in_vec4)"
+            => "vec4<bool>(true)"
     }
-    "first_group_only" WrongGroup { "conv3x3_grouped_matrix": "let first_in = first_column / span * span;" => "let first_in = 0u;" }
-    "stride_lost" SwappedStride { "conv3x3_grouped_matrix": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+    "first_group_only" WrongGroup {
+        "conv3x3_grouped_matrix": "let first_in = first_column / span * span;"
+            => "let first_in = 0u;"
+    }
+    "stride_lost" SwappedStride {
+        "conv3x3_grouped_matrix": "pixel${h}.y * params.stride"
+            => "pixel${h}.y"
+    }
 };
 
 const JOINED: &[Mutant] = mutants! { Conv1x1JoinedMatrix, "conv1x1_joined_matrix":
-    "quad_tail" PaddingAsData { "conv1x1_joined_matrix": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)" }
-    "shortcut_of_the_main_branch" WrongResidual { "conv1x1_joined_matrix": "shortcut[b${h} + own_k]" => "src[a${h} + min(own_k, params.in_vec4 - 1u)]" }
-    "stride_lost" SwappedStride { "conv1x1_joined_matrix": "pixel${h}.y * params.stride" => "pixel${h}.y" }
+    "quad_tail" PaddingAsData {
+        "conv1x1_joined_matrix": "vec4<bool>(quad < quads_left)"
+            => "vec4<bool>(true)"
+    }
+    "shortcut_of_the_main_branch" WrongResidual {
+        "conv1x1_joined_matrix": "shortcut[b${h} + own_k]"
+            => "src[a${h} + min(own_k, params.in_vec4 - 1u)]"
+    }
+    "stride_lost" SwappedStride {
+        "conv1x1_joined_matrix": "pixel${h}.y * params.stride"
+            => "pixel${h}.y"
+    }
 };

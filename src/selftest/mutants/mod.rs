@@ -105,17 +105,22 @@ impl Mutant {
     /// Whether the fault changes the text of a kernel of its family that is launched for this one.
     #[must_use]
     pub fn changes(&self, kernel: &Kernel) -> bool {
-        let changed = |stage: &Kernel| stage.family == self.family && stage.source_with(self.patches) != stage.source();
+        let changed = |stage: &Kernel| {
+            stage.family == self.family && stage.source_with(self.patches) != stage.source()
+        };
         kernel.stages().iter().any(changed)
     }
 
-    /// The kernels that the fault changes, the likeliest to show it soon first: with the whole epilogue, and the smallest tile
-    /// of several rows, which compiles fastest; a row of matrices is several.
+    /// The kernels that the fault changes, the likeliest to show it soon first: with the whole
+    /// epilogue, and the smallest tile of several rows, which compiles fastest; a row of matrices
+    /// is several.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> = every_candidate().filter(|kernel| self.changes(kernel)).collect();
+        let mut kernels: Vec<Kernel> =
+            every_candidate().filter(|kernel| self.changes(kernel)).collect();
         kernels.sort_by_key(|kernel @ Kernel { tile, epilogue, strided, .. }| {
-            let parts = u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
+            let parts =
+                u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
             (3 - parts, tile.rows.max(kernel.matrix_side) < 2, tile.rows * tile.cols, *strided)
         });
         kernels
@@ -135,7 +140,8 @@ pub enum Verdict {
         /// Runs of a kernel on a case.
         cases: usize,
     },
-    /// It did not compile, or was caught although its entry says that it cannot be: the entry is wrong.
+    /// It did not compile, or was caught although its entry says that it cannot be: the entry is
+    /// wrong.
     Mistaken(Failure),
     /// The device can run none of its kernels, or need not show the fault.
     NotRun(String),
@@ -204,10 +210,15 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
                 continue;
             }
             (runs, count) = (true, count + 1);
-            let failures = Checker::new(&patched, expectations).check(kernel, &case, Until::Failure)?;
+            let failures =
+                Checker::new(&patched, expectations).check(kernel, &case, Until::Failure)?;
             if let Some(failure) = failures.into_iter().next() {
                 let mistaken = mutant.equivalent.is_some() || failure.check == Check::Compile;
-                return Ok(if mistaken { Verdict::Mistaken(failure) } else { Verdict::Caught(failure) });
+                return Ok(if mistaken {
+                    Verdict::Mistaken(failure)
+                } else {
+                    Verdict::Caught(failure)
+                });
             }
         }
         if !runs {
@@ -219,8 +230,12 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
         _ if count == 0 => Verdict::NotRun(Vec::from_iter(skipped).join(", or ")),
         Some(reason) => Verdict::Equivalent(reason),
         // A subgroup runs in step, and a workgroup may be a single one.
-        None if mutant.fault == Fault::DroppedBarrier && capabilities.kind != DeviceKind::Software => {
-            Verdict::NotRun("no check failed, but it is a race that hardware need not show".to_owned())
+        None if mutant.fault == Fault::DroppedBarrier
+            && capabilities.kind != DeviceKind::Software =>
+        {
+            Verdict::NotRun(
+                "no check failed, but it is a race that hardware need not show".to_owned(),
+            )
         }
         None => Verdict::Survived { cases: count },
     })
@@ -228,7 +243,9 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
 
 /// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.
 macro_rules! mutants {
-    ($family:ident, $prefix:literal: $($name:literal $fault:ident { $($file:literal: $find:literal => $replace:literal),+ $(,)? })*) => {
+    ($family:ident, $prefix:literal: $($name:literal $fault:ident {
+        $($file:literal: $find:literal => $replace:literal),+ $(,)?
+    })*) => {
         &[$($crate::selftest::mutants::Mutant {
             name: concat!($prefix, ".", $name),
             family: $crate::kernel::Family::$family,

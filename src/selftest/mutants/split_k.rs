@@ -1,4 +1,5 @@
-//! Mutants of the sum of slices of K. Those of the slices themselves are those of the families that are cut (`of_every_split`).
+//! Mutants of the sum of slices of K. Those of the slices themselves are those of the families that
+//! are cut (`of_every_split`).
 
 use super::shared::of_every_value;
 use super::{Mutant, mutants};
@@ -12,11 +13,18 @@ const SUM: &[Mutant] = mutants! { SplitKSum, "split_k_sum":
     }
     "first_slice_for_every_one" StaleTile { "split_k_sum": "at + ${s}u * params.plane" => "at" }
     "planes_overlap" OffByOne { "split_k_sum": "u * params.plane" => "u * (params.plane - 1u)" }
-    "planes_by_output" SwappedStride { "split_k_sum": "u * params.plane" => "u * params.vec4_per_pixel" }
+    "planes_by_output" SwappedStride {
+        "split_k_sum": "u * params.plane"
+            => "u * params.vec4_per_pixel"
+    }
     "lost_bias" LostBias { "split_k_sum": "sum += bias[at % params.vec4_per_pixel];" => "" }
-    "bias_of_the_first_column" LostBias { "split_k_sum": "bias[at % params.vec4_per_pixel]" => "bias[0u]" }
+    "bias_of_the_first_column" LostBias {
+        "split_k_sum": "bias[at % params.vec4_per_pixel]"
+            => "bias[0u]"
+    }
     "bias_by_value" SwappedStride {
-        "split_k_sum": "bias[at % params.vec4_per_pixel]" => "bias[min(at, params.vec4_per_pixel - 1u)]"
+        "split_k_sum": "bias[at % params.vec4_per_pixel]"
+            => "bias[min(at, params.vec4_per_pixel - 1u)]"
     }
     "bias_once_a_slice" LostBias {
         "split_k_sum": "    sum += src"

@@ -36,11 +36,15 @@ impl Described {
         }
         let expansion = network.kind().expansion();
         let layers = if network.kind() == BlockKind::Basic { "basic" } else { "bottleneck" };
-        let written: Vec<usize> = network.planes().iter().map(|planes| planes * expansion).collect();
+        let written: Vec<usize> =
+            network.planes().iter().map(|planes| planes * expansion).collect();
         let expected = [json!(layers), json!(network.depths()), json!(written)];
-        for ((key, found), expected) in ["layer_type", "depths", "hidden_sizes"].iter().zip(&self.shape).zip(&expected)
+        for ((key, found), expected) in
+            ["layer_type", "depths", "hidden_sizes"].iter().zip(&self.shape).zip(&expected)
         {
-            if let Some(found) = found.as_ref().filter(|found| !found.is_null() && *found != expected) {
+            if let Some(found) =
+                found.as_ref().filter(|found| !found.is_null() && *found != expected)
+            {
                 return refuse(key, found.to_string());
             }
         }

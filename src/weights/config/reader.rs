@@ -32,15 +32,20 @@ impl<'a> Reader<'a> {
         if self.is_hugging_face() {
             let key = "downsample_in_bottleneck";
             let is_v1 = self.value(key, "true or false", Value::as_bool)?.unwrap_or(false);
-            options.stride_in = options.stride_in.or(Some(if is_v1 { StrideIn::Conv1 } else { StrideIn::Conv2 }));
+            options.stride_in =
+                options.stride_in.or(Some(if is_v1 { StrideIn::Conv1 } else { StrideIn::Conv2 }));
         }
         match self.output_stride()? {
             // As in timm's ResNet: stages have a stride until the output stride is reached.
             Some(stride @ (8 | 16)) => {
                 let replaced = [8, 16, 32].map(|reached| reached > stride).to_vec();
-                options.replace_stride_with_dilation = options.replace_stride_with_dilation.or(Some(replaced));
+                options.replace_stride_with_dilation =
+                    options.replace_stride_with_dilation.or(Some(replaced));
             }
-            Some(_) => options.replace_stride_with_dilation = options.replace_stride_with_dilation.or(Some(Vec::new())),
+            Some(_) => {
+                options.replace_stride_with_dilation =
+                    options.replace_stride_with_dilation.or(Some(Vec::new()))
+            }
             None => {}
         }
         Ok(options)
@@ -51,10 +56,14 @@ impl<'a> Reader<'a> {
         if let Some((key, value)) = self.map.iter().find(|(key, _)| !OURS.contains(&key.as_str())) {
             return Err(self.wrong(&format!("{KEY}.{key}"), value, "no such key"));
         }
-        let norm = |value: &Value| NormKind::ALL.into_iter().find(|kind| value.as_str() == Some(kind.name()));
+        let norm = |value: &Value| {
+            NormKind::ALL.into_iter().find(|kind| value.as_str() == Some(kind.name()))
+        };
         let eps = |value: &Value| value.as_f64().filter(|eps| *eps >= 0.0);
         let stride = |value: &Value| {
-            [StrideIn::Conv1, StrideIn::Conv2].into_iter().find(|known| value.as_str() == Some(stride_name(*known)))
+            [StrideIn::Conv1, StrideIn::Conv2]
+                .into_iter()
+                .find(|known| value.as_str() == Some(stride_name(*known)))
         };
         let pool = |value: &Value| {
             [PoolWindows::Padded, PoolWindows::CeilMode]
@@ -64,13 +73,18 @@ impl<'a> Reader<'a> {
         self.value("activation", "\"relu\"", |value| (value == "relu").then_some(()))?;
         self.value("color_order", "\"RGB\"", |value| (value == "RGB").then_some(()))?;
         let range = |value: &Value| {
-            let ends: Vec<f64> = value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+            let ends: Vec<f64> =
+                value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
             (ends == [0.0, 1.0]).then_some(())
         };
         self.value("color_range", "[0, 1]", range)?;
         Ok(CheckpointOptions {
             prefix: None,
-            norm: self.value("norm", "\"BatchNorm2d\", \"FrozenBatchNorm2d\" or \"Identity\"", norm)?,
+            norm: self.value(
+                "norm",
+                "\"BatchNorm2d\", \"FrozenBatchNorm2d\" or \"Identity\"",
+                norm,
+            )?,
             eps: self.value("eps", "a number, not negative", eps)?,
             stride_in: self.value("stride_in", "\"3x3\" or \"1x1\"", stride)?,
             max_pool: self.value("max_pool", "\"padded\" or \"ceil\"", pool)?,
@@ -83,7 +97,8 @@ impl<'a> Reader<'a> {
     /// name, by transformers' values, or under [`KEY`].
     pub fn arithmetic(&self) -> Option<Result<Described, WeightsError>> {
         let ours = self.map.get(KEY).and_then(|ours| ours.get("activation")).is_some();
-        let checked = if self.is_hugging_face() { self.check_hugging_face() } else { self.check_timm() };
+        let checked =
+            if self.is_hugging_face() { self.check_hugging_face() } else { self.check_timm() };
         match checked {
             Err(error) => Some(Err(error)),
             // Without a description the next configuration decides.
@@ -112,7 +127,11 @@ impl<'a> Reader<'a> {
         if let Some(args) = self.model_args() {
             let refuse = |(key, value): (&String, &Value)| !is_harmless(key, value);
             if let Some((key, value)) = args.iter().find(|(key, value)| refuse((key, value))) {
-                return Err(self.wrong(&format!("model_args.{key}"), value, "the default: the weights do not show it"));
+                return Err(self.wrong(
+                    &format!("model_args.{key}"),
+                    value,
+                    "the default: the weights do not show it",
+                ));
             }
         }
         if name.is_none() {
@@ -143,7 +162,10 @@ impl<'a> Reader<'a> {
     /// timm's `label_names` or Hugging Face's `id2label`: a list, or an object from number to name.
     pub fn class_names(&self) -> Option<Vec<String>> {
         let inner = self.map.get("pretrained_cfg").and_then(|config| config.get("label_names"));
-        [self.map.get("label_names"), inner, self.map.get("id2label")].into_iter().flatten().find_map(class_names)
+        [self.map.get("label_names"), inner, self.map.get("id2label")]
+            .into_iter()
+            .flatten()
+            .find_map(class_names)
     }
 
     pub fn multi_label(&self) -> Option<bool> {
@@ -168,7 +190,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks a value, if present.
-    fn check(&self, key: &str, is_good: impl Fn(&Value) -> bool, expected: &'static str) -> Result<(), WeightsError> {
+    fn check(
+        &self,
+        key: &str,
+        is_good: impl Fn(&Value) -> bool,
+        expected: &'static str,
+    ) -> Result<(), WeightsError> {
         match self.map.get(key) {
             Some(found) if !is_good(found) => Err(self.wrong(key, found, expected)),
             _ => Ok(()),
@@ -182,11 +209,21 @@ impl<'a> Reader<'a> {
 }
 
 /// The keys under [`KEY`].
-const OURS: [&str; 9] =
-    ["activation", "dilation", "multi_grid", "norm", "eps", "stride_in", "max_pool", "color_order", "color_range"];
+const OURS: [&str; 9] = [
+    "activation",
+    "dilation",
+    "multi_grid",
+    "norm",
+    "eps",
+    "stride_in",
+    "max_pool",
+    "color_order",
+    "color_range",
+];
 
 /// Arguments of timm's ResNet that determine shapes of weights.
-const SHAPES: [&str; 6] = ["block", "layers", "channels", "cardinality", "base_width", "stem_width"];
+const SHAPES: [&str; 6] =
+    ["block", "layers", "channels", "cardinality", "base_width", "stem_width"];
 
 /// Whether a pooling is global average pooling, or absent.
 fn is_average(value: &Value) -> bool {
@@ -197,9 +234,9 @@ fn is_average(value: &Value) -> bool {
 /// eval mode, or it has the default value.
 fn is_harmless(key: &str, value: &Value) -> bool {
     match key {
-        "output_stride" | "num_classes" | "in_chans" | "block" | "layers" | "channels" | "cardinality"
-        | "base_width" | "stem_width" | "drop_rate" | "drop_path_rate" | "drop_block_rate" | "zero_init_last"
-        | "pretrained" => true,
+        "output_stride" | "num_classes" | "in_chans" | "block" | "layers" | "channels"
+        | "cardinality" | "base_width" | "stem_width" | "drop_rate" | "drop_path_rate"
+        | "drop_block_rate" | "zero_init_last" | "pretrained" => true,
         "global_pool" => is_average(value),
         "act_layer" => value.is_null() || value == "relu",
         "stem_type" => matches!(value.as_str(), None | Some("")),
@@ -209,7 +246,8 @@ fn is_harmless(key: &str, value: &Value) -> bool {
     }
 }
 
-const DILATION: &str = "a dilation for each stage, the first 1, each other the one before it or twice that";
+const DILATION: &str =
+    "a dilation for each stage, the first 1, each other the one before it or twice that";
 
 /// Converts the dilation of each stage to `replace_stride_with_dilation`.
 fn replaced(value: &Value) -> Option<Vec<bool>> {
@@ -233,9 +271,9 @@ fn sizes(value: &Value) -> Option<Vec<usize>> {
 fn class_names(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Array(names) => names.iter().map(|name| Some(name.as_str()?.to_owned())).collect(),
-        Value::Object(map) => {
-            (0..map.len()).map(|class| Some(map.get(&class.to_string())?.as_str()?.to_owned())).collect()
-        }
+        Value::Object(map) => (0..map.len())
+            .map(|class| Some(map.get(&class.to_string())?.as_str()?.to_owned()))
+            .collect(),
         _ => None,
     }
 }

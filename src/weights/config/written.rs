@@ -33,9 +33,11 @@ impl ModelConfig {
             Some(Ok(found)) => found.preprocess.to_timm()?,
             _ => Map::new(),
         };
-        for (key, value) in
-            [("num_classes", json!(classes)), ("first_conv", json!("conv1")), ("classifier", json!("fc"))]
-        {
+        for (key, value) in [
+            ("num_classes", json!(classes)),
+            ("first_conv", json!("conv1")),
+            ("classifier", json!("fc")),
+        ] {
             pretrained.insert(key.to_owned(), value);
         }
         // timm requires `input_size`, so `pretrained_cfg` is left out without a preprocessing.
@@ -84,7 +86,8 @@ fn timm_name(network: &ResNet) -> Option<(&'static str, Map<String, Value>)> {
     let variant = network.variant()?;
     let usual = ResNet::named(variant.name).ok()?.build().ok()?;
     let mut args = Map::new();
-    let same = (network.norm(), network.stride_in(), network.stem()) == (usual.norm(), usual.stride_in(), usual.stem());
+    let same = (network.norm(), network.stride_in(), network.stem())
+        == (usual.norm(), usual.stride_in(), usual.stem());
     let output_stride = match network.replaced_strides()[..] {
         [false, false, false] => 32,
         [false, false, true] => 16,

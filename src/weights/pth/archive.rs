@@ -1,14 +1,14 @@
-//! The zip format, of PyTorch 1.6 and later: an archive whose entries are stored as they are.
+//! The zip format, of PyTorch 1.6 and later: an archive of uncompressed entries.
 //!
 //! ```text
 //! <name>/data.pkl     the object; each storage in it is a persistent id with a key
 //! <name>/data/<key>   the bytes of a storage
 //! <name>/byteorder    "little" or "big"; since 2.1
-//! <name>/version      and others, which say nothing about the tensors
+//! <name>/version      and others, which are irrelevant for the tensors
 //! ```
 //!
-//! Sources: `torch/serialization.py` (`_save`, `_load`) and `caffe2/serialize/inline_container.cc`. An entry is a range of the
-//! file, never a copy, and never a path of the file system.
+//! Sources: `torch/serialization.py` (`_save`, `_load`) and `caffe2/serialize/inline_container.cc`.
+//! An entry is always a range of the file, never a copy or a path in the file system.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -19,17 +19,18 @@ use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 use crate::error::PthError;
 
-/// Entries of an archive: one per storage and a few more. ResNet-152 has 932 storages; an optimizer doubles or triples that.
+/// Maximum number of entries in an archive: one per storage and a few more. ResNet-152 has 932
+/// storages; an optimizer doubles or triples that.
 const MAX_ENTRIES: usize = 100_000;
 
-/// How a central directory's record of one entry begins.
+/// The signature of an entry's record in the central directory.
 const RECORD: &[u8; 4] = b"PK\x01\x02";
 
-/// A file of `torch.save`, its entries checked to lie within it.
+/// A file written by `torch.save`, with entries checked to lie within it.
 #[derive(Debug)]
 pub(super) struct Archive<'a> {
     bytes: &'a [u8],
-    /// The folder that everything lies in, with its slash.
+    /// The folder of all entries, with its slash.
     folder: String,
     entries: HashMap<String, Stored>,
 }
@@ -43,13 +44,16 @@ struct Stored {
 impl<'a> Archive<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, PthError> {
         check_count(bytes)?;
-        // The archive begins where the file does. Left to detect that, zip 9.8.1 takes the second record for the first where
-        // the first takes as many bytes as the zip64 records that PyTorch writes: for a file name of 21 bytes before its dot.
+        // The archive begins where the file does. Left to detect that, zip 9.8.1 takes the second
+        // record for the first where the first takes as many bytes as the zip64 records that
+        // PyTorch writes: for a file name of 21 bytes before its dot.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let mut zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(damaged)?;
         // Of entries with one name the zip reader knows only the last.
         if zip.has_duplicate_names() {
-            return Err(PthError::Archive { reason: "two of its entries have the same name".to_owned() });
+            return Err(PthError::Archive {
+                reason: "two of its entries have the same name".to_owned(),
+            });
         }
         let mut packed = Vec::new();
         let mut entries = HashMap::new();
@@ -63,7 +67,9 @@ impl<'a> Archive<'a> {
                 packed.push((name, file.compression().to_string()));
             } else {
                 let range = within(bytes, file.data_start(), file.compressed_size(), file.size())
-                    .ok_or_else(|| PthError::Archive { reason: format!("entry {name} is not within the file") })?;
+                    .ok_or_else(|| PthError::Archive {
+                    reason: format!("entry {name} is not within the file"),
+                })?;
                 room = room.checked_sub(range.len()).ok_or_else(overlap)?;
                 entries.insert(name, Stored { range, checksum: file.crc32() });
             }
@@ -79,26 +85,30 @@ impl<'a> Archive<'a> {
         }
         let archive = Self { bytes, folder, entries };
         match archive.find("byteorder")? {
-            Some(range) if bytes[range.clone()].trim_ascii() != b"little" => Err(PthError::BigEndian),
+            Some(range) if bytes[range.clone()].trim_ascii() != b"little" => {
+                Err(PthError::BigEndian)
+            }
             _ => Ok(archive),
         }
     }
 
-    /// Where the object's pickle lies.
+    /// The range of the object's pickle.
     pub fn pickle(&self) -> Result<Range<usize>, PthError> {
         self.require("data.pkl")
     }
 
-    /// Where a storage's bytes lie.
+    /// The range of a storage's bytes.
     pub fn storage(&self, key: &str) -> Result<Range<usize>, PthError> {
         self.require(&format!("data/{key}"))
     }
 
     fn require(&self, name: &str) -> Result<Range<usize>, PthError> {
-        self.find(name)?.ok_or_else(|| PthError::NoEntry { entry: format!("{}{name}", self.folder) })
+        self.find(name)?
+            .ok_or_else(|| PthError::NoEntry { entry: format!("{}{name}", self.folder) })
     }
 
-    /// An entry of the folder, its checksum compared. Zero is what PyTorch writes when told to compute none.
+    /// An entry of the folder, after checking its checksum. PyTorch writes zero if it is set not to
+    /// compute one.
     fn find(&self, name: &str) -> Result<Option<Range<usize>>, PthError> {
         let entry = format!("{}{name}", self.folder);
         let Some(stored) = self.entries.get(&entry) else { return Ok(None) };
@@ -112,8 +122,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The zip reader keeps some hundred bytes per record, so that a file of nothing but records would need many times its
-/// size. They are counted first.
+/// The zip reader uses some hundred bytes per record, so a file of only records would need many
+/// times its size. So this counts them first.
 fn check_count(bytes: &[u8]) -> Result<(), PthError> {
     let found = memchr::memmem::find_iter(bytes, RECORD).count();
     if found > MAX_ENTRIES {
@@ -122,7 +132,8 @@ fn check_count(bytes: &[u8]) -> Result<(), PthError> {
     Ok(())
 }
 
-/// The folder that all entries lie in, with its slash. Of two, each with an object of its own, none is the file's.
+/// The folder of all entries, with its slash. If there are two, each with an object, it is unclear
+/// which is the file's.
 fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String, PthError> {
     let folder_of = |name: &str| name.find('/').map(|slash| name[..=slash].to_owned());
     let folder = names.next().and_then(|name| folder_of(name)).unwrap_or_default();
@@ -132,7 +143,8 @@ fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String,
             // The order of a map's names is chance, that of the message is not.
             let other = folder_of(name).unwrap_or_default();
             let (first, second) = if folder < other { (folder, other) } else { (other, folder) };
-            let reason = format!("its entries lie in more than one folder: {first:?} and {second:?}");
+            let reason =
+                format!("its entries lie in more than one folder: {first:?} and {second:?}");
             Err(PthError::Archive { reason })
         }
     }
@@ -145,9 +157,11 @@ fn within(bytes: &[u8], start: Option<u64>, packed: u64, unpacked: u64) -> Optio
     (packed == unpacked && end <= bytes.len()).then_some(start..end)
 }
 
-/// Records of many entries can name the same bytes, each of which would then be read as often as there are records.
+/// Several records can refer to the same bytes, which would then be read once per record.
 fn overlap() -> PthError {
-    PthError::Archive { reason: "its entries overlap: together they are larger than the file".to_owned() }
+    PthError::Archive {
+        reason: "its entries overlap: together they are larger than the file".to_owned(),
+    }
 }
 
 fn damaged(error: ZipError) -> PthError {

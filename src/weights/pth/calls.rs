@@ -1,8 +1,9 @@
-//! The few calls of a pickle that mean something for weights. Any other gives a [`Node::Opaque`], which remembers the name:
-//! checkpoints hold argument lists, schedulers and meters beside the weights, and only who needs one of them has a problem.
+//! The few calls in a pickle that matter for weights. Any other call results in a [`Node::Opaque`]
+//! with its name: checkpoints hold argument lists, schedulers and meters next to the weights, which
+//! cause an error only if one of them is needed.
 //!
-//! The functions are those of PyTorch's `torch/_utils.py` and `torch/_tensor.py`, the storages' persistent ids those of
-//! `torch/serialization.py`.
+//! The functions are those of PyTorch's `torch/_utils.py` and `torch/_tensor.py`; the persistent
+//! ids of storages those of `torch/serialization.py`.
 
 use safetensors::Dtype;
 
@@ -10,17 +11,23 @@ use super::pickle::Machine;
 use super::value::{Name, Node, Storage, Tensor, Value};
 use crate::error::PthError;
 
-/// Dimensions of one tensor. A convolution's weight has four.
+/// Maximum number of dimensions of a tensor. A convolution's weight has four.
 const MAX_DIMS: usize = 16;
 
 impl<'a> Machine<'a> {
-    /// What a call of `callee`, a class or a function, makes.
-    pub(super) fn call(&mut self, callee: Value<'a>, args: Value<'a>) -> Result<Value<'a>, PthError> {
+    /// The result of calling `callee`, a class or a function.
+    pub(super) fn call(
+        &mut self,
+        callee: Value<'a>,
+        args: Value<'a>,
+    ) -> Result<Value<'a>, PthError> {
         let name = match self.node(callee) {
             Some(Node::Global(name) | Node::Opaque(name)) => *name,
-            _ => return Err(self.damaged("a call of what is neither class nor function")),
+            _ => return Err(self.damaged("a call of something other than a class or function")),
         };
-        let Some(args) = self.tuple(args) else { return Err(self.damaged("a call without a tuple of arguments")) };
+        let Some(args) = self.tuple(args) else {
+            return Err(self.damaged("a call without a tuple of arguments"));
+        };
         let is_class = matches!(self.node(callee), Some(Node::Global(_)));
         match (name.module, name.name, args) {
             _ if !is_class => Ok(self.add_node(Node::Opaque(name))),
@@ -36,25 +43,38 @@ impl<'a> Machine<'a> {
                 let storage = self.storage(storage)?;
                 self.tensor(storage, offset, dims, strides)
             }
-            ("torch._utils", "_rebuild_tensor_v3", &[storage, offset, dims, strides, _, _, dtype, ref rest @ ..]) => {
+            (
+                "torch._utils",
+                "_rebuild_tensor_v3",
+                &[storage, offset, dims, strides, _, _, dtype, ref rest @ ..],
+            ) => {
                 self.check_metadata(rest.first())?;
                 let storage = self.storage_as(storage, dtype)?;
                 self.tensor(storage, offset, dims, strides)
             }
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", &[tensor, ..]) => Ok(tensor),
+            (
+                "torch._utils",
+                "_rebuild_parameter" | "_rebuild_parameter_with_state",
+                &[tensor, ..],
+            ) => Ok(tensor),
             ("torch", "Size", &[dims]) => Ok(dims),
             // A tensor with attributes: the call that makes it, and what is set on it.
-            ("torch._tensor", "_rebuild_from_type_v2", &[function, _, inner, ..]) if self.rebuilds_tensor(function) => {
+            ("torch._tensor", "_rebuild_from_type_v2", &[function, _, inner, ..])
+                if self.rebuilds_tensor(function) =>
+            {
                 self.call(function, inner)
             }
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3", _) => {
-                Err(self.damaged("a tensor with too few arguments"))
-            }
+            (
+                "torch._utils",
+                "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3",
+                _,
+            ) => Err(self.damaged("a tensor with too few arguments")),
             _ => Ok(self.add_node(Node::Opaque(name))),
         }
     }
 
-    /// Whether a function is one of those above that make tensors from storages, so that calls cannot nest further.
+    /// Whether a function is one of the above that make tensors from storages, so that calls cannot
+    /// nest further.
     fn rebuilds_tensor(&self, function: Value<'a>) -> bool {
         matches!(self.node(function), Some(Node::Global(Name { module: "torch._utils", name }))
             if name.starts_with("_rebuild_tensor") || name.starts_with("_rebuild_parameter"))
@@ -66,19 +86,23 @@ impl<'a> Machine<'a> {
             return Err(self.damaged("an OrderedDict that is not made from a list"));
         };
         let pair = |item: &Value<'a>| match self.node(*item)? {
-            Node::Tuple(pair) | Node::List(pair) => <[Value<'a>; 2]>::try_from(pair.as_slice()).ok(),
+            Node::Tuple(pair) | Node::List(pair) => {
+                <[Value<'a>; 2]>::try_from(pair.as_slice()).ok()
+            }
             _ => None,
         };
         // The list may be used again and again, so its copy is paid for before it is made.
         let count = items.len();
-        let pairs: Option<Vec<_>> = items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect();
-        let pairs = pairs.ok_or_else(|| self.damaged("an OrderedDict that is not made from pairs"))?;
+        let pairs: Option<Vec<_>> =
+            items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect();
+        let pairs =
+            pairs.ok_or_else(|| self.damaged("an OrderedDict that is not made from pairs"))?;
         self.charge(count)?;
         Ok(self.add_node(Node::Dict(pairs)))
     }
 
-    /// Metadata says what a tensor's elements are beyond its storage's, a negated or conjugated view's for example. PyTorch
-    /// writes it where there is any.
+    /// Rejects metadata: it marks tensors that differ from their storage, for example negated or
+    /// conjugated views. PyTorch writes it only for those.
     fn check_metadata(&self, metadata: Option<&Value<'a>>) -> Result<(), PthError> {
         let Some(&metadata) = metadata else { return Ok(()) };
         let found = match (metadata, self.node(metadata)) {
@@ -86,9 +110,9 @@ impl<'a> Machine<'a> {
             (_, Some(Node::Dict(pairs))) if pairs.is_empty() => return Ok(()),
             (_, Some(Node::Dict(pairs))) => match pairs[0].0 {
                 Value::Str(key) => key.chars().take(40).collect(),
-                _ => "a key that is no text".to_owned(),
+                _ => "a key that is not text".to_owned(),
             },
-            _ => "no dict".to_owned(),
+            _ => "not a dict".to_owned(),
         };
         Err(PthError::Metadata { found })
     }
@@ -100,11 +124,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A storage of bytes, seen as elements of a type.
+    /// A storage of bytes, reinterpreted as elements of a type.
     fn storage_as(&self, value: Value<'a>, dtype: Value<'a>) -> Result<Storage<'a>, PthError> {
         let storage = self.storage(value)?;
         let Some(Node::Global(name)) = self.node(dtype) else {
-            return Err(self.damaged("a tensor whose element type is no name"));
+            return Err(self.damaged("a tensor whose element type is not a name"));
         };
         let unknown = || PthError::StorageType { found: name.to_string() };
         let dtype = element_type(name).ok_or_else(unknown)?;
@@ -121,7 +145,7 @@ impl<'a> Machine<'a> {
     ) -> Result<Value<'a>, PthError> {
         let (dims, strides) = (self.sizes(dims)?, self.sizes(strides)?);
         if dims.len() != strides.len() {
-            return Err(self.damaged("a tensor with another number of strides than of dimensions"));
+            return Err(self.damaged("a tensor with different numbers of strides and dimensions"));
         }
         self.charge(dims.len())?;
         let offset = self.size(offset)?;
@@ -129,25 +153,34 @@ impl<'a> Machine<'a> {
     }
 
     fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>, PthError> {
-        let values = self.tuple(value).ok_or_else(|| self.damaged("a shape that is no tuple"))?;
+        let values =
+            self.tuple(value).ok_or_else(|| self.damaged("a shape that is not a tuple"))?;
         if values.len() > MAX_DIMS {
-            return Err(PthError::Limit { what: "dimensions of a tensor", found: values.len(), limit: MAX_DIMS });
+            return Err(PthError::Limit {
+                what: "dimensions of a tensor",
+                found: values.len(),
+                limit: MAX_DIMS,
+            });
         }
         values.iter().map(|&value| self.size(value)).collect()
     }
 
     fn size(&self, value: Value<'a>) -> Result<usize, PthError> {
         let size = if let Value::Int(size) = value { usize::try_from(size).ok() } else { None };
-        size.ok_or_else(|| self.damaged("a size that is no integer of 0 to 2^63 - 1"))
+        size.ok_or_else(|| self.damaged("a size that is not an integer from 0 to 2^63 - 1"))
     }
 
-    /// What a persistent id stands for: a storage, or in old files a class with its source text.
+    /// The value of a persistent id: a storage, or in old files a class with its source text.
     pub(super) fn persistent(&mut self, id: Value<'a>) -> Result<Value<'a>, PthError> {
-        let Some(parts) = self.tuple(id) else { return Err(self.damaged("a persistent id that is no tuple")) };
+        let Some(parts) = self.tuple(id) else {
+            return Err(self.damaged("a persistent id that is not a tuple"));
+        };
         match *parts {
             [Value::Str("storage"), class, Value::Str(key), _location, elements, ref rest @ ..] => {
                 if rest.iter().any(|view| *view != Value::None) {
-                    return Err(self.damaged("a storage that is a view of another, as PyTorch before 0.4 wrote"));
+                    return Err(self.damaged(
+                        "a storage that is a view of another, as PyTorch before 0.4 wrote",
+                    ));
                 }
                 let (dtype, elements) = (self.storage_type(class)?, self.size(elements)?);
                 Ok(self.add_node(Node::Storage(Storage { key, dtype, elements })))
@@ -159,7 +192,7 @@ impl<'a> Machine<'a> {
 
     fn storage_type(&self, class: Value<'a>) -> Result<Dtype, PthError> {
         let Some(Node::Global(name)) = self.node(class) else {
-            return Err(self.damaged("a storage whose type is no class"));
+            return Err(self.damaged("a storage whose type is not a class"));
         };
         let known = match (name.module, name.name) {
             ("torch.storage", "UntypedStorage") => Some(Dtype::U8),
@@ -170,7 +203,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The elements of a storage class of module `torch`.
+/// The element type of a storage class in module `torch`.
 fn storage_element(class: &str) -> Option<Dtype> {
     Some(match class {
         "FloatStorage" => Dtype::F32,
@@ -211,7 +244,7 @@ fn element_type(name: &Name<'_>) -> Option<Dtype> {
     })
 }
 
-/// Bytes of an element; every type that a storage here can have is of whole bytes.
+/// Size of an element in bytes; every supported type has whole bytes.
 pub(super) fn size(dtype: Dtype) -> usize {
     dtype.bitsize().div_ceil(8)
 }

@@ -1,24 +1,24 @@
-//! The bytes of a pickle, read from front to back: the operands of opcodes.
+//! Reads a pickle's bytes from front to back: the operands of opcodes.
 
 use super::value::Value;
 use crate::error::PthError;
 
-/// Bytes in the name of a module, class or function.
+/// Maximum bytes in the name of a module, class or function.
 pub(super) const MAX_NAME: usize = 512;
 
-/// Bytes in one text.
+/// Maximum bytes in one text.
 const MAX_TEXT: usize = 16 << 20;
 
-/// A place in a pickle.
+/// A position in a pickle.
 pub(super) struct Input<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
-    /// Where the pickle begins in the file, for errors.
+    /// The offset of the pickle in the file, for errors.
     pub base: usize,
 }
 
 impl<'a> Input<'a> {
-    /// A frame only groups opcodes, for reading from a stream; here it must fit.
+    /// Checks a frame. It only groups opcodes for reading from a stream; here it must fit.
     pub fn frame(&mut self) -> Result<(), PthError> {
         let length = u64::from_le_bytes(self.array("FRAME")?);
         let left = self.bytes.len() - self.at;
@@ -28,7 +28,7 @@ impl<'a> Input<'a> {
         Err(self.truncated("a frame"))
     }
 
-    /// The constant that one of the opcodes of numbers, booleans and None stands for.
+    /// The value of an opcode for a number, a boolean or None.
     pub fn number(&mut self, opcode: u8) -> Result<Value<'a>, PthError> {
         Ok(match opcode {
             b'N' => Value::None,
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// The text or bytes of one of their opcodes.
+    /// The operand of an opcode for text or bytes.
     pub fn text(&mut self, opcode: u8) -> Result<Value<'a>, PthError> {
         let length = match opcode {
             0x8c | b'C' | b'U' => self.array::<1>("a text")?[0].into(),
@@ -62,7 +62,11 @@ impl<'a> Input<'a> {
         let length = usize::try_from(length).map_err(|_| self.truncated("a text"))?;
         let bytes = self.take(length, "a text")?;
         if length > MAX_TEXT {
-            return Err(PthError::Limit { what: "bytes in a text", found: length, limit: MAX_TEXT });
+            return Err(PthError::Limit {
+                what: "bytes in a text",
+                found: length,
+                limit: MAX_TEXT,
+            });
         }
         // T and U are texts of Python 2.
         let is_text = matches!(opcode, b'X' | 0x8c | 0x8d | b'T' | b'U');
@@ -75,9 +79,11 @@ impl<'a> Input<'a> {
         let rest = &self.bytes[self.at..];
         let window = &rest[..rest.len().min(MAX_NAME + 1)];
         let length = window.iter().position(|byte| *byte == b'\n');
-        let length = length.ok_or_else(|| self.damaged("the name of a class or function does not end"))?;
+        let length =
+            length.ok_or_else(|| self.damaged("the name of a class or function does not end"))?;
         self.at += length + 1;
-        std::str::from_utf8(&rest[..length]).map_err(|_| self.damaged("the name of a class or function is not UTF-8"))
+        std::str::from_utf8(&rest[..length])
+            .map_err(|_| self.damaged("the name of a class or function is not UTF-8"))
     }
 
     fn take(&mut self, length: usize, what: &'static str) -> Result<&'a [u8], PthError> {
@@ -96,7 +102,7 @@ impl<'a> Input<'a> {
         PthError::Truncated { what, at: self.place() }
     }
 
-    /// Where the next byte is, as errors say it.
+    /// The offset of the next byte, as reported in errors.
     pub fn place(&self) -> usize {
         self.base + self.at
     }

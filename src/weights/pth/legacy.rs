@@ -1,4 +1,5 @@
-//! The legacy format, of PyTorch before 1.6 and of `_use_new_zipfile_serialization=False`: five pickles and then the storages.
+//! The legacy format, of PyTorch before 1.6 and of `_use_new_zipfile_serialization=False`: five
+//! pickles and then the storages.
 //!
 //! ```text
 //! pickle   0x1950a86a20f9469cfc6c
@@ -9,7 +10,8 @@
 //! per key  i64 number of elements, little-endian, then the elements
 //! ```
 //!
-//! Source: `torch/serialization.py` (`_legacy_save`, `_legacy_load`). How large an element is stands only in the object.
+//! Source: `torch/serialization.py` (`_legacy_save`, `_legacy_load`). Only the object contains the
+//! size of an element.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,7 +26,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 
 const VERSION: i64 = 1001;
 
-/// The object of a legacy file and where its storages lie.
+/// The object of a legacy file and the ranges of its storages.
 pub(super) fn read(bytes: &[u8]) -> Result<(Object<'_>, HashMap<&str, Range<usize>>), PthError> {
     let mut at = 0;
     // One budget for all five: several are held at a time.
@@ -53,13 +55,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Object<'_>, HashMap<&str, Range<usiz
     let object = next()?;
     let keys = next()?;
     let Some(Node::List(keys)) = keys.node(keys.root) else {
-        return Err(PthError::Pickle { what: "the keys of the storages are no list", at });
+        return Err(PthError::Pickle { what: "the keys of the storages are not a list", at });
     };
     let ranges = storages(bytes, at, keys, &object)?;
     Ok((object, ranges))
 }
 
-/// The storages behind the pickles.
+/// The storages after the pickles.
 fn storages<'a>(
     bytes: &[u8],
     mut at: usize,
@@ -69,20 +71,25 @@ fn storages<'a>(
     let sizes: HashMap<&str, usize> = object
         .nodes
         .iter()
-        .filter_map(
-            |node| if let Node::Storage(storage) = node { Some((storage.key, size(storage.dtype))) } else { None },
-        )
+        .filter_map(|node| {
+            if let Node::Storage(storage) = node {
+                Some((storage.key, size(storage.dtype)))
+            } else {
+                None
+            }
+        })
         .collect();
     let mut ranges = HashMap::new();
     for key in keys {
         let Value::Str(key) = *key else {
-            return Err(PthError::Pickle { what: "the key of a storage is no text", at });
+            return Err(PthError::Pickle { what: "the key of a storage is not text", at });
         };
         let Some(size) = sizes.get(key) else {
             return Err(PthError::Pickle { what: "a storage that no tensor refers to", at });
         };
         let rest = &bytes[at..];
-        let count = rest.first_chunk().ok_or(PthError::Truncated { what: "the size of a storage", at })?;
+        let count =
+            rest.first_chunk().ok_or(PthError::Truncated { what: "the size of a storage", at })?;
         let needs = u64::from_le_bytes(*count).saturating_mul(*size as u64);
         let has = rest.len() - 8;
         let length = usize::try_from(needs).ok().filter(|length| *length <= has);

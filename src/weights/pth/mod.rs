@@ -1,14 +1,17 @@
-//! PyTorch's own files (`.pth`, `.pt`, `.bin`), read without Python and without running anything of theirs.
+//! PyTorch's own files (`.pth`, `.pt`, `.bin`), read without Python and without executing anything
+//! in them.
 //!
-//! `torch.save` writes a **pickle**, a program for a small stack machine that can call any Python function, and the bytes of
-//! the tensors' storages beside it. Two containers hold both: the zip format ([`archive`]) and the legacy format ([`legacy`]).
-//! Our machine ([`pickle`]) keeps names of classes and functions as names. It knows the half-dozen calls that make a tensor
-//! or a dict ([`calls`]), and what any other call would have made stays unmade. The state dict is looked for in the object
-//! that results ([`pick`]), and its tensors become ranges of the file ([`tensor`]), so that a file takes its own size in
-//! memory and little more.
+//! `torch.save` writes a **pickle**, a program for a small stack machine that can call any Python
+//! function, and separately the bytes of the tensors' storages. Two containers hold both: the zip
+//! format ([`archive`]) and the legacy format ([`legacy`]). Our machine ([`pickle`]) keeps classes
+//! and functions as names. It implements the half-dozen calls that make a tensor or a dict
+//! ([`calls`]) and does not perform any other. The state dict is then located in the resulting
+//! object ([`pick`]), and its tensors become ranges of the file ([`tensor`]), so that a file takes
+//! little more memory than its own size.
 //!
-//! Nothing is taken on the file's word: sizes are checked against the file before anything is allocated for them, steps,
-//! names, dimensions and entries are limited, and no function here recurses by what a file says.
+//! Nothing in the file is trusted: sizes are checked against the file before anything is allocated
+//! for them; the numbers of steps, dimensions and entries and the lengths of names are limited; and
+//! no function here recurses to a depth given by the file.
 
 mod archive;
 mod calls;
@@ -28,22 +31,23 @@ use archive::Archive;
 use tensor::Placer;
 use value::Object;
 
-/// What a file's first bytes say it is.
+/// The container format indicated by a file's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Container {
     /// A zip archive.
     Zip,
-    /// A pickle of protocol 2 to 5, as the legacy format begins.
+    /// A pickle of protocol 2 to 5, the start of the legacy format.
     Pickle,
     /// A tar archive.
     Tar,
 }
 
-/// First bytes that [`recognise`] wants to see.
+/// The number of first bytes that [`recognise`] needs.
 pub(super) const START: usize = 262;
 
-/// Tells PyTorch's containers by their first bytes. A safetensors file can begin as a pickle does, with the length of its
-/// header; but its header follows, which begins with a brace.
+/// Recognises PyTorch's containers by their first bytes. A safetensors file can start with the same
+/// bytes as a pickle, as the length of its header, but then the header follows, which starts with a
+/// brace.
 pub(super) fn recognise(start: &[u8]) -> Option<Container> {
     match start {
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Container::Zip),
@@ -59,13 +63,13 @@ pub(super) fn recognise(start: &[u8]) -> Option<Container> {
 pub(super) struct Contents {
     /// Its tensors.
     pub entries: BTreeMap<String, Entry>,
-    /// Keys that hold something else, and what that is.
+    /// Keys that hold something else, with a description.
     pub others: BTreeMap<String, String>,
     /// The string under `arch` in the state dict or in an enclosing dict.
     pub arch: Option<String>,
 }
 
-/// Reads a file of PyTorch's.
+/// Reads a PyTorch file.
 pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthError> {
     match container {
         Container::Zip => {
@@ -77,7 +81,9 @@ pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthEr
         Container::Pickle => {
             let (object, storages) = legacy::read(bytes)?;
             let missing = |key: &str| PthError::NoEntry { entry: key.to_owned() };
-            contents(&object, bytes.len(), |key| storages.get(key).cloned().ok_or_else(|| missing(key)))
+            contents(&object, bytes.len(), |key| {
+                storages.get(key).cloned().ok_or_else(|| missing(key))
+            })
         }
         Container::Tar => Err(PthError::Tar),
     }
@@ -90,7 +96,8 @@ fn contents<'a>(
 ) -> Result<Contents, PthError> {
     let picked = pick::pick(object)?;
     let mut placer = Placer::new(file_bytes, find);
-    let mut entry = |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
+    let mut entry =
+        |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
     let entries = picked.tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
     let others = picked.others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
     Ok(Contents { entries, others, arch: picked.arch.map(str::to_owned) })

@@ -1,12 +1,12 @@
-//! Which of the dicts in a checkpoint is the state dict.
+//! Selects the state dict among the dicts of a checkpoint.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::value::{Node, Object, Tensor, Value};
 use crate::error::PthError;
 
-/// Keys under which training scripts put a state dict, in the order in which they are tried. What is an average of the
-/// weights comes last.
+/// Keys under which training scripts store a state dict, in the order in which they are tried.
+/// Averages of the weights come last.
 pub(super) const WRAPPERS: [&str; 14] = [
     "state_dict",
     "model_state_dict",
@@ -24,15 +24,15 @@ pub(super) const WRAPPERS: [&str; 14] = [
     "ema",
 ];
 
-/// How many dicts deep a state dict may stand, as in `{"model": {"state_dict": ...}}`.
+/// Maximum nesting of a state dict, as in `{"model": {"state_dict": ...}}`.
 const MAX_DEPTH: usize = 4;
 
-/// Bytes in the key of a tensor.
+/// Maximum bytes in the key of a tensor.
 const MAX_KEY: usize = 4096;
 
 type Pairs<'p, 'a> = &'p [(Value<'a>, Value<'a>)];
 
-/// A state dict: its tensors, and in words what its other keys hold.
+/// A state dict: its tensors, and a description of the values of its other keys.
 #[derive(Debug, Default)]
 pub(super) struct Picked<'p, 'a> {
     pub tensors: BTreeMap<&'a str, &'p Tensor<'a>>,
@@ -57,7 +57,8 @@ pub(super) fn pick<'p, 'a>(object: &'p Object<'a>) -> Result<Picked<'p, 'a>, Pth
             return Err(PthError::WholeModel { place: format!("its key {wrapper} holds"), class });
         }
     }
-    let keys = top.iter().take(8).map(|(key, _)| if let Value::Str(key) = key { *key } else { "?" });
+    let keys =
+        top.iter().take(8).map(|(key, _)| if let Value::Str(key) = key { *key } else { "?" });
     let keys = keys.map(|key| key.chars().take(64).collect()).collect::<Vec<String>>().join(", ");
     Err(PthError::NoTensors { looked: WRAPPERS.join(", "), keys })
 }
@@ -68,8 +69,8 @@ struct Found<'p, 'a> {
     arch: Option<&'a str>,
 }
 
-/// The dict that holds tensors: a wrapped one first, as `{"state_dict": ..., "best": tensor}` has a tensor beside it. Each
-/// dict is looked at once, as one may be everywhere in itself.
+/// The dict that holds tensors: a wrapped one first, as `{"state_dict": ..., "best": tensor}` has a
+/// tensor next to it. Each dict is visited once, since it may contain itself.
 fn find<'p, 'a>(
     object: &'p Object<'a>,
     value: Value<'a>,
@@ -80,11 +81,13 @@ fn find<'p, 'a>(
     if depth == 0 || !seen.insert(at) {
         return None;
     }
-    let wrapped = WRAPPERS.iter().find_map(|wrapper| find(object, get(pairs, wrapper)?, depth - 1, seen));
+    let wrapped =
+        WRAPPERS.iter().find_map(|wrapper| find(object, get(pairs, wrapper)?, depth - 1, seen));
     let holds_tensors = |(key, value): &(Value<'a>, Value<'a>)| {
         matches!(key, Value::Str(_)) && matches!(object.node(*value), Some(Node::Tensor(_)))
     };
-    let found = wrapped.or_else(|| pairs.iter().any(holds_tensors).then_some(Found { pairs, arch: None }))?;
+    let found = wrapped
+        .or_else(|| pairs.iter().any(holds_tensors).then_some(Found { pairs, arch: None }))?;
     let arch = match get(pairs, "arch") {
         Some(Value::Str(name)) => Some(name),
         _ => None,
@@ -97,7 +100,7 @@ fn get<'a>(pairs: Pairs<'_, 'a>, wanted: &str) -> Option<Value<'a>> {
     pairs.iter().rev().find(|(key, _)| *key == Value::Str(wanted)).map(|(_, value)| *value)
 }
 
-/// The class of an object that is not read.
+/// The class of an opaque object.
 fn class(object: &Object<'_>, value: Value<'_>) -> Option<String> {
     match value {
         Value::Node(at) => match object.nodes.get(at)? {
@@ -113,7 +116,11 @@ fn sort<'p, 'a>(object: &'p Object<'a>, pairs: Pairs<'p, 'a>) -> Result<Picked<'
     for &(key, value) in pairs {
         let Value::Str(key) = key else { continue };
         if key.len() > MAX_KEY {
-            return Err(PthError::Limit { what: "bytes in a key", found: key.len(), limit: MAX_KEY });
+            return Err(PthError::Limit {
+                what: "bytes in a key",
+                found: key.len(),
+                limit: MAX_KEY,
+            });
         }
         picked.tensors.remove(key);
         picked.others.remove(key);

@@ -1,10 +1,12 @@
-//! A pickle machine that executes nothing: it reads the opcodes that `torch.save` writes, in pickle protocols 2 to 5, and
-//! keeps what a call would be given instead of calling.
+//! A pickle machine that executes nothing: it reads the opcodes that `torch.save` writes, in pickle
+//! protocols 2 to 5, and records a call's arguments instead of calling.
 //!
-//! The opcodes are described in CPython's `Lib/pickletools.py`. Those that `torch.save` does not write are refused: the text
-//! opcodes of protocols 0 and 1, INST and OBJ, PERSID, the extension registry, out-of-band buffers.
+//! The opcodes are described in CPython's `Lib/pickletools.py`. Those that `torch.save` does not
+//! write are rejected: the text opcodes of protocols 0 and 1, INST and OBJ, PERSID, the extension
+//! registry, out-of-band buffers.
 //!
-//! Work and memory are bounded by [`budget`]: every opcode, and every element that one copies, costs a step.
+//! Work and memory are bounded by [`budget`]: every opcode, and every element that an opcode
+//! copies, costs one step.
 
 use std::collections::HashMap;
 
@@ -12,13 +14,13 @@ use super::input::{Input, MAX_NAME};
 use super::value::{Name, Node, Object, Value};
 use crate::error::PthError;
 
-/// Steps for a file of this size. A tensor takes some fifty and ResNet-152 has 932, in a file of 241 MB; a step takes up to
-/// about a hundred bytes of memory.
+/// The budget of steps for a file of this size. A tensor takes about fifty, and ResNet-152 has 932
+/// in a file of 241 MB; a step takes up to about a hundred bytes of memory.
 pub(super) fn budget(file_bytes: usize) -> usize {
     200_000 + file_bytes / 256
 }
 
-/// Reads the pickle at the start of `input`. `base` is added to the places that errors name.
+/// Reads the pickle at the start of `input`. `base` is added to the offsets in errors.
 pub(super) fn read(input: &[u8], base: usize, budget: usize) -> Result<Object<'_>, PthError> {
     let mut machine = Machine {
         input: Input { bytes: input, at: 0, base },
@@ -45,7 +47,7 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Up to the opcode STOP, whose value is the object.
+    /// Runs up to the opcode STOP and returns the object.
     fn run(&mut self) -> Result<Value<'a>, PthError> {
         loop {
             self.charge(1)?;
@@ -72,9 +74,15 @@ impl<'a> Machine<'a> {
             }
             b'q' | b'r' | 0x94 => self.put(opcode)?,
             b'h' | b'j' => self.get(opcode)?,
-            b'N' | 0x88 | 0x89 | b'J' | b'K' | b'M' | 0x8a | 0x8b | b'G' => self.stack.push(self.input.number(opcode)?),
-            b'X' | 0x8c | 0x8d | b'B' | b'C' | 0x8e | 0x96 | b'T' | b'U' => self.stack.push(self.input.text(opcode)?),
-            b')' | 0x85..=0x87 | b't' | b']' | b'l' | b'}' | b'd' | 0x8f | 0x91 => self.container(opcode)?,
+            b'N' | 0x88 | 0x89 | b'J' | b'K' | b'M' | 0x8a | 0x8b | b'G' => {
+                self.stack.push(self.input.number(opcode)?)
+            }
+            b'X' | 0x8c | 0x8d | b'B' | b'C' | 0x8e | 0x96 | b'T' | b'U' => {
+                self.stack.push(self.input.text(opcode)?)
+            }
+            b')' | 0x85..=0x87 | b't' | b']' | b'l' | b'}' | b'd' | 0x8f | 0x91 => {
+                self.container(opcode)?
+            }
             b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(opcode)?,
             b'c' | 0x93 => self.global(opcode)?,
             b'Q' => {
@@ -92,7 +100,8 @@ impl<'a> Machine<'a> {
                 let value = self.call(callee, args)?;
                 self.stack.push(value);
             }
-            // BUILD sets an object's state. No object here has one: an OrderedDict's is its `_metadata`.
+            // BUILD sets an object's state. No object here has one: an OrderedDict's is its
+            // `_metadata`.
             b'b' => _ = self.pop()?,
             _ => return Err(PthError::Opcode { opcode, at: self.input.place() - 1 }),
         }
@@ -116,7 +125,7 @@ impl<'a> Machine<'a> {
             b'h' => u32::from(self.input.array::<1>("BINGET")?[0]),
             _ => u32::from_le_bytes(self.input.array("LONG_BINGET")?),
         };
-        let value = *self.memo.get(&index).ok_or_else(|| self.damaged("nothing at this place of the memo"))?;
+        let value = *self.memo.get(&index).ok_or_else(|| self.damaged("an empty memo entry"))?;
         self.stack.push(value);
         Ok(())
     }
@@ -126,7 +135,8 @@ impl<'a> Machine<'a> {
             b')' => Node::Tuple(Vec::new()),
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
-                let start = self.stack.len().checked_sub(count).filter(|start| *start >= self.floor());
+                let start =
+                    self.stack.len().checked_sub(count).filter(|start| *start >= self.floor());
                 let start = start.ok_or_else(|| self.damaged("an empty stack"))?;
                 Node::Tuple(self.stack.split_off(start))
             }
@@ -148,7 +158,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Adds to the container below. What is added to something unknown is dropped with it.
+    /// Appends to the container below on the stack. Items added to an unknown object are dropped
+    /// with it.
     fn fill(&mut self, opcode: u8) -> Result<(), PthError> {
         let values = match opcode {
             b'a' => vec![self.pop()?],
@@ -167,7 +178,11 @@ impl<'a> Machine<'a> {
             (b'a' | b'e', Some(Node::List(list))) => list.extend(values),
             (b's' | b'u', Some(Node::Dict(dict))) => dict.extend(pairs),
             (0x90, Some(Node::Set)) | (_, Some(Node::Opaque(_))) => {}
-            _ => return Err(self.damaged("an opcode that adds to a container, without that container")),
+            _ => {
+                return Err(
+                    self.damaged("an opcode that adds to a container, without that container")
+                );
+            }
         }
         Ok(())
     }
@@ -177,18 +192,23 @@ impl<'a> Machine<'a> {
             Name { module: self.input.line()?, name: self.input.line()? }
         } else {
             match (self.pop()?, self.pop()?) {
-                (Value::Str(name), Value::Str(module)) if name.len().max(module.len()) <= MAX_NAME => {
+                (Value::Str(name), Value::Str(module))
+                    if name.len().max(module.len()) <= MAX_NAME =>
+                {
                     Name { module, name }
                 }
-                _ => return Err(self.damaged("a class or function whose name is no short text")),
+                _ => return Err(self.damaged("a class or function whose name is not a short text")),
             }
         };
         self.push_node(Node::Global(name));
         Ok(())
     }
 
-    /// Key and value in turn, as a dict's pairs.
-    pub(super) fn pairs(&self, values: &[Value<'a>]) -> Result<Vec<(Value<'a>, Value<'a>)>, PthError> {
+    /// Alternating keys and values as pairs of a dict.
+    pub(super) fn pairs(
+        &self,
+        values: &[Value<'a>],
+    ) -> Result<Vec<(Value<'a>, Value<'a>)>, PthError> {
         let (pairs, rest) = values.as_chunks::<2>();
         if !rest.is_empty() {
             return Err(self.damaged("a key without a value"));
@@ -226,12 +246,16 @@ impl<'a> Machine<'a> {
     pub(super) fn charge(&mut self, steps: usize) -> Result<(), PthError> {
         self.spent = self.spent.saturating_add(steps);
         if self.spent > self.budget {
-            return Err(PthError::Limit { what: "steps of the pickle", found: self.spent, limit: self.budget });
+            return Err(PthError::Limit {
+                what: "steps of the pickle",
+                found: self.spent,
+                limit: self.budget,
+            });
         }
         Ok(())
     }
 
-    /// The stack's height that opcodes may not go below.
+    /// The stack height that opcodes may not go below.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }

@@ -1,4 +1,5 @@
-//! From a pickled tensor to an entry of the state dict: every size checked against the storage and the file.
+//! Converts a pickled tensor to an entry of the state dict, checking every size against the storage
+//! and the file.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,11 +9,11 @@ use super::value::{Storage, Tensor};
 use crate::error::PthError;
 use crate::weights::entry::Entry;
 
-/// Bytes of f32 that any tensor may take, however small its file: one whose strides are zero has more elements than its
-/// storage.
+/// Bytes of f32 that any tensor may take, even from a smaller file: a tensor with strides of zero
+/// has more elements than its storage.
 const SMALL: usize = 4 << 20;
 
-/// Turns tensors into entries, and finds each storage once.
+/// Converts tensors to entries, and looks up each storage once.
 pub(super) struct Placer<'a, F> {
     find: F,
     file_bytes: usize,
@@ -20,7 +21,7 @@ pub(super) struct Placer<'a, F> {
 }
 
 impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
-    /// `find` gives a storage's range in the file by its key.
+    /// `find` returns a storage's range in the file by its key.
     pub fn new(file_bytes: usize, find: F) -> Self {
         Self { find, file_bytes, found: HashMap::new() }
     }
@@ -36,15 +37,24 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
             offset,
             has: storage.elements,
         };
-        let count = dims.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim)).ok_or_else(bounds)?;
-        let end = end(dims, strides, offset).filter(|end| *end <= storage.elements).ok_or_else(bounds)?;
+        let count = dims
+            .iter()
+            .try_fold(1usize, |product, dim| product.checked_mul(*dim))
+            .ok_or_else(bounds)?;
+        let end =
+            end(dims, strides, offset).filter(|end| *end <= storage.elements).ok_or_else(bounds)?;
         let most = (self.file_bytes.max(SMALL) / size_of::<f32>()).max(storage.elements);
         if count > most {
-            return Err(PthError::Limit { what: "elements of a tensor", found: count, limit: most });
+            return Err(PthError::Limit {
+                what: "elements of a tensor",
+                found: count,
+                limit: most,
+            });
         }
         let bytes = size(storage.dtype);
         // In bounds, as the storage's last byte is; an empty tensor may begin anywhere.
-        let range = if count == 0 { 0..0 } else { room.start + offset * bytes..room.start + end * bytes };
+        let range =
+            if count == 0 { 0..0 } else { room.start + offset * bytes..room.start + end * bytes };
         let strides = (!is_row_major(dims, strides)).then(|| strides.clone());
         Ok(Entry { dtype: storage.dtype, dims: dims.clone(), range, strides, rounds_f64: true })
     }
@@ -69,16 +79,19 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
     }
 }
 
-/// One past the last element that a tensor touches, or `None` where that overflows. An empty one touches none.
+/// One past the last element of a tensor, or `None` on overflow. An empty tensor has none.
 fn end(dims: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
     if dims.contains(&0) {
         return Some(0);
     }
-    let reach = |at: usize, (dim, stride): (&usize, &usize)| at.checked_add((dim - 1).checked_mul(*stride)?);
+    let reach = |at: usize, (dim, stride): (&usize, &usize)| {
+        at.checked_add((dim - 1).checked_mul(*stride)?)
+    };
     dims.iter().zip(strides).try_fold(offset, reach)?.checked_add(1)
 }
 
-/// Whether elements lie row-major without gaps. The stride of a dimension of one element does not matter.
+/// Whether elements are row-major without gaps. The stride of a dimension of size one does not
+/// matter.
 fn is_row_major(dims: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1;
     dims.contains(&0)

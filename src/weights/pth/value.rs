@@ -1,11 +1,12 @@
-//! What a pickle is made of while it is read: values on a stack, and the things they point to in an arena.
+//! The data of a pickle while it is read: values on a stack, and the nodes they refer to in an
+//! arena.
 //!
-//! A pickle can make a list that holds itself. In an arena that is two numbers, not an owner of itself, so nothing here
-//! recurses, neither to look at a value nor to drop it.
+//! A pickle can make a list that contains itself. In an arena this is an index, not ownership, so
+//! nothing here recurses, neither to inspect a value nor to drop it.
 
 use safetensors::Dtype;
 
-/// A value: small, copied freely, text borrowed from the file.
+/// A value: small and `Copy`, with text borrowed from the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     None,
@@ -19,19 +20,19 @@ pub(super) enum Value<'a> {
     Node(usize),
 }
 
-/// What a [`Value::Node`] points to.
+/// A node that [`Value::Node`] refers to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node<'a> {
     Tuple(Vec<Value<'a>>),
     List(Vec<Value<'a>>),
-    /// In the order of the file; a key given twice is twice in it.
+    /// In the order of the file, including duplicate keys.
     Dict(Vec<(Value<'a>, Value<'a>)>),
     Set,
     /// A class or function by name. It is never looked up.
     Global(Name<'a>),
     Storage(Storage<'a>),
     Tensor(Box<Tensor<'a>>),
-    /// What calling an unknown class or function would have made. Nothing was called.
+    /// The result of calling an unknown class or function, which was not called.
     Opaque(Name<'a>),
 }
 
@@ -48,7 +49,7 @@ impl std::fmt::Display for Name<'_> {
     }
 }
 
-/// A storage: the pickle names it, the bytes lie elsewhere in the file.
+/// A storage: named in the pickle, with its bytes elsewhere in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Storage<'a> {
     pub key: &'a str,
@@ -56,25 +57,25 @@ pub(super) struct Storage<'a> {
     pub elements: usize,
 }
 
-/// A view of a storage. Nothing about it is checked yet: a tensor that nobody asks for may be wrong.
+/// A view of a storage, not checked yet: a tensor that is never used may be invalid.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tensor<'a> {
     pub storage: Storage<'a>,
-    /// First element.
+    /// Index of the first element.
     pub offset: usize,
     pub dims: Vec<usize>,
     /// In elements.
     pub strides: Vec<usize>,
 }
 
-/// The object of a pickle, and the arena that its nodes lie in.
+/// The object of a pickle, and the arena with its nodes.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
     pub root: Value<'a>,
     pub nodes: Vec<Node<'a>>,
-    /// Bytes of the pickle, up to and with its last opcode.
+    /// Bytes of the pickle, including its last opcode.
     pub bytes: usize,
-    /// What reading it took of the budget.
+    /// Steps of the budget that were used.
     pub steps: usize,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What a value is, in words.
+    /// A description of the kind of a value.
     pub fn kind(&self, value: Value<'a>) -> &'static str {
         match (value, self.node(value)) {
             (Value::None, _) => "None",

@@ -18,7 +18,9 @@ fn backends() -> Result<Vec<String>> {
 fn facts(page: &Html) -> Result<Vec<(String, String)>> {
     let select = |css: &str| Selector::parse(css).map_err(|error| error.to_string());
     let (rows, name, value) = (select("table.facts tr")?, select("th")?, select("td")?);
-    let inner = |row: scraper::ElementRef<'_>, css| row.select(css).flat_map(|cell| cell.text()).collect::<String>();
+    let inner = |row: scraper::ElementRef<'_>, css| {
+        row.select(css).flat_map(|cell| cell.text()).collect::<String>()
+    };
     Ok(page.select(&rows).map(|row| (inner(row, &name), inner(row, &value))).collect())
 }
 
@@ -94,7 +96,10 @@ fn check_types(report: &Value) -> Outcome {
 #[test]
 fn two_drivers_are_told_apart() -> Outcome {
     let backends = backends()?;
-    let wanted = match ["vulkan", "gl"].iter().all(|wanted| backends.iter().any(|backend| backend == wanted)) {
+    let wanted = match ["vulkan", "gl"]
+        .iter()
+        .all(|wanted| backends.iter().any(|backend| backend == wanted))
+    {
         true => "vulkan,gl".to_owned(),
         false => {
             loudly("SKIPPED: two drivers in a report, as Vulkan and OpenGL are not both here");
@@ -110,7 +115,8 @@ fn two_drivers_are_told_apart() -> Outcome {
     assert_eq!(reports.len(), wanted.split(',').count());
 
     let mut shown = facts(&Html::parse_document(&std::fs::read_to_string(&path)?))?.into_iter();
-    let mut next = |name: &str| shown.by_ref().find(|(shown, _)| shown == name).map(|(_, value)| value);
+    let mut next =
+        |name: &str| shown.by_ref().find(|(shown, _)| shown == name).map(|(_, value)| value);
     let csv = bench(&[&SMALL[..], &["--backend", &wanted, "--csv"]].concat())?.stdout;
     let mut reader = csv::Reader::from_reader(&csv[..]);
     let columns = reader.headers()?.clone();
@@ -123,14 +129,19 @@ fn two_drivers_are_told_apart() -> Outcome {
     assert_eq!(next("cores"), Some(reports[0]["machine"]["cores"].to_string()));
     for (report, row) in reports.iter().zip(&rows) {
         check_types(report)?;
-        let cell = |name: &str| columns.iter().position(|column| column == name).and_then(|at| row.get(at));
+        let cell = |name: &str| {
+            columns.iter().position(|column| column == name).and_then(|at| row.get(at))
+        };
         for (pointer, name) in TEXTS {
             let (expected, cell) = (text_at(report, pointer)?, cell(name).ok_or(name)?);
             // Two runs have two dates and two command lines.
-            assert!(cell == expected || (["date", "command"].contains(&name) && !cell.is_empty()), "{name}: {cell}");
+            assert!(
+                cell == expected || (["date", "command"].contains(&name) && !cell.is_empty()),
+                "{name}: {cell}"
+            );
         }
-        let sizes =
-            ["subgroup_min_size", "subgroup_max_size"].map(|name| cell(name).and_then(|size| size.parse().ok()));
+        let sizes = ["subgroup_min_size", "subgroup_max_size"]
+            .map(|name| cell(name).and_then(|size| size.parse().ok()));
         assert_eq!(json!(sizes), report["device"]["subgroup_sizes"]);
         assert_eq!(cell("cores"), Some(&*reports[0]["machine"]["cores"].to_string()));
         assert_eq!(cell("commit"), Some(report["commit"].as_str().unwrap_or_default()));
@@ -141,10 +152,19 @@ fn two_drivers_are_told_apart() -> Outcome {
         assert_eq!(next("subgroup sizes"), Some(format!("{least} to {most}")));
     }
     if let [a, b] = &reports[..] {
-        assert!(a["device"] != b["device"] && a["device"]["driver"] != b["device"]["driver"], "{a:#} {b:#}");
+        assert!(
+            a["device"] != b["device"] && a["device"]["driver"] != b["device"]["driver"],
+            "{a:#} {b:#}"
+        );
         let device = |row: &csv::StringRecord| {
-            let named = |name: &&str| columns.iter().position(|column| column == *name).and_then(|at| row.get(at));
-            ["device", "backend", "driver", "vendor_id"].iter().map(named).map(|cell| cell.map(str::to_owned)).collect()
+            let named = |name: &&str| {
+                columns.iter().position(|column| column == *name).and_then(|at| row.get(at))
+            };
+            ["device", "backend", "driver", "vendor_id"]
+                .iter()
+                .map(named)
+                .map(|cell| cell.map(str::to_owned))
+                .collect()
         };
         let [a, b]: [Vec<Option<String>>; 2] = [device(&rows[0]), device(&rows[1])];
         assert_ne!(a, b);
@@ -164,8 +184,12 @@ fn machines_that_differ_are_printed() -> Outcome {
     let b = write(&folder, "b", &report)?;
     let output = bench(&["bench", "--compare", &a, &b])?;
     let said = text(&output.stdout);
-    assert!(said.contains(&format!("on {processor}")) && said.contains("on another processor"), "{said}");
-    let compared: Value = serde_json::from_slice(&bench(&["bench", "--compare", &a, &b, "--json"])?.stdout)?;
+    assert!(
+        said.contains(&format!("on {processor}")) && said.contains("on another processor"),
+        "{said}"
+    );
+    let compared: Value =
+        serde_json::from_slice(&bench(&["bench", "--compare", &a, &b, "--json"])?.stdout)?;
     assert_eq!(compared["same_machine"], false);
     assert_eq!(compared["b"]["machine"]["processor"], "another processor");
 

@@ -12,7 +12,8 @@ use crate::program::{Folder, Result, complaint, stderr, text, weights};
 
 /// A network that a software driver runs in milliseconds.
 fn tiny() -> Result<ResNet> {
-    let builder = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let builder =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     Ok(builder.classes(Some(4)).build()?)
 }
 
@@ -39,7 +40,10 @@ fn a_network_of_a_file_is_measured() -> Outcome {
         assert_eq!((&workload["name"], &workload["weights"]), (&json!(name), &json!(path)));
         assert_eq!(workload["what"], tiny()?.to_string());
         assert_eq!(workload["input"], json!([batch, 3, 33, 40]));
-        assert!(workload["checked_against"].as_str().is_some_and(|what| what.contains("reference")), "{workload:#}");
+        assert!(
+            workload["checked_against"].as_str().is_some_and(|what| what.contains("reference")),
+            "{workload:#}"
+        );
         assert!(workload["median_ms"].as_f64() > Some(0.0), "{workload:#}");
     }
     // The configuration gives settings and size; options come first.
@@ -60,7 +64,8 @@ fn a_network_of_a_file_is_measured() -> Outcome {
 #[test]
 fn a_block_of_a_file_is_measured() -> Outcome {
     let (_network, path) = folder()?;
-    let report = reported(&["--weights", &path, "--prefix", "layer2.0.", "--stride", "2", "--size", "9"])?;
+    let report =
+        reported(&["--weights", &path, "--prefix", "layer2.0.", "--stride", "2", "--size", "9"])?;
     let workload = &report["workloads"][0];
     assert_eq!((&workload["name"], &workload["weights"]), (&json!("w:layer2.0"), &json!(path)));
     assert_eq!(workload["input"], json!([1, 16, 9, 9]));
@@ -101,7 +106,10 @@ fn what_cannot_be_measured_is_named() -> Outcome {
             &["--weights", &block, "--stride-in", "1x1"],
             &["--stride-in", "a setting of a network", "block holds a block"],
         ),
-        (&["--weights", &path, "--stride", "2"], &["--stride", "a setting of a block", "w holds a network"]),
+        (
+            &["--weights", &path, "--stride", "2"],
+            &["--stride", "a setting of a block", "w holds a network"],
+        ),
         (&["--weights", &path, "--prefix", "backbone."], &["w: ", "backbone.conv1.weight"]),
         (&["--weights", &w1, "--preset", "peers-check"], &["another workload is called w1"]),
         (&["--prefix", "backbone."], &["--weights"]),

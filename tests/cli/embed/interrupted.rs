@@ -7,7 +7,8 @@ use crate::common::seeded::Seeded;
 use crate::program::signal;
 use crate::program::{complaint, stderr};
 
-/// Killed three times at random moments and resumed, a run ends with the bytes of one that nobody disturbed.
+/// Killed three times at random moments and resumed, a run ends with the bytes of one that nobody
+/// disturbed.
 #[test]
 fn killed_runs_go_on_where_they_were() -> Outcome {
     let studio = Studio::with(500)?;
@@ -19,10 +20,17 @@ fn killed_runs_go_on_where_they_were() -> Outcome {
         let out = format!("killed.{format}");
         for kill in 0..3 {
             let share = 10 + 25 * kill + random.below(15) as u64;
-            let mut child = studio.begun(&out, if kill == 0 { &[] } else { &["--resume"] }, journal * share / 100)?;
+            let mut child = studio.begun(
+                &out,
+                if kill == 0 { &[] } else { &["--resume"] },
+                journal * share / 100,
+            )?;
             child.kill()?;
             child.wait()?;
-            assert!(studio.journal(&out).exists() && !studio.path(&out).exists(), "{out}: killed too late");
+            assert!(
+                studio.journal(&out).exists() && !studio.path(&out).exists(),
+                "{out}: killed too late"
+            );
         }
         studio.expect(3, &out, &["--resume"])?;
         let undisturbed = format!("whole.{format}");
@@ -73,7 +81,8 @@ fn a_second_ctrl_c_ends_at_once() -> Outcome {
     Ok(())
 }
 
-/// What a journal may be when the power has failed: cut off, filled with zeros, or with wrong bytes in it.
+/// What a journal may be when the power has failed: cut off, filled with zeros, or with wrong bytes
+/// in it.
 #[test]
 fn damaged_journals_lose_what_is_damaged_and_no_more() -> Outcome {
     let studio = Studio::with(120)?;
@@ -85,7 +94,11 @@ fn damaged_journals_lose_what_is_damaged_and_no_more() -> Outcome {
     let journal = std::fs::read(studio.journal("out.parquet"))?;
     let mut random = Seeded::new(9);
     let mut within = || 800 + random.below(journal.len() - 800);
-    let mut cases = vec![journal.clone(), [&journal[..], &[0; 100]].concat(), [&journal[..], b"garbage"].concat()];
+    let mut cases = vec![
+        journal.clone(),
+        [&journal[..], &[0; 100]].concat(),
+        [&journal[..], b"garbage"].concat(),
+    ];
     cases.extend([0, 1, 20, 28, 30, 40, 100].map(|length| journal[..length].to_vec()));
     cases.extend((0..4).map(|_| journal[..within()].to_vec()));
     for _ in 0..4 {
@@ -108,7 +121,14 @@ fn damaged_journals_lose_what_is_damaged_and_no_more() -> Outcome {
     for foreign in [b"my own notes".to_vec(), beginning] {
         std::fs::write(studio.journal("out.parquet"), &foreign)?;
         for args in [&[][..], &["--resume"]] {
-            assert_eq!(complaint(&studio.embed("out.parquet", args)?, 2, &[".out.parquet.journal", "delete"]), None);
+            assert_eq!(
+                complaint(
+                    &studio.embed("out.parquet", args)?,
+                    2,
+                    &[".out.parquet.journal", "delete"]
+                ),
+                None
+            );
             assert_eq!(std::fs::read(studio.journal("out.parquet"))?, foreign);
         }
     }
@@ -122,12 +142,18 @@ fn a_journal_is_never_thrown_away() -> Outcome {
     let mut child = studio.begun("out.npy", &[], 3000)?;
     signal(&child, "-STOP")?;
     for args in [&[][..], &["--resume"], &["--retry-failed"]] {
-        assert_eq!(complaint(&studio.embed("out.npy", args)?, 2, &["another process", "--out"]), None);
+        assert_eq!(
+            complaint(&studio.embed("out.npy", args)?, 2, &["another process", "--out"]),
+            None
+        );
     }
     child.kill()?;
     child.wait()?;
     let journal = std::fs::read(studio.journal("out.npy"))?;
-    assert_eq!(complaint(&studio.embed("out.npy", &[])?, 2, &["--resume", "delete", ".out.npy.journal"]), None);
+    assert_eq!(
+        complaint(&studio.embed("out.npy", &[])?, 2, &["--resume", "delete", ".out.npy.journal"]),
+        None
+    );
     let made_otherwise = [
         (&["--resume", "--preset", "v2"][..], "preprocessing"),
         (&["--resume", "--shard", "1/2"], "shard"),
@@ -135,7 +161,14 @@ fn a_journal_is_never_thrown_away() -> Outcome {
         (&["--resume", "--precision", "auto"], "settings"),
     ];
     for (args, part) in made_otherwise {
-        assert_eq!(complaint(&studio.embed("out.npy", args)?, 2, &[".out.npy.journal", part, "there", "now"]), None);
+        assert_eq!(
+            complaint(
+                &studio.embed("out.npy", args)?,
+                2,
+                &[".out.npy.journal", part, "there", "now"]
+            ),
+            None
+        );
     }
     assert_eq!(std::fs::read(studio.journal("out.npy"))?, journal);
     std::fs::remove_file(studio.journal("out.npy"))?;

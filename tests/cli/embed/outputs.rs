@@ -15,7 +15,10 @@ fn vectors_of_other_weights_are_never_mixed() -> Outcome {
         let bytes = studio.bytes(&out)?;
         std::fs::write(studio.path("w.safetensors"), network(1.25)?)?;
         for flag in ["--resume", "--retry-failed"] {
-            assert_eq!(complaint(&studio.embed(&out, &[flag])?, 2, &[&out, "weights", "crc32"]), None);
+            assert_eq!(
+                complaint(&studio.embed(&out, &[flag])?, 2, &[&out, "weights", "crc32"]),
+                None
+            );
         }
         assert!(studio.bytes(&out)? == bytes);
         // Anew it is replaced.
@@ -46,13 +49,17 @@ fn damaged_outputs_are_refused() -> Outcome {
         for (index, case) in cases.iter().enumerate() {
             std::fs::write(studio.path(&out), case)?;
             let output = studio.embed(&out, &["--resume"])?;
-            // A bit that means nothing, as those of a vector that there is none of, may be passed over; the result must be right.
+            // A bit that means nothing, as those of a vector that there is none of, may be passed
+            // over; the result must be right.
             if output.status.code() == Some(3) {
                 assert!(studio.read(&out)? == good, "{out}, case {index}");
                 continue;
             }
             assert_eq!(complaint(&output, 2, &[&out]), None, "{out}, case {index}");
-            assert!(studio.read(&out)? == *case && !studio.journal(&out).exists(), "{out}, case {index}");
+            assert!(
+                studio.read(&out)? == *case && !studio.journal(&out).exists(),
+                "{out}, case {index}"
+            );
         }
         std::fs::write(studio.path(&out), &good)?;
     }

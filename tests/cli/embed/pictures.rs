@@ -19,8 +19,8 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
     let middle = broken.len() / 2;
     broken[middle] ^= 0xff;
     let bad = [
-        ("broken.png", broken, "not a readable picture"),
-        ("truncated.png", good[..good.len() / 2].to_vec(), "not a readable picture"),
+        ("broken.png", broken, "not a readable image"),
+        ("truncated.png", good[..good.len() / 2].to_vec(), "not a readable image"),
         ("zero.jpg", Vec::new(), "the file is empty"),
         ("huge.bmp", huge, "60000 x 60000 pixels"),
         ("notes.txt", b"not a picture at all".to_vec(), "not PNG"),
@@ -31,7 +31,10 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
     for format in FORMATS {
         let out = format!("out.{format}");
         let said = studio.expect(3, &out, &[])?;
-        assert!(said.contains("11 images, 6 vectors, 5 errors") && said.contains("\n6 images in "), "{said}");
+        assert!(
+            said.contains("11 images, 6 vectors, 5 errors") && said.contains("\n6 images in "),
+            "{said}"
+        );
         assert!(said.contains("error: 5 of 11 images failed ("), "{said}");
         let table = table(&studio.path(&out))?;
         assert_eq!((table.len(), table.values().filter(|row| row.is_ok()).count()), (11, 6));
@@ -49,9 +52,16 @@ fn what_is_no_picture_is_named_and_skipped() -> Outcome {
         }
         std::fs::write(studio.path("p/truncated.png"), &good)?;
         let said = studio.expect(3, &out, &["--resume"])?;
-        assert!(said.contains("11 images, 7 vectors, 4 errors") && said.contains("\n1 image in "), "{said}");
+        assert!(
+            said.contains("11 images, 7 vectors, 4 errors") && said.contains("\n1 image in "),
+            "{said}"
+        );
         let said = studio.expect(3, &out, &["--retry-failed"])?;
-        assert!(said.contains("11 images, 7 vectors, 4 errors") && said.contains("\nno image computed in "), "{said}");
+        assert!(
+            said.contains("11 images, 7 vectors, 4 errors")
+                && said.contains("\nno image computed in "),
+            "{said}"
+        );
         let repaired = studio.bytes(&out)?;
         studio.expect(3, &out, &[])?;
         assert!(studio.bytes(&out)? == repaired, "{format}");
@@ -70,7 +80,10 @@ fn a_single_image_may_fail() -> Outcome {
     std::fs::write(studio.path("p/notes.png"), "not a picture")?;
     let said = studio.expect(3, "out.npy", &[])?;
     let name = native("p/notes.png");
-    assert!(said.ends_with(&format!("error: 1 of 1 image failed ({name}): --retry-failed tries again")), "{said}");
+    assert!(
+        said.ends_with(&format!("error: 1 of 1 image failed ({name}): --retry-failed tries again")),
+        "{said}"
+    );
     assert!(said.contains("\nno image computed in ") && !said.contains("/s"), "{said}");
     let said = studio.expect(3, "out.npy", &["--resume"])?;
     assert!(said.contains("1 of 1 image already processed"), "{said}");
@@ -82,7 +95,9 @@ fn a_single_image_may_fail() -> Outcome {
 fn what_is_not_finite_is_an_error_and_no_number() -> Outcome {
     let studio = Studio::new()?;
     for level in 0..8_u8 {
-        let picture = image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([level * 36, (x * y) as u8 * level / 8, 9]));
+        let picture = image::RgbImage::from_fn(40, 40, |x, y| {
+            image::Rgb([level * 36, (x * y) as u8 * level / 8, 9])
+        });
         picture.save(studio.path("p").join(format!("{level}.png")))?;
     }
     std::fs::write(studio.path("w.safetensors"), network(2e37)?)?;
@@ -91,7 +106,12 @@ fn what_is_not_finite_is_an_error_and_no_number() -> Outcome {
         let said = studio.expect(3, &out, &[])?;
         let rows = table(&studio.path(&out))?;
         let errors: Vec<&String> = rows.values().filter_map(|row| row.as_ref().err()).collect();
-        assert!(rows.len() == 8 && rows[&native("p/0.png")].is_ok() && rows[&native("p/7.png")].is_err(), "{said}");
+        assert!(
+            rows.len() == 8
+                && rows[&native("p/0.png")].is_ok()
+                && rows[&native("p/7.png")].is_err(),
+            "{said}"
+        );
         assert!(errors.iter().all(|error| error.starts_with("not finite: ")), "{said}");
     }
     Ok(())
@@ -120,7 +140,10 @@ fn shards_are_disjoint_and_complete() -> Outcome {
         studio.expect(0, &out, &["--shard", "21/21", "--resume"])?;
     }
     for shard in ["0/3", "4/3", "1", "a/b", "1/0"] {
-        assert_eq!(complaint(&studio.embed("out.npy", &["--shard", shard])?, 2, &["--shard", "i/n"]), None);
+        assert_eq!(
+            complaint(&studio.embed("out.npy", &["--shard", shard])?, 2, &["--shard", "i/n"]),
+            None
+        );
     }
     Ok(())
 }
@@ -139,7 +162,13 @@ fn files_may_come_and_go() -> Outcome {
     // Other names for the same files would lose everything.
     let whole = studio.bytes("whole.npy")?;
     let mut elsewhere = bottleneck();
-    elsewhere.current_dir(studio.path("p")).args(["embed", "--weights", "../w.safetensors", "--resume", "--out"]);
+    elsewhere.current_dir(studio.path("p")).args([
+        "embed",
+        "--weights",
+        "../w.safetensors",
+        "--resume",
+        "--out",
+    ]);
     let output = run(elsewhere.args(["../whole.npy", "--config", "../config.json", "."]))?;
     assert_eq!(complaint(&output, 2, &["9 rows", &native("p/0/003.bmp"), "same way"]), None);
     assert!(studio.bytes("whole.npy")? == whole);
@@ -191,7 +220,9 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
     let studio = Studio::with(12)?;
     let hours_later = |path: &std::path::Path| -> Outcome {
         let file = std::fs::File::options().write(true).open(path)?;
-        file.set_modified(std::fs::metadata(path)?.modified()? + std::time::Duration::from_secs(3600))?;
+        file.set_modified(
+            std::fs::metadata(path)?.modified()? + std::time::Duration::from_secs(3600),
+        )?;
         Ok(())
     };
     for format in FORMATS {
@@ -205,18 +236,24 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         // Another image with the same number of bytes and a later time.
         let path = studio.path("p/1/001.bmp");
         let (old, picture) = (std::fs::read(&path)?, native("p/1/001.bmp"));
-        let other: Vec<u8> = old[..54].iter().copied().chain(old[54..].iter().rev().copied()).collect();
+        let other: Vec<u8> =
+            old[..54].iter().copied().chain(old[54..].iter().rev().copied()).collect();
         std::fs::write(&path, &other)?;
         hours_later(&path)?;
         let said = studio.expect(0, &out, &["--resume"])?;
         assert!(
-            said.contains(&format!("recomputing 1 image with a changed size or modification time ({picture})")),
+            said.contains(&format!(
+                "recomputing 1 image with a changed size or modification time ({picture})"
+            )),
             "{said}"
         );
         assert!(said.contains("\n1 image in ") || said.contains("1 image in "), "{said}");
         let second = table(&studio.path(&out))?;
         assert_ne!(first[&picture], second[&picture], "{format}");
-        assert!(first.iter().all(|(name, row)| *name == picture || second[name] == *row), "{format}");
+        assert!(
+            first.iter().all(|(name, row)| *name == picture || second[name] == *row),
+            "{format}"
+        );
         studio.expect(0, &fresh, &[])?;
         assert!(studio.bytes(&fresh)? == studio.bytes(&out)?, "{format}");
 

@@ -1,4 +1,5 @@
-//! Folders of pictures with a tiny network, the program at work on them, and what is in the files that it writes.
+//! Folders of pictures with a tiny network, the program at work on them, and what is in the files
+//! that it writes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,8 @@ impl Studio {
     pub fn new() -> Result<Self> {
         let studio = Self(tempfile::tempdir()?);
         std::fs::write(studio.path("w.safetensors"), network(1.0)?)?;
-        let config = r#"{"pretrained_cfg": {"input_size": [3, 32, 32], "interpolation": "bilinear"}}"#;
+        let config =
+            r#"{"pretrained_cfg": {"input_size": [3, 32, 32], "interpolation": "bilinear"}}"#;
         std::fs::write(studio.path("config.json"), config)?;
         std::fs::create_dir(studio.path("p"))?;
         Ok(studio)
@@ -40,8 +42,9 @@ impl Studio {
             let folder = studio.path("p").join(format!("{}", index % 3));
             std::fs::create_dir_all(&folder)?;
             let (width, height) = (20 + random.below(41) as u32, 16 + random.below(25) as u32);
-            let picture =
-                image::RgbImage::from_fn(width, height, |_, _| image::Rgb([0, 1, 2].map(|_| random.below(256) as u8)));
+            let picture = image::RgbImage::from_fn(width, height, |_, _| {
+                image::Rgb([0, 1, 2].map(|_| random.below(256) as u8))
+            });
             picture.save(folder.join(format!("{index:03}.{}", ["png", "bmp"][index % 2])))?;
         }
         Ok(studio)
@@ -71,13 +74,19 @@ impl Studio {
         let output = self.embed(out, args)?;
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{out} {args:?}: {said}");
-        assert!(output.stdout.is_empty() && !said.contains("panicked") && !said.contains("internal error"), "{said}");
+        assert!(
+            output.stdout.is_empty()
+                && !said.contains("panicked")
+                && !said.contains("internal error"),
+            "{said}"
+        );
         Ok(said)
     }
 
     /// A run that is under way, and has written so many bytes to its journal.
     pub fn begun(&self, out: &str, args: &[&str], bytes: u64) -> Result<Child> {
-        let mut child = self.command(out, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            self.command(out, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let begun = Instant::now();
         while std::fs::metadata(self.journal(out)).map_or(0, |journal| journal.len()) < bytes {
             if let Some(status) = child.try_wait()? {
@@ -99,7 +108,8 @@ impl Studio {
 
     /// The output, and with .npy what stands beside it.
     pub fn bytes(&self, out: &str) -> Result<Vec<u8>> {
-        let names = if out.ends_with(".npy") { self.read(&format!("{out}.json"))? } else { Vec::new() };
+        let names =
+            if out.ends_with(".npy") { self.read(&format!("{out}.json"))? } else { Vec::new() };
         Ok([self.read(out)?, names].concat())
     }
 
@@ -107,8 +117,9 @@ impl Studio {
     pub fn files(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(self.0.path())?.collect::<std::io::Result<Vec<_>>>()?;
         let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> =
-            names.filter(|name| !["w.safetensors", "config.json", "p"].contains(&&**name)).collect();
+        let mut names: Vec<String> = names
+            .filter(|name| !["w.safetensors", "config.json", "p"].contains(&&**name))
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -116,7 +127,11 @@ impl Studio {
 
 /// The file of a network whose last norm is this much stronger.
 pub fn network(scale: f32) -> Result<Vec<u8>> {
-    let spec = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).classes(Some(3));
+    let spec = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([4, 8])
+        .stem_planes(5)
+        .classes(Some(3));
     let source = seeded_network::file(&spec.build()?);
     let mut dict = DictBuilder::default();
     for (key, view) in SafeTensors::deserialize(&source)?.tensors() {
@@ -140,7 +155,8 @@ pub fn table(path: &Path) -> Result<Table> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("parquet") => parquet_table(path),
         Some("npy") => {
-            let names: Value = serde_json::from_slice(&std::fs::read(path.with_extension("npy.json"))?)?;
+            let names: Value =
+                serde_json::from_slice(&std::fs::read(path.with_extension("npy.json"))?)?;
             let names = names["rows"].as_array().ok_or("no rows")?;
             let text = std::str::from_utf8(&bytes[10..128])?.trim();
             assert!(text.contains(&format!("'shape': ({}, {LENGTH})", names.len())), "{text}");
@@ -159,8 +175,15 @@ pub fn table(path: &Path) -> Result<Table> {
             let paths: Vec<String> = serde_json::from_str(&metadata["paths"])?;
             let mut errors: BTreeMap<usize, String> = serde_json::from_str(&metadata["errors"])?;
             let (vectors, ok) = (file.tensor("vectors")?, file.tensor("ok")?);
-            assert_eq!((vectors.shape(), ok.shape()), (&[paths.len(), LENGTH][..], &[paths.len()][..]));
-            let rows = paths.into_iter().zip(vectors.data().chunks_exact(4 * LENGTH)).zip(ok.data()).enumerate();
+            assert_eq!(
+                (vectors.shape(), ok.shape()),
+                (&[paths.len(), LENGTH][..], &[paths.len()][..])
+            );
+            let rows = paths
+                .into_iter()
+                .zip(vectors.data().chunks_exact(4 * LENGTH))
+                .zip(ok.data())
+                .enumerate();
             Ok(rows
                 .map(|(index, ((path, vector), ok))| {
                     let error = errors.remove(&index);

@@ -14,15 +14,22 @@ fn every_command(name: &str) -> Outcome {
 
     let verdicts = work.classify(&alone, &[])?;
     let mut right = 0;
-    for ((verdict, (file, class)), logits) in verdicts.iter().zip(&images).zip(logits.chunks_exact(CLASSES.len())) {
+    for ((verdict, (file, class)), logits) in
+        verdicts.iter().zip(&images).zip(logits.chunks_exact(CLASSES.len()))
+    {
         let what = format!("{name}: classify {}", file.display());
         near(&what, &probabilities(verdict), &softmax(logits));
         let first = &verdict["classes"][0];
         right += u64::from(first["class"] == *class);
         let names = verdict["classes"].as_array().ok_or("no classes")?;
-        let is_named = |guess: &Value| guess["label"] == CLASSES[guess["class"].as_u64().unwrap_or(9) as usize];
+        let is_named = |guess: &Value| {
+            guess["label"] == CLASSES[guess["class"].as_u64().unwrap_or(9) as usize]
+        };
         assert!(names.iter().all(is_named), "{what}: {names:?}");
-        assert!(verdict["label_source"].as_str().is_some_and(|source| source.contains("metadata")), "{verdict}");
+        assert!(
+            verdict["label_source"].as_str().is_some_and(|source| source.contains("metadata")),
+            "{verdict}"
+        );
     }
     assert_eq!(Some(right), case["right"].as_u64(), "{name}");
 
@@ -42,8 +49,12 @@ fn every_command(name: &str) -> Outcome {
     near(&format!("{name}: run"), &wide(&out.tensor("logits")?.data), &logits);
     for (map, golden) in case["maps"].as_object().ok_or("no maps")? {
         let (found, values) = (out.tensor(map)?, numbers(&golden["values"]));
-        assert_eq!(numbers(&golden["shape"]), found.dims.iter().map(|dim| *dim as f64).collect::<Vec<_>>());
-        let samples: Vec<f32> = (0..values.len()).map(|at| found.data[at * found.data.len() / values.len()]).collect();
+        assert_eq!(
+            numbers(&golden["shape"]),
+            found.dims.iter().map(|dim| *dim as f64).collect::<Vec<_>>()
+        );
+        let samples: Vec<f32> =
+            (0..values.len()).map(|at| found.data[at * found.data.len() / values.len()]).collect();
         near(&format!("{name}: run: {map}"), &wide(&samples), &values);
     }
 
@@ -62,7 +73,13 @@ fn every_command(name: &str) -> Outcome {
 
 /// Checks the files of `features`: the network's input, and the channel with the largest variance
 /// of each map, in colour.
-fn maps_are_shown(work: &Work, name: &str, preprocess: &Preprocess, image: &Picture, out: &StateDict) -> Outcome {
+fn maps_are_shown(
+    work: &Work,
+    name: &str,
+    preprocess: &Preprocess,
+    image: &Picture,
+    out: &StateDict,
+) -> Outcome {
     let seen = preprocess.pixels(image)?;
     let overview = Picture::open(work.path("maps/overview.png"))?;
     for (x, y) in (0..seen.height()).flat_map(|y| (0..seen.width()).map(move |x| (x, y))) {
@@ -70,15 +87,21 @@ fn maps_are_shown(work: &Work, name: &str, preprocess: &Preprocess, image: &Pict
     }
     for map in ["stem", "layer1", "layer2"] {
         let tensor = out.tensor(map)?;
-        let [images, channels, height, width] = tensor.dims[..] else { return Err("not a map".into()) };
+        let [images, channels, height, width] = tensor.dims[..] else {
+            return Err("not a map".into());
+        };
         let last = &tensor.data[(images - 1) * channels * height * width..];
         let variance = |channel: &&[f32]| {
-            let mean = channel.iter().map(|&value| f64::from(value)).sum::<f64>() / channel.len() as f64;
+            let mean =
+                channel.iter().map(|&value| f64::from(value)).sum::<f64>() / channel.len() as f64;
             channel.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>()
         };
-        let liveliest = last.chunks_exact(height * width).max_by(|a, b| variance(a).total_cmp(&variance(b)));
+        let liveliest =
+            last.chunks_exact(height * width).max_by(|a, b| variance(a).total_cmp(&variance(b)));
         let liveliest = liveliest.ok_or("no channel")?;
-        let (least, most) = liveliest.iter().fold((f32::MAX, f32::MIN), |(a, b), &value| (a.min(value), b.max(value)));
+        let (least, most) = liveliest
+            .iter()
+            .fold((f32::MAX, f32::MIN), |(a, b), &value| (a.min(value), b.max(value)));
         let sheet = Picture::open(work.path(&format!("maps/{map}.png")))?;
         let scale = (sheet.width() - 4) / width as u32;
         for (at, &value) in liveliest.iter().enumerate() {
@@ -94,8 +117,10 @@ fn maps_are_shown(work: &Work, name: &str, preprocess: &Preprocess, image: &Pict
 
 /// The colours of `features`.
 fn viridis(share: f64) -> [u8; 3] {
-    let table: [u32; 10] =
-        [0x44_0154, 0x48_2878, 0x3e_4989, 0x31_688e, 0x26_828e, 0x1f_9e89, 0x35_b779, 0x6e_ce58, 0xb5_de2b, 0xfd_e725];
+    let table: [u32; 10] = [
+        0x44_0154, 0x48_2878, 0x3e_4989, 0x31_688e, 0x26_828e, 0x1f_9e89, 0x35_b779, 0x6e_ce58,
+        0xb5_de2b, 0xfd_e725,
+    ];
     let place = share * 9.0;
     let at = (place as usize).min(8);
     [16, 8, 0].map(|shift| {
@@ -120,8 +145,10 @@ fn verified_by_library(
     let batch = 8;
     let runs = pictures.len().div_ceil(batch) as u32;
     let tensors = |precision| -> Result<Vec<(String, Vec<f32>)>> {
-        let (kernels, budget) = (KernelChoice::RankedFor(runs), MemoryBudget { extra_weight_bytes: 9 << 20 });
-        let options = LoadOptions { precision, kernels, budget, keep_blocks: true, ..Default::default() };
+        let (kernels, budget) =
+            (KernelChoice::RankedFor(runs), MemoryBudget { extra_weight_bytes: 9 << 20 });
+        let options =
+            LoadOptions { precision, kernels, budget, keep_blocks: true, ..Default::default() };
         let mut backbone = Backbone::load(&gpu, &weights, preprocess, batch, &options)?;
         let mut all: Vec<(String, Vec<f32>)> = Vec::new();
         for part in sources.chunks(batch) {
@@ -142,7 +169,8 @@ fn verified_by_library(
     for (((tensor, single), (_, half)), said) in single.iter().zip(&half).zip(said) {
         let (single, half) = (wide(single), wide(half));
         let largest = single.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        let error = single.iter().zip(&half).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs()));
+        let error =
+            single.iter().zip(&half).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs()));
         assert_eq!(said["name"].as_str(), Some(tensor.as_str()), "{name}");
         let (found, share) = (said["largest_error"].as_f64().ok_or("no error")?, error / largest);
         assert!(

@@ -18,15 +18,24 @@ fn values_that_cannot_be_are_named() -> Outcome {
         (r#"{"wgpu_bottleneck": {"max_pool": "none"}}"#, "max_pool"),
         (r#"{"wgpu_bottleneck": {"color_order": "BGR"}}"#, "color_order"),
         (r#"{"wgpu_bottleneck": {"color_range": [0, 255]}}"#, "color_range"),
-        (r#"{"model_type": "resnet", "downsample_in_bottleneck": "yes"}"#, "downsample_in_bottleneck"),
+        (
+            r#"{"model_type": "resnet", "downsample_in_bottleneck": "yes"}"#,
+            "downsample_in_bottleneck",
+        ),
         (r#"{"architecture": "resnet50", "model_args": {"output_stride": 7}}"#, "output_stride"),
     ] {
-        let error = ModelConfig::from_text("c.json", json).err().map(|error| error.to_string()).unwrap_or_default();
+        let error = ModelConfig::from_text("c.json", json)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
         assert!(error.starts_with("c.json: ") && error.contains(key), "{json}: {error}");
     }
     for (json, key) in [
         (r#"{"model_type": "resnet", "hidden_act": "gelu"}"#, "hidden_act"),
-        (r#"{"model_type": "resnet", "downsample_in_first_stage": true}"#, "downsample_in_first_stage"),
+        (
+            r#"{"model_type": "resnet", "downsample_in_first_stage": true}"#,
+            "downsample_in_first_stage",
+        ),
         (r#"{"architecture": "resnetaa50"}"#, "architecture"),
         (r#"{"architecture": "resnetblur50.bt_in1k"}"#, "architecture"),
         (r#"{"architecture": "resnet50", "model_args": {"aa_layer": "blurpc"}}"#, "aa_layer"),
@@ -40,23 +49,37 @@ fn values_that_cannot_be_are_named() -> Outcome {
     for json in [
         "{}",
         r#"{"model_type": "vit", "hidden_act": "gelu"}"#,
-        r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2, "aa_layer": null,
-            "act_layer": "relu", "layers": [3, 4, 6, 3], "replace_stem_pool": false, "block_args": {}}}"#,
+        r#"{"architecture": "tv_resnet50", "global_pool": "avg", "model_args": {"drop_rate": 0.2,
+            "aa_layer": null, "act_layer": "relu", "layers": [3, 4, 6, 3],
+            "replace_stem_pool": false, "block_args": {}}}"#,
         // Configurations of other programs.
-        r#"{"bottleneck": true, "model_args": {"name": "resnet50", "act_layer": "gelu"}, "lr": 0.1}"#,
+        r#"{"bottleneck": true, "model_args": {"name": "resnet50", "act_layer": "gelu"},
+            "lr": 0.1}"#,
     ] {
-        assert_eq!(ModelConfig::from_text("c.json", json)?.options()?, &CheckpointOptions::default(), "{json}");
+        assert_eq!(
+            ModelConfig::from_text("c.json", json)?.options()?,
+            &CheckpointOptions::default(),
+            "{json}"
+        );
     }
-    let timm = ModelConfig::from_text("c.json", r#"{"architecture": "resnet50", "model_args": {"output_stride": 8}}"#)?;
+    let timm = ModelConfig::from_text(
+        "c.json",
+        r#"{"architecture": "resnet50", "model_args": {"output_stride": 8}}"#,
+    )?;
     assert_eq!(timm.options()?.replace_stride_with_dilation, Some(vec![false, true, true]));
     // An error stands unless a source with higher precedence describes the network.
     let of = |json: &str| ModelConfig::from_text("c.json", json);
     let blurred = of(r#"{"architecture": "resnetblur50"}"#)?;
-    for silent in [r#"{"pretrained_cfg": {"input_size": [3, 64, 64]}}"#, r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#, "{}"]
-    {
+    for silent in [
+        r#"{"pretrained_cfg": {"input_size": [3, 64, 64]}}"#,
+        r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#,
+        "{}",
+    ] {
         assert!(of(silent)?.or(blurred.clone()).options().is_err(), "{silent}");
     }
-    for plain in [r#"{"architecture": "resnet50"}"#, r#"{"wgpu_bottleneck": {"activation": "relu"}}"#] {
+    for plain in
+        [r#"{"architecture": "resnet50"}"#, r#"{"wgpu_bottleneck": {"activation": "relu"}}"#]
+    {
         assert!(of(plain)?.or(blurred.clone()).options().is_ok(), "{plain}");
     }
     Ok(())
@@ -71,7 +94,12 @@ fn configurations_are_read_as_they_are_written() -> Outcome {
         (named("resnet18")?, Some("resnet18")),
         (named("resnet50")?.replace_stride_with_dilation([false, true, true]), Some("resnet50")),
         (named("resnet50")?.replace_stride_with_dilation([true, false, true]), None),
-        (named("resnet50")?.replace_stride_with_dilation([false, false, true]).multi_grid([1, 2, 4]), None),
+        (
+            named("resnet50")?
+                .replace_stride_with_dilation([false, false, true])
+                .multi_grid([1, 2, 4]),
+            None,
+        ),
         (named("resnet50")?.norm_layer(NormKind::BatchNorm2d.norm(Some(1.0 / 3.0))), None),
         (named("resnet50")?.norm_layer(NormKind::FrozenBatchNorm2d.norm(None)), None),
         (named("resnet101")?.stride_in(StrideIn::Conv1), None),
@@ -80,7 +108,8 @@ fn configurations_are_read_as_they_are_written() -> Outcome {
     ];
     for (builder, architecture) in networks {
         let network = builder.build()?;
-        let names: Vec<String> = (0..network.classes().unwrap_or(0)).map(|class| format!("\"{class}\" ä\n")).collect();
+        let names: Vec<String> =
+            (0..network.classes().unwrap_or(0)).map(|class| format!("\"{class}\" ä\n")).collect();
         let config = ModelConfig::of_network(&network).with_preprocess(prepared(33), "x");
         let json = config.with_class_names(names.clone(), "x").to_json(&network)?;
         let parsed: Value = serde_json::from_str(&json)?;
@@ -96,7 +125,11 @@ fn configurations_are_read_as_they_are_written() -> Outcome {
 /// Errors name a configuration that describes another network or does not fit the weights.
 #[test]
 fn configurations_of_other_networks_are_refused() -> Outcome {
-    let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5).build()?;
+    let network = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1, 1])
+        .planes([4, 8])
+        .stem_planes(5)
+        .build()?;
     let bytes = seeded_network::file(&network);
     let open = |json: &str| -> Result<NetworkWeights> {
         let config = ModelConfig::from_text("c.json", json)?;
@@ -115,15 +148,22 @@ fn configurations_of_other_networks_are_refused() -> Outcome {
         let error = open(json).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("c.json") && error.contains(says), "{json}: {error}");
     }
-    let same = r#"{"model_type": "resnet", "layer_type": "bottleneck", "depths": [1, 1], "hidden_sizes": [16, 32]}"#;
+    let same = r#"{"model_type": "resnet", "layer_type": "bottleneck", "depths": [1, 1],
+        "hidden_sizes": [16, 32]}"#;
     assert_eq!(open(same)?.spec(), &network);
     assert!(open(r#"{"architecture": "of_my_own", "model_args": {"output_stride": 32}}"#).is_ok());
-    assert!(open(r#"{"architecture": "resnet50", "model_args": {"layers": [1, 1], "channels": [4, 8]}}"#).is_ok());
+    assert!(
+        open(
+            r#"{"architecture": "resnet50", "model_args": {"layers": [1, 1], "channels": [4, 8]}}"#
+        )
+        .is_ok()
+    );
     // An error caused by an explicit option does not name the configuration.
     let dict = StateDict::from_bytes(bytes.clone())?;
     let options = CheckpointOptions { multi_grid: Some(vec![1, 2]), ..Default::default() };
     let config = ModelConfig::from_text("c.json", r#"{"wgpu_bottleneck": {"eps": 1e-3}}"#)?;
-    let error = NetworkWeights::detect_with(dict, &options, config).err().map(|error| error.to_string());
+    let error =
+        NetworkWeights::detect_with(dict, &options, config).err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("multi_grid") && !error.contains("c.json")));
     Ok(())
 }

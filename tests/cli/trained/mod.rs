@@ -20,8 +20,8 @@ use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    Backbone, BlockKind, CheckpointOptions, Gpu, LoadOptions, ModelConfig, NetworkWeights, Picture, Preprocess, ResNet,
-    Source, StateDict, StrideIn,
+    Backbone, BlockKind, CheckpointOptions, Gpu, LoadOptions, ModelConfig, NetworkWeights, Picture,
+    Preprocess, ResNet, Source, StateDict, StrideIn,
 };
 
 use crate::common::dict::DictBuilder;
@@ -63,7 +63,10 @@ fn images() -> Result<Vec<(PathBuf, usize)>> {
 
 /// The same images, decoded.
 fn pictures() -> Result<Vec<Picture>> {
-    Ok(images()?.iter().map(|(file, _)| Picture::open(file)).collect::<std::result::Result<_, _>>()?)
+    Ok(images()?
+        .iter()
+        .map(|(file, _)| Picture::open(file))
+        .collect::<std::result::Result<_, _>>()?)
 }
 
 /// The preprocessing of `train` for this size, independent of any configuration.
@@ -81,9 +84,11 @@ fn options(name: &str) -> CheckpointOptions {
         "eps" => CheckpointOptions { eps: Some(1e-2), ..usual },
         "identity" => CheckpointOptions { norm: Some(NormKind::Identity), ..usual },
         "frozen" => CheckpointOptions { norm: Some(NormKind::FrozenBatchNorm2d), ..usual },
-        "caffe" => {
-            CheckpointOptions { stride_in: Some(StrideIn::Conv1), max_pool: Some(PoolWindows::CeilMode), ..usual }
-        }
+        "caffe" => CheckpointOptions {
+            stride_in: Some(StrideIn::Conv1),
+            max_pool: Some(PoolWindows::CeilMode),
+            ..usual
+        },
         _ => usual,
     }
 }
@@ -93,7 +98,10 @@ fn near(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     // f64::max ignores NaN, so count NaN as an infinite error.
-    let off = found.iter().zip(expected).map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() });
+    let off = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() });
     let error = off.fold(0.0, f64::max);
     assert!(
         largest.is_finite() && error <= TOLERANCE * largest,
@@ -173,13 +181,27 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 /// The validation loss of `train --init` with all layers frozen.
-fn train_frozen(work: &Work, weights: &Path, out: &str, has_norms: bool, case: &Value) -> Result<f64> {
+fn train_frozen(
+    work: &Work,
+    weights: &Path,
+    out: &str,
+    has_norms: bool,
+    case: &Value,
+) -> Result<f64> {
     let (images, size) = (golden("images"), case["size"].to_string());
     let mut program = bottleneck();
-    program.current_dir(work.0.path()).arg("train").arg("--data").arg(&images).arg("--validation").arg(&images);
+    program
+        .current_dir(work.0.path())
+        .arg("train")
+        .arg("--data")
+        .arg(&images)
+        .arg("--validation")
+        .arg(&images);
     program.args(["--out", out, "--model", "bottleneck", "--depths", "1,1", "--stem-planes", "8"]);
     program.args(["--planes", if out == "hf" { "4,8" } else { "8,12" }, "--size", &size]);
-    program.args(["--batch", "12", "--epochs", "1", "--lr", "0", "--freeze", "conv1", "--freeze", "layer1"]);
+    program.args([
+        "--batch", "12", "--epochs", "1", "--lr", "0", "--freeze", "conv1", "--freeze", "layer1",
+    ]);
     program.args(["--freeze", "layer2"]).arg("--init").arg(weights);
     if has_norms {
         program.args(["--freeze", "bn1"]);

@@ -7,7 +7,8 @@ use super::*;
 fn one_output_is_a_score() -> Outcome {
     let work = Work::new()?;
     let weights = work.path("one.safetensors");
-    let network = ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
+    let network =
+        ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     let spec = network.clone().classes(Some(1)).build()?;
     std::fs::write(&weights, seeded_network::file(&spec))?;
     let (file, _) = images()?.swap_remove(0);
@@ -16,7 +17,8 @@ fn one_output_is_a_score() -> Outcome {
     let score = |weights: &Path| -> Result<Vec<f64>> {
         let weights = NetworkWeights::open(weights, &CheckpointOptions::default())?;
         let input = Preprocess::imagenet_v1();
-        let mut backbone = Backbone::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
+        let mut backbone =
+            Backbone::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
         let logits = backbone.logits(&[(&picture).into()])?;
         Ok(wide(logits.data()).iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
     };
@@ -29,7 +31,10 @@ fn one_output_is_a_score() -> Outcome {
     let csv = text(&output.stdout);
     assert!(csv.starts_with("picture,rank,class,label,score,error,label_source\n"), "{csv}");
     let table = text(&work.good("classify", &weights, &[&name])?.stdout);
-    assert!(table.contains("score") && !table.contains('%') && !table.contains("class 0"), "{table}");
+    assert!(
+        table.contains("score") && !table.contains('%') && !table.contains("class 0"),
+        "{table}"
+    );
     assert!(table.contains(&format!("{:.4}", expected[0])), "{table}");
     std::fs::write(work.path("labels"), "is a cat\n")?;
     let table = text(&work.good("classify", &weights, &["--labels", "labels", &name])?.stdout);
@@ -38,7 +43,10 @@ fn one_output_is_a_score() -> Outcome {
     // Hugging Face's multi-label networks: one sigmoid per class.
     let folder = work.path("many");
     std::fs::create_dir(&folder)?;
-    std::fs::write(folder.join("model.safetensors"), seeded_network::file(&network.classes(Some(3)).build()?))?;
+    std::fs::write(
+        folder.join("model.safetensors"),
+        seeded_network::file(&network.classes(Some(3)).build()?),
+    )?;
     std::fs::write(
         folder.join("config.json"),
         r#"{"model_type": "resnet", "problem_type": "multi_label_classification"}"#,
@@ -61,7 +69,11 @@ fn one_output_is_a_score() -> Outcome {
 fn a_block_of_a_trained_network_has_its_eps() -> Outcome {
     let work = Work::new()?;
     let mut input = DictBuilder::default();
-    input.f32("input", &[1, 8, 6, 6], &(0..288).map(|at| (at % 17) as f32 / 8.0).collect::<Vec<_>>());
+    input.f32(
+        "input",
+        &[1, 8, 6, 6],
+        &(0..288).map(|at| (at % 17) as f32 / 8.0).collect::<Vec<_>>(),
+    );
     std::fs::write(work.path("in"), input.bytes())?;
     let weights = golden("eps").join("model.safetensors");
     let out = |args: &[&str]| -> Result<Vec<f32>> {
@@ -78,7 +90,11 @@ fn a_block_of_a_trained_network_has_its_eps() -> Outcome {
 #[test]
 fn imagenets_names_are_assumed() -> Outcome {
     let work = Work::new()?;
-    let network = ResNet::builder(BlockKind::Bottleneck).depths([1]).planes([4]).stem_planes(4).classes(Some(1000));
+    let network = ResNet::builder(BlockKind::Bottleneck)
+        .depths([1])
+        .planes([4])
+        .stem_planes(4)
+        .classes(Some(1000));
     let weights = work.path("w.safetensors");
     std::fs::write(&weights, seeded_network::file(&network.build()?))?;
     let name = images()?.swap_remove(0).0.display().to_string();
@@ -86,7 +102,10 @@ fn imagenets_names_are_assumed() -> Outcome {
         let said = text(&work.good("classify", &weights, &[args, &[&name]].concat())?.stdout);
         assert!(said.contains("assumed"), "{args:?}: {said}");
         let names: Vec<String> = (0..1000).map(|class| format!("thing {class}")).collect();
-        std::fs::write(work.path("config.json"), serde_json::json!({ "id2label": names }).to_string())?;
+        std::fs::write(
+            work.path("config.json"),
+            serde_json::json!({ "id2label": names }).to_string(),
+        )?;
         let said = text(&work.good("classify", &weights, &[args, &[&name]].concat())?.stdout);
         assert!(said.contains("thing ") && !said.contains("assumed"), "{args:?}: {said}");
         std::fs::remove_file(work.path("config.json"))?;
@@ -112,11 +131,15 @@ fn a_pth_that_names_another_arithmetic_is_refused() -> Outcome {
     }
     assert!(NetworkWeights::open(&blurred, &CheckpointOptions::default()).is_err());
     let mut train = bottleneck();
-    train.current_dir(work.0.path()).args(["train", "--data", &images, "--out", "o", "--batch", "4", "--init"]);
+    train
+        .current_dir(work.0.path())
+        .args(["train", "--data", &images, "--out", "o", "--batch", "4", "--init"]);
     assert_eq!(complaint(&run(train.arg(&blurred))?, 2, &says), None);
     // A longer name that contains such a name is accepted.
-    let plain = work.classify(&golden("arch_my_resnetblur50.pth"), &["--config", &config_of("plain")])?;
-    let expected: Vec<f64> = numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    let plain =
+        work.classify(&golden("arch_my_resnetblur50.pth"), &["--config", &config_of("plain")])?;
+    let expected: Vec<f64> =
+        numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
     near("arch", &plain.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
     Ok(())
 }

@@ -9,7 +9,8 @@ fn the_configuration_in_the_folder_is_enough() -> Outcome {
     for name in ["eps", "dilated", "caffe"] {
         let folder = work.copy(name, &["config.json"])?;
         std::fs::write(folder.join("model.safetensors"), bare(name)?)?;
-        let expected: Vec<f64> = numbers(&expected(name)?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+        let expected: Vec<f64> =
+            numbers(&expected(name)?["logits"]).chunks_exact(4).flat_map(softmax).collect();
         for weights in [folder.clone(), folder.join("model.safetensors")] {
             let verdicts = work.classify(&weights, &[])?;
             near(name, &verdicts.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
@@ -24,7 +25,10 @@ fn the_configuration_in_the_folder_is_enough() -> Outcome {
         let by_hand = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &options(name))?;
         assert_eq!(weights.spec(), by_hand.spec());
         // Without config.json the network differs.
-        let nothing = NetworkWeights::detect(StateDict::from_bytes(bare(name)?)?, &CheckpointOptions::default())?;
+        let nothing = NetworkWeights::detect(
+            StateDict::from_bytes(bare(name)?)?,
+            &CheckpointOptions::default(),
+        )?;
         assert_ne!(weights.spec(), nothing.spec());
     }
     Ok(())
@@ -44,12 +48,14 @@ fn the_nearest_word_counts() -> Outcome {
     let numbers_of = |args: &[&str]| -> Result<Vec<f64>> {
         Ok(work.classify(&weights, args)?.iter().flat_map(probabilities).collect())
     };
-    let metadata: Vec<f64> = numbers(&expected("eps")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    let metadata: Vec<f64> =
+        numbers(&expected("eps")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
     near("metadata before the folder", &numbers_of(&[])?, &metadata);
 
     // --config has precedence over the metadata for the values it contains; it has no norm.
     let given = r#"{"label_names": ["e", "f", "g", "h"],
-        "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "box"}}"#;
+        "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": "squash",
+        "interpolation": "box"}}"#;
     std::fs::write(work.path("given.json"), given)?;
     let library = |eps: f64, preprocess: &Preprocess| -> Result<Vec<f64>> {
         let options = CheckpointOptions { eps: Some(eps), ..Default::default() };
@@ -57,14 +63,21 @@ fn the_nearest_word_counts() -> Outcome {
         let pictures = pictures()?;
         let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
         let logits =
-            Backbone::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?.logits(&sources)?;
+            Backbone::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?
+                .logits(&sources)?;
         Ok(wide(logits.data()).chunks_exact(4).flat_map(softmax).collect())
     };
     let of_config = Preprocess::from_config(work.path("given.json"))?;
     let found = numbers_of(&["--config", "given.json"])?;
     near("--config before the metadata", &found, &library(1e-2, &of_config)?);
-    assert!(work.classify(&weights, &["--config", "given.json"])?[0]["label_source"] == "given.json");
-    near("--preset", &numbers_of(&["--preset", "v1"])?, &library(1e-2, &Preprocess::imagenet_v1())?);
+    assert!(
+        work.classify(&weights, &["--config", "given.json"])?[0]["label_source"] == "given.json"
+    );
+    near(
+        "--preset",
+        &numbers_of(&["--preset", "v1"])?,
+        &library(1e-2, &Preprocess::imagenet_v1())?,
+    );
     near("--eps", &numbers_of(&["--eps", "1e-5"])?, &library(1e-5, &prepared(48))?);
     std::fs::write(work.path("labels"), "i\nj\nk\nl\n")?;
     let named = work.classify(&weights, &["--config", "given.json", "--labels", "labels"])?;
@@ -77,11 +90,18 @@ fn the_nearest_word_counts() -> Outcome {
     std::fs::write(&weights, bare("eps")?)?;
     let images = golden("images").display().to_string();
     let refused = work.run("classify", &weights, &[&images])?;
-    assert_eq!(complaint(&refused, 2, &["config.json", "architecture", "resnetblur50", "anti-aliasing"]), None);
+    assert_eq!(
+        complaint(&refused, 2, &["config.json", "architecture", "resnetblur50", "anti-aliasing"]),
+        None
+    );
     // A warning says that names for another number of classes are ignored.
     std::fs::write(folder.join("config.json"), r#"{"id2label": {"0": "cat", "1": "dog"}}"#)?;
     let output = work.good("classify", &weights, &["--csv", "--eps", "1e-2", &images])?;
-    assert!(stderr(&output).contains("has 2 class names, but the network has 4 classes"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("has 2 class names, but the network has 4 classes"),
+        "{}",
+        stderr(&output)
+    );
     assert!(text(&output.stdout).contains(",class 0,"), "{}", text(&output.stdout));
     Ok(())
 }
@@ -94,14 +114,18 @@ fn a_folder_of_timms_is_opened() -> Outcome {
     std::fs::create_dir(&folder)?;
     std::fs::copy(golden("arch_my_resnetblur50.pth"), folder.join("pytorch_model.bin"))?;
     std::fs::write(folder.join("notes.bin"), "not the usual name")?;
-    let config = r#"{"architecture": "resnet_of_mine", "num_classes": 4, "label_names": ["none", "period03", "period06",
-        "period12"], "pretrained_cfg": {"input_size": [3, 48, 48], "interpolation": "bilinear", "crop_pct": 1.0,
+    let config = r#"{"architecture": "resnet_of_mine", "num_classes": 4,
+        "label_names": ["none", "period03", "period06", "period12"],
+        "pretrained_cfg": {"input_size": [3, 48, 48], "interpolation": "bilinear", "crop_pct": 1.0,
         "crop_mode": "squash", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}"#;
     std::fs::write(folder.join("config.json"), config)?;
     let verdicts = work.classify(&folder, &[])?;
-    let expected: Vec<f64> = numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
+    let expected: Vec<f64> =
+        numbers(&expected("plain")?["logits"]).chunks_exact(4).flat_map(softmax).collect();
     near("timm's folder", &verdicts.iter().flat_map(probabilities).collect::<Vec<_>>(), &expected);
-    assert!(verdicts[0]["label_source"].as_str().is_some_and(|source| source.ends_with("config.json")));
+    assert!(
+        verdicts[0]["label_source"].as_str().is_some_and(|source| source.ends_with("config.json"))
+    );
     Ok(())
 }
 
@@ -115,9 +139,19 @@ fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
     std::fs::write(&weights, bare("plain")?)?;
     let images = golden("images").display().to_string();
     let processor = folder.join("preprocessor_config.json");
-    std::fs::write(&processor, r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 224}"#)?;
+    std::fs::write(
+        &processor,
+        r#"{"image_processor_type": "EfficientNetImageProcessor", "size": 224}"#,
+    )?;
     let refused = work.run("classify", &weights, &[&images])?;
-    assert_eq!(complaint(&refused, 2, &["preprocessor_config.json", "EfficientNet", "--preset or --config"]), None);
+    assert_eq!(
+        complaint(
+            &refused,
+            2,
+            &["preprocessor_config.json", "EfficientNet", "--preset or --config"]
+        ),
+        None
+    );
     for command in ["classify", "verify"] {
         work.good(command, &weights, &["--preset", "v1", &images])?;
     }
@@ -141,7 +175,11 @@ fn what_lies_in_the_folder_is_not_in_the_way() -> Outcome {
     std::fs::write(folder.join("config.json"), r#"{"architecture": "resnet18"}"#)?;
     let refused = work.run("classify", &weights, &[&images])?;
     assert_eq!(
-        complaint(&refused, 2, &["architecture is \"resnet18\"", "the weights belong to ResNet", "--config"]),
+        complaint(
+            &refused,
+            2,
+            &["architecture is \"resnet18\"", "the weights belong to ResNet", "--config"]
+        ),
         None
     );
     work.good("classify", &weights, &["--config", &config, &images])?;

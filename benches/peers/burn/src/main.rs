@@ -1,5 +1,5 @@
-//! burn on one workload, as worker.py is for the others: the same line when it is ready, and the same answers to "SECONDS". With
-//! `train`, what is timed is a training step.
+//! burn on one workload, as worker.py is for the others: the same line when it is ready, and the
+//! same answers to "SECONDS". With `train`, what is timed is a training step.
 //!
 //! ```text
 //! burn-peer [train] FOLDER
@@ -21,7 +21,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use net::{Block, Bottleneck, ResNet50};
 
 const TOLERANCE: f64 = 1e-4;
-/// Runs before the first answer. Each kernel is tuned when it is first met, and that is over when the times stand still.
+/// Runs before the first answer. Each kernel is tuned when it is first met, and that is over when
+/// the times stand still.
 const WARM_UP: std::ops::Range<u32> = 5..20;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -50,8 +51,11 @@ fn main() -> Result<()> {
         _ => return Err("burn-peer [train] FOLDER".into()),
     };
     let (device, setup) = Device::wgpu_options().init_with_setup()?;
-    let work: Box<dyn Work> =
-        if training { Box::new(train::Step::new(folder, device)?) } else { Box::new(Run::new(folder, &device)?) };
+    let work: Box<dyn Work> = if training {
+        Box::new(train::Step::new(folder, device)?)
+    } else {
+        Box::new(Run::new(folder, &device)?)
+    };
     work.time()?;
     let first = started.elapsed().as_secs_f64();
     let (mut best, mut still) = (f64::INFINITY, 0);
@@ -66,23 +70,34 @@ fn main() -> Result<()> {
     // Now that it is settled which kernels are timed.
     let found = work.off()?;
     // Not `>`, so that NaN is wrong.
-    if let Some(Off { what, off, .. }) = found.iter().find(|found| !(found.off <= found.tolerance)) {
+    if let Some(Off { what, off, .. }) = found.iter().find(|found| !(found.off <= found.tolerance))
+    {
         println!(r#"{{"refused": "wrong: {what} is off by {off:.1e}"}}"#);
         return Ok(());
     }
     let adapter = setup.adapter.get_info();
-    let version = format!("burn {}, {} through {}, WGSL", env!("CARGO_PKG_VERSION"), adapter.name, adapter.backend);
+    let version = format!(
+        "burn {}, {} through {}, WGSL",
+        env!("CARGO_PKG_VERSION"),
+        adapter.name,
+        adapter.backend
+    );
     let error = found[0].off;
-    let errors: Vec<String> = found.iter().map(|Off { what, off, .. }| format!("{what:?}: {off:e}")).collect();
+    let errors: Vec<String> =
+        found.iter().map(|Off { what, off, .. }| format!("{what:?}: {off:e}")).collect();
     let errors = errors.join(", ");
-    println!(r#"{{"error": {error:e}, "errors": {{{errors}}}, "first_s": {first}, "version": {version:?}}}"#);
+    print!(r#"{{"error": {error:e}, "errors": {{{errors}}}, "#);
+    println!(r#""first_s": {first}, "version": {version:?}}}"#);
     for line in stdin().lock().lines() {
         let until = Instant::now() + Duration::from_secs_f64(line?.trim().parse()?);
         let mut ms = vec![];
         while Instant::now() < until || ms.len() < 3 {
             ms.push(work.time()?);
         }
-        println!(r#"{{"ms": {ms:?}, "peak_mib": {}}}"#, peak_mib().map_or("null".into(), |peak| peak.to_string()));
+        println!(
+            r#"{{"ms": {ms:?}, "peak_mib": {}}}"#,
+            peak_mib().map_or("null".into(), |peak| peak.to_string())
+        );
     }
     Ok(())
 }
@@ -96,8 +111,11 @@ struct Run {
 
 impl Run {
     fn new(folder: &Path, device: &Device) -> Result<Self> {
-        let (shape, input) = npy(&fs::read(folder.join("input.npy"))?, |bytes: [u8; 4]| f32::from_le_bytes(bytes))?;
-        let (_, expected) = npy(&fs::read(folder.join("expected.npy"))?, |bytes: [u8; 8]| f64::from_le_bytes(bytes))?;
+        let (shape, input) =
+            npy(&fs::read(folder.join("input.npy"))?, |bytes: [u8; 4]| f32::from_le_bytes(bytes))?;
+        let (_, expected) = npy(&fs::read(folder.join("expected.npy"))?, |bytes: [u8; 8]| {
+            f64::from_le_bytes(bytes)
+        })?;
         let to = device.clone();
         let run: Box<dyn Fn(TensorData) -> Vec<f32>> = if name(folder) == "w6" {
             let net = load(ResNet50::new(device), folder)?;
@@ -151,19 +169,27 @@ fn values<const D: usize>(output: Tensor<D>) -> Vec<f32> {
 }
 
 fn load<M: Module>(mut net: M, folder: &Path) -> Result<M> {
-    let mut weights =
-        SafetensorsStore::from_file(folder.join("weights.safetensors")).with_from_adapter(PyTorchToBurnAdapter);
+    let mut weights = SafetensorsStore::from_file(folder.join("weights.safetensors"))
+        .with_from_adapter(PyTorchToBurnAdapter);
     net.load_from(&mut weights).map_err(|why| why.to_string())?;
     Ok(net)
 }
 
 /// The shape and the values of a little-endian array as NumPy writes it.
-fn npy<T, const N: usize>(file: &[u8], value: impl Fn([u8; N]) -> T) -> Result<(Vec<usize>, Vec<T>)> {
+fn npy<T, const N: usize>(
+    file: &[u8],
+    value: impl Fn([u8; N]) -> T,
+) -> Result<(Vec<usize>, Vec<T>)> {
     let values = 10 + usize::from(u16::from_le_bytes([file[8], file[9]]));
     let header = std::str::from_utf8(&file[10..values])?;
     let (_, rest) = header.split_once("'shape': (").ok_or("no shape")?;
     let (shape, _) = rest.split_once(')').ok_or("no end of the shape")?;
-    let shape = shape.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
+    let shape = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     let (values, _) = file[values..].as_chunks::<N>();
     Ok((shape, values.iter().map(|&bytes| value(bytes)).collect()))
 }
@@ -180,6 +206,11 @@ fn distance(output: &[f32], expected: &[f64]) -> f64 {
 /// The most memory that this process had at once, where the system says it.
 fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?
+        .trim()
+        .strip_suffix("kB")?
+        .trim();
     kib.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }

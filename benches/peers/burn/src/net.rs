@@ -1,4 +1,5 @@
-//! ResNet's Bottleneck and ResNet-50 of burn's own modules, with PyTorch's names, so that a state dict loads as it is.
+//! ResNet's Bottleneck and ResNet-50 of burn's own modules, with PyTorch's names, so that a state
+//! dict loads as it is.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -52,7 +53,8 @@ impl Bottleneck {
             bn2: norm(width),
             conv3: point(width, out, 1),
             bn3: norm(out),
-            downsample: (stride != 1 || inplanes != out).then(|| (point(inplanes, out, stride), norm(out))),
+            downsample: (stride != 1 || inplanes != out)
+                .then(|| (point(inplanes, out, stride), norm(out))),
         }
     }
 
@@ -69,7 +71,10 @@ impl Bottleneck {
 
     /// What a backward pass left for each parameter, by PyTorch's names.
     pub fn gradients(&self, all: &Gradients) -> Vec<(String, Option<TensorData>)> {
-        let shortcut = self.downsample.as_ref().map(|(conv, norm)| ("downsample.0", conv, "downsample.1", norm));
+        let shortcut = self
+            .downsample
+            .as_ref()
+            .map(|(conv, norm)| ("downsample.0", conv, "downsample.1", norm));
         let layers = [
             ("conv1", &self.conv1, "bn1", &self.bn1),
             ("conv2", &self.conv2, "bn2", &self.bn2),
@@ -79,7 +84,8 @@ impl Bottleneck {
         for (conv_name, conv, norm_name, norm) in layers.into_iter().chain(shortcut) {
             let weight = conv.weight.grad(all).map(Tensor::into_data);
             found.push((format!("{conv_name}.weight"), weight));
-            found.push((format!("{norm_name}.weight"), norm.gamma.grad(all).map(Tensor::into_data)));
+            found
+                .push((format!("{norm_name}.weight"), norm.gamma.grad(all).map(Tensor::into_data)));
             found.push((format!("{norm_name}.bias"), norm.beta.grad(all).map(Tensor::into_data)));
         }
         found
@@ -104,13 +110,19 @@ impl ResNet50 {
         let stage = |inplanes, planes, stride, blocks: usize| {
             let first = Block { stride, ..Block::new(inplanes, planes) };
             let others = std::iter::repeat_n(Block::new(4 * planes, planes), blocks - 1);
-            std::iter::once(first).chain(others).map(|block| Bottleneck::new(block, device)).collect()
+            std::iter::once(first)
+                .chain(others)
+                .map(|block| Bottleneck::new(block, device))
+                .collect()
         };
         let padding = |n| PaddingConfig2d::Explicit(n, n, n, n);
         Self {
             conv1: conv([3, 64], 7, 2).with_padding(padding(3)).init(device),
             bn1: BatchNormConfig::new(64).init(device),
-            maxpool: MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(padding(1)).init(),
+            maxpool: MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(padding(1))
+                .init(),
             layer1: stage(64, 64, 1, 3),
             layer2: stage(256, 128, 2, 4),
             layer3: stage(512, 256, 2, 6),
@@ -122,7 +134,8 @@ impl ResNet50 {
 
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let mut x = self.maxpool.forward(relu(self.bn1.forward(self.conv1.forward(x))));
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
+        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
+        {
             x = block.forward(x);
         }
         self.fc.forward(self.avgpool.forward(x).flatten(1, 3))

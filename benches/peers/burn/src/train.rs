@@ -1,5 +1,6 @@
-//! A training step of a block by burn's autodiff: forward with the batch's statistics, then the gradients of the input and of every
-//! parameter, from tensors on the device to tensors on the device. No optimiser.
+//! A training step of a block by burn's autodiff: forward with the batch's statistics, then the
+//! gradients of the input and of every parameter, from tensors on the device to tensors on the
+//! device. No optimiser.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,9 +11,9 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use crate::net::Bottleneck;
 use crate::{Off, Result, TOLERANCE, Work, block, distance, load, milliseconds, values};
 
-/// How long the difference of a gradient may be, as a share of the gradient's length. Value by value they cannot be held against
-/// each other: where what a ReLU sees is nearly zero, engines that sum in another order disagree on whether it lets the gradient
-/// through.
+/// How long the difference of a gradient may be, as a share of the gradient's length. Value by
+/// value they cannot be held against each other: where what a ReLU sees is nearly zero, engines
+/// that sum in another order disagree on whether it lets the gradient through.
 const GRADIENT_TOLERANCE: f64 = 1e-2;
 
 pub struct Step {
@@ -35,8 +36,10 @@ impl Step {
 
     /// What is timed. burn begins at a number: the sum whose gradient of the output is `grad_out`.
     fn gradients(&self) -> Result<Gradients> {
-        let gradients = (self.net.forward(self.input.clone()) * self.grad_out.clone()).sum().backward();
-        // Until here most is only queued. While the gradients are held, nothing of them is left out.
+        let gradients =
+            (self.net.forward(self.input.clone()) * self.grad_out.clone()).sum().backward();
+        // Until here most is only queued. While the gradients are held, nothing of them is left
+        // out.
         self.device.sync()?;
         Ok(gradients)
     }
@@ -52,8 +55,10 @@ impl Work for Step {
     }
 
     fn off(&self) -> Result<Vec<Off>> {
-        let expected = |key: &str| tensor(&self.folder, key).and_then(|data| Ok(data.try_into_vec::<f32>()?));
-        let output = distance(&values(self.net.forward(self.input.clone())), &wide(&expected("out")?));
+        let expected =
+            |key: &str| tensor(&self.folder, key).and_then(|data| Ok(data.try_into_vec::<f32>()?));
+        let output =
+            distance(&values(self.net.forward(self.input.clone())), &wide(&expected("out")?));
         let mut found = vec![Off { what: "out".into(), off: output, tolerance: TOLERANCE }];
         let gradients = self.gradients()?;
         let input = ("input".into(), self.input.grad(&gradients).map(Tensor::into_data));

@@ -1,4 +1,5 @@
-//! A bar for every layer: the GPU time that it took, and within it the time that the device's ceilings leave it.
+//! A bar for every layer: its GPU time, and within it the least time that the device's ceilings
+//! allow.
 
 use maud::{Markup, html};
 
@@ -9,12 +10,17 @@ use super::{colour, percent, short};
 /// The layers of every workload, the first one's unfolded.
 pub fn all(report: &Report) -> Markup {
     if report.workloads.iter().all(|workload| workload.gpu.is_none()) {
-        return html! { p { "This device does not tell GPU times, so there are none of layers." } };
+        return html! {
+            p { "This device reports no GPU times, so there are no times of layers." }
+        };
     }
     html! {
         p {
             "Median GPU time."
-            @if !report.quick { " The full part of a bar is the time at which the layer would meet a ceiling of the device." }
+            @if !report.quick {
+                " The full part of a bar is the time at which the layer would meet a ceiling of \
+                the device."
+            }
         }
         @for (index, workload) in report.workloads.iter().enumerate() {
             details class=(colour(index)) open[index == 0] {
@@ -41,19 +47,21 @@ fn layers(workload: &WorkloadReport) -> Markup {
     }
 }
 
-/// A line for the block: its time, and its share of the roof.
+/// The line of a block: its time, and its share of the roof.
 fn heading(block: &BlockReport) -> Markup {
     let ms = block.cost.gpu_ms;
     html! {
         span.block { (block.name) }
         span {}
         span.block.number { @if let Some(ms) = ms { (short(ms)) " ms" } }
-        span.block.number { @if let Some(share) = block.cost.share_of_roof() { (percent(share)) " of roof" } }
+        span.block.number {
+            @if let Some(share) = block.cost.share_of_roof() { (percent(share)) " of roof" }
+        }
         span.kernel {}
     }
 }
 
-/// A line for the step. Bars are as long as their times, `longest` filling the line.
+/// The line of a step. The length of a bar is its time; `longest` fills the line.
 fn layer(block: &BlockReport, step: &StepReport, longest: f64) -> Markup {
     let name = step.name.strip_prefix(&format!("{}.", block.name)).unwrap_or(&step.name);
     let ms = step.cost.gpu_ms;
@@ -66,7 +74,12 @@ fn layer(block: &BlockReport, step: &StepReport, longest: f64) -> Markup {
         }
         span.number { @if let Some(ms) = ms { (short(ms)) " ms" } }
         span.number { @if let Some(roof) = roof { (percent(roof)) " of roof" } }
-        span.kernel { @for (index, one) in step.dispatches.iter().enumerate() { @if index > 0 { " + " } (one.kernel) } }
+        span.kernel {
+            @for (index, one) in step.dispatches.iter().enumerate() {
+                @if index > 0 { " + " }
+                (one.kernel)
+            }
+        }
     }
 }
 
@@ -74,10 +87,12 @@ fn width(share: f64) -> String {
     format!("width:{:.1}%", share.clamp(0.0, 1.0) * 100.0)
 }
 
-/// What does not fit into a line.
+/// The details that do not fit into a line.
 fn tooltip(step: &StepReport) -> String {
     let cost = &step.cost;
-    let rate = |amount: u64, unit: &str| cost.giga_a_second(amount).map(|rate| format!(", {} {unit}", short(rate)));
+    let rate = |amount: u64, unit: &str| {
+        cost.giga_a_second(amount).map(|rate| format!(", {} {unit}", short(rate)))
+    };
     let mut text = step.name.clone();
     text.extend(rate(cost.flops, "GFLOP/s"));
     text.extend(rate(cost.bytes, "GB/s"));

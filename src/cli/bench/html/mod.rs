@@ -1,4 +1,4 @@
-//! `bottleneck bench --html`: a report as one page, which needs nothing from anywhere else and no script.
+//! `bottleneck bench --html`: a report as one self-contained page without scripts.
 
 mod layers;
 mod roofline;
@@ -9,10 +9,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::report::{Report, WorkloadReport};
 use super::text::NO_SHARES;
 
-/// The page's looks, light and dark.
+/// The style of the page, light and dark.
 const STYLE: &str = include_str!("style.css");
 
-/// Workloads have one of so many colours, in turn.
+/// The number of colours of workloads, which are used in turn.
 const COLOURS: usize = 8;
 
 /// The page.
@@ -39,7 +39,7 @@ pub fn page(reports: &[Report]) -> String {
     markup.into_string()
 }
 
-/// What all devices have in common.
+/// The facts that all devices share.
 fn run(report: &Report) -> Markup {
     html! {
         p {
@@ -47,7 +47,9 @@ fn run(report: &Report) -> Markup {
             @if let Some(kernel) = &report.kernel { ", kernel " (kernel) " where it fits" }
             ". Every workload's numbers were checked before it was timed."
         }
-        @if report.quick { p.warning { "Do not compare these times with others; " (NO_SHARES) "." } }
+        @if report.quick {
+            p.warning { "Do not compare these times with others; " (NO_SHARES) "." }
+        }
         (tables::provenance(report))
     }
 }
@@ -63,12 +65,19 @@ fn device(report: &Report) -> Markup {
             (tables::device(device))
             dl.cards {
                 (card("multiply-adds", ceilings.fma_gflops, "GFLOP/s"))
-                @if let Some(gflops) = ceilings.fma_f16_gflops { (card("multiply-adds in f16", gflops, "GFLOP/s")) }
-                @if let Some(gflops) = ceilings.matrix_gflops { (card("matrix units", gflops, "GFLOP/s")) }
+                @if let Some(gflops) = ceilings.fma_f16_gflops {
+                    (card("multiply-adds in f16", gflops, "GFLOP/s"))
+                }
+                @if let Some(gflops) = ceilings.matrix_gflops {
+                    (card("matrix units", gflops, "GFLOP/s"))
+                }
                 (card("copying", ceilings.copy_gbps, "GB/s"))
                 (card("empty dispatch", ceilings.empty_dispatch_us, "µs"))
                 @if let Some(us) = ceilings.barrier_us { (card("barrier", us, "µs")) } @else {
-                    div { dt { "barrier" } dd { small { "within noise (" (short(ceilings.barrier_noise_us)) " µs)" } } }
+                    div {
+                        dt { "barrier" }
+                        dd { small { "within noise (" (short(ceilings.barrier_noise_us)) " µs)" } }
+                    }
                 }
             }
             h3 { "Roofline" }
@@ -86,7 +95,7 @@ fn colour(index: usize) -> String {
     format!("c{}", index % COLOURS)
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 || size == 0.0 => format!("{value:.0}"),
@@ -114,7 +123,9 @@ mod tests {
     #[test]
     fn shares_are_of_full_runs() {
         let full = page(&[sample(false)]);
-        for part in ["polyline class=\"roof\"", "50 % of roof", "class=\"meter\"", "0.250 <small>µs"] {
+        for part in
+            ["polyline class=\"roof\"", "50 % of roof", "class=\"meter\"", "0.250 <small>µs"]
+        {
             assert!(full.contains(part), "no {part:?} in {full}");
         }
         let mut report = sample(true);

@@ -1,5 +1,5 @@
-//! The roofline: what every workload and step does a second, over the operations that it has for each byte, beneath what the device
-//! can do at most. Both axes are logarithmic.
+//! The roofline plot: operations per second of every workload and step over its operations per
+//! byte, below the ceilings of the device. Both axes are logarithmic.
 
 use maud::{Markup, html};
 use wgpu_bottleneck::tensor::Element;
@@ -12,11 +12,11 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 460.0;
 /// Left, right, top and bottom of the plot's inside.
 const INSIDE: [f64; 4] = [58.0, WIDTH - 14.0, 14.0, HEIGHT - 42.0];
-/// Names stand no closer than this: the height of a line.
+/// The least distance of names: the height of a line.
 const LINE: f64 = 15.0;
-/// About as wide as a name.
+/// The approximate width of a name.
 const NAME: f64 = 80.0;
-/// With more workloads names would hide the plot; the dots tell them then.
+/// With more workloads, names would hide the plot and are left out.
 const MOST_NAMES: usize = 12;
 
 /// The plot with its caption.
@@ -26,16 +26,20 @@ pub fn figure(report: &Report) -> Markup {
         figure {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label="roofline plot" {
                 (plot.grid())
-                @for (index, workload) in report.workloads.iter().enumerate() { (plot.steps(index, workload)) }
-                @for (index, workload) in report.workloads.iter().enumerate() { (plot.workload(index, workload)) }
+                @for (index, workload) in report.workloads.iter().enumerate() {
+                    (plot.steps(index, workload))
+                }
+                @for (index, workload) in report.workloads.iter().enumerate() {
+                    (plot.workload(index, workload))
+                }
                 @if !report.quick { (plot.roof()) }
                 @if report.workloads.len() <= MOST_NAMES { (plot.names(&report.workloads)) }
             }
             figcaption {
                 "Large dots are workloads, small ones their steps"
                 @if !report.quick {
-                    ", each beneath the line at which the device's arithmetic or its memory would be the limit. What stays in caches, or "
-                    "saves operations, may lie above it"
+                    ", each below the line at which the device's arithmetic or its memory would \
+                    be the limit. Steps that stay in caches or save operations may be above it"
                 }
                 ". Point at a dot for its numbers."
             }
@@ -54,7 +58,9 @@ impl Axis {
     fn new(values: impl Iterator<Item = f64>, pixels: [f64; 2]) -> Self {
         let (least, most) = values
             .filter(|value| value.is_finite() && *value > 0.0)
-            .fold((f64::INFINITY, 0.0f64), |(least, most), value| (least.min(value), most.max(value)));
+            .fold((f64::INFINITY, 0.0f64), |(least, most), value| {
+                (least.min(value), most.max(value))
+            });
         let values = if least <= most { [least / 1.6, most * 1.6] } else { [0.1, 10.0] };
         Self { values, pixels }
     }
@@ -70,7 +76,8 @@ impl Axis {
         let [low, high] = self.values;
         let steps: &[f64] = if high / low < 300.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
-        let all = decades.flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)));
+        let all =
+            decades.flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)));
         all.filter(|tick| (low..=high).contains(tick)).collect()
     }
 }
@@ -86,12 +93,18 @@ impl<'a> Plot<'a> {
         let [left, right, top, bottom] = INSIDE;
         let points = || {
             let steps = report.workloads.iter().flat_map(WorkloadReport::steps).filter_map(point);
-            steps.chain(report.workloads.iter().map(|workload| (workload.intensity, workload.gflops)))
+            steps.chain(
+                report.workloads.iter().map(|workload| (workload.intensity, workload.gflops)),
+            )
         };
         let (arithmetic, _) = arithmetic(report);
         let ridge = arithmetic / report.ceilings.copy_gbps;
         // Room for the roof, where there is one.
-        let [xs, ys] = if report.quick { [&[][..]; 2] } else { [&[ridge / 2.0, ridge * 4.0][..], &[arithmetic]] };
+        let [xs, ys] = if report.quick {
+            [&[][..]; 2]
+        } else {
+            [&[ridge / 2.0, ridge * 4.0][..], &[arithmetic]]
+        };
         let x = Axis::new(points().map(|(x, _)| x).chain(xs.iter().copied()), [left, right]);
         let y = Axis::new(points().map(|(_, y)| y).chain(ys.iter().copied()), [bottom, top]);
         Self { report, x, y }
@@ -113,7 +126,8 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// The ceilings: traffic, which allows the more operations the more there are for a byte, then arithmetic.
+    /// The ceilings: traffic, which allows more operations the more there are per byte, then
+    /// arithmetic.
     fn roof(&self) -> Markup {
         let ((arithmetic, what), copy) = (arithmetic(self.report), self.report.ceilings.copy_gbps);
         let ([first, last], lowest) = (self.x.values, self.y.values[0]);
@@ -121,15 +135,20 @@ impl<'a> Plot<'a> {
         // Where the line comes in: from the left, or from below.
         let start = first.max(lowest / copy).min(ridge);
         let corner = |x: f64, y: f64| (self.x.at(x), self.y.at(y));
-        let (from, top, to) = (corner(start, start * copy), corner(ridge, arithmetic), corner(last, arithmetic));
+        let (from, top, to) =
+            (corner(start, start * copy), corner(ridge, arithmetic), corner(last, arithmetic));
         let angle = (top.1 - from.1).atan2(top.0 - from.0).to_degrees();
         let middle = ((from.0 + top.0) / 2.0, (from.1 + top.1) / 2.0);
         let points = [from, top, to].map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ");
         let turn = format!("translate({:.1} {:.1}) rotate({angle:.1})", middle.0, middle.1);
         html! {
             polyline.roof points=(points) {}
-            text.roof-label x=(px(to.0 - 6.0)) y=(px(to.1 - 7.0)) text-anchor="end" { (short(arithmetic)) " GFLOP/s of " (what) }
-            text.roof-label transform=(turn) y="-7" text-anchor="middle" { (short(copy)) " GB/s of copying" }
+            text.roof-label x=(px(to.0 - 6.0)) y=(px(to.1 - 7.0)) text-anchor="end" {
+                (short(arithmetic)) " GFLOP/s of " (what)
+            }
+            text.roof-label transform=(turn) y="-7" text-anchor="middle" {
+                (short(copy)) " GB/s of copying"
+            }
         }
     }
 
@@ -147,7 +166,9 @@ impl<'a> Plot<'a> {
         let title = format!("{}: {}", workload.name, workload.what);
         html! {
             g class=(colour(index)) {
-                @if workload.intensity > 0.0 { (self.dot("workload", 7.0, (workload.intensity, workload.gflops), &title)) }
+                @if workload.intensity > 0.0 {
+                    (self.dot("workload", 7.0, (workload.intensity, workload.gflops), &title))
+                }
             }
         }
     }
@@ -160,11 +181,18 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// The names beside their dots, from the highest on, each moved down until it meets no other.
+    /// The names next to their dots, from the highest on, each moved down until it overlaps no
+    /// other.
     fn names(&self, workloads: &[WorkloadReport]) -> Markup {
         let drawn = workloads.iter().filter(|workload| workload.intensity > 0.0);
         let mut wanted: Vec<(f64, f64, &str)> = drawn
-            .map(|workload| (self.x.at(workload.intensity) + 11.0, self.y.at(workload.gflops) + 4.0, &*workload.name))
+            .map(|workload| {
+                (
+                    self.x.at(workload.intensity) + 11.0,
+                    self.y.at(workload.gflops) + 4.0,
+                    &*workload.name,
+                )
+            })
             .collect();
         wanted.sort_by(|a, b| a.1.total_cmp(&b.1));
         let mut placed: Vec<(f64, f64, &str)> = Vec::new();
@@ -181,14 +209,15 @@ impl<'a> Plot<'a> {
     }
 }
 
-/// The ceiling of arithmetic, and of what: where some workload multiplies halves, theirs.
+/// The ceiling of arithmetic, and its name: that of f16 if a step computes in f16.
 fn arithmetic(report: &Report) -> (f64, &'static str) {
     let half = report.workloads.iter().flat_map(WorkloadReport::steps).any(|step| step.half);
     let gflops = report.ceilings.arithmetic_gflops(if half { Element::F16 } else { Element::F32 });
     (gflops, if gflops > report.ceilings.fma_gflops { "matrix units" } else { "multiply-adds" })
 }
 
-/// Operations per byte and 10^9 operations a second; none of a step without either.
+/// Operations per byte and 10^9 operations per second; `None` for a step without operations or
+/// time.
 fn point(step: &StepReport) -> Option<(f64, f64)> {
     let rate = step.cost.giga_a_second(step.cost.flops).filter(|&rate| rate > 0.0)?;
     Some((step.cost.flops as f64 / step.cost.bytes.max(1) as f64, rate))

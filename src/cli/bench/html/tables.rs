@@ -15,7 +15,14 @@ pub fn workloads(report: &Report) -> Markup {
             table {
                 tr {
                     th { "workload" } th { "input" }
-                    @for heading in ["host ms", "device ms", "GPU ms", "GFLOP/s", "GB/s", "FLOP/byte"] {
+                    @for heading in [
+                        "host ms",
+                        "device ms",
+                        "GPU ms",
+                        "GFLOP/s",
+                        "GB/s",
+                        "FLOP/byte",
+                    ] {
                         th.number { (heading) }
                     }
                     @if shares { th { "of roof" } }
@@ -30,26 +37,32 @@ pub fn workloads(report: &Report) -> Markup {
                         td { (shape(workload)) }
                         td.number { (time(&workload.host)) }
                         td.number { (time(&workload.device)) }
-                        td.number { @if let Some(gpu) = &workload.gpu { (time(gpu)) } @else { "–" } }
+                        td.number {
+                            @if let Some(gpu) = &workload.gpu { (time(gpu)) } @else { "–" }
+                        }
                         td.number { (short(workload.gflops)) }
                         td.number { (short(workload.gbps)) }
                         td.number { (short(workload.intensity)) }
-                        @if let Some(share) = workload.share_of_roof { td { (meter(share)) (percent(share)) } }
+                        @if let Some(share) = workload.share_of_roof {
+                            td { (meter(share)) (percent(share)) }
+                        }
                         td.number { (format!("{:.0e}", workload.largest_error)) }
                     }
                 }
             }
         }
         p {
-            "Medians, below them the tenth and ninetieth percentiles. Host: from host array to host array; device: input and output "
-            "staying there; GPU: the sum of the dispatches' times. "
+            "Medians, below them the tenth and ninetieth percentiles. Host: from host array to \
+            host array; device: input and output stay there; GPU: the sum of the dispatches' \
+            times. "
             @if shares {
-                "Of roof: the time at which every step would meet the device's ceiling of arithmetic or of traffic, as a share of "
-                "the time taken. "
+                "Of roof: the time at which every step would meet the device's ceiling of \
+                arithmetic or of traffic, as a share of the time taken. "
             }
             "Error: the largest, as a share of the largest value."
             @if report.workloads.iter().any(|workload| !workload.steady) {
-                " ~: the medians had not come to rest when the time was up: a busy machine, or little time."
+                " ~: the medians were not steady when the time was up: a busy machine, or little \
+                time."
             }
         }
     }
@@ -60,7 +73,9 @@ pub fn side_by_side(reports: &[Report]) -> Markup {
     let Some((first, others)) = reports.split_first() else { return Markup::default() };
     html! {
         h2 { "Side by side" }
-        p { "Milliseconds from host array to host array, and how often the first device's time each takes." }
+        p {
+            "Milliseconds from host array to host array, and the ratio to the first device's time."
+        }
         div.scroll {
             table {
                 tr {
@@ -74,7 +89,9 @@ pub fn side_by_side(reports: &[Report]) -> Markup {
                         @for other in others {
                             @if let Some(other) = other.workloads.get(index) {
                                 td.number {
-                                    b { (short(other.median_ms / workload.median_ms)) " ×" } " " (time(&other.host))
+                                    b { (short(other.median_ms / workload.median_ms)) " ×" }
+                                    " "
+                                    (time(&other.host))
                                 }
                             }
                         }
@@ -126,18 +143,21 @@ fn facts(facts: &[(&str, Option<&str>)]) -> Markup {
     html! {
         table.facts {
             @for (name, value) in facts {
-                tr { th { (name) } td { (value.filter(|value| !value.is_empty()).unwrap_or("–")) } }
+                tr {
+                    th { (name) }
+                    td { (value.filter(|value| !value.is_empty()).unwrap_or("–")) }
+                }
             }
         }
     }
 }
 
-/// A median, and how it spreads.
+/// A median, and its spread.
 fn time(times: &Quantiles) -> Markup {
     html! { (short(times.p50_ms)) br; small { (short(times.p10_ms)) "–" (short(times.p90_ms)) } }
 }
 
-/// A share as a bar, which ends at 100 %.
+/// A share as a bar of at most 100 %.
 fn meter(share: f64) -> Markup {
     html! { span.meter { i style=(format!("width:{:.1}%", share.clamp(0.0, 1.0) * 100.0)) {} } }
 }
