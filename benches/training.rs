@@ -157,6 +157,7 @@ fn row(values: Vec<f32>) -> Result<HostTensor> {
 /// One step as benches/peers times it: held against what benches/peers/graphs.py wrote into a
 /// folder, then timed for as many seconds as each line of stdin says, from recording to the end of
 /// the wait. Answers are JSON, as burn's there.
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     let started = Instant::now();
     let workload = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -224,6 +225,7 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn main() -> Result<()> {
     // As cargo test has benches run: for an instant, so that none rots.
     let briefly = std::env::args().any(|arg| arg == "--test")

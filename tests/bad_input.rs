@@ -85,6 +85,7 @@ fn broken_headers_are_format_errors() -> Outcome {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn tensors_that_do_not_fit_are_named() -> Outcome {
     use WeightsError::{ElementType, Missing, NonFinite, Shape, Variance};
     type Change = fn(&mut DictBuilder) -> &mut DictBuilder;

@@ -157,33 +157,7 @@ impl Executor {
         let mut uploader = Uploader::new(gpu);
         let weights = gpu.compile_beside(&kernels, || upload(&recording, &mut uploader, params))?;
         let weight_bytes = uploader.uploaded();
-        let align =
-            u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
-        let (mut launches, mut uniforms) = (Vec::with_capacity(kernels.len()), Vec::new());
-        let mut textures = BTreeMap::new();
-        let dispatches = recording
-            .steps()
-            .flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
-        for ((recorded, dispatch), weights) in dispatches.zip(weights) {
-            let copied = match dispatch
-                .kernel
-                .copied_texture(&recording.plan.problem(&recorded.step), gpu.capabilities())
-            {
-                Some((size, _)) => Some(shared_texture(gpu, &mut textures, size)?),
-                None => None,
-            };
-            uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
-            let uniform_offset = uniforms.len() as u64;
-            uniforms.extend_from_slice(&dispatch.params);
-            launches.push(Launch {
-                pipeline: gpu.pipeline(dispatch.kernel)?,
-                workgroups: dispatch.workgroups,
-                uniform_offset,
-                uniform_bytes: dispatch.params.len() as u64,
-                weights,
-                copied,
-            });
-        }
+        let (launches, uniforms, textures) = launches(gpu, &recording, weights)?;
         let texture_bytes = textures.keys().map(|&size| texture_bytes(size)).sum();
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         // Of a slot, a tensor of few numbers may be bound as a uniform.
@@ -311,6 +285,7 @@ impl Ready {
         })
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per kind of binding")]
     fn bind_group(
         &self,
         recorded: &RecordedStep,
@@ -389,6 +364,43 @@ impl Ready {
             entries: &entries,
         })
     }
+}
+
+/// The launches of a recording with these weights, the bytes of their uniforms, and the textures that
+/// are written in a run, by size.
+#[allow(clippy::type_complexity, reason = "three parts of an executor, used once")]
+fn launches(
+    gpu: &Gpu,
+    recording: &Recording,
+    weights: Vec<Weights>,
+) -> Result<(Vec<Launch>, Vec<u8>, BTreeMap<[u32; 2], Texture>)> {
+    let align = u64::from(gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
+    let (mut launches, mut uniforms) = (Vec::with_capacity(weights.len()), Vec::new());
+    let mut textures = BTreeMap::new();
+    let dispatches = recording
+        .steps()
+        .flat_map(|step| step.dispatches.iter().map(move |dispatch| (step, dispatch)));
+    for ((recorded, dispatch), weights) in dispatches.zip(weights) {
+        let copied = match dispatch
+            .kernel
+            .copied_texture(&recording.plan.problem(&recorded.step), gpu.capabilities())
+        {
+            Some((size, _)) => Some(shared_texture(gpu, &mut textures, size)?),
+            None => None,
+        };
+        uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
+        let uniform_offset = uniforms.len() as u64;
+        uniforms.extend_from_slice(&dispatch.params);
+        launches.push(Launch {
+            pipeline: gpu.pipeline(dispatch.kernel)?,
+            workgroups: dispatch.workgroups,
+            uniform_offset,
+            uniform_bytes: dispatch.params.len() as u64,
+            weights,
+            copied,
+        });
+    }
+    Ok((launches, uniforms, textures))
 }
 
 /// Returns the texture of this size from the shared ones, or creates it.

@@ -204,6 +204,7 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`Kernel::source`], and for a patch that does not fit its file.
+    #[expect(clippy::too_many_lines, reason = "a table: one row per name of the shaders")]
     pub fn source_with(&self, patches: &[Patch]) -> Result<String, AssembleError> {
         let Tile { lanes, slices, rows, cols } = self.tile;
         let Epilogue { bias, residual, relu } = self.own_epilogue();
@@ -283,6 +284,7 @@ impl Kernel {
 
     /// The resources of the kernel's bindings 0, 1, 2, ...
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per family")]
     pub fn bindings(&self) -> Vec<Binding> {
         use Binding::{
             Bias, CopiedInput, CopiedScratch, Input, Output, Params, Scratch, UniformInput, Weights,

@@ -229,6 +229,7 @@ impl TrainOp {
     }
 
     /// The shape of the output; OIHW for weights.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per operation")]
     pub(super) fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let per_channel =
             |channels: usize, numbers: usize| Shape { n: 1, c: channels, h: 1, w: numbers };

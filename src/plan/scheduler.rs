@@ -83,17 +83,7 @@ pub fn schedule(
     choice: &KernelChoice,
     mut budget: MemoryBudget,
 ) -> Result<Recording> {
-    for tensor in &plan.tensors {
-        let (bytes, limit) = (tensor.bytes() as u64, capabilities.max_binding_bytes);
-        if bytes > limit {
-            return Err(GpuError::TooLarge {
-                what: format!("tensor {} {}", tensor.name, tensor.shape),
-                bytes,
-                limit,
-            }
-            .into());
-        }
-    }
+    check_sizes(&plan, capabilities)?;
     let (mut picks, mut named, mut compiled) =
         (Vec::with_capacity(plan.steps.len()), false, Vec::new());
     for (at, step) in plan.steps.iter().enumerate() {
@@ -138,22 +128,33 @@ pub fn schedule(
     let segments = plan.blocks.iter().enumerate().map(segment).collect::<Result<_>>()?;
     match choice {
         KernelChoice::Named(name) if !named => {
-            let all = plan
-                .steps
-                .iter()
-                .flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
-            let mut candidates: Vec<String> = all.map(|kernel| kernel.name()).collect();
-            candidates.sort();
-            candidates.dedup();
-            Err(GpuError::NoSuchKernel {
-                kernel: name.clone(),
-                step: "any step".to_owned(),
-                candidates,
-            }
-            .into())
+            Err(no_such_kernel(&plan, capabilities, name).into())
         }
         _ => Ok(Recording { plan, places, slots, segments }),
     }
+}
+
+/// Checks that each tensor fits into a binding.
+fn check_sizes(plan: &Plan, capabilities: &Capabilities) -> Result<(), GpuError> {
+    let limit = capabilities.max_binding_bytes;
+    for tensor in &plan.tensors {
+        let bytes = tensor.bytes() as u64;
+        if bytes > limit {
+            let what = format!("tensor {} {}", tensor.name, tensor.shape);
+            return Err(GpuError::TooLarge { what, bytes, limit });
+        }
+    }
+    Ok(())
+}
+
+/// The error for a kernel name that no step has a candidate for.
+fn no_such_kernel(plan: &Plan, capabilities: &Capabilities, name: &str) -> GpuError {
+    let all =
+        plan.steps.iter().flat_map(|step| kernel::candidates(&plan.problem(step), capabilities));
+    let mut candidates: Vec<String> = all.map(|kernel| kernel.name()).collect();
+    candidates.sort();
+    candidates.dedup();
+    GpuError::NoSuchKernel { kernel: name.to_owned(), step: "any step".to_owned(), candidates }
 }
 
 impl Plan {

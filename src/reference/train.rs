@@ -6,6 +6,7 @@ use crate::op::{Conv, PoolWindows, TrainOp, UpdateOp};
 use crate::tensor::Shape;
 
 /// Applies an operation. `output` is the shape of its output.
+#[expect(clippy::too_many_lines, reason = "a table: one arm per operation")]
 pub(super) fn apply(
     op: &TrainOp,
     inputs: &[&Tensor64],

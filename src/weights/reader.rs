@@ -113,25 +113,10 @@ impl<'a> Reader<'a> {
             .into());
         }
         let groups = width / in_per_group;
-        if let Some(given) = options.groups.filter(|&given| given != groups) {
-            if given == 0 {
-                return Err(SpecError::Zero { parameter: "groups" }.into());
-            }
-            if width % given != 0 {
-                return Err(SpecError::GroupsDoNotDivide {
-                    what: "width",
-                    channels: width,
-                    groups: given,
-                }
-                .into());
-            }
-            return Err(contradicts(
-                "groups",
-                given,
-                format!("groups {groups} ({in_per_group} channels each)"),
-            )
-            .into());
-        }
+        check_groups(options.groups, width, groups, |given| {
+            let found = format!("groups {groups} ({in_per_group} channels each)");
+            contradicts("groups", given, found)
+        })?;
         // int(planes * base_width / 64) = channels per group has several solutions, of which any
         // gives the same block, or, beyond 64 planes, none.
         let base_width = options.base_width.unwrap_or_else(|| (in_per_group * 64).div_ceil(planes));
@@ -328,5 +313,22 @@ impl<'a> Reader<'a> {
             .map(|((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale)
             .collect();
         Ok(Affine { scale, shift })
+    }
+}
+
+/// Checks that a number of groups is the one of the weights.
+fn check_groups(
+    given: Option<usize>,
+    width: usize,
+    groups: usize,
+    contradicts: impl Fn(usize) -> SpecError,
+) -> Result<(), SpecError> {
+    match given {
+        Some(0) => Err(SpecError::Zero { parameter: "groups" }),
+        Some(given) if given != groups && !width.is_multiple_of(given) => {
+            Err(SpecError::GroupsDoNotDivide { what: "width", channels: width, groups: given })
+        }
+        Some(given) if given != groups => Err(contradicts(given)),
+        _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use crate::common::Outcome;
 use crate::common::dict::{DictBuilder, with_header};
 
 /// Files that are no safetensors, and what of the parser's answer must be said.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn damaged_files() -> Vec<(&'static str, Vec<u8>)> {
     let whole = weights().bytes();
     let header = |text: &str, data| with_header(text, data);

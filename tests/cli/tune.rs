@@ -75,6 +75,7 @@ fn change(path: &Path, change: impl Fn(&mut Value)) -> Outcome {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn a_table_is_written_and_used_where_it_is_asked_for() -> Outcome {
     let folder = good_folder()?;
     let output = tuned(&folder, &[&BLOCK[..], &["--quick", "--json", "--assert=1e9"]].concat())?;

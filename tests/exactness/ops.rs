@@ -43,6 +43,7 @@ impl OpCase {
     }
 
     /// The plan, and the convolution that makes the second input.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per operation")]
     fn plan(&self) -> Result<(Plan, Option<Conv>), Box<dyn std::error::Error>> {
         let (image, c) = (TensorId(0), self.image.c);
         let (layout_in, layout_out) = image_and_output(&self.op);

@@ -37,6 +37,7 @@ const CLIP: &str = r#"{"crop_size": {"height": 224, "width": 224}, "do_center_cr
     "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256}}"#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
     let imagenet = Preprocess::imagenet_v1();
     assert_eq!((imagenet.mean, imagenet.std), (IMAGENET_MEAN, IMAGENET_STD));
@@ -115,6 +116,7 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_not_done_here_is_named() -> Outcome {
     let cases = [
         (TIMM.replace("[3, 224, 224]", "[1, 224, 224]"), "input_size", "3 channels"),

@@ -293,6 +293,7 @@ fn pictures_and_resizes_that_cannot_be_are_refused() -> Outcome {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let gpu = any_gpu();
     let preprocess = Preprocess::imagenet_v1();

@@ -157,6 +157,7 @@ fn hostile_archives_are_refused() -> Outcome {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn hostile_pickles_are_refused() -> Outcome {
     let flood = |unit: &[u8], count| with_object(&unit.repeat(count));
     let wrapped = |wrapper| [b"}q\x00".to_vec(), text(wrapper), b"h\x00s".to_vec()].concat();

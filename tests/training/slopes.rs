@@ -41,6 +41,7 @@ fn loss(
 
 /// The reference's gradients are the slopes of what the reference computes.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn gradients_are_slopes() -> Outcome {
     let names = [
         "plain",

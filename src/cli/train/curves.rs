@@ -53,6 +53,7 @@ pub fn draw(epochs: &[Epoch]) -> String {
 }
 
 /// One plot whose upper edge is at `top`. Writing to a String cannot fail.
+#[expect(clippy::too_many_lines, reason = "one picture, drawn from top to bottom")]
 fn plot(svg: &mut String, top: f64, title: &str, last: f64, curves: &[Curve]) {
     let values = || {
         curves

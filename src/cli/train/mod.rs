@@ -102,6 +102,7 @@ impl Sums {
 
 impl Run {
     /// Begins from the checkpoint, from a weights file, or from the initialisation.
+    #[expect(clippy::too_many_lines, reason = "one job from start to end")]
     fn begin(
         args: &TrainArgs,
         init: Option<Init>,

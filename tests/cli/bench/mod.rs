@@ -36,6 +36,7 @@ fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn json_has_every_number() -> Outcome {
     let report = report(&["--batch", "1,3"])?;
     assert_eq!(report["schema"], "wgpu-bottleneck bench 2");
@@ -225,6 +226,7 @@ fn networks_are_measured() -> Outcome {
 
 /// Each backend that is there, side by side; the one named first is device 1.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn devices_stand_side_by_side() -> Outcome {
     let listed: Value =
         serde_json::from_slice(&run(bottleneck().args(["devices", "--json"]))?.stdout)?;

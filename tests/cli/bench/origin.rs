@@ -94,6 +94,7 @@ fn check_types(report: &Value) -> Outcome {
 /// JSON, CSV and the page name build, run, machine and device. A single report, or a single row,
 /// identifies its driver.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn two_drivers_are_told_apart() -> Outcome {
     let backends = backends()?;
     let wanted = match ["vulkan", "gl"]

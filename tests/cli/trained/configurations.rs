@@ -4,6 +4,7 @@ use super::*;
 
 /// Invalid and unsupported values are errors that name the key.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn values_that_cannot_be_are_named() -> Outcome {
     for (json, key) in [
         (r#"{"wgpu_bottleneck": 3}"#, "wgpu_bottleneck"),

@@ -36,6 +36,7 @@ fn the_configuration_in_the_folder_is_enough() -> Outcome {
 
 /// Precedence of each value: option, --preset or --config, metadata, folder, default.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn the_nearest_word_counts() -> Outcome {
     let work = Work::new()?;
     let folder = work.copy("eps", &["model.safetensors"])?;

@@ -42,6 +42,7 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
 
 /// `train --init` accepts the options of the other commands.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn training_begins_with_a_prefix_and_options() -> Outcome {
     let (work, case) = (Work::new()?, expected("caffe")?);
     let mut wrapped = DictBuilder::default();
@@ -118,6 +119,7 @@ fn training_begins_with_a_prefix_and_options() -> Outcome {
 /// A resumed run is bit-identical with and without --init: the checkpoint contains everything that
 /// was read from --init.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn a_run_goes_on_as_it_began() -> Outcome {
     let work = Work::new()?;
     let folder = work.path("init");
@@ -204,6 +206,7 @@ fn a_run_goes_on_as_it_began() -> Outcome {
 
 /// Trains on stripes from scratch; `classify` must agree with the reported validation accuracy.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
     let work = Work::new()?;
     for (folder, count) in [("train", 24_u32), ("val", 6)] {
