@@ -170,13 +170,11 @@ pub fn network_training(
 pub fn block_training(
     device: &Device,
     case: &BlockCase,
-    grad_out: &[f32],
+    (grad_dims, grad_out): ([usize; 4], &[f32]),
     candidate: Option<usize>,
 ) -> Result<Vec<f32>> {
     let (mut block, input) = trained_block(device, case, candidate)?;
-    let spec = block.block().spec;
-    let grad_out = tensor(spec.output_shape(input.shape())?.dims(), grad_out)?;
-    let step = block.step(&input, &grad_out)?;
+    let step = block.step(&input, &tensor(grad_dims, grad_out)?)?;
     let mut values = step.out.into_data();
     step.statistics.iter().for_each(|(_, statistics)| values.extend_from_slice(statistics));
     values.extend_from_slice(step.gradients.input.data());

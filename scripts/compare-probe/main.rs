@@ -373,13 +373,14 @@ fn block_bits(
         let header = SafeTensors::deserialize(&case.file)?;
         header.tensor("conv3.weight")?.shape()[0]
     };
-    let grad_out = Random(3).uniform(-1.0, 1.0, n * outplanes * h * w);
+    let grad_dims = [n, outplanes, h, w];
+    let grad_out = Random(3).uniform(-1.0, 1.0, grad_dims.iter().product());
     let candidates = api::block_training_candidates(device, case)?;
     for candidate in [None].into_iter().chain((0..candidates).map(Some)) {
         let how = How { fused: true, half: false, candidate };
         let name = format!("{device_name}: training {} {}", case.name, how.name());
         if wanted(&name) {
-            print(&name, &api::block_training(device, case, &grad_out, candidate)?);
+            print(&name, &api::block_training(device, case, (grad_dims, &grad_out), candidate)?);
         }
     }
     Ok(())
