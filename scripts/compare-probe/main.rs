@@ -2,6 +2,8 @@
 //! name, a tab, its hash. `probe time WORKLOAD ROUNDS` prints the median of some runs in
 //! milliseconds.
 
+#![allow(missing_docs, reason = "no library")]
+
 mod api;
 
 use std::path::Path;
