@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use support::{Random, Result, block, buffers, download, image};
 use wgpu_bottleneck::tensor::compare;
-use wgpu_bottleneck::{Bottleneck, Gpu, LoadOptions, Model, PlanKind, Shape};
+use wgpu_bottleneck::{BlockChain, Bottleneck, Gpu, LoadOptions, PlanKind, Shape};
 
 /// A block of a published network and the size at which that network runs it.
 struct Case {
@@ -50,7 +50,8 @@ fn run(criterion: &mut Criterion) -> Result<()> {
         group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
         for (name, plan) in [("fused", PlanKind::Fused), ("unfused", PlanKind::Unfused)] {
             let options = LoadOptions { plan, ..LoadOptions::default() };
-            let model = Model::load(&gpu, std::slice::from_ref(&block), image.shape(), &options)?;
+            let model =
+                BlockChain::load(&gpu, std::slice::from_ref(&block), image.shape(), &options)?;
             let (input, output) = buffers(&gpu, &model, &image)?;
             let bound = model.bind(&input, &output)?;
             gpu.queue().submit(bound.record()?);

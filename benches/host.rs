@@ -13,7 +13,7 @@ use wgpu_bottleneck::network::plan_network;
 use wgpu_bottleneck::op::StepParams;
 use wgpu_bottleneck::plan::{PlanKind, RecordedStep, Recording};
 use wgpu_bottleneck::{
-    Block, Bottleneck, CheckpointOptions, Gpu, HostTensor, LoadOptions, Model, NetworkWeights,
+    Block, BlockChain, Bottleneck, CheckpointOptions, Gpu, HostTensor, LoadOptions, NetworkWeights,
     ResNet, Shape, record,
 };
 
@@ -113,7 +113,7 @@ fn running(criterion: &mut Criterion) -> Result<()> {
     let blocks =
         specs.iter().map(|spec| block(spec, &mut random)).collect::<Result<Vec<Block>>>()?;
     let image = image(Shape::new(1, 64, 8, 8)?, &mut random);
-    let model = Model::load(&gpu, &blocks, image.shape(), &LoadOptions::default())?;
+    let model = BlockChain::load(&gpu, &blocks, image.shape(), &LoadOptions::default())?;
     let (input, output) = buffers(&gpu, &model, &image)?;
     let bound = model.bind(&input, &output)?;
     assert_eq!(bound.record()?.len(), 16, "one command buffer per block");

@@ -18,7 +18,7 @@ use support::{Random, Result, block_file, download_output, image, own_buffers};
 use wgpu_bottleneck::gpu::{Bound, Executor, ExecutorOptions};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, PlanKind, Shape,
+    Block, BlockChain, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, PlanKind, Shape,
     StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
 };
 
@@ -260,7 +260,7 @@ fn main() -> Result<()> {
         }
         let block = Block::from_state_dict(&dict, "", &options)?;
         let loading = LoadOptions { plan: PlanKind::Unfused, ..LoadOptions::default() };
-        let model = Model::load(&gpu, &[block], shape, &loading)?;
+        let model = BlockChain::load(&gpu, &[block], shape, &loading)?;
         let executors = [model.executor(), step.executor()];
         let buffers = executors.map(|executor| own_buffers(&gpu, executor, &input));
         let [eval, training] = buffers;

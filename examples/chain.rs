@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use wgpu_bottleneck::tensor::{ChannelLayout, HostTensor, compare};
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
-use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
+use wgpu_bottleneck::{Block, BlockChain, BlockOptions, Gpu, LoadOptions, StateDict};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &BlockOptions { dilation: 2, ..BlockOptions::default() },
     )?;
     let image = file.image("input")?;
-    let model = Model::load(&gpu, &vec![block; 4], image.shape(), &LoadOptions::default())?;
+    let model = BlockChain::load(&gpu, &vec![block; 4], image.shape(), &LoadOptions::default())?;
 
     let buffer = |label, size, usage| {
         gpu.device().create_buffer(&BufferDescriptor {

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use wgpu_bottleneck::tensor::{ChannelLayout, HostTensor, compare};
 // The library's own wgpu, so that the versions meet.
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
-use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict, required};
+use wgpu_bottleneck::{Block, BlockChain, BlockOptions, Gpu, LoadOptions, StateDict, required};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // The app's device. `required` says what this crate wants of it; merge that with what the app
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &BlockOptions { dilation: 2, ..BlockOptions::default() },
     )?;
     let image = file.image("input")?;
-    let model = Model::load(&gpu, &[block], image.shape(), &LoadOptions::default())?;
+    let model = BlockChain::load(&gpu, &[block], image.shape(), &LoadOptions::default())?;
 
     // The app's buffers: NHWC f32, channels padded with zeros to a multiple of 4. A tensor of the
     // app's that is already so on the device needs no copy.

@@ -9,7 +9,7 @@
 use std::error::Error;
 
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
+use wgpu_bottleneck::{Block, BlockChain, BlockOptions, Gpu, LoadOptions, StateDict};
 
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo/resnext.safetensors");
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", gpu.describe());
 
     // Planned, compiled and uploaded once for this input shape; run as often as you like.
-    let mut model = Model::load(&gpu, &[block], input.shape(), &LoadOptions::default())?;
+    let mut model = BlockChain::load(&gpu, &[block], input.shape(), &LoadOptions::default())?;
     let output = model.run(&input)?;
 
     // Without PyTorch's output at hand, the f64 reference on the CPU says what is right.

@@ -71,8 +71,8 @@ pub fn record(
     plan::schedule(plan, capabilities, &options.kernels, options.budget)
 }
 
-/// [`record`] for an input that may be too large for the device: the recording that [`Model`] runs,
-/// and the number of runs.
+/// [`record`] for an input that may be too large for the device: the recording that [`BlockChain`]
+/// runs, and the number of runs.
 ///
 /// # Errors
 /// As [`record`], if no part of the input fits either.
@@ -91,21 +91,21 @@ pub fn record_in_parts(
 ///
 /// An input with a tensor that is too large for the device's bindings (128 MiB on some) is run in
 /// parts: images of the batch, or bands of rows of an image, which overlap by the receptive field
-/// of the 3x3 convolutions. [`Model::runs`] returns the number of parts.
+/// of the 3x3 convolutions. [`BlockChain::runs`] returns the number of parts.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, Model, StateDict};
+/// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, BlockChain, StateDict};
 ///
 /// let weights = StateDict::open("block.safetensors")?;
 /// let block = Block::from_state_dict(&weights, "", &BlockOptions::default())?;
 /// let input = StateDict::open("input.safetensors")?.image("input")?;
-/// let mut model = Model::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
+/// let mut model = BlockChain::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
 /// let output = model.run(&input)?;
 /// println!("{}: {:?} ...", output.shape(), &output.data()[..4]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Model {
+pub struct BlockChain {
     blocks: Vec<Block>,
     options: LoadOptions,
     executor: Executor,
@@ -114,7 +114,7 @@ pub struct Model {
     cut: Option<Box<(Cut, Recording)>>,
 }
 
-impl Model {
+impl BlockChain {
     /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Model {
         Ok(output)
     }
 
-    /// [`Model::run`] for async callers.
+    /// [`BlockChain::run`] for async callers.
     ///
     /// # Errors
     /// See [`Executor::run`].
@@ -180,7 +180,7 @@ impl Model {
         Ok(output)
     }
 
-    /// [`Model::run`] into an existing tensor: see [`Executor::run_into`].
+    /// [`BlockChain::run`] into an existing tensor: see [`Executor::run_into`].
     ///
     /// # Errors
     /// See [`Executor::run_into`].
@@ -220,8 +220,8 @@ impl Model {
         Ok(true)
     }
 
-    /// [`Model::run_into`] for async callers. After an f16 overflow, the search for the layers and
-    /// the reload block.
+    /// [`BlockChain::run_into`] for async callers. After an f16 overflow, the search for the layers
+    /// and the reload block.
     ///
     /// # Errors
     /// See [`Executor::run_into`].
@@ -245,7 +245,7 @@ impl Model {
         }
     }
 
-    /// The shape of the result of [`Model::run`].
+    /// The shape of the result of [`BlockChain::run`].
     #[must_use]
     pub fn output_shape(&self) -> Shape {
         let plan = &self.whole().plan;
@@ -293,19 +293,19 @@ impl Model {
         Ok(reference::run(self.whole(), &self.params, input)?)
     }
 
-    /// As [`Model::reference`], with the roundings of a device that computes in half precision: see
-    /// [`reference::run_rounded`].
+    /// As [`BlockChain::reference`], with the roundings of a device that computes in half
+    /// precision: see [`reference::run_rounded`].
     ///
     /// # Errors
-    /// As [`Model::reference`].
+    /// As [`BlockChain::reference`].
     pub fn reference_rounded(&self, input: &HostTensor) -> Result<HostTensor> {
         Ok(reference::run_rounded(self.whole(), &self.params, input)?)
     }
 
-    /// As [`Model::reference`], and whether f32 is exact for this input and these weights.
+    /// As [`BlockChain::reference`], and whether f32 is exact for this input and these weights.
     ///
     /// # Errors
-    /// As [`Model::reference`].
+    /// As [`BlockChain::reference`].
     pub fn reference_with_bound(&self, input: &HostTensor) -> Result<(HostTensor, ExactBound)> {
         Ok(reference::run_with_bound(self.whole(), &self.params, input)?)
     }
@@ -315,7 +315,7 @@ impl Model {
         self.cut.as_deref().map_or(self.recording(), |(_, whole)| whole)
     }
 
-    /// The allowed difference between [`Model::run`] and [`Model::reference`]: see
+    /// The allowed difference between [`BlockChain::run`] and [`BlockChain::reference`]: see
     /// [`Recording::tolerance`].
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {

@@ -4,11 +4,12 @@
 //! From a checkpoint and images to classes, embeddings or feature maps: [`NetworkWeights::open`],
 //! [`Backbone::load`], [`Backbone::logits`], [`Backbone::embed`], [`Backbone::features`];
 //! [`Network`] is the same for tensors that are already normalised. From a state dict of blocks to
-//! outputs: [`StateDict::open`], [`Block::from_state_dict`], [`Model::load`], [`Model::run`].
+//! outputs: [`StateDict::open`], [`Block::from_state_dict`], [`BlockChain::load`],
+//! [`BlockChain::run`].
 //!
-//! An app with its own device uses [`Gpu::from_wgpu`]; [`Model::bind`] and [`Network::bind`] run on
-//! its buffers, in its command buffers or encoders. [`record`] and [`record_network`] return the
-//! planned work as data, without a GPU.
+//! An app with its own device uses [`Gpu::from_wgpu`]; [`BlockChain::bind`] and [`Network::bind`]
+//! run on its buffers, in its command buffers or encoders. [`record`] and [`record_network`] return
+//! the planned work as data, without a GPU.
 //!
 //! Tensors on the host are NCHW f32, as in PyTorch; on the device they are NHWC with the channels
 //! padded to a multiple of four (see [`tensor::ChannelLayout`]). Names of times include the unit,
@@ -36,7 +37,7 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    Backbone, LoadOptions, Model, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
+    Backbone, BlockChain, LoadOptions, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
     TrainingStep, record, record_in_parts, record_network,
 };
 pub use error::{Error, Result};

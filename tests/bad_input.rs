@@ -11,8 +11,8 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Norm, Shape, StateDict,
-    record,
+    Block, BlockChain, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, Norm, Shape,
+    StateDict, record,
 };
 
 /// A ResNeXt-like block with a downsample: inplanes 12, planes 4, width 8, groups 2.
@@ -298,7 +298,7 @@ fn folding_beyond_f32_is_an_error() -> Outcome {
     let options = BlockOptions { norm: Norm::BatchNorm2d { eps: 0.0 }, ..options_of(&spec()?) };
     let block = load(&dict, &options)?;
     let error =
-        Model::load(&any_gpu(), &[block], Shape::new(1, 12, 4, 4)?, &LoadOptions::default())
+        BlockChain::load(&any_gpu(), &[block], Shape::new(1, 12, 4, 4)?, &LoadOptions::default())
             .err()
             .ok_or("accepted")?;
     assert!(matches!(error, Error::Weights(WeightsError::FoldOverflow { .. })), "{error:?}");
@@ -337,7 +337,7 @@ fn limits_are_checked_before_anything_is_allocated() -> Outcome {
     let block = load(&dict()?, &options_of(&spec()?))?;
     let gpu = Gpu::with_options(&GpuOptions { limits: LimitsChoice::Core, ..Default::default() })?;
     let options = LoadOptions::default();
-    let error = Model::load(
+    let error = BlockChain::load(
         &gpu,
         std::slice::from_ref(&block),
         Shape::new(1, 12, 1 << 20, 1 << 20)?,
@@ -367,7 +367,8 @@ fn limits_are_checked_before_anything_is_allocated() -> Outcome {
 fn buffers_and_inputs_must_fit() -> Outcome {
     let gpu = any_gpu();
     let block = load(&dict()?, &options_of(&spec()?))?;
-    let mut model = Model::load(&gpu, &[block], Shape::new(1, 12, 5, 5)?, &LoadOptions::default())?;
+    let mut model =
+        BlockChain::load(&gpu, &[block], Shape::new(1, 12, 5, 5)?, &LoadOptions::default())?;
     let (input, output) = (model.executor().input_bytes(), model.executor().output_bytes());
     let buffer = |size, usage| {
         gpu.device().create_buffer(&BufferDescriptor {

@@ -17,14 +17,14 @@ use wgpu_bottleneck::kernel::all_candidates;
 use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
-use wgpu_bottleneck::{Gpu, GpuOptions, HostTensor, LoadOptions, Model, required};
+use wgpu_bottleneck::{BlockChain, Gpu, GpuOptions, HostTensor, LoadOptions, required};
 
 fn golden(name: &str) -> Result<Golden, Box<dyn std::error::Error>> {
     Golden::open(&golden_dir().join(format!("{name}.safetensors")))
 }
 
-fn model(gpu: &Gpu, golden: &Golden) -> Result<Model, Error> {
-    Model::load(gpu, &[golden.block()?], golden.input.shape(), &LoadOptions::default())
+fn model(gpu: &Gpu, golden: &Golden) -> Result<BlockChain, Error> {
+    BlockChain::load(gpu, &[golden.block()?], golden.input.shape(), &LoadOptions::default())
 }
 
 fn matches(golden: &Golden, found: &HostTensor) -> bool {

@@ -4,7 +4,7 @@
 use crate::common::{Outcome, goldens, is_wanted, most_candidates, targets};
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
-use wgpu_bottleneck::{LoadOptions, Model, kernel, network, record};
+use wgpu_bottleneck::{BlockChain, LoadOptions, kernel, network, record};
 
 /// The largest error accepted, as a share of the largest value that PyTorch gives.
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
@@ -33,7 +33,7 @@ fn every_candidate_matches_pytorch() -> Outcome {
                     )?) {
                         continue;
                     }
-                    let mut model = Model::load(
+                    let mut model = BlockChain::load(
                         &target.gpu,
                         &[golden.block()?],
                         golden.input.shape(),

@@ -17,7 +17,7 @@ use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Model, Network,
+    Block, BlockChain, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Network,
     NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, record_network, selftest,
 };
 
@@ -42,7 +42,7 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
                 target.gpu.capabilities(),
                 &options,
             )?;
-            let first = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
+            let first = BlockChain::load(&target.gpu, &[golden.block()?], shape, &options)?;
             let twin = first.reference_rounded(&golden.input)?;
             let twin = compare(&golden.output, &twin, Tolerance::relative(TOLERANCE));
             for candidate in 0..most_candidates(&recorded.plan, target.gpu.capabilities(), false) {
@@ -57,7 +57,7 @@ fn every_candidate_matches_pytorch_in_half() -> Outcome {
                 )?) {
                     continue;
                 }
-                let mut model = Model::load(&target.gpu, &[golden.block()?], shape, &options)?;
+                let mut model = BlockChain::load(&target.gpu, &[golden.block()?], shape, &options)?;
                 model.executor_mut().poison()?;
                 let found = model.run(&golden.input)?;
                 let spreads = model.tolerance().spreads;
@@ -102,7 +102,7 @@ fn scaled(
     gpu: &Gpu,
     scales: &[(&str, f32)],
     precision: Precision,
-) -> Result<Result<Model, Error>, Box<dyn std::error::Error>> {
+) -> Result<Result<BlockChain, Error>, Box<dyn std::error::Error>> {
     scaled_as(gpu, scales, &LoadOptions { precision, ..Default::default() })
 }
 
@@ -111,7 +111,7 @@ fn scaled_as(
     gpu: &Gpu,
     scales: &[(&str, f32)],
     options: &LoadOptions,
-) -> Result<Result<Model, Error>, Box<dyn std::error::Error>> {
+) -> Result<Result<BlockChain, Error>, Box<dyn std::error::Error>> {
     let golden = plain()?;
     let mut dict = DictBuilder::default();
     for key in golden.dict.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
@@ -124,7 +124,7 @@ fn scaled_as(
         );
     }
     let block = Block::from_state_dict(&StateDict::from_bytes(dict.bytes())?, "", &golden.options)?;
-    Ok(Model::load(gpu, &[block], golden.input.shape(), options))
+    Ok(BlockChain::load(gpu, &[block], golden.input.shape(), options))
 }
 
 fn plain() -> Result<Golden, Box<dyn std::error::Error>> {
@@ -457,8 +457,8 @@ fn random_blocks_are_as_near_as_their_twins() -> Outcome {
             return Ok(());
         }
         runs.fetch_add(1, Ordering::Relaxed);
-        let mut model =
-            Model::load(gpu, &[block], input.shape(), &options).map_err(|error| wrong(&error))?;
+        let mut model = BlockChain::load(gpu, &[block], input.shape(), &options)
+            .map_err(|error| wrong(&error))?;
         let expected = model.reference(&input).map_err(|error| wrong(&error))?;
         let twin = model.reference_rounded(&input).map_err(|error| wrong(&error))?;
         let found = model.run(&input).map_err(|error| wrong(&error))?;
@@ -544,17 +544,18 @@ fn edges_may_be_half_too() -> Outcome {
     let golden = plain()?;
     let load = |half_edges| {
         let options = LoadOptions { precision: Precision::F16, half_edges, ..Default::default() };
-        Model::load(gpu, &[golden.block()?], golden.input.shape(), &options)
+        BlockChain::load(gpu, &[golden.block()?], golden.input.shape(), &options)
     };
     let (mut single, mut half) = (load(false)?, load(true)?);
     let expected = single.run(&golden.input)?;
     assert_eq!(half.run(&golden.input)?, expected);
-    let bytes = |model: &Model| [model.executor().input_bytes(), model.executor().output_bytes()];
+    let bytes =
+        |model: &BlockChain| [model.executor().input_bytes(), model.executor().output_bytes()];
     assert_eq!(bytes(&single), bytes(&half).map(|bytes| 2 * bytes));
     assert_eq!(half.recording().plan.steps.len() + 2, single.recording().plan.steps.len());
     // In single precision it is of no account.
     let options = LoadOptions { half_edges: true, ..Default::default() };
-    let plain = Model::load(gpu, &[golden.block()?], golden.input.shape(), &options)?;
+    let plain = BlockChain::load(gpu, &[golden.block()?], golden.input.shape(), &options)?;
     assert_eq!(bytes(&plain), bytes(&single));
     Ok(())
 }

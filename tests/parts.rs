@@ -9,7 +9,7 @@ use wgpu_bottleneck::network::StrideIn;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record, record_in_parts,
+    Block, BlockChain, Bottleneck, Gpu, HostTensor, LoadOptions, Shape, record, record_in_parts,
     required,
 };
 
@@ -83,8 +83,8 @@ fn parts_come_to_the_bits_of_the_whole() -> Outcome {
         let shape = Shape::new(n, c, h, w)?;
         let (blocks, input) = (blocks(&specs)?, small_integers(shape, 3));
         let options = LoadOptions::default();
-        let mut whole = Model::load(&large, &blocks, shape, &options)?;
-        let mut parts = Model::load(&small, &blocks, shape, &options)?;
+        let mut whole = BlockChain::load(&large, &blocks, shape, &options)?;
+        let mut parts = BlockChain::load(&small, &blocks, shape, &options)?;
         assert_eq!((whole.runs(), parts.runs()), (1, runs), "{dims:?}");
         assert_eq!(
             record_in_parts(&specs, shape, small.capabilities(), &options)?.1,
@@ -121,7 +121,7 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     let spec = Bottleneck::torchvision(16, 4).build()?;
     let (blocks, options) = (blocks(&[spec])?, LoadOptions::default());
     let shape = Shape::new(1, 16, 17, 32)?;
-    let mut model = Model::load(&small, &blocks, shape, &options)?;
+    let mut model = BlockChain::load(&small, &blocks, shape, &options)?;
 
     let usage = BufferUsages::STORAGE;
     let buffer = || {
@@ -138,7 +138,7 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     let wrong = model.run(&part).err().ok_or("ran")?;
     assert!(matches!(wrong, Error::Shape(ShapeError::Mismatch { .. })), "{wrong}");
     let input = HostTensor::zeros(shape);
-    for model in [&mut model, &mut Model::load(&any_gpu(), &blocks, shape, &options)?] {
+    for model in [&mut model, &mut BlockChain::load(&any_gpu(), &blocks, shape, &options)?] {
         let wrong = model.run_into(&input, &mut part.clone()).err().ok_or("ran")?;
         assert!(
             matches!(
@@ -152,7 +152,7 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     // A line is larger than a binding; a line and its neighbours are; nothing but the weights is.
     for (dims, what) in [([1, 16, 1, 600], "tensor"), ([1, 16, 40, 200], "tensor")] {
         let [n, c, h, w] = dims;
-        let refused = Model::load(&small, &blocks, Shape::new(n, c, h, w)?, &options)
+        let refused = BlockChain::load(&small, &blocks, Shape::new(n, c, h, w)?, &options)
             .err()
             .ok_or("loaded")?;
         let Error::Gpu(GpuError::TooLarge { what: named, limit: LIMIT, .. }) = &refused else {

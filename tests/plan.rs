@@ -17,7 +17,7 @@ use wgpu_bottleneck::plan::{
 };
 use wgpu_bottleneck::tensor::{ChannelLayout, Element, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
-use wgpu_bottleneck::{Block, Bottleneck, Gpu, HostTensor, LoadOptions, Model, Shape, record};
+use wgpu_bottleneck::{Block, BlockChain, Bottleneck, Gpu, HostTensor, LoadOptions, Shape, record};
 
 type Check = Result<(), String>;
 
@@ -486,7 +486,7 @@ fn read_output(
 
 /// Records 16 command buffers and submits them at once, twice; the second run finds the workspace
 /// of the first.
-fn submit_twice(model: &Model, image: &HostTensor, expected: &HostTensor) -> Outcome {
+fn submit_twice(model: &BlockChain, image: &HostTensor, expected: &HostTensor) -> Outcome {
     let executor = model.executor();
     let (gpu, output_bytes) = (executor.gpu(), executor.output_bytes());
     let (input, output) = (app_buffer(gpu, executor.input_bytes()), app_buffer(gpu, output_bytes));
@@ -518,7 +518,7 @@ fn sixteen_blocks_are_sixteen_command_buffers_in_one_submit() -> Outcome {
         check(&recorded(&specs, image.shape(), kind)?, &specs)?;
         for target in targets() {
             let options = LoadOptions { plan: kind, budget: EXACT_BUDGET, ..Default::default() };
-            let mut model = Model::load(&target.gpu, &blocks, image.shape(), &options)?;
+            let mut model = BlockChain::load(&target.gpu, &blocks, image.shape(), &options)?;
             assert_eq!(model.recording().segments.len(), 16);
             let (expected, bound) = model.reference_with_bound(&image)?;
             assert!(bound.is_exact(), "the worst sum has {} units", bound.worst);

@@ -9,7 +9,7 @@ use wgpu_bottleneck::gpu::Executor;
 use wgpu_bottleneck::op::Conv;
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Gpu, HostTensor, Model, ResNet, Shape, StateDict,
+    Block, BlockChain, BlockOptions, Bottleneck, Gpu, HostTensor, ResNet, Shape, StateDict,
 };
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -117,7 +117,7 @@ pub fn image(shape: Shape, random: &mut Random) -> HostTensor {
 }
 
 /// An input buffer that holds the image and an output buffer, both for this model.
-pub fn buffers(gpu: &Gpu, model: &Model, image: &HostTensor) -> Result<(Buffer, Buffer)> {
+pub fn buffers(gpu: &Gpu, model: &BlockChain, image: &HostTensor) -> Result<(Buffer, Buffer)> {
     own_buffers(gpu, model.executor(), image)
 }
 
@@ -142,7 +142,7 @@ pub fn own_buffers(gpu: &Gpu, executor: &Executor, image: &HostTensor) -> Result
 }
 
 /// What an output buffer holds, as a host tensor.
-pub fn download(gpu: &Gpu, model: &Model, output: &Buffer) -> Result<HostTensor> {
+pub fn download(gpu: &Gpu, model: &BlockChain, output: &Buffer) -> Result<HostTensor> {
     download_output(gpu, model.executor(), output)
 }
 

@@ -12,9 +12,9 @@ use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision, Recording, sc
 use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Gpu, GpuOptions, HostTensor, LoadOptions, Model, Network, NetworkWeights,
-    Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock, TrainedBlock, TrainedNetwork,
-    TrainingOptions, record, record_network,
+    Block, BlockChain, BlockOptions, Gpu, GpuOptions, HostTensor, LoadOptions, Network,
+    NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock, TrainedBlock,
+    TrainedNetwork, TrainingOptions, record, record_network,
 };
 
 use super::{BlockCase, How, NetworkCase, Norms};
@@ -97,7 +97,7 @@ pub fn block_candidates(device: &Device, case: &BlockCase, how: &How) -> Result<
 /// The output of a block, NCHW.
 pub fn block_output(device: &Device, case: &BlockCase, how: &How) -> Result<Vec<f32>> {
     let input = tensor(case.input_dims, &case.input)?;
-    Ok(Model::load(&device.0, &[block(case)?], input.shape(), &loading(how))?
+    Ok(BlockChain::load(&device.0, &[block(case)?], input.shape(), &loading(how))?
         .run(&input)?
         .into_data())
 }
@@ -277,7 +277,7 @@ fn lines(recording: &Recording) -> Vec<String> {
 pub fn time_block(device: &Device, case: &BlockCase, rounds: usize) -> Result<Vec<f64>> {
     let input = tensor(case.input_dims, &case.input)?;
     let how = How { fused: true, half: false, candidate: None };
-    let model = Model::load(&device.0, &[block(case)?], input.shape(), &loading(&how))?;
+    let model = BlockChain::load(&device.0, &[block(case)?], input.shape(), &loading(&how))?;
     time(device, model.executor(), rounds)
 }
 

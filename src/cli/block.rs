@@ -1,7 +1,7 @@
 //! `bottleneck block`: one block, one input, one output file.
 
 use wgpu_bottleneck::tensor::{Comparison, compare};
-use wgpu_bottleneck::{HostTensor, Model, network};
+use wgpu_bottleneck::{BlockChain, HostTensor, network};
 
 use super::args::read_input;
 use super::block_args::BlockArgs;
@@ -19,7 +19,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.spec.engine.adapter.gpu_with_kept_pipelines()?;
     let options = args.spec.engine.load_options(Some(&gpu), Some(1))?;
-    let mut model = Model::load(&gpu, &[block], input.shape(), &options)?;
+    let mut model = BlockChain::load(&gpu, &[block], input.shape(), &options)?;
     let out = model.run(&input)?;
     let checked = if args.verify { Some(verify(&model, &input, &out)?) } else { None };
     output.write([("out", &out.shape().dims()[..], out.data())])?;
@@ -28,7 +28,11 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
 }
 
 /// Compares the result with the reference.
-fn verify(model: &Model, input: &HostTensor, out: &HostTensor) -> Result<Comparison, CliError> {
+fn verify(
+    model: &BlockChain,
+    input: &HostTensor,
+    out: &HostTensor,
+) -> Result<Comparison, CliError> {
     let comparison = compare(&model.reference(input)?, out, model.tolerance());
     if comparison.passed() { Ok(comparison) } else { Err(CliError::Wrong(comparison.to_string())) }
 }
@@ -36,7 +40,7 @@ fn verify(model: &Model, input: &HostTensor, out: &HostTensor) -> Result<Compari
 /// One line about the run.
 fn summary(
     adapter: &str,
-    model: &Model,
+    model: &BlockChain,
     input: &HostTensor,
     out: &HostTensor,
     checked: Option<&Comparison>,

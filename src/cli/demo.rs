@@ -10,7 +10,7 @@ mod training;
 use wgpu_bottleneck::gpu::{CeilingOptions, Ceilings};
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Model, Norm, PlanKind, Shape,
+    Block, BlockChain, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Norm, PlanKind, Shape,
     StateDict,
 };
 
@@ -184,7 +184,7 @@ fn resnet(kernels: &Forced<'_>) -> Result<usize, CliError> {
 
 /// A block on the device as one kind of plan.
 struct Loaded {
-    model: Model,
+    model: BlockChain,
     buffers: Buffers,
 }
 
@@ -251,7 +251,7 @@ fn compare_plans(
 }
 
 /// Steps, dispatches and command buffers of a model.
-fn counts(model: &Model) -> [Cell; 3] {
+fn counts(model: &BlockChain) -> [Cell; 3] {
     let recording = model.recording();
     [recording.plan.steps.len(), recording.dispatch_count(), recording.segments.len()]
         .map(Cell::from)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use wgpu_bottleneck::error::GpuError;
 use wgpu_bottleneck::plan::KernelChoice;
-use wgpu_bottleneck::{Block, Error, Gpu, LoadOptions, Model, PlanKind, Shape};
+use wgpu_bottleneck::{Block, BlockChain, Error, Gpu, LoadOptions, PlanKind, Shape};
 
 use super::error::CliError;
 
@@ -29,9 +29,14 @@ impl<'a> Forced<'a> {
     }
 
     /// Loads a model, with the kernel where the model has a step for it.
-    pub fn load(&self, blocks: &[Block], input: Shape, plan: PlanKind) -> Result<Model, Error> {
+    pub fn load(
+        &self,
+        blocks: &[Block],
+        input: Shape,
+        plan: PlanKind,
+    ) -> Result<BlockChain, Error> {
         self.load_by(|kernels| {
-            Model::load(
+            BlockChain::load(
                 self.gpu,
                 blocks,
                 input,

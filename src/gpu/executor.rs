@@ -24,8 +24,8 @@ use crate::plan::{Carry, Dispatch, Placement, RecordedStep, Recording, Scratch, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExecutorOptions {
     /// Bytes of guard band after each tensor, inside its binding, that no kernel may touch: for
-    /// self tests. A multiple of 4. If not zero, [`Model`](crate::Model) gives every tensor a
-    /// separate slot.
+    /// self tests. A multiple of 4. If not zero, [`BlockChain`](crate::BlockChain) gives every
+    /// tensor a separate slot.
     pub guard_bytes: u64,
 }
 
@@ -366,8 +366,8 @@ impl Ready {
     }
 }
 
-/// The launches of a recording with these weights, the bytes of their uniforms, and the textures that
-/// are written in a run, by size.
+/// The launches of a recording with these weights, the bytes of their uniforms, and the textures
+/// that are written in a run, by size.
 #[allow(clippy::type_complexity, reason = "three parts of an executor, used once")]
 fn launches(
     gpu: &Gpu,

@@ -35,7 +35,7 @@ pub enum KernelChoice {
     /// By the ranking rule, for a process that runs the plan this many times and exits. A software
     /// driver's time to compile the kernels is amortised over the runs, so few runs get kernels
     /// that compile quickly. Results may differ from those of other choices within the
-    /// [tolerance](crate::Model::tolerance).
+    /// [tolerance](crate::BlockChain::tolerance).
     RankedFor(u32),
     /// The `n`-th candidate of each step (modulo their number), so that tests can force each one.
     Nth(usize),

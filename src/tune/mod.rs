@@ -11,7 +11,7 @@
 //! Tuning is optional: without a table, the ranking rule picks kernels ([`kernel::select`]); this
 //! is the default and deterministic. With a table, [`TuningTable::kernels`] picks the kernels that
 //! were measured as fastest, which may differ after each tuning; results then differ within the
-//! [tolerance](crate::Model::tolerance).
+//! [tolerance](crate::BlockChain::tolerance).
 
 mod contest;
 mod sample;

@@ -10,7 +10,7 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Backbone, Gpu, GpuOptions, LoadOptions, Model, Network, Picture, Preprocess, Preprocessor,
+    Backbone, BlockChain, Gpu, GpuOptions, LoadOptions, Network, Picture, Preprocess, Preprocessor,
     ResNet, TrainableBlock, TrainedBlock, TrainingOptions, required,
 };
 
@@ -94,7 +94,7 @@ fn call<T>(
 }
 
 /// A model that has run once.
-fn used(gpu: &Gpu, golden: &Golden) -> Result<Model, Box<dyn std::error::Error>> {
+fn used(gpu: &Gpu, golden: &Golden) -> Result<BlockChain, Box<dyn std::error::Error>> {
     let mut model = model(gpu, golden)?;
     assert!(matches(golden, &model.run(&golden.input)?));
     Ok(model)
@@ -105,7 +105,7 @@ fn plain() -> Result<Golden, Box<dyn std::error::Error>> {
 }
 
 /// A model with buffers of an app.
-fn with_buffers(gpu: &Gpu) -> Result<(Model, [wgpu::Buffer; 2]), Box<dyn std::error::Error>> {
+fn with_buffers(gpu: &Gpu) -> Result<(BlockChain, [wgpu::Buffer; 2]), Box<dyn std::error::Error>> {
     let model = model(gpu, &plain()?)?;
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
     let [input, output] = [model.executor().input_bytes(), model.executor().output_bytes()];
@@ -122,28 +122,28 @@ fn picture() -> Result<Picture, Box<dyn std::error::Error>> {
 
 /// Every call that needs the device.
 const CALLS: [(&str, Prepare); 21] = [
-    ("Model::load", |gpu| {
+    ("BlockChain::load", |gpu| {
         let (gpu, golden) = (gpu.clone(), plain()?);
         call(move || model(&gpu, &golden))
     }),
-    ("the first Model::run", |gpu| {
+    ("the first BlockChain::run", |gpu| {
         let (golden, mut model) = (plain()?, model(gpu, &plain()?)?);
         call(move || model.run(&golden.input))
     }),
-    ("Model::run", |gpu| {
+    ("BlockChain::run", |gpu| {
         let (golden, mut model) = (plain()?, used(gpu, &plain()?)?);
         call(move || model.run(&golden.input))
     }),
-    ("Model::run_into", |gpu| {
+    ("BlockChain::run_into", |gpu| {
         let (golden, mut model) = (plain()?, used(gpu, &plain()?)?);
         let mut output = golden.output.clone();
         call(move || model.run_into(&golden.input, &mut output))
     }),
-    ("Model::run_async", |gpu| {
+    ("BlockChain::run_async", |gpu| {
         let (golden, mut model) = (plain()?, used(gpu, &plain()?)?);
         call(move || pollster::block_on(model.run_async(&golden.input)))
     }),
-    ("Model::bind", |gpu| {
+    ("BlockChain::bind", |gpu| {
         let (model, [input, output]) = with_buffers(gpu)?;
         call(move || model.bind(&input, &output))
     }),

@@ -6,8 +6,8 @@ use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::plan::{KernelChoice, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, Error, Gpu, HostTensor, LoadOptions, Model, Network, NetworkWeights, PlanKind, Shape,
-    record_in_parts, record_network,
+    Block, BlockChain, Error, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, PlanKind,
+    Shape, record_in_parts, record_network,
 };
 
 use super::super::block_or_network::BlockOrNetwork;
@@ -24,7 +24,7 @@ const SEED: u64 = 1;
 
 /// The loaded block or network.
 enum Engine {
-    Block(Box<Model>),
+    Block(Box<BlockChain>),
     Network(Box<Network>),
 }
 
@@ -66,7 +66,7 @@ impl Checked {
                     Some(BlockOrNetwork::Block(block)) => Block::clone(block),
                     _ => seeded::block(spec, SEED)?,
                 };
-                let mut model = Model::load(gpu, &[block], workload.input, options)?;
+                let mut model = BlockChain::load(gpu, &[block], workload.input, options)?;
                 worst.check(
                     "the output",
                     &model.reference(&input)?,

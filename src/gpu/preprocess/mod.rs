@@ -110,7 +110,7 @@ struct Table {
 /// let sources: Vec<_> = pictures.iter().map(Into::into).collect();
 /// let input = preprocessor.input(pictures.len())?;
 /// gpu.queue().submit([preprocessor.fill(&sources, &input)?]);
-/// // `input` is what `Model::bind` takes: NHWC, [2, 224, 224, 4] with a channel of padding.
+/// // `input` is what `BlockChain::bind` takes: NHWC, [2, 224, 224, 4] with a channel of padding.
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
