@@ -7,7 +7,7 @@ mod support;
 
 use std::error::Error;
 
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions};
+use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", weights.spec());
     // Preprocessing and class names come from the file's metadata or the configuration next to it.
     let mut backbone =
-        Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
+        ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
     if let [logit] = logits[..] {
         println!("score {:.3}", 1.0 / (1.0 + (-logit).exp()));

@@ -8,14 +8,14 @@ mod support;
 
 use std::error::Error;
 
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Picture, Source};
+use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions, Picture, Source};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
     let weights = support::weights(&CheckpointOptions::default())?;
     let mut backbone =
-        Backbone::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
+        ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
 
     // Pictures may differ in size. Three run as a batch of two and one of one.
     let picture = support::picture()?;

@@ -11,7 +11,7 @@ use std::error::Error;
 use wgpu_bottleneck::op::StepParams;
 use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Role;
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, Preprocess};
+use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions, Preprocess};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let preprocess =
         Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
-    let mut backbone = Backbone::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
+    let mut backbone =
+        ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
     let maps = backbone.features(&[(&support::picture()?).into()])?;
     for (name, map) in &maps {
         println!("{name}: {}", map.shape());

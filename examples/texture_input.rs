@@ -12,7 +12,7 @@ use wgpu_bottleneck::wgpu::{
     Extent3d, TexelCopyBufferLayout, TextureDescriptor, TextureDimension, TextureFormat,
     TextureUsages,
 };
-use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions};
+use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // An app that has a device of its own hands it over with Gpu::from_wgpu (the example own_device
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let weights = support::weights(&CheckpointOptions::default())?;
     let mut backbone =
-        Backbone::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
+        ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let from_texture = backbone.embed(&[(&texture).into()])?;
     let from_host = backbone.embed(&[(&picture).into()])?;
     println!("a vector of {}: {:?} ...", from_texture.shape().c, &from_texture.data()[..4]);

@@ -1,8 +1,8 @@
 //! The public API: blocks and weights in, results or command buffers out.
 
-mod backbone;
 mod cut;
 mod half;
+mod image_pipeline;
 mod network;
 mod schedule;
 mod trained_network;
@@ -21,7 +21,7 @@ use crate::reference::{self, ExactBound};
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
-pub use backbone::Backbone;
+pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
 pub use schedule::{Decay, Schedule};
 pub use trained_network::{OptimizerState, TrainedBatch, TrainedNetwork};
@@ -42,8 +42,8 @@ pub struct LoadOptions {
     /// `half_edges` is set.
     pub precision: Precision,
     /// Whether input and output are f16 too if the precision is f16, for apps that bind their own
-    /// buffers. Host tensors are always f32. Ignored by a [`Backbone`], whose preprocessed images
-    /// are f32.
+    /// buffers. Host tensors are always f32. Ignored by a [`ImagePipeline`], whose preprocessed
+    /// images are f32.
     pub half_edges: bool,
     /// Whether a network also keeps the output of every block (`layer1.0`, ...), for inspection;
     /// costs the memory of those tensors.

@@ -2,10 +2,10 @@
 //! compute shaders on wgpu, PyTorch's results, one command buffer per block.
 //!
 //! From a checkpoint and images to classes, embeddings or feature maps: [`NetworkWeights::open`],
-//! [`Backbone::load`], [`Backbone::logits`], [`Backbone::embed`], [`Backbone::features`];
-//! [`Network`] is the same for tensors that are already normalised. From a state dict of blocks to
-//! outputs: [`StateDict::open`], [`Block::from_state_dict`], [`BlockChain::load`],
-//! [`BlockChain::run`].
+//! [`ImagePipeline::load`], [`ImagePipeline::logits`], [`ImagePipeline::embed`],
+//! [`ImagePipeline::features`]; [`Network`] is the same for tensors that are already normalised.
+//! From a state dict of blocks to outputs: [`StateDict::open`], [`Block::from_state_dict`],
+//! [`BlockChain::load`], [`BlockChain::run`].
 //!
 //! An app with its own device uses [`Gpu::from_wgpu`]; [`BlockChain::bind`] and [`Network::bind`]
 //! run on its buffers, in its command buffers or encoders. [`record`] and [`record_network`] return
@@ -37,7 +37,7 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    Backbone, BlockChain, LoadOptions, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
+    BlockChain, ImagePipeline, LoadOptions, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
     TrainingStep, record, record_in_parts, record_network,
 };
 pub use error::{Error, Result};

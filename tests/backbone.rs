@@ -5,7 +5,9 @@ use crate::common::seeded_network::weights;
 use crate::common::{Outcome, targets};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::picture::Resize;
-use wgpu_bottleneck::{Backbone, Error, LoadOptions, Network, Picture, Preprocess, ResNet, Source};
+use wgpu_bottleneck::{
+    Error, ImagePipeline, LoadOptions, Network, Picture, Preprocess, ResNet, Source,
+};
 
 #[test]
 fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
@@ -29,7 +31,7 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
             Network::load(&target.gpu, &weights, input.shape(), &LoadOptions::default())?;
         let expected = network.run(&input)?;
         let mut backbone =
-            Backbone::load(&target.gpu, &weights, &preprocess, 2, &LoadOptions::default())?;
+            ImagePipeline::load(&target.gpu, &weights, &preprocess, 2, &LoadOptions::default())?;
         assert_eq!(backbone.network().input_shape().n, 2);
         let close = |name: &str, found: &wgpu_bottleneck::HostTensor| {
             let expected =
@@ -66,7 +68,7 @@ fn what_cannot_take_pictures_is_refused() -> Outcome {
     let (grey, _) = weights(&builder.build()?)?;
     let gpu = &targets()[0].gpu;
     let load = |preprocess: &Preprocess, batch| {
-        Backbone::load(gpu, &grey, preprocess, batch, &LoadOptions::default())
+        ImagePipeline::load(gpu, &grey, preprocess, batch, &LoadOptions::default())
     };
     assert!(
         matches!(load(&Preprocess::default(), 1), Err(Error::Shape(_))),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::{Backbone, ModelConfig, Picture};
+use wgpu_bottleneck::{ImagePipeline, ModelConfig, Picture};
 
 use super::each::each;
 use super::error::CliError;
@@ -77,7 +77,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         }
         let readable: Vec<&Picture> =
             batch.iter().filter_map(|one| one.picture.as_ref().ok()).collect();
-        let mut of_pictures = each(&mut backbone, &readable, Backbone::logits)?.into_iter();
+        let mut of_pictures = each(&mut backbone, &readable, ImagePipeline::logits)?.into_iter();
         for one in &batch {
             let guesses = match &one.picture {
                 Ok(_) => of_pictures

@@ -2,17 +2,17 @@
 //! the others.
 
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::{Backbone, Error, HostTensor, Picture, Result, Source};
+use wgpu_bottleneck::{Error, HostTensor, ImagePipeline, Picture, Result, Source};
 
 use super::error::CliError;
 
 /// A computation on images that gives one vector per image.
-pub type Compute = fn(&mut Backbone, &[Source<'_>]) -> Result<HostTensor>;
+pub type Compute = fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
 
 /// The vector of each image, or its error. If the batch fails because of an image, the images are
 /// run one by one.
 pub fn each(
-    backbone: &mut Backbone,
+    backbone: &mut ImagePipeline,
     pictures: &[&Picture],
     compute: Compute,
 ) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use wgpu_bottleneck::gpu::Memory;
 use wgpu_bottleneck::network;
-use wgpu_bottleneck::{Backbone, Error, Network, NetworkWeights, Preprocess};
+use wgpu_bottleneck::{Error, ImagePipeline, Network, NetworkWeights, Preprocess};
 
 use super::args::EngineArgs;
 use super::error::CliError;
@@ -147,7 +147,7 @@ impl PictureArgs {
         &self,
         weights: &NetworkWeights,
         pictures: Option<usize>,
-    ) -> Result<Backbone, CliError> {
+    ) -> Result<ImagePipeline, CliError> {
         let preprocess = self.preprocess(weights)?;
         self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
@@ -160,7 +160,7 @@ impl PictureArgs {
         let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
         let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
-        let backbone = Backbone::load(&gpu, weights, &preprocess, batch, &options)?;
+        let backbone = ImagePipeline::load(&gpu, weights, &preprocess, batch, &options)?;
         self.network.tell_memory(backbone.network());
         Ok(backbone)
     }

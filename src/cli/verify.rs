@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    Backbone, Error, Gpu, HostTensor, LoadOptions, NetworkWeights, Picture, Source,
+    Error, Gpu, HostTensor, ImagePipeline, LoadOptions, NetworkWeights, Picture, Source,
 };
 
 use super::error::CliError;
@@ -156,8 +156,8 @@ fn load(
     weights: &NetworkWeights,
     batch: usize,
     options: &LoadOptions,
-) -> Result<Backbone, CliError> {
-    Ok(Backbone::load(gpu, weights, &args.pictures.preprocess(weights)?, batch, options)?)
+) -> Result<ImagePipeline, CliError> {
+    Ok(ImagePipeline::load(gpu, weights, &args.pictures.preprocess(weights)?, batch, options)?)
 }
 
 /// The given images, or, if none are given, seeded ones: soft blots of colour with some noise.

@@ -10,8 +10,8 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Backbone, BlockChain, Gpu, GpuOptions, LoadOptions, Network, Picture, Preprocess, Preprocessor,
-    ResNet, TrainableBlock, TrainedBlock, TrainingOptions, required,
+    BlockChain, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network, Picture, Preprocess,
+    Preprocessor, ResNet, TrainableBlock, TrainedBlock, TrainingOptions, required,
 };
 
 use super::{app_device, buffer, golden, matches, model};
@@ -199,10 +199,10 @@ const CALLS: [(&str, Prepare); 21] = [
         let mut network = Network::load(gpu, &weights, input.shape(), &LoadOptions::default())?;
         call(move || network.features(&input))
     }),
-    ("Backbone::embed", |gpu| {
+    ("ImagePipeline::embed", |gpu| {
         let ((weights, _), picture) = (weights(&network()?)?, picture()?);
         let mut backbone =
-            Backbone::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
+            ImagePipeline::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
         backbone.embed(&[(&picture).into()])?;
         call(move || backbone.embed(&[(&picture).into()]))
     }),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use wgpu_bottleneck::{
-    Backbone, BlockKind, Gpu, LoadOptions, NetworkWeights, Picture, Preprocess, ResNet, StateDict,
+    BlockKind, Gpu, ImagePipeline, LoadOptions, NetworkWeights, Picture, Preprocess, ResNet,
+    StateDict,
 };
 
 use super::golden::{crc32, pattern};
@@ -55,7 +56,8 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
                 failures.push(format!("{name}: other pixels"));
             }
         }
-        let mut backbone = Backbone::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
+        let mut backbone =
+            ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
         let found = backbone.embed(&[(&picture).into()])?;
         let expected: Vec<f64> = case["vector"]
             .as_array()

@@ -21,7 +21,7 @@ pub use args::EmbedArgs;
 use std::io;
 use std::path::PathBuf;
 
-use wgpu_bottleneck::{Backbone, NetworkWeights, Picture};
+use wgpu_bottleneck::{ImagePipeline, NetworkWeights, Picture};
 
 use self::files::Files;
 use self::fingerprint::Fingerprint;
@@ -181,10 +181,14 @@ fn embed(
 }
 
 /// The rows of a batch, in order.
-fn rows(backbone: &mut Backbone, files: &Files, batch: &[Decoded]) -> Result<Vec<Row>, CliError> {
+fn rows(
+    backbone: &mut ImagePipeline,
+    files: &Files,
+    batch: &[Decoded],
+) -> Result<Vec<Row>, CliError> {
     let pictures: Vec<&Picture> =
         batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
-    let mut vectors = each(backbone, &pictures, Backbone::embed)?.into_iter();
+    let mut vectors = each(backbone, &pictures, ImagePipeline::embed)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
         let outcome = match &decoded.picture {

@@ -149,7 +149,7 @@ fn verified_by_library(
             (KernelChoice::RankedFor(runs), MemoryBudget { extra_weight_bytes: 9 << 20 });
         let options =
             LoadOptions { precision, kernels, budget, keep_blocks: true, ..Default::default() };
-        let mut backbone = Backbone::load(&gpu, &weights, preprocess, batch, &options)?;
+        let mut backbone = ImagePipeline::load(&gpu, &weights, preprocess, batch, &options)?;
         let mut all: Vec<(String, Vec<f32>)> = Vec::new();
         for part in sources.chunks(batch) {
             let found = backbone.run(part)?;

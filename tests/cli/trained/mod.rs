@@ -20,8 +20,8 @@ use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    Backbone, BlockKind, CheckpointOptions, Gpu, LoadOptions, ModelConfig, NetworkWeights, Picture,
-    Preprocess, ResNet, Source, StateDict, StrideIn,
+    BlockKind, CheckpointOptions, Gpu, ImagePipeline, LoadOptions, ModelConfig, NetworkWeights,
+    Picture, Preprocess, ResNet, Source, StateDict, StrideIn,
 };
 
 use crate::common::dict::DictBuilder;

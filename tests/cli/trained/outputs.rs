@@ -18,7 +18,7 @@ fn one_output_is_a_score() -> Outcome {
         let weights = NetworkWeights::open(weights, &CheckpointOptions::default())?;
         let input = Preprocess::imagenet_v1();
         let mut backbone =
-            Backbone::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
+            ImagePipeline::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
         let logits = backbone.logits(&[(&picture).into()])?;
         Ok(wide(logits.data()).iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
     };

@@ -64,7 +64,7 @@ fn the_nearest_word_counts() -> Outcome {
         let pictures = pictures()?;
         let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
         let logits =
-            Backbone::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?
+            ImagePipeline::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?
                 .logits(&sources)?;
         Ok(wide(logits.data()).chunks_exact(4).flat_map(softmax).collect())
     };

@@ -20,7 +20,7 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     let opened = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
     for weights in [trained, opened] {
         let mut backbone =
-            Backbone::load(&Gpu::new()?, &weights, &prepared(48), 8, &LoadOptions::default())?;
+            ImagePipeline::load(&Gpu::new()?, &weights, &prepared(48), 8, &LoadOptions::default())?;
         near("the library", &wide(backbone.logits(&sources)?.data()), &numbers(&case["logits"]));
     }
     let config = std::fs::read_to_string(folder.join("config.json"))?;

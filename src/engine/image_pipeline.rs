@@ -13,25 +13,25 @@ use crate::weights::NetworkWeights;
 /// the GPU, directly into the network's input.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{Backbone, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
+/// use wgpu_bottleneck::{ImagePipeline, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
 ///
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
 /// // From the model's configuration, or torchvision's IMAGENET1K_V1.
 /// let preprocess = weights.preprocess()?;
 /// let mut backbone =
-///     Backbone::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
+///     ImagePipeline::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
 /// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
 /// let vectors = backbone.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
 /// assert_eq!(vectors.shape().dims(), [2, 2048, 1, 1]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Backbone {
+pub struct ImagePipeline {
     network: Network,
     preprocessor: Preprocessor,
 }
 
-impl Backbone {
+impl ImagePipeline {
     /// Loads a network for runs of at most `batch` images; larger batches are run in several parts.
     ///
     /// As [`Network::load`] and [`Preprocessor::new`]; [`ShapeError`](crate::error::ShapeError) if
@@ -73,7 +73,7 @@ impl Backbone {
     /// As [`Network::embed`].
     ///
     /// # Errors
-    /// As [`Backbone::logits`].
+    /// As [`ImagePipeline::logits`].
     pub fn embed(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
         Ok(last(self.tensors(pictures, Wanted::Pooled)?))
     }
@@ -81,7 +81,7 @@ impl Backbone {
     /// As [`Network::features`].
     ///
     /// # Errors
-    /// As [`Backbone::logits`].
+    /// As [`ImagePipeline::logits`].
     pub fn features(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
         self.tensors(pictures, Wanted::Features)
     }
@@ -89,7 +89,7 @@ impl Backbone {
     /// As [`Network::run`].
     ///
     /// # Errors
-    /// As [`Backbone::logits`].
+    /// As [`ImagePipeline::logits`].
     pub fn run(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
         self.tensors(pictures, Wanted::Everything)
     }
