@@ -38,7 +38,7 @@ pub struct LoadOptions {
     pub budget: MemoryBudget,
     /// Options of the executor, such as the memory layout.
     pub executor: ExecutorOptions,
-    /// Element type of weights and activations on the device. Input and output stay f32 unless
+    /// DType type of weights and activations on the device. Input and output stay f32 unless
     /// `half_edges` is set.
     pub precision: Precision,
     /// Whether input and output are f16 too if the precision is f16, for apps that bind their own

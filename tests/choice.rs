@@ -6,7 +6,7 @@ use wgpu_bottleneck::kernel::{
 use wgpu_bottleneck::network::ResNet;
 use wgpu_bottleneck::network::plan_block;
 use wgpu_bottleneck::plan::{KernelChoice, PlanKind};
-use wgpu_bottleneck::tensor::Element;
+use wgpu_bottleneck::tensor::DType;
 use wgpu_bottleneck::{Bottleneck, LoadOptions, Shape, record_network};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -563,12 +563,12 @@ fn short(kernel: &Kernel) -> String {
 fn hold_against<const N: usize>(
     table: &[(&str, [&str; N])],
     devices: [Capabilities; N],
-    precision: Element,
+    precision: DType,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut found = Vec::new();
     for (name, block, image, step) in layers()? {
         let plan = plan_block(&block, image, PlanKind::Fused)?;
-        let plan = if precision == Element::F16 { plan.in_half(&[], Element::F16)? } else { plan };
+        let plan = if precision == DType::F16 { plan.in_half(&[], DType::F16)? } else { plan };
         let problem = plan.problem(&plan.steps[step]);
         let pick = |device: Capabilities| {
             let pick = select(&problem, &candidates(&problem, &device), &device);
@@ -586,7 +586,7 @@ fn hold_against<const N: usize>(
 
 #[test]
 fn the_table() -> Outcome {
-    hold_against(TABLE, DEVICES.map(|(_, device)| device), Element::F32)
+    hold_against(TABLE, DEVICES.map(|(_, device)| device), DType::F32)
 }
 
 /// In half precision on devices with matrix units.
@@ -595,7 +595,7 @@ fn the_table_of_matrix_units() -> Outcome {
     let discrete = DEVICES[3].1;
     let integrated = Capabilities { matrices_of_8: true, kind: DeviceKind::Integrated, ..discrete };
     let devices = [Capabilities { matrices_of_16: true, ..discrete }, integrated];
-    hold_against(OF_MATRIX_UNITS, devices, Element::F16)?;
+    hold_against(OF_MATRIX_UNITS, devices, DType::F16)?;
     // Large batches fill any device.
     let cut = |(name, picks): &&(&str, [&str; 2])| {
         name.ends_with("batch 64") && picks.iter().any(|pick| pick.contains("_k"))

@@ -15,7 +15,7 @@ use wgpu_bottleneck::error::PrecisionError;
 use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
-use wgpu_bottleneck::tensor::{Element, Tolerance, compare};
+use wgpu_bottleneck::tensor::{DType, Tolerance, compare};
 use wgpu_bottleneck::{
     Block, BlockChain, Bottleneck, CheckpointOptions, Error, Gpu, HostTensor, LoadOptions, Network,
     NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, record_network, selftest,
@@ -467,7 +467,7 @@ fn random_blocks_are_as_near_as_their_twins() -> Outcome {
         };
         let (found, twin) = (off(&found), off(&twin));
         prop_assert!(
-            found <= 2.0 * twin.max(Element::F16.unit_roundoff()),
+            found <= 2.0 * twin.max(DType::F16.unit_roundoff()),
             "off by {found:.1e}, the twin by {twin:.1e}"
         );
         prop_assert!(found <= TOLERANCE, "off by {found:.1e}, the twin by {twin:.1e}");

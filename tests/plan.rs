@@ -15,7 +15,7 @@ use wgpu_bottleneck::plan::{
     KernelChoice, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step,
     TensorId, TensorInfo,
 };
-use wgpu_bottleneck::tensor::{ChannelLayout, Element, Tolerance, compare};
+use wgpu_bottleneck::tensor::{ChannelLayout, DType, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{Block, BlockChain, Bottleneck, Gpu, HostTensor, LoadOptions, Shape, record};
 
@@ -544,6 +544,6 @@ fn slots_hold_the_padding_of_their_tensors() -> Outcome {
     assert_eq!(recording.plan.tensors[1].layout, ChannelLayout { groups: 2, per_group: 26 });
     assert_eq!(recording.slots, [Slot { bytes: 4 * 9 * 56 }, Slot { bytes: 4 * 9 * 56 }]);
     assert_eq!(recording.workspace_bytes(), 2 * 4 * 9 * 56);
-    assert_eq!(ChannelLayout::dense(3).bytes(Shape::new(1, 3, 1, 1)?, Element::F32), 16);
+    assert_eq!(ChannelLayout::dense(3).bytes(Shape::new(1, 3, 1, 1)?, DType::F32), 16);
     Ok(())
 }

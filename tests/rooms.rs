@@ -479,7 +479,7 @@ fn wrong_in(room: &str, text: &str) -> Result<Vec<String>, Box<dyn std::error::E
 fn imports_upward_are_seen() -> Outcome {
     assert_eq!(wrong_in("reference", "use crate::kernel::Kernel;")?, ["imports kernel"]);
     assert_eq!(
-        wrong_in("op", "use crate::{tensor::{Shape, Element}, plan::{self, Plan}};")?,
+        wrong_in("op", "use crate::{tensor::{Shape, DType}, plan::{self, Plan}};")?,
         ["imports plan"]
     );
     assert_eq!(wrong_in("plan", "fn f() { let x = crate::gpu::Gpu::new(); }")?, ["imports gpu"]);

@@ -92,7 +92,7 @@ fn plans() -> Result<Vec<Plan>, Error> {
     }
     let halves = plans
         .iter()
-        .map(|plan| plan.in_half(&[], wgpu_bottleneck::tensor::Element::F32))
+        .map(|plan| plan.in_half(&[], wgpu_bottleneck::tensor::DType::F32))
         .collect::<Result<Vec<_>, _>>()?;
     plans.extend(halves);
     plans.extend(training_plans()?);

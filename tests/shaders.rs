@@ -351,7 +351,7 @@ fn candidates_are_all_specialisations_that_are_tested() -> Outcome {
                 1 + random.below(60),
             )?;
             let plan = plan_block(&block, image, kind)?;
-            let plans = [plan.in_half(&[], wgpu_bottleneck::tensor::Element::F32)?, plan];
+            let plans = [plan.in_half(&[], wgpu_bottleneck::tensor::DType::F32)?, plan];
             for (device, plan) in
                 devices().iter().flat_map(|device| plans.iter().map(move |plan| (device, plan)))
             {

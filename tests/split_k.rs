@@ -11,16 +11,16 @@ use wgpu_bottleneck::plan::{
     KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, schedule,
 };
 use wgpu_bottleneck::selftest::layouts;
-use wgpu_bottleneck::tensor::{Element, compare};
+use wgpu_bottleneck::tensor::{DType, compare};
 use wgpu_bottleneck::{Bottleneck, HostTensor, Shape, network, reference};
 
 /// One convolution with bias and ReLU as a plan.
 fn plan(op: Op, images: &[Shape]) -> Result<Plan, wgpu_bottleneck::Error> {
-    plan_in(op, images, Element::F32)
+    plan_in(op, images, DType::F32)
 }
 
 /// The same of values of this type.
-fn plan_in(op: Op, images: &[Shape], element: Element) -> Result<Plan, wgpu_bottleneck::Error> {
+fn plan_in(op: Op, images: &[Shape], element: DType) -> Result<Plan, wgpu_bottleneck::Error> {
     let (inputs, output) = layouts(&op);
     let output = (op.output_shape(images)?, output);
     let inputs = images.iter().copied().zip(inputs).collect();
@@ -133,7 +133,7 @@ fn matrix_units_have_slices_too() -> Outcome {
             Conv::conv1x1(1100, 64, 2),
             Conv::conv3x3(1100, 64, 1, 2, 1),
         ] {
-            let plan = plan_in(conv(at), &[image], Element::F16)?;
+            let plan = plan_in(conv(at), &[image], DType::F16)?;
             let found = candidates(&plan.problem(&plan.steps[0]), &capabilities);
             let mut slices: Vec<u32> = found
                 .iter()

@@ -9,7 +9,7 @@ use crate::error::{Error, GpuError, PrecisionError, Result};
 use crate::gpu::{Executor, Gpu};
 use crate::op::StepParams;
 use crate::plan::{self, KernelChoice, MemoryBudget, Plan, Precision, Step, TensorId};
-use crate::tensor::{Element, HostTensor, Shape};
+use crate::tensor::{DType, HostTensor, Shape};
 
 /// A step that overflows half precision.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,8 @@ pub(super) struct TooLarge {
 /// The plan in the precision of the options, for a device with or without f16.
 pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) -> Result<Plan> {
     match options.precision.element(has_half)? {
-        Element::F16 => {
-            let edges = if options.half_edges { Element::F16 } else { Element::F32 };
+        DType::F16 => {
+            let edges = if options.half_edges { DType::F16 } else { DType::F32 };
             Ok(plan.in_half(&options.keep_f32, edges)?)
         }
         _ => Ok(plan),
@@ -95,7 +95,7 @@ pub(super) fn too_large(
         .iter()
         .map(|(_, _, size)| *size)
         .fold(0.0, f32::max)
-        .min(0.98 * Element::F16.overflow() as f32);
+        .min(0.98 * DType::F16.overflow() as f32);
     let names = |id: TensorId| {
         let reads = plan.steps.iter().filter(move |step| step.reads().any(|read| read == id));
         reads.map(|step| step.module.clone()).collect()

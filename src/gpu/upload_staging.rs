@@ -7,7 +7,7 @@ use wgpu::{Buffer, BufferUsages, MapMode};
 
 use super::Gpu;
 use crate::error::{GpuError, Result, ShapeError};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// A buffer that the host writes and the device copies from, reused between runs. wgpu's own
 /// mechanism, a staging buffer for each write, allocates new memory every time, which the system
@@ -42,7 +42,7 @@ impl UploadStaging {
     pub fn fill(
         &self,
         gpu: &Gpu,
-        element: Element,
+        element: DType,
         produce: impl FnOnce(&mut dyn FnMut(&[f32])) -> Result<(), ShapeError>,
     ) -> Result<()> {
         let inner = &gpu.inner;

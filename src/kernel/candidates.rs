@@ -7,7 +7,7 @@ use super::{
     Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k,
 };
 use crate::op::{Epilogue, Op, TrainOp};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// Register tiles of the convolutions. One slice suits a software driver, which runs it as one
 /// subgroup and for which loads dominate (large tiles). Several slices fill a GPU's subgroups
@@ -168,7 +168,7 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
     let winograds: &[(Option<Winograd>, bool)] =
         if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
-        let kernel = move |(&(element, output), &tile): (&(Element, Element), &Tile)| {
+        let kernel = move |(&(element, output), &tile): (&(DType, DType), &Tile)| {
             let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
                 family,
                 tile,
@@ -317,7 +317,7 @@ impl Kernel {
         // Weights that change are copied into their texture, whose lines a copy wants in multiples
         // of 256 bytes.
         if problem.weights_change
-            && !(texture[0] as usize * 4 * Element::F32.bytes()).is_multiple_of(256)
+            && !(texture[0] as usize * 4 * DType::F32.bytes()).is_multiple_of(256)
         {
             return false;
         }
@@ -331,7 +331,7 @@ impl Kernel {
         }
         let Op::Conv { conv, .. } = problem.op else { return true };
         if let Some(winograd) = self.winograd {
-            let weights = self.packed_values(problem) * Element::F32.bytes();
+            let weights = self.packed_values(problem) * DType::F32.bytes();
             return winograd.suits(&conv)
                 && fits(weights)
                 && self.scratch_bytes(problem).into_iter().all(fits);
@@ -405,7 +405,7 @@ pub fn all_candidates() -> Vec<Kernel> {
                     _ => true,
                 };
                 // Such a step has nothing but its sums.
-                let widens = kernel.element == Element::F16 && kernel.output == Element::F32;
+                let widens = kernel.element == DType::F16 && kernel.output == DType::F32;
                 let possible = possible && !(widens && (bias || residual || relu));
                 if possible && (!strided || family.has_strided_form()) {
                     all.push(Kernel {

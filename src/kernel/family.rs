@@ -1,7 +1,7 @@
 //! The families: one per WGSL file and use, the method of each, and the tile that divides its work.
 
 use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// A kernel family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -484,8 +484,8 @@ impl Family {
     /// convolution and a norm that is a separate step is f32, because a norm may cancel most of a
     /// value's digits.
     #[must_use]
-    pub const fn elements(self, access: Access) -> &'static [(Element, Element)] {
-        use Element::{F16, F32};
+    pub const fn elements(self, access: Access) -> &'static [(DType, DType)] {
+        use DType::{F16, F32};
         match (self, access) {
             (Self::Convert, _) => &[(F32, F16), (F16, F32)],
             (Self::BatchNormRelu, _) => &[(F32, F32), (F16, F16), (F32, F16)],

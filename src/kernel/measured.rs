@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::{Kernel, Problem};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 
 /// The names of kernels for some problems, fastest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +61,7 @@ impl fmt::Display for Problem {
             Op::Train(op) => write!(f, " {op:?}")?,
         }
         let [reads, writes] =
-            [self.element, self.output_element].map(|element| element == Element::F16);
+            [self.element, self.output_element].map(|element| element == DType::F16);
         let half = [
             (reads && writes, "f16"),
             (reads && !writes, "f16 to f32"),

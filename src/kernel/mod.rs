@@ -29,7 +29,7 @@ use std::fmt::Write as _;
 use crate::error::{GpuError, Result};
 use crate::op::{Epilogue, Op, StepParams, TrainOp, WeightLayout};
 use crate::shader::{self, AssembleError, Extensions, Patch, Values};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 
 pub use candidates::{all_candidates, all_specialisations, candidates, training_candidates};
 pub use capabilities::{Capabilities, DeviceKind};
@@ -57,13 +57,13 @@ pub struct Problem {
     /// The operation.
     pub op: Op,
     /// The element type of its inputs.
-    pub element: Element,
+    pub element: DType,
     /// Its inputs.
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
     /// The element type of its output.
-    pub output_element: Element,
+    pub output_element: DType,
     /// Whether its weights are a tensor that may change between runs. A kernel that transforms its
     /// weights then does so in every run.
     pub weights_change: bool,
@@ -87,9 +87,9 @@ pub struct Kernel {
     pub access: Access,
     /// The element type of images and weights that it reads. Biases, norms and the data between
     /// dispatches are always f32.
-    pub element: Element,
+    pub element: DType,
     /// The element type of its output.
-    pub output: Element,
+    pub output: DType,
     /// The Winograd tiles, if it is a Winograd convolution. The step's epilogue is then in its last
     /// dispatch.
     pub winograd: Option<Winograd>,
@@ -149,9 +149,9 @@ impl Kernel {
         }
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
-            ((self.element, self.output) == (Element::F16, Element::F16), "_f16"),
-            ((self.element, self.output) == (Element::F16, Element::F32), "_f16_f32"),
-            ((self.element, self.output) == (Element::F32, Element::F16), "_f32_f16"),
+            ((self.element, self.output) == (DType::F16, DType::F16), "_f16"),
+            ((self.element, self.output) == (DType::F16, DType::F32), "_f16_f32"),
+            ((self.element, self.output) == (DType::F32, DType::F16), "_f32_f16"),
             (self.access == Access::Texture, "_texture"),
             (self.strided, "_strided"),
             (bias, "_bias"),
@@ -172,7 +172,7 @@ impl Kernel {
             return 0;
         };
         let values = self.packed_values(problem);
-        ((values - values / winograd.positions() * 9) * Element::F32.bytes()) as u64
+        ((values - values / winograd.positions() * 9) * DType::F32.bytes()) as u64
     }
 
     /// Floating-point operations of the convolution's sums as the kernel executes them, without
@@ -229,8 +229,8 @@ impl Kernel {
             ("STRIDED", self.strided.into()),
             ("TEXTURE", (self.access == Access::Texture).into()),
             // Of half precision: what is read, what is written, and where the bias is bound.
-            ("HALF", (self.element == Element::F16).into()),
-            ("HALF_OUT", (self.output == Element::F16 && !self.writes_planes()).into()),
+            ("HALF", (self.element == DType::F16).into()),
+            ("HALF_OUT", (self.output == DType::F16 && !self.writes_planes()).into()),
             (
                 "BIAS_BINDING",
                 self.bindings().iter().position(|binding| *binding == Binding::Bias).unwrap_or(0)
@@ -506,7 +506,7 @@ impl Kernel {
 
     /// Whether its source uses half precision.
     pub(super) const fn uses_f16(&self) -> bool {
-        matches!(self.element, Element::F16) || matches!(self.output, Element::F16)
+        matches!(self.element, DType::F16) || matches!(self.output, DType::F16)
     }
 
     /// The distance of windows of neighbouring output pixels, in input pixels.
@@ -534,7 +534,7 @@ impl Kernel {
         };
         // What is staged is as it was read; sums of a mean are f32.
         let element =
-            if matches!(self.family, Family::GlobalAvgPool) { Element::F32 } else { self.element };
+            if matches!(self.family, Family::GlobalAvgPool) { DType::F32 } else { self.element };
         vec4s * 4 * element.bytes() as u32
     }
 

@@ -12,7 +12,7 @@ use half::f16;
 use super::{Family, Kernel, Method, Problem, Winograd};
 use crate::error::ShapeError;
 use crate::op::{Conv, Epilogue, Op, StepParams, WeightLayout};
-use crate::tensor::{ChannelLayout, Element};
+use crate::tensor::{ChannelLayout, DType};
 
 /// A convolution's OIHW weights in the device's order for weights that are a tensor: as from
 /// [`Kernel::pack`], without a bias.
@@ -148,14 +148,14 @@ pub(super) fn packed_values(problem: &Problem) -> usize {
 /// at an alignment that every device supports (WebGPU's `minStorageBufferOffsetAlignment` is at
 /// most 256).
 fn offset_of_bias(matrix_values: usize) -> usize {
-    (matrix_values * Element::F16.bytes()).next_multiple_of(256)
+    (matrix_values * DType::F16.bytes()).next_multiple_of(256)
 }
 
 impl Kernel {
     /// Whether it reads its weights in half precision, and the bias, which stays f32, from a
     /// separate binding.
     pub(super) fn has_half_weights(&self) -> bool {
-        self.element == Element::F16 && self.family.method() != Method::Elementwise
+        self.element == DType::F16 && self.family.method() != Method::Elementwise
     }
 
     /// Whether its source has a bias with a separate binding.
@@ -174,9 +174,9 @@ impl Kernel {
     pub fn packed_bytes(&self, problem: &Problem) -> usize {
         let values = self.packed_values(problem);
         match (self.has_half_weights(), bias_values(problem)) {
-            (false, _) => values * Element::F32.bytes(),
-            (true, 0) => values * Element::F16.bytes(),
-            (true, bias) => offset_of_bias(values - bias) + bias * Element::F32.bytes(),
+            (false, _) => values * DType::F32.bytes(),
+            (true, 0) => values * DType::F16.bytes(),
+            (true, bias) => offset_of_bias(values - bias) + bias * DType::F32.bytes(),
         }
     }
 
@@ -189,23 +189,23 @@ impl Kernel {
     /// to normal size.
     pub fn encode<'a>(&self, problem: &Problem, packed: &'a [f32]) -> Result<Cow<'a, [u8]>, f32> {
         if !self.has_half_weights() {
-            return Ok(Element::F32.encode(packed));
+            return Ok(DType::F32.encode(packed));
         }
         let (matrix, bias) = packed.split_at(packed.len() - bias_values(problem).min(packed.len()));
         if let Some(&large) =
-            matrix.iter().find(|value| f64::from(value.abs()) >= Element::F16.overflow())
+            matrix.iter().find(|value| f64::from(value.abs()) >= DType::F16.overflow())
         {
             return Err(large);
         }
-        if self.output == Element::F32
+        if self.output == DType::F32
             && let Some(small) = small_channel(matrix, problem.output.1.vec4_per_pixel() * 4)
         {
             return Err(small);
         }
-        let mut bytes = Element::F16.encode(matrix).into_owned();
+        let mut bytes = DType::F16.encode(matrix).into_owned();
         if !bias.is_empty() {
             bytes.resize(offset_of_bias(matrix.len()), 0);
-            bytes.extend_from_slice(&Element::F32.encode(bias));
+            bytes.extend_from_slice(&DType::F32.encode(bias));
         }
         Ok(Cow::Owned(bytes))
     }

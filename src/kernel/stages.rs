@@ -2,7 +2,7 @@
 
 use super::{Access, Family, Kernel, Problem, candidates, train};
 use crate::op::Epilogue;
-use crate::tensor::{ChannelLayout, Element};
+use crate::tensor::{ChannelLayout, DType};
 
 impl Kernel {
     /// The kernels that are launched for it, in order: the kernel itself; for a Winograd GEMM
@@ -65,13 +65,12 @@ impl Kernel {
             return train::scratch_bytes(problem);
         }
         let planes = |count: usize, rows: usize, layout| {
-            count * plane(rows, layout) * 4 * Element::F32.bytes()
+            count * plane(rows, layout) * 4 * DType::F32.bytes()
         };
         let (products, rows) = self.products(problem);
         match self.winograd {
             Some(_) => {
-                let weights =
-                    self.fresh.then(|| self.packed_values(problem) * Element::F32.bytes());
+                let weights = self.fresh.then(|| self.packed_values(problem) * DType::F32.bytes());
                 let images = [problem.inputs[0].1, problem.output.1]
                     .map(|layout| planes(products, rows, layout));
                 images.into_iter().chain(weights).collect()

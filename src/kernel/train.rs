@@ -5,7 +5,7 @@ use super::host::host_struct;
 use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
 use crate::error::GpuError;
 use crate::op::{Conv, Op, TrainOp, WeightLayout};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/norm_params.wgsl`.
@@ -54,7 +54,7 @@ fn norm_slices(image: Shape) -> (usize, usize) {
 
 /// The pixels in a slice of the gradient of weights, and the number of slices.
 fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
-    let (pixels, bytes) = (gradient.pixels(), layout.values() * Element::F32.bytes());
+    let (pixels, bytes) = (gradient.pixels(), layout.values() * DType::F32.bytes());
     let most = (WEIGHT_SLICES_BYTES / bytes.max(1)).max(1);
     let chunk = pixels.div_ceil(most).clamp(LEAST_WEIGHT_CHUNK, MOST_WEIGHT_CHUNK);
     (chunk, pixels.div_ceil(chunk))
@@ -98,13 +98,13 @@ fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
 pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
     let sums = |rows: usize| {
         let (image, layout) = image(problem);
-        vec![norm_slices(image).1 * rows * layout.vec4_per_pixel() * 4 * Element::F32.bytes()]
+        vec![norm_slices(image).1 * rows * layout.vec4_per_pixel() * 4 * DType::F32.bytes()]
     };
     match (problem.op, conv_of(problem)) {
         (Op::Train(TrainOp::NormStats { .. }), _) => sums(3),
         (Op::Train(TrainOp::NormGradSums { .. }), _) => sums(2),
         (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => {
-            vec![weight_slices(&layout, gradient).1 * layout.values() * Element::F32.bytes()]
+            vec![weight_slices(&layout, gradient).1 * layout.values() * DType::F32.bytes()]
         }
         _ => Vec::new(),
     }

@@ -9,7 +9,7 @@ mod update;
 mod weights;
 
 use crate::error::ShapeError;
-use crate::tensor::{Element, Shape};
+use crate::tensor::{DType, Shape};
 
 pub use conv::{Conv, KernelSize};
 pub use params::StepParams;
@@ -106,7 +106,7 @@ pub enum Op {
         /// Channels.
         channels: usize,
         /// The output's element type.
-        to: Element,
+        to: DType,
     },
     /// An operation of training.
     Train(TrainOp),
@@ -205,7 +205,7 @@ impl Op {
     /// The least memory traffic in bytes: each used input value and each parameter read once, each
     /// output value written once, without channel padding.
     #[must_use]
-    pub fn min_bytes(&self, inputs: &[Shape], output: Shape, element: Element) -> u64 {
+    pub fn min_bytes(&self, inputs: &[Shape], output: Shape, element: DType) -> u64 {
         let read: usize = match self {
             Op::JoinedConv { shortcut, .. } => {
                 // A strided 1x1 convolution reads only the pixels it steps on.
@@ -279,13 +279,13 @@ mod tests {
         assert_eq!(out.dims(), [1, 64, 56, 56]);
         assert_eq!(conv1.flops(out), 2 * 256 * 64 * 56 * 56);
         assert_eq!(
-            conv1.min_bytes(&[image], out, Element::F32),
+            conv1.min_bytes(&[image], out, DType::F32),
             4 * (256 * 3136 + 64 * 3136 + 256 * 64)
         );
         let strided = Op::Conv { conv: Conv::conv1x1(256, 64, 2), epilogue: Epilogue::default() };
         let out = strided.output_shape(&[image])?;
         assert_eq!(
-            strided.min_bytes(&[image], out, Element::F32),
+            strided.min_bytes(&[image], out, DType::F32),
             4 * (256 * 784 + 64 * 784 + 256 * 64)
         );
         assert!(conv1.output_shape(&[Shape::new(1, 255, 2, 2)?]).is_err());

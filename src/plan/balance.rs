@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use super::{Plan, Step, TensorId};
 use crate::op::{Op, StepParams};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// The exponent to which the largest weight of a channel is scaled: from 2^14 to 2^15, a factor of
 /// two below the overflow of f16.
@@ -77,8 +77,8 @@ impl Plan {
         let mut readers =
             self.steps.iter().filter(|reader| reader.reads().any(|id| id == step.output));
         self.is_before_norm(step)
-            && self.problem(step).element == Element::F16
-            && self.tensor(step.output).element == Element::F32
+            && self.problem(step).element == DType::F16
+            && self.tensor(step.output).element == DType::F32
             && self.output != step.output
             && !self.kept.contains(&step.output)
             && readers.all(norms)
@@ -116,12 +116,12 @@ mod tests {
     use crate::tensor::{ChannelLayout, Shape};
 
     /// A convolution of this element type, and its norm.
-    fn conv_and_norm(element: Element) -> Result<Plan, ShapeError> {
+    fn conv_and_norm(element: DType) -> Result<Plan, ShapeError> {
         let (shape, layout) = (Shape::new(1, 4, 5, 5)?, ChannelLayout::dense(4));
         let tensor =
             |name: &str, element| TensorInfo { element, ..TensorInfo::pixels(name, shape, layout) };
         let mut plan = Plan::new(PlanKind::Unfused, tensor("input", element));
-        plan.tensors.extend([tensor("sums", Element::F32), tensor("output", element)]);
+        plan.tensors.extend([tensor("sums", DType::F32), tensor("output", element)]);
         let conv = Op::Conv { conv: Conv::conv1x1(4, 4, 1), epilogue: Epilogue::default() };
         let norm = Op::BatchNorm { channels: 4, relu: true };
         for (index, (role, op)) in [(Role::Conv1, conv), (Role::Bn1, norm)].into_iter().enumerate()
@@ -144,10 +144,10 @@ mod tests {
     /// If anything but a norm reads a convolution's sums, they must stay unscaled.
     #[test]
     fn sums_that_others_see_are_left_alone() -> Result<(), ShapeError> {
-        let plan = conv_and_norm(Element::F16)?;
+        let plan = conv_and_norm(DType::F16)?;
         let is_balanced = |plan: &Plan| plan.is_balanced(&plan.steps[0]);
         assert!(is_balanced(&plan) && !plan.is_balanced(&plan.steps[1]));
-        assert!(!is_balanced(&conv_and_norm(Element::F32)?), "in f32");
+        assert!(!is_balanced(&conv_and_norm(DType::F32)?), "in f32");
         let sums = plan.steps[0].output;
         assert!(!is_balanced(&Plan { kept: vec![sums], ..plan.clone() }), "kept");
         assert!(!is_balanced(&Plan { output: sums, ..plan.clone() }), "the output");

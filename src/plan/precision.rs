@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use super::{Plan, Role, Step, TensorId, TensorInfo};
 use crate::error::PrecisionError;
 use crate::op::{Epilogue, Op};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// The type of activations and weights on the device. Sums and biases are always f32, and so are
 /// norms that are separate steps.
@@ -37,10 +37,10 @@ impl Precision {
     ///
     /// # Errors
     /// [`PrecisionError::Unavailable`].
-    pub fn element(self, has_half: bool) -> Result<Element, PrecisionError> {
+    pub fn element(self, has_half: bool) -> Result<DType, PrecisionError> {
         match (self, has_half) {
-            (Self::F32, _) | (Self::Auto, false) => Ok(Element::F32),
-            (_, true) => Ok(Element::F16),
+            (Self::F32, _) | (Self::Auto, false) => Ok(DType::F32),
+            (_, true) => Ok(DType::F16),
             (Self::F16, false) => Err(PrecisionError::Unavailable),
         }
     }
@@ -62,7 +62,7 @@ impl Plan {
     /// # Errors
     /// [`PrecisionError::Training`] for a training plan, [`PrecisionError::NoSuchLayer`] for a name
     /// that no step has.
-    pub fn in_half(&self, keep_f32: &[String], edges: Element) -> Result<Self, PrecisionError> {
+    pub fn in_half(&self, keep_f32: &[String], edges: DType) -> Result<Self, PrecisionError> {
         if self.steps.iter().any(|step| step.weights.is_some() || matches!(step.op, Op::Train(_))) {
             return Err(PrecisionError::Training);
         }
@@ -77,7 +77,7 @@ impl Plan {
             let first = halver.plan.steps.len();
             for step in &self.steps[block.clone()] {
                 let single = keep_f32.contains(&step.module);
-                halver.step(step, if single { Element::F32 } else { Element::F16 });
+                halver.step(step, if single { DType::F32 } else { DType::F16 });
             }
             if block.end == self.steps.len() && !block.is_empty() {
                 // The output as the caller wants it.
@@ -94,13 +94,13 @@ struct Halver<'a> {
     old: &'a Plan,
     plan: Plan,
     /// The new tensor for each tensor of the old plan, by type.
-    there: HashMap<(TensorId, Element), TensorId>,
+    there: HashMap<(TensorId, DType), TensorId>,
     /// The type with which a tensor was written.
-    written: HashMap<TensorId, Element>,
+    written: HashMap<TensorId, DType>,
 }
 
 impl<'a> Halver<'a> {
-    fn new(old: &'a Plan, edges: Element) -> Self {
+    fn new(old: &'a Plan, edges: DType) -> Self {
         let plan =
             Plan::new(old.kind, TensorInfo { element: edges, ..old.tensor(old.input).clone() });
         let there = HashMap::from([((old.input, edges), plan.input)]);
@@ -110,12 +110,12 @@ impl<'a> Halver<'a> {
     /// Adds a step that computes in this precision. The tensor between a convolution and a norm
     /// that is a separate step is f32: a norm with small variance keeps only the last digits of the
     /// convolution's output.
-    fn step(&mut self, step: &Step, element: Element) {
+    fn step(&mut self, step: &Step, element: DType) {
         let (reads, writes) = match step.op {
-            Op::BatchNorm { .. } if self.written.get(&step.inputs[0]) == Some(&Element::F32) => {
-                (Element::F32, element)
+            Op::BatchNorm { .. } if self.written.get(&step.inputs[0]) == Some(&DType::F32) => {
+                (DType::F32, element)
             }
-            _ if self.old.is_before_norm(step) => (element, Element::F32),
+            _ if self.old.is_before_norm(step) => (element, DType::F32),
             _ => (element, element),
         };
         let inputs = step.inputs.iter().map(|&id| self.tensor(id, reads, step)).collect();
@@ -125,7 +125,7 @@ impl<'a> Halver<'a> {
     }
 
     /// Adds a new tensor for an old one.
-    fn add(&mut self, old: TensorId, element: Element) -> TensorId {
+    fn add(&mut self, old: TensorId, element: DType) -> TensorId {
         let info = self.old.tensor(old);
         let id = TensorId(self.plan.tensors.len());
         self.plan.tensors.push(TensorInfo { element, ..info.clone() });
@@ -135,7 +135,7 @@ impl<'a> Halver<'a> {
 
     /// The new tensor of this type for an old one; a conversion is added for the step if there is
     /// none yet.
-    fn tensor(&mut self, old: TensorId, element: Element, step: &Step) -> TensorId {
+    fn tensor(&mut self, old: TensorId, element: DType, step: &Step) -> TensorId {
         if let Some(&id) = self.there.get(&(old, element)) {
             return id;
         }

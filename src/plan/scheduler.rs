@@ -24,7 +24,7 @@ use std::ops::Range;
 use super::{Dispatch, Places, Plan, RecordedStep, Recording, Scratch, Segment, Step, lifetime};
 use crate::error::{GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Measured, Problem};
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// How the kernel of each step is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -169,7 +169,7 @@ impl Plan {
         let weights = step.inputs.first().and_then(|&id| self.tensor(id).weights);
         Problem {
             op: step.op,
-            element: step.inputs.first().map_or(Element::F32, |&id| self.tensor(id).element),
+            element: step.inputs.first().map_or(DType::F32, |&id| self.tensor(id).element),
             inputs,
             output: tensor(step.output),
             output_element: self.tensor(step.output).element,

@@ -3,7 +3,7 @@
 use super::{Plan, PlanKind, Role, Step, TensorId, TensorInfo};
 use crate::kernel::Problem;
 use crate::op::Op;
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 impl Plan {
     /// A problem on images as a plan: its inputs first, its output last. The second input is
@@ -20,7 +20,7 @@ impl Plan {
     }
 
     /// Sets the type of all tensors that a plan of one step reads, and the type of its output.
-    pub(crate) fn in_elements(&mut self, [reads, writes]: [Element; 2]) {
+    pub(crate) fn in_elements(&mut self, [reads, writes]: [DType; 2]) {
         let output = self.output;
         self.tensors.iter_mut().for_each(|tensor| tensor.element = reads);
         self.tensors[output.0].element = writes;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::error::ShapeError;
 use crate::kernel::{pack_weights, unpack_weights};
 use crate::op::{Op, TrainOp, WeightLayout};
-use crate::tensor::{ChannelLayout, Element, HostTensor, Shape};
+use crate::tensor::{ChannelLayout, DType, HostTensor, Shape};
 
 /// Index of a tensor in [`Plan::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,14 +25,14 @@ pub struct TensorInfo {
     /// the host; `layout` is then ignored. `None` for a tensor of pixels.
     pub weights: Option<WeightLayout>,
     /// The type of its values on the device.
-    pub element: Element,
+    pub element: DType,
 }
 
 impl TensorInfo {
     /// A tensor of pixels.
     #[must_use]
     pub fn pixels(name: impl Into<String>, shape: Shape, layout: ChannelLayout) -> Self {
-        Self { name: name.into(), shape, layout, weights: None, element: Element::F32 }
+        Self { name: name.into(), shape, layout, weights: None, element: DType::F32 }
     }
 
     /// A convolution's weights, or their gradient.
@@ -44,7 +44,7 @@ impl TensorInfo {
             shape,
             layout: ChannelLayout::dense(shape.c),
             weights: Some(weights),
-            element: Element::F32,
+            element: DType::F32,
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use half::f16;
 
 use crate::op::StepParams;
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// The values that the reference rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(super) enum Rounding {
 impl Rounding {
     /// Parameters of a step that computes in this precision: weights are rounded; biases and norms
     /// are f32 on the device too.
-    pub fn of_params(self, params: Cow<'_, StepParams>, element: Element) -> Cow<'_, StepParams> {
-        if self == Self::None || element != Element::F16 {
+    pub fn of_params(self, params: Cow<'_, StepParams>, element: DType) -> Cow<'_, StepParams> {
+        if self == Self::None || element != DType::F16 {
             return params;
         }
         let rounded =
@@ -39,12 +39,12 @@ impl Rounding {
     }
 
     /// The output of a step; NaN for values that are too large, as in the kernels.
-    pub fn of_values(self, values: &mut [f64], element: Element) {
-        if self == Self::None || element != Element::F16 {
+    pub fn of_values(self, values: &mut [f64], element: DType) {
+        if self == Self::None || element != DType::F16 {
             return;
         }
         for value in values {
-            let too_large = value.is_finite() && value.abs() >= Element::F16.overflow();
+            let too_large = value.is_finite() && value.abs() >= DType::F16.overflow();
             *value = if too_large { f64::NAN } else { f16::from_f64(*value).to_f64() };
         }
     }

@@ -10,7 +10,7 @@ use crate::plan::{
     Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo,
 };
 use crate::reference;
-use crate::tensor::{ChannelLayout, Element, HostTensor, Shape, Tolerance};
+use crate::tensor::{ChannelLayout, DType, HostTensor, Shape, Tolerance};
 
 /// An operation and the tensors that it is tested on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub struct Case {
     /// The layout of its output.
     pub output: Layout,
     /// The element types of the tensors that are read and written.
-    pub elements: [Element; 2],
+    pub elements: [DType; 2],
     /// The values of the inputs.
     pub values: Values,
     /// Maximum number of workgroups per dimension, so that a small grid extends into the next
@@ -99,7 +99,7 @@ impl Case {
     pub(super) fn of_images(name: &'static str, op: Op, images: Vec<Shape>) -> Self {
         let (inputs, output) = layouts(&op);
         let inputs = images.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
-        let (elements, values, output) = ([Element::F32; 2], Values::Plain, Layout::Pixels(output));
+        let (elements, values, output) = ([DType::F32; 2], Values::Plain, Layout::Pixels(output));
         Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
     }
 
@@ -112,7 +112,7 @@ impl Case {
     ) -> Self {
         let dense = |channels| Layout::Pixels(ChannelLayout::dense(channels));
         let inputs = inputs.into_iter().map(|shape| (shape, dense(shape.c))).collect();
-        let (elements, values, output) = ([Element::F32; 2], Values::Plain, dense(channels));
+        let (elements, values, output) = ([DType::F32; 2], Values::Plain, dense(channels));
         Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
     }
 

@@ -6,7 +6,7 @@ use half::f16;
 use super::case::Case;
 use crate::kernel::Kernel;
 use crate::op::{LOSSES, NORM_COEFFICIENTS, NORM_SUMS, Op, TrainOp, UpdateOp};
-use crate::tensor::{Comparison, Element, HostTensor, Mismatch, Shape, Tolerance, compare_spread};
+use crate::tensor::{Comparison, DType, HostTensor, Mismatch, Shape, Tolerance, compare_spread};
 
 /// For divisions and roots of sums.
 const NORM: Tolerance = Tolerance::relative(2e-5);
@@ -81,7 +81,7 @@ impl Case {
         if let [tolerance] = tolerances[..] {
             let tolerance =
                 if kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { tolerance };
-            let in_half = (kernel.output == Element::F16).then(|| rounded_as(expected, found));
+            let in_half = (kernel.output == DType::F16).then(|| rounded_as(expected, found));
             return compare_spread(in_half.as_ref().unwrap_or(expected), found, tolerance, spreads);
         }
         let [expected, found] = [expected, found].map(|output| self.comparable(reads, output));
@@ -130,7 +130,7 @@ fn rounded_as(expected: &HostTensor, found: &HostTensor) -> HostTensor {
     HostTensor::from_fn(expected.shape(), |at| {
         let (value, found) =
             (expected.data()[at], found.data().get(at).copied().unwrap_or_default());
-        if value.is_finite() && f64::from(value.abs()) >= Element::F16.overflow() {
+        if value.is_finite() && f64::from(value.abs()) >= DType::F16.overflow() {
             return f32::NAN;
         }
         let nearest = f16::from_f32(value);

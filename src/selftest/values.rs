@@ -3,7 +3,7 @@
 
 use super::seeded::{Seeded, integer_weights, small_integers, with_non_finite};
 use crate::op::{Op, Scalar, TrainOp, UpdateOp};
-use crate::tensor::{Element, HostTensor, Shape};
+use crate::tensor::{DType, HostTensor, Shape};
 
 /// The kind of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,7 +193,7 @@ pub(super) fn special(op: &Op, index: usize, tensor: &HostTensor) -> HostTensor 
         return odd_scores(tensor);
     }
     // Where values are too large for half precision, either way.
-    if let Op::Convert { to: Element::F16, .. } = op {
+    if let Op::Convert { to: DType::F16, .. } = op {
         let odd = with_non_finite(tensor, 0);
         let large = |at: usize| {
             [(1, 65520.0), (3, -7e4)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Element, HostTensor};
+use super::{DType, HostTensor};
 
 /// The accepted error, relative to the largest expected value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +43,7 @@ impl Tolerance {
     /// larger than the final ones.
     #[must_use]
     pub fn for_half(steps: usize) -> Self {
-        Self::relative(4.0 * Element::F16.unit_roundoff() * (steps as f64).sqrt())
+        Self::relative(4.0 * DType::F16.unit_roundoff() * (steps as f64).sqrt())
     }
 
     /// For a chain of sums, the longest of which has `length` terms, accumulated in f32 from values
@@ -54,7 +54,7 @@ impl Tolerance {
     /// `length` in the worst case). The factor 8 covers the three sums of a block and the spread
     /// between seeds.
     #[must_use]
-    pub fn for_sum(element: Element, length: usize) -> Self {
+    pub fn for_sum(element: DType, length: usize) -> Self {
         Self::relative(8.0 * element.unit_roundoff() * (length as f64).sqrt())
     }
 }

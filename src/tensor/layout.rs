@@ -5,7 +5,7 @@
 //! of two groups (26 channels a group become 28). Padding always holds zeros: kernels write them,
 //! and convolutions rely on it.
 
-use super::{Element, Shape};
+use super::{DType, Shape};
 
 /// The channels of one pixel: `groups` runs of `per_group` channels, each padded to a multiple of
 /// four.
@@ -61,7 +61,7 @@ impl ChannelLayout {
 
     /// Bytes of a whole tensor in this layout.
     #[must_use]
-    pub const fn bytes(self, shape: Shape, element: Element) -> usize {
+    pub const fn bytes(self, shape: Shape, element: DType) -> usize {
         shape.pixels() * self.vec4_per_pixel() * 4 * element.bytes()
     }
 }

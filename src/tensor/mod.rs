@@ -4,13 +4,13 @@
 //! padded to whole `vec4`s, so that one load reads four channels of one pixel.
 
 mod compare;
-mod element;
+mod dtype;
 mod host;
 mod layout;
 mod shape;
 
 pub use compare::{Comparison, Mismatch, Tolerance, compare, compare_spread};
-pub use element::Element;
+pub use dtype::DType;
 pub use host::HostTensor;
 pub(crate) use host::Lines;
 pub use layout::ChannelLayout;

@@ -7,7 +7,7 @@ use crate::op::StepParams;
 use crate::plan::{KernelChoice, MemoryBudget, Plan, TensorId, schedule};
 use crate::reference;
 use crate::selftest::{Seeded, exact_params, small_integers};
-use crate::tensor::{Element, HostTensor, Shape, Tolerance, compare};
+use crate::tensor::{DType, HostTensor, Shape, Tolerance, compare};
 
 /// Maximum error of a candidate, relative to the largest value. The inputs are integers and
 /// quarters, for which kernels that sum are exact: a missing or repeated term exceeds this.
@@ -42,7 +42,7 @@ impl Sample {
         let expected = images.into_iter().map(expected).collect::<Result<_>>()?;
         // What is stored in half precision may be rounded up or down.
         let rounding = match problem.output_element {
-            Element::F16 => 2.0 * Element::F16.unit_roundoff(),
+            DType::F16 => 2.0 * DType::F16.unit_roundoff(),
             _ => 0.0,
         };
         let (plan, tolerance) = (Plan::single(problem), TOLERANCE.max(rounding));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::gpu::Ceilings;
 use wgpu_bottleneck::plan::{Dispatch, RecordedStep, Recording, Segment};
-use wgpu_bottleneck::tensor::Element;
+use wgpu_bottleneck::tensor::DType;
 
 use super::measure::Times;
 
@@ -79,8 +79,7 @@ impl BlockReport {
     pub fn against(&mut self, ceilings: &Ceilings) -> f64 {
         let mut sum = 0.0;
         for StepReport { cost, half, .. } in &mut self.steps {
-            let gflops =
-                ceilings.arithmetic_gflops(if *half { Element::F16 } else { Element::F32 });
+            let gflops = ceilings.arithmetic_gflops(if *half { DType::F16 } else { DType::F32 });
             let (arithmetic, traffic) =
                 (cost.flops as f64 / gflops, cost.bytes as f64 / ceilings.copy_gbps);
             let roof_ms = arithmetic.max(traffic) / 1e6;
@@ -106,7 +105,7 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         };
         let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
         let cost = Cost { flops, bytes, roof_ms: None, gpu_ms: times.gpu_ms(first..at) };
-        let half = flops > 0 && plan.problem(&recorded.step).element == Element::F16;
+        let half = flops > 0 && plan.problem(&recorded.step).element == DType::F16;
         let matrix_units = recorded.kernel.matrix_side > 0;
         (
             StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches },

@@ -26,7 +26,7 @@ use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{Error, GpuError, Result};
 use crate::kernel::all_candidates;
-use crate::tensor::Element;
+use crate::tensor::DType;
 
 /// The ceilings of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -141,10 +141,10 @@ impl Ceilings {
     /// The ceiling for a convolution's arithmetic, with sums in f32: for f16, that of matrix units
     /// if they are faster than multiply-adds.
     #[must_use]
-    pub fn arithmetic_gflops(&self, element: Element) -> f64 {
+    pub fn arithmetic_gflops(&self, element: DType) -> f64 {
         match element {
-            Element::F32 => self.fma_gflops,
-            Element::F16 => self.fma_gflops.max(self.matrix_gflops.unwrap_or_default()),
+            DType::F32 => self.fma_gflops,
+            DType::F16 => self.fma_gflops.max(self.matrix_gflops.unwrap_or_default()),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::error::{GpuError, Result};
 use crate::kernel::check_iterations;
 use crate::picture::{Axis, Geometry, Preprocess, Taps};
 use crate::shader::{AssembleError, Extensions, Values, assemble};
-use crate::tensor::{ChannelLayout, Element, HostTensor};
+use crate::tensor::{ChannelLayout, DType, HostTensor};
 
 /// Maximum bytes of weight tables that are cached for later images of the same size. The table for
 /// an image of a few megapixels has some ten kilobytes.
@@ -184,7 +184,7 @@ impl Preprocessor {
     /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError)
     /// if `pictures` is zero.
     pub fn input(&self, pictures: usize) -> Result<Buffer> {
-        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(pictures)?, Element::F32);
+        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(pictures)?, DType::F32);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         Ok(self.gpu.buffer("input", bytes as u64, usage)?)
     }
@@ -377,7 +377,7 @@ impl Preprocessor {
     /// The range of an image within an input buffer.
     fn target(&self, input: &Buffer, image: usize) -> Result<Target> {
         let refuse = |reason| Err(GpuError::Buffer { buffer: "input", reason }.into());
-        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(1)?, Element::F32) as u64;
+        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(1)?, DType::F32) as u64;
         let start = bytes.checked_mul(image as u64);
         let Some(start) =
             start.filter(|start| start.checked_add(bytes).is_some_and(|end| end <= input.size()))

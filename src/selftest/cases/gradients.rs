@@ -5,7 +5,7 @@ use super::super::values::Values;
 use super::sizes::Size;
 use crate::kernel::{Access, Family, Kernel, Tile};
 use crate::op::{Conv, KernelSize, Op, TrainOp, WeightLayout};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 use KernelSize::{One, Seven, Three};
 
 /// Every case of a kernel of these families; empty for other families.
@@ -61,7 +61,7 @@ impl Gradient {
             inputs,
             weights,
             output,
-            elements: [Element::F32; 2],
+            elements: [DType::F32; 2],
             values: Values::Plain,
             max_workgroups,
         }

@@ -7,7 +7,7 @@ use super::sizes::{
 };
 use crate::kernel::{Family, Kernel, Method, SLIDE_LINES, Tile, Winograd};
 use crate::op::{Conv, Epilogue, Op, PoolWindows};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 
 /// The kind of operation, as far as it determines the cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ impl Kind {
             Self::Add => Op::Add { channels: 4, relu: true },
             Self::MaxPool => Op::MaxPool { channels: 4, windows: PoolWindows::Padded },
             Self::AvgPool => Op::GlobalAvgPool { channels: 4 },
-            Self::Convert => Op::Convert { channels: 4, to: Element::F16 },
+            Self::Convert => Op::Convert { channels: 4, to: DType::F16 },
         };
         Self::ALL.into_iter().find(|kind| Family::of(&sample(kind)).contains(&family))
     }

@@ -7,7 +7,7 @@ use super::norms::sizes_of_channels;
 use super::sizes::{Size, sizes_elementwise};
 use crate::kernel::{Family, Kernel};
 use crate::op::{CONTROL, Conv, LOSSES, Op, PoolWindows, Scalar, TrainOp, UpdateOp, WeightLayout};
-use crate::tensor::{ChannelLayout, Element, Shape};
+use crate::tensor::{ChannelLayout, DType, Shape};
 
 /// Every case of a kernel of these families; empty for other families.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
@@ -189,7 +189,7 @@ fn updates(op: UpdateOp, lanes: usize) -> Vec<Case> {
                 inputs,
                 weights: None,
                 output: value.1,
-                elements: [Element::F32; 2],
+                elements: [DType::F32; 2],
                 values,
                 max_workgroups,
             }

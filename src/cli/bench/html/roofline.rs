@@ -2,7 +2,7 @@
 //! byte, below the ceilings of the device. Both axes are logarithmic.
 
 use maud::{Markup, html};
-use wgpu_bottleneck::tensor::Element;
+use wgpu_bottleneck::tensor::DType;
 
 use super::super::parts::StepReport;
 use super::super::report::{Report, WorkloadReport};
@@ -212,7 +212,7 @@ impl<'a> Plot<'a> {
 /// The ceiling of arithmetic, and its name: that of f16 if a step computes in f16.
 fn arithmetic(report: &Report) -> (f64, &'static str) {
     let half = report.workloads.iter().flat_map(WorkloadReport::steps).any(|step| step.half);
-    let gflops = report.ceilings.arithmetic_gflops(if half { Element::F16 } else { Element::F32 });
+    let gflops = report.ceilings.arithmetic_gflops(if half { DType::F16 } else { DType::F32 });
     (gflops, if gflops > report.ceilings.fma_gflops { "matrix units" } else { "multiply-adds" })
 }
 

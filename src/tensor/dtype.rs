@@ -1,4 +1,4 @@
-//! Element types of tensors on the device.
+//! DType types of tensors on the device.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use half::f16;
 /// The type of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Element {
+pub enum DType {
     /// IEEE 754 binary32.
     #[default]
     F32,
@@ -15,13 +15,13 @@ pub enum Element {
     F16,
 }
 
-impl Element {
+impl DType {
     /// Bytes of one value.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
-            Element::F32 => 4,
-            Element::F16 => 2,
+            DType::F32 => 4,
+            DType::F16 => 2,
         }
     }
 
@@ -30,8 +30,8 @@ impl Element {
     #[must_use]
     pub fn unit_roundoff(self) -> f64 {
         match self {
-            Element::F32 => f64::from(f32::EPSILON) / 2.0,
-            Element::F16 => f64::from(f16::EPSILON) / 2.0,
+            DType::F32 => f64::from(f32::EPSILON) / 2.0,
+            DType::F16 => f64::from(f16::EPSILON) / 2.0,
         }
     }
 
@@ -39,8 +39,8 @@ impl Element {
     #[must_use]
     pub fn overflow(self) -> f64 {
         match self {
-            Element::F32 => f64::from(f32::MAX) * (1.0 + self.unit_roundoff() / 2.0),
-            Element::F16 => 65520.0,
+            DType::F32 => f64::from(f32::MAX) * (1.0 + self.unit_roundoff() / 2.0),
+            DType::F16 => 65520.0,
         }
     }
 
@@ -48,8 +48,8 @@ impl Element {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Element::F32 => "f32",
-            Element::F16 => "f16",
+            DType::F32 => "f32",
+            DType::F16 => "f16",
         }
     }
 
@@ -57,26 +57,26 @@ impl Element {
     #[must_use]
     pub fn encode(self, values: &[f32]) -> Cow<'_, [u8]> {
         match self {
-            Element::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
-            Element::F16 => Cow::Owned(
+            DType::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+            DType::F16 => Cow::Owned(
                 values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
             ),
         }
     }
 
-    /// The inverse of [`Element::encode`]; bytes after the last whole value are ignored.
+    /// The inverse of [`DType::encode`]; bytes after the last whole value are ignored.
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
         match self {
             // What is mapped is aligned, unless a backend has other ideas.
-            Element::F32 => match bytemuck::try_cast_slice(bytes) {
+            DType::F32 => match bytemuck::try_cast_slice(bytes) {
                 Ok(values) => Cow::Borrowed(values),
                 Err(_) => {
                     let (whole, _) = bytes.as_chunks::<4>();
                     Cow::Owned(whole.iter().map(|&value| f32::from_ne_bytes(value)).collect())
                 }
             },
-            Element::F16 => {
+            DType::F16 => {
                 let (whole, _) = bytes.as_chunks::<2>();
                 Cow::Owned(whole.iter().map(|&value| f16::from_le_bytes(value).to_f32()).collect())
             }
@@ -91,12 +91,10 @@ mod tests {
     #[test]
     fn values_come_back_rounded() {
         let values = [1.0, -0.1, 65519.0, 65520.0, 6e-8, f32::INFINITY];
-        assert_eq!(*Element::F32.decode(&Element::F32.encode(&values)), values);
-        let half = Element::F16.decode(&Element::F16.encode(&values)).into_owned();
+        assert_eq!(*DType::F32.decode(&DType::F32.encode(&values)), values);
+        let half = DType::F16.decode(&DType::F16.encode(&values)).into_owned();
         assert_eq!(half[..1], [1.0]);
         assert_eq!((half[2], half[3], half[5]), (65504.0, f32::INFINITY, f32::INFINITY));
-        assert!(
-            (half[1] + 0.1).abs() <= 0.1 * Element::F16.unit_roundoff() as f32 && half[4] > 0.0
-        );
+        assert!((half[1] + 0.1).abs() <= 0.1 * DType::F16.unit_roundoff() as f32 && half[4] > 0.0);
     }
 }
