@@ -18,8 +18,8 @@ use support::{Random, Result, block_file, download_output, image, own_buffers};
 use wgpu_bottleneck::gpu::{Bound, Executor, ExecutorOptions};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::{
-    Block, BlockChain, BlockOptions, Bottleneck, Gpu, HostTensor, LoadOptions, PlanKind, Shape,
-    StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
+    Block, BlockChain, BlockOptions, BlockTrainer, Bottleneck, Gpu, HostTensor, LoadOptions,
+    PlanKind, Shape, StateDict, TrainableBlock, TrainingOptions,
 };
 
 /// How far the output of the timed kernels may be from that of the plainest ones, as a share of the
@@ -57,12 +57,12 @@ fn trained(
     options: &BlockOptions,
     [input, grad_out]: [&HostTensor; 2],
     kernels: KernelChoice,
-) -> Result<(TrainedBlock, [HostTensor; 2])> {
+) -> Result<(BlockTrainer, [HostTensor; 2])> {
     let block = TrainableBlock::from_state_dict(dict, "", options)?;
     let loading =
         LoadOptions { kernels, executor: ExecutorOptions::default(), ..LoadOptions::default() };
     let mut block =
-        TrainedBlock::load(gpu, block, input.shape(), &TrainingOptions::default(), &loading)?;
+        BlockTrainer::load(gpu, block, input.shape(), &TrainingOptions::default(), &loading)?;
     let step = block.step(input, grad_out)?;
     Ok((block, [step.out, step.gradients.input]))
 }
@@ -171,7 +171,7 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
     let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
     let block = TrainableBlock::from_state_dict(&weights, "", &options(spec))?;
     let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
-    let mut block = TrainedBlock::load(gpu, block, input.shape(), &training, &loading)?;
+    let mut block = BlockTrainer::load(gpu, block, input.shape(), &training, &loading)?;
     let step = block.step(&input, &grad_out)?;
     let first = started.elapsed().as_secs_f64();
     let error = off(&file.image("out")?, &step.out);

@@ -1,12 +1,12 @@
 //! The public API: blocks and weights in, results or command buffers out.
 
+mod block_trainer;
 mod cut;
 mod half;
 mod image_pipeline;
 mod network;
 mod schedule;
 mod trained_network;
-mod training;
 
 use wgpu::Buffer;
 
@@ -21,11 +21,11 @@ use crate::reference::{self, ExactBound};
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
+pub use block_trainer::{BlockTrainer, Gradients, TrainingOptions, TrainingStep};
 pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
 pub use schedule::{Decay, Schedule};
 pub use trained_network::{OptimizerState, TrainedBatch, TrainedNetwork};
-pub use training::{Gradients, TrainedBlock, TrainingOptions, TrainingStep};
 
 /// Options for loading blocks and networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

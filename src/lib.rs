@@ -37,7 +37,7 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    BlockChain, ImagePipeline, LoadOptions, Network, TrainedBlock, TrainedNetwork, TrainingOptions,
+    BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, TrainedNetwork, TrainingOptions,
     TrainingStep, record, record_in_parts, record_network,
 };
 pub use error::{Error, Result};

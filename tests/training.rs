@@ -20,7 +20,7 @@ use wgpu_bottleneck::plan::{
 use wgpu_bottleneck::reference::all_tensors;
 use wgpu_bottleneck::tensor::ChannelLayout;
 use wgpu_bottleneck::{
-    Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
+    BlockTrainer, Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainingOptions,
     TrainingStep,
 };
 
@@ -50,9 +50,9 @@ fn options(golden: &Golden) -> Result<TrainingOptions> {
     Ok(TrainingOptions { momentum })
 }
 
-fn load(gpu: &Gpu, golden: &Golden, loading: &LoadOptions) -> Result<TrainedBlock> {
+fn load(gpu: &Gpu, golden: &Golden, loading: &LoadOptions) -> Result<BlockTrainer> {
     let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
-    Ok(TrainedBlock::load(gpu, block, golden.input.shape(), &options(golden)?, loading)?)
+    Ok(BlockTrainer::load(gpu, block, golden.input.shape(), &options(golden)?, loading)?)
 }
 
 /// The largest difference, as a share of the largest expected value.

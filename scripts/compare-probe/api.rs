@@ -12,8 +12,8 @@ use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision, Recording, sc
 use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockChain, BlockOptions, Gpu, GpuOptions, HostTensor, LoadOptions, Network,
-    NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock, TrainedBlock,
+    Block, BlockChain, BlockOptions, BlockTrainer, Gpu, GpuOptions, HostTensor, LoadOptions,
+    Network, NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock,
     TrainedNetwork, TrainingOptions, record, record_network,
 };
 
@@ -202,7 +202,7 @@ fn trained_block(
     device: &Device,
     case: &BlockCase,
     candidate: Option<usize>,
-) -> Result<(TrainedBlock, HostTensor)> {
+) -> Result<(BlockTrainer, HostTensor)> {
     let block = TrainableBlock::from_state_dict(
         &StateDict::from_bytes(case.file.clone())?,
         "",
@@ -211,7 +211,7 @@ fn trained_block(
     let input = tensor(case.input_dims, &case.input)?;
     let loading = loading(&How { fused: true, half: false, candidate });
     Ok((
-        TrainedBlock::load(&device.0, block, input.shape(), &TrainingOptions::default(), &loading)?,
+        BlockTrainer::load(&device.0, block, input.shape(), &TrainingOptions::default(), &loading)?,
         input,
     ))
 }

@@ -2,7 +2,7 @@
 
 use wgpu_bottleneck::error::ShapeError;
 use wgpu_bottleneck::{
-    Error, HostTensor, StateDict, TrainedBlock, TrainingOptions, TrainingStep, network,
+    BlockTrainer, Error, HostTensor, StateDict, TrainingOptions, TrainingStep, network,
 };
 
 use super::args::read_input;
@@ -36,7 +36,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let loading = args.spec.engine.load_options(Some(&gpu), Some(1))?;
     let Momentum(momentum) = args.momentum.unwrap_or_default();
     let training = TrainingOptions { momentum };
-    let mut block = TrainedBlock::load(&gpu, block, input.shape(), &training, &loading)?;
+    let mut block = BlockTrainer::load(&gpu, block, input.shape(), &training, &loading)?;
     let expected = if args.verify { Some(block.reference(&input, &grad_out)?) } else { None };
     let step = block.step(&input, &grad_out)?;
     let verdict =

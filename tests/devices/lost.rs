@@ -10,8 +10,8 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    BlockChain, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network, Picture, Preprocess,
-    Preprocessor, ResNet, TrainableBlock, TrainedBlock, TrainingOptions, required,
+    BlockChain, BlockTrainer, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network, Picture,
+    Preprocess, Preprocessor, ResNet, TrainableBlock, TrainingOptions, required,
 };
 
 use super::{app_device, buffer, golden, matches, model};
@@ -221,14 +221,14 @@ const CALLS: [(&str, Prepare); 21] = [
         preprocessor.run(&[(&picture).into()])?;
         call(move || preprocessor.run(&[(&picture).into()]))
     }),
-    ("TrainedBlock::step", |gpu| {
+    ("BlockTrainer::step", |gpu| {
         let golden = Golden::open(&golden_dir().join("training/inplanes6_downsample.safetensors"))?;
         let (block, grad_out) = (
             TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?,
             golden.dict.image("grad_out")?,
         );
         let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
-        let mut block = TrainedBlock::load(gpu, block, golden.input.shape(), &training, &loading)?;
+        let mut block = BlockTrainer::load(gpu, block, golden.input.shape(), &training, &loading)?;
         block.step(&golden.input, &grad_out)?;
         call(move || block.step(&golden.input, &grad_out))
     }),

@@ -140,7 +140,7 @@ fn a_single_value_has_no_variance() -> Outcome {
         goldens()?.into_iter().find(|golden| golden.name == "pixel_1x1").ok_or("no golden")?;
     let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
     let shape = Shape { n: 1, ..golden.input.shape() };
-    let refused = TrainedBlock::load(
+    let refused = BlockTrainer::load(
         &any_gpu(),
         block,
         shape,
@@ -158,7 +158,7 @@ fn a_single_value_has_no_variance() -> Outcome {
         goldens()?.into_iter().find(|golden| golden.name == "frozen").ok_or("no golden")?;
     let block = TrainableBlock::from_state_dict(&frozen.dict, "block", &frozen.options)?;
     let shape = Shape { n: 1, h: 1, w: 1, ..frozen.input.shape() };
-    TrainedBlock::load(
+    BlockTrainer::load(
         &any_gpu(),
         block,
         shape,

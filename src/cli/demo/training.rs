@@ -4,7 +4,7 @@
 use wgpu_bottleneck::engine::Gradients;
 use wgpu_bottleneck::weights::Tensor;
 use wgpu_bottleneck::{
-    Error, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions, TrainingStep,
+    BlockTrainer, Error, LoadOptions, StateDict, TrainableBlock, TrainingOptions, TrainingStep,
 };
 
 use super::{bundled_options, describe};
@@ -34,7 +34,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     );
     let mut block = kernels.load_by(|choice| {
         let loading = LoadOptions { kernels: choice, ..LoadOptions::default() };
-        TrainedBlock::load(kernels.gpu(), block.clone(), input.shape(), &training, &loading)
+        BlockTrainer::load(kernels.gpu(), block.clone(), input.shape(), &training, &loading)
     })?;
     let found = block.step(&input, &grad_out)?;
     let checked = step_check::check(&pytorch(&dict)?, &found).map_err(Error::from)?;

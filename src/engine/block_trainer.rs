@@ -31,7 +31,7 @@ impl Default for TrainingOptions {
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{
-///     BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, TrainedBlock, TrainingOptions,
+///     BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, BlockTrainer, TrainingOptions,
 /// };
 ///
 /// let weights = StateDict::open("block.safetensors")?;
@@ -39,13 +39,13 @@ impl Default for TrainingOptions {
 /// let file = StateDict::open("input.safetensors")?;
 /// let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
 /// let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
-/// let mut block = TrainedBlock::load(&Gpu::new()?, block, input.shape(), &training, &loading)?;
+/// let mut block = BlockTrainer::load(&Gpu::new()?, block, input.shape(), &training, &loading)?;
 /// let step = block.step(&input, &grad_out)?;
 /// println!("{}, {} gradients", step.out.shape(), step.gradients.parameters.len());
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct TrainedBlock {
+pub struct BlockTrainer {
     executor: Executor,
     training: BlockTraining,
     options: TrainingOptions,
@@ -76,7 +76,7 @@ pub struct Gradients {
     pub parameters: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
-impl TrainedBlock {
+impl BlockTrainer {
     /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later input. The
     /// plan kind in `loading` is ignored.
     ///
