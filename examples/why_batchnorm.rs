@@ -17,8 +17,8 @@ use wgpu_bottleneck::network::{Norm, Optimizer, ResNet, TrainingSetup};
 use wgpu_bottleneck::picture::{Preprocess, Resize};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{
-    BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict,
-    TrainedNetwork, error,
+    BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict, Trainer,
+    error,
 };
 
 const RATES: [f64; 4] = [0.01, 0.05, 0.2, 0.8];
@@ -106,8 +106,7 @@ fn run(
         Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true };
     let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
     let shape = Shape { n: BATCH, ..train.pictures.shape() };
-    let mut network =
-        TrainedNetwork::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
+    let mut network = Trainer::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
     for epoch in 1..=epochs {
         let mut losses = 0.0;
         for step in 0..steps {

@@ -6,7 +6,7 @@ mod half;
 mod image_pipeline;
 mod network;
 mod schedule;
-mod trained_network;
+mod trainer;
 
 use wgpu::Buffer;
 
@@ -25,7 +25,7 @@ pub use block_trainer::{BlockTrainer, Gradients, TrainingOptions, TrainingStep};
 pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
 pub use schedule::{Decay, Schedule};
-pub use trained_network::{OptimizerState, TrainedBatch, TrainedNetwork};
+pub use trainer::{OptimizerState, TrainedBatch, Trainer};
 
 /// Options for loading blocks and networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -37,7 +37,7 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, TrainedNetwork, TrainingOptions,
+    BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, Trainer, TrainingOptions,
     TrainingStep, record, record_in_parts, record_network,
 };
 pub use error::{Error, Result};

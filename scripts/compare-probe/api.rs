@@ -13,8 +13,8 @@ use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
     Block, BlockChain, BlockOptions, BlockTrainer, Gpu, GpuOptions, HostTensor, LoadOptions,
-    Network, NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock,
-    TrainedNetwork, TrainingOptions, record, record_network,
+    Network, NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock, Trainer,
+    TrainingOptions, record, record_network,
 };
 
 use super::{BlockCase, How, NetworkCase, Norms};
@@ -154,7 +154,7 @@ pub fn network_training(
     let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
     let input = shape(case.input_dims)?;
     let mut network =
-        TrainedNetwork::load(&device.0, &state, input, &setup, 0.1, &LoadOptions::default())?;
+        Trainer::load(&device.0, &state, input, &setup, 0.1, &LoadOptions::default())?;
     let mut values = Vec::new();
     for (images, classes) in batches {
         values.push(network.step(&tensor(case.input_dims, images)?, classes, 0.01)?.loss() as f32);

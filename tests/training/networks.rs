@@ -6,7 +6,7 @@ use wgpu_bottleneck::error::TrainingError;
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::network::{Optimizer, ResNet, TrainingSetup, plan_network_training};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
-use wgpu_bottleneck::{BlockKind, CheckpointOptions, Network, NetworkWeights, TrainedNetwork};
+use wgpu_bottleneck::{BlockKind, CheckpointOptions, Network, NetworkWeights, Trainer};
 
 use super::*;
 use crate::common::{Outcome, any_gpu, golden_dir, targets};
@@ -120,9 +120,9 @@ impl Run {
         Ok((HostTensor::new(shape, values)?, classes))
     }
 
-    fn load(&self, gpu: &Gpu, loading: &LoadOptions) -> Result<TrainedNetwork> {
+    fn load(&self, gpu: &Gpu, loading: &LoadOptions) -> Result<Trainer> {
         let shape = self.batch(0)?.0.shape();
-        Ok(TrainedNetwork::load(gpu, &self.before()?, shape, &self.setup, 0.1, loading)?)
+        Ok(Trainer::load(gpu, &self.before()?, shape, &self.setup, 0.1, loading)?)
     }
 
     /// The learning rate of a step.
@@ -131,11 +131,7 @@ impl Run {
     }
 
     /// Takes steps, and says each batch's loss.
-    fn train(
-        &self,
-        network: &mut TrainedNetwork,
-        steps: std::ops::Range<usize>,
-    ) -> Result<Vec<f64>> {
+    fn train(&self, network: &mut Trainer, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (over, mut losses) = (self.setup.batches_per_step, Vec::new());
         for (step, part) in steps.flat_map(|step| (0..over).map(move |part| (step, part))) {
             let (pictures, classes) = self.batch(step * over + part)?;
@@ -265,7 +261,7 @@ fn a_run_goes_on_from_what_was_saved() -> Outcome {
         let state = NetworkState::read(&weights)?;
         let shape = run.batch(0)?.0.shape();
         let mut second =
-            TrainedNetwork::load(&gpu, &state, shape, &run.setup, 0.1, &LoadOptions::default())?;
+            Trainer::load(&gpu, &state, shape, &run.setup, 0.1, &LoadOptions::default())?;
         second.restore(&kept)?;
         parts.extend(run.train(&mut second, 7..run.steps)?);
         assert_eq!(losses, parts, "{}", run.name);
@@ -365,7 +361,7 @@ fn what_cannot_be_is_refused() -> Outcome {
     let shape = pictures.shape();
     let refused = |setup: TrainingSetup| {
         let loaded =
-            TrainedNetwork::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());
+            Trainer::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());
         loaded.err().map(|error| error.to_string()).ok_or_else(|| "loaded".into())
     };
     let plain = || TrainingSetup::default();

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use wgpu_bottleneck::engine::OptimizerState;
 use wgpu_bottleneck::weights::{METADATA, NetworkState, OPTIMIZER};
-use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, TrainedNetwork};
+use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, Trainer};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
@@ -71,7 +71,7 @@ pub struct About<'a> {
 /// Writes the checkpoint of a run.
 pub fn write(
     file: &OutputFile,
-    network: &TrainedNetwork,
+    network: &Trainer,
     (position, sums): (Position, Sums),
     About { settings, device, classes, config }: About<'_>,
 ) -> Result<(), CliError> {

@@ -24,7 +24,7 @@ use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
 use wgpu_bottleneck::{
     Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict,
-    TrainedNetwork,
+    Trainer,
 };
 
 use self::args::Settings;
@@ -69,7 +69,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
 /// A run in progress.
 struct Run {
     gpu: Gpu,
-    network: TrainedNetwork,
+    network: Trainer,
     /// The preprocessing of validation and inference.
     preprocess: Preprocess,
     /// The text of config.json, with the same preprocessing.
@@ -146,8 +146,7 @@ impl Run {
             loading =
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
-        let mut network =
-            TrainedNetwork::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
+        let mut network = Trainer::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
         let steps_per_epoch = data.pictures.len() / (args.batch * args.accumulate) as usize;
         let schedule = args.schedule(steps_per_epoch as u64);
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());

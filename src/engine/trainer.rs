@@ -19,20 +19,20 @@ use super::training::{column, per_channel};
 /// ```no_run
 /// use wgpu_bottleneck::network::TrainingSetup;
 /// use wgpu_bottleneck::weights::{Initialization, NetworkState};
-/// use wgpu_bottleneck::{Gpu, HostTensor, LoadOptions, ResNet, Shape, TrainedNetwork};
+/// use wgpu_bottleneck::{Gpu, HostTensor, LoadOptions, ResNet, Shape, Trainer};
 ///
 /// let spec = ResNet::named("resnet50")?.classes(Some(10)).build()?;
 /// let state = NetworkState::initial(&spec, Initialization::default());
 /// let shape = Shape::new(8, 3, 224, 224)?;
 /// let (setup, loading) = (TrainingSetup::default(), LoadOptions::default());
-/// let mut network = TrainedNetwork::load(&Gpu::new()?, &state, shape, &setup, 0.1, &loading)?;
+/// let mut network = Trainer::load(&Gpu::new()?, &state, shape, &setup, 0.1, &loading)?;
 /// let (pictures, classes) = (HostTensor::zeros(shape), [0, 1, 2, 3, 4, 5, 6, 7]);
 /// let batch = network.step(&pictures, &classes, 0.1)?;
 /// println!("loss {}, {} of 8 right", batch.loss(), batch.right());
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct TrainedNetwork {
+pub struct Trainer {
     executor: Executor,
     training: NetworkTraining,
     setup: TrainingSetup,
@@ -78,7 +78,7 @@ pub struct OptimizerState {
     pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
-impl TrainedNetwork {
+impl Trainer {
     /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch,
     /// `momentum` the weight of a batch's statistics in the running statistics. The plan kind in
     /// `loading` is ignored.
