@@ -17,9 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = support::weights(&CheckpointOptions::default())?;
     println!("{}", weights.spec());
     // Preprocessing and class names come from the file's metadata or the configuration next to it.
-    let mut backbone =
+    let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
-    let logits = backbone.logits(&[(&support::picture()?).into()])?.into_data();
+    let logits = pipeline.logits(&[(&support::picture()?).into()])?.into_data();
     if let [logit] = logits[..] {
         println!("score {:.3}", 1.0 / (1.0 + (-logit).exp()));
         return Ok(());

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone =
+    let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
 
     // Pictures may differ in size. Three run as a batch of two and one of one.
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let grey = Picture::from_fn(400, 300, |_, _| [128; 3])?;
     let sources: Vec<Source<'_>> = [&picture, &mirrored, &grey].map(Into::into).to_vec();
-    let vectors = backbone.embed(&sources)?;
+    let vectors = pipeline.embed(&sources)?;
 
     let length = vectors.shape().c;
     println!("{} vectors of {length}", vectors.shape().n);

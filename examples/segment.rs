@@ -26,9 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let preprocess =
         Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
-    let mut backbone =
+    let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
-    let maps = backbone.features(&[(&support::picture()?).into()])?;
+    let maps = pipeline.features(&[(&support::picture()?).into()])?;
     for (name, map) in &maps {
         println!("{name}: {}", map.shape());
     }
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("expected a map of 24 x 32, found {height} x {width}").into());
     }
 
-    let plan = &backbone.network().recording().plan;
+    let plan = &pipeline.network().recording().plan;
     let fc =
         plan.steps.iter().find(|step| step.role == Role::Fc).ok_or("a network without classes")?;
     let StepParams::Conv { weight, bias } = weights.step_params(fc)? else {

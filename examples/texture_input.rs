@@ -45,10 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     gpu.queue().write_texture(texture.as_image_copy(), &rgba, layout, size);
 
     let weights = support::weights(&CheckpointOptions::default())?;
-    let mut backbone =
+    let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
-    let from_texture = backbone.embed(&[(&texture).into()])?;
-    let from_host = backbone.embed(&[(&picture).into()])?;
+    let from_texture = pipeline.embed(&[(&texture).into()])?;
+    let from_host = pipeline.embed(&[(&picture).into()])?;
     println!("a vector of {}: {:?} ...", from_texture.shape().c, &from_texture.data()[..4]);
     if from_texture == from_host {
         Ok(())

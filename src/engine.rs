@@ -38,11 +38,11 @@ pub struct LoadOptions {
     pub budget: MemoryBudget,
     /// Options of the executor, such as the memory layout.
     pub executor: ExecutorOptions,
-    /// DType type of weights and activations on the device. Input and output stay f32 unless
+    /// Element type of weights and activations on the device. Input and output stay f32 unless
     /// `half_edges` is set.
     pub precision: Precision,
     /// Whether input and output are f16 too if the precision is f16, for apps that bind their own
-    /// buffers. Host tensors are always f32. Ignored by a [`ImagePipeline`], whose preprocessed
+    /// buffers. Host tensors are always f32. Ignored by an [`ImagePipeline`], whose preprocessed
     /// images are f32.
     pub half_edges: bool,
     /// Whether a network also keeps the output of every block (`layer1.0`, ...), for inspection;
@@ -99,7 +99,8 @@ pub fn record_in_parts(
 /// let weights = StateDict::open("block.safetensors")?;
 /// let block = Block::from_state_dict(&weights, "", &BlockOptions::default())?;
 /// let input = StateDict::open("input.safetensors")?.image("input")?;
-/// let mut model = BlockChain::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
+/// let mut model =
+///     BlockChain::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
 /// let output = model.run(&input)?;
 /// println!("{}: {:?} ...", output.shape(), &output.data()[..4]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())

@@ -1,10 +1,10 @@
 //! Tests of the library. They are one program, so that the library is linked once and the tests
 //! share devices and cores.
 
-mod backbone;
 mod bad_input;
 mod choice;
 mod common;
+mod image_pipeline;
 // Compiled here so that it keeps up with the API.
 #[allow(dead_code)]
 #[path = "../scripts/compare-probe/main.rs"]

@@ -65,8 +65,8 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     };
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
-    let mut backbone = args.pictures.load(&weights, Some(files.len()))?;
-    let batch = backbone.network().input_shape().n;
+    let mut pipeline = args.pictures.load(&weights, Some(files.len()))?;
+    let batch = pipeline.network().input_shape().n;
 
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut decoded = Pictures::decode(files.clone());
@@ -77,7 +77,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         }
         let readable: Vec<&Picture> =
             batch.iter().filter_map(|one| one.picture.as_ref().ok()).collect();
-        let mut of_pictures = each(&mut backbone, &readable, ImagePipeline::logits)?.into_iter();
+        let mut of_pictures = each(&mut pipeline, &readable, ImagePipeline::logits)?.into_iter();
         for one in &batch {
             let guesses = match &one.picture {
                 Ok(_) => of_pictures

@@ -12,7 +12,7 @@ pub type Compute = fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
 /// The vector of each image, or its error. If the batch fails because of an image, the images are
 /// run one by one.
 pub fn each(
-    backbone: &mut ImagePipeline,
+    pipeline: &mut ImagePipeline,
     pictures: &[&Picture],
     compute: Compute,
 ) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
@@ -20,14 +20,14 @@ pub fn each(
         return Ok(Vec::new());
     }
     let sources: Vec<Source<'_>> = pictures.iter().map(|&picture| picture.into()).collect();
-    match compute(backbone, &sources) {
+    match compute(pipeline, &sources) {
         Ok(found) => {
             Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect())
         }
         Err(error) if !is_about_pictures(&error) => Err(error.into()),
         Err(error) if pictures.len() == 1 => Ok(vec![Err(error.to_string())]),
         Err(_) => {
-            let each = pictures.iter().map(|&picture| self::each(backbone, &[picture], compute));
+            let each = pictures.iter().map(|&picture| self::each(pipeline, &[picture], compute));
             Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
         }
     }

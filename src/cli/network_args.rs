@@ -160,9 +160,9 @@ impl PictureArgs {
         let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
         let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
-        let backbone = ImagePipeline::load(&gpu, weights, &preprocess, batch, &options)?;
-        self.network.tell_memory(backbone.network());
-        Ok(backbone)
+        let pipeline = ImagePipeline::load(&gpu, weights, &preprocess, batch, &options)?;
+        self.network.tell_memory(pipeline.network());
+        Ok(pipeline)
     }
 }
 

@@ -18,10 +18,10 @@ use crate::weights::NetworkWeights;
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
 /// // From the model's configuration, or torchvision's IMAGENET1K_V1.
 /// let preprocess = weights.preprocess()?;
-/// let mut backbone =
+/// let mut pipeline =
 ///     ImagePipeline::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
 /// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
-/// let vectors = backbone.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
+/// let vectors = pipeline.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
 /// assert_eq!(vectors.shape().dims(), [2, 2048, 1, 1]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```

@@ -9,7 +9,7 @@ use crate::plan::{self, KernelChoice, Recording, TensorId};
 use crate::tensor::{HostTensor, Shape};
 use crate::weights::{NetworkState, OPTIMIZER};
 
-use super::training::{column, per_channel};
+use super::block_trainer::{column, per_channel};
 
 /// A ResNet on a device that is trained batch by batch: a forward pass with the batch's statistics,
 /// the cross entropy, all gradients and the optimiser's step. All of it is one submit, with a

@@ -1,4 +1,4 @@
-//! DType types of tensors on the device.
+//! Element types of tensors on the device.
 
 use std::borrow::Cow;
 

@@ -201,10 +201,10 @@ const CALLS: [(&str, Prepare); 21] = [
     }),
     ("ImagePipeline::embed", |gpu| {
         let ((weights, _), picture) = (weights(&network()?)?, picture()?);
-        let mut backbone =
+        let mut pipeline =
             ImagePipeline::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
-        backbone.embed(&[(&picture).into()])?;
-        call(move || backbone.embed(&[(&picture).into()]))
+        pipeline.embed(&[(&picture).into()])?;
+        call(move || pipeline.embed(&[(&picture).into()]))
     }),
     ("Preprocessor::new", |gpu| {
         let gpu = gpu.clone();

@@ -56,9 +56,9 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
                 failures.push(format!("{name}: other pixels"));
             }
         }
-        let mut backbone =
+        let mut pipeline =
             ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
-        let found = backbone.embed(&[(&picture).into()])?;
+        let found = pipeline.embed(&[(&picture).into()])?;
         let expected: Vec<f64> = case["vector"]
             .as_array()
             .ok_or("no vector")?

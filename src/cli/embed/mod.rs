@@ -164,7 +164,7 @@ fn embed(
         return Ok(None);
     }
     // Of the same size whatever is left to do, so that the same kernels make the same vectors.
-    let mut backbone = args.pictures.load(weights, None)?;
+    let mut pipeline = args.pictures.load(weights, None)?;
     let mut pictures = Pictures::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());
     while !interrupt::asked() {
@@ -172,23 +172,23 @@ fn embed(
         if batch.is_empty() {
             break;
         }
-        let rows = rows(&mut backbone, &files, &batch)?;
+        let rows = rows(&mut pipeline, &files, &batch)?;
         journal.add(&rows)?;
         progress.add(&rows);
     }
-    let adapter = backbone.network().executor().gpu().describe();
+    let adapter = pipeline.network().executor().gpu().describe();
     Ok(Some(format!("{}, {adapter}: {}", progress.rate(), weights.spec())))
 }
 
 /// The rows of a batch, in order.
 fn rows(
-    backbone: &mut ImagePipeline,
+    pipeline: &mut ImagePipeline,
     files: &Files,
     batch: &[Decoded],
 ) -> Result<Vec<Row>, CliError> {
     let pictures: Vec<&Picture> =
         batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
-    let mut vectors = each(backbone, &pictures, ImagePipeline::embed)?.into_iter();
+    let mut vectors = each(pipeline, &pictures, ImagePipeline::embed)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
         let outcome = match &decoded.picture {

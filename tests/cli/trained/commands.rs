@@ -149,10 +149,10 @@ fn verified_by_library(
             (KernelChoice::RankedFor(runs), MemoryBudget { extra_weight_bytes: 9 << 20 });
         let options =
             LoadOptions { precision, kernels, budget, keep_blocks: true, ..Default::default() };
-        let mut backbone = ImagePipeline::load(&gpu, &weights, preprocess, batch, &options)?;
+        let mut pipeline = ImagePipeline::load(&gpu, &weights, preprocess, batch, &options)?;
         let mut all: Vec<(String, Vec<f32>)> = Vec::new();
         for part in sources.chunks(batch) {
-            let found = backbone.run(part)?;
+            let found = pipeline.run(part)?;
             all.resize_with(found.len(), Default::default);
             for ((name, values), (found_name, found)) in all.iter_mut().zip(found) {
                 *name = found_name;

@@ -17,9 +17,9 @@ fn one_output_is_a_score() -> Outcome {
     let score = |weights: &Path| -> Result<Vec<f64>> {
         let weights = NetworkWeights::open(weights, &CheckpointOptions::default())?;
         let input = Preprocess::imagenet_v1();
-        let mut backbone =
+        let mut pipeline =
             ImagePipeline::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
-        let logits = backbone.logits(&[(&picture).into()])?;
+        let logits = pipeline.logits(&[(&picture).into()])?;
         Ok(wide(logits.data()).iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
     };
     let expected = score(&weights)?;

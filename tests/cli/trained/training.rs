@@ -19,9 +19,9 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
     let opened = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
     for weights in [trained, opened] {
-        let mut backbone =
+        let mut pipeline =
             ImagePipeline::load(&Gpu::new()?, &weights, &prepared(48), 8, &LoadOptions::default())?;
-        near("the library", &wide(backbone.logits(&sources)?.data()), &numbers(&case["logits"]));
+        near("the library", &wide(pipeline.logits(&sources)?.data()), &numbers(&case["logits"]));
     }
     let config = std::fs::read_to_string(folder.join("config.json"))?;
     std::fs::write(folder.join("config.json"), config.replace("\"relu\"", "\"gelu\""))?;

@@ -30,30 +30,30 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
         let mut network =
             Network::load(&target.gpu, &weights, input.shape(), &LoadOptions::default())?;
         let expected = network.run(&input)?;
-        let mut backbone =
+        let mut pipeline =
             ImagePipeline::load(&target.gpu, &weights, &preprocess, 2, &LoadOptions::default())?;
-        assert_eq!(backbone.network().input_shape().n, 2);
+        assert_eq!(pipeline.network().input_shape().n, 2);
         let close = |name: &str, found: &wgpu_bottleneck::HostTensor| {
             let expected =
                 &expected.iter().find(|(other, _)| other == name).expect("the same names").1;
             let comparison = wgpu_bottleneck::tensor::compare(expected, found, network.tolerance());
             assert!(comparison.passed(), "{} {name}: {comparison}", target.name);
         };
-        let all = backbone.run(&sources)?;
+        let all = pipeline.run(&sources)?;
         assert_eq!(all.len(), expected.len());
         all.iter().for_each(|(name, found)| close(name, found));
-        close("logits", &backbone.logits(&sources)?);
-        close("pooled", &backbone.embed(&sources)?);
-        backbone.features(&sources)?.iter().for_each(|(name, found)| close(name, found));
+        close("logits", &pipeline.logits(&sources)?);
+        close("pooled", &pipeline.embed(&sources)?);
+        pipeline.features(&sources)?.iter().for_each(|(name, found)| close(name, found));
         // A vector does not depend on what else is in the batch: the same bits.
-        let alone = backbone.embed(&sources[3..4])?;
+        let alone = pipeline.embed(&sources[3..4])?;
         assert_eq!(
             alone.data(),
-            &backbone.embed(&sources)?.data()[3 * 32..4 * 32],
+            &pipeline.embed(&sources)?.data()[3 * 32..4 * 32],
             "{}",
             target.name
         );
-        assert!(matches!(backbone.embed(&[]), Err(Error::Shape(_))));
+        assert!(matches!(pipeline.embed(&[]), Err(Error::Shape(_))));
     }
     Ok(())
 }
