@@ -12,7 +12,7 @@ use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Binding, Capabilities, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{
-    KernelChoice, Placement, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step,
+    KernelChoice, Location, Plan, PlanKind, RecordedStep, Recording, Role, Scratch, Slot, Step,
     TensorId, TensorInfo,
 };
 use wgpu_bottleneck::tensor::{ChannelLayout, DType, Tolerance, compare};
@@ -130,27 +130,27 @@ fn check_memory(recording: &Recording) -> Check {
     for RecordedStep { step, scratch, .. } in recording.steps() {
         for &id in &step.inputs {
             let there = match places[id.0] {
-                Placement::Input => id == plan.input,
-                Placement::Output => false,
-                Placement::Slot(slot) => holds[slot] == Some(id),
+                Location::Input => id == plan.input,
+                Location::Output => false,
+                Location::Slot(slot) => holds[slot] == Some(id),
             };
             expect(there, || format!("{step}: tensor {} is not at {:?}", id.0, places[id.0]))?;
             let shared = places[id.0] == places[step.output.0];
             expect(!shared, || format!("{step} reads and writes {:?}", places[id.0]))?;
         }
         match places[step.output.0] {
-            Placement::Slot(slot) => holds[slot] = Some(step.output),
-            Placement::Output => {
+            Location::Slot(slot) => holds[slot] = Some(step.output),
+            Location::Output => {
                 expect(step.output == plan.output, || format!("{step} writes the output"))?
             }
-            Placement::Input => return Err(format!("{step} writes the input buffer")),
+            Location::Input => return Err(format!("{step} writes the input buffer")),
         }
         for &Scratch { slot, .. } in scratch {
             let shared = step
                 .inputs
                 .iter()
                 .chain([&step.output])
-                .any(|id| places[id.0] == Placement::Slot(slot));
+                .any(|id| places[id.0] == Location::Slot(slot));
             expect(!shared, || {
                 format!("{step} has scratch in slot {slot}, which it reads or writes")
             })?;
@@ -158,7 +158,7 @@ fn check_memory(recording: &Recording) -> Check {
         }
     }
     for (slot, Slot { bytes }) in slots.iter().enumerate() {
-        let held = |(place, _): &(&Placement, &TensorInfo)| **place == Placement::Slot(slot);
+        let held = |(place, _): &(&Location, &TensorInfo)| **place == Location::Slot(slot);
         let tensors =
             places.iter().zip(&plan.tensors).filter(held).map(|(_, tensor)| tensor.bytes());
         let scratch =
@@ -255,7 +255,7 @@ fn broken_promises_are_seen() -> Outcome {
         ("is not at", PlanKind::Fused, |r| r.places[5] = r.places[3]),
         ("reads and writes", PlanKind::Unfused, |r| r.places[2] = r.places[1]),
         ("bytes for", PlanKind::Fused, |r| r.slots[0].bytes -= 4),
-        ("reads and writes Input", PlanKind::Fused, |r| r.places[1] = Placement::Input),
+        ("reads and writes Input", PlanKind::Fused, |r| r.places[1] = Location::Input),
         ("differ in their steps", PlanKind::Fused, |r| r.segments[0].steps.swap(0, 1)),
         ("segments of", PlanKind::Fused, |r| drop(r.segments.pop())),
         ("before it is written", PlanKind::Fused, |r| {
@@ -266,7 +266,7 @@ fn broken_promises_are_seen() -> Outcome {
             let other = r.segments[0].steps[1].dispatches[0].kernel;
             r.segments[0].steps[0].dispatches[0].kernel = other;
         }),
-        ("writes the input buffer", PlanKind::Fused, |r| r.places[4] = Placement::Input),
+        ("writes the input buffer", PlanKind::Fused, |r| r.places[4] = Location::Input),
         ("launches", PlanKind::Fused, |r| {
             r.segments[1].steps[2].dispatches[0].workgroups = [1, 0, 1]
         }),
@@ -297,8 +297,8 @@ fn an_executor_refuses_what_would_leave_its_tensors() -> Outcome {
         ("input", |r| r.segments[0].steps[1].step.inputs[0] = TensorId(99)),
         ("output", |r| r.segments[0].steps[1].step.output = TensorId(99)),
         ("slot size", |r| r.slots[0].bytes -= 4),
-        ("slot", |r| r.places[1] = Placement::Slot(99)),
-        ("input buffer", |r| r.places[1] = Placement::Input),
+        ("slot", |r| r.places[1] = Location::Slot(99)),
+        ("input buffer", |r| r.places[1] = Location::Input),
         ("layout", |r| r.plan.tensors[1].layout = ChannelLayout::dense(3)),
         ("shape", |r| r.plan.tensors[2].shape.w += 1),
     ];
@@ -382,7 +382,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
     assert_eq!(recording.plan, expected);
     assert_eq!(
         recording.places,
-        [Placement::Input, Placement::Slot(0), Placement::Slot(1), Placement::Output]
+        [Location::Input, Location::Slot(0), Location::Slot(1), Location::Output]
     );
     assert_eq!(recording.slots, [Slot { bytes: 4 * 128 * 3136 }, Slot { bytes: 4 * 128 * 784 }]);
     Ok(())

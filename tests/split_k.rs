@@ -8,7 +8,7 @@ use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{Capabilities, Family, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{
-    KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, schedule,
+    KernelChoice, Location, MemoryBudget, Plan, PlanKind, Recording, schedule,
 };
 use wgpu_bottleneck::selftest::layouts;
 use wgpu_bottleneck::tensor::{DType, compare};
@@ -176,7 +176,7 @@ fn scratch_lies_where_nothing_lives() -> Outcome {
     type Spoil = fn(&mut Recording);
     let spoils: [(&str, Spoil); 3] = [
         ("on the input", |r| {
-            let Placement::Slot(slot) = r.places[1] else { return };
+            let Location::Slot(slot) = r.places[1] else { return };
             r.segments[0].steps[1].scratch[0].slot = slot;
         }),
         ("too small", |r| r.segments[0].steps[1].scratch[0].bytes -= 16),

@@ -1,6 +1,6 @@
 //! Winograd's convolutions: as near to f64 as they promise on any data, within their memory, and no
 //! candidate where they would not be. Where NaN may spread to is the self test's to check
-//! (src/selftest/spread.rs).
+//! (src/selftest/nan_propagation.rs).
 
 use crate::common::exact::check_recording;
 use crate::common::seeded::Seeded;
@@ -8,7 +8,7 @@ use crate::common::{Outcome, Target, targets};
 use wgpu_bottleneck::kernel::{Capabilities, DeviceKind, Kernel, Winograd, candidates};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, StepParams};
 use wgpu_bottleneck::plan::{
-    KernelChoice, MemoryBudget, Placement, Plan, PlanKind, Recording, Role, Step, TensorId,
+    KernelChoice, Location, MemoryBudget, Plan, PlanKind, Recording, Role, Step, TensorId,
     TensorInfo, schedule,
 };
 use wgpu_bottleneck::selftest::layouts;
@@ -278,7 +278,7 @@ fn scratch_lies_where_nothing_lives() -> Outcome {
             r.segments[0].steps[1].scratch[0].slot = r.segments[0].steps[1].scratch[1].slot
         }),
         ("on an input", |r| {
-            let Placement::Slot(slot) = r.places[1] else { return };
+            let Location::Slot(slot) = r.places[1] else { return };
             r.segments[0].steps[1].scratch[0].slot = slot;
         }),
         ("too small", |r| r.segments[0].steps[1].scratch[1].bytes -= 16),

@@ -18,7 +18,7 @@ use super::{Bound, Gpu, Memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
-use crate::plan::{Carry, Dispatch, Placement, RecordedStep, Recording, Scratch, Step, TensorId};
+use crate::plan::{Carry, Dispatch, Location, RecordedStep, Recording, Scratch, Step, TensorId};
 
 /// Options for the memory of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -303,9 +303,9 @@ impl Ready {
         };
         let tensor = |id: TensorId| {
             let buffer = match self.recording.places[id.0] {
-                Placement::Input => input,
-                Placement::Output => output,
-                Placement::Slot(slot) => &self.slots[slot],
+                Location::Input => input,
+                Location::Output => output,
+                Location::Slot(slot) => &self.slots[slot],
             };
             bound(buffer, self.tensor_bytes(id))
         };
@@ -429,16 +429,16 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
                         Some(recording.places[recorded.step.inputs[index].0])
                     }
                     Some(Binding::CopiedScratch(index)) => {
-                        Some(Placement::Slot(recorded.scratch[index].slot))
+                        Some(Location::Slot(recorded.scratch[index].slot))
                     }
                     _ => None,
                 };
-                if let (Some(texture), Some(Placement::Slot(slot))) = (&launch.copied, copied) {
+                if let (Some(texture), Some(Location::Slot(slot))) = (&launch.copied, copied) {
                     copies.push(TextureCopy { before: at, slot, texture: texture.clone() });
                 }
                 if let (Weights::Copied(texture, _), Some(id)) =
                     (&launch.weights, recorded.step.weights)
-                    && let Placement::Slot(slot) = recording.places[id.0]
+                    && let Location::Slot(slot) = recording.places[id.0]
                 {
                     let late = recording.plan.written_in(id) == Some(segment.block);
                     copies.push(TextureCopy {
@@ -460,7 +460,7 @@ fn carried(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
     let plan = &recording.plan;
     let copy =
         |&Carry { from, to }: &Carry| match (recording.places[from.0], recording.places[to.0]) {
-            (Placement::Slot(source), Placement::Slot(target)) => {
+            (Location::Slot(source), Location::Slot(target)) => {
                 Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
             }
             _ => None,

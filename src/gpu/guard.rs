@@ -8,7 +8,7 @@ use super::Executor;
 use super::memory::{poison, poison_word};
 use super::readback::Readback;
 use crate::error::{GpuError, Result};
-use crate::plan::{Placement, TensorId};
+use crate::plan::{Location, TensorId};
 use crate::tensor::HostTensor;
 
 /// Result of a run from poisoned memory.
@@ -123,9 +123,9 @@ impl Executor {
             let packed = info.pack(values)?;
             let bytes = info.element.encode(&packed);
             let place = match recording.places[id.0] {
-                Placement::Slot(slot) => slot,
-                Placement::Input => self.ready.slots.len(),
-                Placement::Output => self.ready.slots.len() + 1,
+                Location::Slot(slot) => slot,
+                Location::Input => self.ready.slots.len(),
+                Location::Output => self.ready.slots.len() + 1,
             };
             let Some(target) = probed.get_mut(place).filter(|target| target.given == 0) else {
                 let reason = "a given tensor has no separate slot";

@@ -7,7 +7,7 @@ use super::executor::Ready;
 use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
-use crate::plan::{Placement, TensorId, TensorInfo};
+use crate::plan::{Location, TensorId, TensorInfo};
 use crate::tensor::{HostTensor, Lines};
 
 /// Buffers for runs on host tensors, in addition to weights and workspace.
@@ -100,7 +100,7 @@ impl Executor {
     pub fn give(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
         let Ready { gpu, recording, slots, .. } = &*self.ready;
         let place = recording.places.get(id.0).filter(|_| recording.plan.given.contains(&id));
-        let Some(Placement::Slot(slot)) = place else {
+        let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not given" }.into());
         };
@@ -122,7 +122,7 @@ impl Executor {
         let recording = &self.ready.recording;
         let stays = recording.plan.kept.contains(&id) || recording.plan.given.contains(&id);
         let place = recording.places.get(id.0).filter(|_| stays);
-        let Some(Placement::Slot(slot)) = place else {
+        let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording {
                 step,

@@ -7,7 +7,7 @@ use wgpu::{Buffer, BufferUsages, Texture, TextureView};
 use super::Gpu;
 use crate::error::{GpuError, PrecisionError, Result};
 use crate::op::StepParams;
-use crate::plan::{Balance, Dispatch, Recording, Step};
+use crate::plan::{Dispatch, Pow2Scale, Recording, Step};
 
 /// The packed parameters that a dispatch reads.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) fn upload<'a>(
     mut params: impl FnMut(&Step) -> Result<Cow<'a, StepParams>>,
 ) -> Result<Vec<Weights>> {
     let mut all = Vec::with_capacity(recording.dispatch_count());
-    let mut balance = Balance::default();
+    let mut balance = Pow2Scale::default();
     for recorded in recording.steps() {
         let params = params(&recorded.step)?;
         if recorded.step.weights.is_some() {

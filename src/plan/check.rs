@@ -1,7 +1,7 @@
 //! Checks whether a recording is consistent. All of its fields are public, so it may have been made
 //! or changed by hand. Kernels run without bounds checks, so an executor must not trust it.
 
-use super::{Carry, Dispatch, Placement, RecordedStep, Recording, Step, TensorId, TensorInfo};
+use super::{Carry, Dispatch, Location, RecordedStep, Recording, Step, TensorId, TensorInfo};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Binding, Capabilities};
 use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
@@ -62,10 +62,10 @@ impl Recording {
             && one.weights == other.weights
             && one.element == other.element;
         let in_slots = [from, to].map(|id| match self.places[id.0] {
-            Placement::Slot(slot) => {
+            Location::Slot(slot) => {
                 self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot)
             }
-            Placement::Input | Placement::Output => None,
+            Location::Input | Location::Output => None,
         });
         let apart = matches!(in_slots, [Some(from), Some(to)] if from != to);
         let only = plan.carried.iter().filter(|carry| carry.to == *to).count() == 1;
@@ -100,7 +100,7 @@ impl Recording {
             return Ok(Err("a tensor in a slot that is missing or too small"));
         }
         let output = self.places[step.output.0];
-        if output == Placement::Input || step.reads().any(|id| self.places[id.0] == output) {
+        if output == Location::Input || step.reads().any(|id| self.places[id.0] == output) {
             return Ok(Err("the output shares the place of an input"));
         }
         let problem = self.plan.problem(step);
@@ -123,7 +123,7 @@ impl Recording {
             Some(Binding::CopiedInput(index)) => Some(self.places[step.inputs[index].0]),
             _ => None,
         };
-        if copied.is_some_and(|place| !matches!(place, Placement::Slot(_))) {
+        if copied.is_some_and(|place| !matches!(place, Location::Slot(_))) {
             return Ok(Err("a kernel that copies a tensor which is not in a slot"));
         }
         let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
@@ -140,7 +140,7 @@ impl Recording {
         let computes_by = matches!(step.op, Op::Conv { .. } | Op::Train(TrainOp::InputGrad { .. }));
         let by = match step.weights {
             Some(id) => {
-                computes_by && is_weights(id) && matches!(self.places[id.0], Placement::Slot(_))
+                computes_by && is_weights(id) && matches!(self.places[id.0], Location::Slot(_))
             }
             None => true,
         };
@@ -157,11 +157,11 @@ impl Recording {
     /// step's inputs or output.
     fn scratch_fits(&self, recorded: &RecordedStep) -> bool {
         let step = &recorded.step;
-        let tensors: Vec<Placement> =
+        let tensors: Vec<Location> =
             step.reads().chain([step.output]).map(|id| self.places[id.0]).collect();
         recorded.scratch.iter().enumerate().all(|(at, scratch)| {
             self.slots.get(scratch.slot).is_some_and(|slot| slot.bytes >= scratch.bytes)
-                && !tensors.contains(&Placement::Slot(scratch.slot))
+                && !tensors.contains(&Location::Slot(scratch.slot))
                 && recorded.scratch[..at].iter().all(|other| other.slot != scratch.slot)
         })
     }
@@ -243,13 +243,13 @@ impl Recording {
 
     fn place_fits(&self, id: TensorId) -> bool {
         match self.places[id.0] {
-            Placement::Input => {
+            Location::Input => {
                 self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes()
             }
-            Placement::Output => {
+            Location::Output => {
                 self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.output).bytes()
             }
-            Placement::Slot(slot) => {
+            Location::Slot(slot) => {
                 self.slots.get(slot).is_some_and(|slot| slot.bytes >= self.plan.tensor(id).bytes())
             }
         }

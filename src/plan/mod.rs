@@ -6,17 +6,17 @@
 //! block, three steps per fused block, no slot shared by two live tensors) are tested without a
 //! GPU.
 
-mod balance;
 mod check;
-mod lifetime;
+mod memory;
+mod pow2_scale;
 mod precision;
 mod recording;
 mod scheduler;
 mod single;
 mod step;
 
-pub(crate) use balance::Balance;
-pub use lifetime::{Placement, Places, Scratch, Slot, assign};
+pub use memory::{Location, MemoryPlan, Scratch, Slot, assign};
+pub(crate) use pow2_scale::Pow2Scale;
 pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};

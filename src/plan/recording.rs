@@ -1,6 +1,6 @@
 //! Recordings: a plan with its kernels, memory and order, ready to execute.
 
-use super::{Placement, Plan, Scratch, Slot, Step};
+use super::{Location, Plan, Scratch, Slot, Step};
 use crate::error::Result;
 use crate::kernel::{Capabilities, Family, Kernel, Problem};
 use crate::op::Op;
@@ -66,7 +66,7 @@ pub struct Recording {
     /// The plan that was recorded.
     pub plan: Plan,
     /// The place of each of the plan's tensors, by their index.
-    pub places: Vec<Placement>,
+    pub places: Vec<Location>,
     /// The workspace.
     pub slots: Vec<Slot>,
     /// One segment per block, in order.
@@ -84,7 +84,7 @@ impl Recording {
     pub fn unshare_slots(&mut self) {
         self.slots.clear();
         for (place, tensor) in self.places.iter_mut().zip(&self.plan.tensors) {
-            if let Placement::Slot(slot) = place {
+            if let Location::Slot(slot) = place {
                 *slot = self.slots.len();
                 self.slots.push(Slot { bytes: tensor.bytes() });
             }

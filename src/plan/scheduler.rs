@@ -21,7 +21,7 @@
 
 use std::ops::Range;
 
-use super::{Dispatch, Places, Plan, RecordedStep, Recording, Scratch, Segment, Step, lifetime};
+use super::{Dispatch, MemoryPlan, Plan, RecordedStep, Recording, Scratch, Segment, Step, memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Measured, Problem};
 use crate::tensor::DType;
@@ -109,7 +109,7 @@ pub fn schedule(
     let scratch: Vec<Vec<usize>> = with_step()
         .map(|(step, picked)| picked.kernel.scratch_bytes(&plan.problem(step)))
         .collect();
-    let Places { tensors: places, scratch, slots } = lifetime::assign(&plan, &scratch);
+    let MemoryPlan { tensors: places, scratch, slots } = memory::assign(&plan, &scratch);
     let record = |((step, picked), scratch): ((&Step, &Picked), &Vec<Scratch>)| {
         let Picked { kernel, reason, .. } = *picked;
         let dispatches = Dispatch::all(&kernel, &plan.problem(step), capabilities)?;

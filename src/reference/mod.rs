@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
-use crate::plan::{Balance, Recording, Step, TensorId};
+use crate::plan::{Pow2Scale, Recording, Step, TensorId};
 use crate::tensor::{HostTensor, Shape};
 
 pub use bound::ExactBound;
@@ -236,7 +236,7 @@ fn walk(
     }
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
-    let mut balance = Balance::default();
+    let mut balance = Pow2Scale::default();
     for &id in plan.given.iter().chain([&plan.input]) {
         let info = plan.tensor(id);
         let found = given.iter().find(|(given, _)| *given == id).map(|(_, tensor)| *tensor);

@@ -7,7 +7,7 @@ use crate::error::{Error, GpuError, Result};
 use crate::kernel::{self, Capabilities, Kernel, Problem};
 use crate::op::{Op, StepParams, WeightLayout};
 use crate::plan::{
-    Dispatch, Placement, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo,
+    Dispatch, Location, Plan, RecordedStep, Recording, Scratch, Segment, Slot, TensorInfo,
 };
 use crate::reference;
 use crate::tensor::{ChannelLayout, DType, HostTensor, Shape, Tolerance};
@@ -161,9 +161,9 @@ impl Case {
         let dispatches = Dispatch::all(&kernel, &problem, &self.capabilities(device))?;
         let mut slots: Vec<Slot> =
             plan.given.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
-        let given = (0..slots.len()).map(Placement::Slot);
+        let given = (0..slots.len()).map(Location::Slot);
         let places =
-            std::iter::once(Placement::Input).chain(given).chain([Placement::Output]).collect();
+            std::iter::once(Location::Input).chain(given).chain([Location::Output]).collect();
         let scratch = |bytes| {
             slots.push(Slot { bytes });
             Scratch { slot: slots.len() - 1, bytes }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::case::{Case, Expected};
+use super::nan_propagation::Spread;
 use super::report::{Check, Failure, First};
-use super::spread::Spread;
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
 use crate::kernel::Kernel;

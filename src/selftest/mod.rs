@@ -5,9 +5,9 @@
 //!   x every case that its tile requires (cases/): integers, for which f32 is exact in any order of
 //!     summation (values.rs)
 //!   x every check (check.rs): starting from NaN in every tensor, the output is bit-identical to
-//!     the reference, or nearly so for roots, divisions and exponentials (near.rs); guard bands
+//!     the reference, or nearly so for roots, divisions, exponentials (tolerance.rs); guard bands
 //!     and inputs unchanged; a second run the same; NaN and infinities where the reference has
-//!     them (spread.rs); zeros in the channel padding
+//!     them (nan_propagation.rs); zeros in the channel padding
 //! = a Report with the device, the driver, and the failures
 //! ```
 //!
@@ -22,11 +22,11 @@ mod cases;
 mod check;
 mod known;
 pub mod mutants;
-mod near;
+mod nan_propagation;
 mod report;
 mod seeded;
 mod side_by_side;
-mod spread;
+mod tolerance;
 mod values;
 
 use std::time::Instant;

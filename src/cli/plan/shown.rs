@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wgpu_bottleneck::Shape;
 use wgpu_bottleneck::plan::{
-    Dispatch, Placement, PlanKind, RecordedStep, Recording, Step, TensorId,
+    Dispatch, Location, PlanKind, RecordedStep, Recording, Step, TensorId,
 };
 
 use super::super::block_or_network::BlockOrNetwork;
@@ -65,7 +65,7 @@ impl Shown<'_> {
     /// The tensors and the scratch that share a slot.
     fn sharers(&self, slot: usize) -> Vec<String> {
         let places = self.recording.places.iter().enumerate();
-        let here = places.filter(|(_, place)| **place == Placement::Slot(slot));
+        let here = places.filter(|(_, place)| **place == Location::Slot(slot));
         let tensors = here.map(|(index, _)| self.name(TensorId(index)).to_owned());
         let of_step =
             |recorded: &RecordedStep| recorded.scratch.iter().any(|scratch| scratch.slot == slot);
@@ -183,9 +183,9 @@ impl Shown<'_> {
         let step = &recorded.step;
         let tensor = |id: TensorId| {
             let place = match self.recording.places[id.0] {
-                Placement::Input => "input".to_owned(),
-                Placement::Output => "output".to_owned(),
-                Placement::Slot(slot) => format!("slot {slot}"),
+                Location::Input => "input".to_owned(),
+                Location::Output => "output".to_owned(),
+                Location::Slot(slot) => format!("slot {slot}"),
             };
             let bytes = self.recording.plan.tensor(id).bytes();
             json!({

@@ -25,12 +25,12 @@ const MOST: i32 = 64;
 
 /// The powers of two by which convolutions were scaled, until their norms are processed.
 #[derive(Debug, Default)]
-pub(crate) struct Balance {
+pub(crate) struct Pow2Scale {
     /// The exponents of each channel of a tensor.
     exponents: HashMap<TensorId, Vec<i32>>,
 }
 
-impl Balance {
+impl Pow2Scale {
     /// A step's parameters, which must fit it, as the device uses them. Steps must come in the
     /// plan's order.
     pub fn params<'a>(

@@ -12,7 +12,7 @@ use super::{Plan, TensorId};
 
 /// Where a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Placement {
+pub enum Location {
     /// In the caller's input buffer.
     Input,
     /// In the caller's output buffer.
@@ -39,9 +39,9 @@ pub struct Scratch {
 
 /// The memory plan: where everything of a plan is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct MemoryPlan {
     /// The place of each tensor, by its index.
-    pub tensors: Vec<Placement>,
+    pub tensors: Vec<Location>,
     /// The scratch of each step, in order.
     pub scratch: Vec<Vec<Scratch>>,
     /// The workspace.
@@ -53,20 +53,20 @@ pub struct Places {
 /// new one. A step's inputs and scratch are freed only after it, so none of them shares the
 /// output's slot.
 #[must_use]
-pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
+pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
     let last_use = last_uses(plan);
-    let mut places = vec![Placement::Input; plan.tensors.len()];
+    let mut places = vec![Location::Input; plan.tensors.len()];
     let mut scratches = Vec::with_capacity(plan.steps.len());
     let mut pool = Pool::default();
     for &id in &plan.given {
-        places[id.0] = Placement::Slot(pool.take(plan.tensor(id).bytes()));
+        places[id.0] = Location::Slot(pool.take(plan.tensor(id).bytes()));
     }
     let stays = |id: &TensorId| plan.kept.contains(id) || plan.given.contains(id);
     for (index, step) in plan.steps.iter().enumerate() {
         places[step.output.0] = if step.output == plan.output {
-            Placement::Output
+            Location::Output
         } else {
-            Placement::Slot(pool.take(plan.tensor(step.output).bytes()))
+            Location::Slot(pool.take(plan.tensor(step.output).bytes()))
         };
         let bytes = scratch.get(index).into_iter().flatten();
         let own: Vec<Scratch> =
@@ -81,11 +81,11 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> Places {
             }
         }
         pool.free.extend(ended.iter().filter_map(|id| match places[id.0] {
-            Placement::Slot(slot) => Some(slot),
-            Placement::Input | Placement::Output => None,
+            Location::Slot(slot) => Some(slot),
+            Location::Input | Location::Output => None,
         }));
     }
-    Places { tensors: places, scratch: scratches, slots: pool.slots }
+    MemoryPlan { tensors: places, scratch: scratches, slots: pool.slots }
 }
 
 /// The step after which each tensor is no longer needed, by its index: the last one that reads it
