@@ -1,5 +1,6 @@
 //! The style of text: line lengths, and phrases that documentation and messages do not use.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -203,4 +204,50 @@ fn phrases_are_found_as_words() {
     assert_eq!(found("There is nonetheless a value, for whom the nonet is played."), 0);
     assert_eq!(long_prose("| a table\n```\ncode\n```\nhttps://example.org\n"), Vec::<usize>::new());
     assert_eq!(long_prose(&format!("{} word", "a".repeat(COLUMNS))), [1]);
+}
+
+/// Names of types that have another name now, with it (CHANGELOG.md has the table).
+const RENAMED: &[(&str, &str)] = &[
+    ("Model", "BlockChain"),
+    ("Backbone", "ImagePipeline"),
+    ("Element", "DType"),
+    ("TrainedBlock", "BlockTrainer"),
+    ("TrainedNetwork", "Trainer"),
+    ("Placement", "Location"),
+    ("Places", "MemoryPlan"),
+    ("Balance", "Pow2Scale"),
+];
+
+fn identifiers(tokens: TokenStream, found: &mut BTreeSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => identifiers(group.stream(), found),
+            TokenTree::Ident(name) => {
+                found.insert(name.to_string());
+            }
+            TokenTree::Literal(_) | TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+#[test]
+fn no_identifier_has_an_old_name() -> Outcome {
+    let (mut found, mut all, mut wrong) = (Vec::new(), BTreeSet::new(), Vec::new());
+    files(root().join("src"), &mut found)?;
+    for path in found {
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let mut names = BTreeSet::new();
+            identifiers(std::fs::read_to_string(&path)?.parse()?, &mut names);
+            for (old, new) in RENAMED.iter().filter(|(old, _)| names.contains(*old)) {
+                let short = path.strip_prefix(root())?.display();
+                wrong.push(format!("{short}: {old} is called {new} now"));
+            }
+            all.append(&mut names);
+        }
+    }
+    for (_, new) in RENAMED {
+        assert!(all.contains(*new), "{new} is nowhere in src/");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }

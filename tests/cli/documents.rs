@@ -74,6 +74,10 @@ fn folder() -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("resnet50.pth"), file(&ResNet::named("resnet50")?.build()?))?;
+    for name in ["src/cli/demo/digits.safetensors", "examples/digits/three.png"] {
+        std::fs::create_dir_all(path(name).parent().unwrap_or(folder.path()))?;
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), path(name))?;
+    }
     for (name, dims) in [("input", [1, 256, 56, 56]), ("batch", [2, 3, 64, 64])] {
         let values: Vec<f32> =
             uniform(name, dims.iter().product()).map(|value| value - 0.5).collect();

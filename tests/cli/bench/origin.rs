@@ -48,7 +48,7 @@ const OF_RUN: [(&str, &str); 6] = [
     ("/version", "program's version"),
     ("/command", "command"),
     ("/machine/os", "operating system"),
-    ("/machine/os_version", "its version"),
+    ("/machine/os_version", "OS version"),
     ("/machine/processor", "processor"),
 ];
 const OF_DEVICE: [(&str, &str); 6] = [
@@ -56,8 +56,8 @@ const OF_DEVICE: [(&str, &str); 6] = [
     ("/device/backend", "backend"),
     ("/device/driver", "driver"),
     ("/device/driver_version", "driver version"),
-    ("/device/vendor_id", "vendor"),
-    ("/device/device_id", "device"),
+    ("/device/vendor_id", "vendor ID"),
+    ("/device/device_id", "device ID"),
 ];
 
 /// The text at a pointer, which must not be empty.
@@ -150,7 +150,10 @@ fn two_drivers_are_told_apart() -> Outcome {
             assert_eq!(next(name), Some(text_at(report, pointer)?), "{name}");
         }
         let [least, most] = sizes.map(Option::<u64>::unwrap_or_default);
-        assert_eq!(next("subgroup sizes"), Some(format!("{least} to {most}")));
+        assert_eq!(
+            next("subgroup sizes"),
+            Some(if least == most { format!("{least}") } else { format!("{least} to {most}") })
+        );
     }
     if let [a, b] = &reports[..] {
         assert!(

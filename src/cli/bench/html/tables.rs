@@ -107,7 +107,8 @@ pub fn provenance(report: &Report) -> Markup {
     let from = &report.provenance;
     let commit = from.commit.as_ref().map(|commit| match from.modified {
         Some(true) => format!("{commit} with changes"),
-        _ => commit.clone(),
+        Some(false) => format!("{commit}, sources as committed"),
+        None => commit.clone(),
     });
     let machine = from.machine.as_ref();
     let cores = machine.map(|machine| machine.cores.to_string());
@@ -117,7 +118,7 @@ pub fn provenance(report: &Report) -> Markup {
         ("commit", commit.as_deref()),
         ("command", from.command.as_deref()),
         ("operating system", machine.map(|machine| machine.os.as_str())),
-        ("its version", machine.and_then(|machine| machine.os_version.as_deref())),
+        ("OS version", machine.and_then(|machine| machine.os_version.as_deref())),
         ("processor", machine.map(|machine| machine.processor.as_str())),
         ("cores", cores.as_deref()),
     ])
@@ -125,15 +126,18 @@ pub fn provenance(report: &Report) -> Markup {
 
 /// The device of a report.
 pub fn device(device: &DeviceReport) -> Markup {
-    let lanes = device.subgroup_sizes.map(|[least, most]| format!("{least} to {most}"));
+    let lanes = device.subgroup_sizes.map(|[least, most]| match most {
+        _ if least == most => least.to_string(),
+        _ => format!("{least} to {most}"),
+    });
     facts(&[
         ("adapter", Some(&device.name)),
         ("backend", Some(&device.backend)),
         ("kind", Some(&device.kind)),
         ("driver", Some(&device.driver)),
         ("driver version", device.driver_version.as_deref()),
-        ("vendor", device.vendor_id.as_deref()),
-        ("device", device.device_id.as_deref()),
+        ("vendor ID", device.vendor_id.as_deref()),
+        ("device ID", device.device_id.as_deref()),
         ("subgroup sizes", lanes.as_deref()),
     ])
 }
