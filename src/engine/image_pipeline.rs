@@ -13,7 +13,9 @@ use crate::weights::NetworkWeights;
 /// the GPU, directly into the network's input.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{ImagePipeline, CheckpointOptions, Gpu, LoadOptions, NetworkWeights, Picture};
+/// use wgpu_bottleneck::{
+///     CheckpointOptions, Gpu, ImagePipeline, LoadOptions, NetworkWeights, Picture,
+/// };
 ///
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
 /// // From the model's configuration, or torchvision's IMAGENET1K_V1.
