@@ -1,5 +1,5 @@
-//! What a training step costs beside an eval run of the same unfolded block, on the device, in
-//! turns. What is measured and what is not: benches/README.md.
+//! What a training step costs compared with an eval run of the same unfolded block, on the device,
+//! in turns. What is measured and what is not: benches/README.md.
 //!
 //! No criterion here: the ratio of two things in one round is what counts, as a machine's speed
 //! comes and goes.
@@ -49,7 +49,7 @@ fn cases(batch: usize) -> Result<Vec<(&'static str, Bottleneck, Shape)>> {
     ])
 }
 
-/// A block in training mode, by one choice of kernels, after one step: what it put out, and the
+/// A block in training mode, by one choice of kernels, after one step: its output, and the
 /// gradient of its input.
 fn trained(
     gpu: &Gpu,

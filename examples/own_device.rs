@@ -1,4 +1,4 @@
-//! An app that owns its device records a block into its own encoder, beside commands of its own,
+//! An app that owns its device records a block into its own encoder, next to its own commands,
 //! and submits once.
 //!
 //!     scripts/with-gpu cargo run --release --example own_device

@@ -15,7 +15,7 @@ use wgpu_bottleneck::wgpu::{
 use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // An app that has a device of its own hands it over with Gpu::from_wgpu (the example own_device
+    // An app that has its own device hands it over with Gpu::from_wgpu (the example own_device
     // shows how).
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());

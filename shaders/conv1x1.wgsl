@@ -4,7 +4,7 @@
 // For: every device; register tiles only, no workgroup memory and no barrier. Fast because: all
 // lanes of a row tile read the same input vec4 (one broadcast) and neighbouring weights, and each
 // pair of loads feeds ROWS x COLS x 16 multiply-adds from registers. Loses when: the GPU has matrix
-// units, or so many lanes that staging tiles in workgroup memory saves bandwidth.
+// units, or enough lanes that staging tiles in workgroup memory saves bandwidth.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL

@@ -4,7 +4,7 @@
 // For: as conv1x1_matrix, and groups whose channels divide a matrix's side or are a multiple of it.
 // Fast because: a tile of SIDE output channels is a dense product with as many input channels, or
 // with those of its group where they are more: a matrix that holds several small groups has them on
-// its diagonal and zeros beside them. Matrix units do the zeros for nothing. Loses when: as
+// its diagonal and zeros elsewhere. Matrix units do the zeros for nothing. Loses when: as
 // conv1x1_matrix; each tap loads its input again.
 //#include shared/conv_params
 //#if RESIDUAL

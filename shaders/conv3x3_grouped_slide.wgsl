@@ -18,7 +18,7 @@
 
 @compute @workgroup_size(${LANES}, ${SLICES}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    // A row tile is a strip of an image: ROWS pixels of LINES lines, of which those behind an end
+    // A row tile is a strip of an image: ROWS pixels of LINES lines, of which those after an end
     // are not stored.
     let strips = (params.out_width - 1u) / ${ROWS}u + 1u;
     let parts = (params.out_height - 1u) / ${LINES}u + 1u;

@@ -4,7 +4,7 @@
 // For: GPUs, and groups of few channels, as ResNeXt's. A workgroup owns a tile of SLICES lines of
 // ROWS pixels and LANES columns that are whole groups; the input pixels that the tile sees, for
 // just these groups, go to workgroup memory once. Fast because: an input vec4 is loaded from memory
-// once for nine taps and all columns of its group, behind a single barrier. Loses when: barriers
+// once for nine taps and all columns of its group, after a single barrier. Loses when: barriers
 // and workgroup memory cost what other memory does (software drivers), or the map is smaller than
 // the tile.
 //#include shared/conv_params

@@ -1,7 +1,7 @@
 // conv3x3_subgroup: dense conv3x3 with the input rows loaded one per lane and handed round by
 // subgroupBroadcast.
 //
-// For, fast because, loses when: as conv1x1_subgroup; and each lane works out the taps of its own
+// For, fast because, loses when: as conv1x1_subgroup; and each lane computes the taps of its own
 // rows only.
 //#include shared/conv_params
 //#include shared/mac

@@ -159,7 +159,7 @@ fn weights_that_half_cannot_hold_are_named_or_computed_in_single() -> Outcome {
     Ok(())
 }
 
-/// A norm that is a step of its own undoes the size of the weights before it, and then f16 holds
+/// A norm that is a separate step undoes the size of the weights before it, and then f16 holds
 /// any.
 #[test]
 fn weights_before_a_norm_may_be_of_any_size() -> Outcome {

@@ -140,7 +140,7 @@ fn wrong_numbers_are_not_believed() -> Outcome {
     );
     assert!(wrong.contains(&shape.rule) == shape.behind().is_none(), "{shape:?}");
 
-    // Rows of the second image and those behind it are taken from the first: nothing is left to
+    // Rows of the second image and those after it are taken from the first: nothing is left to
     // believe.
     let stuck = Patch::new(
         "shared/pixels",

@@ -16,7 +16,7 @@ struct Params {
 const VALUES = ${SIDE_OF_MATRIX*SIDE_OF_MATRIX}u;
 // Arrays of single values, as Metal wants pointers to what a matrix is made of.
 var<workgroup> factors: array<f16, VALUES>;
-// Each chain's begin 16 bytes behind the last one's: Vulkan wants no less of what a matrix is
+// Each chain's begin 16 bytes after the previous one's: Vulkan wants no less of what a matrix is
 // loaded from.
 var<workgroup> starts: array<f32, VALUES + ${4*CHAINS}u>;
 var<workgroup> sums: array<f32, ${SUBGROUPS}u * VALUES>;

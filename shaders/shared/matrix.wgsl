@@ -1,5 +1,5 @@
-// Two stages of a tile in workgroup memory, as matrix units read them: rows of so many words, and
-// so many rows of words of output channels, a few words apart from each other so that no two rows
+// Two stages of a tile in workgroup memory, as matrix units read them: rows of words, and
+// rows of words of output channels, a few words apart from each other so that no two rows
 // begin in the same memory bank. While one is multiplied, the next is filled. A workgroup is SLICES
 // subgroups in MATRIX_LINES lines; a subgroup owns ROWS by COLS matrices of SIDE by SIDE outputs.
 // SCALARS: of single values, for compilers that want pointers to what a matrix is made of (Metal);

@@ -1,5 +1,5 @@
     // A workgroup is a tile of TILE_ROWS output pixels and TILE_COLUMNS vec4s of output channels.
-    // Rows and columns behind the end are computed from valid memory and not stored.
+    // Rows and columns after the end are computed from valid memory and not stored.
 //#include shared/k_slice
     let first_row = min(tile, params.rows) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;

@@ -11,7 +11,7 @@ fn pixel_at(row: u32) -> Pixel {
     return Pixel(image, line - image * params.out_height, row - line * params.out_width);
 }
 
-// The pixel of the next row, without a division. Stays in the last image, so that rows behind the
+// The pixel of the next row, without a division. Stays in the last image, so that rows after the
 // end read valid memory.
 fn next_pixel(pixel: Pixel) -> Pixel {
     let line_ends = pixel.x + 1u == params.out_width;

@@ -1,5 +1,5 @@
     // A workgroup is a tile of LANES x COLS columns and SLICES x ROWS rows; a lane owns COLS
-    // columns, LANES apart, and ROWS rows, SLICES apart. Rows and columns behind the end are
+    // columns, LANES apart, and ROWS rows, SLICES apart. Rows and columns after the end are
     // computed from valid memory and not stored.
 //#include shared/k_slice
     let first_row = min(tile, params.rows) * TILE_ROWS;

@@ -1,10 +1,10 @@
     // A workgroup is LANES columns by SLICES row tiles; a lane owns ROWS consecutive rows and COLS
-    // columns LANES apart. A column is one vec4 of output channels. Columns and rows behind the end
+    // columns LANES apart. A column is one vec4 of output channels. Columns and rows after the end
     // are computed from valid memory and not stored, so that no branch stands around the loop.
     let tiles = group.z * params.row_groups + group.y;
 //#if BATCHED
-    // A batch of products: a workgroup's row tiles lie in one of them. Behind the last one they are
-    // rows behind its end.
+    // A batch of products: a workgroup's row tiles lie in one of them. After the last one they are
+    // rows after its end.
     let product = min(tiles / params.batch_tiles, params.images - 1u);
     let tile = (tiles - product * params.batch_tiles) * ${SLICES}u + local.y;
     let src_at = product * params.src_plane;

@@ -1,6 +1,6 @@
 // [k4][column][4]: for each four input channels of a tap (a quad of K) and each vec4 of output
 // channels four vec4s, one per input channel. Then the bias, a vec4 per column, as if it were one
-// quad more; HALF: in single precision, with a binding of its own. TEXTURE: a texture of the same
+// quad more; HALF: in single precision, with a separate binding. TEXTURE: a texture of the same
 // lines, for software drivers that gather texels without a loop over the lanes.
 //#if TEXTURE
 @group(0) @binding(2) var weights: texture_storage_2d<rgba32float, read>;

@@ -3,7 +3,7 @@
 // rest.
 //
 // For: the backward pass of 1x1 and 3x3 convolutions of stride 1. An invocation is a 4x4 matrix of
-// weights, which is transposed. Fast because: weights are few beside pixels.
+// weights, which is transposed. Fast because: there are few weights compared with pixels.
 //#include shared/conv_grad_params
 @group(0) @binding(1) var<storage, read> src: array<mat4x4<f32>>;
 @group(0) @binding(2) var<storage, read_write> dst: array<mat4x4<f32>>;

@@ -1,7 +1,7 @@
 // norm_grad_partials: the sums that the gradients of gamma and beta are, over a slice of a batch's
 // pixels: the first dispatch of norm_grad_sums.
 //
-// For: the backward pass of a norm and the ReLU behind it. An invocation has COLS vec4s of
+// For: the backward pass of a norm and the ReLU after it. An invocation has COLS vec4s of
 // channels. Whether ReLU let a value through is seen from the norm's output, which is computed
 // again rather than read. Fast because: neighbours read side by side, and columns make the runs of
 // memory longer. Loses when: there are few channels, so that lanes idle.

@@ -108,8 +108,8 @@ impl Gpu {
         };
         if sides.contains(&true) {
             descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller asked for it, told of wgpu's warning. The kernels load and store
-            // matrices within arrays of their own size.
+            // SAFETY: the caller asked for it, aware of wgpu's warning. The kernels load and store
+            // matrices within arrays of the same size.
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {

@@ -265,8 +265,8 @@ fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f6
     let (slices, rows) = kernel.products(problem);
     let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
     let each = match kernel.family.method() {
-        // Beside so fast a unit a vec4 of f32 takes as long as 25 multiply-adds outside of it: 16
-        // bytes at some 3 TB/s.
+        // Compared with such a fast unit, a vec4 of f32 takes as long as 25 multiply-adds outside
+        // of it: 16 bytes at some 3 TB/s.
         Method::Matrix => 25.0,
         _ => costs(kernel, capabilities).0,
     };

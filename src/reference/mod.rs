@@ -54,7 +54,7 @@ pub fn run_to(
     tensors.iter().map(|id| rounded(&every[id.0])).collect()
 }
 
-/// Like [`run`], and also returns how close the sums came to the limit of exact f32 arithmetic.
+/// Like [`run`], and also returns how close the sums are to the limit of exact f32 arithmetic.
 ///
 /// # Errors
 /// As [`run`].
@@ -119,7 +119,7 @@ pub fn run_op_by(
     rounded(&Operands::of(inputs, weights).output(op, params)?)
 }
 
-/// Like [`run_op_by`], and also returns how close the sums came to the limit of exact f32
+/// Like [`run_op_by`], and also returns how close the sums are to the limit of exact f32
 /// arithmetic.
 ///
 /// # Errors

@@ -191,7 +191,7 @@ const VALUES: &[Wrong] = &[
     ),
 ];
 
-/// Arguments beside `--stride 2` (which they may overrule) that contradict good weights, or
+/// Arguments in addition to `--stride 2` (which they may overrule) that contradict good weights, or
 /// themselves.
 const ARGUMENTS: &[(&[&str], &[&str])] = &[
     (&["--norm", "identity"], &["bn1.weight", "Identity"]),

@@ -245,7 +245,7 @@ pub fn check_plan(
     })
 }
 
-/// Runs with a guard band right behind every tensor, and with the slots shared as they are, each
+/// Runs with a guard band right after every tensor, and with the slots shared as they are, each
 /// from poisoned memory: exact, within its memory, and the same bits.
 pub fn check_recording(
     gpu: &Gpu,

@@ -1,5 +1,5 @@
-//! Configurations of others: what timm and Hugging Face write beside their weights, and what is not
-//! done here.
+//! Configurations of others: what timm and Hugging Face write next to their weights, and what is
+//! not done here.
 
 use std::path::Path;
 

@@ -38,7 +38,7 @@ fn poisoned(gpu: &Gpu, preprocess: &Preprocess, images: usize) -> Buffer {
 }
 
 /// Makes the sources the images 1, 2, ... of an input, the last one first, and returns them; the
-/// padding must be zero, and what lies before and behind untouched.
+/// padding must be zero, and the bytes before and after it unchanged.
 fn made(preprocessor: &Preprocessor, sources: &[Source<'_>]) -> Any<HostTensor> {
     let (gpu, preprocess) = (preprocessor.gpu(), preprocessor.preprocess());
     let input = poisoned(gpu, preprocess, sources.len());

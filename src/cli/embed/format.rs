@@ -121,7 +121,7 @@ impl Output {
         let names = names.stage_named(&staged(".json.new"), |file| {
             npy::write_names(file, about, rows, &checksum)
         })?;
-        // Of two files one comes first: the old vectors go, so that they never stand beside new
+        // Of two files one comes first: the old vectors go, so that they are never next to new
         // names.
         if let Err(error) = std::fs::remove_file(self.path())
             && error.kind() != io::ErrorKind::NotFound

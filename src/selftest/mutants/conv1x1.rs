@@ -80,7 +80,7 @@ const EQUIVALENT: &[Mutant] = &[
             "column${c}",
         )],
         equivalent: Some(
-            "columns behind the end are not stored; what they read is bound by the runtime checks \
+            "columns after the end are not stored; what they read is bound by the runtime checks \
                 that mutants run with",
         ),
     },

@@ -272,7 +272,7 @@ const EQUIVALENT: &[Mutant] = &[
             "",
         )],
         equivalent: Some(
-            "a place before the first wraps round to one behind the last, which is checked too",
+            "a place before the first wraps round to one after the last, which is checked too",
         ),
     },
     Mutant {
