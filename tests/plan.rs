@@ -375,7 +375,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         blocks: std::iter::once(0..3).collect(),
         input: TensorId(0),
         output: TensorId(3),
-        given: Vec::new(),
+        variables: Vec::new(),
         kept: Vec::new(),
         carried: Vec::new(),
     };

@@ -74,7 +74,7 @@ impl Case {
             blocks,
             input,
             output,
-            given: Vec::new(),
+            variables: Vec::new(),
             kept: Vec::new(),
             carried: Vec::new(),
         })

@@ -103,8 +103,8 @@ impl BlockTrainer {
         let params = vec![StepParams::None; training.plan.steps.len()];
         let executor = Executor::new(gpu, recording, &params, loading.executor)?;
         let mut trained = Self { executor, training, options: *options, block };
-        for (id, tensor) in trained.given()? {
-            trained.executor.give(id, &tensor)?;
+        for (id, tensor) in trained.variables()? {
+            trained.executor.write(id, &tensor)?;
         }
         Ok(trained)
     }
@@ -137,7 +137,7 @@ impl BlockTrainer {
     pub fn step(&mut self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
         let shape = self.training.plan.tensor(self.training.out).shape;
         grad_out.check_shape("grad_out", shape)?;
-        self.executor.give(self.training.grad_out, grad_out)?;
+        self.executor.write(self.training.grad_out, grad_out)?;
         let grad_input = self.executor.run(input)?;
         let executor = &self.executor;
         let step = collect(
@@ -157,10 +157,10 @@ impl BlockTrainer {
     /// # Errors
     /// [`ShapeError::Mismatch`] for tensors of other shapes.
     pub fn reference(&self, input: &HostTensor, grad_out: &HostTensor) -> Result<TrainingStep> {
-        let given = self.given()?;
+        let variables = self.variables()?;
         let plan = &self.training.plan;
         let mut all: Vec<(TensorId, &HostTensor)> =
-            given.iter().map(|(id, tensor)| (*id, tensor)).collect();
+            variables.iter().map(|(id, tensor)| (*id, tensor)).collect();
         all.extend([(plan.input, input), (self.training.grad_out, grad_out)]);
         let params = vec![StepParams::None; plan.steps.len()];
         let every = reference::all_tensors(self.recording(), &params, &all)?;
@@ -174,18 +174,18 @@ impl BlockTrainer {
     }
 
     /// Weights and norm parameters, in the layout of the plan.
-    fn given(&self) -> Result<Vec<(TensorId, HostTensor)>, ShapeError> {
+    fn variables(&self) -> Result<Vec<(TensorId, HostTensor)>, ShapeError> {
         let plan = &self.training.plan;
-        let mut given = Vec::new();
+        let mut variables = Vec::new();
         for (layer, tensors) in self.training.layers.iter().zip(&self.block.layers) {
             let weight = HostTensor::new(plan.tensor(layer.weight).shape, tensors.weight.clone())?;
-            given.push((layer.weight, weight));
+            variables.push((layer.weight, weight));
             if let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) {
-                given.push((norm.affine, per_channel(&[&tensors.gamma, &tensors.beta])?));
-                given.push((norm.running, running(tensors, &self.options)?));
+                variables.push((norm.affine, per_channel(&[&tensors.gamma, &tensors.beta])?));
+                variables.push((norm.running, running(tensors, &self.options)?));
             }
         }
-        Ok(given)
+        Ok(variables)
     }
 
     /// Keeps the running statistics of a step.
@@ -206,7 +206,7 @@ impl BlockTrainer {
                 (tensors.running_mean, tensors.running_var) = (mean, var);
             }
             tensors.num_batches_tracked = tensors.num_batches_tracked.map(|count| count + 1);
-            self.executor.give(norm.running, &running(tensors, &self.options)?)?;
+            self.executor.write(norm.running, &running(tensors, &self.options)?)?;
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Trainer {
         let (setup, state) = (setup.clone(), state.clone());
         let mut network =
             Self { executor, training, setup, state, batches: 0, within: 0, steps: 0 };
-        network.give_state(momentum)?;
+        network.write_state(momentum)?;
         Ok(network)
     }
 
@@ -228,7 +228,7 @@ impl Trainer {
                 return Err(TrainingError::OptimizerState { tensor: name }.into());
             };
             let tensor = HostTensor::new(Shape::named(&name, dims)?, values.clone())?;
-            self.executor.give(id, &tensor)?;
+            self.executor.write(id, &tensor)?;
         }
         (self.steps, self.within) = (state.steps, 0);
         Ok(())
@@ -271,36 +271,36 @@ impl Trainer {
         targets: &HostTensor,
         control: [f64; CONTROL],
     ) -> Result<HostTensor> {
-        self.executor.give(self.training.targets, targets)?;
+        self.executor.write(self.training.targets, targets)?;
         let shape = Shape { n: 1, c: 1, h: 1, w: CONTROL };
         let control = HostTensor::new(shape, control.map(|number| number as f32).to_vec())?;
-        self.executor.give(self.training.control, &control)?;
+        self.executor.write(self.training.control, &control)?;
         self.executor.run(pictures)
     }
 
     /// Uploads all parameters and statistics, and a zero optimiser state.
-    fn give_state(&mut self, momentum: f64) -> Result<()> {
+    fn write_state(&mut self, momentum: f64) -> Result<()> {
         let Self { executor, training, state, .. } = self;
         let shape = |id: TensorId| training.plan.tensor(id).shape;
         for layer in &training.layers {
             let weight = state.values(&format!("{}.weight", layer.name))?.to_vec();
-            executor.give(layer.weight, &HostTensor::new(shape(layer.weight), weight)?)?;
+            executor.write(layer.weight, &HostTensor::new(shape(layer.weight), weight)?)?;
             let Some(norm) = &layer.norm else { continue };
             let part = |part: &str| state.values(&format!("{}.{part}", norm.name));
-            executor.give(norm.affine, &per_channel(&[part("weight")?, part("bias")?])?)?;
+            executor.write(norm.affine, &per_channel(&[part("weight")?, part("bias")?])?)?;
             let momentum = vec![momentum as f32; norm.channels];
-            executor.give(
+            executor.write(
                 norm.running,
                 &per_channel(&[part("running_mean")?, part("running_var")?, &momentum])?,
             )?;
         }
         for (id, name) in [(training.linear.weight, "fc.weight"), (training.linear.bias, "fc.bias")]
         {
-            executor.give(id, &HostTensor::new(shape(id), state.values(name)?.to_vec())?)?;
+            executor.write(id, &HostTensor::new(shape(id), state.values(name)?.to_vec())?)?;
         }
         for parameter in &training.parameters {
             for &id in parameter.state.iter().chain(&parameter.sum) {
-                executor.give(id, &HostTensor::zeros(shape(id)))?;
+                executor.write(id, &HostTensor::zeros(shape(id)))?;
             }
         }
         Ok(())
@@ -325,10 +325,10 @@ impl Trainer {
             Err(Error::Gpu(GpuError::OutOfMemory { .. })) => return Ok(None),
             Err(error) => return Err(error),
         };
-        for &id in plan.given.iter().filter(|&&id| id != training.targets) {
-            keeping.give(id, &executor.kept(id)?)?;
+        for &id in plan.variables.iter().filter(|&&id| id != training.targets) {
+            keeping.write(id, &executor.kept(id)?)?;
         }
-        keeping.give(training.targets, targets)?;
+        keeping.write(training.targets, targets)?;
         keeping.run(pictures)?;
         for step in &plan.steps {
             if plan.kept.contains(&step.output) {

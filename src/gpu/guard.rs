@@ -30,7 +30,7 @@ struct Probed<'a> {
     name: String,
     buffer: &'a Buffer,
     before: Vec<u8>,
-    given: usize,
+    written_bytes: usize,
 }
 
 impl Executor {
@@ -77,9 +77,9 @@ impl Executor {
     /// As [`Executor::run`]; [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) if a
     /// given tensor has another shape than in the plan; [`GpuError::Recording`] if a tensor is not
     /// in the plan or shares its slot.
-    pub fn probe(&mut self, given: &[(TensorId, &HostTensor)]) -> Result<Probe> {
+    pub fn probe(&mut self, variables: &[(TensorId, &HostTensor)]) -> Result<Probe> {
         self.make_own_buffers()?;
-        let probed = self.probed(given)?;
+        let probed = self.probed(variables)?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let bytes: usize = probed.iter().map(|probed| probed.before.len()).sum();
         let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
@@ -105,17 +105,17 @@ impl Executor {
     }
 
     /// Poison for every buffer, overwritten by the given values.
-    fn probed(&self, given: &[(TensorId, &HostTensor)]) -> Result<Vec<Probed<'_>>> {
+    fn probed(&self, variables: &[(TensorId, &HostTensor)]) -> Result<Vec<Probed<'_>>> {
         let buffers = self.tensor_buffers().into_iter().enumerate();
         let poisoned = |(tensor, (name, buffer)): (usize, (String, _))| Probed {
             before: poison(tensor, wgpu::Buffer::size(buffer)),
             name,
             buffer,
-            given: 0,
+            written_bytes: 0,
         };
         let mut probed: Vec<Probed<'_>> = buffers.map(poisoned).collect();
         let recording = &self.ready.recording;
-        for &(id, values) in given {
+        for &(id, values) in variables {
             let Some(info) = recording.plan.tensors.get(id.0) else {
                 let reason = "a given tensor is not in the plan";
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
@@ -127,12 +127,13 @@ impl Executor {
                 Location::Input => self.ready.slots.len(),
                 Location::Output => self.ready.slots.len() + 1,
             };
-            let Some(target) = probed.get_mut(place).filter(|target| target.given == 0) else {
+            let Some(target) = probed.get_mut(place).filter(|target| target.written_bytes == 0)
+            else {
                 let reason = "a given tensor has no separate slot";
                 return Err(GpuError::Recording { step: info.name.clone(), reason }.into());
             };
             target.before[..bytes.len()].copy_from_slice(&bytes);
-            target.given = bytes.len();
+            target.written_bytes = bytes.len();
         }
         Ok(probed)
     }
@@ -144,7 +145,8 @@ impl Executor {
         let guard = self.ready.options.guard_bytes as usize;
         let (mut broken_guards, mut changed, mut rest, mut values) =
             (Vec::new(), Vec::new(), after, Vec::new());
-        for (index, Probed { name, before, given, .. }) in probed.iter().enumerate() {
+        for (index, Probed { name, before, written_bytes: given, .. }) in probed.iter().enumerate()
+        {
             let (bytes, behind) = rest.split_at(before.len());
             rest = behind;
             if bytes[bytes.len() - guard..] != before[before.len() - guard..] {

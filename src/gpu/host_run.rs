@@ -97,9 +97,9 @@ impl Executor {
     /// # Errors
     /// [`GpuError::Recording`] if the tensor is not given; [`ShapeError::Mismatch`] for another
     /// shape; [`GpuError::Lost`], or any error of the device.
-    pub fn give(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
+    pub fn write(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
         let Ready { gpu, recording, slots, .. } = &*self.ready;
-        let place = recording.places.get(id.0).filter(|_| recording.plan.given.contains(&id));
+        let place = recording.places.get(id.0).filter(|_| recording.plan.variables.contains(&id));
         let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not given" }.into());
@@ -120,7 +120,7 @@ impl Executor {
     /// device.
     pub fn kept(&self, id: TensorId) -> Result<HostTensor> {
         let recording = &self.ready.recording;
-        let stays = recording.plan.kept.contains(&id) || recording.plan.given.contains(&id);
+        let stays = recording.plan.kept.contains(&id) || recording.plan.variables.contains(&id);
         let place = recording.places.get(id.0).filter(|_| stays);
         let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);

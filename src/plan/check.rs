@@ -49,7 +49,8 @@ impl Recording {
     /// tensor shares its place, and no later segment reads `to`.
     fn carry_fits(&self, Carry { from, to }: &Carry) -> bool {
         let plan = &self.plan;
-        if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.given.contains(to) {
+        if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.variables.contains(to)
+        {
             return false;
         }
         let (one, other, Some(block)) =

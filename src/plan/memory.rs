@@ -58,10 +58,10 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
     let mut places = vec![Location::Input; plan.tensors.len()];
     let mut scratches = Vec::with_capacity(plan.steps.len());
     let mut pool = Pool::default();
-    for &id in &plan.given {
+    for &id in &plan.variables {
         places[id.0] = Location::Slot(pool.take(plan.tensor(id).bytes()));
     }
-    let stays = |id: &TensorId| plan.kept.contains(id) || plan.given.contains(id);
+    let stays = |id: &TensorId| plan.kept.contains(id) || plan.variables.contains(id);
     for (index, step) in plan.steps.iter().enumerate() {
         places[step.output.0] = if step.output == plan.output {
             Location::Output

@@ -37,7 +37,7 @@ impl Plan {
         let (inputs, weights) = (inputs.to_vec(), weights.first().copied());
         let (block, module, role) = (0, op.name().to_owned(), Role::Conv1);
         let step = Step { block, module, role, op, inputs, weights, output };
-        let (steps, blocks, given) = (vec![step], vec![0..1; 1], reads[1..].to_vec());
+        let (steps, blocks, variables) = (vec![step], vec![0..1; 1], reads[1..].to_vec());
         let (kept, carried) = (Vec::new(), Vec::new());
         Self {
             kind: PlanKind::Fused,
@@ -46,7 +46,7 @@ impl Plan {
             blocks,
             input: TensorId(0),
             output,
-            given,
+            variables,
             kept,
             carried,
         }

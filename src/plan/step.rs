@@ -205,7 +205,7 @@ pub struct Plan {
     pub output: TensorId,
     /// Tensors that the caller provides in addition to the input, before the first or any later
     /// run. No step writes them.
-    pub given: Vec<TensorId>,
+    pub variables: Vec<TensorId>,
     /// Intermediate tensors that stay unchanged until the next run, for the caller to read.
     pub kept: Vec<TensorId>,
     /// How given tensors are replaced between runs.
@@ -233,7 +233,7 @@ impl Plan {
     /// A plan without steps, whose output is its input.
     #[must_use]
     pub fn new(kind: PlanKind, input: TensorInfo) -> Self {
-        let (steps, blocks, given, kept, carried) = Default::default();
+        let (steps, blocks, variables, kept, carried) = Default::default();
         let id = TensorId(0);
         Self {
             kind,
@@ -242,7 +242,7 @@ impl Plan {
             blocks,
             input: id,
             output: id,
-            given,
+            variables,
             kept,
             carried,
         }

@@ -210,16 +210,16 @@ fn tensors(
 pub fn all_tensors(
     recording: &Recording,
     params: &[StepParams],
-    given: &[(TensorId, &HostTensor)],
+    variables: &[(TensorId, &HostTensor)],
 ) -> Result<Vec<Tensor64>, ShapeError> {
-    walk(recording, params, given, Rounding::None)
+    walk(recording, params, variables, Rounding::None)
 }
 
 /// Every tensor of the plan, by its index, with or without rounding.
 fn walk(
     recording: &Recording,
     params: &[StepParams],
-    given: &[(TensorId, &HostTensor)],
+    variables: &[(TensorId, &HostTensor)],
     rounding: Rounding,
 ) -> Result<Vec<Tensor64>, ShapeError> {
     let plan = &recording.plan;
@@ -237,9 +237,9 @@ fn walk(
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
     let mut balance = Pow2Scale::default();
-    for &id in plan.given.iter().chain([&plan.input]) {
+    for &id in plan.variables.iter().chain([&plan.input]) {
         let info = plan.tensor(id);
-        let found = given.iter().find(|(given, _)| *given == id).map(|(_, tensor)| *tensor);
+        let found = variables.iter().find(|(given, _)| *given == id).map(|(_, tensor)| *tensor);
         let missing = || ShapeError::Mismatch {
             tensor: info.name.clone(),
             expected: info.shape.dims().to_vec(),

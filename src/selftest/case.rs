@@ -160,10 +160,10 @@ impl Case {
         let problem = plan.problem(&step);
         let dispatches = Dispatch::all(&kernel, &problem, &self.capabilities(device))?;
         let mut slots: Vec<Slot> =
-            plan.given.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
-        let given = (0..slots.len()).map(Location::Slot);
+            plan.variables.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
+        let variables = (0..slots.len()).map(Location::Slot);
         let places =
-            std::iter::once(Location::Input).chain(given).chain([Location::Output]).collect();
+            std::iter::once(Location::Input).chain(variables).chain([Location::Output]).collect();
         let scratch = |bytes| {
             slots.push(Slot { bytes });
             Scratch { slot: slots.len() - 1, bytes }

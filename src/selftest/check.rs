@@ -144,8 +144,8 @@ fn run(
     findings: &mut Findings,
 ) -> Result<Option<Probe>> {
     findings.checks += 1;
-    let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(inputs).collect();
-    match executor.probe(&given) {
+    let variables: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(inputs).collect();
+    match executor.probe(&variables) {
         Ok(probe) => Ok(Some(probe)),
         Err(Error::Gpu(error @ GpuError::Device { .. })) => {
             findings.fail(Check::Run, error.to_string(), None);

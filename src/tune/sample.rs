@@ -71,8 +71,9 @@ impl Sample {
         )?;
         let params = std::slice::from_ref(&self.params);
         let mut executor = Executor::new(gpu, recording, params, ExecutorOptions::default())?;
-        let given: Vec<(TensorId, &HostTensor)> = (0..).map(TensorId).zip(&self.inputs).collect();
-        let probe = executor.probe(&given)?;
+        let variables: Vec<(TensorId, &HostTensor)> =
+            (0..).map(TensorId).zip(&self.inputs).collect();
+        let probe = executor.probe(&variables)?;
         let wrong = |reason: String| Err(GpuError::Wrong { doing: "tuning", reason }.into());
         match (probe.padding, &probe.changed[..]) {
             (Some(value), _) => {

@@ -100,7 +100,7 @@ impl OpCase {
                 blocks,
                 input: image,
                 output,
-                given: Vec::new(),
+                variables: Vec::new(),
                 kept: Vec::new(),
                 carried: Vec::new(),
             },

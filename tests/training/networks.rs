@@ -228,7 +228,7 @@ fn recomputing_halves_the_memory_of_activations() -> Outcome {
         let activations = |recompute: bool| -> Result<usize> {
             let setup = TrainingSetup { recompute, ..TrainingSetup::default() };
             let plan = plan_network_training(&spec, image, &setup)?.plan;
-            let given: usize = plan.given.iter().map(|&id| plan.tensor(id).bytes()).sum();
+            let given: usize = plan.variables.iter().map(|&id| plan.tensor(id).bytes()).sum();
             let recording = schedule(
                 plan,
                 &Capabilities::CORE,

@@ -59,7 +59,7 @@ fn norm_plan(shape: Shape, eps: f64, relu: bool) -> (Plan, [TensorId; 6]) {
         steps,
         input: image,
         output: grad,
-        given: vec![affine, running, grad_out],
+        variables: vec![affine, running, grad_out],
         kept: vec![out, after, sums],
         carried: Vec::new(),
     };
@@ -94,9 +94,9 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
             let mut executor =
                 Executor::new(&target.gpu, recording, &params, ExecutorOptions::default())?;
             let (zeros, ones) = (vec![0.0; image.shape().c], vec![1.0; image.shape().c]);
-            executor.give(affine, &channels(&[&values("weight")?, &values("bias")?])?)?;
-            executor.give(running, &channels(&[&zeros, &ones, &vec![0.1; zeros.len()]])?)?;
-            executor.give(grad_out, &dict.image(&format!("{mean}.grad_out"))?)?;
+            executor.write(affine, &channels(&[&values("weight")?, &values("bias")?])?)?;
+            executor.write(running, &channels(&[&zeros, &ones, &vec![0.1; zeros.len()]])?)?;
+            executor.write(grad_out, &dict.image(&format!("{mean}.grad_out"))?)?;
             let grad = executor.run(&image)?;
             let column = |id, at: usize| -> Result<Vec<f32>> {
                 let tensor = executor.kept(id)?;
@@ -145,7 +145,7 @@ fn norm_wrong(gpu: &Gpu, relu: bool) -> Result<Option<String>> {
     let (plan, [affine_id, running_id, grad_id, out, after, sums]) = norm_plan(shape, 1e-3, relu);
     let affine = per_channel(2, &|at| [1.3, -0.211, -0.7, 0.173][at % 4]);
     let running = per_channel(3, &|at| [0.5, 2.0, 0.3][at % 3]);
-    let given =
+    let variables =
         [(plan.input, &image), (affine_id, &affine), (running_id, &running), (grad_id, &grad)];
     let params = vec![StepParams::None; plan.steps.len()];
     for candidate in 0..most_candidates(&plan, gpu.capabilities(), false) {
@@ -153,10 +153,10 @@ fn norm_wrong(gpu: &Gpu, relu: bool) -> Result<Option<String>> {
         let mut recording =
             schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::default())?;
         recording.unshare_slots();
-        let every = all_tensors(&recording, &params, &given)?;
+        let every = all_tensors(&recording, &params, &variables)?;
         let options = ExecutorOptions { guard_bytes: 256 };
         let mut executor = Executor::new(gpu, recording, &params, options)?;
-        let probe = executor.probe(&given)?;
+        let probe = executor.probe(&variables)?;
         if probe.padding.is_some() || !probe.broken_guards.is_empty() || !probe.changed.is_empty() {
             return Ok(Some(format!(
                 "{:?} {:?} {:?}",

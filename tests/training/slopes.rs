@@ -17,22 +17,22 @@ fn loss(
             (0..channels).flat_map(|at| numbers.iter().map(move |numbers| numbers[at])).collect();
         HostTensor::new(Shape { n: 1, c: channels, h: 1, w }, values)
     };
-    let mut given =
+    let mut variables =
         vec![(training.plan.input, input.clone()), (training.grad_out, grad_out.clone())];
     for (layer, tensors) in training.layers.iter().zip(&block.layers) {
         let shape = training.plan.tensor(layer.weight).shape;
-        given.push((layer.weight, HostTensor::new(shape, tensors.weight.clone())?));
+        variables.push((layer.weight, HostTensor::new(shape, tensors.weight.clone())?));
         if let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) {
             let momentum = vec![0.1; norm.channels];
-            given.push((norm.affine, numbers(&[&tensors.gamma, &tensors.beta])?));
-            given.push((
+            variables.push((norm.affine, numbers(&[&tensors.gamma, &tensors.beta])?));
+            variables.push((
                 norm.running,
                 numbers(&[&tensors.running_mean, &tensors.running_var, &momentum])?,
             ));
         }
     }
     let given: Vec<(TensorId, &HostTensor)> =
-        given.iter().map(|(id, tensor)| (*id, tensor)).collect();
+        variables.iter().map(|(id, tensor)| (*id, tensor)).collect();
     let params = vec![StepParams::None; training.plan.steps.len()];
     let every = all_tensors(recording, &params, &given)?;
     let out = &every[training.out.0].data;

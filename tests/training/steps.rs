@@ -45,7 +45,7 @@ fn tensors_that_do_not_fit_are_refused() -> Outcome {
         "weights",
         WeightLayout { conv: one, input: dense, output: dense },
     ));
-    plan.given.push(TensorId(3));
+    plan.variables.push(TensorId(3));
     plan.steps[0].weights = Some(TensorId(3));
     assert!(refused(&plan)?);
     let (none, targets) =

@@ -37,7 +37,7 @@ pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrai
 
     planner.begin("");
     let info = TensorInfo::pixels("grad_out", planner.shape(out), planner.layout(out));
-    let grad_out = planner.give(info);
+    let grad_out = planner.variable(info);
     if let Some(grad_input) = planner.block_backward(&forward, grad_out, true)? {
         "grad.input".clone_into(&mut planner.plan.tensors[grad_input.0].name);
         planner.plan.output = grad_input;

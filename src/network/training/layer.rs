@@ -123,9 +123,9 @@ impl Planner {
     }
 
     /// Adds a tensor that the caller provides.
-    pub fn give(&mut self, info: TensorInfo) -> TensorId {
+    pub fn variable(&mut self, info: TensorInfo) -> TensorId {
         let id = self.add(info);
-        self.plan.given.push(id);
+        self.plan.variables.push(id);
         id
     }
 
@@ -205,7 +205,7 @@ impl Planner {
     ) -> Result<Forward> {
         let weights = WeightLayout { conv, input: self.layout(input), output: layout };
         let name = format!("{}{conv_name}", self.prefix);
-        let weight = self.give(TensorInfo::weights(format!("{name}.weight"), weights));
+        let weight = self.variable(TensorInfo::weights(format!("{name}.weight"), weights));
         let norm = match self.norm {
             Norm::Identity => None,
             _ => Some(self.norm_tensors(norm_name, conv.out_channels, layout)),
@@ -247,9 +247,9 @@ impl Planner {
     ) -> TrainedNorm {
         let name = format!("{}{norm_name}", self.prefix);
         let pair = Shape { n: 1, c: channels, h: 1, w: 2 };
-        let affine = self.give(TensorInfo::pixels(format!("{name}.affine"), pair, layout));
+        let affine = self.variable(TensorInfo::pixels(format!("{name}.affine"), pair, layout));
         let shape = Shape { w: NORM_RUNNING, ..pair };
-        let running = self.give(TensorInfo::pixels(format!("{name}.running"), shape, layout));
+        let running = self.variable(TensorInfo::pixels(format!("{name}.running"), shape, layout));
         TrainedNorm { name, channels, affine, running, running_after: None, sums: None }
     }
 

@@ -235,9 +235,9 @@ impl Planner {
         let pooled = self.step("avgpool", Op::GlobalAvgPool { channels: features }, &[x], wide)?;
         let conv = Conv::conv1x1(features, classes, 1);
         let weights = WeightLayout { conv, input: wide, output: narrow };
-        let weight = self.give(TensorInfo::weights("fc.weight", weights));
+        let weight = self.variable(TensorInfo::weights("fc.weight", weights));
         let shape = Shape { n: 1, c: classes, h: 1, w: 1 };
-        let bias = self.give(TensorInfo::pixels("fc.bias", shape, narrow));
+        let bias = self.variable(TensorInfo::pixels("fc.bias", shape, narrow));
         let linear = Op::Conv { conv, epilogue: Epilogue::default() };
         let products = self.step_by("fc", linear, &[pooled], Some(weight), narrow)?;
         let add = Op::Train(TrainOp::AddBias { channels: classes });
@@ -245,7 +245,7 @@ impl Planner {
 
         let batch = self.shape(x).n;
         let shape = Shape { n: batch, c: 1, h: 1, w: 1 };
-        let targets = self.give(TensorInfo::pixels("targets", shape, ChannelLayout::dense(1)));
+        let targets = self.variable(TensorInfo::pixels("targets", shape, ChannelLayout::dense(1)));
         let smoothing = Scalar::new(setup.label_smoothing);
         let op = Op::Train(TrainOp::CrossEntropy { classes, smoothing });
         let losses = self.step("losses", op, &[scores, targets], ChannelLayout::dense(LOSSES))?;

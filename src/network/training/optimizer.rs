@@ -138,7 +138,7 @@ impl Updates {
         let shape = Shape { n: 1, c: 1, h: 1, w: CONTROL };
         let control = TensorId(plan.tensors.len());
         plan.tensors.push(TensorInfo::pixels("control", shape, ChannelLayout::dense(1)));
-        plan.given.push(control);
+        plan.variables.push(control);
         Self { optimizer: *optimizer, over, control, gated: None }
     }
 }
@@ -214,7 +214,7 @@ impl Planner {
     /// A given tensor with the layout of another one.
     fn alike(&mut self, tensor: TensorId, name: &str) -> TensorId {
         let info = TensorInfo { name: name.to_owned(), ..self.plan.tensor(tensor).clone() };
-        self.give(info)
+        self.variable(info)
     }
 
     /// A step of the optimiser, whose output has the layout of its first input.
