@@ -376,7 +376,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         input: TensorId(0),
         output: TensorId(3),
         variables: Vec::new(),
-        kept: Vec::new(),
+        fetches: Vec::new(),
         carried: Vec::new(),
     };
     assert_eq!(recording.plan, expected);

@@ -75,7 +75,7 @@ impl Case {
             input,
             output,
             variables: Vec::new(),
-            kept: Vec::new(),
+            fetches: Vec::new(),
             carried: Vec::new(),
         })
     }

@@ -145,7 +145,7 @@ impl BlockTrainer {
             &self.block.layers,
             self.training.out,
             grad_input,
-            |id| executor.kept(id),
+            |id| executor.read(id),
         )?;
         self.keep_statistics(&step)?;
         Ok(step)

@@ -67,7 +67,8 @@ pub(super) fn too_large(
     params: impl FnMut(&Step) -> Result<StepParams>,
     input: &HostTensor,
 ) -> Result<Vec<TooLarge>> {
-    plan.kept = plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
+    plan.fetches =
+        plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
     let exact = MemoryBudget { extra_weight_bytes: 0 };
     let recording =
         plan::schedule(plan.clone(), gpu.capabilities(), &KernelChoice::RankedFor(1), exact)?;
@@ -85,7 +86,7 @@ pub(super) fn too_large(
         let size = if step.output == plan.output {
             largest(&output)
         } else {
-            largest(&executor.kept(step.output)?)
+            largest(&executor.read(step.output)?)
         };
         sizes.push((Some(step.module.clone()), step.output, size));
     }

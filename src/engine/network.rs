@@ -198,7 +198,7 @@ impl Network {
     /// The wanted tensors and their names, in the plan's order.
     fn named(&self, wanted: Wanted) -> (Vec<TensorId>, Vec<String>) {
         let plan = &self.recording().plan;
-        let all = plan.kept.iter().copied().chain([plan.output]);
+        let all = plan.fetches.iter().copied().chain([plan.output]);
         let with_names = all.map(|id| (id, plan.tensor(id).name.clone()));
         with_names.filter(|(id, name)| wanted.includes(name, *id == plan.output)).unzip()
     }
@@ -256,7 +256,7 @@ impl Network {
     fn taken(&self, ids: &[TensorId], output: &HostTensor) -> Result<Vec<HostTensor>> {
         let plan_output = self.recording().plan.output;
         let tensor = |&id: &TensorId| {
-            if id == plan_output { Ok(output.clone()) } else { self.executor.kept(id) }
+            if id == plan_output { Ok(output.clone()) } else { self.executor.read(id) }
         };
         ids.iter().map(tensor).collect()
     }

@@ -180,7 +180,7 @@ impl Trainer {
     /// As [`Executor::kept`].
     pub fn state(&self) -> Result<NetworkState> {
         let mut state = self.state.clone();
-        let read = |id| self.executor.kept(id);
+        let read = |id| self.executor.read(id);
         for layer in &self.training.layers {
             state.set(&format!("{}.weight", layer.name), read(layer.weight)?.into_data())?;
             let Some(norm) = &layer.norm else { continue };
@@ -209,8 +209,8 @@ impl Trainer {
     /// As [`Executor::kept`].
     pub fn optimizer_state(&self) -> Result<OptimizerState> {
         let mut tensors = Vec::new();
-        for (name, id) in self.kept_by_optimizer() {
-            let tensor = self.executor.kept(id)?;
+        for (name, id) in self.optimizer_variables() {
+            let tensor = self.executor.read(id)?;
             tensors.push((name, tensor.shape().dims().to_vec(), tensor.into_data()));
         }
         Ok(OptimizerState { steps: self.steps, tensors })
@@ -222,7 +222,7 @@ impl Trainer {
     /// [`TrainingError::OptimizerState`] if a tensor is missing; [`ShapeError::Mismatch`] if one
     /// has another shape.
     pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
-        for (name, id) in self.kept_by_optimizer() {
+        for (name, id) in self.optimizer_variables() {
             let found = state.tensors.iter().find(|(known, ..)| *known == name);
             let Some((_, dims, values)) = found else {
                 return Err(TrainingError::OptimizerState { tensor: name }.into());
@@ -235,7 +235,7 @@ impl Trainer {
     }
 
     /// The tensors of the optimiser state and their names.
-    fn kept_by_optimizer(&self) -> Vec<(String, TensorId)> {
+    fn optimizer_variables(&self) -> Vec<(String, TensorId)> {
         let kinds = self.setup.optimizer.state_names();
         let of = |parameter: &TrainedParameter| -> Vec<(String, TensorId)> {
             kinds
@@ -316,7 +316,7 @@ impl Trainer {
     ) -> Result<Option<String>> {
         let Self { executor, training, .. } = &*self;
         let mut plan = training.plan.clone();
-        plan.kept =
+        plan.fetches =
             plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
         plan.carried.clear();
         let loading = LoadOptions { kernels: KernelChoice::Ranked, ..LoadOptions::default() };
@@ -326,13 +326,13 @@ impl Trainer {
             Err(error) => return Err(error),
         };
         for &id in plan.variables.iter().filter(|&&id| id != training.targets) {
-            keeping.write(id, &executor.kept(id)?)?;
+            keeping.write(id, &executor.read(id)?)?;
         }
         keeping.write(training.targets, targets)?;
         keeping.run(pictures)?;
         for step in &plan.steps {
-            if plan.kept.contains(&step.output) {
-                let tensor = keeping.kept(step.output)?;
+            if plan.fetches.contains(&step.output) {
+                let tensor = keeping.read(step.output)?;
                 if tensor.data().iter().any(|value| !value.is_finite()) {
                     return Ok(Some(step.module.clone()));
                 }

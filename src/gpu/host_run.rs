@@ -118,9 +118,9 @@ impl Executor {
     /// # Errors
     /// [`GpuError::Recording`] if the tensor is neither; [`GpuError::Lost`], or any error of the
     /// device.
-    pub fn kept(&self, id: TensorId) -> Result<HostTensor> {
+    pub fn read(&self, id: TensorId) -> Result<HostTensor> {
         let recording = &self.ready.recording;
-        let stays = recording.plan.kept.contains(&id) || recording.plan.variables.contains(&id);
+        let stays = recording.plan.fetches.contains(&id) || recording.plan.variables.contains(&id);
         let place = recording.places.get(id.0).filter(|_| stays);
         let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);

@@ -108,7 +108,7 @@ impl Planner {
     /// Names a tensor, which the plan then keeps.
     fn keep(&mut self, tensor: TensorId, name: &str) {
         self.plan.tensors[tensor.0].name = name.to_owned();
-        self.plan.kept.push(tensor);
+        self.plan.fetches.push(tensor);
     }
 
     fn finish(mut self, output: TensorId, name: &str) -> Plan {

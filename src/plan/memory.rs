@@ -61,7 +61,7 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
     for &id in &plan.variables {
         places[id.0] = Location::Slot(pool.take(plan.tensor(id).bytes()));
     }
-    let stays = |id: &TensorId| plan.kept.contains(id) || plan.variables.contains(id);
+    let stays = |id: &TensorId| plan.fetches.contains(id) || plan.variables.contains(id);
     for (index, step) in plan.steps.iter().enumerate() {
         places[step.output.0] = if step.output == plan.output {
             Location::Output

@@ -80,7 +80,7 @@ impl Plan {
             && self.problem(step).element == DType::F16
             && self.tensor(step.output).element == DType::F32
             && self.output != step.output
-            && !self.kept.contains(&step.output)
+            && !self.fetches.contains(&step.output)
             && readers.all(norms)
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         assert!(is_balanced(&plan) && !plan.is_balanced(&plan.steps[1]));
         assert!(!is_balanced(&conv_and_norm(DType::F32)?), "in f32");
         let sums = plan.steps[0].output;
-        assert!(!is_balanced(&Plan { kept: vec![sums], ..plan.clone() }), "kept");
+        assert!(!is_balanced(&Plan { fetches: vec![sums], ..plan.clone() }), "kept");
         assert!(!is_balanced(&Plan { output: sums, ..plan.clone() }), "the output");
         let mut several = plan.clone();
         several.steps.push(several.steps[1].clone());

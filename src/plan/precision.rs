@@ -160,8 +160,8 @@ impl<'a> Halver<'a> {
     /// Kept tensors keep the type with which they were written.
     fn finish(mut self, old: &Plan) -> Plan {
         let kept =
-            old.kept.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());
-        self.plan.kept = kept.collect();
+            old.fetches.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());
+        self.plan.fetches = kept.collect();
         self.plan
     }
 }

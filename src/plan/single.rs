@@ -47,7 +47,7 @@ impl Plan {
             input: TensorId(0),
             output,
             variables,
-            kept,
+            fetches: kept,
             carried,
         }
     }

@@ -207,7 +207,7 @@ pub struct Plan {
     /// run. No step writes them.
     pub variables: Vec<TensorId>,
     /// Intermediate tensors that stay unchanged until the next run, for the caller to read.
-    pub kept: Vec<TensorId>,
+    pub fetches: Vec<TensorId>,
     /// How given tensors are replaced between runs.
     pub carried: Vec<Carry>,
 }
@@ -233,7 +233,7 @@ impl Plan {
     /// A plan without steps, whose output is its input.
     #[must_use]
     pub fn new(kind: PlanKind, input: TensorInfo) -> Self {
-        let (steps, blocks, variables, kept, carried) = Default::default();
+        let (steps, blocks, variables, fetches, carried) = Default::default();
         let id = TensorId(0);
         Self {
             kind,
@@ -243,7 +243,7 @@ impl Plan {
             input: id,
             output: id,
             variables,
-            kept,
+            fetches,
             carried,
         }
     }
@@ -262,13 +262,13 @@ impl Plan {
             let (output, Some((name, _))) = (step.output, step.module.rsplit_once('.')) else {
                 continue;
             };
-            if !self.kept.contains(&output) && output != self.output {
+            if !self.fetches.contains(&output) && output != self.output {
                 self.tensors[output.0].name = name.to_owned();
-                self.kept.push(output);
+                self.fetches.push(output);
             }
         }
         // In the order in which they are written.
-        self.kept.sort();
+        self.fetches.sort();
     }
 
     /// The block that writes a tensor; `None` if no step writes it.

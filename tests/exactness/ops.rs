@@ -101,7 +101,7 @@ impl OpCase {
                 input: image,
                 output,
                 variables: Vec::new(),
-                kept: Vec::new(),
+                fetches: Vec::new(),
                 carried: Vec::new(),
             },
             side.map(|(conv, _)| conv),

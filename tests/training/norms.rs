@@ -60,7 +60,7 @@ fn norm_plan(shape: Shape, eps: f64, relu: bool) -> (Plan, [TensorId; 6]) {
         input: image,
         output: grad,
         variables: vec![affine, running, grad_out],
-        kept: vec![out, after, sums],
+        fetches: vec![out, after, sums],
         carried: Vec::new(),
     };
     (plan, [affine, running, grad_out, out, after, sums])
@@ -99,7 +99,7 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
             executor.write(grad_out, &dict.image(&format!("{mean}.grad_out"))?)?;
             let grad = executor.run(&image)?;
             let column = |id, at: usize| -> Result<Vec<f32>> {
-                let tensor = executor.kept(id)?;
+                let tensor = executor.read(id)?;
                 Ok(tensor
                     .data()
                     .chunks_exact(tensor.shape().w)
@@ -107,7 +107,7 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
                     .collect())
             };
             let found = [
-                ("out", executor.kept(out)?.into_data()),
+                ("out", executor.read(out)?.into_data()),
                 ("grad.input", grad.into_data()),
                 ("grad.weight", column(sums, 0)?),
                 ("grad.bias", column(sums, 1)?),
@@ -166,7 +166,7 @@ fn norm_wrong(gpu: &Gpu, relu: bool) -> Result<Option<String>> {
         for (name, id, numbers) in
             [("out", out, 1), ("after", after, 3), ("sums", sums, 8), ("grad", plan.output, 1)]
         {
-            let found = if id == plan.output { probe.output.clone() } else { executor.kept(id)? };
+            let found = if id == plan.output { probe.output.clone() } else { executor.read(id)? };
             // Each of the numbers of a channel for itself; of the sums, what is a gradient.
             let columns = if numbers == 8 { 2 } else { numbers };
             for column in 0..columns {

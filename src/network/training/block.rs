@@ -33,7 +33,7 @@ pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrai
     planner.begin("");
     let forward = planner.block_forward(&BlockSpec::Bottleneck(*block), x)?;
     let out = forward.out;
-    planner.plan.kept.push(out);
+    planner.plan.fetches.push(out);
 
     planner.begin("");
     let info = TensorInfo::pixels("grad_out", planner.shape(out), planner.layout(out));

@@ -347,7 +347,7 @@ impl Planner {
             )?;
             match self.carries {
                 true => self.plan.carried.push(Carry { from: after, to: norm.running }),
-                false => self.plan.kept.push(after),
+                false => self.plan.fetches.push(after),
             }
             if let Some(norm) = &mut self.layers[layer].norm {
                 norm.running_after = Some(after);
@@ -413,7 +413,7 @@ impl Planner {
         decays: bool,
     ) -> Result<()> {
         if self.updates.is_none() {
-            self.plan.kept.push(gradient);
+            self.plan.fetches.push(gradient);
         } else if is_parameter {
             self.update(name, value, gradient, decays)?;
         }

@@ -124,7 +124,7 @@ pub fn plan_network_training(
     let control = planner.updates.as_ref().map_or(planner.plan.input, |updates| updates.control);
     let Planner { mut plan, layers, parameters, .. } = planner;
     plan.output = head.losses;
-    plan.kept.push(head.scores);
+    plan.fetches.push(head.scores);
     let Head { targets, scores, linear, .. } = head;
     Ok(NetworkTraining { plan, targets, control, scores, layers, linear, parameters })
 }
