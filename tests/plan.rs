@@ -377,7 +377,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
         output: TensorId(3),
         variables: Vec::new(),
         fetches: Vec::new(),
-        carried: Vec::new(),
+        updates: Vec::new(),
     };
     assert_eq!(recording.plan, expected);
     assert_eq!(

@@ -76,7 +76,7 @@ impl Case {
             output,
             variables: Vec::new(),
             fetches: Vec::new(),
-            carried: Vec::new(),
+            updates: Vec::new(),
         })
     }
 

@@ -318,7 +318,7 @@ impl Trainer {
         let mut plan = training.plan.clone();
         plan.fetches =
             plan.steps.iter().map(|step| step.output).filter(|id| *id != plan.output).collect();
-        plan.carried.clear();
+        plan.updates.clear();
         let loading = LoadOptions { kernels: KernelChoice::Ranked, ..LoadOptions::default() };
         let mut keeping = match self::executor(executor.gpu(), plan.clone(), &loading) {
             Ok(keeping) => keeping,

@@ -108,7 +108,7 @@ impl Ready {
     /// Encodes the copies after a segment, from the tensors it wrote to the given tensors that they
     /// update.
     pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder) {
-        for &(block, from, to, bytes) in &self.carried {
+        for &(block, from, to, bytes) in &self.updates {
             if block == segment {
                 encoder.copy_buffer_to_buffer(&self.slots[from], 0, &self.slots[to], 0, bytes);
             }

@@ -18,7 +18,7 @@ use super::{Bound, Gpu, Memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Binding, Kernel};
 use crate::op::StepParams;
-use crate::plan::{Carry, Dispatch, Location, RecordedStep, Recording, Scratch, Step, TensorId};
+use crate::plan::{Dispatch, Location, RecordedStep, Recording, Scratch, Step, TensorId, Update};
 
 /// Options for the memory of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,7 +55,7 @@ pub(super) struct Ready {
     /// The copies of tensors into textures, ordered by the launches that they precede.
     pub(super) copies: Vec<TextureCopy>,
     /// The copies after segments: segment, source slot, target slot, number of bytes.
-    pub(super) carried: Vec<(usize, usize, usize, u64)>,
+    pub(super) updates: Vec<(usize, usize, usize, u64)>,
 }
 
 /// A copy of a tensor into the texture from which a kernel reads it.
@@ -174,7 +174,7 @@ impl Executor {
         };
         let slots =
             recording.slots.iter().enumerate().map(slot).collect::<Result<_, GpuError>>()?;
-        let (copies, carried) = (copies(&recording, &launches), carried(&recording));
+        let (copies, carried) = (copies(&recording, &launches), updates(&recording));
         let gpu = gpu.clone();
         let ready = Arc::new(Ready {
             gpu,
@@ -186,7 +186,7 @@ impl Executor {
             uniforms,
             slots,
             copies,
-            carried,
+            updates: carried,
         });
         Ok(Self { ready, own: None })
     }
@@ -456,16 +456,16 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
 }
 
 /// The copies after segments.
-fn carried(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
+fn updates(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
     let plan = &recording.plan;
     let copy =
-        |&Carry { from, to }: &Carry| match (recording.places[from.0], recording.places[to.0]) {
+        |&Update { from, to }: &Update| match (recording.places[from.0], recording.places[to.0]) {
             (Location::Slot(source), Location::Slot(target)) => {
                 Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
             }
             _ => None,
         };
-    plan.carried.iter().filter_map(copy).collect()
+    plan.updates.iter().filter_map(copy).collect()
 }
 
 fn check_buffer(which: &'static str, buffer: &Buffer, bytes: u64) -> Result<(), GpuError> {

@@ -1,7 +1,7 @@
 //! Checks whether a recording is consistent. All of its fields are public, so it may have been made
 //! or changed by hand. Kernels run without bounds checks, so an executor must not trust it.
 
-use super::{Carry, Dispatch, Location, RecordedStep, Recording, Step, TensorId, TensorInfo};
+use super::{Dispatch, Location, RecordedStep, Recording, Step, TensorId, TensorInfo, Update};
 use crate::error::{Error, GpuError};
 use crate::kernel::{self, Binding, Capabilities};
 use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
@@ -35,7 +35,7 @@ impl Recording {
         if !self.plan.tensors.iter().all(of_weights) {
             return whole("weights whose shape differs from their convolution's");
         }
-        if !self.plan.carried.iter().all(|carry| self.carry_fits(carry)) {
+        if !self.plan.updates.iter().all(|carry| self.carry_fits(carry)) {
             return whole("a tensor that cannot take another's place");
         }
         for recorded in self.steps() {
@@ -47,7 +47,7 @@ impl Recording {
 
     /// Whether `from` is written and has the type and layout of the given tensor `to`, no other
     /// tensor shares its place, and no later segment reads `to`.
-    fn carry_fits(&self, Carry { from, to }: &Carry) -> bool {
+    fn carry_fits(&self, Update { from, to }: &Update) -> bool {
         let plan = &self.plan;
         if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.variables.contains(to)
         {
@@ -69,7 +69,7 @@ impl Recording {
             Location::Input | Location::Output => None,
         });
         let apart = matches!(in_slots, [Some(from), Some(to)] if from != to);
-        let only = plan.carried.iter().filter(|carry| carry.to == *to).count() == 1;
+        let only = plan.updates.iter().filter(|carry| carry.to == *to).count() == 1;
         let end = plan.blocks[block].end;
         let read_later = plan.steps.iter().skip(end).any(|step| step.reads().any(|id| id == *to));
         alike && apart && only && !read_later

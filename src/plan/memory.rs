@@ -74,7 +74,7 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
         pool.free.extend(own.iter().map(|scratch| scratch.slot));
         scratches.push(own);
         let mut ended: Vec<TensorId> = Vec::new();
-        let carried = plan.carried.iter().map(|carry| carry.from);
+        let carried = plan.updates.iter().map(|carry| carry.from);
         for id in step.reads().chain(carried).filter(|id| last_use[id.0] == index && !stays(id)) {
             if !ended.contains(&id) {
                 ended.push(id);
@@ -95,7 +95,7 @@ fn last_uses(plan: &Plan) -> Vec<usize> {
     for (index, step) in plan.steps.iter().enumerate() {
         step.reads().for_each(|id| last[id.0] = index);
     }
-    for carry in &plan.carried {
+    for carry in &plan.updates {
         let end = plan
             .written_in(carry.from)
             .and_then(|block| plan.blocks.get(block))

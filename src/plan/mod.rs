@@ -20,4 +20,4 @@ pub(crate) use pow2_scale::Pow2Scale;
 pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};
-pub use step::{Carry, Plan, PlanKind, Role, Step, TensorId, TensorInfo};
+pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo, Update};

@@ -48,7 +48,7 @@ impl Plan {
             output,
             variables,
             fetches: kept,
-            carried,
+            updates: carried,
         }
     }
 }

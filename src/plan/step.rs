@@ -209,13 +209,13 @@ pub struct Plan {
     /// Intermediate tensors that stay unchanged until the next run, for the caller to read.
     pub fetches: Vec<TensorId>,
     /// How given tensors are replaced between runs.
-    pub carried: Vec<Carry>,
+    pub updates: Vec<Update>,
 }
 
 /// A tensor that a step writes and that replaces a given one for the next run: it is copied over
 /// the given tensor when the step's segment is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Carry {
+pub struct Update {
     /// The written tensor.
     pub from: TensorId,
     /// The given tensor, which no later segment reads.
@@ -233,7 +233,7 @@ impl Plan {
     /// A plan without steps, whose output is its input.
     #[must_use]
     pub fn new(kind: PlanKind, input: TensorInfo) -> Self {
-        let (steps, blocks, variables, fetches, carried) = Default::default();
+        let (steps, blocks, variables, fetches, updates) = Default::default();
         let id = TensorId(0);
         Self {
             kind,
@@ -244,7 +244,7 @@ impl Plan {
             output: id,
             variables,
             fetches,
-            carried,
+            updates,
         }
     }
 

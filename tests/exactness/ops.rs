@@ -102,7 +102,7 @@ impl OpCase {
                 output,
                 variables: Vec::new(),
                 fetches: Vec::new(),
-                carried: Vec::new(),
+                updates: Vec::new(),
             },
             side.map(|(conv, _)| conv),
         ))

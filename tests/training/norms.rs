@@ -61,7 +61,7 @@ fn norm_plan(shape: Shape, eps: f64, relu: bool) -> (Plan, [TensorId; 6]) {
         output: grad,
         variables: vec![affine, running, grad_out],
         fetches: vec![out, after, sums],
-        carried: Vec::new(),
+        updates: Vec::new(),
     };
     (plan, [affine, running, grad_out, out, after, sums])
 }

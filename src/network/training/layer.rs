@@ -5,7 +5,7 @@ use super::{Optimizer, TrainedParameter};
 use crate::error::{Result, ShapeError};
 use crate::network::Norm;
 use crate::op::{Conv, Epilogue, NORM_RUNNING, Op, Scalar, TrainOp, WeightLayout};
-use crate::plan::{Carry, Plan, PlanKind, Role, Step, TensorId, TensorInfo};
+use crate::plan::{Plan, PlanKind, Role, Step, TensorId, TensorInfo, Update};
 use crate::tensor::{ChannelLayout, Shape};
 
 /// A norm's tensors in a plan.
@@ -64,7 +64,7 @@ pub(super) struct Planner {
     frozen: Vec<String>,
     /// Whether new running statistics replace the previous ones on the device, instead of only
     /// being kept for the caller to read.
-    carries: bool,
+    updates_statistics: bool,
     /// The layers so far, in the order of their keys.
     pub(super) layers: Vec<TrainedLayer>,
     /// The optimiser; without one, gradients are kept for the caller to read.
@@ -82,7 +82,7 @@ impl Planner {
             norm,
             prefix: String::new(),
             frozen,
-            carries: false,
+            updates_statistics: false,
             layers,
             updates: None,
             parameters,
@@ -99,7 +99,7 @@ impl Planner {
         over: usize,
     ) -> Self {
         let mut planner = Self::new(norm, input);
-        (planner.carries, planner.frozen) = (true, frozen.to_vec());
+        (planner.updates_statistics, planner.frozen) = (true, frozen.to_vec());
         planner.updates = Some(Updates::new(optimizer, over, &mut planner.plan));
         planner
     }
@@ -345,8 +345,8 @@ impl Planner {
                 &[coefficients, norm.running],
                 layout,
             )?;
-            match self.carries {
-                true => self.plan.carried.push(Carry { from: after, to: norm.running }),
+            match self.updates_statistics {
+                true => self.plan.updates.push(Update { from: after, to: norm.running }),
                 false => self.plan.fetches.push(after),
             }
             if let Some(norm) = &mut self.layers[layer].norm {

@@ -3,7 +3,7 @@
 use super::layer::Planner;
 use crate::error::{Result, SpecError};
 use crate::op::{CONTROL, Op, Scalar, TrainOp, UpdateOp};
-use crate::plan::{Carry, Plan, TensorId, TensorInfo};
+use crate::plan::{Plan, TensorId, TensorInfo, Update};
 use crate::tensor::{ChannelLayout, Shape};
 
 /// The rule that updates parameters from their gradients. Formulas and defaults are PyTorch's.
@@ -227,6 +227,6 @@ impl Planner {
     }
 
     fn carry(&mut self, from: TensorId, to: TensorId) {
-        self.plan.carried.push(Carry { from, to });
+        self.plan.updates.push(Update { from, to });
     }
 }
