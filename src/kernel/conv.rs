@@ -46,7 +46,7 @@ pub(super) fn dispatch(
     let columns = out_layout.vec4_per_pixel() as u64;
     // Winograd's products are a batch, one for each position of a tile, and slices of K are one
     // each; whatever else is one separate product.
-    let (products, rows) = kernel.products(problem);
+    let (products, rows) = kernel.gemm_batch(problem);
     let taps = if kernel.winograd.is_some() { 1 } else { taps };
     let batch_tiles = kernel.row_tiles(problem);
     let row_tiles = batch_tiles * products as u64;

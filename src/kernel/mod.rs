@@ -550,14 +550,14 @@ impl Kernel {
                 (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices))
             }
             Method::StagedGroups => images * tiles(output.h, slices) * strips,
-            _ if self.winograd.is_some() => tiles(self.products(problem).1, slices * rows),
+            _ if self.winograd.is_some() => tiles(self.gemm_batch(problem).1, slices * rows),
             _ => tiles(output.pixels(), self.tile_rows()),
         }
     }
 
     /// The size of its GEMM batch, and the rows of each product: one product for each position of
     /// the Winograd tiles, or one for each slice of K.
-    fn products(&self, problem: &Problem) -> (usize, usize) {
+    fn gemm_batch(&self, problem: &Problem) -> (usize, usize) {
         match self.winograd {
             Some(winograd) => (winograd.positions(), winograd.grid(problem).tiles()),
             None => (self.k_slices as usize, problem.output.0.pixels()),

@@ -132,7 +132,7 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
     let (_, layout) = problem.output;
     let columns = u64::from(kernel.tile_columns());
     let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
-    let (products, _) = kernel.products(problem);
+    let (products, _) = kernel.gemm_batch(problem);
     let lines = match kernel.family.method() {
         // All of a part of the image, and two lines at its ends.
         Method::Slide => (problem.output.0.h as u64).min(u64::from(SLIDE_LINES)) + 2,
@@ -262,7 +262,7 @@ fn slices(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f6
     if !kernel.is_split() {
         return 0.0;
     }
-    let (slices, rows) = kernel.products(problem);
+    let (slices, rows) = kernel.gemm_batch(problem);
     let moved = 2 * slices * rows * problem.output.1.vec4_per_pixel();
     let each = match kernel.family.method() {
         // Compared with such a fast unit, a vec4 of f32 takes as long as 25 multiply-adds outside
@@ -285,7 +285,7 @@ const WINOGRAD_GAIN: f64 = 1.2;
 /// The cost of the Winograd transforms, and of storing the products.
 fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Some(winograd) = kernel.winograd else { return 0.0 };
-    let (positions, tiles) = kernel.products(problem);
+    let (positions, tiles) = kernel.gemm_batch(problem);
     let outputs = winograd.outputs() * winograd.outputs();
     let load = PLANES * costs(kernel, capabilities).0;
     // A tile's inputs are loaded and their transforms stored, at about four additions each; then

@@ -67,7 +67,7 @@ impl Kernel {
         let planes = |count: usize, rows: usize, layout| {
             count * plane(rows, layout) * 4 * DType::F32.bytes()
         };
-        let (products, rows) = self.products(problem);
+        let (products, rows) = self.gemm_batch(problem);
         match self.winograd {
             Some(_) => {
                 let weights = self.fresh.then(|| self.packed_values(problem) * DType::F32.bytes());

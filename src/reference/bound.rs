@@ -37,7 +37,7 @@ impl ExactBound {
             return;
         }
         let mut unit = f64::INFINITY;
-        for (values, weights) in products(op, params, inputs, weights) {
+        for (values, weights) in factors(op, params, inputs, weights) {
             unit = unit.min(unit_of(values.data.iter().copied()) * unit_of(weights.into_iter()));
         }
         for added in addends(params) {
@@ -69,7 +69,7 @@ const fn has_sums(op: &TrainOp) -> bool {
 }
 
 /// The pairs of tensors multiplied by a step.
-fn products<'a>(
+fn factors<'a>(
     op: &Op,
     params: &StepParams,
     inputs: &[&'a Tensor64],
