@@ -679,11 +679,11 @@ fn what_compiling_takes_counts_for_few_runs() -> Outcome {
                     .ok_or("no kernel")
             };
             let time = |kernel: &Kernel| -> std::time::Duration {
-                kernel.stages().iter().map(|stage| stage.compile_time(&capabilities)).sum()
+                kernel.dispatches().iter().map(|stage| stage.compile_time(&capabilities)).sum()
             };
             assert_eq!(pick(u32::MAX, &[])?, lasting, "{name} on {device}: many runs");
             assert_eq!(
-                pick(1, &lasting.0.stages())?,
+                pick(1, &lasting.0.dispatches())?,
                 lasting,
                 "{name} on {device}: one that is compiled anyway"
             );
@@ -716,7 +716,7 @@ fn few_runs_of_a_network_compile_few_kernels() -> Outcome {
         let recording = record_network(&network, Shape::new(1, 3, 224, 224)?, &LAVAPIPE, &options)?;
         let steps = recording.segments.iter().flat_map(|segment| &segment.steps);
         let kernels: std::collections::HashSet<Kernel> =
-            steps.flat_map(|step| step.kernel.stages()).collect();
+            steps.flat_map(|step| step.kernel.dispatches()).collect();
         Ok(kernels.iter().map(|kernel| kernel.compile_time(&LAVAPIPE).as_secs_f64()).sum::<f64>())
     };
     let (once, often) = (compiling(KernelChoice::RankedFor(1))?, compiling(KernelChoice::Ranked)?);

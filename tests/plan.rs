@@ -183,7 +183,7 @@ fn check_kernels(recording: &Recording) -> Check {
         for dispatch in &recorded.dispatches {
             let name = dispatch.kernel.name();
             expect(
-                possible.iter().any(|kernel| kernel.stages().contains(&dispatch.kernel)),
+                possible.iter().any(|kernel| kernel.dispatches().contains(&dispatch.kernel)),
                 || format!("{step}: {name} is no candidate"),
             )?;
             let storage = dispatch

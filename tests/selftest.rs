@@ -151,7 +151,7 @@ fn every_kernel_of_a_plan_is_tested_without_being_named() -> Outcome {
             for step in &plan.steps {
                 for kernel in candidates(&plan.problem(step), &capabilities) {
                     assert!(is_in_plans(&kernel), "{}", kernel.name());
-                    used.extend(kernel.stages().iter().map(|stage| stage.family.name()));
+                    used.extend(kernel.dispatches().iter().map(|stage| stage.family.name()));
                 }
             }
         }
@@ -171,7 +171,7 @@ fn every_mutant_is_a_valid_shader_of_its_family() -> Outcome {
         for kernel in kernels
             .iter()
             .take(4)
-            .flat_map(Kernel::stages)
+            .flat_map(Kernel::dispatches)
             .filter(|stage| stage.family == mutant.family)
         {
             let source = kernel.source_with(mutant.patches)?;

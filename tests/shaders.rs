@@ -357,7 +357,7 @@ fn candidates_are_all_specialisations_that_are_tested() -> Outcome {
             {
                 for step in &plan.steps {
                     let found = candidates(&plan.problem(step), device);
-                    let found: Vec<Kernel> = found.iter().flat_map(Kernel::stages).collect();
+                    let found: Vec<Kernel> = found.iter().flat_map(Kernel::dispatches).collect();
                     let stray = found.iter().find(|kernel| !known.contains(kernel));
                     assert_eq!(stray, None, "{step} of {block:?}");
                     seen.extend(found);

@@ -308,7 +308,7 @@ fn memory_tells_of_transformed_weights() -> Outcome {
             schedule(plan.clone(), gpu.capabilities(), &choice, MemoryBudget::UNBOUNDED)?;
         let kernels: Vec<String> = recording
             .steps()
-            .flat_map(|step| step.kernel.stages())
+            .flat_map(|step| step.kernel.dispatches())
             .map(|k| Kernel::name(&k))
             .collect();
         assert_eq!(kernels.len(), 3, "{kernels:?}");

@@ -374,7 +374,7 @@ pub fn all_specialisations() -> Vec<Kernel> {
     let stages = all_candidates()
         .into_iter()
         .chain(training_candidates())
-        .flat_map(|kernel| kernel.stages());
+        .flat_map(|kernel| kernel.dispatches());
     let mut all: Vec<Kernel> = stages.filter(|&kernel| seen.insert(kernel)).collect();
     all.sort_by_key(|kernel| kernel.family as usize);
     all

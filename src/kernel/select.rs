@@ -47,7 +47,7 @@ pub fn select_for_runs(
 ) -> Option<(Kernel, &'static str)> {
     let lasting = select(problem, candidates, capabilities)?;
     let cost = |kernel: &Kernel| {
-        let new = kernel.stages().into_iter().filter(|stage| !compiled.contains(stage));
+        let new = kernel.dispatches().into_iter().filter(|dispatch| !compiled.contains(dispatch));
         let compiling: f64 = new.map(|stage| stage.compile_time(capabilities).as_secs_f64()).sum();
         f64::from(runs) * estimated_cost(problem, kernel, capabilities)
             + compiling / compile_time::MULTIPLY_ADD

@@ -26,7 +26,7 @@
 //! none disappears.
 
 use super::host::host_struct;
-use super::{Access, Capabilities, Family, Kernel, Problem, elementwise, stages};
+use super::{Access, Capabilities, Family, Kernel, Problem, dispatches, elementwise};
 use crate::error::GpuError;
 use crate::op::{Conv, KernelSize, Op};
 use crate::tensor::Shape;
@@ -251,7 +251,7 @@ pub(super) fn dispatch(
         words: all as u32,
         words_per_pixel: words_per_pixel as u32,
         row_groups: workgroups[0],
-        plane: (stages::plane(grid.tiles(), layout) * words) as u32,
+        plane: (dispatches::plane(grid.tiles(), layout) * words) as u32,
         height: output.h as u32,
         width: output.w as u32,
         dilation: grid.dilation as u32,

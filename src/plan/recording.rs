@@ -31,7 +31,7 @@ impl Dispatch {
             let (params, workgroups) = kernel.dispatch(problem, capabilities)?;
             Ok(Self { kernel, params, workgroups })
         };
-        kernel.stages().into_iter().map(launch).collect()
+        kernel.dispatches().into_iter().map(launch).collect()
     }
 }
 

@@ -93,7 +93,7 @@ pub fn schedule(
             _ => pick(&problem, capabilities, choice, budget, &compiled)?,
         };
         named |= picked.named;
-        compiled.extend(picked.kernel.stages());
+        compiled.extend(picked.kernel.dispatches());
         budget.extra_weight_bytes =
             budget.extra_weight_bytes.saturating_sub(picked.kernel.extra_weight_bytes(&problem));
         let bytes = picked.kernel.packed_bytes(&problem) as u64;

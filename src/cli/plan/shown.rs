@@ -45,7 +45,12 @@ impl Shown<'_> {
     fn weight_bytes(&self) -> usize {
         let of_step = |recorded: &RecordedStep| {
             let problem = self.recording.plan.problem(&recorded.step);
-            recorded.kernel.stages().iter().map(|stage| stage.packed_bytes(&problem)).sum::<usize>()
+            recorded
+                .kernel
+                .dispatches()
+                .iter()
+                .map(|dispatch| dispatch.packed_bytes(&problem))
+                .sum::<usize>()
         };
         self.recording.steps().map(of_step).sum()
     }

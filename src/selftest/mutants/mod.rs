@@ -108,7 +108,7 @@ impl Mutant {
         let changed = |stage: &Kernel| {
             stage.family == self.family && stage.source_with(self.patches) != stage.source()
         };
-        kernel.stages().iter().any(changed)
+        kernel.dispatches().iter().any(changed)
     }
 
     /// The kernels that the fault changes, the likeliest to show it soon first: with the whole

@@ -10,7 +10,7 @@ impl Kernel {
     /// they change; for slices of K, their sum after it. The last one has the epilogue. Each is
     /// given the step's [`Problem`].
     #[must_use]
-    pub fn stages(&self) -> Vec<Self> {
+    pub fn dispatches(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
         let beside = |family| Self {
             family,
