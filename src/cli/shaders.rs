@@ -161,7 +161,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
         },
         "strided": kernel.strided,
         "winograd": kernel.winograd.map(Winograd::name),
-        "fresh": kernel.fresh,
+        "fresh": kernel.transforms_weights_each_run,
         "k_slices": kernel.k_slices,
         "access": kernel.access.name(),
         "element": kernel.element.name(),

@@ -178,7 +178,7 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
                 element,
                 output,
                 winograd,
-                fresh,
+                transforms_weights_each_run: fresh,
                 matrix_side: 0,
                 k_slices: 1,
             };
@@ -222,7 +222,7 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
             element,
             output,
             winograd: None,
-            fresh: false,
+            transforms_weights_each_run: false,
             matrix_side: side,
             k_slices,
         },
@@ -305,7 +305,7 @@ impl Kernel {
 
     /// Whether the kernel supports the problem's form and size, beyond its operation.
     fn suits(&self, problem: &Problem, capabilities: &Capabilities) -> bool {
-        if self.winograd.is_some() && problem.weights_change != self.fresh {
+        if self.winograd.is_some() && problem.weights_change != self.transforms_weights_each_run {
             return false;
         }
         if self.family == Family::WeightGradSubgroup && self.access == Access::Texture {
@@ -388,7 +388,7 @@ pub fn all_candidates() -> Vec<Kernel> {
     for family in
         Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training())
     {
-        for kernel in variants(family).filter(|kernel| !kernel.fresh) {
+        for kernel in variants(family).filter(|kernel| !kernel.transforms_weights_each_run) {
             for (strided, bias, residual, relu) in (0..16).map(|bits| {
                 (flags[bits >> 3], flags[bits >> 2 & 1], flags[bits >> 1 & 1], flags[bits & 1])
             }) {
@@ -436,7 +436,9 @@ pub fn training_candidates() -> Vec<Kernel> {
                 (!residual || convolves || family == Family::NormApply) && (!relu || relus)
             })
             .map(|(residual, relu)| Epilogue { bias: false, residual, relu });
-        for kernel in variants(family).filter(|kernel| kernel.fresh == convolves) {
+        for kernel in
+            variants(family).filter(|kernel| kernel.transforms_weights_each_run == convolves)
+        {
             all.extend(epilogues.clone().map(|epilogue| Kernel { epilogue, ..kernel }));
         }
     }

@@ -16,13 +16,13 @@ impl Kernel {
             family,
             tile: candidates::ELEMENTWISE_TILE,
             strided: false,
-            fresh: false,
+            transforms_weights_each_run: false,
             matrix_side: 0,
             ..plain
         };
         let last = |family| Self { epilogue: self.epilogue, ..beside(family) };
         if self.family.is_winograd() {
-            let weights = self.fresh.then(|| beside(Family::WinogradWeights));
+            let weights = self.transforms_weights_each_run.then(|| beside(Family::WinogradWeights));
             let others = [beside(Family::WinogradInput), plain, last(Family::WinogradOutput)];
             weights.into_iter().chain(others).collect()
         } else if self.is_split() {
@@ -70,7 +70,9 @@ impl Kernel {
         let (products, rows) = self.gemm_batch(problem);
         match self.winograd {
             Some(_) => {
-                let weights = self.fresh.then(|| self.packed_values(problem) * DType::F32.bytes());
+                let weights = self
+                    .transforms_weights_each_run
+                    .then(|| self.packed_values(problem) * DType::F32.bytes());
                 let images = [problem.inputs[0].1, problem.output.1]
                     .map(|layout| planes(products, rows, layout));
                 images.into_iter().chain(weights).collect()

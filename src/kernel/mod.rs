@@ -95,7 +95,7 @@ pub struct Kernel {
     pub winograd: Option<Winograd>,
     /// Whether the Winograd weights are transformed in every run, by a dispatch before the GEMM
     /// batch: for weights in a tensor that changes.
-    pub fresh: bool,
+    pub transforms_weights_each_run: bool,
     /// The rows and columns of a matrix in its matrix units, 0 if it uses none.
     pub matrix_side: u32,
     /// The number of slices of K, 1 if K is not split. The step's epilogue is then in its last
@@ -139,7 +139,7 @@ impl Kernel {
             name.push('_');
             name.push_str(winograd.name());
         }
-        name.push_str(if self.fresh { "_fresh" } else { "" });
+        name.push_str(if self.transforms_weights_each_run { "_fresh" } else { "" });
         // Writing to a String cannot fail.
         if self.matrix_side > 0 {
             let _ = write!(name, "_m{}", self.matrix_side);
@@ -167,7 +167,9 @@ impl Kernel {
     /// 36 values instead of 9. Weights that are transformed in every run are in scratch instead.
     #[must_use]
     pub fn extra_weight_bytes(&self, problem: &Problem) -> u64 {
-        let Some(winograd) = self.winograd.filter(|_| self.family.is_winograd() && !self.fresh)
+        let Some(winograd) = self
+            .winograd
+            .filter(|_| self.family.is_winograd() && !self.transforms_weights_each_run)
         else {
             return 0;
         };
@@ -338,7 +340,7 @@ impl Kernel {
             Family::WinogradWeights => vec![Params, Weights, written],
             Family::WinogradInput => vec![Params, Input(0), written],
             Family::Conv3x3Winograd | Family::Conv3x3WinogradSubgroup => {
-                let weights = match (self.fresh, self.access) {
+                let weights = match (self.transforms_weights_each_run, self.access) {
                     (false, _) => Weights,
                     (true, Access::Texture) => CopiedScratch(2),
                     (true, Access::Vectors) => Scratch(2),
@@ -470,7 +472,9 @@ impl Kernel {
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
         let width = problem.output.1.vec4_per_pixel() * 4;
         let height = self.packed_values(problem).div_ceil(width * 4);
-        let transforms = self.family.is_transform() || self.family.is_training() || self.fresh;
+        let transforms = self.family.is_transform()
+            || self.family.is_training()
+            || self.transforms_weights_each_run;
         (self.access == Access::Texture && !transforms).then_some([width as u32, height as u32])
     }
 
@@ -488,8 +492,10 @@ impl Kernel {
             Family::WeightGradSubgroup => {
                 train::gradient_texture(problem, capabilities.max_texture_side)
             }
-            _ if self.fresh => {
-                Self { fresh: false, ..*self }.weights_texture(problem).map(|size| (size, 0))
+            _ if self.transforms_weights_each_run => {
+                Self { transforms_weights_each_run: false, ..*self }
+                    .weights_texture(problem)
+                    .map(|size| (size, 0))
             }
             _ => None,
         }

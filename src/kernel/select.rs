@@ -294,8 +294,11 @@ fn transforms(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
         .map(|moved| moved as f64 * load + 4.0 * positions as f64);
     let [columns_in, columns_out] =
         [problem.inputs[0].1, problem.output.1].map(|layout| layout.vec4_per_pixel() as f64);
-    let weights =
-        if kernel.fresh { winograd::weights_of_a_tap(problem) * (9 + positions) } else { 0 };
+    let weights = if kernel.transforms_weights_each_run {
+        winograd::weights_of_a_tap(problem) * (9 + positions)
+    } else {
+        0
+    };
     tiles as f64 * (columns_in * before + columns_out * after) + weights as f64 * load
 }
 

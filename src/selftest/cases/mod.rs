@@ -22,7 +22,9 @@ use inference::Kind;
 #[must_use]
 pub fn cases(kernel: Kernel) -> Vec<Case> {
     match kernel.family {
-        _ if kernel.fresh => gradients::fresh(kernel, inference::cases(kernel)),
+        _ if kernel.transforms_weights_each_run => {
+            gradients::fresh(kernel, inference::cases(kernel))
+        }
         family if family.is_training() => [gradients::cases, norms::cases, steps::cases]
             .into_iter()
             .flat_map(|cases| cases(kernel))
