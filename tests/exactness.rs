@@ -68,12 +68,12 @@ fn edge_cases() -> impl Strategy<Value = Case> {
     (tile, shape, 1usize..=2, any::<bool>(), any::<bool>(), norms(), any::<u64>()).prop_map(
         |(tile, (times, pixels, width, planes), stride, tall, downsample, norm, seed)| {
             let at = |edge: u32, delta: isize| (edge as usize).saturating_add_signed(delta).max(1);
-            let pixels = at(tile.rows * tile.slices * times as u32, pixels);
+            let pixels = at(tile.rows_per_thread * tile.workgroup_y * times as u32, pixels);
             let spec = Wish {
                 inplanes: None,
-                planes: at(tile.lanes * tile.cols, planes).min(64),
+                planes: at(tile.workgroup_x * tile.cols_per_thread, planes).min(64),
                 groups: 1,
-                per_group: at(4 * tile.lanes * tile.cols, width),
+                per_group: at(4 * tile.workgroup_x * tile.cols_per_thread, width),
                 stride,
                 dilation: 1,
                 downsample,

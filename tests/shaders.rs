@@ -101,7 +101,7 @@ fn every_kernel_fits_the_weakest_device() -> Outcome {
         // Some tiles are for devices with more; then they are no candidates elsewhere.
         let fits = *workgroup_bytes <= core.max_workgroup_bytes;
         let able = Capabilities { f16: true, matrices_of_8: true, matrices_of_16: true, ..core };
-        let able = Capabilities { subgroup_size: Some(one.kernel.tile.lanes), ..able };
+        let able = Capabilities { subgroup_size: Some(one.kernel.tile.workgroup_x), ..able };
         expect(fits != one.kernel.runs_on(&able).is_err_and(|why| why.contains("memory")), || {
             format!("{workgroup_bytes} bytes of workgroup memory")
         })

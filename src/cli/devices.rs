@@ -71,9 +71,9 @@ fn no_matrix_kernel(adapter: &Adapter) -> Option<String> {
     let sides = [8, 16].into_iter().zip(matrix_sides(adapter));
     let offered: Vec<u32> = sides.filter_map(|(side, offered)| offered.then_some(side)).collect();
     let lanes = subgroup_size(&info);
-    let fits = kernel::all_specialisations()
-        .iter()
-        .any(|kernel| offered.contains(&kernel.matrix_side) && lanes == Some(kernel.tile.lanes));
+    let fits = kernel::all_specialisations().iter().any(|kernel| {
+        offered.contains(&kernel.matrix_side) && lanes == Some(kernel.tile.workgroup_x)
+    });
     (!fits).then(|| {
         let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
         format!(
@@ -89,7 +89,7 @@ fn no_subgroup_kernel(info: &AdapterInfo) -> Option<String> {
     let mut lanes: Vec<u32> = kernels
         .iter()
         .filter(|kernel| kernel.family.uses_subgroups())
-        .map(|kernel| kernel.tile.lanes)
+        .map(|kernel| kernel.tile.workgroup_x)
         .collect();
     lanes.sort_unstable();
     lanes.dedup();

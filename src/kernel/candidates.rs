@@ -269,10 +269,10 @@ impl Kernel {
     /// # Errors
     /// The reason, in words.
     pub fn runs_on(&self, capabilities: &Capabilities) -> Result<(), &'static str> {
-        let Tile { lanes, slices, .. } = self.tile;
+        let Tile { workgroup_x, workgroup_y, .. } = self.tile;
         let demands = [
             (
-                !self.family.uses_subgroups() || capabilities.subgroup_size == Some(lanes),
+                !self.family.uses_subgroups() || capabilities.subgroup_size == Some(workgroup_x),
                 "not every subgroup has as many lanes as its tile",
             ),
             (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
@@ -290,9 +290,9 @@ impl Kernel {
                 "weights from a texture are for software drivers",
             ),
             (
-                lanes <= capabilities.max_workgroup_x
-                    && slices <= capabilities.max_workgroup_y
-                    && lanes * slices <= capabilities.max_invocations,
+                workgroup_x <= capabilities.max_workgroup_x
+                    && workgroup_y <= capabilities.max_workgroup_y
+                    && workgroup_x * workgroup_y <= capabilities.max_invocations,
                 "the workgroup is too large",
             ),
             (
@@ -336,7 +336,7 @@ impl Kernel {
                 && fits(weights)
                 && self.scratch_bytes(problem).into_iter().all(fits);
         }
-        let (lanes, cols) = (self.tile.lanes as usize, self.tile.cols as usize);
+        let (lanes, cols) = (self.tile.workgroup_x as usize, self.tile.cols_per_thread as usize);
         let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
         let short_steps = conv.dilation == 1 && conv.stride <= 2;
         match self.family.method() {
@@ -453,14 +453,22 @@ mod tests {
     /// The requirements of the shader source on a tile, so that its loads are divided evenly.
     #[test]
     fn tiles_are_whole_numbers_of_loads() {
-        for Tile { lanes, slices, rows, cols } in STAGED_TILES {
-            let name = format!("l{lanes}s{slices}r{rows}c{cols}");
-            assert_eq!(STAGE_QUADS * rows % lanes, 0, "{name}: rows of a stage");
-            assert_eq!(4 * STAGE_QUADS * cols % slices, 0, "{name}: weights of a stage");
-            assert_eq!(lanes * slices % STAGE_QUADS, 0, "{name}: invocations by quad");
+        for Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } in STAGED_TILES {
+            let name = format!("l{workgroup_x}s{workgroup_y}r{rows_per_thread}c{cols_per_thread}");
+            assert_eq!(STAGE_QUADS * rows_per_thread % workgroup_x, 0, "{name}: rows of a stage");
+            assert_eq!(
+                4 * STAGE_QUADS * cols_per_thread % workgroup_y,
+                0,
+                "{name}: weights of a stage"
+            );
+            assert_eq!(workgroup_x * workgroup_y % STAGE_QUADS, 0, "{name}: invocations by quad");
         }
-        for Tile { lanes, rows, .. } in SUBGROUP_TILES {
-            assert_eq!(rows % lanes, 0, "l{lanes}r{rows}: rows by lane");
+        for Tile { workgroup_x, rows_per_thread, .. } in SUBGROUP_TILES {
+            assert_eq!(
+                rows_per_thread % workgroup_x,
+                0,
+                "l{workgroup_x}r{rows_per_thread}: rows by lane"
+            );
         }
     }
 }

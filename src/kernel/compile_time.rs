@@ -33,7 +33,7 @@ impl Kernel {
             _ => {
                 // All nine taps of a kernel that slides down the image stand in its text.
                 let taps = if self.family.method() == Method::Slide { 4 } else { 1 };
-                let sums = f64::from(self.tile.rows * self.tile.cols * taps);
+                let sums = f64::from(self.tile.rows_per_thread * self.tile.cols_per_thread * taps);
                 let each = if self.access == Access::Texture { 0.0055 } else { 0.012 };
                 EACH + sums * each * if self.epilogue.residual { 1.5 } else { 1.0 }
             }

@@ -44,7 +44,7 @@ pub(super) fn workgroups(
     vec4s: usize,
     capabilities: &Capabilities,
 ) -> Result<[u32; 3], GpuError> {
-    let groups = (vec4s as u64).div_ceil(u64::from(kernel.tile.lanes));
+    let groups = (vec4s as u64).div_ceil(u64::from(kernel.tile.workgroup_x));
     let row_groups = groups.min(u64::from(capabilities.max_workgroups));
     check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)
 }

@@ -612,19 +612,24 @@ impl Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// Invocations of a workgroup in the direction of the output channels.
-    pub lanes: u32,
+    pub workgroup_x: u32,
     /// Row tiles of a workgroup, stacked in the direction of the output pixels.
-    pub slices: u32,
+    pub workgroup_y: u32,
     /// Output pixels per invocation.
-    pub rows: u32,
+    pub rows_per_thread: u32,
     /// `vec4`s of output channels per invocation.
-    pub cols: u32,
+    pub cols_per_thread: u32,
 }
 
 impl Tile {
     /// A tile from its four numbers.
     #[must_use]
-    pub const fn new(lanes: u32, slices: u32, rows: u32, cols: u32) -> Self {
-        Self { lanes, slices, rows, cols }
+    pub const fn new(
+        workgroup_x: u32,
+        workgroup_y: u32,
+        rows_per_thread: u32,
+        cols_per_thread: u32,
+    ) -> Self {
+        Self { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread }
     }
 }

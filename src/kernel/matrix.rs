@@ -72,7 +72,7 @@ const GAP: u32 = 2;
 impl Kernel {
     /// Subgroups side by side in a tile; the others are below them.
     pub(super) const fn matrix_columns(&self) -> u32 {
-        if self.tile.slices >= 4 && !matches!(self.family, Family::Conv3x3GroupedMatrix) {
+        if self.tile.workgroup_y >= 4 && !matches!(self.family, Family::Conv3x3GroupedMatrix) {
             2
         } else {
             1
@@ -81,19 +81,21 @@ impl Kernel {
 
     /// Output pixels of a workgroup's tile.
     pub(crate) const fn tile_rows(&self) -> u32 {
-        let Tile { slices, rows, .. } = self.tile;
+        let Tile { workgroup_y, rows_per_thread, .. } = self.tile;
         match self.family.method() {
-            Method::Matrix => slices / self.matrix_columns() * rows * self.matrix_side,
-            _ => slices * rows,
+            Method::Matrix => {
+                workgroup_y / self.matrix_columns() * rows_per_thread * self.matrix_side
+            }
+            _ => workgroup_y * rows_per_thread,
         }
     }
 
     /// `vec4`s of output channels of a workgroup's tile.
     pub(crate) const fn tile_columns(&self) -> u32 {
-        let Tile { lanes, cols, .. } = self.tile;
+        let Tile { workgroup_x, cols_per_thread, .. } = self.tile;
         match self.family.method() {
-            Method::Matrix => self.matrix_columns() * cols * self.matrix_side / 4,
-            _ => lanes * cols,
+            Method::Matrix => self.matrix_columns() * cols_per_thread * self.matrix_side / 4,
+            _ => workgroup_x * cols_per_thread,
         }
     }
 
@@ -114,7 +116,7 @@ impl Kernel {
     pub(super) const fn matrix_workgroup_bytes(&self) -> u32 {
         let rows = self.tile_rows() * (STAGE_QUADS + GAP);
         let weights = 4 * STAGE_QUADS * (self.tile_columns() + GAP);
-        let sums = self.tile.slices * self.matrix_side * self.matrix_side;
+        let sums = self.tile.workgroup_y * self.matrix_side * self.matrix_side;
         2 * (rows + weights) * 8 + sums * 4
     }
 }
@@ -129,10 +131,11 @@ mod tests {
     fn tiles_are_whole_numbers_of_loads() {
         for MatrixTile { side, tile } in MATRIX_TILES.into_iter().chain(GROUPED_MATRIX_TILES) {
             let grouped = GROUPED_MATRIX_TILES.contains(&MatrixTile { side, tile });
-            let columns = if tile.slices >= 4 && !grouped { 2 } else { 1 };
-            let (invocations, name) = (tile.lanes * tile.slices, format!("{side}: {tile:?}"));
-            let rows = tile.slices / columns * tile.rows * side;
-            let words = columns * tile.cols * side / 4;
+            let columns = if tile.workgroup_y >= 4 && !grouped { 2 } else { 1 };
+            let (invocations, name) =
+                (tile.workgroup_x * tile.workgroup_y, format!("{side}: {tile:?}"));
+            let rows = tile.workgroup_y / columns * tile.rows_per_thread * side;
+            let words = columns * tile.cols_per_thread * side / 4;
             assert_eq!(STAGE_QUADS * rows % invocations, 0, "{name}: rows of a stage");
             assert_eq!(4 * STAGE_QUADS * words % invocations, 0, "{name}: weights of a stage");
             assert_eq!(invocations % STAGE_QUADS, 0, "{name}: invocations by quad");

@@ -133,8 +133,11 @@ impl Kernel {
     /// `conv1x1_l8s1r16c2_bias_relu`.
     #[must_use]
     pub fn name(&self) -> String {
-        let Tile { lanes, slices, rows, cols } = self.tile;
-        let mut name = format!("{}_l{lanes}s{slices}r{rows}c{cols}", self.family.name());
+        let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = self.tile;
+        let mut name = format!(
+            "{}_l{workgroup_x}s{workgroup_y}r{rows_per_thread}c{cols_per_thread}",
+            self.family.name()
+        );
         if let Some(winograd) = self.winograd {
             name.push('_');
             name.push_str(winograd.name());
@@ -208,21 +211,21 @@ impl Kernel {
     /// As [`Kernel::source`], and for a patch that does not fit its file.
     #[expect(clippy::too_many_lines, reason = "a table: one row per name of the shaders")]
     pub fn source_with(&self, patches: &[Patch]) -> Result<String, AssembleError> {
-        let Tile { lanes, slices, rows, cols } = self.tile;
+        let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = self.tile;
         let Epilogue { bias, residual, relu } = self.own_epilogue();
         let winograd = self.winograd.unwrap_or(Winograd::F2x2);
         let values = Values::from([
-            ("LANES", lanes),
-            ("SLICES", slices),
-            ("ROWS", rows),
-            ("COLS", cols),
+            ("LANES", workgroup_x),
+            ("SLICES", workgroup_y),
+            ("ROWS", rows_per_thread),
+            ("COLS", cols_per_thread),
             // Rows that each lane of a subgroup kernel loads, the last of some lanes in vain.
             (
                 "HANDS",
                 if self.family == Family::WeightGradSubgroup {
-                    rows * 4 / lanes
+                    rows_per_thread * 4 / workgroup_x
                 } else {
-                    rows.div_ceil(lanes)
+                    rows_per_thread.div_ceil(workgroup_x)
                 },
             ),
             ("BIAS", bias.into()),
@@ -271,11 +274,11 @@ impl Kernel {
             ("INPUTS", winograd.inputs() as u32),
             ("OUTPUTS", winograd.outputs() as u32),
             ("F4", (winograd == Winograd::F4x4).into()),
-            ("ROW_LOADS", STAGE_QUADS * self.tile_rows() / (lanes * slices)),
-            ("WEIGHT_LOADS", 4 * STAGE_QUADS * self.tile_columns() / (lanes * slices)),
+            ("ROW_LOADS", STAGE_QUADS * self.tile_rows() / (workgroup_x * workgroup_y)),
+            ("WEIGHT_LOADS", 4 * STAGE_QUADS * self.tile_columns() / (workgroup_x * workgroup_y)),
             // Of matrix units: how a workgroup's subgroups lie, the side of a matrix, how many a
             // stage is deep, and whether what is staged is an array of single values.
-            ("MATRIX_LINES", slices / self.matrix_columns()),
+            ("MATRIX_LINES", workgroup_y / self.matrix_columns()),
             ("MATRIX_COLUMNS", self.matrix_columns()),
             ("SIDE_OF_MATRIX", self.matrix_side),
             ("STAGE_MATRICES", (4 * STAGE_QUADS).checked_div(self.matrix_side).unwrap_or(0)),
@@ -437,8 +440,8 @@ impl Kernel {
             Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
             Op::GlobalAvgPool { .. } => {
                 let (image, _) = problem.inputs[0];
-                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.slices))
-                    + u64::from(self.tile.slices)
+                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.workgroup_y))
+                    + u64::from(self.tile.workgroup_y)
             }
             Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } | Op::Convert { .. } => 9,
             Op::Train(_) => train::iterations(problem),
@@ -522,20 +525,23 @@ impl Kernel {
 
     /// Input pixels of one row in the window of a lane.
     const fn window(&self) -> u32 {
-        (self.tile.rows - 1) * self.window_stride() + 3
+        (self.tile.rows_per_thread - 1) * self.window_stride() + 3
     }
 
     /// Bytes of workgroup memory.
     #[must_use]
     pub const fn workgroup_bytes(&self) -> u32 {
-        let Tile { lanes, slices, rows, cols } = self.tile;
+        let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = self.tile;
         let vec4s = match self.family.method() {
-            Method::Staged => 2 * STAGE_QUADS * (slices * rows + 4 * lanes * cols),
+            Method::Staged => {
+                2 * STAGE_QUADS
+                    * (workgroup_y * rows_per_thread + 4 * workgroup_x * cols_per_thread)
+            }
             Method::Matrix => return self.matrix_workgroup_bytes(),
             Method::StagedGroups => {
-                ((slices - 1) * self.window_stride() + 3) * self.window() * lanes
+                ((workgroup_y - 1) * self.window_stride() + 3) * self.window() * workgroup_x
             }
-            _ if matches!(self.family, Family::GlobalAvgPool) => lanes * slices,
+            _ if matches!(self.family, Family::GlobalAvgPool) => workgroup_x * workgroup_y,
             _ => 0,
         };
         // What is staged is as it was read; sums of a mean are f32.
@@ -547,16 +553,18 @@ impl Kernel {
     /// Workgroups that cover the rows of an output, or of each product if there are several.
     fn row_tiles(&self, problem: &Problem) -> u64 {
         let (output, _) = problem.output;
-        let Tile { slices, rows, .. } = self.tile;
+        let Tile { workgroup_y, rows_per_thread, .. } = self.tile;
         let tiles = |count: usize, step: u32| (count as u64).div_ceil(u64::from(step));
-        let (images, strips) = (output.n as u64, tiles(output.w, rows));
+        let (images, strips) = (output.n as u64, tiles(output.w, rows_per_thread));
         match self.family.method() {
-            Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(slices)),
+            Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(workgroup_y)),
             Method::Slide => {
-                (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(slices))
+                (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(workgroup_y))
             }
-            Method::StagedGroups => images * tiles(output.h, slices) * strips,
-            _ if self.winograd.is_some() => tiles(self.gemm_batch(problem).1, slices * rows),
+            Method::StagedGroups => images * tiles(output.h, workgroup_y) * strips,
+            _ if self.winograd.is_some() => {
+                tiles(self.gemm_batch(problem).1, workgroup_y * rows_per_thread)
+            }
             _ => tiles(output.pixels(), self.tile_rows()),
         }
     }

@@ -70,8 +70,8 @@ fn cheapest(
     let suits = |kernel: &&Kernel| match software {
         // It runs one workgroup after the other, so that nothing idles that slices of K could fill.
         // Its matrix units are for tests.
-        true => kernel.tile.slices == 1 && !kernel.is_split() && kernel.matrix_side == 0,
-        false => kernel.tile.slices > 1 && kernel.winograd.is_none(),
+        true => kernel.tile.workgroup_y == 1 && !kernel.is_split() && kernel.matrix_side == 0,
+        false => kernel.tile.workgroup_y > 1 && kernel.winograd.is_none(),
     };
     let preferred: Vec<&Kernel> = candidates.iter().filter(suits).collect();
     let pool = if preferred.is_empty() { candidates.iter().collect() } else { preferred };
@@ -150,9 +150,12 @@ fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -
         Method::Matrix => {
             let tiles =
                 rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
-            2.0 * tiles * f64::from(kernel.tile.lanes * kernel.tile.slices)
+            2.0 * tiles * f64::from(kernel.tile.workgroup_x * kernel.tile.workgroup_y)
         }
-        _ => rows / f64::from(kernel.tile.rows) * (columns / f64::from(kernel.tile.cols)),
+        _ => {
+            rows / f64::from(kernel.tile.rows_per_thread)
+                * (columns / f64::from(kernel.tile.cols_per_thread))
+        }
     };
     (enough_invocations(capabilities.kind) / invocations).max(1.0)
 }
@@ -188,7 +191,7 @@ fn estimated_cost(problem: &Problem, kernel: &Kernel, capabilities: &Capabilitie
         return norm_cost(problem, kernel);
     }
     let (rows, columns) = covered(problem, kernel);
-    let tile = f64::from(kernel.tile.rows * kernel.tile.cols);
+    let tile = f64::from(kernel.tile.rows_per_thread * kernel.tile.cols_per_thread);
     // A K quad is four multiply-adds per row and column, and the tile's loads shared out.
     let k_quads = match (kernel.winograd, problem.op) {
         (Some(_), _) => problem.inputs[0].1.vec4_per_pixel(),
@@ -223,14 +226,14 @@ fn waits(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64
 /// The cost of norms: for each pixel, the columns that its tiles cover, and its share of what a
 /// tile loads or computes once.
 fn norm_cost(problem: &Problem, kernel: &Kernel) -> f64 {
-    let Tile { lanes, rows, cols, .. } = kernel.tile;
+    let Tile { workgroup_x, rows_per_thread, cols_per_thread, .. } = kernel.tile;
     let (image, layout) = problem.inputs[0];
     let columns = match problem.op {
         // Its lanes go on in the next pixel.
         Op::Train(TrainOp::NormApply { .. } | TrainOp::NormGrad { .. }) => layout.vec4_per_pixel(),
-        _ => layout.vec4_per_pixel().next_multiple_of((lanes * cols) as usize),
+        _ => layout.vec4_per_pixel().next_multiple_of((workgroup_x * cols_per_thread) as usize),
     };
-    (image.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows * cols))
+    (image.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows_per_thread * cols_per_thread))
 }
 
 /// The cost of the gradient of weights, in steps of four pixels: the multiply-adds and the loads of
@@ -241,18 +244,26 @@ fn weight_grad_cost(
     kernel: &Kernel,
     capabilities: &Capabilities,
 ) -> f64 {
-    let Tile { lanes, rows, cols, .. } = kernel.tile;
+    let Tile { workgroup_x, rows_per_thread, cols_per_thread, .. } = kernel.tile;
     let [columns_in, columns_out] =
         [0, 1].map(|input: usize| problem.inputs[input].1.vec4_per_pixel() as f64);
     let (memory, _, _) = costs(kernel, capabilities);
     let loads = match kernel.family.method() {
-        Method::Subgroup => 4.0 * f64::from(cols) + 4.0 * f64::from(rows) / f64::from(lanes),
-        _ => 4.0 * f64::from(rows + cols),
+        Method::Subgroup => {
+            4.0 * f64::from(cols_per_thread)
+                + 4.0 * f64::from(rows_per_thread) / f64::from(workgroup_x)
+        }
+        _ => 4.0 * f64::from(rows_per_thread + cols_per_thread),
     };
-    let tiles_out = (columns_out / f64::from(lanes * cols)).ceil() * f64::from(lanes);
-    let tiles_in = (columns_in / conv.groups as f64 / f64::from(rows)).ceil() * conv.taps() as f64;
+    let tiles_out =
+        (columns_out / f64::from(workgroup_x * cols_per_thread)).ceil() * f64::from(workgroup_x);
+    let tiles_in =
+        (columns_in / conv.groups as f64 / f64::from(rows_per_thread)).ceil() * conv.taps() as f64;
     let pixels = problem.inputs[1].0.pixels() as f64 / 4.0;
-    pixels * tiles_out * tiles_in * (16.0 * f64::from(rows * cols) + memory * loads)
+    pixels
+        * tiles_out
+        * tiles_in
+        * (16.0 * f64::from(rows_per_thread * cols_per_thread) + memory * loads)
 }
 
 /// The cost of slices of K: each stores its sums, and a second dispatch loads them. It has one
@@ -326,9 +337,13 @@ fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
 
 /// The cost of the loads of one invocation for one K quad, in multiply-adds of a vec4.
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
-    let (lanes, slices, r, c) =
-        (f64::from(lanes), f64::from(slices), f64::from(rows), f64::from(cols));
+    let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = kernel.tile;
+    let (lanes, slices, r, c) = (
+        f64::from(workgroup_x),
+        f64::from(workgroup_y),
+        f64::from(rows_per_thread),
+        f64::from(cols_per_thread),
+    );
     let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
         // Theirs are `matrix_quad`.

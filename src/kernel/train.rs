@@ -156,11 +156,14 @@ fn norm(
     let columns = layout.vec4_per_pixel();
     let (chunk, slices) = norm_slices(image);
     let workgroups = match kernel.family {
-        Family::NormPartials | Family::NormGradPartials => {
-            tiled(kernel, columns.div_ceil(kernel.tile.cols as usize), slices, capabilities)?
-        }
+        Family::NormPartials | Family::NormGradPartials => tiled(
+            kernel,
+            columns.div_ceil(kernel.tile.cols_per_thread as usize),
+            slices,
+            capabilities,
+        )?,
         Family::NormApply | Family::NormGrad | Family::AddBias => {
-            let rows = image.pixels().div_ceil(kernel.tile.rows as usize);
+            let rows = image.pixels().div_ceil(kernel.tile.rows_per_thread as usize);
             elementwise::workgroups(kernel, rows * columns, capabilities)?
         }
         _ => elementwise::workgroups(kernel, columns, capabilities)?,
@@ -201,8 +204,8 @@ fn conv_grad(
     let (in_vec4, out_vec4) = (input.vec4_per_pixel(), output.vec4_per_pixel());
     let (group_in_vec4, weights) = (in_vec4 / conv.groups, layout.values() / 4);
     let (chunk, slices) = weight_slices(&layout, gradient);
-    let tap_tiles = group_in_vec4.div_ceil(kernel.tile.rows as usize);
-    let columns = out_vec4.div_ceil(kernel.tile.cols as usize);
+    let tap_tiles = group_in_vec4.div_ceil(kernel.tile.rows_per_thread as usize);
+    let columns = out_vec4.div_ceil(kernel.tile.cols_per_thread as usize);
     let (vec4s, workgroups) = match kernel.family {
         Family::InputGrad => {
             let vec4s = image.pixels() * in_vec4;
@@ -251,9 +254,9 @@ fn tiled(
     tiles: usize,
     capabilities: &Capabilities,
 ) -> Result<[u32; 3], GpuError> {
-    let tiles = (tiles as u64).div_ceil(u64::from(kernel.tile.slices));
+    let tiles = (tiles as u64).div_ceil(u64::from(kernel.tile.workgroup_y));
     let row_groups = tiles.min(u64::from(capabilities.max_workgroups));
-    let columns = (columns as u64).div_ceil(u64::from(kernel.tile.lanes));
+    let columns = (columns as u64).div_ceil(u64::from(kernel.tile.workgroup_x));
     check_grid(kernel, [columns, row_groups, tiles.div_ceil(row_groups)], capabilities)
 }
 
@@ -269,7 +272,7 @@ fn weight_tiles(
     let of = |count: usize, size: u32| (count as u64).div_ceil(u64::from(size));
     check_grid(
         kernel,
-        [of(tiles, kernel.tile.slices), of(columns, kernel.tile.lanes), slices as u64],
+        [of(tiles, kernel.tile.workgroup_y), of(columns, kernel.tile.workgroup_x), slices as u64],
         capabilities,
     )
 }

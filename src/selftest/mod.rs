@@ -176,7 +176,7 @@ fn every_candidate() -> impl Iterator<Item = Kernel> {
 
 /// The reason why a device cannot run a kernel.
 fn why_not(kernel: Kernel, capabilities: &Capabilities) -> String {
-    let lanes = kernel.tile.lanes;
+    let lanes = kernel.tile.workgroup_x;
     if kernel.family.uses_subgroups() && capabilities.subgroup_size != Some(lanes) {
         return match capabilities.subgroup_size {
             Some(size) => format!("needs subgroups of {lanes} lanes; here they have {size}"),

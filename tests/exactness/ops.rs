@@ -145,7 +145,9 @@ impl Sizes {
     fn output(&mut self) -> (usize, usize, usize) {
         let random = &mut self.random;
         let tile = random.pick(&self.tiles);
-        let edge = ((tile.rows * tile.slices) as usize + random.below(3)).saturating_sub(1).max(1);
+        let edge = ((tile.rows_per_thread * tile.workgroup_y) as usize + random.below(3))
+            .saturating_sub(1)
+            .max(1);
         match random.below(4) {
             0 => (1, 1, edge),
             1 => (1, edge, 1),
@@ -168,7 +170,8 @@ impl Sizes {
 
     fn channels(&mut self) -> usize {
         let tile = self.random.pick(&self.tiles);
-        let edge = (4 * tile.lanes * tile.cols) as usize + self.random.below(3) - 1;
+        let edge =
+            (4 * tile.workgroup_x * tile.cols_per_thread) as usize + self.random.below(3) - 1;
         if self.random.below(2) == 0 { edge } else { 1 + self.random.below(40) }
     }
 

@@ -91,9 +91,10 @@ impl Gradient {
 /// Rows are `vec4`s of input channels of one tap; slices are more of them, or more taps; columns
 /// are `vec4`s of output channels. A slice has at least 512 pixels.
 fn of_weights(kernel: Kernel) -> Vec<(KernelSize, Size)> {
-    let Tile { lanes, slices, rows, cols } = kernel.tile;
+    let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = kernel.tile;
     let [row, inputs, outputs] =
-        [4 * rows, 4 * rows * slices, 4 * lanes * cols].map(|channels| channels as usize);
+        [4 * rows_per_thread, 4 * rows_per_thread * workgroup_y, 4 * workgroup_x * cols_per_thread]
+            .map(|channels| channels as usize);
     let mut sizes = vec![
         (Three, Size::new("several tiles", [2, 3, 5], [2 * row + 5, outputs + 3])),
         (One, Size::new("several slices of pixels", [3, 20, 21], [6, 10])),

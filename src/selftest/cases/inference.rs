@@ -67,7 +67,7 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let Some(kind) = Kind::of(kernel.family) else { return Vec::new() };
     let taps = if kind == Kind::Conv3x3 { 9 } else { 1 };
     let long = |size: Size| if kernel.is_split() { long_sums(kernel, taps, size) } else { size };
-    let lanes = kernel.tile.lanes;
+    let lanes = kernel.tile.workgroup_x;
     let (rows, channels) = (kernel.tile_rows() as usize, 4 * kernel.tile_columns() as usize);
     let mut all: Vec<Case> = match kind {
         Kind::Conv1x1 | Kind::Joined => sizes_1x1(rows, channels),

@@ -84,7 +84,7 @@ mod tests {
             assert!(cases.len() > 3, "{}: {} cases", kernel.name(), cases.len());
             for case in cases.into_iter().filter(|case| seen.insert(case.clone())) {
                 case.problem()?;
-                if kernel.tile.rows * kernel.tile.slices <= 8 {
+                if kernel.tile.rows_per_thread * kernel.tile.workgroup_y <= 8 {
                     case.expected()?;
                 }
             }

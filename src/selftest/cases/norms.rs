@@ -14,7 +14,9 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     let sizes = match kernel.family {
         Family::NormStats | Family::NormGradSums => sizes_of_sums(kernel.tile),
         Family::NormApply | Family::NormGrad => sizes_of_pixels(kernel.tile),
-        Family::NormFrozen | Family::RunningStats => sizes_of_channels(kernel.tile.lanes as usize),
+        Family::NormFrozen | Family::RunningStats => {
+            sizes_of_channels(kernel.tile.workgroup_x as usize)
+        }
         _ => return Vec::new(),
     };
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(kernel, size)).collect();
@@ -66,8 +68,9 @@ fn case(kernel: Kernel, size: Size) -> Case {
 }
 
 /// Columns are `vec4`s of channels; slices of a workgroup are slices of the pixels.
-fn sizes_of_sums(Tile { lanes, slices, cols, .. }: Tile) -> Vec<Size> {
-    let [channels, slices] = [4 * lanes * cols, slices].map(|count| count as usize);
+fn sizes_of_sums(Tile { workgroup_x, workgroup_y, cols_per_thread, .. }: Tile) -> Vec<Size> {
+    let [channels, slices] =
+        [4 * workgroup_x * cols_per_thread, workgroup_y].map(|count| count as usize);
     vec![
         Size::new("several slices of pixels", [3, 19, 19], [1, channels + 3]),
         Size {
@@ -86,8 +89,8 @@ fn sizes_of_sums(Tile { lanes, slices, cols, .. }: Tile) -> Vec<Size> {
 
 /// Rows are consecutive pixels. One `vec4` per pixel except in the first case, so that a workgroup
 /// counts pixels.
-fn sizes_of_pixels(Tile { lanes, rows, .. }: Tile) -> Vec<Size> {
-    let pixels = (lanes * rows) as usize;
+fn sizes_of_pixels(Tile { workgroup_x, rows_per_thread, .. }: Tile) -> Vec<Size> {
+    let pixels = (workgroup_x * rows_per_thread) as usize;
     vec![
         Size::new("several workgroups", small_images(2 * pixels + 1), [1, 19]),
         Size {

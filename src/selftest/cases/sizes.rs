@@ -156,7 +156,7 @@ pub(super) fn sizes_global(lanes: usize) -> Vec<Size> {
 
 /// Rows may also be pixels of one image row, and slices image rows: the first case is for those.
 pub(super) fn sizes_grouped(tile: Tile, rows: usize, channels: usize) -> Vec<Size> {
-    let [line, lines] = [tile.rows, tile.slices].map(|count| count as usize);
+    let [line, lines] = [tile.rows_per_thread, tile.workgroup_y].map(|count| count as usize);
     vec![
         Size::new("several tiles", [2, lines + 1, 2 * line + 1], [6, 6]).groups(channels / 8 + 1),
         Size::new("several tiles of wide groups", two_images(2 * rows + 1), [26, 38]).groups(3),

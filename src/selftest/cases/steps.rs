@@ -11,7 +11,7 @@ use crate::tensor::{ChannelLayout, DType, Shape};
 
 /// Every case of a kernel of these families; empty for other families.
 pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
-    let lanes = kernel.tile.lanes as usize;
+    let lanes = kernel.tile.workgroup_x as usize;
     match kernel.family {
         Family::ReluGrad | Family::AddBias => sizes_elementwise(lanes)
             .into_iter()

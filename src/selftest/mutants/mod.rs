@@ -121,7 +121,12 @@ impl Mutant {
         kernels.sort_by_key(|kernel @ Kernel { tile, epilogue, strided, .. }| {
             let parts =
                 u32::from(epilogue.bias) + u32::from(epilogue.residual) + u32::from(epilogue.relu);
-            (3 - parts, tile.rows.max(kernel.matrix_side) < 2, tile.rows * tile.cols, *strided)
+            (
+                3 - parts,
+                tile.rows_per_thread.max(kernel.matrix_side) < 2,
+                tile.rows_per_thread * tile.cols_per_thread,
+                *strided,
+            )
         });
         kernels
     }
