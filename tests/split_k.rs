@@ -20,7 +20,7 @@ fn plan(op: Op, images: &[Shape]) -> Result<Plan, wgpu_bottleneck::Error> {
 }
 
 /// The same of values of this type.
-fn plan_in(op: Op, images: &[Shape], element: DType) -> Result<Plan, wgpu_bottleneck::Error> {
+fn plan_in(op: Op, images: &[Shape], dtype: DType) -> Result<Plan, wgpu_bottleneck::Error> {
     let (inputs, output) = layouts(&op);
     let output = (op.output_shape(images)?, output);
     let inputs = images.iter().copied().zip(inputs).collect();
@@ -28,8 +28,8 @@ fn plan_in(op: Op, images: &[Shape], element: DType) -> Result<Plan, wgpu_bottle
         op,
         inputs,
         output,
-        element,
-        output_element: element,
+        dtype,
+        output_dtype: dtype,
         weights_change: false,
         weights: None,
     }))

@@ -24,7 +24,7 @@ pub(super) struct TooLarge {
 
 /// The plan in the precision of the options, for a device with or without f16.
 pub(super) fn in_precision(plan: Plan, has_half: bool, options: &LoadOptions) -> Result<Plan> {
-    match options.precision.element(has_half)? {
+    match options.precision.dtype(has_half)? {
         DType::F16 => {
             let edges = if options.half_edges { DType::F16 } else { DType::F32 };
             Ok(plan.in_half(&options.keep_f32, edges)?)

@@ -121,7 +121,7 @@ impl Executor {
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
             };
             let packed = info.pack(values)?;
-            let bytes = info.element.encode(&packed);
+            let bytes = info.dtype.encode(&packed);
             let place = match recording.places[id.0] {
                 Location::Slot(slot) => slot,
                 Location::Input => self.ready.slots.len(),
@@ -156,7 +156,7 @@ impl Executor {
                 changed.push(name.clone());
             }
             if index == self.ready.slots.len() + 1 {
-                values = info.element.decode(&bytes[..info.bytes()]).into_owned();
+                values = info.dtype.decode(&bytes[..info.bytes()]).into_owned();
             }
         }
         let output = info.unpack(&values)?;

@@ -106,7 +106,7 @@ impl Executor {
         };
         let info = recording.plan.tensor(id);
         let packed = info.pack(tensor)?;
-        let bytes = info.element.encode(&packed);
+        let bytes = info.dtype.encode(&packed);
         let inner = &gpu.inner;
         let write = || inner.queue.write_buffer(&slots[*slot], 0, &bytes);
         Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)
@@ -182,13 +182,13 @@ impl Executor {
     fn start(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
         self.make_own_buffers()?;
         let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
-        let TensorInfo { layout, element, .. } = *plan.tensor(plan.input);
+        let TensorInfo { layout, dtype, .. } = *plan.tensor(plan.input);
         let kept = self.own.as_mut().and_then(|own| own.upload.take());
         let upload = match kept.filter(UploadStaging::is_mapped) {
             Some(upload) => upload,
             None => UploadStaging::new(&self.ready.gpu, bytes)?,
         };
-        upload.fill(&self.ready.gpu, element, |write| input.nhwc_strips(layout, lines, write))?;
+        upload.fill(&self.ready.gpu, dtype, |write| input.nhwc_strips(layout, lines, write))?;
         let readback = self.submit(|device, input| {
             let mut copy = device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
@@ -223,8 +223,8 @@ impl Executor {
     /// Copies rows of a result to their place in the output.
     fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: Piece) {
         let plan = &self.ready.recording.plan;
-        let TensorInfo { shape, layout, element, .. } = plan.tensor(plan.output);
-        output.put_nhwc(*layout, &element.decode(bytes), shape.h, piece.first, piece.to);
+        let TensorInfo { shape, layout, dtype, .. } = plan.tensor(plan.output);
+        output.put_nhwc(*layout, &dtype.decode(bytes), shape.h, piece.first, piece.to);
     }
 
     /// Creates the buffers of [`Executor::run`] if needed.

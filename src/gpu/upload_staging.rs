@@ -42,7 +42,7 @@ impl UploadStaging {
     pub fn fill(
         &self,
         gpu: &Gpu,
-        element: DType,
+        dtype: DType,
         produce: impl FnOnce(&mut dyn FnMut(&[f32])) -> Result<(), ShapeError>,
     ) -> Result<()> {
         let inner = &gpu.inner;
@@ -57,7 +57,7 @@ impl UploadStaging {
         };
         let mut at = 0;
         produce(&mut |values| {
-            let bytes = element.encode(values);
+            let bytes = dtype.encode(values);
             view.slice(at..at + bytes.len()).copy_from_slice(&bytes);
             at += bytes.len();
         })?;

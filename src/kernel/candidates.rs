@@ -168,15 +168,15 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
     let winograds: &[(Option<Winograd>, bool)] =
         if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
-        let kernel = move |(&(element, output), &tile): (&(DType, DType), &Tile)| {
+        let kernel = move |(&(dtype, output_dtype), &tile): (&(DType, DType), &Tile)| {
             let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
                 family,
                 tile,
                 epilogue: Epilogue::default(),
                 strided: false,
                 access,
-                element,
-                output,
+                dtype,
+                output_dtype,
                 winograd,
                 transforms_weights_each_run: fresh,
                 matrix_side: 0,
@@ -184,9 +184,9 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
             };
             winograds.iter().map(of_winograd)
         };
-        let elements = family.elements(access).iter();
+        let elements = family.dtypes(access).iter();
         elements
-            .flat_map(move |element| tiles(family, access).iter().map(move |tile| (element, tile)))
+            .flat_map(move |dtype| tiles(family, access).iter().map(move |tile| (dtype, tile)))
             .flat_map(kernel)
     };
     let with_splits = |kernel: Kernel| {
@@ -211,16 +211,16 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
         _ => (&[], &[]),
     };
     let forms = move || tiles.iter().map(|&tile| (tile, 1)).chain(splits.iter().copied());
-    let elements = family.elements(Access::Vectors).iter();
+    let elements = family.dtypes(Access::Vectors).iter();
     elements.flat_map(move |elements| forms().map(move |form| (elements, form))).map(
-        move |(&(element, output), (MatrixTile { side, tile }, k_slices))| Kernel {
+        move |(&(dtype, output_dtype), (MatrixTile { side, tile }, k_slices))| Kernel {
             family,
             tile,
             epilogue: Epilogue::default(),
             strided: false,
             access: Access::Vectors,
-            element,
-            output,
+            dtype,
+            output_dtype,
             winograd: None,
             transforms_weights_each_run: false,
             matrix_side: side,
@@ -254,8 +254,8 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         variants(family).map(move |kernel| Kernel { epilogue, strided, ..kernel })
     };
     let every = Family::of(&problem.op).iter().flat_map(of_family);
-    let elements = (problem.element, problem.output_element);
-    let every = every.filter(|kernel| (kernel.element, kernel.output) == elements);
+    let elements = (problem.dtype, problem.output_dtype);
+    let every = every.filter(|kernel| (kernel.dtype, kernel.output_dtype) == elements);
     every
         .filter(|kernel| {
             kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()
@@ -405,7 +405,7 @@ pub fn all_candidates() -> Vec<Kernel> {
                     _ => true,
                 };
                 // Such a step has nothing but its sums.
-                let widens = kernel.element == DType::F16 && kernel.output == DType::F32;
+                let widens = kernel.dtype == DType::F16 && kernel.output_dtype == DType::F32;
                 let possible = possible && !(widens && (bias || residual || relu));
                 if possible && (!strided || family.has_strided_form()) {
                     all.push(Kernel {

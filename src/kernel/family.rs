@@ -484,7 +484,7 @@ impl Family {
     /// convolution and a norm that is a separate step is f32, because a norm may cancel most of a
     /// value's digits.
     #[must_use]
-    pub const fn elements(self, access: Access) -> &'static [(DType, DType)] {
+    pub const fn dtypes(self, access: Access) -> &'static [(DType, DType)] {
         use DType::{F16, F32};
         match (self, access) {
             (Self::Convert, _) => &[(F32, F16), (F16, F32)],

@@ -60,8 +60,7 @@ impl fmt::Display for Problem {
             Op::GlobalAvgPool { .. } | Op::Convert { .. } => {}
             Op::Train(op) => write!(f, " {op:?}")?,
         }
-        let [reads, writes] =
-            [self.element, self.output_element].map(|element| element == DType::F16);
+        let [reads, writes] = [self.dtype, self.output_dtype].map(|dtype| dtype == DType::F16);
         let half = [
             (reads && writes, "f16"),
             (reads && !writes, "f16 to f32"),

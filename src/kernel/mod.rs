@@ -57,13 +57,13 @@ pub struct Problem {
     /// The operation.
     pub op: Op,
     /// The element type of its inputs.
-    pub element: DType,
+    pub dtype: DType,
     /// Its inputs.
     pub inputs: Vec<(Shape, ChannelLayout)>,
     /// Its output.
     pub output: (Shape, ChannelLayout),
     /// The element type of its output.
-    pub output_element: DType,
+    pub output_dtype: DType,
     /// Whether its weights are a tensor that may change between runs. A kernel that transforms its
     /// weights then does so in every run.
     pub weights_change: bool,
@@ -87,9 +87,9 @@ pub struct Kernel {
     pub access: Access,
     /// The element type of images and weights that it reads. Biases, norms and the data between
     /// dispatches are always f32.
-    pub element: DType,
+    pub dtype: DType,
     /// The element type of its output.
-    pub output: DType,
+    pub output_dtype: DType,
     /// The Winograd tiles, if it is a Winograd convolution. The step's epilogue is then in its last
     /// dispatch.
     pub winograd: Option<Winograd>,
@@ -152,9 +152,9 @@ impl Kernel {
         }
         let Epilogue { bias, residual, relu } = self.epilogue;
         for (flag, text) in [
-            ((self.element, self.output) == (DType::F16, DType::F16), "_f16"),
-            ((self.element, self.output) == (DType::F16, DType::F32), "_f16_f32"),
-            ((self.element, self.output) == (DType::F32, DType::F16), "_f32_f16"),
+            ((self.dtype, self.output_dtype) == (DType::F16, DType::F16), "_f16"),
+            ((self.dtype, self.output_dtype) == (DType::F16, DType::F32), "_f16_f32"),
+            ((self.dtype, self.output_dtype) == (DType::F32, DType::F16), "_f32_f16"),
             (self.access == Access::Texture, "_texture"),
             (self.strided, "_strided"),
             (bias, "_bias"),
@@ -234,8 +234,8 @@ impl Kernel {
             ("STRIDED", self.strided.into()),
             ("TEXTURE", (self.access == Access::Texture).into()),
             // Of half precision: what is read, what is written, and where the bias is bound.
-            ("HALF", (self.element == DType::F16).into()),
-            ("HALF_OUT", (self.output == DType::F16 && !self.writes_planes()).into()),
+            ("HALF", (self.dtype == DType::F16).into()),
+            ("HALF_OUT", (self.output_dtype == DType::F16 && !self.writes_planes()).into()),
             (
                 "BIAS_BINDING",
                 self.bindings().iter().position(|binding| *binding == Binding::Bias).unwrap_or(0)
@@ -515,7 +515,7 @@ impl Kernel {
 
     /// Whether its source uses half precision.
     pub(super) const fn uses_f16(&self) -> bool {
-        matches!(self.element, DType::F16) || matches!(self.output, DType::F16)
+        matches!(self.dtype, DType::F16) || matches!(self.output_dtype, DType::F16)
     }
 
     /// The distance of windows of neighbouring output pixels, in input pixels.
@@ -545,9 +545,9 @@ impl Kernel {
             _ => 0,
         };
         // What is staged is as it was read; sums of a mean are f32.
-        let element =
-            if matches!(self.family, Family::GlobalAvgPool) { DType::F32 } else { self.element };
-        vec4s * 4 * element.bytes() as u32
+        let dtype =
+            if matches!(self.family, Family::GlobalAvgPool) { DType::F32 } else { self.dtype };
+        vec4s * 4 * dtype.bytes() as u32
     }
 
     /// Workgroups that cover the rows of an output, or of each product if there are several.

@@ -155,7 +155,7 @@ impl Kernel {
     /// Whether it reads its weights in half precision, and the bias, which stays f32, from a
     /// separate binding.
     pub(super) fn has_half_weights(&self) -> bool {
-        self.element == DType::F16 && self.family.method() != Method::Elementwise
+        self.dtype == DType::F16 && self.family.method() != Method::Elementwise
     }
 
     /// Whether its source has a bias with a separate binding.
@@ -197,7 +197,7 @@ impl Kernel {
         {
             return Err(large);
         }
-        if self.output == DType::F32
+        if self.output_dtype == DType::F32
             && let Some(small) = small_channel(matrix, problem.output.1.vec4_per_pixel() * 4)
         {
             return Err(small);

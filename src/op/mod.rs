@@ -205,7 +205,7 @@ impl Op {
     /// The least memory traffic in bytes: each used input value and each parameter read once, each
     /// output value written once, without channel padding.
     #[must_use]
-    pub fn min_bytes(&self, inputs: &[Shape], output: Shape, element: DType) -> u64 {
+    pub fn min_bytes(&self, inputs: &[Shape], output: Shape, dtype: DType) -> u64 {
         let read: usize = match self {
             Op::JoinedConv { shortcut, .. } => {
                 // A strided 1x1 convolution reads only the pixels it steps on.
@@ -218,7 +218,7 @@ impl Op {
             }
             _ => inputs.iter().map(|s| s.len()).sum(),
         };
-        ((read + output.len() + self.parameters()) * element.bytes()) as u64
+        ((read + output.len() + self.parameters()) * dtype.bytes()) as u64
     }
 
     /// Values in the operation's parameters.

@@ -61,7 +61,7 @@ impl Recording {
         let alike = one.shape == other.shape
             && one.layout == other.layout
             && one.weights == other.weights
-            && one.element == other.element;
+            && one.dtype == other.dtype;
         let in_slots = [from, to].map(|id| match self.places[id.0] {
             Location::Slot(slot) => {
                 self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot)
@@ -105,12 +105,12 @@ impl Recording {
             return Ok(Err("the output shares the place of an input"));
         }
         let problem = self.plan.problem(step);
-        let element = |id: TensorId| self.plan.tensor(id).element;
+        let dtype = |id: TensorId| self.plan.tensor(id).dtype;
         let converts = match step.op {
-            Op::Convert { to, .. } => element(step.output) == to,
+            Op::Convert { to, .. } => dtype(step.output) == to,
             _ => true,
         };
-        if step.reads().any(|id| element(id) != problem.element) || !converts {
+        if step.reads().any(|id| dtype(id) != problem.dtype) || !converts {
             return Ok(Err("tensors of a precision that the kernels do not read or write"));
         }
         if !kernel::candidates(&problem, capabilities).contains(&recorded.kernel) {

@@ -77,8 +77,8 @@ impl Plan {
         let mut readers =
             self.steps.iter().filter(|reader| reader.reads().any(|id| id == step.output));
         self.is_before_norm(step)
-            && self.problem(step).element == DType::F16
-            && self.tensor(step.output).element == DType::F32
+            && self.problem(step).dtype == DType::F16
+            && self.tensor(step.output).dtype == DType::F32
             && self.output != step.output
             && !self.fetches.contains(&step.output)
             && readers.all(norms)
@@ -116,12 +116,12 @@ mod tests {
     use crate::tensor::{ChannelLayout, Shape};
 
     /// A convolution of this element type, and its norm.
-    fn conv_and_norm(element: DType) -> Result<Plan, ShapeError> {
+    fn conv_and_norm(dtype: DType) -> Result<Plan, ShapeError> {
         let (shape, layout) = (Shape::new(1, 4, 5, 5)?, ChannelLayout::dense(4));
         let tensor =
-            |name: &str, element| TensorInfo { element, ..TensorInfo::pixels(name, shape, layout) };
-        let mut plan = Plan::new(PlanKind::Unfused, tensor("input", element));
-        plan.tensors.extend([tensor("sums", DType::F32), tensor("output", element)]);
+            |name: &str, dtype| TensorInfo { dtype, ..TensorInfo::pixels(name, shape, layout) };
+        let mut plan = Plan::new(PlanKind::Unfused, tensor("input", dtype));
+        plan.tensors.extend([tensor("sums", DType::F32), tensor("output", dtype)]);
         let conv = Op::Conv { conv: Conv::conv1x1(4, 4, 1), epilogue: Epilogue::default() };
         let norm = Op::BatchNorm { channels: 4, relu: true };
         for (index, (role, op)) in [(Role::Conv1, conv), (Role::Bn1, norm)].into_iter().enumerate()

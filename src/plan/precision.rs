@@ -37,7 +37,7 @@ impl Precision {
     ///
     /// # Errors
     /// [`PrecisionError::Unavailable`].
-    pub fn element(self, has_half: bool) -> Result<DType, PrecisionError> {
+    pub fn dtype(self, has_half: bool) -> Result<DType, PrecisionError> {
         match (self, has_half) {
             (Self::F32, _) | (Self::Auto, false) => Ok(DType::F32),
             (_, true) => Ok(DType::F16),
@@ -102,7 +102,7 @@ struct Halver<'a> {
 impl<'a> Halver<'a> {
     fn new(old: &'a Plan, edges: DType) -> Self {
         let plan =
-            Plan::new(old.kind, TensorInfo { element: edges, ..old.tensor(old.input).clone() });
+            Plan::new(old.kind, TensorInfo { dtype: edges, ..old.tensor(old.input).clone() });
         let there = HashMap::from([((old.input, edges), plan.input)]);
         Self { old, plan, there, written: HashMap::from([(old.input, edges)]) }
     }
@@ -110,13 +110,13 @@ impl<'a> Halver<'a> {
     /// Adds a step that computes in this precision. The tensor between a convolution and a norm
     /// that is a separate step is f32: a norm with small variance keeps only the last digits of the
     /// convolution's output.
-    fn step(&mut self, step: &Step, element: DType) {
+    fn step(&mut self, step: &Step, dtype: DType) {
         let (reads, writes) = match step.op {
             Op::BatchNorm { .. } if self.written.get(&step.inputs[0]) == Some(&DType::F32) => {
-                (DType::F32, element)
+                (DType::F32, dtype)
             }
-            _ if self.old.is_before_norm(step) => (element, DType::F32),
-            _ => (element, element),
+            _ if self.old.is_before_norm(step) => (dtype, DType::F32),
+            _ => (dtype, dtype),
         };
         let inputs = step.inputs.iter().map(|&id| self.tensor(id, reads, step)).collect();
         let output = self.add(step.output, writes);
@@ -125,26 +125,26 @@ impl<'a> Halver<'a> {
     }
 
     /// Adds a new tensor for an old one.
-    fn add(&mut self, old: TensorId, element: DType) -> TensorId {
+    fn add(&mut self, old: TensorId, dtype: DType) -> TensorId {
         let info = self.old.tensor(old);
         let id = TensorId(self.plan.tensors.len());
-        self.plan.tensors.push(TensorInfo { element, ..info.clone() });
-        self.there.insert((old, element), id);
+        self.plan.tensors.push(TensorInfo { dtype, ..info.clone() });
+        self.there.insert((old, dtype), id);
         id
     }
 
     /// The new tensor of this type for an old one; a conversion is added for the step if there is
     /// none yet.
-    fn tensor(&mut self, old: TensorId, element: DType, step: &Step) -> TensorId {
-        if let Some(&id) = self.there.get(&(old, element)) {
+    fn tensor(&mut self, old: TensorId, dtype: DType, step: &Step) -> TensorId {
+        if let Some(&id) = self.there.get(&(old, dtype)) {
             return id;
         }
         let written = self.written.get(&old).copied().unwrap_or_default();
         let from = self.there.get(&(old, written)).copied().unwrap_or(self.plan.input);
         let channels = self.old.tensor(old).shape.c;
-        let output = self.add(old, element);
-        let module = format!("{}.{}", self.old.tensor(old).name, element.name());
-        let (role, op) = (Role::Convert, Op::Convert { channels, to: element });
+        let output = self.add(old, dtype);
+        let module = format!("{}.{}", self.old.tensor(old).name, dtype.name());
+        let (role, op) = (Role::Convert, Op::Convert { channels, to: dtype });
         self.plan.steps.push(Step {
             block: step.block,
             module,

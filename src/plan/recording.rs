@@ -103,7 +103,7 @@ impl Recording {
     /// Whether any step computes in half precision.
     #[must_use]
     pub fn has_half(&self) -> bool {
-        self.steps().any(|step| step.kernel.element == DType::F16)
+        self.steps().any(|step| step.kernel.dtype == DType::F16)
     }
 
     /// The accepted error of a run compared with the reference. It depends on the element type, the
@@ -111,7 +111,7 @@ impl Recording {
     #[must_use]
     pub fn tolerance(&self) -> Tolerance {
         let sums = Tolerance::for_sum(DType::F32, self.plan.longest_reduction());
-        let halves = self.steps().filter(|step| step.kernel.element == DType::F16).count();
+        let halves = self.steps().filter(|step| step.kernel.dtype == DType::F16).count();
         let sums = if halves > 0 { sums.or(Tolerance::for_half(halves)) } else { sums };
         // A group's NaN meets the zeros of others in its matrix.
         let spreads = self.steps().any(|step| step.kernel.family == Family::Conv3x3GroupedMatrix);

@@ -169,10 +169,10 @@ impl Plan {
         let weights = step.inputs.first().and_then(|&id| self.tensor(id).weights);
         Problem {
             op: step.op,
-            element: step.inputs.first().map_or(DType::F32, |&id| self.tensor(id).element),
+            dtype: step.inputs.first().map_or(DType::F32, |&id| self.tensor(id).dtype),
             inputs,
             output: tensor(step.output),
-            output_element: self.tensor(step.output).element,
+            output_dtype: self.tensor(step.output).dtype,
             weights_change: step.weights.is_some(),
             weights,
         }

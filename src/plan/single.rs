@@ -15,15 +15,15 @@ impl Plan {
         let tensors =
             named.map(|(name, &(shape, layout))| TensorInfo::pixels(name, shape, layout)).collect();
         let mut plan = Self::of_step(problem.op, tensors, false);
-        plan.in_elements([problem.element, problem.output_element]);
+        plan.in_dtypes([problem.dtype, problem.output_dtype]);
         plan
     }
 
     /// Sets the type of all tensors that a plan of one step reads, and the type of its output.
-    pub(crate) fn in_elements(&mut self, [reads, writes]: [DType; 2]) {
+    pub(crate) fn in_dtypes(&mut self, [reads, writes]: [DType; 2]) {
         let output = self.output;
-        self.tensors.iter_mut().for_each(|tensor| tensor.element = reads);
-        self.tensors[output.0].element = writes;
+        self.tensors.iter_mut().for_each(|tensor| tensor.dtype = reads);
+        self.tensors[output.0].dtype = writes;
     }
 
     /// One step as a plan. `tensors` are the operation's inputs, at least one, then its weights if

@@ -25,14 +25,14 @@ pub struct TensorInfo {
     /// the host; `layout` is then ignored. `None` for a tensor of pixels.
     pub weights: Option<WeightLayout>,
     /// The type of its values on the device.
-    pub element: DType,
+    pub dtype: DType,
 }
 
 impl TensorInfo {
     /// A tensor of pixels.
     #[must_use]
     pub fn pixels(name: impl Into<String>, shape: Shape, layout: ChannelLayout) -> Self {
-        Self { name: name.into(), shape, layout, weights: None, element: DType::F32 }
+        Self { name: name.into(), shape, layout, weights: None, dtype: DType::F32 }
     }
 
     /// A convolution's weights, or their gradient.
@@ -44,7 +44,7 @@ impl TensorInfo {
             shape,
             layout: ChannelLayout::dense(shape.c),
             weights: Some(weights),
-            element: DType::F32,
+            dtype: DType::F32,
         }
     }
 
@@ -52,8 +52,8 @@ impl TensorInfo {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Some(weights) => weights.values() * self.element.bytes(),
-            None => self.layout.bytes(self.shape, self.element),
+            Some(weights) => weights.values() * self.dtype.bytes(),
+            None => self.layout.bytes(self.shape, self.dtype),
         }
     }
 
@@ -74,7 +74,7 @@ impl TensorInfo {
     /// # Errors
     /// As [`TensorInfo::unpack`].
     pub fn from_device(&self, bytes: &[u8]) -> Result<HostTensor, ShapeError> {
-        self.unpack(&self.element.decode(bytes))
+        self.unpack(&self.dtype.decode(bytes))
     }
 
     /// The inverse of [`TensorInfo::pack`].
@@ -298,7 +298,7 @@ impl Plan {
     /// The least memory traffic of one step, as [`Op::min_bytes`] counts it.
     #[must_use]
     pub fn step_min_bytes(&self, step: &Step) -> u64 {
-        let [read, written] = [step.inputs[0], step.output].map(|id| self.tensor(id).element);
+        let [read, written] = [step.inputs[0], step.output].map(|id| self.tensor(id).dtype);
         if read != written {
             return ((read.bytes() + written.bytes()) * self.tensor(step.output).shape.len())
                 as u64;

@@ -258,10 +258,10 @@ fn walk(
             Rounding::None => Cow::Borrowed(params),
             Rounding::AsPlanned => balance.params(plan, step, Cow::Borrowed(params)),
         };
-        let params = rounding.of_params(params, plan.problem(step).element);
+        let params = rounding.of_params(params, plan.problem(step).dtype);
         let values = apply(&step.op, &params, &inputs, step.weights.map(|id| &every[id.0]), shape);
         every[step.output.0].data = values;
-        rounding.of_values(&mut every[step.output.0].data, plan.tensor(step.output).element);
+        rounding.of_values(&mut every[step.output.0].data, plan.tensor(step.output).dtype);
     }
     Ok(every)
 }

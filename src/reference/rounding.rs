@@ -19,8 +19,8 @@ pub(super) enum Rounding {
 impl Rounding {
     /// Parameters of a step that computes in this precision: weights are rounded; biases and norms
     /// are f32 on the device too.
-    pub fn of_params(self, params: Cow<'_, StepParams>, element: DType) -> Cow<'_, StepParams> {
-        if self == Self::None || element != DType::F16 {
+    pub fn of_params(self, params: Cow<'_, StepParams>, dtype: DType) -> Cow<'_, StepParams> {
+        if self == Self::None || dtype != DType::F16 {
             return params;
         }
         let rounded =
@@ -39,8 +39,8 @@ impl Rounding {
     }
 
     /// The output of a step; NaN for values that are too large, as in the kernels.
-    pub fn of_values(self, values: &mut [f64], element: DType) {
-        if self == Self::None || element != DType::F16 {
+    pub fn of_values(self, values: &mut [f64], dtype: DType) {
+        if self == Self::None || dtype != DType::F16 {
             return;
         }
         for value in values {

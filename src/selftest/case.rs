@@ -26,7 +26,7 @@ pub struct Case {
     /// The layout of its output.
     pub output: Layout,
     /// The element types of the tensors that are read and written.
-    pub elements: [DType; 2],
+    pub dtypes: [DType; 2],
     /// The values of the inputs.
     pub values: Values,
     /// Maximum number of workgroups per dimension, so that a small grid extends into the next
@@ -100,7 +100,16 @@ impl Case {
         let (inputs, output) = layouts(&op);
         let inputs = images.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
         let (elements, values, output) = ([DType::F32; 2], Values::Plain, Layout::Pixels(output));
-        Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
+        Self {
+            name,
+            op,
+            inputs,
+            weights: None,
+            output,
+            dtypes: elements,
+            values,
+            max_workgroups: None,
+        }
     }
 
     /// An operation on tensors of pixels without gaps, with this many output channels.
@@ -113,7 +122,16 @@ impl Case {
         let dense = |channels| Layout::Pixels(ChannelLayout::dense(channels));
         let inputs = inputs.into_iter().map(|shape| (shape, dense(shape.c))).collect();
         let (elements, values, output) = ([DType::F32; 2], Values::Plain, dense(channels));
-        Self { name, op, inputs, weights: None, output, elements, values, max_workgroups: None }
+        Self {
+            name,
+            op,
+            inputs,
+            weights: None,
+            output,
+            dtypes: elements,
+            values,
+            max_workgroups: None,
+        }
     }
 
     /// The operation as a plan: its inputs, then the weights if they are a tensor, then its output.
@@ -128,7 +146,7 @@ impl Case {
         let weights = self.weights.map(|layout| TensorInfo::weights("weights", layout));
         let tensors = inputs.chain(weights).chain([self.output.info("output", output)]).collect();
         let mut plan = Plan::of_step(self.op, tensors, self.weights.is_some());
-        plan.in_elements(self.elements);
+        plan.in_dtypes(self.dtypes);
         Ok(plan)
     }
 

@@ -81,7 +81,7 @@ impl Case {
         if let [tolerance] = tolerances[..] {
             let tolerance =
                 if kernel.winograd.is_some() { Tolerance::TRANSFORMED } else { tolerance };
-            let in_half = (kernel.output == DType::F16).then(|| rounded_as(expected, found));
+            let in_half = (kernel.output_dtype == DType::F16).then(|| rounded_as(expected, found));
             return compare_spread(in_half.as_ref().unwrap_or(expected), found, tolerance, spreads);
         }
         let [expected, found] = [expected, found].map(|output| self.comparable(reads, output));

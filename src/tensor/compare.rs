@@ -54,8 +54,8 @@ impl Tolerance {
     /// `length` in the worst case). The factor 8 covers the three sums of a block and the spread
     /// between seeds.
     #[must_use]
-    pub fn for_sum(element: DType, length: usize) -> Self {
-        Self::relative(8.0 * element.unit_roundoff() * (length as f64).sqrt())
+    pub fn for_sum(dtype: DType, length: usize) -> Self {
+        Self::relative(8.0 * dtype.unit_roundoff() * (length as f64).sqrt())
     }
 }
 

@@ -61,8 +61,8 @@ impl ChannelLayout {
 
     /// Bytes of a whole tensor in this layout.
     #[must_use]
-    pub const fn bytes(self, shape: Shape, element: DType) -> usize {
-        shape.pixels() * self.vec4_per_pixel() * 4 * element.bytes()
+    pub const fn bytes(self, shape: Shape, dtype: DType) -> usize {
+        shape.pixels() * self.vec4_per_pixel() * 4 * dtype.bytes()
     }
 }
 

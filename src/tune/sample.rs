@@ -41,7 +41,7 @@ impl Sample {
         };
         let expected = images.into_iter().map(expected).collect::<Result<_>>()?;
         // What is stored in half precision may be rounded up or down.
-        let rounding = match problem.output_element {
+        let rounding = match problem.output_dtype {
             DType::F16 => 2.0 * DType::F16.unit_roundoff(),
             _ => 0.0,
         };

@@ -105,7 +105,7 @@ pub fn blocks(recording: &Recording, times: &Times, runs: usize) -> Vec<BlockRep
         };
         let dispatches = recorded.dispatches.iter().map(&mut dispatch).collect();
         let cost = Cost { flops, bytes, roof_ms: None, gpu_ms: times.gpu_ms(first..at) };
-        let half = flops > 0 && plan.problem(&recorded.step).element == DType::F16;
+        let half = flops > 0 && plan.problem(&recorded.step).dtype == DType::F16;
         let matrix_units = recorded.kernel.matrix_side > 0;
         (
             StepReport { name: recorded.step.to_string(), half, matrix_units, cost, dispatches },

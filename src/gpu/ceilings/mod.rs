@@ -141,8 +141,8 @@ impl Ceilings {
     /// The ceiling for a convolution's arithmetic, with sums in f32: for f16, that of matrix units
     /// if they are faster than multiply-adds.
     #[must_use]
-    pub fn arithmetic_gflops(&self, element: DType) -> f64 {
-        match element {
+    pub fn arithmetic_gflops(&self, dtype: DType) -> f64 {
+        match dtype {
             DType::F32 => self.fma_gflops,
             DType::F16 => self.fma_gflops.max(self.matrix_gflops.unwrap_or_default()),
         }

@@ -61,7 +61,7 @@ impl Gradient {
             inputs,
             weights,
             output,
-            elements: [DType::F32; 2],
+            dtypes: [DType::F32; 2],
             values: Values::Plain,
             max_workgroups,
         }

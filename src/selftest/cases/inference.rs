@@ -160,10 +160,14 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
         }
         // The sizes are the image's, of a power of two pixels, so that the mean is exact.
         Kind::AvgPool => (Op::GlobalAvgPool { channels: output }, vec![out]),
-        Kind::Convert => (Op::Convert { channels: output, to: kernel.output }, vec![out]),
+        Kind::Convert => (Op::Convert { channels: output, to: kernel.output_dtype }, vec![out]),
         Kind::Norm => (Op::BatchNorm { channels: output, relu }, vec![out]),
         Kind::Add => (Op::Add { channels: output, relu }, vec![out, out]),
     };
-    let elements = [kernel.element, kernel.output];
-    Case { elements, max_workgroups: size.max_workgroups, ..Case::of_images(size.name, op, images) }
+    let elements = [kernel.dtype, kernel.output_dtype];
+    Case {
+        dtypes: elements,
+        max_workgroups: size.max_workgroups,
+        ..Case::of_images(size.name, op, images)
+    }
 }

@@ -189,7 +189,7 @@ fn updates(op: UpdateOp, lanes: usize) -> Vec<Case> {
                 inputs,
                 weights: None,
                 output: value.1,
-                elements: [DType::F32; 2],
+                dtypes: [DType::F32; 2],
                 values,
                 max_workgroups,
             }

@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
             return Err(self.damaged("a tensor whose element type is not a name"));
         };
         let unknown = || PthError::StorageType { found: name.to_string() };
-        let dtype = element_type(name).ok_or_else(unknown)?;
+        let dtype = named_dtype(name).ok_or_else(unknown)?;
         let bytes = storage.elements.saturating_mul(size(storage.dtype));
         Ok(Storage { key: storage.key, dtype, elements: bytes / size(dtype) })
     }
@@ -196,7 +196,7 @@ impl<'a> Machine<'a> {
         };
         let known = match (name.module, name.name) {
             ("torch.storage", "UntypedStorage") => Some(Dtype::U8),
-            ("torch" | "torch.cuda", storage) => storage_element(storage),
+            ("torch" | "torch.cuda", storage) => storage_dtype(storage),
             _ => None,
         };
         known.ok_or_else(|| PthError::StorageType { found: name.to_string() })
@@ -204,7 +204,7 @@ impl<'a> Machine<'a> {
 }
 
 /// The element type of a storage class in module `torch`.
-fn storage_element(class: &str) -> Option<Dtype> {
+fn storage_dtype(class: &str) -> Option<Dtype> {
     Some(match class {
         "FloatStorage" => Dtype::F32,
         "HalfStorage" => Dtype::F16,
@@ -222,7 +222,7 @@ fn storage_element(class: &str) -> Option<Dtype> {
 }
 
 /// A `torch.dtype` by its name.
-fn element_type(name: &Name<'_>) -> Option<Dtype> {
+fn named_dtype(name: &Name<'_>) -> Option<Dtype> {
     Some(match (name.module, name.name) {
         ("torch", "float32") => Dtype::F32,
         ("torch", "float16") => Dtype::F16,
