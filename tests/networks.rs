@@ -154,7 +154,7 @@ fn one_command_buffer_per_block() -> Outcome {
     assert_eq!(modules[modules.len() - 3..], ["layer4.2.conv3", "avgpool", "fc"]);
     // What is kept is never another's: no slot holds two of them.
     let mut places: Vec<_> =
-        recording.plan.fetches.iter().map(|id| recording.places[id.0]).collect();
+        recording.plan.fetches.iter().map(|id| recording.locations[id.0]).collect();
     let count = places.len();
     places.dedup();
     assert_eq!((count, places.len()), (6, 6));

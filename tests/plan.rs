@@ -124,7 +124,7 @@ fn check_tensors(plan: &Plan) -> Check {
 /// Walks the steps and keeps book of what each slot holds: a read finds what was written for it,
 /// and scratch lies in no slot that its step reads or writes.
 fn check_memory(recording: &Recording) -> Check {
-    let Recording { plan, places, slots, .. } = recording;
+    let Recording { plan, locations: places, slots, .. } = recording;
     expect(places.len() == plan.tensors.len(), || "places and tensors differ".to_owned())?;
     let mut holds: Vec<Option<TensorId>> = vec![None; slots.len()];
     for RecordedStep { step, scratch, .. } in recording.steps() {
@@ -252,10 +252,10 @@ fn sample(kind: PlanKind) -> Result<(Vec<Bottleneck>, Recording), Box<dyn std::e
 fn broken_promises_are_seen() -> Outcome {
     type Spoil = fn(&mut Recording);
     let spoils: [(&str, PlanKind, Spoil); 10] = [
-        ("is not at", PlanKind::Fused, |r| r.places[5] = r.places[3]),
-        ("reads and writes", PlanKind::Unfused, |r| r.places[2] = r.places[1]),
+        ("is not at", PlanKind::Fused, |r| r.locations[5] = r.locations[3]),
+        ("reads and writes", PlanKind::Unfused, |r| r.locations[2] = r.locations[1]),
         ("bytes for", PlanKind::Fused, |r| r.slots[0].bytes -= 4),
-        ("reads and writes Input", PlanKind::Fused, |r| r.places[1] = Location::Input),
+        ("reads and writes Input", PlanKind::Fused, |r| r.locations[1] = Location::Input),
         ("differ in their steps", PlanKind::Fused, |r| r.segments[0].steps.swap(0, 1)),
         ("segments of", PlanKind::Fused, |r| drop(r.segments.pop())),
         ("before it is written", PlanKind::Fused, |r| {
@@ -266,7 +266,7 @@ fn broken_promises_are_seen() -> Outcome {
             let other = r.segments[0].steps[1].dispatches[0].kernel;
             r.segments[0].steps[0].dispatches[0].kernel = other;
         }),
-        ("writes the input buffer", PlanKind::Fused, |r| r.places[4] = Location::Input),
+        ("writes the input buffer", PlanKind::Fused, |r| r.locations[4] = Location::Input),
         ("launches", PlanKind::Fused, |r| {
             r.segments[1].steps[2].dispatches[0].workgroups = [1, 0, 1]
         }),
@@ -297,8 +297,8 @@ fn an_executor_refuses_what_would_leave_its_tensors() -> Outcome {
         ("input", |r| r.segments[0].steps[1].step.inputs[0] = TensorId(99)),
         ("output", |r| r.segments[0].steps[1].step.output = TensorId(99)),
         ("slot size", |r| r.slots[0].bytes -= 4),
-        ("slot", |r| r.places[1] = Location::Slot(99)),
-        ("input buffer", |r| r.places[1] = Location::Input),
+        ("slot", |r| r.locations[1] = Location::Slot(99)),
+        ("input buffer", |r| r.locations[1] = Location::Input),
         ("layout", |r| r.plan.tensors[1].layout = ChannelLayout::dense(3)),
         ("shape", |r| r.plan.tensors[2].shape.w += 1),
     ];
@@ -381,7 +381,7 @@ fn the_fused_plan_of_layer2_0() -> Outcome {
     };
     assert_eq!(recording.plan, expected);
     assert_eq!(
-        recording.places,
+        recording.locations,
         [Location::Input, Location::Slot(0), Location::Slot(1), Location::Output]
     );
     assert_eq!(recording.slots, [Slot { bytes: 4 * 128 * 3136 }, Slot { bytes: 4 * 128 * 784 }]);
@@ -419,7 +419,7 @@ fn the_unfused_plan_of_layer2_0() -> Outcome {
         .map(|step| {
             let inputs: Vec<usize> = step.inputs.iter().map(|id| id.0).collect();
             let (shape, place) =
-                (recording.plan.tensor(step.output).shape, recording.places[step.output.0]);
+                (recording.plan.tensor(step.output).shape, recording.locations[step.output.0]);
             format!("{step} = {} {inputs:?} -> {} {shape} {place:?}", step.op.name(), step.output.0)
         })
         .collect();

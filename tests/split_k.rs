@@ -176,7 +176,7 @@ fn scratch_lies_where_nothing_lives() -> Outcome {
     type Spoil = fn(&mut Recording);
     let spoils: [(&str, Spoil); 3] = [
         ("on the input", |r| {
-            let Location::Slot(slot) = r.places[1] else { return };
+            let Location::Slot(slot) = r.locations[1] else { return };
             r.segments[0].steps[1].scratch[0].slot = slot;
         }),
         ("too small", |r| r.segments[0].steps[1].scratch[0].bytes -= 16),

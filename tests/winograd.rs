@@ -278,7 +278,7 @@ fn scratch_lies_where_nothing_lives() -> Outcome {
             r.segments[0].steps[1].scratch[0].slot = r.segments[0].steps[1].scratch[1].slot
         }),
         ("on an input", |r| {
-            let Location::Slot(slot) = r.places[1] else { return };
+            let Location::Slot(slot) = r.locations[1] else { return };
             r.segments[0].steps[1].scratch[0].slot = slot;
         }),
         ("too small", |r| r.segments[0].steps[1].scratch[1].bytes -= 16),

@@ -268,7 +268,7 @@ fn lines(recording: &Recording) -> Vec<String> {
                 .map(|scratch| format!("scratch {} {}", scratch.slot, scratch.bytes)),
         );
     }
-    lines.extend(recording.places.iter().map(|place| format!("{place:?}")));
+    lines.extend(recording.locations.iter().map(|place| format!("{place:?}")));
     lines.extend(recording.slots.iter().map(|slot| format!("slot {}", slot.bytes)));
     lines
 }

@@ -302,7 +302,7 @@ impl Ready {
             BindingResource::Buffer(BufferBinding { buffer, offset: 0, size })
         };
         let tensor = |id: TensorId| {
-            let buffer = match self.recording.places[id.0] {
+            let buffer = match self.recording.locations[id.0] {
                 Location::Input => input,
                 Location::Output => output,
                 Location::Slot(slot) => &self.slots[slot],
@@ -426,7 +426,7 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
             for (dispatch, launch) in recorded.dispatches.iter().zip(&launches[at..]) {
                 let copied = match dispatch.kernel.copied() {
                     Some(Binding::CopiedInput(index)) => {
-                        Some(recording.places[recorded.step.inputs[index].0])
+                        Some(recording.locations[recorded.step.inputs[index].0])
                     }
                     Some(Binding::CopiedScratch(index)) => {
                         Some(Location::Slot(recorded.scratch[index].slot))
@@ -438,7 +438,7 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
                 }
                 if let (Weights::Copied(texture, _), Some(id)) =
                     (&launch.weights, recorded.step.weights)
-                    && let Location::Slot(slot) = recording.places[id.0]
+                    && let Location::Slot(slot) = recording.locations[id.0]
                 {
                     let late = recording.plan.written_in(id) == Some(segment.block);
                     copies.push(TextureCopy {
@@ -458,13 +458,15 @@ fn copies(recording: &Recording, launches: &[Launch]) -> Vec<TextureCopy> {
 /// The copies after segments.
 fn updates(recording: &Recording) -> Vec<(usize, usize, usize, u64)> {
     let plan = &recording.plan;
-    let copy =
-        |&Update { from, to }: &Update| match (recording.places[from.0], recording.places[to.0]) {
-            (Location::Slot(source), Location::Slot(target)) => {
-                Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
-            }
-            _ => None,
-        };
+    let copy = |&Update { from, to }: &Update| match (
+        recording.locations[from.0],
+        recording.locations[to.0],
+    ) {
+        (Location::Slot(source), Location::Slot(target)) => {
+            Some((plan.written_in(from)?, source, target, plan.tensor(from).bytes() as u64))
+        }
+        _ => None,
+    };
     plan.updates.iter().filter_map(copy).collect()
 }
 

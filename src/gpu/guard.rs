@@ -122,7 +122,7 @@ impl Executor {
             };
             let packed = info.pack(values)?;
             let bytes = info.dtype.encode(&packed);
-            let place = match recording.places[id.0] {
+            let place = match recording.locations[id.0] {
                 Location::Slot(slot) => slot,
                 Location::Input => self.ready.slots.len(),
                 Location::Output => self.ready.slots.len() + 1,

@@ -99,8 +99,9 @@ impl Executor {
     /// shape; [`GpuError::Lost`], or any error of the device.
     pub fn write(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
         let Ready { gpu, recording, slots, .. } = &*self.ready;
-        let place = recording.places.get(id.0).filter(|_| recording.plan.variables.contains(&id));
-        let Some(Location::Slot(slot)) = place else {
+        let location =
+            recording.locations.get(id.0).filter(|_| recording.plan.variables.contains(&id));
+        let Some(Location::Slot(slot)) = location else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording { step, reason: "is not given" }.into());
         };
@@ -121,7 +122,7 @@ impl Executor {
     pub fn read(&self, id: TensorId) -> Result<HostTensor> {
         let recording = &self.ready.recording;
         let stays = recording.plan.fetches.contains(&id) || recording.plan.variables.contains(&id);
-        let place = recording.places.get(id.0).filter(|_| stays);
+        let place = recording.locations.get(id.0).filter(|_| stays);
         let Some(Location::Slot(slot)) = place else {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording {

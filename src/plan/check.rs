@@ -17,10 +17,10 @@ impl Recording {
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), Error> {
         let whole =
             |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
-        if self.places.len() != self.plan.tensors.len() {
+        if self.locations.len() != self.plan.tensors.len() {
             return whole("there must be a place for every tensor");
         }
-        if self.plan.input.0 >= self.places.len() || self.plan.output.0 >= self.places.len() {
+        if self.plan.input.0 >= self.locations.len() || self.plan.output.0 >= self.locations.len() {
             return whole("input or output is not in the plan");
         }
         if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
@@ -49,7 +49,9 @@ impl Recording {
     /// tensor shares its place, and no later segment reads `to`.
     fn carry_fits(&self, Update { from, to }: &Update) -> bool {
         let plan = &self.plan;
-        if from.0 >= self.places.len() || to.0 >= self.places.len() || !plan.variables.contains(to)
+        if from.0 >= self.locations.len()
+            || to.0 >= self.locations.len()
+            || !plan.variables.contains(to)
         {
             return false;
         }
@@ -62,7 +64,7 @@ impl Recording {
             && one.layout == other.layout
             && one.weights == other.weights
             && one.dtype == other.dtype;
-        let in_slots = [from, to].map(|id| match self.places[id.0] {
+        let in_slots = [from, to].map(|id| match self.locations[id.0] {
             Location::Slot(slot) => {
                 self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot)
             }
@@ -82,7 +84,7 @@ impl Recording {
         capabilities: &Capabilities,
     ) -> Result<Result<(), &'static str>, Error> {
         let step = &recorded.step;
-        let known = |id: &TensorId| id.0 < self.places.len();
+        let known = |id: &TensorId| id.0 < self.locations.len();
         if !step.reads().chain([step.output]).all(|id| known(&id)) {
             return Ok(Err("a tensor that is not in the plan"));
         }
@@ -100,8 +102,8 @@ impl Recording {
         if !step.reads().chain([step.output]).all(|id| self.place_fits(id)) {
             return Ok(Err("a tensor in a slot that is missing or too small"));
         }
-        let output = self.places[step.output.0];
-        if output == Location::Input || step.reads().any(|id| self.places[id.0] == output) {
+        let output = self.locations[step.output.0];
+        if output == Location::Input || step.reads().any(|id| self.locations[id.0] == output) {
             return Ok(Err("the output shares the place of an input"));
         }
         let problem = self.plan.problem(step);
@@ -121,10 +123,10 @@ impl Recording {
         }
         // A caller's buffer need not be one that copies can read.
         let copied = match recorded.kernel.copied() {
-            Some(Binding::CopiedInput(index)) => Some(self.places[step.inputs[index].0]),
+            Some(Binding::CopiedInput(index)) => Some(self.locations[step.inputs[index].0]),
             _ => None,
         };
-        if copied.is_some_and(|place| !matches!(place, Location::Slot(_))) {
+        if copied.is_some_and(|location| !matches!(location, Location::Slot(_))) {
             return Ok(Err("a kernel that copies a tensor which is not in a slot"));
         }
         let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
@@ -141,7 +143,7 @@ impl Recording {
         let computes_by = matches!(step.op, Op::Conv { .. } | Op::Train(TrainOp::InputGrad { .. }));
         let by = match step.weights {
             Some(id) => {
-                computes_by && is_weights(id) && matches!(self.places[id.0], Location::Slot(_))
+                computes_by && is_weights(id) && matches!(self.locations[id.0], Location::Slot(_))
             }
             None => true,
         };
@@ -159,7 +161,7 @@ impl Recording {
     fn scratch_fits(&self, recorded: &RecordedStep) -> bool {
         let step = &recorded.step;
         let tensors: Vec<Location> =
-            step.reads().chain([step.output]).map(|id| self.places[id.0]).collect();
+            step.reads().chain([step.output]).map(|id| self.locations[id.0]).collect();
         recorded.scratch.iter().enumerate().all(|(at, scratch)| {
             self.slots.get(scratch.slot).is_some_and(|slot| slot.bytes >= scratch.bytes)
                 && !tensors.contains(&Location::Slot(scratch.slot))
@@ -243,7 +245,7 @@ impl Recording {
     }
 
     fn place_fits(&self, id: TensorId) -> bool {
-        match self.places[id.0] {
+        match self.locations[id.0] {
             Location::Input => {
                 self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes()
             }

@@ -55,15 +55,15 @@ pub struct MemoryPlan {
 #[must_use]
 pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
     let last_use = last_uses(plan);
-    let mut places = vec![Location::Input; plan.tensors.len()];
+    let mut locations = vec![Location::Input; plan.tensors.len()];
     let mut scratches = Vec::with_capacity(plan.steps.len());
     let mut pool = Pool::default();
     for &id in &plan.variables {
-        places[id.0] = Location::Slot(pool.take(plan.tensor(id).bytes()));
+        locations[id.0] = Location::Slot(pool.take(plan.tensor(id).bytes()));
     }
     let stays = |id: &TensorId| plan.fetches.contains(id) || plan.variables.contains(id);
     for (index, step) in plan.steps.iter().enumerate() {
-        places[step.output.0] = if step.output == plan.output {
+        locations[step.output.0] = if step.output == plan.output {
             Location::Output
         } else {
             Location::Slot(pool.take(plan.tensor(step.output).bytes()))
@@ -80,12 +80,12 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
                 ended.push(id);
             }
         }
-        pool.free.extend(ended.iter().filter_map(|id| match places[id.0] {
+        pool.free.extend(ended.iter().filter_map(|id| match locations[id.0] {
             Location::Slot(slot) => Some(slot),
             Location::Input | Location::Output => None,
         }));
     }
-    MemoryPlan { tensors: places, scratch: scratches, slots: pool.slots }
+    MemoryPlan { tensors: locations, scratch: scratches, slots: pool.slots }
 }
 
 /// The step after which each tensor is no longer needed, by its index: the last one that reads it

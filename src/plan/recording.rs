@@ -66,7 +66,7 @@ pub struct Recording {
     /// The plan that was recorded.
     pub plan: Plan,
     /// The place of each of the plan's tensors, by their index.
-    pub places: Vec<Location>,
+    pub locations: Vec<Location>,
     /// The workspace.
     pub slots: Vec<Slot>,
     /// One segment per block, in order.
@@ -83,7 +83,7 @@ impl Recording {
     /// allows a guard band directly after each.
     pub fn unshare_slots(&mut self) {
         self.slots.clear();
-        for (place, tensor) in self.places.iter_mut().zip(&self.plan.tensors) {
+        for (place, tensor) in self.locations.iter_mut().zip(&self.plan.tensors) {
             if let Location::Slot(slot) = place {
                 *slot = self.slots.len();
                 self.slots.push(Slot { bytes: tensor.bytes() });

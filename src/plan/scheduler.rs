@@ -109,7 +109,7 @@ pub fn schedule(
     let scratch: Vec<Vec<usize>> = with_step()
         .map(|(step, picked)| picked.kernel.scratch_bytes(&plan.problem(step)))
         .collect();
-    let MemoryPlan { tensors: places, scratch, slots } = memory::assign(&plan, &scratch);
+    let MemoryPlan { tensors: locations, scratch, slots } = memory::assign(&plan, &scratch);
     let record = |((step, picked), scratch): ((&Step, &Picked), &Vec<Scratch>)| {
         let Picked { kernel, reason, .. } = *picked;
         let dispatches = Dispatch::all(&kernel, &plan.problem(step), capabilities)?;
@@ -130,7 +130,7 @@ pub fn schedule(
         KernelChoice::Named(name) if !named => {
             Err(no_such_kernel(&plan, capabilities, name).into())
         }
-        _ => Ok(Recording { plan, places, slots, segments }),
+        _ => Ok(Recording { plan, locations, slots, segments }),
     }
 }
 

@@ -180,7 +180,7 @@ impl Case {
         let mut slots: Vec<Slot> =
             plan.variables.iter().map(|id| Slot { bytes: plan.tensor(*id).bytes() }).collect();
         let variables = (0..slots.len()).map(Location::Slot);
-        let places =
+        let locations =
             std::iter::once(Location::Input).chain(variables).chain([Location::Output]).collect();
         let scratch = |bytes| {
             slots.push(Slot { bytes });
@@ -188,7 +188,7 @@ impl Case {
         };
         let scratch = kernel.scratch_bytes(&problem).into_iter().map(scratch).collect();
         let steps = vec![RecordedStep { step, kernel, reason: "self test", dispatches, scratch }];
-        Ok(Recording { plan, places, slots, segments: vec![Segment { block: 0, steps }] })
+        Ok(Recording { plan, locations, slots, segments: vec![Segment { block: 0, steps }] })
     }
 
     /// Inputs, parameters and expected output.

@@ -124,17 +124,17 @@ impl Journal {
     }
 
     fn add_rows(&mut self, rows: &[Row]) -> io::Result<()> {
-        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let (mut bytes, mut locations) = (Vec::new(), Vec::new());
         for row in rows {
             let mut payload = Vec::new();
             row.encode(&mut payload)?;
             let at = self.end + bytes.len() as u64;
             bytes.extend(record(&payload)?);
             let (failed, stamp) = (row.outcome.is_err(), row.stamp);
-            places.push((row.path.clone(), Place { at, bytes: payload.len(), failed, stamp }));
+            locations.push((row.path.clone(), Place { at, bytes: payload.len(), failed, stamp }));
         }
         self.write(&bytes)?;
-        self.places.extend(places);
+        self.places.extend(locations);
         self.keep |= self.begun && !rows.is_empty();
         Ok(())
     }

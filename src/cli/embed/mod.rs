@@ -226,12 +226,13 @@ fn finish(
     said: Option<String>,
 ) -> Result<Summary, CliError> {
     let placed = |name: &String| Some((name.clone(), journal.place(name)?));
-    let (names, places): (Vec<String>, Vec<Place>) = files.names.iter().filter_map(placed).unzip();
-    if !(interrupt::asked() && places.is_empty()) {
-        output.write(about, &Finished { journal, places: &places })?;
+    let (names, locations): (Vec<String>, Vec<Place>) =
+        files.names.iter().filter_map(placed).unzip();
+    if !(interrupt::asked() && locations.is_empty()) {
+        output.write(about, &Finished { journal, places: &locations })?;
     }
     let failed =
-        names.into_iter().zip(&places).filter(|(_, place)| place.failed).map(|(name, _)| name);
+        names.into_iter().zip(&locations).filter(|(_, place)| place.failed).map(|(name, _)| name);
     let is_left = |(name, stamp): &(&str, _)| {
         journal.place(name).is_none_or(|place| has_changed(place, *stamp))
     };
@@ -240,7 +241,7 @@ fn finish(
         said,
         files: files.names.len(),
         left,
-        rows: places.len(),
+        rows: locations.len(),
         failed: failed.collect(),
     })
 }

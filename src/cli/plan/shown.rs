@@ -69,7 +69,7 @@ impl Shown<'_> {
 
     /// The tensors and the scratch that share a slot.
     fn sharers(&self, slot: usize) -> Vec<String> {
-        let places = self.recording.places.iter().enumerate();
+        let places = self.recording.locations.iter().enumerate();
         let here = places.filter(|(_, place)| **place == Location::Slot(slot));
         let tensors = here.map(|(index, _)| self.name(TensorId(index)).to_owned());
         let of_step =
@@ -187,7 +187,7 @@ impl Shown<'_> {
     fn step_json(&self, recorded: &RecordedStep) -> Value {
         let step = &recorded.step;
         let tensor = |id: TensorId| {
-            let place = match self.recording.places[id.0] {
+            let place = match self.recording.locations[id.0] {
                 Location::Input => "input".to_owned(),
                 Location::Output => "output".to_owned(),
                 Location::Slot(slot) => format!("slot {slot}"),

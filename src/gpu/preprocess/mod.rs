@@ -232,9 +232,9 @@ impl Preprocessor {
         let launches = strips.iter().map(|strip| passes.first(strip, capabilities));
         let launches = launches.chain([passes.last(target.out_at, capabilities)]);
         let launches: Vec<Launch> = launches.collect::<Result<_, GpuError>>()?;
-        let (uniforms, places) = self.uniforms(&launches)?;
+        let (uniforms, locations) = self.uniforms(&launches)?;
         let params =
-            |launch: usize| place(&uniforms, places[launch], launches[launch].params.len());
+            |launch: usize| place(&uniforms, locations[launch], launches[launch].params.len());
 
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "recording a picture", || {
@@ -354,13 +354,13 @@ impl Preprocessor {
     fn uniforms(&self, launches: &[Launch]) -> Result<(Buffer, Vec<u64>)> {
         let align =
             u64::from(self.gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
-        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let (mut bytes, mut locations) = (Vec::new(), Vec::new());
         for launch in launches {
             bytes.resize((bytes.len() as u64).next_multiple_of(align) as usize, 0);
-            places.push(bytes.len() as u64);
+            locations.push(bytes.len() as u64);
             bytes.extend_from_slice(&launch.params);
         }
-        Ok((self.gpu.buffer_with("params", &bytes, BufferUsages::UNIFORM)?, places))
+        Ok((self.gpu.buffer_with("params", &bytes, BufferUsages::UNIFORM)?, locations))
     }
 
     /// Binds resources to the bindings 0, 1, 2, ...
