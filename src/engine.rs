@@ -1,16 +1,16 @@
 //! The public API: blocks and weights in, results or command buffers out.
 
 mod block_trainer;
-mod cut;
 mod half;
 mod image_pipeline;
 mod network;
 mod schedule;
+mod tiling;
 mod trainer;
 
 use wgpu::Buffer;
 
-use self::cut::{Cut, record_parts};
+use self::tiling::{Tiling, record_tiled};
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
 use crate::kernel::Capabilities;
@@ -83,7 +83,7 @@ pub fn record_in_parts(
     options: &LoadOptions,
 ) -> Result<(Recording, usize)> {
     let (recording, cut) =
-        record_parts(blocks, input, |part| record(blocks, part, capabilities, options))?;
+        record_tiled(blocks, input, |part| record(blocks, part, capabilities, options))?;
     Ok((recording, cut.map_or(1, |cut| cut.runs())))
 }
 
@@ -112,7 +112,7 @@ pub struct BlockChain {
     executor: Executor,
     params: Vec<StepParams>,
     /// The recording of the whole input if it is run in parts; never run itself.
-    cut: Option<Box<(Cut, Recording)>>,
+    cut: Option<Box<(Tiling, Recording)>>,
 }
 
 impl BlockChain {
@@ -131,7 +131,7 @@ impl BlockChain {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
         let (mut recording, cut) =
-            record_parts(&specs, input, |part| record(&specs, part, capabilities, options))?;
+            record_tiled(&specs, input, |part| record(&specs, part, capabilities, options))?;
         // As a device would that binds anything.
         let boundless =
             Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };

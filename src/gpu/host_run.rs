@@ -8,7 +8,7 @@ use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Location, TensorId, TensorInfo};
-use crate::tensor::{HostTensor, Lines};
+use crate::tensor::{HostTensor, Rows};
 
 /// Buffers for runs on host tensors, in addition to weights and workspace.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Executor {
         &mut self,
         input: &HostTensor,
         output: &mut HostTensor,
-        piece: Piece,
+        piece: RowRun,
     ) -> Result<()> {
         self.start(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))?;
         Ok(())
@@ -86,7 +86,7 @@ impl Executor {
         &mut self,
         input: &HostTensor,
         output: &mut HostTensor,
-        piece: Piece,
+        piece: RowRun,
     ) -> Result<()> {
         self.start(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
         Ok(())
@@ -172,15 +172,15 @@ impl Executor {
     }
 
     /// The piece for a whole input and output, whose shapes must match the plan.
-    fn whole_piece(&self, input: &HostTensor, output: &HostTensor) -> Result<Piece, ShapeError> {
+    fn whole_piece(&self, input: &HostTensor, output: &HostTensor) -> Result<RowRun, ShapeError> {
         let plan = &self.ready.recording.plan;
         input.check_shape("input", plan.tensor(plan.input).shape)?;
         output.check_shape("output", plan.tensor(plan.output).shape)?;
-        Ok(Piece { from: Lines::all(input.shape()), first: 0, to: Lines::all(output.shape()) })
+        Ok(RowRun { from: Rows::all(input.shape()), first: 0, to: Rows::all(output.shape()) })
     }
 
     /// Uploads rows of a tensor, as many values as the input has, and submits a run.
-    fn start(&mut self, input: &HostTensor, lines: Lines) -> Result<Readback> {
+    fn start(&mut self, input: &HostTensor, lines: Rows) -> Result<Readback> {
         self.make_own_buffers()?;
         let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
         let TensorInfo { layout, dtype, .. } = *plan.tensor(plan.input);
@@ -222,7 +222,7 @@ impl Executor {
     }
 
     /// Copies rows of a result to their place in the output.
-    fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: Piece) {
+    fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: RowRun) {
         let plan = &self.ready.recording.plan;
         let TensorInfo { shape, layout, dtype, .. } = plan.tensor(plan.output);
         output.put_nhwc(*layout, &dtype.decode(bytes), shape.h, piece.first, piece.to);
@@ -255,13 +255,13 @@ impl Executor {
 
 /// A run on some rows of a larger tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct RowRun {
     /// The rows that are its input.
-    pub from: Lines,
+    pub from: Rows,
     /// The first row of its output to use.
     pub first: usize,
     /// The target of the used rows.
-    pub to: Lines,
+    pub to: Rows,
 }
 
 /// Converts a tensor from its bytes on the device.

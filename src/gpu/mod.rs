@@ -31,7 +31,7 @@ pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
 pub use executor::{Executor, ExecutorOptions};
 pub use guard::Probe;
-pub(crate) use host_run::Piece;
+pub(crate) use host_run::RowRun;
 pub use memory::Memory;
 pub use preprocess::{Preprocessor, Source};
 pub use timestamps::{TimedRun, Timer, TimestampKind};

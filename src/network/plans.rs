@@ -30,7 +30,7 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
             return Err(SpecError::Chain { block: index + 1, expected, found }.into());
         }
     }
-    let mut planner = Planner::new(kind, input);
+    let mut planner = InferencePlanner::new(kind, input);
     let mut current = planner.input();
     for (index, block) in blocks.iter().enumerate() {
         planner.begin(format!("block{index}."));
@@ -47,7 +47,7 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
 /// # Errors
 /// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the stem's.
 pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Plan> {
-    let mut planner = Planner::new(kind, input);
+    let mut planner = InferencePlanner::new(kind, input);
     planner.begin(String::new());
     let mut current = planner.stem(network.stem())?;
     planner.keep(current, "stem");
@@ -80,7 +80,7 @@ pub fn plan_network(network: &ResNet, input: Shape, kind: PlanKind) -> Result<Pl
 }
 
 /// A plan under construction.
-struct Planner {
+struct InferencePlanner {
     plan: Plan,
     /// The prefix of the names of the current block's steps.
     name: String,
@@ -88,7 +88,7 @@ struct Planner {
 
 const FOLDED: Epilogue = Epilogue { bias: true, residual: false, relu: true };
 
-impl Planner {
+impl InferencePlanner {
     fn new(kind: PlanKind, input: Shape) -> Self {
         let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
         Self { plan: Plan::new(kind, info), name: String::new() }

@@ -86,7 +86,7 @@ impl HostTensor {
     /// [`ShapeError::Mismatch`] if `layout` has a different number of channels.
     pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
         let mut packed = Vec::with_capacity(self.shape.pixels() * layout.vec4_per_pixel() * 4);
-        self.nhwc_strips(layout, Lines::all(self.shape), |strip| packed.extend_from_slice(strip))?;
+        self.nhwc_strips(layout, Rows::all(self.shape), |strip| packed.extend_from_slice(strip))?;
         Ok(packed)
     }
 
@@ -96,7 +96,7 @@ impl HostTensor {
     pub(crate) fn nhwc_strips(
         &self,
         layout: ChannelLayout,
-        lines: Lines,
+        lines: Rows,
         mut write: impl FnMut(&[f32]),
     ) -> Result<(), ShapeError> {
         check_channels(self.shape, layout)?;
@@ -146,7 +146,7 @@ impl HostTensor {
             });
         }
         let mut tensor = Self::zeros(shape);
-        tensor.put_nhwc(layout, packed, shape.h, 0, Lines::all(shape));
+        tensor.put_nhwc(layout, packed, shape.h, 0, Rows::all(shape));
         Ok(tensor)
     }
 
@@ -159,7 +159,7 @@ impl HostTensor {
         packed: &[f32],
         height: usize,
         first: usize,
-        lines: Lines,
+        lines: Rows,
     ) {
         let Shape { c, h, w, .. } = self.shape;
         let (plane, padded) = (h * w, layout.vec4_per_pixel() * 4);
@@ -183,7 +183,7 @@ impl HostTensor {
 
 /// Rows of some images of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lines {
+pub(crate) struct Rows {
     /// The first image.
     pub image: usize,
     /// The number of images.
@@ -194,7 +194,7 @@ pub(crate) struct Lines {
     pub count: usize,
 }
 
-impl Lines {
+impl Rows {
     /// All rows of a tensor of this shape.
     pub const fn all(shape: Shape) -> Self {
         Self { image: 0, images: shape.n, top: 0, count: shape.h }

@@ -12,6 +12,6 @@ mod shape;
 pub use compare::{Comparison, Mismatch, Tolerance, compare, compare_spread};
 pub use dtype::DType;
 pub use host::HostTensor;
-pub(crate) use host::Lines;
+pub(crate) use host::Rows;
 pub use layout::ChannelLayout;
 pub use shape::Shape;

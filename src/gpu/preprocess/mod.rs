@@ -18,7 +18,7 @@ use wgpu::{
     BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
 };
 
-use self::params::{LANES, Launch, Passes};
+use self::params::{LANES, Pass, Passes};
 pub use self::source::Source;
 use super::Gpu;
 use super::pipeline::Pipeline;
@@ -231,7 +231,7 @@ impl Preprocessor {
         let capabilities = self.gpu.capabilities();
         let launches = strips.iter().map(|strip| passes.first(strip, capabilities));
         let launches = launches.chain([passes.last(target.out_at, capabilities)]);
-        let launches: Vec<Launch> = launches.collect::<Result<_, GpuError>>()?;
+        let launches: Vec<Pass> = launches.collect::<Result<_, GpuError>>()?;
         let (uniforms, locations) = self.uniforms(&launches)?;
         let params =
             |launch: usize| place(&uniforms, locations[launch], launches[launch].params.len());
@@ -240,7 +240,7 @@ impl Preprocessor {
         inner.monitor.guarded(&inner.device, "recording a picture", || {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
             let mut dispatch =
-                |pipeline: &Pipeline, resources: Vec<BindingResource<'_>>, launch: &Launch| {
+                |pipeline: &Pipeline, resources: Vec<BindingResource<'_>>, launch: &Pass| {
                     let group = self.bind(pipeline, resources);
                     let [x, y, z] = launch.workgroups;
                     pass.set_pipeline(&pipeline.pipeline);
@@ -351,7 +351,7 @@ impl Preprocessor {
 
     /// A buffer of `Params`, and the offset of each. A new one for each image, as an encoder may
     /// hold several.
-    fn uniforms(&self, launches: &[Launch]) -> Result<(Buffer, Vec<u64>)> {
+    fn uniforms(&self, launches: &[Pass]) -> Result<(Buffer, Vec<u64>)> {
         let align =
             u64::from(self.gpu.inner.device.limits().min_uniform_buffer_offset_alignment).max(16);
         let (mut bytes, mut locations) = (Vec::new(), Vec::new());

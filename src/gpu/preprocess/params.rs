@@ -28,7 +28,7 @@ host_struct! {
 
 /// The bytes of `Params` and the number of workgroups.
 #[derive(Debug)]
-pub(super) struct Launch {
+pub(super) struct Pass {
     pub params: Vec<u8>,
     pub workgroups: [u32; 3],
 }
@@ -51,11 +51,7 @@ impl Passes<'_> {
     }
 
     /// The first pass over a strip. Its output must fit one binding.
-    pub fn first(
-        &self,
-        strip: &Strip<'_>,
-        capabilities: &Capabilities,
-    ) -> Result<Launch, GpuError> {
+    pub fn first(&self, strip: &Strip<'_>, capabilities: &Capabilities) -> Result<Pass, GpuError> {
         let [width, _] = self.middle();
         let pixels = u64::from(width) * u64::from(strip.made);
         let workgroups = grid("resize_first", pixels, capabilities)?;
@@ -84,11 +80,11 @@ impl Passes<'_> {
             last_word: strip.last_word,
             out_at: strip.made_at * width,
         };
-        Ok(Launch { params: bytes_of(&params).to_vec(), workgroups })
+        Ok(Pass { params: bytes_of(&params).to_vec(), workgroups })
     }
 
     /// The second pass, into an image that begins `out_at` pixels after the start of its binding.
-    pub fn last(&self, out_at: u32, capabilities: &Capabilities) -> Result<Launch, GpuError> {
+    pub fn last(&self, out_at: u32, capabilities: &Capabilities) -> Result<Pass, GpuError> {
         let Geometry { columns, rows, columns_first } = self.geometry;
         let pixels = u64::from(columns.crop) * u64::from(rows.crop);
         let workgroups = grid("resize_last", pixels, capabilities)?;
@@ -106,7 +102,7 @@ impl Passes<'_> {
             last_pixel: src_width * src_height - 1,
             out_at,
         };
-        Ok(Launch { params: bytes_of(&params).to_vec(), workgroups })
+        Ok(Pass { params: bytes_of(&params).to_vec(), workgroups })
     }
 }
 

@@ -214,7 +214,7 @@ fn check_texture(texture: &Texture) -> Result<()> {
 
 /// Rows of the image, and the rows that the first pass makes from them.
 #[derive(Debug, Clone, Copy)]
-struct Piece {
+struct StripRows {
     first_row: u32,
     rows: u32,
     made_at: u32,
@@ -222,20 +222,20 @@ struct Piece {
 }
 
 /// Splits the rows that the first pass needs into pieces of at most this many rows.
-fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, GpuError> {
+fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<StripRows>, GpuError> {
     let down = passes.down;
     if !passes.geometry.columns_first {
         // Each row becomes one row.
         let starts = (0..down.span).step_by(per_piece as usize);
         let piece = |made_at: u32| {
             let rows = per_piece.min(down.span - made_at);
-            Piece { first_row: down.first + made_at, rows, made_at, made: rows }
+            StripRows { first_row: down.first + made_at, rows, made_at, made: rows }
         };
         return Ok(starts.map(piece).collect());
     }
     // Rows are made of several, which neighbours share; each piece makes as many as it has all rows
     // for.
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut pieces: Vec<StripRows> = Vec::new();
     for made_at in 0..passes.geometry.rows.kept {
         let (first, weights) = down.of(made_at);
         let end = first + weights.len() as u32;
@@ -245,7 +245,7 @@ fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, 
                 piece.made += 1;
             }
             _ if end - first <= per_piece => {
-                pieces.push(Piece { first_row: first, rows: end - first, made_at, made: 1 });
+                pieces.push(StripRows { first_row: first, rows: end - first, made_at, made: 1 });
             }
             _ => {
                 let (what, bytes) = (
@@ -264,9 +264,9 @@ fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<Piece>, 
 }
 
 /// Strips of RGB in separate buffers: an encoder may hold several images before it is submitted.
-fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Vec<Strip<'a>>> {
+fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[StripRows]) -> Result<Vec<Strip<'a>>> {
     let per_row = u64::from(width) * 3;
-    let strip = |&Piece { first_row, rows, made_at, made }: &Piece| {
+    let strip = |&StripRows { first_row, rows, made_at, made }: &StripRows| {
         let start = (u64::from(first_row) * per_row) as usize;
         let bytes = &data[start..][..(u64::from(rows) * per_row) as usize];
         // wgpu copies whole words; the last may have to be filled up.
@@ -301,8 +301,14 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[Piece]) -> Result<Ve
 }
 
 /// A range of an RGBA buffer, starting at a valid binding offset.
-fn range<'a>(buffer: &'a Buffer, offset: u64, width: u32, piece: &Piece, align: u64) -> Strip<'a> {
-    let Piece { first_row, rows, made_at, made } = *piece;
+fn range<'a>(
+    buffer: &'a Buffer,
+    offset: u64,
+    width: u32,
+    piece: &StripRows,
+    align: u64,
+) -> Strip<'a> {
+    let StripRows { first_row, rows, made_at, made } = *piece;
     let per_row = u64::from(width) * 4;
     let start = offset + u64::from(first_row) * per_row;
     let skipped = start % align;

@@ -1,7 +1,7 @@
 //! Training plans of a block of either kind.
 
 use super::TrainedLayer;
-use super::layer::{Forward, Planner};
+use super::layer::{Forward, TrainingPlanner};
 use crate::error::Result;
 use crate::network::{BlockSpec, Bottleneck};
 use crate::op::{Op, TrainOp};
@@ -28,7 +28,7 @@ pub struct BlockTraining {
 /// inplanes; [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) if a norm has one
 /// value per channel, which has no variance.
 pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTraining> {
-    let mut planner = Planner::new(block.norm(), input);
+    let mut planner = TrainingPlanner::new(block.norm(), input);
     let x = planner.plan.input;
     planner.begin("");
     let forward = planner.block_forward(&BlockSpec::Bottleneck(*block), x)?;
@@ -42,7 +42,7 @@ pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrai
         "grad.input".clone_into(&mut planner.plan.tensors[grad_input.0].name);
         planner.plan.output = grad_input;
     }
-    let Planner { plan, layers, .. } = planner;
+    let TrainingPlanner { plan, layers, .. } = planner;
     Ok(BlockTraining { plan, out, grad_out, layers })
 }
 
@@ -55,7 +55,7 @@ pub(super) struct BlockForward {
     pub(super) out: TensorId,
 }
 
-impl Planner {
+impl TrainingPlanner {
     /// The block's convolutions and norms, and the sum with the shortcut.
     pub fn block_forward(&mut self, block: &BlockSpec, x: TensorId) -> Result<BlockForward> {
         let (outer, layers) = (ChannelLayout::dense(block.outplanes()), block.layers());

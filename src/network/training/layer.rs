@@ -55,7 +55,7 @@ pub(super) struct Forward {
 }
 
 /// A plan under construction.
-pub(super) struct Planner {
+pub(super) struct TrainingPlanner {
     pub(super) plan: Plan,
     norm: Norm,
     /// The prefix of the names of the current block.
@@ -72,7 +72,7 @@ pub(super) struct Planner {
     pub(super) parameters: Vec<TrainedParameter>,
 }
 
-impl Planner {
+impl TrainingPlanner {
     pub fn new(norm: Norm, input: Shape) -> Self {
         let info = TensorInfo::pixels("input", input, ChannelLayout::dense(input.c));
         let (layers, parameters, frozen) = (Vec::new(), Vec::new(), Vec::new());

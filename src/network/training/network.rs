@@ -1,6 +1,6 @@
 //! Training plans of a network, with its loss and its optimiser.
 
-use super::layer::{Forward, Planner, is_within};
+use super::layer::{Forward, TrainingPlanner, is_within};
 use super::{Optimizer, TrainedLayer, TrainedParameter};
 use crate::error::{Result, SpecError};
 use crate::network::{Norm, ResNet, Stem};
@@ -87,7 +87,7 @@ pub fn plan_network_training(
     let classes = network.classes().ok_or(SpecError::NoClasses)?;
     check(network, setup)?;
     let Parts { trained, first } = Parts::of(network, &setup.frozen)?;
-    let mut planner = Planner::with_updates(
+    let mut planner = TrainingPlanner::with_updates(
         network.norm(),
         input,
         &setup.frozen,
@@ -122,7 +122,7 @@ pub fn plan_network_training(
         planner.stem_backward(network.stem(), &stem, arrived, setup.recompute)?;
     }
     let control = planner.updates.as_ref().map_or(planner.plan.input, |updates| updates.control);
-    let Planner { mut plan, layers, parameters, .. } = planner;
+    let TrainingPlanner { mut plan, layers, parameters, .. } = planner;
     plan.output = head.losses;
     plan.fetches.push(head.scores);
     let Head { targets, scores, linear, .. } = head;
@@ -194,7 +194,7 @@ struct Head {
     gradient: Option<TensorId>,
 }
 
-impl Planner {
+impl TrainingPlanner {
     fn stem_forward(&mut self, stem: Stem) -> Result<StemForward> {
         let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);

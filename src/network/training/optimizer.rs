@@ -1,6 +1,6 @@
 //! Optimisers, and their steps in a plan.
 
-use super::layer::Planner;
+use super::layer::TrainingPlanner;
 use crate::error::{Result, SpecError};
 use crate::op::{CONTROL, Op, Scalar, TrainOp, UpdateOp};
 use crate::plan::{Plan, TensorId, TensorInfo, Update};
@@ -143,7 +143,7 @@ impl Updates {
     }
 }
 
-impl Planner {
+impl TrainingPlanner {
     /// Appends the steps that update a parameter from its gradient.
     pub fn update(
         &mut self,

@@ -12,23 +12,23 @@ use crate::error::{Error, GpuError, Result};
 use crate::gpu;
 use crate::network::{Bottleneck, StrideIn};
 use crate::plan::Recording;
-use crate::tensor::{HostTensor, Lines, Shape};
+use crate::tensor::{HostTensor, Rows, Shape};
 
 /// How an input is split into runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct Tiling {
     /// The whole input.
     input: Shape,
     /// The whole output.
     output: Shape,
     /// The input of one run.
-    part: Shape,
-    pieces: Vec<Piece>,
+    micro_batch_input: Shape,
+    micro_batches: Vec<MicroBatch>,
 }
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Piece {
+struct MicroBatch {
     /// Index of the first image.
     image: usize,
     band: Band,
@@ -42,7 +42,7 @@ struct Band {
     /// The output row that its first input row corresponds to.
     first: usize,
     /// The output rows that are taken from it.
-    lines: Range<usize>,
+    rows: Range<usize>,
 }
 
 /// Records the whole input, or, if a tensor is too large for the device, the largest part that
@@ -50,11 +50,11 @@ struct Band {
 ///
 /// # Errors
 /// Any error of `record` for the whole input, if no part can be recorded either.
-pub(super) fn record_parts(
+pub(super) fn record_tiled(
     blocks: &[Bottleneck],
     input: Shape,
     record: impl Fn(Shape) -> Result<Recording>,
-) -> Result<(Recording, Option<Cut>)> {
+) -> Result<(Recording, Option<Tiling>)> {
     let whole = match record(input) {
         Err(error @ Error::Gpu(GpuError::TooLarge { .. })) => error,
         recorded => return recorded.map(|recording| (recording, None)),
@@ -81,9 +81,9 @@ pub(super) fn record_parts(
     let of_part = recording.plan.tensor(recording.plan.output).shape;
     let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
     let pieces = (0..input.n).step_by(part.n);
-    let pieces =
-        pieces.flat_map(|image| bands.iter().map(move |band| Piece { image, band: band.clone() }));
-    let cut = Cut { input, output, part, pieces: pieces.collect() };
+    let pieces = pieces
+        .flat_map(|image| bands.iter().map(move |band| MicroBatch { image, band: band.clone() }));
+    let cut = Tiling { input, output, micro_batch_input: part, micro_batches: pieces.collect() };
     Ok((recording, Some(cut)))
 }
 
@@ -170,7 +170,7 @@ impl Heights {
             if right.start > done || right.end <= done {
                 return None;
             }
-            bands.push(Band { top, first: top / stride, lines: done..right.end });
+            bands.push(Band { top, first: top / stride, rows: done..right.end });
             done = right.end;
             if done == outputs {
                 return Some(bands);
@@ -187,14 +187,14 @@ impl Heights {
 
 impl Band {
     fn whole(blocks: &[Bottleneck], height: usize) -> Self {
-        Self { top: 0, first: 0, lines: 0..Heights::of(blocks, height).outputs() }
+        Self { top: 0, first: 0, rows: 0..Heights::of(blocks, height).outputs() }
     }
 }
 
-impl Cut {
+impl Tiling {
     /// Number of runs.
     pub fn runs(&self) -> usize {
-        self.pieces.len()
+        self.micro_batches.len()
     }
 
     /// The runs, for an input and an output.
@@ -206,14 +206,14 @@ impl Cut {
         &'a self,
         input: &HostTensor,
         output: &HostTensor,
-    ) -> Result<impl Iterator<Item = gpu::Piece> + use<'a>> {
+    ) -> Result<impl Iterator<Item = gpu::RowRun> + use<'a>> {
         input.check_shape("input", self.input)?;
         output.check_shape("output", self.output)?;
-        let images = self.part.n;
-        Ok(self.pieces.iter().map(move |Piece { image, band }| gpu::Piece {
-            from: Lines { image: *image, images, top: band.top, count: self.part.h },
-            first: band.lines.start - band.first,
-            to: Lines { image: *image, images, top: band.lines.start, count: band.lines.len() },
+        let images = self.micro_batch_input.n;
+        Ok(self.micro_batches.iter().map(move |MicroBatch { image, band }| gpu::RowRun {
+            from: Rows { image: *image, images, top: band.top, count: self.micro_batch_input.h },
+            first: band.rows.start - band.first,
+            to: Rows { image: *image, images, top: band.rows.start, count: band.rows.len() },
         }))
     }
 }
@@ -252,7 +252,7 @@ mod tests {
             cut += 1;
             assert!(band <= fits && !bands.is_empty(), "{lines:?}: {band}");
             let mut done = 0;
-            for Band { top, first, lines: taken } in &bands {
+            for Band { top, first, rows: taken } in &bands {
                 assert!(
                     taken.start == done && taken.end > done && top + band <= height,
                     "{lines:?}: {bands:?}"
