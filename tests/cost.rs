@@ -32,7 +32,7 @@ fn memory_and_time_of_resnet50() -> Outcome {
     let memory = network.memory();
     // With the transformed weights, Winograd's, for which the default budget has room.
     assert!(memory.weights * 10 <= file_bytes * 11, "{memory:?} for a file of {file_bytes} bytes");
-    assert!(memory.beside_weights() <= 64 * MIB, "{memory:?}");
+    assert!(memory.without_weights() <= 64 * MIB, "{memory:?}");
 
     let (input, output) = (network.executor().input_bytes(), network.executor().output_bytes());
     let bound = network.bind(&buffer(gpu, input), &buffer(gpu, output))?;

@@ -17,7 +17,7 @@ impl Gpu {
     /// # Errors
     /// The error of `meanwhile`, otherwise the first compilation error. Either stops the other
     /// soon.
-    pub(super) fn compile_beside<T>(
+    pub(super) fn compile_while<T>(
         &self,
         kernels: &[Kernel],
         meanwhile: impl FnOnce() -> Result<T>,

@@ -155,7 +155,7 @@ impl Executor {
             .map(|dispatch| dispatch.kernel)
             .collect();
         let mut uploader = Uploader::new(gpu);
-        let weights = gpu.compile_beside(&kernels, || upload(&recording, &mut uploader, params))?;
+        let weights = gpu.compile_while(&kernels, || upload(&recording, &mut uploader, params))?;
         let weight_bytes = uploader.uploaded();
         let (launches, uniforms, textures) = launches(gpu, &recording, weights)?;
         let texture_bytes = textures.keys().map(|&size| texture_bytes(size)).sum();
@@ -243,7 +243,7 @@ impl Executor {
 
     /// Binds the input and output buffers that another executor created for its own runs: for
     /// contests, so that the contestants share buffers. The other executor must have run.
-    pub(crate) fn bind_beside(&self, other: &Self) -> Result<Bound> {
+    pub(crate) fn bind_shared(&self, other: &Self) -> Result<Bound> {
         let Some(own) = &other.own else {
             return Err(GpuError::Buffer {
                 buffer: "input",

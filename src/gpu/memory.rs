@@ -110,12 +110,12 @@ impl Memory {
     /// The sum of all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.weights + self.beside_weights()
+        self.weights + self.without_weights()
     }
 
     /// The sum of all but the weights.
     #[must_use]
-    pub fn beside_weights(&self) -> u64 {
+    pub fn without_weights(&self) -> u64 {
         self.workspace + self.params + self.input + self.output + self.staging
     }
 }

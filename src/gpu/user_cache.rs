@@ -44,17 +44,17 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io)?;
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside)
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(part);
+    let written = File::create(&part)
         .and_then(|mut file| {
             parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all())
         })
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::rename(&part, path));
     if written.is_err() {
         // What is half written is of no use to anyone, and what cannot be removed stays.
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&part);
     }
     written.map_err(io)
 }

@@ -386,7 +386,7 @@ pub fn all_candidates() -> Vec<Kernel> {
     let flags = [false, true];
     let mut all = Vec::new();
     for family in
-        Family::ALL.into_iter().filter(|family| !family.is_beside() && !family.is_training())
+        Family::ALL.into_iter().filter(|family| !family.is_auxiliary() && !family.is_training())
     {
         for kernel in variants(family).filter(|kernel| !kernel.transforms_weights_each_run) {
             for (strided, bias, residual, relu) in (0..16).map(|bits| {
@@ -425,7 +425,7 @@ pub fn all_candidates() -> Vec<Kernel> {
 pub fn training_candidates() -> Vec<Kernel> {
     let mut all = Vec::new();
     let trains =
-        |family: &Family| (family.is_training() || family.is_winograd()) && !family.is_beside();
+        |family: &Family| (family.is_training() || family.is_winograd()) && !family.is_auxiliary();
     for family in Family::ALL.into_iter().filter(trains) {
         let convolves = family.is_winograd();
         let relus = matches!(family, Family::NormApply | Family::NormGradSums | Family::NormGrad)

@@ -12,7 +12,7 @@ impl Kernel {
     #[must_use]
     pub fn dispatches(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
-        let beside = |family| Self {
+        let auxiliary = |family| Self {
             family,
             tile: candidates::ELEMENTWISE_TILE,
             strided: false,
@@ -20,26 +20,33 @@ impl Kernel {
             matrix_side: 0,
             ..plain
         };
-        let last = |family| Self { epilogue: self.epilogue, ..beside(family) };
+        let last = |family| Self { epilogue: self.epilogue, ..auxiliary(family) };
         if self.family.is_winograd() {
-            let weights = self.transforms_weights_each_run.then(|| beside(Family::WinogradWeights));
-            let others = [beside(Family::WinogradInput), plain, last(Family::WinogradOutput)];
+            let weights =
+                self.transforms_weights_each_run.then(|| auxiliary(Family::WinogradWeights));
+            let others = [auxiliary(Family::WinogradInput), plain, last(Family::WinogradOutput)];
             weights.into_iter().chain(others).collect()
         } else if self.is_split() {
             vec![plain, last(Family::SplitKSum)]
         } else {
             match self.family {
                 Family::NormStats if self.tile != candidates::ELEMENTWISE_TILE => {
-                    vec![Self { family: Family::NormPartials, ..plain }, beside(Family::NormStats)]
+                    vec![
+                        Self { family: Family::NormPartials, ..plain },
+                        auxiliary(Family::NormStats),
+                    ]
                 }
                 Family::NormGradSums if self.tile != candidates::ELEMENTWISE_TILE => {
                     vec![
                         Self { family: Family::NormGradPartials, ..*self },
-                        beside(Family::NormGradSums),
+                        auxiliary(Family::NormGradSums),
                     ]
                 }
                 Family::WeightGrad | Family::WeightGradSubgroup => {
-                    vec![*self, Self { access: Access::Vectors, ..beside(Family::WeightGradSum) }]
+                    vec![
+                        *self,
+                        Self { access: Access::Vectors, ..auxiliary(Family::WeightGradSum) },
+                    ]
                 }
                 _ => vec![*self],
             }

@@ -447,7 +447,7 @@ impl Family {
     /// Whether its kernels only run as dispatches in addition to the kernel that the step is named
     /// after.
     #[must_use]
-    pub const fn is_beside(self) -> bool {
+    pub const fn is_auxiliary(self) -> bool {
         self.is_transform()
             || matches!(
                 self,

@@ -28,7 +28,7 @@ pub(super) fn contest(
     // All of them on the same input and output: only weights and what lies between dispatches is
     // their own.
     let bound =
-        |(kernel, executor): &(Kernel, Executor)| Ok((*kernel, executor.bind_beside(home)?));
+        |(kernel, executor): &(Kernel, Executor)| Ok((*kernel, executor.bind_shared(home)?));
     let bound = checked.iter().map(bound).collect::<Result<Vec<_>>>()?;
     for clock in [Clock::Gpu, Clock::Host] {
         let racers = bound.iter().map(|(kernel, bound)| Racer::new(*kernel, bound, clock));
