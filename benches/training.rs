@@ -18,8 +18,8 @@ use support::{Random, Result, block_file, download_output, image, own_buffers};
 use wgpu_bottleneck::gpu::{Bound, Executor, ExecutorOptions};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::{
-    Block, BlockChain, BlockOptions, BlockTrainer, Bottleneck, Gpu, HostTensor, LoadOptions,
-    PlanKind, Shape, StateDict, TrainableBlock, TrainingOptions,
+    Block, BlockChain, BlockOptions, BlockState, BlockTrainer, Bottleneck, Gpu, HostTensor,
+    LoadOptions, PlanKind, Shape, StateDict, TrainingOptions,
 };
 
 /// How far the output of the timed kernels may be from that of the plainest ones, as a share of the
@@ -58,7 +58,7 @@ fn trained(
     [input, grad_out]: [&HostTensor; 2],
     kernels: KernelChoice,
 ) -> Result<(BlockTrainer, [HostTensor; 2])> {
-    let block = TrainableBlock::from_state_dict(dict, "", options)?;
+    let block = BlockState::from_state_dict(dict, "", options)?;
     let loading =
         LoadOptions { kernels, executor: ExecutorOptions::default(), ..LoadOptions::default() };
     let mut block =
@@ -169,7 +169,7 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
         StateDict::open(folder.join("step.safetensors"))?,
     );
     let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
-    let block = TrainableBlock::from_state_dict(&weights, "", &options(spec))?;
+    let block = BlockState::from_state_dict(&weights, "", &options(spec))?;
     let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
     let mut block = BlockTrainer::load(gpu, block, input.shape(), &training, &loading)?;
     let step = block.step(&input, &grad_out)?;

@@ -25,7 +25,7 @@ pub use block_trainer::{BlockTrainer, Gradients, TrainingOptions, TrainingStep};
 pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
 pub use schedule::{Decay, Schedule};
-pub use trainer::{OptimizerState, TrainedBatch, Trainer};
+pub use trainer::{BatchMetrics, OptimizerState, Trainer};
 
 /// Options for loading blocks and networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

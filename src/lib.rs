@@ -47,8 +47,8 @@ pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{
-    Block, BlockOptions, Checkpoint, CheckpointOptions, ModelConfig, NetworkWeights, StateDict,
-    TrainableBlock,
+    Block, BlockOptions, BlockState, Checkpoint, CheckpointOptions, ModelConfig, NetworkWeights,
+    StateDict,
 };
 
 /// The wgpu version used by this crate, so that an app's device has the same version.

@@ -11,7 +11,7 @@ mod steps;
 use crate::common::{Golden, golden_dir};
 use wgpu_bottleneck::error::{Error, ShapeError};
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
-use wgpu_bottleneck::network::{BlockTraining, plan_block_training};
+use wgpu_bottleneck::network::{BlockTrainingPlan, plan_block_training};
 use wgpu_bottleneck::op::{Conv, Epilogue, Op, Scalar, StepParams, TrainOp, WeightLayout};
 use wgpu_bottleneck::plan::{
     KernelChoice, MemoryBudget, Plan, PlanKind, Recording, Role, Step, TensorId, TensorInfo,
@@ -20,7 +20,7 @@ use wgpu_bottleneck::plan::{
 use wgpu_bottleneck::reference::all_tensors;
 use wgpu_bottleneck::tensor::ChannelLayout;
 use wgpu_bottleneck::{
-    BlockTrainer, Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainableBlock, TrainingOptions,
+    BlockState, BlockTrainer, Gpu, HostTensor, LoadOptions, Shape, StateDict, TrainingOptions,
     TrainingStep,
 };
 
@@ -51,7 +51,7 @@ fn options(golden: &Golden) -> Result<TrainingOptions> {
 }
 
 fn load(gpu: &Gpu, golden: &Golden, loading: &LoadOptions) -> Result<BlockTrainer> {
-    let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
+    let block = BlockState::from_state_dict(&golden.dict, "block", &golden.options)?;
     Ok(BlockTrainer::load(gpu, block, golden.input.shape(), &options(golden)?, loading)?)
 }
 

@@ -12,8 +12,8 @@ use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision, Recording, sc
 use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockChain, BlockOptions, BlockTrainer, Gpu, GpuOptions, HostTensor, LoadOptions,
-    Network, NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, TrainableBlock, Trainer,
+    Block, BlockChain, BlockOptions, BlockState, BlockTrainer, Gpu, GpuOptions, HostTensor,
+    LoadOptions, Network, NetworkWeights, Norm, PlanKind, ResNet, Shape, StateDict, Trainer,
     TrainingOptions, record, record_network,
 };
 
@@ -187,7 +187,7 @@ pub fn block_training(
 
 /// How many values `candidate` of [`block_training`] has.
 pub fn block_training_candidates(device: &Device, case: &BlockCase) -> Result<usize> {
-    let block = TrainableBlock::from_state_dict(
+    let block = BlockState::from_state_dict(
         &StateDict::from_bytes(case.file.clone())?,
         "",
         &block_options(case),
@@ -203,7 +203,7 @@ fn trained_block(
     case: &BlockCase,
     candidate: Option<usize>,
 ) -> Result<(BlockTrainer, HostTensor)> {
-    let block = TrainableBlock::from_state_dict(
+    let block = BlockState::from_state_dict(
         &StateDict::from_bytes(case.file.clone())?,
         "",
         &block_options(case),

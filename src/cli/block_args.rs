@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use wgpu_bottleneck::error::SpecError;
-use wgpu_bottleneck::{Block, BlockOptions, Error, Norm, StateDict, TrainableBlock};
+use wgpu_bottleneck::{Block, BlockOptions, BlockState, Error, Norm, StateDict};
 
 use super::args::EngineArgs;
 use super::error::CliError;
@@ -109,10 +109,10 @@ impl SpecArgs {
     }
 
     /// The block with its tensors unchanged.
-    pub fn trainable_block(&self) -> Result<TrainableBlock, CliError> {
+    pub fn block_state(&self) -> Result<BlockState, CliError> {
         let dict = StateDict::open(&self.weights)?;
         let options = self.settings.options(self.norm.of_file(&self.weights, &dict)?)?;
-        TrainableBlock::from_state_dict(&dict, &self.prefix, &options)
+        BlockState::from_state_dict(&dict, &self.prefix, &options)
             .map_err(CliError::in_file(&self.weights))
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Executor, Gpu};
-use crate::network::{BlockTraining, TrainedLayer, plan_block_training};
+use crate::network::{BlockTrainingPlan, PlannedLayer, plan_block_training};
 use crate::op::StepParams;
 use crate::plan::{self, Recording, TensorId};
 use crate::reference::{self, Tensor64};
 use crate::tensor::{HostTensor, Shape};
-use crate::weights::{LayerTensors, NormTensors, TrainableBlock};
+use crate::weights::{BlockState, LayerTensors, NormTensors};
 
 use super::{LoadOptions, half};
 
@@ -47,9 +47,9 @@ impl Default for TrainingOptions {
 #[derive(Debug)]
 pub struct BlockTrainer {
     executor: Executor,
-    training: BlockTraining,
+    training: BlockTrainingPlan,
     options: TrainingOptions,
-    block: TrainableBlock,
+    block: BlockState,
 }
 
 /// Result of one training step.
@@ -84,7 +84,7 @@ impl BlockTrainer {
     /// As [`plan_block_training`], and any error of the device.
     pub fn load(
         gpu: &Gpu,
-        block: TrainableBlock,
+        block: BlockState,
         input: Shape,
         options: &TrainingOptions,
         loading: &LoadOptions,
@@ -123,7 +123,7 @@ impl BlockTrainer {
 
     /// The block, with its current parameters and statistics.
     #[must_use]
-    pub fn block(&self) -> &TrainableBlock {
+    pub fn block(&self) -> &BlockState {
         &self.block
     }
 
@@ -236,7 +236,7 @@ pub(super) fn column(tensor: &HostTensor, at: usize) -> Vec<f32> {
 
 /// Collects the results of a step.
 fn collect(
-    layers: &[TrainedLayer],
+    layers: &[PlannedLayer],
     tensors: &[LayerTensors],
     out: TensorId,
     grad_input: HostTensor,

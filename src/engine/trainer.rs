@@ -3,7 +3,7 @@
 use super::{LoadOptions, half};
 use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
 use crate::gpu::{Executor, Gpu, Memory};
-use crate::network::{NetworkTraining, TrainedParameter, TrainingSetup, plan_network_training};
+use crate::network::{NetworkTrainingPlan, PlannedParameter, TrainingSetup, plan_network_training};
 use crate::op::{CONTROL, StepParams};
 use crate::plan::{self, KernelChoice, Recording, TensorId};
 use crate::tensor::{HostTensor, Shape};
@@ -34,7 +34,7 @@ use super::block_trainer::{column, per_channel};
 #[derive(Debug)]
 pub struct Trainer {
     executor: Executor,
-    training: NetworkTraining,
+    training: NetworkTrainingPlan,
     setup: TrainingSetup,
     state: NetworkState,
     /// Batches since the network was loaded.
@@ -47,14 +47,14 @@ pub struct Trainer {
 
 /// Result of one training batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainedBatch {
+pub struct BatchMetrics {
     /// The loss of each image.
     pub losses: Vec<f32>,
     /// The number of classes ranked above each image's own class: 0 if the prediction is right.
     pub ranks: Vec<u32>,
 }
 
-impl TrainedBatch {
+impl BatchMetrics {
     /// The mean of the losses.
     #[must_use]
     pub fn loss(&self) -> f64 {
@@ -117,7 +117,7 @@ impl Trainer {
 
     /// The plan and its tensors.
     #[must_use]
-    pub fn training(&self) -> &NetworkTraining {
+    pub fn training_plan(&self) -> &NetworkTrainingPlan {
         &self.training
     }
 
@@ -147,7 +147,7 @@ impl Trainer {
         pictures: &HostTensor,
         classes: &[usize],
         rate: f64,
-    ) -> Result<TrainedBatch> {
+    ) -> Result<BatchMetrics> {
         let targets = self.targets(classes)?;
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(TrainingError::Rate { rate }.into());
@@ -237,7 +237,7 @@ impl Trainer {
     /// The tensors of the optimiser state and their names.
     fn optimizer_variables(&self) -> Vec<(String, TensorId)> {
         let kinds = self.setup.optimizer.state_names();
-        let of = |parameter: &TrainedParameter| -> Vec<(String, TensorId)> {
+        let of = |parameter: &PlannedParameter| -> Vec<(String, TensorId)> {
             kinds
                 .iter()
                 .zip(&parameter.state)
@@ -354,9 +354,9 @@ fn executor(gpu: &Gpu, plan: plan::Plan, loading: &LoadOptions) -> Result<Execut
 }
 
 /// The loss and the rank of each image.
-fn collect(losses: &HostTensor) -> TrainedBatch {
+fn collect(losses: &HostTensor) -> BatchMetrics {
     let pairs = || losses.data().chunks_exact(losses.shape().c);
-    TrainedBatch {
+    BatchMetrics {
         losses: pairs().map(|pair| pair[0]).collect(),
         ranks: pairs().map(|pair| pair[1] as u32).collect(),
     }

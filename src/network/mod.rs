@@ -21,7 +21,7 @@ pub use plans::{plan_block, plan_chain, plan_network};
 pub use resnet::{ResNet, Stem};
 pub use resnet_builder::ResNetBuilder;
 pub use training::{
-    BlockTraining, NetworkTraining, Optimizer, TrainedLayer, TrainedLinear, TrainedNorm,
-    TrainedParameter, TrainingSetup, plan_block_training, plan_network_training,
+    BlockTrainingPlan, NetworkTrainingPlan, Optimizer, PlannedLayer, PlannedLinear, PlannedNorm,
+    PlannedParameter, TrainingSetup, plan_block_training, plan_network_training,
 };
 pub use variants::{VARIANTS, Variant};

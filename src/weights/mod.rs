@@ -2,6 +2,7 @@
 //! of each step of a plan.
 
 mod block;
+mod block_state;
 mod bytes;
 mod checkpoint;
 mod config;
@@ -18,10 +19,10 @@ mod reader;
 mod same_keys;
 mod state;
 mod state_dict;
-mod trainable;
 mod values;
 
 pub use block::{Block, BlockOptions};
+pub use block_state::{BlockState, LayerTensors, NormTensors};
 pub use checkpoint::{Checkpoint, CheckpointOptions, Shapes};
 pub use config::{ClassNames, KEY, METADATA, ModelConfig};
 pub use folder::{weights_file, weights_in};
@@ -29,4 +30,3 @@ pub use names::{Naming, OPTIMIZER};
 pub use network::NetworkWeights;
 pub use state::{Initialization, NetworkState};
 pub use state_dict::{StateDict, Tensor};
-pub use trainable::{LayerTensors, NormTensors, TrainableBlock};

@@ -2,9 +2,9 @@
 //! and unexpected tensors.
 
 use super::block::BlockOptions;
+use super::block_state::{LayerTensors, NormTensors};
 use super::fold::Affine;
 use super::layers::Layer;
-use super::trainable::{LayerTensors, NormTensors};
 use super::{Checkpoint, StateDict};
 use crate::error::{Result, SpecError, WeightsError};
 use crate::network::{Bottleneck, EXPANSION, Norm};
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A layer's tensors, not folded.
-    pub fn trainable(
+    pub fn layer_tensors(
         &self,
         conv: Conv,
         conv_name: &str,

@@ -10,8 +10,8 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    BlockChain, BlockTrainer, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network, Picture,
-    Preprocess, Preprocessor, ResNet, TrainableBlock, TrainingOptions, required,
+    BlockChain, BlockState, BlockTrainer, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network,
+    Picture, Preprocess, Preprocessor, ResNet, TrainingOptions, required,
 };
 
 use super::{app_device, buffer, golden, matches, model};
@@ -224,7 +224,7 @@ const CALLS: [(&str, Prepare); 21] = [
     ("BlockTrainer::step", |gpu| {
         let golden = Golden::open(&golden_dir().join("training/inplanes6_downsample.safetensors"))?;
         let (block, grad_out) = (
-            TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?,
+            BlockState::from_state_dict(&golden.dict, "block", &golden.options)?,
             golden.dict.image("grad_out")?,
         );
         let (training, loading) = (TrainingOptions::default(), LoadOptions::default());

@@ -138,7 +138,7 @@ fn two_steps_go_on_from_one_another() -> Outcome {
 fn a_single_value_has_no_variance() -> Outcome {
     let golden =
         goldens()?.into_iter().find(|golden| golden.name == "pixel_1x1").ok_or("no golden")?;
-    let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
+    let block = BlockState::from_state_dict(&golden.dict, "block", &golden.options)?;
     let shape = Shape { n: 1, ..golden.input.shape() };
     let refused = BlockTrainer::load(
         &any_gpu(),
@@ -156,7 +156,7 @@ fn a_single_value_has_no_variance() -> Outcome {
     // A frozen norm takes no statistics.
     let frozen =
         goldens()?.into_iter().find(|golden| golden.name == "frozen").ok_or("no golden")?;
-    let block = TrainableBlock::from_state_dict(&frozen.dict, "block", &frozen.options)?;
+    let block = BlockState::from_state_dict(&frozen.dict, "block", &frozen.options)?;
     let shape = Shape { n: 1, h: 1, w: 1, ..frozen.input.shape() };
     BlockTrainer::load(
         &any_gpu(),

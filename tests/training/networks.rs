@@ -343,7 +343,7 @@ fn what_cannot_be_is_refused() -> Outcome {
     let mut network = run.load(&gpu, &LoadOptions::default())?;
     let (pictures, mut classes) = run.batch(0)?;
     let text = |result: wgpu_bottleneck::Result<_>| {
-        result.map(|_: wgpu_bottleneck::engine::TrainedBatch| ()).map_err(|error| error.to_string())
+        result.map(|_: wgpu_bottleneck::engine::BatchMetrics| ()).map_err(|error| error.to_string())
     };
     assert_eq!(
         text(network.step(&pictures, &classes[1..], 0.1)),

@@ -6,8 +6,8 @@ use crate::common::{Outcome, any_gpu};
 /// The sum of a block's outputs times these weights, by the reference in f64.
 fn loss(
     recording: &Recording,
-    training: &BlockTraining,
-    block: &TrainableBlock,
+    training: &BlockTrainingPlan,
+    block: &BlockState,
     input: &HostTensor,
     grad_out: &HostTensor,
 ) -> Result<f64> {
@@ -54,7 +54,7 @@ fn gradients_are_slopes() -> Outcome {
     ];
     let (gpu, mut checked) = (any_gpu(), 0);
     for golden in goldens()?.iter().filter(|golden| names.contains(&golden.name.as_str())) {
-        let block = TrainableBlock::from_state_dict(&golden.dict, "block", &golden.options)?;
+        let block = BlockState::from_state_dict(&golden.dict, "block", &golden.options)?;
         let training = plan_block_training(&block.spec, golden.input.shape())?;
         let grad_out = golden.dict.image("grad_out")?;
         let trained = load(&gpu, golden, &LoadOptions::default())?;

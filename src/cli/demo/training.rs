@@ -4,7 +4,7 @@
 use wgpu_bottleneck::engine::Gradients;
 use wgpu_bottleneck::weights::Tensor;
 use wgpu_bottleneck::{
-    BlockTrainer, Error, LoadOptions, StateDict, TrainableBlock, TrainingOptions, TrainingStep,
+    BlockState, BlockTrainer, Error, LoadOptions, StateDict, TrainingOptions, TrainingStep,
 };
 
 use super::{bundled_options, describe};
@@ -26,7 +26,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     )?;
     let dict = StateDict::from_bytes(STEP.to_vec())?;
     let options = bundled_options(&dict)?;
-    let block = TrainableBlock::from_state_dict(&dict, "block", &options)?;
+    let block = BlockState::from_state_dict(&dict, "block", &options)?;
     let (input, grad_out) = (dict.image("input")?, dict.image("grad_out")?);
     let (label, training) = (
         format!("DeepLab, {}", describe(&block.spec)),

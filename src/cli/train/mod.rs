@@ -18,7 +18,7 @@ pub use args::TrainArgs;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use wgpu_bottleneck::engine::{Schedule, TrainedBatch};
+use wgpu_bottleneck::engine::{BatchMetrics, Schedule};
 use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
@@ -84,7 +84,7 @@ struct Run {
 }
 
 impl Sums {
-    fn add(&mut self, batch: &TrainedBatch) {
+    fn add(&mut self, batch: &BatchMetrics) {
         self.losses += batch.loss();
         self.right += batch.right();
         self.pictures += batch.losses.len();

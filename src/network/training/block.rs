@@ -1,6 +1,6 @@
 //! Training plans of a block of either kind.
 
-use super::TrainedLayer;
+use super::PlannedLayer;
 use super::layer::{Forward, TrainingPlanner};
 use crate::error::Result;
 use crate::network::{BlockSpec, Bottleneck};
@@ -10,7 +10,7 @@ use crate::tensor::{ChannelLayout, Shape};
 
 /// A block's plan in training mode, and its tensors.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BlockTraining {
+pub struct BlockTrainingPlan {
     /// The plan: its input is the block's input, its output the gradient of that input.
     pub plan: Plan,
     /// The block's output.
@@ -18,7 +18,7 @@ pub struct BlockTraining {
     /// Given: the gradient of the output.
     pub grad_out: TensorId,
     /// The convolutions, in the order of their keys.
-    pub layers: Vec<TrainedLayer>,
+    pub layers: Vec<PlannedLayer>,
 }
 
 /// Plans a block in training mode.
@@ -27,7 +27,7 @@ pub struct BlockTraining {
 /// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the block's
 /// inplanes; [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) if a norm has one
 /// value per channel, which has no variance.
-pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTraining> {
+pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrainingPlan> {
     let mut planner = TrainingPlanner::new(block.norm(), input);
     let x = planner.plan.input;
     planner.begin("");
@@ -43,7 +43,7 @@ pub fn plan_block_training(block: &Bottleneck, input: Shape) -> Result<BlockTrai
         planner.plan.output = grad_input;
     }
     let TrainingPlanner { plan, layers, .. } = planner;
-    Ok(BlockTraining { plan, out, grad_out, layers })
+    Ok(BlockTrainingPlan { plan, out, grad_out, layers })
 }
 
 /// The forward pass of a block.

@@ -1,7 +1,7 @@
 //! A convolution and its norm in training: forward pass and gradients.
 
 use super::optimizer::Updates;
-use super::{Optimizer, TrainedParameter};
+use super::{Optimizer, PlannedParameter};
 use crate::error::{Result, ShapeError};
 use crate::network::Norm;
 use crate::op::{Conv, Epilogue, NORM_RUNNING, Op, Scalar, TrainOp, WeightLayout};
@@ -10,7 +10,7 @@ use crate::tensor::{ChannelLayout, Shape};
 
 /// A norm's tensors in a plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainedNorm {
+pub struct PlannedNorm {
     /// Its name: `bn1`, `layer1.0.downsample.1`.
     pub name: String,
     /// Channels.
@@ -28,7 +28,7 @@ pub struct TrainedNorm {
 
 /// The tensors of a convolution and of the norm after it, in a plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainedLayer {
+pub struct PlannedLayer {
     /// Its name: `conv1`, `layer1.0.downsample.0`.
     pub name: String,
     /// Given: its weights.
@@ -36,7 +36,7 @@ pub struct TrainedLayer {
     /// Their gradient; `None` for frozen weights.
     pub weight_grad: Option<TensorId>,
     /// The norm; `None` for [`Norm::Identity`].
-    pub norm: Option<TrainedNorm>,
+    pub norm: Option<PlannedNorm>,
 }
 
 /// The forward pass of a layer.
@@ -66,10 +66,10 @@ pub(super) struct TrainingPlanner {
     /// being kept for the caller to read.
     updates_statistics: bool,
     /// The layers so far, in the order of their keys.
-    pub(super) layers: Vec<TrainedLayer>,
+    pub(super) layers: Vec<PlannedLayer>,
     /// The optimiser; without one, gradients are kept for the caller to read.
     pub(super) updates: Option<Updates>,
-    pub(super) parameters: Vec<TrainedParameter>,
+    pub(super) parameters: Vec<PlannedParameter>,
 }
 
 impl TrainingPlanner {
@@ -211,7 +211,7 @@ impl TrainingPlanner {
             _ => Some(self.norm_tensors(norm_name, conv.out_channels, layout)),
         };
         let layer = self.layers.len();
-        self.layers.push(TrainedLayer { name, weight, weight_grad: None, norm });
+        self.layers.push(PlannedLayer { name, weight, weight_grad: None, norm });
         self.convolve_of(layer, [conv_name, norm_name], conv, relu, input, layout)
     }
 
@@ -244,13 +244,13 @@ impl TrainingPlanner {
         norm_name: &str,
         channels: usize,
         layout: ChannelLayout,
-    ) -> TrainedNorm {
+    ) -> PlannedNorm {
         let name = format!("{}{norm_name}", self.prefix);
         let pair = Shape { n: 1, c: channels, h: 1, w: 2 };
         let affine = self.variable(TensorInfo::pixels(format!("{name}.affine"), pair, layout));
         let shape = Shape { w: NORM_RUNNING, ..pair };
         let running = self.variable(TensorInfo::pixels(format!("{name}.running"), shape, layout));
-        TrainedNorm { name, channels, affine, running, running_after: None, sums: None }
+        PlannedNorm { name, channels, affine, running, running_after: None, sums: None }
     }
 
     fn convolve_of(
@@ -262,7 +262,7 @@ impl TrainingPlanner {
         input: TensorId,
         layout: ChannelLayout,
     ) -> Result<Forward> {
-        let TrainedLayer { weight, norm, .. } = self.layers[layer].clone();
+        let PlannedLayer { weight, norm, .. } = self.layers[layer].clone();
         let epilogue = Epilogue { relu: relu && norm.is_none(), ..Epilogue::default() };
         let sums =
             self.step_by(conv_name, Op::Conv { conv, epilogue }, &[input], Some(weight), layout)?;
@@ -316,7 +316,7 @@ impl TrainingPlanner {
         &mut self,
         layer: usize,
         norm_name: &str,
-        norm: &TrainedNorm,
+        norm: &PlannedNorm,
         sums: TensorId,
         eps: Scalar,
     ) -> Result<TensorId> {
@@ -367,7 +367,7 @@ impl TrainingPlanner {
     ) -> Result<Option<TensorId>> {
         let Forward { conv, relu, input, sums, coefficients, activation, layer } = *layer;
         let (channels, layout) = (conv.out_channels, self.layout(sums));
-        let TrainedLayer { name, weight, norm, .. } = self.layers[layer].clone();
+        let PlannedLayer { name, weight, norm, .. } = self.layers[layer].clone();
         let strip = |name: &str, prefix: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
         let conv_name = strip(&name, &self.prefix);
         if let (Some(norm), Some(coefficients)) = (norm, coefficients) {

@@ -22,7 +22,7 @@ mod layer;
 mod network;
 mod optimizer;
 
-pub use block::{BlockTraining, plan_block_training};
-pub use layer::{TrainedLayer, TrainedNorm};
-pub use network::{NetworkTraining, TrainedLinear, TrainingSetup, plan_network_training};
-pub use optimizer::{Optimizer, TrainedParameter};
+pub use block::{BlockTrainingPlan, plan_block_training};
+pub use layer::{PlannedLayer, PlannedNorm};
+pub use network::{NetworkTrainingPlan, PlannedLinear, TrainingSetup, plan_network_training};
+pub use optimizer::{Optimizer, PlannedParameter};

@@ -1,7 +1,7 @@
 //! Training plans of a network, with its loss and its optimiser.
 
 use super::layer::{Forward, TrainingPlanner, is_within};
-use super::{Optimizer, TrainedLayer, TrainedParameter};
+use super::{Optimizer, PlannedLayer, PlannedParameter};
 use crate::error::{Result, SpecError};
 use crate::network::{Norm, ResNet, Stem};
 use crate::op::{Conv, Epilogue, LOSSES, Op, Scalar, TrainOp, WeightLayout};
@@ -44,7 +44,7 @@ impl Default for TrainingSetup {
 
 /// The linear layer's tensors in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrainedLinear {
+pub struct PlannedLinear {
     /// Given: its weights, `[classes, features, 1, 1]`.
     pub weight: TensorId,
     /// Given: its bias, `[1, classes, 1, 1]`.
@@ -55,7 +55,7 @@ pub struct TrainedLinear {
 /// output, `[batch, 2, 1, 1]`, is the loss of each image and the number of classes ranked above its
 /// own.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NetworkTraining {
+pub struct NetworkTrainingPlan {
     /// The plan.
     pub plan: Plan,
     /// Given: the class indices of the images, `[batch, 1, 1, 1]`.
@@ -65,11 +65,11 @@ pub struct NetworkTraining {
     /// The scores, `[batch, classes, 1, 1]`; the plan keeps them.
     pub scores: TensorId,
     /// The convolutions and norms, in the order of their keys.
-    pub layers: Vec<TrainedLayer>,
+    pub layers: Vec<PlannedLayer>,
     /// The linear layer.
-    pub linear: TrainedLinear,
+    pub linear: PlannedLinear,
     /// The trained parameters, from the last to the first.
-    pub parameters: Vec<TrainedParameter>,
+    pub parameters: Vec<PlannedParameter>,
 }
 
 /// Plans a training batch: forward pass, loss, gradients and optimiser steps.
@@ -83,7 +83,7 @@ pub fn plan_network_training(
     network: &ResNet,
     input: Shape,
     setup: &TrainingSetup,
-) -> Result<NetworkTraining> {
+) -> Result<NetworkTrainingPlan> {
     let classes = network.classes().ok_or(SpecError::NoClasses)?;
     check(network, setup)?;
     let Parts { trained, first } = Parts::of(network, &setup.frozen)?;
@@ -126,7 +126,7 @@ pub fn plan_network_training(
     plan.output = head.losses;
     plan.fetches.push(head.scores);
     let Head { targets, scores, linear, .. } = head;
-    Ok(NetworkTraining { plan, targets, control, scores, layers, linear, parameters })
+    Ok(NetworkTrainingPlan { plan, targets, control, scores, layers, linear, parameters })
 }
 
 /// Checks that the setup is valid.
@@ -188,7 +188,7 @@ struct StemForward {
 struct Head {
     targets: TensorId,
     scores: TensorId,
-    linear: TrainedLinear,
+    linear: PlannedLinear,
     losses: TensorId,
     /// The gradient of the last block's output, if wanted.
     gradient: Option<TensorId>,
@@ -279,6 +279,6 @@ impl TrainingPlanner {
             }
             false => None,
         };
-        Ok(Head { targets, scores, linear: TrainedLinear { weight, bias }, losses, gradient })
+        Ok(Head { targets, scores, linear: PlannedLinear { weight, bias }, losses, gradient })
     }
 }

@@ -111,7 +111,7 @@ impl Optimizer {
 /// A parameter's tensors in a plan: the weights of a convolution or of the linear layer, its bias,
 /// or a norm's gamma and beta.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainedParameter {
+pub struct PlannedParameter {
     /// Its key; for gamma and beta, the common prefix of their keys.
     pub name: String,
     /// Given: its value.
@@ -207,7 +207,7 @@ impl TrainingPlanner {
             }
         };
         self.carry(after, value);
-        self.parameters.push(TrainedParameter { name: name.to_owned(), value, state, sum });
+        self.parameters.push(PlannedParameter { name: name.to_owned(), value, state, sum });
         Ok(())
     }
 

@@ -39,14 +39,14 @@ pub struct LayerTensors {
 /// A Bottleneck's specification and its tensors: conv1, conv2, conv3, and downsample if there is
 /// one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainableBlock {
+pub struct BlockState {
     /// The specification.
     pub spec: Bottleneck,
     /// The layers.
     pub layers: Vec<LayerTensors>,
 }
 
-impl TrainableBlock {
+impl BlockState {
     /// Reads a block, as [`Block::from_state_dict`](super::Block::from_state_dict) does.
     ///
     /// # Errors
@@ -59,8 +59,9 @@ impl TrainableBlock {
         let norms: Vec<&str> = specs.iter().map(|spec| spec.norm_name).collect();
         reader.check_norm_keys(&norms)?;
         let affine = reader.has_affine(&norms);
-        let layer =
-            |spec: &LayerSpec| reader.trainable(spec.conv, spec.conv_name, spec.norm_name, affine);
+        let layer = |spec: &LayerSpec| {
+            reader.layer_tensors(spec.conv, spec.conv_name, spec.norm_name, affine)
+        };
         Ok(Self { spec, layers: specs.iter().map(layer).collect::<Result<_, WeightsError>>()? })
     }
 }
