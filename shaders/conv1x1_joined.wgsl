@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     var pixel = pixel_at(min(first_row, params.rows - 1u));
 //#repeat r ROWS
-    let line${r} = pixel.image * params.in_height + pixel.y * params.stride;
+    let line${r} = pixel.item * params.in_height + pixel.y * params.stride;
     let b${r} = (line${r} * params.in_width + pixel.x * params.stride) * params.shortcut_vec4;
     pixel = next_pixel(pixel);
 //#end

@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#include shared/staged_tile
 //#repeat h ROW_LOADS
     let pixel${h} = pixel_at(own${h});
-    let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
+    let line${h} = pixel${h}.item * params.in_height + pixel${h}.y * params.stride;
     let a${h} = own${h} * params.in_vec4;
     let b${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.shortcut_vec4;
 //#end

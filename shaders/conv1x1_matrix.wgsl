@@ -29,7 +29,7 @@ fn main(
 //#repeat h ROW_LOADS
 //#if STRIDED
     let pixel${h} = pixel_at(own${h});
-    let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
+    let line${h} = pixel${h}.item * params.in_height + pixel${h}.y * params.stride;
     let a${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.in_vec4;
 //#else
     let a${h} = own${h} * params.in_vec4;

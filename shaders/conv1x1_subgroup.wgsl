@@ -30,7 +30,7 @@ fn main(
     let own${h} = min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u);
 //#if STRIDED
     let pixel${h} = pixel_at(own${h});
-    let line${h} = pixel${h}.image * params.in_height + pixel${h}.y * params.stride;
+    let line${h} = pixel${h}.item * params.in_height + pixel${h}.y * params.stride;
     let a${h} = (line${h} * params.in_width + pixel${h}.x * params.stride) * params.in_vec4;
 //#else
     var a${h} = own${h} * params.in_vec4;

@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Top left tap of each row, in input pixels, before padding is taken off.
     var pixel = pixel_at(min(first_row, params.rows - 1u));
 //#repeat r ROWS
-    let image${r} = pixel.image * params.in_height;
+    let item${r} = pixel.item * params.in_height;
     let top${r} = pixel.y * params.stride;
     let left${r} = pixel.x * params.stride;
     pixel = next_pixel(pixel);
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let y${r} = top${r} + down;
             let x${r} = left${r} + right;
             let inside${r} = y${r} < params.in_height && x${r} < params.in_width;
-            let offset${r} = ((image${r} + y${r}) * params.in_width + x${r}) * params.in_vec4;
+            let offset${r} = ((item${r} + y${r}) * params.in_width + x${r}) * params.in_vec4;
             let a${r} = select(0u, offset${r}, inside${r}) + group_at;
             let mask${r} = vec4<bool>(inside${r});
 //#end

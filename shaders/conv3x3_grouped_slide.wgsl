@@ -24,14 +24,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let parts = (params.out_height - 1u) / ${LINES}u + 1u;
     let tile = min(
         (group.z * params.row_groups + group.y) * ${SLICES}u + local.y,
-        params.images * parts * strips,
+        params.items * parts * strips,
     );
     let part = tile / strips;
     let first_x = (tile - part * strips) * ${ROWS}u;
-    let image = min(part / parts, params.images - 1u);
+    let item = min(part / parts, params.items - 1u);
     let first_y = (part - part / parts * parts) * ${LINES}u;
     let lines =
-        select(0u, min(${LINES}u, params.out_height - first_y), part / parts < params.images);
+        select(0u, min(${LINES}u, params.out_height - first_y), part / parts < params.items);
 //#include shared/columns
     let group_at = valid_column0 / params.group_out_vec4;
     let left = first_x - 1u;
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both
         // sides.
         let y = first_y + turn - 1u;
-        let start = (image * params.in_height + y) * params.in_width;
+        let start = (item * params.in_height + y) * params.in_width;
 //#repeat p WINDOW
         let inside${p} = y < params.in_height && left + ${p}u < params.in_width;
         let a${p} = select(0u, (start + left + ${p}u) * params.in_vec4, inside${p}) + group_at;
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         last${r} = mac(m${x}, v${r+x}, last${r});
 //#end
 //#end
-        let line = image * params.out_height + first_y + turn - 2u;
+        let line = item * params.out_height + first_y + turn - 2u;
         let row_end = select(0u, (line + 1u) * params.out_width, turn >= 2u);
 //#repeat r ROWS
         let row${r} = line * params.out_width + first_x + ${r}u;

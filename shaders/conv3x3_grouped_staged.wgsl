@@ -26,13 +26,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let tiles_x = (params.out_width - 1u) / ${ROWS}u + 1u;
     let tiles_y = (params.out_height - 1u) / ${SLICES}u + 1u;
     let tile = group.z * params.row_groups + group.y;
-    let image = tile / (tiles_x * tiles_y);
+    let item = tile / (tiles_x * tiles_y);
     let tile_y = tile / tiles_x % tiles_y;
     let first_x = tile % tiles_x * ${ROWS}u;
     let y = tile_y * ${SLICES}u + local.y;
-    let line = image * params.out_height + y;
+    let line = item * params.out_height + y;
     let row_end =
-        select(0u, (line + 1u) * params.out_width, image < params.images && y < params.out_height);
+        select(0u, (line + 1u) * params.out_width, item < params.items && y < params.out_height);
 //#repeat r ROWS
     let row${r} = line * params.out_width + first_x + ${r}u;
 //#end
@@ -48,9 +48,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let in_x = left + at / ${LANES}u % ${WINDOW}u;
         let in_y = top + at / ${LANES*WINDOW}u;
         let inside = in_x < params.in_width && in_y < params.in_height
-            && image < params.images && column < params.in_vec4;
+            && item < params.items && column < params.in_vec4;
         let source =
-            ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4 + column;
+            ((item * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4 + column;
         staged[at] = select(Word(), src[select(0u, source, inside)], vec4<bool>(inside));
     }
     workgroupBarrier();

@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Row tiles run along the output lines: strips of ROWS pixels, the last of a line with a tail
     // that is not stored.
     let strips = (params.out_width - 1u) / ${ROWS}u + 1u;
-    let lines = params.images * params.out_height;
+    let lines = params.items * params.out_height;
     let tile = min((group.z * params.row_groups + group.y) * ${SLICES}u + local.y, lines * strips);
     let line = tile / strips;
     let first_x = (tile - line * strips) * ${ROWS}u;
@@ -33,14 +33,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // The first vec4 of the input channels that this lane's columns see.
     let group_at =
         min(column0, params.out_vec4 - 1u) / params.group_out_vec4 * params.group_in_vec4;
-    let image = min(line, lines - 1u) / params.out_height;
-    let top = (min(line, lines - 1u) - image * params.out_height) * ${STRIDE}u - 1u;
+    let item = min(line, lines - 1u) / params.out_height;
+    let top = (min(line, lines - 1u) - item * params.out_height) * ${STRIDE}u - 1u;
     let left = first_x * ${STRIDE}u - 1u;
     for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {
         // Pixels left of or above the image wrap to huge numbers, so that one comparison finds both
         // sides.
         let y = top + tap_y;
-        let start = (image * params.in_height + y) * params.in_width;
+        let start = (item * params.in_height + y) * params.in_width;
 //#repeat p WINDOW
         let inside${p} = y < params.in_height && left + ${p}u < params.in_width;
         let a${p} = select(0u, (start + left + ${p}u) * params.in_vec4, inside${p}) + group_at;

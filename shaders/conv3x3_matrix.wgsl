@@ -22,7 +22,7 @@ fn main(
 //#include shared/matrix_tile
 //#repeat h ROW_LOADS
     let pixel${h} = pixel_at(own${h});
-    let image${h} = pixel${h}.image * params.in_height;
+    let item${h} = pixel${h}.item * params.in_height;
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
 //#end

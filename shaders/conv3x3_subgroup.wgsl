@@ -23,7 +23,7 @@ fn main(
     // This lane loads the rows first_row + h * LANES + lane.
 //#repeat h HANDS
     let pixel${h} = pixel_at(min(first_row + ${h}u * ${LANES}u + lane, params.rows - 1u));
-    let image${h} = pixel${h}.image * params.in_height;
+    let item${h} = pixel${h}.item * params.in_height;
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
 //#end
@@ -39,7 +39,7 @@ fn main(
             let inside${h} = y${h} < params.in_height && z${h} < params.in_width;
             let a${h} = select(
                 0u,
-                ((image${h} + y${h}) * params.in_width + z${h}) * params.in_vec4,
+                ((item${h} + y${h}) * params.in_width + z${h}) * params.in_vec4,
                 inside${h},
             );
             let mask${h} = vec4<bool>(inside${h});

@@ -11,9 +11,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let at = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
     // Lanes behind the last value sum what that one sums: all must come to the barrier.
     let valid = min(at, params.vec4s - 1u);
-    let image = valid / params.vec4_per_pixel;
+    let item = valid / params.vec4_per_pixel;
     let pixels = params.in_height * params.in_width;
-    let first = image * pixels * params.vec4_per_pixel + (valid - image * params.vec4_per_pixel);
+    let first = item * pixels * params.vec4_per_pixel + (valid - item * params.vec4_per_pixel);
     var sum = vec4<f32>(0.0);
     for (var pixel = local.y; pixel < pixels; pixel += ${SLICES}u) {
         sum += unpack(src[first + pixel * params.vec4_per_pixel]);

@@ -20,12 +20,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pixel = at / params.vec4_per_pixel;
     let column = at - pixel * params.vec4_per_pixel;
     let line = pixel / params.out_width;
-    let image = line / params.out_height;
+    let item = line / params.out_height;
     // This pixel of the window, its middle or its first, is always inside the image, and stands in
     // for those that are not.
-    let y = (line - image * params.out_height) * 2u;
+    let y = (line - item * params.out_height) * 2u;
     let x = (pixel - line * params.out_width) * 2u;
-    let first_line = image * params.in_height;
+    let first_line = item * params.in_height;
     var largest =
         unpack(src[((first_line + y) * params.in_width + x) * params.vec4_per_pixel + column]);
     for (var tap_y = 0u; tap_y < 3u; tap_y += 1u) {

@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // sides.
 //#repeat i INPUTS
     let y${i} = tile.y + ${i}u * params.dilation - params.dilation;
-    let line${i} = (tile.image * params.height + y${i}) * params.width;
+    let line${i} = (tile.item * params.height + y${i}) * params.width;
 //#end
 //#repeat j INPUTS
     let x${j} = tile.x + ${j}u * params.dilation - params.dilation;

@@ -76,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // zero.
 //#repeat p OUTPUTS
     let y${p} = tile.y + ${p}u * params.dilation;
-    let line${p} = (tile.image * params.height + y${p}) * params.width;
+    let line${p} = (tile.item * params.height + y${p}) * params.width;
     let line_of${p} = transformed(
 //#repeat j INPUTS
         column${j}.y${p},

@@ -82,9 +82,10 @@ pub fn record_in_parts(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<(Recording, usize)> {
-    let (recording, cut) =
-        record_tiled(blocks, input, |part| record(blocks, part, capabilities, options))?;
-    Ok((recording, cut.map_or(1, |cut| cut.runs())))
+    let (recording, tiling) = record_tiled(blocks, input, |micro_batch| {
+        record(blocks, micro_batch, capabilities, options)
+    })?;
+    Ok((recording, tiling.map_or(1, |tiling| tiling.runs())))
 }
 
 /// A chain of blocks on a device, for one input shape.
@@ -112,7 +113,7 @@ pub struct BlockChain {
     executor: Executor,
     params: Vec<StepParams>,
     /// The recording of the whole input if it is run in parts; never run itself.
-    cut: Option<Box<(Tiling, Recording)>>,
+    tiling: Option<Box<(Tiling, Recording)>>,
 }
 
 impl BlockChain {
@@ -130,20 +131,22 @@ impl BlockChain {
     fn load_as(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
-        let (mut recording, cut) =
-            record_tiled(&specs, input, |part| record(&specs, part, capabilities, options))?;
+        let (mut recording, tiling) = record_tiled(&specs, input, |micro_batch| {
+            record(&specs, micro_batch, capabilities, options)
+        })?;
         // As a device would that binds anything.
         let boundless =
             Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
-        let whole =
-            |cut| Ok::<_, Error>(Box::new((cut, record(&specs, input, &boundless, options)?)));
-        let cut = cut.map(whole).transpose()?;
+        let whole = |tiling| {
+            Ok::<_, Error>(Box::new((tiling, record(&specs, input, &boundless, options)?)))
+        };
+        let tiling = tiling.map(whole).transpose()?;
         if options.executor.guard_bytes > 0 {
             recording.unshare_slots();
         }
         let params = Block::params(blocks, &recording.plan)?;
         let executor = Executor::new(gpu, recording, &params, options.executor)?;
-        Ok(Self { blocks: blocks.to_vec(), options: options.clone(), executor, params, cut })
+        Ok(Self { blocks: blocks.to_vec(), options: options.clone(), executor, params, tiling })
     }
 
     /// The plan, kernels and memory layout that are run; those of one part if the input is run in
@@ -157,7 +160,7 @@ impl BlockChain {
     /// large for the device.
     #[must_use]
     pub fn runs(&self) -> usize {
-        self.cut.as_deref().map_or(1, |(cut, _)| cut.runs())
+        self.tiling.as_deref().map_or(1, |(tiling, _)| tiling.runs())
     }
 
     /// Runs on host tensors (NCHW, f32): upload, one submit with a command buffer per block,
@@ -187,11 +190,11 @@ impl BlockChain {
     /// See [`Executor::run_into`].
     pub fn run_into(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
         loop {
-            match self.cut.as_deref() {
+            match self.tiling.as_deref() {
                 None => self.executor.run_into(input, output)?,
-                Some((cut, _)) => {
-                    for piece in cut.pieces(input, output)? {
-                        self.executor.run_piece(input, output, piece)?;
+                Some((tiling, _)) => {
+                    for run in tiling.row_runs(input, output)? {
+                        self.executor.run_piece(input, output, run)?;
                     }
                 }
             }
@@ -232,11 +235,11 @@ impl BlockChain {
         output: &mut HostTensor,
     ) -> Result<()> {
         loop {
-            match self.cut.as_deref() {
+            match self.tiling.as_deref() {
                 None => self.executor.run_into_async(input, output).await?,
-                Some((cut, _)) => {
-                    for piece in cut.pieces(input, output)? {
-                        self.executor.run_piece_async(input, output, piece).await?;
+                Some((tiling, _)) => {
+                    for run in tiling.row_runs(input, output)? {
+                        self.executor.run_piece_async(input, output, run).await?;
                     }
                 }
             }
@@ -259,7 +262,7 @@ impl BlockChain {
     /// # Errors
     /// See [`Executor::bind`]; [`GpuError::Buffer`] if the input is run in parts.
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
-        if self.cut.is_some() {
+        if self.tiling.is_some() {
             let reason =
                 format!("the model's input is too large to bind; it runs in {} parts", self.runs());
             return Err(GpuError::Buffer { buffer: "input", reason }.into());
@@ -313,7 +316,7 @@ impl BlockChain {
 
     /// The recording of the whole input.
     fn whole(&self) -> &Recording {
-        self.cut.as_deref().map_or(self.recording(), |(_, whole)| whole)
+        self.tiling.as_deref().map_or(self.recording(), |(_, whole)| whole)
     }
 
     /// The allowed difference between [`BlockChain::run`] and [`BlockChain::reference`]: see

@@ -1,6 +1,6 @@
 // Mirrored by ConvParams in src/kernel/conv.rs; a test compares names and offsets.
 struct Params {
-    images: u32,             // in the batch; of a batch of products, the products
+    items: u32,             // in the batch; of a batch of products, the products
     rows: u32,               // output pixels of the whole batch; of a batch of products, rows of
                              // one
     row_groups: u32,         // workgroups along y, before z counts on

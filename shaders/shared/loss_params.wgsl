@@ -1,6 +1,6 @@
 // Mirrored by LossParams in src/kernel/update.rs; a test compares names and offsets.
 struct Params {
-    images: u32,
+    items: u32,
     row_groups: u32,  // workgroups along x, before y counts on
     classes: u32,
     class_vec4: u32,  // vec4s of an image's scores

@@ -8,7 +8,7 @@
             let inside${h} = y${h} < params.in_height && x${h} < params.in_width;
             let a${h} = select(
                 0u,
-                ((image${h} + y${h}) * params.in_width + x${h}) * params.in_vec4,
+                ((item${h} + y${h}) * params.in_width + x${h}) * params.in_vec4,
                 inside${h},
             );
             let counts${h} = vec4<bool>(inside${h} && quad < quads_left);

@@ -5,7 +5,7 @@
 //#if BATCHED
     // A batch of products: a workgroup's row tiles lie in one of them. After the last one they are
     // rows after its end.
-    let product = min(tiles / params.batch_tiles, params.images - 1u);
+    let product = min(tiles / params.batch_tiles, params.items - 1u);
     let tile = (tiles - product * params.batch_tiles) * ${SLICES}u + local.y;
     let src_at = product * params.src_plane;
     let dst_at = product * params.dst_plane;

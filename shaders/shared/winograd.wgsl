@@ -49,7 +49,7 @@ fn pack(values: Values) -> Word {
 // A tile's first output pixel. Its others lie the dilation apart: a convolution of that dilation is
 // an ordinary one of each phase.
 struct TileAt {
-    image: u32,
+    item: u32,
     y: u32,
     x: u32,
 }
@@ -58,9 +58,9 @@ fn tile_at(tile: u32) -> TileAt {
     let line = tile / params.tile_columns;
     let phase = line / params.tile_lines;
     let phase_line = phase / params.phase_columns;
-    let image = phase_line / params.phase_lines;
+    let item = phase_line / params.phase_lines;
     let step = ${OUTPUTS}u * params.dilation;
-    let y = phase_line - image * params.phase_lines + (line - phase * params.tile_lines) * step;
+    let y = phase_line - item * params.phase_lines + (line - phase * params.tile_lines) * step;
     let x = phase - phase_line * params.phase_columns + (tile - line * params.tile_columns) * step;
-    return TileAt(image, y, x);
+    return TileAt(item, y, x);
 }

@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let pixel = at / params.vec4_per_pixel;
-    let image = pixel / (params.in_height * params.in_width);
-    dst[at] = src[image * params.vec4_per_pixel + at % params.vec4_per_pixel]
+    let item = pixel / (params.in_height * params.in_width);
+    dst[at] = src[item * params.vec4_per_pixel + at % params.vec4_per_pixel]
         * bitcast<f32>(params.scale);
 }

@@ -13,12 +13,12 @@
 
 @compute @workgroup_size(${LANES}, 1, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let image = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
-    if image >= params.images {
+    let item = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
+    if item >= params.items {
         return;
     }
-    let base = image * params.class_vec4;
-    let target_class = min(u32(targets[image].x), params.classes - 1u);
+    let base = item * params.class_vec4;
+    let target_class = min(u32(targets[item].x), params.classes - 1u);
     let target_score = scores[base + target_class / 4u][target_class % 4u];
     let largest = largest_score(base);
     let whole = log_sum(base, largest);
@@ -41,5 +41,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         loss = (1.0 - smoothing) * loss + smoothing * (all / f32(params.classes));
     }
     let rank = f32(above.x + above.y + above.z + above.w);
-    dst[image] = vec4<f32>(loss, rank, 0.0, 0.0);
+    dst[item] = vec4<f32>(loss, rank, 0.0, 0.0);
 }

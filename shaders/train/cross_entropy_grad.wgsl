@@ -13,12 +13,12 @@
 
 @compute @workgroup_size(${LANES}, 1, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let image = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
-    if image >= params.images {
+    let item = (group.y * params.row_groups + group.x) * ${LANES}u + local.x;
+    if item >= params.items {
         return;
     }
-    let base = image * params.class_vec4;
-    let target_class = min(u32(targets[image].x), params.classes - 1u);
+    let base = item * params.class_vec4;
+    let target_class = min(u32(targets[item].x), params.classes - 1u);
     let largest = largest_score(base);
     let whole = log_sum(base, largest) - largest;
     let smoothing = bitcast<f32>(params.smoothing);

@@ -14,8 +14,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     var finite = true;
-    for (var image = 0u; image < params.images; image += 1u) {
-        finite = finite && (bitcast<u32>(losses[image].x) & 0x7fffffffu) < 0x7f800000u;
+    for (var item = 0u; item < params.items; item += 1u) {
+        finite = finite && (bitcast<u32>(losses[item].x) & 0x7fffffffu) < 0x7f800000u;
     }
     for (var at = 0u; at < 5u; at += 1u) {
         dst[at] = select(control[at], vec4<f32>(0.0), at == 1u && !finite);

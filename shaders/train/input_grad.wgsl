@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pixel = at / params.in_vec4;
     let x = pixel % params.in_width;
     let y = pixel / params.in_width % params.in_height;
-    let image = pixel / params.in_width / params.in_height;
+    let item = pixel / params.in_width / params.in_height;
     let first_column = column / params.group_in_vec4 * params.group_out_vec4;
     let within = column % params.group_in_vec4;
     var sum = vec4<f32>(0.0);
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 place * params.stride != steps_x || place >= params.out_width {
                 continue;
             }
-            let source = ((image * params.out_height + line) * params.out_width + place)
+            let source = ((item * params.out_height + line) * params.out_width + place)
                 * params.out_vec4 + first_column;
             let quad = (tap_y * params.side + tap_x) * params.group_in_vec4 + within;
             for (var k = 0u; k < params.group_out_vec4; k += 1u) {

@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pixel = at / params.vec4_per_pixel;
     let x = pixel % params.in_width;
     let y = pixel / params.in_width % params.in_height;
-    let image = pixel / params.in_width / params.in_height;
+    let item = pixel / params.in_width / params.in_height;
     // The windows that hold the pixel begin at most two before it.
     let last_y = min((y + params.padding) / 2u, params.out_height - 1u);
     let last_x = min((x + params.padding) / 2u, params.out_width - 1u);
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 let tap_y = window_y * 2u + tap / 3u - params.padding;
                 let tap_x = window_x * 2u + tap % 3u - params.padding;
                 if tap_y < params.in_height && tap_x < params.in_width {
-                    let line = image * params.in_height + tap_y;
+                    let line = item * params.in_height + tap_y;
                     let next =
                         src[(line * params.in_width + tap_x) * params.vec4_per_pixel + column];
                     let is_nan = (bitcast<vec4<u32>>(next) & vec4<u32>(0x7fffffffu))
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                     place = select(place, vec4<u32>(tap_y * params.in_width + tap_x), taken);
                 }
             }
-            let window = (image * params.out_height + window_y) * params.out_width + window_x;
+            let window = (item * params.out_height + window_y) * params.out_width + window_x;
             let g = gradient[window * params.vec4_per_pixel + column];
             sum += select(vec4<f32>(0.0), g, place == vec4<u32>(y * params.in_width + x));
         }

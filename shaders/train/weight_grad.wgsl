@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let end = min(first + params.chunk, params.pixels);
     var x = first % params.out_width;
     var y = first / params.out_width % params.out_height;
-    var image = first / params.out_width / params.out_height;
+    var item = first / params.out_width / params.out_height;
     for (var pixel = first; pixel < end; pixel += 1u) {
         // Before the image is beyond its end.
         let in_y = y * params.stride + tap_y - params.padding;
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         if in_y < params.in_height && in_x < params.in_width {
             let g = gradient[pixel * params.out_vec4 + column];
             let source =
-                ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4;
+                ((item * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4;
 //#repeat r ROWS
             let x${r} = src[source + a${r}];
             acc${r} += mat4x4<f32>(g * x${r}.x, g * x${r}.y, g * x${r}.z, g * x${r}.w);
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             y += 1u;
             if y == params.out_height {
                 y = 0u;
-                image += 1u;
+                item += 1u;
             }
         }
     }

@@ -64,7 +64,7 @@ fn main(
     var pixel = slice * params.chunk + lane % 4u;
     var x = pixel % params.out_width;
     var y = pixel / params.out_width % params.out_height;
-    var image = pixel / params.out_width / params.out_height;
+    var item = pixel / params.out_width / params.out_height;
     for (var base = slice * params.chunk; base < end; base += 4u) {
         let in_y = y * params.stride + tap_y - params.padding;
         let in_x = x * params.stride + tap_x - params.padding;
@@ -72,7 +72,7 @@ fn main(
         let inside = pixel < end && in_y < params.in_height && in_x < params.in_width;
         let source = select(
             0u,
-            ((image * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4,
+            ((item * params.in_height + in_y) * params.in_width + in_x) * params.in_vec4,
             inside,
         );
 //#repeat h HANDS
@@ -107,7 +107,7 @@ fn main(
             y += 1u;
             if y == params.out_height {
                 y = 0u;
-                image += 1u;
+                item += 1u;
             }
         }
     }

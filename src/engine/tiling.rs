@@ -1,5 +1,5 @@
-//! Splits inputs that are too large for a device's bindings: a batch into images, an image into
-//! overlapping bands of rows.
+//! Splits inputs that are too large for a device's bindings into micro-batches: a batch into images,
+//! an image into overlapping bands of rows.
 //!
 //! A chain of blocks looks at neighbouring rows through its 3x3 convolutions only, so an output row
 //! depends on a few input rows. A band is run as if it were an image. The rows at its ends that saw
@@ -30,7 +30,7 @@ pub(super) struct Tiling {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MicroBatch {
     /// Index of the first image.
-    image: usize,
+    item: usize,
     band: Band,
 }
 
@@ -45,11 +45,11 @@ struct Band {
     rows: Range<usize>,
 }
 
-/// Records the whole input, or, if a tensor is too large for the device, the largest part that
-/// fits, and how the input is split into such parts.
+/// Records the whole input, or, if a tensor is too large for the device, the largest micro-batch that
+/// fits, and how the input is split into micro-batches.
 ///
 /// # Errors
-/// Any error of `record` for the whole input, if no part can be recorded either.
+/// Any error of `record` for the whole input, if no micro-batch can be recorded either.
 pub(super) fn record_tiled(
     blocks: &[Bottleneck],
     input: Shape,
@@ -59,13 +59,13 @@ pub(super) fn record_tiled(
         Err(error @ Error::Gpu(GpuError::TooLarge { .. })) => error,
         recorded => return recorded.map(|recording| (recording, None)),
     };
-    let fits = |part: Shape| match record(part) {
+    let fits = |micro_batch: Shape| match record(micro_batch) {
         Ok(_) => Ok(true),
         Err(Error::Gpu(GpuError::TooLarge { .. })) => Ok(false),
         Err(error) => Err(error),
     };
     let images = largest(input.n, |n| fits(Shape { n, ..input }))?;
-    let (part, bands) = match images {
+    let (micro_batch, bands) = match images {
         Some(n) => (Shape { n, ..input }, vec![Band::whole(blocks, input.h)]),
         None => {
             let lines = Heights::of(blocks, input.h);
@@ -77,14 +77,19 @@ pub(super) fn record_tiled(
             (Shape { n: 1, h, ..input }, bands)
         }
     };
-    let recording = record(part)?;
+    let recording = record(micro_batch)?;
     let of_part = recording.plan.tensor(recording.plan.output).shape;
     let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
-    let pieces = (0..input.n).step_by(part.n);
-    let pieces = pieces
-        .flat_map(|image| bands.iter().map(move |band| MicroBatch { image, band: band.clone() }));
-    let cut = Tiling { input, output, micro_batch_input: part, micro_batches: pieces.collect() };
-    Ok((recording, Some(cut)))
+    let micro_batches = (0..input.n).step_by(micro_batch.n);
+    let micro_batches = micro_batches
+        .flat_map(|item| bands.iter().map(move |band| MicroBatch { item, band: band.clone() }));
+    let tiling = Tiling {
+        input,
+        output,
+        micro_batch_input: micro_batch,
+        micro_batches: micro_batches.collect(),
+    };
+    Ok((recording, Some(tiling)))
 }
 
 /// The largest number from one to `most` that satisfies a monotonic predicate (true for all smaller
@@ -202,18 +207,18 @@ impl Tiling {
     /// # Errors
     /// [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) if either has another shape
     /// than the whole.
-    pub fn pieces<'a>(
+    pub fn row_runs<'a>(
         &'a self,
         input: &HostTensor,
         output: &HostTensor,
     ) -> Result<impl Iterator<Item = gpu::RowRun> + use<'a>> {
         input.check_shape("input", self.input)?;
         output.check_shape("output", self.output)?;
-        let images = self.micro_batch_input.n;
-        Ok(self.micro_batches.iter().map(move |MicroBatch { image, band }| gpu::RowRun {
-            from: Rows { image: *image, images, top: band.top, count: self.micro_batch_input.h },
+        let items = self.micro_batch_input.n;
+        Ok(self.micro_batches.iter().map(move |MicroBatch { item, band }| gpu::RowRun {
+            from: Rows { item: *item, items, top: band.top, count: self.micro_batch_input.h },
             first: band.rows.start - band.first,
-            to: Rows { image: *image, images, top: band.rows.start, count: band.rows.len() },
+            to: Rows { item: *item, items, top: band.rows.start, count: band.rows.len() },
         }))
     }
 }
@@ -236,7 +241,7 @@ mod tests {
     /// all rows it depends on.
     #[test]
     fn bands_give_every_line_once() -> Result<()> {
-        let (mut cut, mut refused) = (0, 0);
+        let (mut tiled, mut refused) = (0, 0);
         for (height, strides, dilations, fits) in (1..40).flat_map(|height| {
             (0..81).flat_map(move |kind| {
                 (1..height).map(move |fits| (height, kind % 9, kind / 9, fits))
@@ -249,7 +254,7 @@ mod tests {
                 refused += 1;
                 continue;
             };
-            cut += 1;
+            tiled += 1;
             assert!(band <= fits && !bands.is_empty(), "{lines:?}: {band}");
             let mut done = 0;
             for Band { top, first, rows: taken } in &bands {
@@ -276,7 +281,7 @@ mod tests {
             }
             assert_eq!(done, lines.outputs(), "{lines:?}: {bands:?}");
         }
-        assert!(cut > 10_000 && refused > 1_000, "{cut} {refused}");
+        assert!(tiled > 10_000 && refused > 1_000, "{tiled} {refused}");
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::op::Op;
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/conv_params.wgsl`.
     ConvParams {
-        images, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4,
+        items, rows, row_groups, in_height, in_width, in_vec4, out_height, out_width, out_vec4,
         stride, dilation, group_in_vec4, group_out_vec4, group_out_channels, shortcut_vec4, k_quads,
         batch_tiles, src_plane, dst_plane,
     }
@@ -24,7 +24,7 @@ pub(super) fn dispatch(
     let (output, out_layout) = problem.output;
     let (_, src_layout) = problem.inputs[0];
     // The strided image: the second input of a joined kernel, the first of every other.
-    let (stride, dilation, groups, taps, (image, shortcut_layout)) = match problem.op {
+    let (stride, dilation, groups, taps, (item, shortcut_layout)) = match problem.op {
         Op::Conv { conv, .. } => {
             (conv.stride, conv.dilation, conv.groups, conv.taps(), problem.inputs[0])
         }
@@ -64,11 +64,11 @@ pub(super) fn dispatch(
         _ => (out_layout.vec4_per_pixel() / groups, output.c / groups),
     };
     let params = ConvParams {
-        images: if kernel.winograd.is_some() { products } else { output.n } as u32,
+        items: if kernel.winograd.is_some() { products } else { output.n } as u32,
         rows: rows as u32,
         row_groups: row_groups as u32,
-        in_height: image.h as u32,
-        in_width: image.w as u32,
+        in_height: item.h as u32,
+        in_width: item.w as u32,
         in_vec4: src_layout.vec4_per_pixel() as u32,
         out_height: output.h as u32,
         out_width: output.w as u32,

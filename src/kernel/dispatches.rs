@@ -80,9 +80,9 @@ impl Kernel {
                 let weights = self
                     .transforms_weights_each_run
                     .then(|| self.packed_values(problem) * DType::F32.bytes());
-                let images = [problem.inputs[0].1, problem.output.1]
+                let items = [problem.inputs[0].1, problem.output.1]
                     .map(|layout| planes(products, rows, layout));
-                images.into_iter().chain(weights).collect()
+                items.into_iter().chain(weights).collect()
             }
             None if self.is_split() => vec![planes(products, rows, problem.output.1)],
             None => Vec::new(),

@@ -439,8 +439,8 @@ impl Kernel {
             Op::Conv { conv, .. } => (vec4s(0, conv.groups) + 1) * conv.taps() as u64,
             Op::JoinedConv { .. } => vec4s(0, 1) + vec4s(1, 1),
             Op::GlobalAvgPool { .. } => {
-                let (image, _) = problem.inputs[0];
-                ((image.h * image.w) as u64).div_ceil(u64::from(self.tile.workgroup_y))
+                let (item, _) = problem.inputs[0];
+                ((item.h * item.w) as u64).div_ceil(u64::from(self.tile.workgroup_y))
                     + u64::from(self.tile.workgroup_y)
             }
             Op::MaxPool { .. } | Op::BatchNorm { .. } | Op::Add { .. } | Op::Convert { .. } => 9,
@@ -555,13 +555,13 @@ impl Kernel {
         let (output, _) = problem.output;
         let Tile { workgroup_y, rows_per_thread, .. } = self.tile;
         let tiles = |count: usize, step: u32| (count as u64).div_ceil(u64::from(step));
-        let (images, strips) = (output.n as u64, tiles(output.w, rows_per_thread));
+        let (items, strips) = (output.n as u64, tiles(output.w, rows_per_thread));
         match self.family.method() {
-            Method::Window => (images * output.h as u64 * strips).div_ceil(u64::from(workgroup_y)),
+            Method::Window => (items * output.h as u64 * strips).div_ceil(u64::from(workgroup_y)),
             Method::Slide => {
-                (images * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(workgroup_y))
+                (items * tiles(output.h, SLIDE_LINES) * strips).div_ceil(u64::from(workgroup_y))
             }
-            Method::StagedGroups => images * tiles(output.h, workgroup_y) * strips,
+            Method::StagedGroups => items * tiles(output.h, workgroup_y) * strips,
             _ if self.winograd.is_some() => {
                 tiles(self.gemm_batch(problem).1, workgroup_y * rows_per_thread)
             }

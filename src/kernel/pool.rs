@@ -28,7 +28,7 @@ pub(super) fn dispatch(
         _ => 0,
     };
     // A gradient's output is the pool's image.
-    let ((image, _), (output, _)) = match problem.op {
+    let ((item, _), (output, _)) = match problem.op {
         Op::Train(TrainOp::MaxPoolGrad { .. }) => (problem.inputs[0], problem.inputs[1]),
         Op::Train(_) => (problem.output, problem.inputs[0]),
         _ => (problem.inputs[0], problem.output),
@@ -37,12 +37,12 @@ pub(super) fn dispatch(
         vec4s,
         vec4_per_pixel: layout.vec4_per_pixel() as u32,
         row_groups: workgroups[0],
-        in_height: image.h as u32,
-        in_width: image.w as u32,
+        in_height: item.h as u32,
+        in_width: item.w as u32,
         out_height: output.h as u32,
         out_width: output.w as u32,
         padding,
-        scale: (1.0 / (image.h * image.w) as f32).to_bits(),
+        scale: (1.0 / (item.h * item.w) as f32).to_bits(),
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }

@@ -227,13 +227,13 @@ fn waits(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64
 /// tile loads or computes once.
 fn norm_cost(problem: &Problem, kernel: &Kernel) -> f64 {
     let Tile { workgroup_x, rows_per_thread, cols_per_thread, .. } = kernel.tile;
-    let (image, layout) = problem.inputs[0];
+    let (item, layout) = problem.inputs[0];
     let columns = match problem.op {
         // Its lanes go on in the next pixel.
         Op::Train(TrainOp::NormApply { .. } | TrainOp::NormGrad { .. }) => layout.vec4_per_pixel(),
         _ => layout.vec4_per_pixel().next_multiple_of((workgroup_x * cols_per_thread) as usize),
     };
-    (image.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows_per_thread * cols_per_thread))
+    (item.pixels() * columns) as f64 * (1.0 + 1.0 / f64::from(rows_per_thread * cols_per_thread))
 }
 
 /// The cost of the gradient of weights, in steps of four pixels: the multiply-adds and the loads of

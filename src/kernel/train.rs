@@ -41,13 +41,13 @@ const MOST_WEIGHT_CHUNK: usize = 32_768;
 const WEIGHT_SLICES_BYTES: usize = 32 << 20;
 
 /// The image of a norm's operation, and its layout.
-fn image(problem: &Problem) -> (Shape, ChannelLayout) {
+fn item(problem: &Problem) -> (Shape, ChannelLayout) {
     problem.inputs[0]
 }
 
 /// The pixels in a slice of a norm's image, and the number of slices.
-fn norm_slices(image: Shape) -> (usize, usize) {
-    let pixels = image.pixels();
+fn norm_slices(item: Shape) -> (usize, usize) {
+    let pixels = item.pixels();
     let chunk = NORM_CHUNK.max(pixels.div_ceil(MOST_NORM_SLICES));
     (chunk, pixels.div_ceil(chunk))
 }
@@ -80,12 +80,12 @@ fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
     let none = Shape { n: 1, c: 1, h: 1, w: 1 };
     match problem.op {
         Op::Train(TrainOp::InputGrad { conv, .. }) => {
-            let ((image, input), (gradient, output)) = (problem.output, problem.inputs[0]);
-            Some((layout(conv, input, output), image, gradient))
+            let ((item, input), (gradient, output)) = (problem.output, problem.inputs[0]);
+            Some((layout(conv, input, output), item, gradient))
         }
         Op::Train(TrainOp::WeightGrad { conv }) => {
-            let [(image, input), (gradient, output)] = [problem.inputs[0], problem.inputs[1]];
-            Some((layout(conv, input, output), image, gradient))
+            let [(item, input), (gradient, output)] = [problem.inputs[0], problem.inputs[1]];
+            Some((layout(conv, input, output), item, gradient))
         }
         Op::Train(TrainOp::MirroredWeights { .. }) => {
             problem.weights.map(|layout| (layout, none, none))
@@ -97,8 +97,8 @@ fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
 /// The sizes in bytes of the scratch between the dispatches of an operation of training.
 pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
     let sums = |rows: usize| {
-        let (image, layout) = image(problem);
-        vec![norm_slices(image).1 * rows * layout.vec4_per_pixel() * 4 * DType::F32.bytes()]
+        let (item, layout) = item(problem);
+        vec![norm_slices(item).1 * rows * layout.vec4_per_pixel() * 4 * DType::F32.bytes()]
     };
     match (problem.op, conv_of(problem)) {
         (Op::Train(TrainOp::NormStats { .. }), _) => sums(3),
@@ -114,7 +114,7 @@ pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
 pub(super) fn iterations(problem: &Problem) -> u64 {
     let count = match (problem.op, conv_of(problem)) {
         (Op::Train(TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. }), _) => {
-            let (chunk, slices) = norm_slices(image(problem).0);
+            let (chunk, slices) = norm_slices(item(problem).0);
             2 * chunk.max(slices)
         }
         (Op::Train(TrainOp::InputGrad { conv, .. }), Some((layout, ..))) => {
@@ -125,11 +125,11 @@ pub(super) fn iterations(problem: &Problem) -> u64 {
         }
         // Four windows of nine pixels.
         (Op::Train(TrainOp::MaxPoolGrad { .. }), _) => 36,
-        (Op::Train(TrainOp::BiasGrad { .. }), _) => image(problem).0.pixels(),
+        (Op::Train(TrainOp::BiasGrad { .. }), _) => item(problem).0.pixels(),
         (Op::Train(TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. }), _) => {
-            3 * image(problem).1.vec4_per_pixel()
+            3 * item(problem).1.vec4_per_pixel()
         }
-        (Op::Train(TrainOp::Gate), _) => image(problem).0.n,
+        (Op::Train(TrainOp::Gate), _) => item(problem).0.n,
         _ => 1,
     };
     count as u64
@@ -152,9 +152,9 @@ fn norm(
     problem: &Problem,
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-    let (image, layout) = image(problem);
+    let (item, layout) = item(problem);
     let columns = layout.vec4_per_pixel();
-    let (chunk, slices) = norm_slices(image);
+    let (chunk, slices) = norm_slices(item);
     let workgroups = match kernel.family {
         Family::NormPartials | Family::NormGradPartials => tiled(
             kernel,
@@ -163,7 +163,7 @@ fn norm(
             capabilities,
         )?,
         Family::NormApply | Family::NormGrad | Family::AddBias => {
-            let rows = image.pixels().div_ceil(kernel.tile.rows_per_thread as usize);
+            let rows = item.pixels().div_ceil(kernel.tile.rows_per_thread as usize);
             elementwise::workgroups(kernel, rows * columns, capabilities)?
         }
         _ => elementwise::workgroups(kernel, columns, capabilities)?,
@@ -174,15 +174,15 @@ fn norm(
         Op::Train(
             TrainOp::NormStats { eps: added, .. } | TrainOp::NormFrozen { eps: added, .. },
         ) => eps = added.get(),
-        Op::Train(TrainOp::NormGradSums { batch: true, .. }) => share = 1.0 / image.pixels() as f64,
+        Op::Train(TrainOp::NormGradSums { batch: true, .. }) => share = 1.0 / item.pixels() as f64,
         Op::Train(TrainOp::RunningStats { count: values, .. }) => count = values,
         _ => {}
     }
     let params = NormParams {
-        vec4s: (image.pixels() * columns) as u32,
+        vec4s: (item.pixels() * columns) as u32,
         vec4_per_pixel: columns as u32,
         row_groups: row_groups(kernel, workgroups),
-        pixels: image.pixels() as u32,
+        pixels: item.pixels() as u32,
         chunk: chunk as u32,
         slices: slices as u32,
         group_vec4: layout.vec4_per_group() as u32,
@@ -197,7 +197,7 @@ fn norm(
 fn conv_grad(
     kernel: &Kernel,
     problem: &Problem,
-    (layout, image, gradient): (WeightLayout, Shape, Shape),
+    (layout, item, gradient): (WeightLayout, Shape, Shape),
     capabilities: &Capabilities,
 ) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
     let WeightLayout { conv, input, output } = layout;
@@ -208,7 +208,7 @@ fn conv_grad(
     let columns = out_vec4.div_ceil(kernel.tile.cols_per_thread as usize);
     let (vec4s, workgroups) = match kernel.family {
         Family::InputGrad => {
-            let vec4s = image.pixels() * in_vec4;
+            let vec4s = item.pixels() * in_vec4;
             (vec4s, elementwise::workgroups(kernel, vec4s, capabilities)?)
         }
         Family::WeightGrad | Family::WeightGradSubgroup => {
@@ -222,8 +222,8 @@ fn conv_grad(
     let params = ConvGradParams {
         vec4s: vec4s as u32,
         row_groups: row_groups(kernel, workgroups),
-        in_height: image.h as u32,
-        in_width: image.w as u32,
+        in_height: item.h as u32,
+        in_width: item.w as u32,
         in_vec4: in_vec4 as u32,
         out_height: gradient.h as u32,
         out_width: gradient.w as u32,

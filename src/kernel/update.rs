@@ -7,7 +7,7 @@ use crate::op::{Op, Scalar, TrainOp, UpdateOp};
 
 host_struct! {
     /// Mirrors `Params` of `shaders/shared/loss_params.wgsl`.
-    LossParams { images, row_groups, classes, class_vec4, smoothing, share }
+    LossParams { items, row_groups, classes, class_vec4, smoothing, share }
 }
 
 host_struct! {
@@ -37,7 +37,7 @@ pub(super) fn loss(
         _ => elementwise::workgroups(kernel, scores.n, capabilities)?,
     };
     let params = LossParams {
-        images: scores.n as u32,
+        items: scores.n as u32,
         row_groups: workgroups[0],
         classes: scores.c as u32,
         class_vec4: layout.vec4_per_pixel() as u32,

@@ -143,7 +143,7 @@ impl Winograd {
 /// How tiles cover the images of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
-    images: usize,
+    items: usize,
     dilation: usize,
     /// Outputs of a tile along each side.
     outputs: usize,
@@ -154,14 +154,14 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    fn new(winograd: Winograd, image: Shape, dilation: usize) -> Self {
-        let sides = [image.h, image.w];
+    fn new(winograd: Winograd, item: Shape, dilation: usize) -> Self {
+        let sides = [item.h, item.w];
         // From the largest side on all taps but the middle ones are outside, whatever the dilation.
-        let dilation = dilation.min(image.h.max(image.w));
+        let dilation = dilation.min(item.h.max(item.w));
         let tiles = sides.map(|side| side.div_ceil(dilation).div_ceil(winograd.outputs()));
         let outputs = winograd.outputs();
         Self {
-            images: image.n,
+            items: item.n,
             dilation,
             outputs,
             phases: sides.map(|side| dilation.min(side)),
@@ -170,15 +170,15 @@ impl Grid {
     }
 
     /// The tile of this output pixel: image, phase and position in the phase.
-    pub fn tile_of(&self, image: usize, y: usize, x: usize) -> [usize; 5] {
+    pub fn tile_of(&self, item: usize, y: usize, x: usize) -> [usize; 5] {
         let Self { dilation, outputs, .. } = *self;
-        [image, y % dilation, x % dilation, y / dilation / outputs, x / dilation / outputs]
+        [item, y % dilation, x % dilation, y / dilation / outputs, x / dilation / outputs]
     }
 
     /// The tiles that depend on this input pixel: those of the outputs around it.
     pub fn tiles_that_see(
         &self,
-        image: usize,
+        item: usize,
         y: usize,
         x: usize,
     ) -> impl Iterator<Item = [usize; 5]> {
@@ -190,13 +190,13 @@ impl Grid {
             (first..=(in_phase + 1) / outputs).map(move |tile| (at % dilation, tile))
         };
         of(y).flat_map(move |(phase_y, tile_y)| {
-            of(x).map(move |(phase_x, tile_x)| [image, phase_y, phase_x, tile_y, tile_x])
+            of(x).map(move |(phase_x, tile_x)| [item, phase_y, phase_x, tile_y, tile_x])
         })
     }
 
     /// The total number of tiles.
     pub fn tiles(&self) -> usize {
-        self.images * self.phases.iter().chain(&self.tiles).product::<usize>()
+        self.items * self.phases.iter().chain(&self.tiles).product::<usize>()
     }
 }
 

@@ -174,12 +174,12 @@ impl Recording {
     fn layouts_fit(&self, step: &Step) -> bool {
         let layout = |id: TensorId| self.plan.tensor(id).layout;
         let output = layout(step.output);
-        let (image, second) = (layout(step.inputs[0]), step.inputs.get(1).map(|&id| layout(id)));
+        let (item, second) = (layout(step.inputs[0]), step.inputs.get(1).map(|&id| layout(id)));
         let grouped = |conv: Conv, layout: ChannelLayout| {
             conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
         };
         let weights = |conv: Conv| {
-            let expected = WeightLayout { conv, input: image, output };
+            let expected = WeightLayout { conv, input: item, output };
             step.weights.is_none_or(|id| self.plan.tensor(id).weights == Some(expected))
         };
         match step.op {
@@ -188,7 +188,7 @@ impl Recording {
             }
             Op::Conv { conv, .. } if !weights(conv) => false,
             Op::Conv { conv, .. } => {
-                grouped(conv, image)
+                grouped(conv, item)
                     && grouped(conv, output)
                     && second.is_none_or(|residual| residual == output)
             }
@@ -198,7 +198,7 @@ impl Recording {
             | Op::Add { .. }
             | Op::MaxPool { .. }
             | Op::GlobalAvgPool { .. }
-            | Op::Convert { .. } => image == output && second.is_none_or(|second| second == output),
+            | Op::Convert { .. } => item == output && second.is_none_or(|second| second == output),
         }
     }
 
@@ -208,13 +208,13 @@ impl Recording {
         let tensor = |id: TensorId| self.plan.tensor(id);
         let output = tensor(step.output);
         let inputs: Vec<&TensorInfo> = step.inputs.iter().map(|&id| tensor(id)).collect();
-        let layouts = |conv: Conv, image: &TensorInfo, gradient: &TensorInfo| {
+        let layouts = |conv: Conv, item: &TensorInfo, gradient: &TensorInfo| {
             let grouped = |layout: ChannelLayout| {
                 conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
             };
-            let pixels = image.weights.is_none() && gradient.weights.is_none();
-            let layout = WeightLayout { conv, input: image.layout, output: gradient.layout };
-            (pixels && grouped(image.layout) && grouped(gradient.layout)).then_some(layout)
+            let pixels = item.weights.is_none() && gradient.weights.is_none();
+            let layout = WeightLayout { conv, input: item.layout, output: gradient.layout };
+            (pixels && grouped(item.layout) && grouped(gradient.layout)).then_some(layout)
         };
         match op {
             TrainOp::MirroredWeights { conv } => {

@@ -73,10 +73,10 @@ pub(super) fn convolve_by(
 }
 
 /// The maximum of 3x3 values at stride 2, without padding; NaN takes precedence, as in PyTorch.
-fn max_pool(image: &Tensor64, padding: usize, output: Shape) -> Vec<f64> {
-    let Shape { h, w, .. } = image.shape;
+fn max_pool(item: &Tensor64, padding: usize, output: Shape) -> Vec<f64> {
+    let Shape { h, w, .. } = item.shape;
     let mut values = Vec::with_capacity(output.len());
-    for plane in image.data.chunks_exact(h * w) {
+    for plane in item.data.chunks_exact(h * w) {
         for (y, x) in (0..output.h).flat_map(|y| (0..output.w).map(move |x| (y, x))) {
             let mut largest = f64::NEG_INFINITY;
             for in_y in (2 * y).saturating_sub(padding)..(2 * y + 3 - padding).min(h) {
@@ -114,13 +114,13 @@ fn per_channel(values: &mut [f64], shape: Shape, change: impl Fn(f64, usize) -> 
 pub(super) fn convolve<W: Copy + Into<f64> + Sync>(
     conv: Conv,
     weight: &[W],
-    image: &Tensor64,
+    item: &Tensor64,
     output: Shape,
 ) -> Vec<f64> {
     let mut sums = vec![0.0; output.len()];
     sums.par_chunks_exact_mut(output.h * output.w).enumerate().for_each(|(plane, sums)| {
         let (n, out_channel) = (plane / output.c, plane % output.c);
-        convolve_plane(conv, weight, image, n, out_channel, output, sums);
+        convolve_plane(conv, weight, item, n, out_channel, output, sums);
     });
     sums
 }
@@ -128,13 +128,13 @@ pub(super) fn convolve<W: Copy + Into<f64> + Sync>(
 fn convolve_plane<W: Copy + Into<f64>>(
     conv: Conv,
     weight: &[W],
-    image: &Tensor64,
+    item: &Tensor64,
     n: usize,
     out_channel: usize,
     output: Shape,
     sums: &mut [f64],
 ) {
-    let Shape { c, h, w, .. } = image.shape;
+    let Shape { c, h, w, .. } = item.shape;
     let side = conv.kernel.side();
     let padding = side / 2 * conv.dilation;
     let first_channel = out_channel / conv.out_per_group() * conv.in_per_group();
@@ -147,7 +147,7 @@ fn convolve_plane<W: Copy + Into<f64>>(
         (first < end).then(|| (first..end, first * conv.stride + offset - padding))
     };
     for channel in 0..conv.in_per_group() {
-        let plane = &image.data[(n * c + first_channel + channel) * h * w..][..h * w];
+        let plane = &item.data[(n * c + first_channel + channel) * h * w..][..h * w];
         for tap_y in 0..side {
             let Some((rows, first_y)) = inside(tap_y, h, output.h) else { continue };
             for tap_x in 0..side {

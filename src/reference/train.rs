@@ -67,11 +67,11 @@ pub(super) fn apply(
         TrainOp::MirroredWeights { conv } => mirrored(conv, &inputs[0].data),
         TrainOp::InputGrad { conv, .. } => {
             let weights = weights.map_or(&[][..], |weights| &weights.data);
-            let mut image = vec![0.0; output.len()];
+            let mut item = vec![0.0; output.len()];
             each_product(conv, inputs[0].shape, output, |gradient, at, weight| {
-                image[at] += inputs[0].data[gradient] * weights[weight];
+                item[at] += inputs[0].data[gradient] * weights[weight];
             });
-            image
+            item
         }
         TrainOp::WeightGrad { conv } => {
             let mut weights = vec![0.0; conv.weights()];
@@ -103,7 +103,7 @@ pub(super) fn apply(
             sums
         }
         TrainOp::CrossEntropy { classes, smoothing } => {
-            let image = |(scores, &target): (&[f64], &f64)| {
+            let item = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
                 let (target, spread) = (
                     (target as usize).min(classes - 1),
@@ -119,10 +119,10 @@ pub(super) fn apply(
                 };
                 [smoothed, scores.iter().enumerate().filter(before).count() as f64]
             };
-            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(image).collect()
+            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(item).collect()
         }
         TrainOp::CrossEntropyGrad { classes, smoothing, count } => {
-            let image = |(scores, &target): (&[f64], &f64)| {
+            let item = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
                 let spread = smoothing.get() / classes as f64;
                 let share = move |class: usize| {
@@ -133,7 +133,7 @@ pub(super) fn apply(
                 };
                 scores.iter().enumerate().map(gradient).collect::<Vec<f64>>()
             };
-            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(image).collect()
+            inputs[0].data.chunks_exact(classes).zip(&inputs[1].data).flat_map(item).collect()
         }
         TrainOp::Gate => {
             let mut control = inputs[1].data.clone();
@@ -153,9 +153,9 @@ fn log_sum_exp(scores: &[f64]) -> f64 {
 }
 
 /// Adds each gradient to the largest pixel of its window: the first of equal ones, or the last NaN.
-fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) -> Vec<f64> {
-    let Shape { n, c, h, w } = image.shape;
-    let mut grad = vec![0.0; image.data.len()];
+fn max_pool_grad(windows: PoolWindows, item: &Tensor64, gradient: &Tensor64) -> Vec<f64> {
+    let Shape { n, c, h, w } = item.shape;
+    let mut grad = vec![0.0; item.data.len()];
     for (at, g) in gradient.data.iter().enumerate() {
         let Shape { h: out_h, w: out_w, .. } = gradient.shape;
         let (plane, y, x) = (at / (out_h * out_w), at / out_w % out_h, at % out_w);
@@ -167,7 +167,7 @@ fn max_pool_grad(windows: PoolWindows, image: &Tensor64, gradient: &Tensor64) ->
             columns.filter(|&x| x < w).map(move |x| (plane * h + y) * w + x)
         });
         let larger = |best: usize, tap: usize| {
-            let (kept, next) = (image.data[best], image.data[tap]);
+            let (kept, next) = (item.data[best], item.data[tap]);
             if next > kept || next.is_nan() { tap } else { best }
         };
         if let Some(best) = taps.reduce(larger) {
@@ -231,13 +231,13 @@ fn coefficients(mean: f64, var: f64, affine: &Tensor64, channel: usize, eps: f64
     [pivot, rest, gamma * inverse, beta, inverse, var]
 }
 
-fn norm_stats(image: &Tensor64, affine: &Tensor64, channels: usize, eps: f64) -> Vec<f64> {
-    let Shape { n, h, w, .. } = image.shape;
+fn norm_stats(item: &Tensor64, affine: &Tensor64, channels: usize, eps: f64) -> Vec<f64> {
+    let Shape { n, h, w, .. } = item.shape;
     let (plane, count) = (h * w, (n * h * w) as f64);
     let channel = |channel: usize| {
         let values = || {
             (0..n).flat_map(move |n| {
-                image.data[(n * channels + channel) * plane..][..plane].iter().copied()
+                item.data[(n * channels + channel) * plane..][..plane].iter().copied()
             })
         };
         let mean = values().sum::<f64>() / count;
@@ -248,10 +248,10 @@ fn norm_stats(image: &Tensor64, affine: &Tensor64, channels: usize, eps: f64) ->
 }
 
 fn norm_grad_sums(inputs: &[&Tensor64], channels: usize, relu: bool, batch: bool) -> Vec<f64> {
-    let [image, gradient, coefficients] = [inputs[0], inputs[1], inputs[2]];
+    let [item, gradient, coefficients] = [inputs[0], inputs[1], inputs[2]];
     let (mut gamma, mut beta) = (vec![0.0; channels], vec![0.0; channels]);
-    for (at, (&x, &g)) in image.data.iter().zip(&gradient.data).enumerate() {
-        let channel = channel_of(image.shape, at);
+    for (at, (&x, &g)) in item.data.iter().zip(&gradient.data).enumerate() {
+        let channel = channel_of(item.shape, at);
         let [pivot, delta, scale, shift, ..] = of_channel::<6>(coefficients, channel);
         let centred = x - pivot - delta;
         if relu && centred * scale + shift <= 0.0 {
@@ -260,7 +260,7 @@ fn norm_grad_sums(inputs: &[&Tensor64], channels: usize, relu: bool, batch: bool
         gamma[channel] += g * centred;
         beta[channel] += g;
     }
-    let count = image.shape.pixels() as f64;
+    let count = item.shape.pixels() as f64;
     let channel = |channel: usize| {
         let [pivot, delta, scale, shift, inverse, _] = of_channel::<6>(coefficients, channel);
         let share = if batch { -scale / count } else { 0.0 };
@@ -287,7 +287,7 @@ fn mirrored(conv: Conv, weights: &[f64]) -> Vec<f64> {
 fn each_product(
     conv: Conv,
     output: Shape,
-    image: Shape,
+    item: Shape,
     mut product: impl FnMut(usize, usize, usize),
 ) {
     let side = conv.kernel.side();
@@ -301,12 +301,12 @@ fn each_product(
     {
         let (n, out) = (plane / output.c, plane % output.c);
         for (within, tap_y) in (0..ins).flat_map(|within| (0..side).map(move |tap| (within, tap))) {
-            let Some(in_y) = input_at(y, tap_y, image.h) else { continue };
-            let line = ((n * image.c + out / outs * ins + within) * image.h + in_y) * image.w;
+            let Some(in_y) = input_at(y, tap_y, item.h) else { continue };
+            let line = ((n * item.c + out / outs * ins + within) * item.h + in_y) * item.w;
             for tap_x in 0..side {
                 let weight = ((out * ins + within) * side + tap_y) * side + tap_x;
                 for x in 0..output.w {
-                    if let Some(in_x) = input_at(x, tap_x, image.w) {
+                    if let Some(in_x) = input_at(x, tap_x, item.w) {
                         product((plane * output.h + y) * output.w + x, line + in_x, weight);
                     }
                 }

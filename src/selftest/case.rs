@@ -96,9 +96,9 @@ pub fn layouts(op: &Op) -> (Vec<ChannelLayout>, ChannelLayout) {
 
 impl Case {
     /// An inference operation on images of these shapes.
-    pub(super) fn of_images(name: &'static str, op: Op, images: Vec<Shape>) -> Self {
+    pub(super) fn of_items(name: &'static str, op: Op, items: Vec<Shape>) -> Self {
         let (inputs, output) = layouts(&op);
-        let inputs = images.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
+        let inputs = items.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
         let (elements, values, output) = ([DType::F32; 2], Values::Plain, Layout::Pixels(output));
         Self {
             name,

@@ -75,8 +75,8 @@ impl Spread {
     }
 
     /// Taps that multiply a zero for a pixel outside of the image by a non-finite gradient.
-    fn of_borders(&mut self, conv: Conv, image: &HostTensor, gradient: &HostTensor) {
-        let (side, image) = (conv.kernel.side(), image.shape());
+    fn of_borders(&mut self, conv: Conv, item: &HostTensor, gradient: &HostTensor) {
+        let (side, item) = (conv.kernel.side(), item.shape());
         let is_outside = |out: usize, tap: usize, size: usize| {
             (out * conv.stride + tap * conv.dilation)
                 .checked_sub(side / 2 * conv.dilation)
@@ -85,7 +85,7 @@ impl Spread {
         for ([_, out, y, x], tap) in
             odd(gradient).flat_map(|at| (0..side * side).map(move |tap| (at, tap)))
         {
-            if is_outside(y, tap / side, image.h) || is_outside(x, tap % side, image.w) {
+            if is_outside(y, tap / side, item.h) || is_outside(x, tap % side, item.w) {
                 self.taps.insert([out, tap / side, tap % side]);
             }
         }
@@ -103,9 +103,9 @@ struct Matrices {
 }
 
 impl Matrices {
-    fn of(case: &Case, conv: Conv, kernel: Kernel, image: &HostTensor) -> Option<Self> {
+    fn of(case: &Case, conv: Conv, kernel: Kernel, item: &HostTensor) -> Option<Self> {
         let channels = 4 * kernel.group_span(&case.problem().ok()?)?;
-        let output = conv.output_shape(image.shape()).ok()?;
+        let output = conv.output_shape(item.shape()).ok()?;
         let mut found = Self { per_group: conv.out_per_group(), channels, seen: HashSet::new() };
         // The output lines, or columns, that see an input one.
         let seeing = |at: usize, count: usize| {
@@ -114,7 +114,7 @@ impl Matrices {
             };
             (0..count).filter(sees)
         };
-        for [n, channel, y, x] in odd(image) {
+        for [n, channel, y, x] in odd(item) {
             let matrix = found.matrix(channel);
             for out_y in seeing(y, output.h) {
                 found.seen.extend(seeing(x, output.w).map(|out_x| [n, matrix, out_y, out_x]));

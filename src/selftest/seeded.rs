@@ -120,11 +120,11 @@ mod tests {
     fn a_seed_is_a_promise() -> Result<(), ShapeError> {
         // The first output of splitmix64 for seed 0, from its reference implementation.
         assert_eq!(Seeded::new(0).next(), 0xe220_a839_7b1d_cdaf);
-        let image = small_integers(Shape::new(1, 2, 3, 4)?, 1);
-        assert!(image.data().iter().all(|value| value.fract() == 0.0 && value.abs() <= 3.0));
+        let item = small_integers(Shape::new(1, 2, 3, 4)?, 1);
+        assert!(item.data().iter().all(|value| value.fract() == 0.0 && value.abs() <= 3.0));
         for thirds in 0..4 {
             let count = |kind: fn(f32) -> bool| {
-                with_non_finite(&image, thirds).data().iter().filter(|&&value| kind(value)).count()
+                with_non_finite(&item, thirds).data().iter().filter(|&&value| kind(value)).count()
             };
             assert_eq!((count(f32::is_nan), count(f32::is_infinite)), (1, 2));
         }

@@ -33,7 +33,7 @@ impl Case {
                 if self
                     .inputs
                     .first()
-                    .is_some_and(|(image, _)| !image.pixels().is_power_of_two()) =>
+                    .is_some_and(|(item, _)| !item.pixels().is_power_of_two()) =>
             {
                 let mut tolerances = vec![exact; NORM_SUMS];
                 tolerances[NORM_SUMS - 2..].fill(NORM);
@@ -110,10 +110,10 @@ impl Case {
     /// the mean; as a difference from the channel's first value it has enough significant digits.
     fn comparable(&self, reads: &[HostTensor], output: &HostTensor) -> HostTensor {
         let Op::Train(TrainOp::NormStats { .. }) = self.op else { return output.clone() };
-        let (image, plane) = (&reads[0], reads[0].shape().h * reads[0].shape().w);
+        let (item, plane) = (&reads[0], reads[0].shape().h * reads[0].shape().w);
         HostTensor::from_fn(output.shape(), |at| match at % NORM_COEFFICIENTS {
             0 => {
-                let first = image.data()[at / NORM_COEFFICIENTS * plane];
+                let first = item.data()[at / NORM_COEFFICIENTS * plane];
                 let [pivot, delta] = [0, 1].map(|next| f64::from(output.data()[at + next]));
                 (pivot - f64::from(first) + delta) as f32
             }

@@ -120,12 +120,12 @@ impl Values {
     }
 
     fn losses(self, shape: Shape) -> HostTensor {
-        let per_image = shape.len() / shape.n;
-        let middle = shape.n / 2 * per_image;
+        let per_item = shape.len() / shape.n;
+        let middle = shape.n / 2 * per_item;
         HostTensor::from_fn(shape, |at| match self {
             Self::Loss(bits) if at == middle => f32::from_bits(bits),
             // A rank that is no number is none of the gate's business.
-            _ if at % per_image != 0 => f32::NAN,
+            _ if at % per_item != 0 => f32::NAN,
             _ => (at % 9) as f32 - 1.0,
         })
     }

@@ -63,10 +63,10 @@ impl HostTensor {
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of a different size.
-    pub fn append(&mut self, images: &Self) -> Result<(), ShapeError> {
-        images.check_shape("images", Shape { n: images.shape.n, ..self.shape })?;
-        self.data.extend_from_slice(&images.data);
-        self.shape.n += images.shape.n;
+    pub fn append(&mut self, items: &Self) -> Result<(), ShapeError> {
+        items.check_shape("images", Shape { n: items.shape.n, ..self.shape })?;
+        self.data.extend_from_slice(&items.data);
+        self.shape.n += items.shape.n;
         Ok(())
     }
 
@@ -103,18 +103,18 @@ impl HostTensor {
         let (plane, padded) = (self.shape.h * self.shape.w, layout.vec4_per_pixel() * 4);
         let (start, end) = (lines.top * self.shape.w, (lines.top + lines.count) * self.shape.w);
         let mut strip = vec![0.0; STRIP * padded];
-        for image in lines.image..lines.image + lines.images {
-            let image = self.data.chunks_exact(self.shape.c * plane).nth(image);
-            if image.is_none() {
+        for item in lines.item..lines.item + lines.items {
+            let item = self.data.chunks_exact(self.shape.c * plane).nth(item);
+            if item.is_none() {
                 strip.fill(0.0);
             }
             for first in (start..end).step_by(STRIP) {
                 let pixels = STRIP.min(end - first);
                 for position in 0..padded {
-                    let (Some(image), Some(channel)) = (image, layout.channel_at(position)) else {
+                    let (Some(item), Some(channel)) = (item, layout.channel_at(position)) else {
                         continue;
                     };
-                    let source = &image[channel * plane + first..][..pixels];
+                    let source = &item[channel * plane + first..][..pixels];
                     for (pixel, &value) in source.iter().enumerate() {
                         strip[pixel * padded + position] = value;
                     }
@@ -163,15 +163,15 @@ impl HostTensor {
     ) {
         let Shape { c, h, w, .. } = self.shape;
         let (plane, padded) = (h * w, layout.vec4_per_pixel() * 4);
-        let images = self.data.chunks_exact_mut(c * plane).skip(lines.image).take(lines.images);
-        for (image, packed) in images.zip(packed.chunks_exact(height * w * padded)) {
+        let items = self.data.chunks_exact_mut(c * plane).skip(lines.item).take(lines.items);
+        for (item, packed) in items.zip(packed.chunks_exact(height * w * padded)) {
             let packed = &packed[first * w * padded..][..lines.count * w * padded];
             for (strip, first) in
                 packed.chunks(STRIP * padded).zip((lines.top * w..).step_by(STRIP))
             {
                 for position in 0..padded {
                     let Some(channel) = layout.channel_at(position) else { continue };
-                    let target = &mut image[channel * plane + first..][..strip.len() / padded];
+                    let target = &mut item[channel * plane + first..][..strip.len() / padded];
                     for (pixel, value) in target.iter_mut().enumerate() {
                         *value = strip[pixel * padded + position];
                     }
@@ -185,9 +185,9 @@ impl HostTensor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rows {
     /// The first image.
-    pub image: usize,
+    pub item: usize,
     /// The number of images.
-    pub images: usize,
+    pub items: usize,
     /// The first row.
     pub top: usize,
     /// The number of rows.
@@ -197,7 +197,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// All rows of a tensor of this shape.
     pub const fn all(shape: Shape) -> Self {
-        Self { image: 0, images: shape.n, top: 0, count: shape.h }
+        Self { item: 0, items: shape.n, top: 0, count: shape.h }
     }
 }
 

@@ -165,25 +165,25 @@ impl<'a> Source<'a> {
         strip_bytes: u64,
     ) -> Result<Vec<Strip<'a>>> {
         let [width, _] = self.size();
-        let cut = |per_pixel: u64, spare: u64| {
+        let split = |per_pixel: u64, spare: u64| {
             let per_row = u64::from(width) * per_pixel;
             match strip_bytes.saturating_sub(spare) / per_row {
                 0 => {
                     let what = "a row of the picture".to_owned();
                     Err(GpuError::TooLarge { what, bytes: per_row + spare, limit: strip_bytes })
                 }
-                rows => cut(passes, u32::try_from(rows).unwrap_or(u32::MAX), per_row),
+                rows => split(passes, u32::try_from(rows).unwrap_or(u32::MAX), per_row),
             }
         };
         match *self {
-            Self::Picture(picture) => upload(gpu, picture.data(), width, &cut(3, 4)?),
-            Self::Rgb8 { data, .. } => upload(gpu, data, width, &cut(3, 4)?),
+            Self::Picture(picture) => upload(gpu, picture.data(), width, &split(3, 4)?),
+            Self::Rgb8 { data, .. } => upload(gpu, data, width, &split(3, 4)?),
             Self::Rgba8 { buffer, offset, .. } => {
                 let align =
                     u64::from(gpu.inner.device.limits().min_storage_buffer_offset_alignment);
-                Ok(cut(4, align)?
+                Ok(split(4, align)?
                     .iter()
-                    .map(|piece| range(buffer, offset, width, piece, align))
+                    .map(|strip| range(buffer, offset, width, strip, align))
                     .collect())
             }
             Self::Texture(texture) => Ok(vec![view(gpu, texture, passes)?]),
@@ -221,31 +221,31 @@ struct StripRows {
     made: u32,
 }
 
-/// Splits the rows that the first pass needs into pieces of at most this many rows.
-fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<StripRows>, GpuError> {
+/// Splits the rows that the first pass needs into strips of at most this many rows.
+fn split(passes: &Passes<'_>, per_strip: u32, per_row: u64) -> Result<Vec<StripRows>, GpuError> {
     let down = passes.down;
     if !passes.geometry.columns_first {
         // Each row becomes one row.
-        let starts = (0..down.span).step_by(per_piece as usize);
-        let piece = |made_at: u32| {
-            let rows = per_piece.min(down.span - made_at);
+        let starts = (0..down.span).step_by(per_strip as usize);
+        let strip = |made_at: u32| {
+            let rows = per_strip.min(down.span - made_at);
             StripRows { first_row: down.first + made_at, rows, made_at, made: rows }
         };
-        return Ok(starts.map(piece).collect());
+        return Ok(starts.map(strip).collect());
     }
-    // Rows are made of several, which neighbours share; each piece makes as many as it has all rows
+    // Rows are made of several, which neighbours share; each strip makes as many as it has all rows
     // for.
-    let mut pieces: Vec<StripRows> = Vec::new();
+    let mut strips: Vec<StripRows> = Vec::new();
     for made_at in 0..passes.geometry.rows.kept {
         let (first, weights) = down.of(made_at);
         let end = first + weights.len() as u32;
-        match pieces.last_mut() {
-            Some(piece) if end - piece.first_row <= per_piece => {
-                piece.rows = piece.rows.max(end - piece.first_row);
-                piece.made += 1;
+        match strips.last_mut() {
+            Some(strip) if end - strip.first_row <= per_strip => {
+                strip.rows = strip.rows.max(end - strip.first_row);
+                strip.made += 1;
             }
-            _ if end - first <= per_piece => {
-                pieces.push(StripRows { first_row: first, rows: end - first, made_at, made: 1 });
+            _ if end - first <= per_strip => {
+                strips.push(StripRows { first_row: first, rows: end - first, made_at, made: 1 });
             }
             _ => {
                 let (what, bytes) = (
@@ -255,16 +255,16 @@ fn cut(passes: &Passes<'_>, per_piece: u32, per_row: u64) -> Result<Vec<StripRow
                 return Err(GpuError::TooLarge {
                     what,
                     bytes,
-                    limit: u64::from(per_piece) * per_row,
+                    limit: u64::from(per_strip) * per_row,
                 });
             }
         }
     }
-    Ok(pieces)
+    Ok(strips)
 }
 
 /// Strips of RGB in separate buffers: an encoder may hold several images before it is submitted.
-fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[StripRows]) -> Result<Vec<Strip<'a>>> {
+fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, strips: &[StripRows]) -> Result<Vec<Strip<'a>>> {
     let per_row = u64::from(width) * 3;
     let strip = |&StripRows { first_row, rows, made_at, made }: &StripRows| {
         let start = (u64::from(first_row) * per_row) as usize;
@@ -297,7 +297,7 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, pieces: &[StripRows]) -> Resul
             last_word,
         })
     };
-    pieces.iter().map(strip).collect()
+    strips.iter().map(strip).collect()
 }
 
 /// A range of an RGBA buffer, starting at a valid binding offset.
@@ -305,10 +305,10 @@ fn range<'a>(
     buffer: &'a Buffer,
     offset: u64,
     width: u32,
-    piece: &StripRows,
+    strip: &StripRows,
     align: u64,
 ) -> Strip<'a> {
-    let StripRows { first_row, rows, made_at, made } = *piece;
+    let StripRows { first_row, rows, made_at, made } = *strip;
     let per_row = u64::from(width) * 4;
     let start = offset + u64::from(first_row) * per_row;
     let skipped = start % align;

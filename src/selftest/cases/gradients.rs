@@ -14,7 +14,7 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
         Family::WeightGrad | Family::WeightGradSubgroup => {
             (of_weights(kernel), Gradient::of_weights)
         }
-        Family::InputGrad => (of_images(), Gradient::of_image),
+        Family::InputGrad => (of_items(), Gradient::of_item),
         Family::MirroredWeights => (of_mirrored(), Gradient::mirrored),
         _ => return Vec::new(),
     };
@@ -25,7 +25,7 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
 struct Gradient {
     size: Size,
     conv: Conv,
-    image: Shape,
+    item: Shape,
     gradient: Shape,
     weights: WeightLayout,
 }
@@ -41,7 +41,7 @@ impl Gradient {
         Self {
             size,
             conv,
-            image: size.image(),
+            item: size.item(),
             gradient,
             weights: WeightLayout { conv, input, output },
         }
@@ -71,12 +71,12 @@ impl Gradient {
         let (op, WeightLayout { input, output, .. }) =
             (TrainOp::WeightGrad { conv: self.conv }, self.weights);
         let inputs =
-            vec![(self.image, Layout::Pixels(input)), (self.gradient, Layout::Pixels(output))];
+            vec![(self.item, Layout::Pixels(input)), (self.gradient, Layout::Pixels(output))];
         self.case(op, inputs, None, Layout::Weights(self.weights))
     }
 
-    fn of_image(self) -> Case {
-        let op = TrainOp::InputGrad { conv: self.conv, height: self.image.h, width: self.image.w };
+    fn of_item(self) -> Case {
+        let op = TrainOp::InputGrad { conv: self.conv, height: self.item.h, width: self.item.w };
         let inputs = vec![(self.gradient, Layout::Pixels(self.weights.output))];
         self.case(op, inputs, Some(self.weights), Layout::Pixels(self.weights.input))
     }
@@ -144,7 +144,7 @@ fn groups() -> [(KernelSize, Size); 5] {
 }
 
 /// One invocation per `vec4` of the image.
-fn of_images() -> Vec<(KernelSize, Size)> {
+fn of_items() -> Vec<(KernelSize, Size)> {
     let sizes = [
         (Three, Size::new("several workgroups", [2, 4, 5], [37, 70]).taps(2, 1)),
         (
@@ -193,22 +193,22 @@ fn of_mirrored() -> Vec<(KernelSize, Size)> {
 pub(super) fn fresh(kernel: Kernel, cases: Vec<Case>) -> Vec<Case> {
     let changing = |case: Case| {
         let Op::Conv { mut conv, epilogue } = case.op else { return case };
-        let mut image = case.inputs[0].0;
+        let mut item = case.inputs[0].0;
         if case.max_workgroups.is_some() {
             (conv.in_channels, conv.out_channels) = (40, 61);
         }
         if kernel.access == Access::Texture {
             conv.out_channels = conv.out_channels.next_multiple_of(16) - 3;
         }
-        image.c = conv.in_channels;
-        let output = Shape { c: conv.out_channels, ..image };
-        let images = if epilogue.residual { vec![image, output] } else { vec![image] };
+        item.c = conv.in_channels;
+        let output = Shape { c: conv.out_channels, ..item };
+        let items = if epilogue.residual { vec![item, output] } else { vec![item] };
         let [input, output] = [conv.in_channels, conv.out_channels].map(ChannelLayout::dense);
         let weights = Some(WeightLayout { conv, input, output });
         Case {
             weights,
             max_workgroups: case.max_workgroups,
-            ..Case::of_images(case.name, Op::Conv { conv, epilogue }, images)
+            ..Case::of_items(case.name, Op::Conv { conv, epilogue }, items)
         }
     };
     cases.into_iter().map(changing).collect()

@@ -132,31 +132,31 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
     };
     let size = Size { stride, ..size };
     let epilogue = kernel.epilogue;
-    let with_residual = |image| if residual { vec![image, out] } else { vec![image] };
-    let (op, images) = match kind {
+    let with_residual = |item| if residual { vec![item, out] } else { vec![item] };
+    let (op, items) = match kind {
         Kind::Conv1x1 => {
             let conv = Conv::conv1x1(input, output, stride);
-            (Op::Conv { conv, epilogue }, with_residual(size.image()))
+            (Op::Conv { conv, epilogue }, with_residual(size.item()))
         }
         Kind::Conv3x3 | Kind::Grouped => {
             let conv =
                 Conv::conv3x3(input * size.groups, out.c, stride, size.dilation, size.groups);
-            (Op::Conv { conv, epilogue }, with_residual(size.image()))
+            (Op::Conv { conv, epilogue }, with_residual(size.item()))
         }
         Kind::Joined => {
             // Another width than the main branch's, so that neither passes for the other.
             let shortcut = Conv::conv1x1(input / 2 + 5, output, stride);
             let main = Conv::conv1x1(input, output, 1);
-            let image = Shape { c: shortcut.in_channels, ..size.image() };
-            (Op::JoinedConv { main, shortcut, relu }, vec![Shape { c: input, ..out }, image])
+            let item = Shape { c: shortcut.in_channels, ..size.item() };
+            (Op::JoinedConv { main, shortcut, relu }, vec![Shape { c: input, ..out }, item])
         }
         Kind::Stem => {
             let conv = Conv { dilation: size.dilation, ..Conv::conv7x7(input, output, stride) };
-            (Op::Conv { conv, epilogue }, vec![size.image()])
+            (Op::Conv { conv, epilogue }, vec![size.item()])
         }
         Kind::MaxPool => {
-            let (windows, image) = (PoolWindows::Padded, Shape { c: output, ..size.image() });
-            (Op::MaxPool { channels: output, windows }, vec![image])
+            let (windows, item) = (PoolWindows::Padded, Shape { c: output, ..size.item() });
+            (Op::MaxPool { channels: output, windows }, vec![item])
         }
         // The sizes are the image's, of a power of two pixels, so that the mean is exact.
         Kind::AvgPool => (Op::GlobalAvgPool { channels: output }, vec![out]),
@@ -168,6 +168,6 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
     Case {
         dtypes: elements,
         max_workgroups: size.max_workgroups,
-        ..Case::of_images(size.name, op, images)
+        ..Case::of_items(size.name, op, items)
     }
 }

@@ -99,7 +99,7 @@ mod tests {
             for conv in [Conv::conv1x1(5, 6, stride), Conv::conv3x3(5, 6, stride, 1, 1)] {
                 let op = Op::Conv { conv, epilogue: Epilogue::default() };
                 assert_eq!(
-                    op.output_shape(&[size.image()])?,
+                    op.output_shape(&[size.item()])?,
                     Shape { n: 2, c: 6, h, w },
                     "{conv:?}"
                 );

@@ -34,12 +34,12 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
 fn case(kernel: Kernel, size: Size) -> Case {
     let [n, h, w] = size.output;
     let channels = size.channels[1];
-    let image = Shape { n, c: channels, h, w };
+    let item = Shape { n, c: channels, h, w };
     let per_channel = |w: usize| Shape { n: 1, c: channels, h: 1, w };
     let (eps, coefficients) = (Scalar::new(1e-3), per_channel(NORM_COEFFICIENTS));
     let (relu, residual) = (kernel.epilogue.relu, kernel.epilogue.residual);
     let (op, inputs) = match kernel.family {
-        Family::NormStats => (TrainOp::NormStats { channels, eps }, vec![image, per_channel(2)]),
+        Family::NormStats => (TrainOp::NormStats { channels, eps }, vec![item, per_channel(2)]),
         Family::NormFrozen => {
             (TrainOp::NormFrozen { channels, eps }, vec![per_channel(NORM_RUNNING), per_channel(2)])
         }
@@ -48,16 +48,14 @@ fn case(kernel: Kernel, size: Size) -> Case {
             TrainOp::RunningStats { channels, count: 5 },
             vec![coefficients, per_channel(NORM_RUNNING)],
         ),
-        Family::NormGradSums => (
-            TrainOp::NormGradSums { channels, relu, batch: true },
-            vec![image, image, coefficients],
-        ),
+        Family::NormGradSums => {
+            (TrainOp::NormGradSums { channels, relu, batch: true }, vec![item, item, coefficients])
+        }
         Family::NormGrad => {
-            (TrainOp::NormGrad { channels, relu }, vec![image, image, per_channel(NORM_SUMS)])
+            (TrainOp::NormGrad { channels, relu }, vec![item, item, per_channel(NORM_SUMS)])
         }
         _ => {
-            let inputs =
-                [image, coefficients].into_iter().chain(residual.then_some(image)).collect();
+            let inputs = [item, coefficients].into_iter().chain(residual.then_some(item)).collect();
             (TrainOp::NormApply { channels, residual, relu }, inputs)
         }
     };

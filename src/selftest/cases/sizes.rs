@@ -33,7 +33,7 @@ impl Size {
     /// The image whose strided pixels give the output. Even sides have the maximum number of extra
     /// pixels after the last that changes nothing; odd sides have none, so that strided taps reach
     /// the right and the bottom border.
-    pub const fn image(self) -> Shape {
+    pub const fn item(self) -> Shape {
         let [n, h, w] = self.output;
         let behind = self.stride - 1;
         let (h, w) = (h * self.stride - behind * (h % 2), w * self.stride - behind * (w % 2));

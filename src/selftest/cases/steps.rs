@@ -35,11 +35,11 @@ fn shape(n: usize, c: usize, h: usize, w: usize) -> Shape {
 
 fn of_pixels(family: Family, size: Size) -> Case {
     let ([n, h, w], channels) = (size.output, size.channels[1]);
-    let image = shape(n, channels, h, w);
+    let item = shape(n, channels, h, w);
     let (op, inputs) = match family {
-        Family::ReluGrad => (TrainOp::ReluGrad { channels }, vec![image, image]),
-        Family::AddBias => (TrainOp::AddBias { channels }, vec![image, shape(1, channels, 1, 1)]),
-        _ => (TrainOp::BiasGrad { channels }, vec![image]),
+        Family::ReluGrad => (TrainOp::ReluGrad { channels }, vec![item, item]),
+        Family::AddBias => (TrainOp::AddBias { channels }, vec![item, shape(1, channels, 1, 1)]),
+        _ => (TrainOp::BiasGrad { channels }, vec![item]),
     };
     Case {
         max_workgroups: size.max_workgroups,
@@ -50,13 +50,13 @@ fn of_pixels(family: Family, size: Size) -> Case {
 /// For each kind of windows, as far as they exist: those that end inside the image and beyond it.
 /// With small integers, most of them contain ties.
 fn max_pools(lanes: usize) -> Vec<Case> {
-    let case = |name, windows, image: Shape, max_workgroups| {
-        let channels = image.c;
-        let gradient = Op::MaxPool { channels, windows }.output_shape(&[image]).ok()?;
+    let case = |name, windows, item: Shape, max_workgroups| {
+        let channels = item.c;
+        let gradient = Op::MaxPool { channels, windows }.output_shape(&[item]).ok()?;
         let op = Op::Train(TrainOp::MaxPoolGrad { channels, windows });
-        Some(Case { max_workgroups, ..Case::of_pixels(name, op, vec![image, gradient], channels) })
+        Some(Case { max_workgroups, ..Case::of_pixels(name, op, vec![item, gradient], channels) })
     };
-    let images = [
+    let items = [
         ("several workgroups", shape(2, 9, 12, 13), None),
         ("grid in two dimensions", shape(1, 3, 16, lanes / 4 + 1), Some(3)),
         ("odd lines", shape(2, 5, 7, 8), None),
@@ -68,19 +68,19 @@ fn max_pools(lanes: usize) -> Vec<Case> {
         ("one pixel, one channel", shape(1, 1, 1, 1), None),
     ];
     let of_windows = |windows| {
-        images.into_iter().filter_map(move |(name, image, max)| case(name, windows, image, max))
+        items.into_iter().filter_map(move |(name, item, max)| case(name, windows, item, max))
     };
     of_windows(PoolWindows::Padded).chain(of_windows(PoolWindows::CeilMode)).collect()
 }
 
 /// Means over a power of two of values, which are exact.
 fn means(lanes: usize) -> Vec<Case> {
-    let case = |(name, image, max_workgroups): (_, Shape, _)| {
-        let (channels, gradient) = (image.c, Shape { h: 1, w: 1, ..image });
-        let op = Op::Train(TrainOp::AvgPoolGrad { channels, height: image.h, width: image.w });
+    let case = |(name, item, max_workgroups): (_, Shape, _)| {
+        let (channels, gradient) = (item.c, Shape { h: 1, w: 1, ..item });
+        let op = Op::Train(TrainOp::AvgPoolGrad { channels, height: item.h, width: item.w });
         Case { max_workgroups, ..Case::of_pixels(name, op, vec![gradient], channels) }
     };
-    let images = [
+    let items = [
         ("several workgroups", shape(3, 19, 4, 8), None),
         ("grid in two dimensions", shape(3 * lanes / 16 + 1, 3, 4, 4), Some(3)),
         ("one less than a workgroup", shape(lanes - 1, 4, 1, 1), None),
@@ -88,7 +88,7 @@ fn means(lanes: usize) -> Vec<Case> {
         ("one more than a workgroup", shape(lanes + 1, 1, 1, 1), None),
         ("one pixel, one channel", shape(1, 1, 1, 1), None),
     ];
-    images.into_iter().map(case).collect()
+    items.into_iter().map(case).collect()
 }
 
 /// Scores that are near, far apart, large, and equal; one invocation per image.
@@ -103,12 +103,12 @@ fn losses(family: Family, lanes: usize) -> Vec<Case> {
         ("equal scores", 6, 9, 0.0, 3.0, None),
         ("one image, two classes", 1, 2, 1.0, 0.0, None),
     ];
-    let case = |(name, images, classes, spread, around, max_workgroups), smoothing: f64| {
-        let (scores, targets) = (shape(images, classes, 1, 1), shape(images, 1, 1, 1));
+    let case = |(name, items, classes, spread, around, max_workgroups), smoothing: f64| {
+        let (scores, targets) = (shape(items, classes, 1, 1), shape(items, 1, 1, 1));
         let smoothing = Scalar::new(smoothing);
         let (op, channels) = match family {
             Family::CrossEntropy => (TrainOp::CrossEntropy { classes, smoothing }, LOSSES),
-            _ => (TrainOp::CrossEntropyGrad { classes, smoothing, count: 3 * images }, classes),
+            _ => (TrainOp::CrossEntropyGrad { classes, smoothing, count: 3 * items }, classes),
         };
         let values = Values::Scores { spread: Scalar::new(spread), around: Scalar::new(around) };
         let case = Case::of_pixels(name, Op::Train(op), vec![scores, targets], channels);
@@ -128,8 +128,8 @@ fn gates() -> Vec<Case> {
         ("the only loss is NaN", 1, f32::NAN),
         ("the only loss is a number", 1, f32::MAX),
     ];
-    let case = |(name, images, loss): (_, usize, f32)| {
-        let inputs = vec![shape(images, LOSSES, 1, 1), control];
+    let case = |(name, items, loss): (_, usize, f32)| {
+        let inputs = vec![shape(items, LOSSES, 1, 1), control];
         Case {
             values: Values::Loss(loss.to_bits()),
             ..Case::of_pixels(name, Op::Train(TrainOp::Gate), inputs, 1)

@@ -48,8 +48,8 @@ const PLAIN: &[Mutant] = mutants! { Conv1x1, "conv1x1":
     "same_pixel_for_every_row" StaleTile { "conv1x1": "pixel = next_pixel(pixel);" => "" }
     "image_never_ends" StaleTile {
         "shared/pixels":
-            "select(pixel.image, min(pixel.image + 1u, params.images - 1u), image_ends)"
-                => "pixel.image"
+            "select(pixel.item, min(pixel.item + 1u, params.items - 1u), item_ends)"
+                => "pixel.item"
     }
     "line_ends_late" OffByOne {
         "shared/pixels": "pixel.x + 1u == params.out_width"

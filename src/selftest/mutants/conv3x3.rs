@@ -81,7 +81,7 @@ macro_rules! of_the_file {
             }
             "stride_lost_in_y" SwappedStride { "conv3x3": "pixel.y * params.stride" => "pixel.y" }
             "stride_lost_in_x" SwappedStride { "conv3x3": "pixel.x * params.stride" => "pixel.x" }
-            "first_image_only" WrongGroup { "conv3x3": "((image${r} + y${r})" => "((y${r})" }
+            "first_image_only" WrongGroup { "conv3x3": "((item${r} + y${r})" => "((y${r})" }
             "output_width" SwappedStride {
                 "conv3x3": "* params.in_width + x${r}"
                     => "* params.out_width + x${r}"
@@ -131,7 +131,7 @@ macro_rules! of_the_subgroup_file {
                     => "pixel${h}.y"
             }
             "first_image_only" WrongGroup {
-                "conv3x3_subgroup": "((image${h} + y${h})"
+                "conv3x3_subgroup": "((item${h} + y${h})"
                     => "((y${h})"
             }
             "output_width" SwappedStride {
@@ -210,7 +210,7 @@ const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
         "shared/staged_tap": "let down = tap / 3u" => "let down = tap % 3u",
         "shared/staged_tap": "let right = tap % 3u" => "let right = tap / 3u",
     }
-    "first_image_only" WrongGroup { "shared/staged_tap": "((image${h} + y${h})" => "((y${h})" }
+    "first_image_only" WrongGroup { "shared/staged_tap": "((item${h} + y${h})" => "((y${h})" }
     "output_width" SwappedStride {
         "shared/staged_tap": "* params.in_width + x${h}"
             => "* params.out_width + x${h}"

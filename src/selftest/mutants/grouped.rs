@@ -69,7 +69,7 @@ const WINDOW: &[Mutant] = mutants! { Conv3x3GroupedWindow, "conv3x3_grouped_wind
         "shared/weights": "k4 * params.out_vec4" => "k4 * params.in_vec4"
     }
     "first_image_only" WrongGroup {
-        "conv3x3_grouped_window": "(image * params.in_height + y)"
+        "conv3x3_grouped_window": "(item * params.in_height + y)"
             => "(y)"
     }
     "weights_not_advanced" StaleTile {
@@ -102,7 +102,7 @@ const STAGED: &[Mutant] = mutants! { Conv3x3GroupedStaged, "conv3x3_grouped_stag
     }
     "line_tail" MissingTail {
         "conv3x3_grouped_staged":
-            "select(0u, (line + 1u) * params.out_width, image < params.images \
+            "select(0u, (line + 1u) * params.out_width, item < params.items \
                 && y < params.out_height)"
                 => "params.rows"
     }
@@ -124,7 +124,7 @@ const STAGED: &[Mutant] = mutants! { Conv3x3GroupedStaged, "conv3x3_grouped_stag
     }
     "window_by_column" SwappedStride { "conv3x3_grouped_staged": "${p*LANES}u + k" => "${p}u + k" }
     "first_image_only" WrongGroup {
-        "conv3x3_grouped_staged": "((image * params.in_height + in_y)"
+        "conv3x3_grouped_staged": "((item * params.in_height + in_y)"
             => "((in_y)"
     }
     "weights_not_advanced" StaleTile {
@@ -187,7 +187,7 @@ const SLIDE: &[Mutant] = mutants! { Conv3x3GroupedSlide, "conv3x3_grouped_slide"
             => "inside${p})"
     }
     "first_image_only" WrongGroup {
-        "conv3x3_grouped_slide": "(image * params.in_height + y)"
+        "conv3x3_grouped_slide": "(item * params.in_height + y)"
             => "(y)"
     }
     "next_lines_swapped" StaleTile {

@@ -58,8 +58,8 @@ const PLAIN: &[Mutant] = mutants! { Conv1x1Joined, "conv1x1_joined":
     "same_pixel_for_every_row" StaleTile { "conv1x1_joined": "pixel = next_pixel(pixel);" => "" }
     "image_never_ends" StaleTile {
         "shared/pixels":
-            "select(pixel.image, min(pixel.image + 1u, params.images - 1u), image_ends)"
-                => "pixel.image"
+            "select(pixel.item, min(pixel.item + 1u, params.items - 1u), item_ends)"
+                => "pixel.item"
     }
 };
 

@@ -28,7 +28,7 @@ const MAX: &[Mutant] = mutants! { MaxPool, "max_pool":
     "right_edge" OffByOne { "max_pool": "tap.x < params.in_width" => "tap.x <= params.in_width" }
     "bottom_edge" OffByOne { "max_pool": "tap.y < params.in_height" => "tap.y <= params.in_height" }
     "first_image_only" WrongGroup {
-        "max_pool": "let first_line = image * params.in_height"
+        "max_pool": "let first_line = item * params.in_height"
             => "let first_line = 0u"
     }
     "output_width" SwappedStride {
@@ -54,7 +54,7 @@ const MEAN: &[Mutant] = mutants! { GlobalAvgPool, "global_avg_pool":
             => "pixel += ${SLICES}u + 1u"
     }
     "first_image_only" WrongGroup {
-        "global_avg_pool": "image * pixels * params.vec4_per_pixel"
+        "global_avg_pool": "item * pixels * params.vec4_per_pixel"
             => "0u"
     }
     "height_for_width" SwappedStride {
@@ -62,7 +62,7 @@ const MEAN: &[Mutant] = mutants! { GlobalAvgPool, "global_avg_pool":
             => "params.in_height * params.in_height"
     }
     "channels_of_first_vec4" WrongGroup {
-        "global_avg_pool": "(valid - image * params.vec4_per_pixel)"
+        "global_avg_pool": "(valid - item * params.vec4_per_pixel)"
             => "0u"
     }
     "nan_swallowed" NanSwallowed {

@@ -66,10 +66,10 @@ const WEIGHTS: &[Mutant] = mutants! { WeightGrad, "weight_grad":
     }
     "last_pixel_alone" StaleTile { "train/weight_grad": "acc${r} += mat4x4" => "acc${r} = mat4x4" }
     "first_image_only" WrongGroup {
-        "train/weight_grad": "(image * params.in_height + in_y)"
+        "train/weight_grad": "(item * params.in_height + in_y)"
             => "(in_y)"
     }
-    "image_never_ends" StaleTile { "train/weight_grad": "image += 1u;" => "" }
+    "image_never_ends" StaleTile { "train/weight_grad": "item += 1u;" => "" }
     "line_ends_late" OffByOne {
         "train/weight_grad": "x == params.out_width"
             => "x > params.out_width"
@@ -161,7 +161,7 @@ const SUBGROUP: &[Mutant] = mutants! { WeightGradSubgroup, "weight_grad_subgroup
             => "in_x <= params.in_width;"
     }
     "first_image_only" WrongGroup {
-        "train/weight_grad_subgroup": "(image * params.in_height + in_y)"
+        "train/weight_grad_subgroup": "(item * params.in_height + in_y)"
             => "(in_y)"
     }
     "row_tail" MissingTail {
@@ -239,7 +239,7 @@ const IMAGE: &[Mutant] = mutants! { InputGrad, "input_grad":
         "train/input_grad": "params.padding - tap_y * params.dilation" => "params.padding - tap_y"
     }
     "first_image_only" WrongGroup {
-        "train/input_grad": "(image * params.out_height + line)"
+        "train/input_grad": "(item * params.out_height + line)"
             => "(line)"
     }
     "last_channels" OffByOne {

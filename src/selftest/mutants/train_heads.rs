@@ -28,14 +28,14 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
 macro_rules! of_every_image {
     ($family:ident, $prefix:literal, $file:literal) => {
         mutants! { $family, $prefix:
-            "image_behind_the_end" OffByOne { $file: "image >= params.images"
-                => "image > params.images" }
-            "tail" MissingTail { $file: "if image >= params.images" => "if false" }
-            "last_image_left_out" OffByOne { $file: "image >= params.images"
-                => "image + 1u >= params.images" }
+            "image_behind_the_end" OffByOne { $file: "item >= params.items"
+                => "item > params.items" }
+            "tail" MissingTail { $file: "if item >= params.items" => "if false" }
+            "last_image_left_out" OffByOne { $file: "item >= params.items"
+                => "item + 1u >= params.items" }
             "workgroups_overlap" OffByOne { $file: "${LANES}u + local.x"
                 => "(${LANES}u - 1u) + local.x" }
-            "first_class_is_the_target" StaleTile { $file: "u32(targets[image].x)" => "0u" }
+            "first_class_is_the_target" StaleTile { $file: "u32(targets[item].x)" => "0u" }
             "exponentials_of_padding" PaddingAsData {
                 "shared/log_sum":
             "select(vec4<f32>(0.0), next, channels_of(column, params.class_vec4, params.classes))"
@@ -108,11 +108,11 @@ const MAX_POOL: &[Mutant] = mutants! { MaxPoolGrad, "max_pool_grad":
     }
     "last_window_alone" StaleTile { "train/max_pool_grad": "sum += select" => "sum = select" }
     "first_image_only" WrongGroup {
-        "train/max_pool_grad": "image * params.in_height + tap_y"
+        "train/max_pool_grad": "item * params.in_height + tap_y"
             => "tap_y"
     }
     "windows_of_the_first_image" WrongGroup {
-        "train/max_pool_grad": "(image * params.out_height + window_y)" => "(window_y)"
+        "train/max_pool_grad": "(item * params.out_height + window_y)" => "(window_y)"
     }
     "output_width" SwappedStride {
         "train/max_pool_grad": "* params.out_width + window_x" => "* params.in_width + window_x"
@@ -134,8 +134,8 @@ const AVG_POOL: &[Mutant] = mutants! { AvgPoolGrad, "avg_pool_grad":
         "train/avg_pool_grad": "(params.in_height * params.in_width)" => "params.in_width"
     }
     "images_overlap" SwappedStride {
-        "train/avg_pool_grad": "image * params.vec4_per_pixel +"
-            => "image +"
+        "train/avg_pool_grad": "item * params.vec4_per_pixel +"
+            => "item +"
     }
     "first_channels_only" StaleTile { "train/avg_pool_grad": "+ at % params.vec4_per_pixel" => "" }
     "next_channels" OffByOne {
@@ -143,8 +143,8 @@ const AVG_POOL: &[Mutant] = mutants! { AvgPoolGrad, "avg_pool_grad":
             => "+ (at + 1u) % params.vec4_per_pixel"
     }
     "nan_swallowed" NanSwallowed {
-        "train/avg_pool_grad": "src[image * params.vec4_per_pixel + at % params.vec4_per_pixel]"
-            => "max(src[image * params.vec4_per_pixel + at % params.vec4_per_pixel], \
+        "train/avg_pool_grad": "src[item * params.vec4_per_pixel + at % params.vec4_per_pixel]"
+            => "max(src[item * params.vec4_per_pixel + at % params.vec4_per_pixel], \
                 vec4<f32>(-1e9))"
     }
 };
@@ -227,12 +227,12 @@ const LOSS_GRAD: &[Mutant] = mutants! { CrossEntropyGrad, "cross_entropy_grad":
 /// One invocation, so no tail and no grid.
 const GATE: &[Mutant] = mutants! { Gate, "gate":
     "last_loss_decides" StaleTile { "train/gate": "finite = finite && " => "finite = " }
-    "first_loss_left_out" OffByOne { "train/gate": "var image = 0u" => "var image = 1u" }
+    "first_loss_left_out" OffByOne { "train/gate": "var item = 0u" => "var item = 1u" }
     "last_losses_left_out" MissingTail {
-        "train/gate": "image < params.images"
-            => "image < min(params.images, 32u)"
+        "train/gate": "item < params.items"
+            => "item < min(params.items, 32u)"
     }
-    "rank_for_loss" SwappedStride { "train/gate": "losses[image].x" => "losses[image].y" }
+    "rank_for_loss" SwappedStride { "train/gate": "losses[item].x" => "losses[item].y" }
     "infinity_passes" OffByOne { "train/gate": "< 0x7f800000u" => "<= 0x7f800000u" }
     "negative_is_none" WrongTerm { "train/gate": "& 0x7fffffffu" => "" }
     "nan_swallowed" NanSwallowed { "train/gate": "< 0x7f800000u" => "!= 0x7f800000u" }

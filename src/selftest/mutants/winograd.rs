@@ -15,11 +15,11 @@ macro_rules! of_every_product {
             }
             "weights_of_the_next_product" OffByOne {
                 "shared/columns": "product * params.k_quads"
-                    => "min(product + 1u, params.images - 1u) * params.k_quads"
+                    => "min(product + 1u, params.items - 1u) * params.k_quads"
             }
             "last_product_left_out" OffByOne {
-                "shared/tile": "params.batch_tiles, params.images - 1u"
-                    => "params.batch_tiles, params.images - 2u"
+                "shared/tile": "params.batch_tiles, params.items - 1u"
+                    => "params.batch_tiles, params.items - 2u"
             }
             "rows_of_the_first_product" WrongGroup {
                 "shared/tile": "product * params.src_plane"
@@ -121,8 +121,8 @@ const INPUT: &[Mutant] = mutants! { WinogradInput, "winograd_input":
             => "let phase_line = phase / params.phase_lines"
     }
     "first_image_only" WrongGroup {
-        "shared/winograd": "let image = phase_line / params.phase_lines"
-            => "let image = 0u"
+        "shared/winograd": "let item = phase_line / params.phase_lines"
+            => "let item = 0u"
     }
     "tiles_overlap" OffByOne {
         "shared/winograd": "let step = ${OUTPUTS}u * params"
