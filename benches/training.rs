@@ -168,18 +168,18 @@ fn peer(gpu: &Gpu, folder: &Path) -> Result<()> {
         StateDict::open(folder.join("weights.safetensors"))?,
         StateDict::open(folder.join("step.safetensors"))?,
     );
-    let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
+    let (input, grad_out) = (file.nchw("input")?, file.nchw("grad_out")?);
     let block = BlockState::from_state_dict(&weights, "", &options(spec))?;
     let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
     let mut block = BlockTrainer::load(gpu, block, input.shape(), &training, &loading)?;
     let step = block.step(&input, &grad_out)?;
     let first = started.elapsed().as_secs_f64();
-    let error = off(&file.image("out")?, &step.out);
+    let error = off(&file.nchw("out")?, &step.out);
     let mut errors = vec![("out".to_owned(), error, OUTPUT_TOLERANCE)];
     let gradient = step.gradients.input;
     errors.push((
         "grad.input".into(),
-        length_off(&file.image("grad.input")?, &gradient),
+        length_off(&file.nchw("grad.input")?, &gradient),
         GRADIENT_TOLERANCE,
     ));
     for (key, dims, values) in step.gradients.parameters {

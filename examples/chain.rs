@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "",
         &BlockOptions { dilation: 2, ..BlockOptions::default() },
     )?;
-    let image = file.image("input")?;
+    let image = file.nchw("input")?;
     let model = BlockChain::load(&gpu, &vec![block; 4], image.shape(), &LoadOptions::default())?;
 
     let buffer = |label, size, usage| {

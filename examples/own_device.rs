@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "",
         &BlockOptions { dilation: 2, ..BlockOptions::default() },
     )?;
-    let image = file.image("input")?;
+    let image = file.nchw("input")?;
     let model = BlockChain::load(&gpu, &[block], image.shape(), &LoadOptions::default())?;
 
     // The app's buffers: NHWC f32, channels padded with zeros to a multiple of 4. A tensor of the

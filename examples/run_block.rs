@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // prefix is empty because the file holds one block; a whole network's file would want e.g.
     // "layer2.0.".
     let block = Block::from_state_dict(&file, "", &BlockOptions::default())?;
-    let input = file.image("input")?;
+    let input = file.nchw("input")?;
 
     let gpu = Gpu::new()?;
     println!("{}", gpu.describe());
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let output = model.run(&input)?;
 
     // Without PyTorch's output at hand, the f64 reference on the CPU says what is right.
-    let (expected, tolerance) = match file.image("out") {
+    let (expected, tolerance) = match file.nchw("out") {
         Ok(expected) => (expected, Tolerance::relative(1e-5)),
         Err(_) => (model.reference(&input)?, model.tolerance()),
     };

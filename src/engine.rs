@@ -76,7 +76,7 @@ pub fn record(
 ///
 /// # Errors
 /// As [`record`], if no part of the input fits either.
-pub fn record_in_parts(
+pub fn record_micro_batches(
     blocks: &[Bottleneck],
     input: Shape,
     capabilities: &Capabilities,
@@ -99,7 +99,7 @@ pub fn record_in_parts(
 ///
 /// let weights = StateDict::open("block.safetensors")?;
 /// let block = Block::from_state_dict(&weights, "", &BlockOptions::default())?;
-/// let input = StateDict::open("input.safetensors")?.image("input")?;
+/// let input = StateDict::open("input.safetensors")?.nchw("input")?;
 /// let mut model =
 ///     BlockChain::load(&Gpu::new()?, &[block], input.shape(), &LoadOptions::default())?;
 /// let output = model.run(&input)?;
@@ -194,7 +194,7 @@ impl BlockChain {
                 None => self.executor.run_into(input, output)?,
                 Some((tiling, _)) => {
                     for run in tiling.row_runs(input, output)? {
-                        self.executor.run_piece(input, output, run)?;
+                        self.executor.run_rows(input, output, run)?;
                     }
                 }
             }
@@ -239,7 +239,7 @@ impl BlockChain {
                 None => self.executor.run_into_async(input, output).await?,
                 Some((tiling, _)) => {
                     for run in tiling.row_runs(input, output)? {
-                        self.executor.run_piece_async(input, output, run).await?;
+                        self.executor.run_rows_async(input, output, run).await?;
                     }
                 }
             }

@@ -38,7 +38,7 @@ pub mod weights;
 
 pub use engine::{
     BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, Trainer, TrainingOptions,
-    TrainingStep, record, record_in_parts, record_network,
+    TrainingStep, record, record_micro_batches, record_network,
 };
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};

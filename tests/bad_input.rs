@@ -310,9 +310,9 @@ fn images_must_fit() -> Outcome {
     let mut dict = DictBuilder::default();
     dict.f32("input", &[1, 0, 4, 4], &[]).f32("flat", &[4, 4], &[0.0; 16]);
     let dict = StateDict::from_bytes(dict.bytes())?;
-    assert!(matches!(dict.image("input"), Err(Error::Shape(ShapeError::ZeroDim { .. }))));
-    assert!(matches!(dict.image("flat"), Err(Error::Shape(ShapeError::Rank { .. }))));
-    assert!(matches!(dict.image("out"), Err(Error::Weights(WeightsError::Missing { .. }))));
+    assert!(matches!(dict.nchw("input"), Err(Error::Shape(ShapeError::ZeroDim { .. }))));
+    assert!(matches!(dict.nchw("flat"), Err(Error::Shape(ShapeError::Rank { .. }))));
+    assert!(matches!(dict.nchw("out"), Err(Error::Weights(WeightsError::Missing { .. }))));
     let specs = [spec()?];
     let wrong =
         record(&specs, Shape::new(1, 13, 4, 4)?, &Capabilities::CORE, &LoadOptions::default());
@@ -398,7 +398,7 @@ fn buffers_and_inputs_must_fit() -> Outcome {
 fn read_all(bytes: Vec<u8>) {
     let Ok(dict) = StateDict::from_bytes(bytes) else { return };
     for key in dict.keys() {
-        let _ = (dict.tensor(key), dict.image(key), dict.dims(key));
+        let _ = (dict.tensor(key), dict.nchw(key), dict.dims(key));
     }
     let options = [
         BlockOptions { stride: 2, ..Default::default() },

@@ -9,8 +9,8 @@ use wgpu_bottleneck::network::StrideIn;
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    Block, BlockChain, Bottleneck, Gpu, HostTensor, LoadOptions, Shape, record, record_in_parts,
-    required,
+    Block, BlockChain, Bottleneck, Gpu, HostTensor, LoadOptions, Shape, record,
+    record_micro_batches, required,
 };
 
 /// A device whose bindings are no larger than this.
@@ -87,7 +87,7 @@ fn parts_come_to_the_bits_of_the_whole() -> Outcome {
         let mut parts = BlockChain::load(&small, &blocks, shape, &options)?;
         assert_eq!((whole.runs(), parts.runs()), (1, runs), "{dims:?}");
         assert_eq!(
-            record_in_parts(&specs, shape, small.capabilities(), &options)?.1,
+            record_micro_batches(&specs, shape, small.capabilities(), &options)?.1,
             runs,
             "{dims:?}"
         );
@@ -162,7 +162,7 @@ fn what_cannot_be_run_in_parts_is_refused() -> Outcome {
     }
     let wide = Bottleneck::torchvision(256, 64).build()?;
     let refused =
-        record_in_parts(&[wide], Shape::new(9, 256, 2, 2)?, small.capabilities(), &options)
+        record_micro_batches(&[wide], Shape::new(9, 256, 2, 2)?, small.capabilities(), &options)
             .err()
             .ok_or("recorded")?;
     assert!(

@@ -87,7 +87,7 @@ fn check(golden: &Golden, step: &TrainingStep) -> Result<(f64, f64)> {
     }
     assert_eq!(step.statistics.len() + step.batches.len(), of("after."), "{}", golden.name);
     backward =
-        backward.max(off(golden.dict.image("grad.input")?.data(), step.gradients.input.data()));
+        backward.max(off(golden.dict.nchw("grad.input")?.data(), step.gradients.input.data()));
     for (key, dims, values) in &step.gradients.parameters {
         let expected = expected(&format!("grad.{key}"))?;
         assert_eq!(&expected.dims, dims, "{}: {key}", golden.name);

@@ -329,5 +329,5 @@ pub struct SelftestArgs {
 
 /// The tensor `input` of a file.
 pub fn read_input(path: &Path) -> Result<wgpu_bottleneck::HostTensor, CliError> {
-    StateDict::open(path)?.image("input").map_err(CliError::in_file(path))
+    StateDict::open(path)?.nchw("input").map_err(CliError::in_file(path))
 }

@@ -23,7 +23,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let file = StateDict::open(&args.input)?;
     let given = file.dims("grad_out").is_some();
     let grad_out = if given {
-        file.image("grad_out").map_err(CliError::in_file(&args.input))?
+        file.nchw("grad_out").map_err(CliError::in_file(&args.input))?
     } else {
         HostTensor::zeros(shape)
     };

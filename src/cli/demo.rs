@@ -86,7 +86,7 @@ fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
         output::progress(&format!("PyTorch's {name} block ..."));
         let dict = StateDict::from_bytes(file.to_vec())?;
         let block = Block::from_state_dict(&dict, "", &bundled_options(&dict)?)?;
-        let (input, expected) = (dict.image("input")?, dict.image("out")?);
+        let (input, expected) = (dict.nchw("input")?, dict.nchw("out")?);
         let label = format!("{name}, {}", describe(block.spec()));
         let mut model = kernels.load(&[block], input.shape(), PlanKind::Fused)?;
         let comparison = compare(&expected, &model.run(&input)?, TOLERANCE);

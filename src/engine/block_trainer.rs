@@ -37,7 +37,7 @@ impl Default for TrainingOptions {
 /// let weights = StateDict::open("block.safetensors")?;
 /// let block = TrainableBlock::from_state_dict(&weights, "", &BlockOptions::default())?;
 /// let file = StateDict::open("input.safetensors")?;
-/// let (input, grad_out) = (file.image("input")?, file.image("grad_out")?);
+/// let (input, grad_out) = (file.nchw("input")?, file.nchw("grad_out")?);
 /// let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
 /// let mut block = BlockTrainer::load(&Gpu::new()?, block, input.shape(), &training, &loading)?;
 /// let step = block.step(&input, &grad_out)?;

@@ -42,7 +42,7 @@ pub fn record_network(
 /// use wgpu_bottleneck::{CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, StateDict};
 ///
 /// let weights = NetworkWeights::open("resnet50.safetensors", &CheckpointOptions::default())?;
-/// let input = StateDict::open("input.safetensors")?.image("input")?;
+/// let input = StateDict::open("input.safetensors")?.nchw("input")?;
 /// let mut network =
 ///     Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?;
 /// let logits = network.logits(&input)?;

@@ -53,7 +53,7 @@ impl Executor {
     /// As [`Executor::run`]; [`ShapeError::Mismatch`] if the output has another shape.
     pub fn run_into(&mut self, input: &HostTensor, output: &mut HostTensor) -> Result<()> {
         let piece = self.whole_piece(input, output)?;
-        self.run_piece(input, output, piece)
+        self.run_rows(input, output, piece)
     }
 
     /// [`Executor::run_into`] for async callers.
@@ -66,12 +66,12 @@ impl Executor {
         output: &mut HostTensor,
     ) -> Result<()> {
         let piece = self.whole_piece(input, output)?;
-        self.run_piece_async(input, output, piece).await
+        self.run_rows_async(input, output, piece).await
     }
 
     /// Runs on a range of image rows of a larger tensor, as if they were the plan's input, and
     /// copies some rows of the result to their place in another tensor.
-    pub(crate) fn run_piece(
+    pub(crate) fn run_rows(
         &mut self,
         input: &HostTensor,
         output: &mut HostTensor,
@@ -82,7 +82,7 @@ impl Executor {
     }
 
     /// [`Executor::run_piece`] for async callers.
-    pub(crate) async fn run_piece_async(
+    pub(crate) async fn run_rows_async(
         &mut self,
         input: &HostTensor,
         output: &mut HostTensor,

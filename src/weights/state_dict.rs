@@ -232,7 +232,7 @@ impl StateDict {
     /// # Errors
     /// As [`StateDict::tensor`]; a [`ShapeError`](crate::error::ShapeError) unless it has four
     /// non-zero dimensions.
-    pub fn image(&self, key: &str) -> Result<HostTensor> {
+    pub fn nchw(&self, key: &str) -> Result<HostTensor> {
         let tensor = self.tensor(key)?;
         Ok(HostTensor::new(Shape::named(key, &tensor.dims)?, tensor.data)?)
     }

@@ -50,7 +50,7 @@ impl Folder {
 
     /// The tensor `out` of the output file.
     pub fn out(&self) -> Result<HostTensor> {
-        Ok(StateDict::open(self.path("out"))?.image("out")?)
+        Ok(StateDict::open(self.path("out"))?.nchw("out")?)
     }
 
     pub fn files(&self) -> Result<Vec<String>> {

@@ -214,7 +214,7 @@ impl Golden {
             norm,
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (input, output) = (dict.image("input")?, dict.image("out")?);
+        let (input, output) = (dict.nchw("input")?, dict.nchw("out")?);
         Ok(Self { name, dict, options, input, output })
     }
 

@@ -225,7 +225,7 @@ const CALLS: [(&str, Prepare); 21] = [
         let golden = Golden::open(&golden_dir().join("training/inplanes6_downsample.safetensors"))?;
         let (block, grad_out) = (
             BlockState::from_state_dict(&golden.dict, "block", &golden.options)?,
-            golden.dict.image("grad_out")?,
+            golden.dict.nchw("grad_out")?,
         );
         let (training, loading) = (TrainingOptions::default(), LoadOptions::default());
         let mut block = BlockTrainer::load(gpu, block, golden.input.shape(), &training, &loading)?;

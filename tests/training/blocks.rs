@@ -11,7 +11,7 @@ fn blocks_far_from_zero_are_as_right_as_pytorchs() -> Outcome {
     let mut checked = 0;
     for entry in std::fs::read_dir(golden_dir().join("training/far_from_zero"))? {
         let golden = Golden::open(&entry?.path())?;
-        let grad_out = golden.dict.image("grad_out")?;
+        let grad_out = golden.dict.nchw("grad_out")?;
         for target in targets() {
             let step = load(&target.gpu, &golden, &LoadOptions::default())?
                 .step(&golden.input, &grad_out)?;
@@ -46,7 +46,7 @@ fn blocks_far_from_zero_are_as_right_as_pytorchs() -> Outcome {
 fn the_reference_is_pytorch() -> Outcome {
     for golden in goldens()? {
         let block = load(&any_gpu(), &golden, &LoadOptions::default())?;
-        let step = block.reference(&golden.input, &golden.dict.image("grad_out")?)?;
+        let step = block.reference(&golden.input, &golden.dict.nchw("grad_out")?)?;
         let (forward, backward) = check(&golden, &step)?;
         // Both are float64, rounded once.
         assert!(
@@ -66,7 +66,7 @@ fn every_device_gives_pytorchs_numbers() -> Outcome {
         let (mut forward, mut backward) = (0.0_f64, 0.0_f64);
         for golden in &goldens {
             let mut block = load(&target.gpu, golden, &LoadOptions::default())?;
-            let step = block.step(&golden.input, &golden.dict.image("grad_out")?)?;
+            let step = block.step(&golden.input, &golden.dict.nchw("grad_out")?)?;
             let found = check(golden, &step)?;
             println!("{}, {}: {:.1e}, {:.1e}", target.name, golden.name, found.0, found.1);
             (forward, backward) = (forward.max(found.0), backward.max(found.1));
@@ -93,7 +93,7 @@ fn every_candidate_gives_pytorchs_numbers() -> Outcome {
         "affine_false",
     ];
     for golden in goldens()?.iter().filter(|golden| names.contains(&golden.name.as_str())) {
-        let grad_out = golden.dict.image("grad_out")?;
+        let grad_out = golden.dict.nchw("grad_out")?;
         for candidate in 0..40 {
             let loading = LoadOptions {
                 kernels: KernelChoice::Nth(candidate),
@@ -117,7 +117,7 @@ fn every_candidate_gives_pytorchs_numbers() -> Outcome {
 fn two_steps_go_on_from_one_another() -> Outcome {
     let golden =
         goldens()?.into_iter().find(|golden| golden.name == "plain_batch4").ok_or("no golden")?;
-    let grad_out = golden.dict.image("grad_out")?;
+    let grad_out = golden.dict.nchw("grad_out")?;
     let mut block = load(&any_gpu(), &golden, &LoadOptions::default())?;
     let first = block.step(&golden.input, &grad_out)?;
     let expected = block.reference(&golden.input, &grad_out)?;

@@ -112,7 +112,7 @@ impl Run {
 
     /// The pictures and classes of a batch.
     fn batch(&self, index: usize) -> Result<(HostTensor, Vec<usize>)> {
-        let (pictures, classes) = (self.dict.image("pictures")?, self.dict.tensor("classes")?.data);
+        let (pictures, classes) = (self.dict.nchw("pictures")?, self.dict.tensor("classes")?.data);
         let shape = Shape { n: 8, ..pictures.shape() };
         let at = index % 2;
         let values = pictures.data()[at * shape.len()..][..shape.len()].to_vec();

@@ -78,7 +78,7 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
         targets().iter().flat_map(|target| [0, 50, 1000].map(|mean| (target, mean)))
     {
         let values = |key: &str| dict.tensor(&format!("{mean}.{key}")).map(|tensor| tensor.data);
-        let image = dict.image(&format!("{mean}.input"))?;
+        let image = dict.nchw(&format!("{mean}.input"))?;
         let (plan, [affine, running, grad_out, out, after, sums]) =
             norm_plan(image.shape(), 1e-5, false);
         let longest = most_candidates(&plan, target.gpu.capabilities(), false);
@@ -96,7 +96,7 @@ fn a_norm_alone_is_right_where_the_mean_is_large() -> Outcome {
             let (zeros, ones) = (vec![0.0; image.shape().c], vec![1.0; image.shape().c]);
             executor.write(affine, &channels(&[&values("weight")?, &values("bias")?])?)?;
             executor.write(running, &channels(&[&zeros, &ones, &vec![0.1; zeros.len()]])?)?;
-            executor.write(grad_out, &dict.image(&format!("{mean}.grad_out"))?)?;
+            executor.write(grad_out, &dict.nchw(&format!("{mean}.grad_out"))?)?;
             let grad = executor.run(&image)?;
             let column = |id, at: usize| -> Result<Vec<f32>> {
                 let tensor = executor.read(id)?;

@@ -56,7 +56,7 @@ fn gradients_are_slopes() -> Outcome {
     for golden in goldens()?.iter().filter(|golden| names.contains(&golden.name.as_str())) {
         let block = BlockState::from_state_dict(&golden.dict, "block", &golden.options)?;
         let training = plan_block_training(&block.spec, golden.input.shape())?;
-        let grad_out = golden.dict.image("grad_out")?;
+        let grad_out = golden.dict.nchw("grad_out")?;
         let trained = load(&gpu, golden, &LoadOptions::default())?;
         let gradients = trained.reference(&golden.input, &grad_out)?.gradients;
         // Two of the values of each parameter and of the input, moved up and down by next to

@@ -7,7 +7,7 @@ use wgpu_bottleneck::plan::{KernelChoice, Recording};
 use wgpu_bottleneck::tensor::{Tolerance, compare};
 use wgpu_bottleneck::{
     Block, BlockChain, Error, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, PlanKind,
-    Shape, record_in_parts, record_network,
+    Shape, record_micro_batches, record_network,
 };
 
 use super::super::block_or_network::BlockOrNetwork;
@@ -269,7 +269,7 @@ fn recorded(
 ) -> Result<Recording, Error> {
     match &workload.subject {
         Subject::Block(spec) => {
-            Ok(record_in_parts(&[*spec], workload.input, capabilities, options)?.0)
+            Ok(record_micro_batches(&[*spec], workload.input, capabilities, options)?.0)
         }
         Subject::Network(spec) => record_network(spec, workload.input, capabilities, options),
     }

@@ -27,7 +27,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     let dict = StateDict::from_bytes(STEP.to_vec())?;
     let options = bundled_options(&dict)?;
     let block = BlockState::from_state_dict(&dict, "block", &options)?;
-    let (input, grad_out) = (dict.image("input")?, dict.image("grad_out")?);
+    let (input, grad_out) = (dict.nchw("input")?, dict.nchw("grad_out")?);
     let (label, training) = (
         format!("DeepLab, {}", describe(&block.spec)),
         TrainingOptions { momentum: momentum(&dict)? },
@@ -96,6 +96,6 @@ fn pytorch(dict: &StateDict) -> Result<TrainingStep, CliError> {
             parameters.push((name.to_owned(), dims, data));
         }
     }
-    let gradients = Gradients { input: dict.image("grad.input")?, parameters };
-    Ok(TrainingStep { out: dict.image("out")?, statistics, batches, gradients })
+    let gradients = Gradients { input: dict.nchw("grad.input")?, parameters };
+    Ok(TrainingStep { out: dict.nchw("out")?, statistics, batches, gradients })
 }
