@@ -1,4 +1,4 @@
-//! The likeliest classes of a picture: preprocessed and run on the GPU, only the logits come back.
+//! The likeliest classes of an image: preprocessed and run on the GPU, only the logits come back.
 //!
 //!     scripts/with-gpu cargo run --release --example classify
 //!     scripts/with-gpu cargo run --release --example classify resnet50.pth cat.jpg
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Preprocessing and class names come from the file's metadata or the configuration next to it.
     let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
-    let logits = pipeline.logits(&[(&support::picture()?).into()])?.into_data();
+    let logits = pipeline.logits(&[(&support::image()?).into()])?.into_data();
     if let [logit] = logits[..] {
         println!("score {:.3}", 1.0 / (1.0 + (-logit).exp()));
         return Ok(());

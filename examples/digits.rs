@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let file = class.join(format!("{:03}.png", digit.index));
             image::save_buffer(
                 file,
-                digit.picture.data(),
+                digit.image.data(),
                 sheet::SIDE,
                 sheet::SIDE,
                 image::ColorType::Rgb8,

@@ -1,4 +1,4 @@
-//! Pictures as vectors, and how alike they are: the mean of the last feature map, compared by
+//! Images as vectors, and how alike they are: the mean of the last feature map, compared by
 //! cosine.
 //!
 //!     scripts/with-gpu cargo run --release --example embed
@@ -8,7 +8,7 @@ mod support;
 
 use std::error::Error;
 
-use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions, Picture, Source};
+use wgpu_bottleneck::{CheckpointOptions, Gpu, Image, ImagePipeline, LoadOptions, Source};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
@@ -17,14 +17,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 2, &LoadOptions::default())?;
 
-    // Pictures may differ in size. Three run as a batch of two and one of one.
-    let picture = support::picture()?;
-    let (width, height) = (picture.width(), picture.height());
-    let mirrored = Picture::from_fn(width, height, |x, y| {
-        picture.pixel(width - 1 - x, y).unwrap_or_default()
-    })?;
-    let grey = Picture::from_fn(400, 300, |_, _| [128; 3])?;
-    let sources: Vec<Source<'_>> = [&picture, &mirrored, &grey].map(Into::into).to_vec();
+    // Images may differ in size. Three run as a batch of two and one of one.
+    let image = support::image()?;
+    let (width, height) = (image.width(), image.height());
+    let mirrored =
+        Image::from_fn(width, height, |x, y| image.pixel(width - 1 - x, y).unwrap_or_default())?;
+    let grey = Image::from_fn(400, 300, |_, _| [128; 3])?;
+    let sources: Vec<Source<'_>> = [&image, &mirrored, &grey].map(Into::into).to_vec();
     let vectors = pipeline.embed(&sources)?;
 
     let length = vectors.shape().c;
@@ -39,6 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if mirror > other {
         Ok(())
     } else {
-        Err("a picture should be more like its mirror image than like plain grey".into())
+        Err("an image should be more like its mirror image than like plain grey".into())
     }
 }

@@ -8,8 +8,8 @@ mod support;
 
 use std::error::Error;
 
+use wgpu_bottleneck::image::Resize;
 use wgpu_bottleneck::op::StepParams;
-use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Role;
 use wgpu_bottleneck::{CheckpointOptions, Gpu, ImagePipeline, LoadOptions, Preprocess};
 
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Preprocess { resize: Resize::ShorterSide(192), crop: [192, 256], ..weights.preprocess()? };
     let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
-    let maps = pipeline.features(&[(&support::picture()?).into()])?;
+    let maps = pipeline.features(&[(&support::image()?).into()])?;
     for (name, map) in &maps {
         println!("{name}: {}", map.shape());
     }

@@ -1,4 +1,4 @@
-//! A picture that is already on the GPU, as a texture of the app's: nothing of it ever comes to the
+//! An image that is already on the GPU, as a texture of the app's: nothing of it ever comes to the
 //! host.
 //!
 //!     scripts/with-gpu cargo run --release --example texture_input
@@ -22,9 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // In an app the texture would come from a camera, a video or a render pass. It needs
     // TEXTURE_BINDING.
-    let picture = support::picture()?;
-    let size =
-        Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
+    let image = support::image()?;
+    let size = Extent3d { width: image.width(), height: image.height(), depth_or_array_layers: 1 };
     let texture = gpu.device().create_texture(&TextureDescriptor {
         label: Some("frame"),
         size,
@@ -36,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         view_formats: &[],
     });
     let rgba: Vec<u8> =
-        picture.data().chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+        image.data().chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
     let layout = TexelCopyBufferLayout {
         offset: 0,
         bytes_per_row: Some(4 * size.width),
@@ -48,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut pipeline =
         ImagePipeline::load(&gpu, &weights, &weights.preprocess()?, 1, &LoadOptions::default())?;
     let from_texture = pipeline.embed(&[(&texture).into()])?;
-    let from_host = pipeline.embed(&[(&picture).into()])?;
+    let from_host = pipeline.embed(&[(&image).into()])?;
     println!("a vector of {}: {:?} ...", from_texture.shape().c, &from_texture.data()[..4]);
     if from_texture == from_host {
         Ok(())

@@ -13,8 +13,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use wgpu_bottleneck::image::{Preprocess, Resize};
 use wgpu_bottleneck::network::{Norm, Optimizer, ResNet, TrainingSetup};
-use wgpu_bottleneck::picture::{Preprocess, Resize};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{
     BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict, Trainer,
@@ -35,9 +35,9 @@ struct Row {
     accuracy: f64,
 }
 
-/// Pictures as a network takes them, and their classes.
+/// Images as a network takes them, and their classes.
 struct Data {
-    pictures: HostTensor,
+    images: HostTensor,
     classes: Vec<usize>,
 }
 
@@ -51,17 +51,17 @@ impl Data {
         let digits: Vec<_> =
             sheet::all()?.into_iter().filter(|digit| digit.is_held_out() == held_out).collect();
         let classes = digits.iter().map(|digit| digit.class).collect();
-        let pictures: Vec<_> = digits.into_iter().map(|digit| digit.picture).collect();
-        Ok(Self { pictures: preprocess.tensor(&pictures)?, classes })
+        let images: Vec<_> = digits.into_iter().map(|digit| digit.image).collect();
+        Ok(Self { images: preprocess.tensor(&images)?, classes })
     }
 
-    /// These pictures, in this order.
+    /// These images, in this order.
     fn pick(&self, indices: &[usize]) -> Result<(HostTensor, Vec<usize>), Box<dyn Error>> {
-        let shape = Shape { n: indices.len(), ..self.pictures.shape() };
+        let shape = Shape { n: indices.len(), ..self.images.shape() };
         let length = shape.len() / shape.n;
         let values = indices
             .iter()
-            .flat_map(|&at| &self.pictures.data()[at * length..][..length])
+            .flat_map(|&at| &self.images.data()[at * length..][..length])
             .copied()
             .collect();
         Ok((HostTensor::new(shape, values)?, indices.iter().map(|&at| self.classes[at]).collect()))
@@ -105,7 +105,7 @@ fn run(
     let optimizer =
         Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true };
     let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
-    let shape = Shape { n: BATCH, ..train.pictures.shape() };
+    let shape = Shape { n: BATCH, ..train.images.shape() };
     let mut network = Trainer::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
     for epoch in 1..=epochs {
         let mut losses = 0.0;
@@ -115,8 +115,8 @@ fn run(
             let stride = [997, 613, 1009, 419, 839][epoch % 5];
             let indices: Vec<usize> =
                 (0..BATCH).map(|at| ((step * BATCH + at) * stride + epoch) % count).collect();
-            let (pictures, classes) = train.pick(&indices)?;
-            match network.step(&pictures, &classes, rate) {
+            let (images, classes) = train.pick(&indices)?;
+            match network.step(&images, &classes, rate) {
                 Ok(batch) => losses += batch.loss(),
                 Err(wgpu_bottleneck::Error::Training(
                     why @ error::TrainingError::NotFinite { .. },
@@ -139,12 +139,12 @@ fn run(
     Ok(())
 }
 
-/// The share of pictures that are right, in eval mode.
+/// The share of images that are right, in eval mode.
 fn accuracy(gpu: &Gpu, state: &NetworkState, data: &Data) -> Result<f64, Box<dyn Error>> {
     let bytes = state.to_safetensors(&[], &Default::default())?;
     let weights = NetworkWeights::matching(StateDict::from_bytes(bytes)?, state.spec(), None)?;
-    let mut network = Network::load(gpu, &weights, data.pictures.shape(), &LoadOptions::default())?;
-    let logits = network.logits(&data.pictures)?;
+    let mut network = Network::load(gpu, &weights, data.images.shape(), &LoadOptions::default())?;
+    let logits = network.logits(&data.images)?;
     let best = |scores: &[f32]| (0..10).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let right = logits
         .data()

@@ -24,10 +24,10 @@
 pub mod engine;
 pub mod error;
 pub mod gpu;
+pub mod image;
 pub mod kernel;
 pub mod network;
 pub mod op;
-pub mod picture;
 pub mod plan;
 pub mod reference;
 pub mod selftest;
@@ -42,8 +42,8 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
+pub use image::{Image, Preprocess};
 pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
-pub use picture::{Picture, Preprocess};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{
@@ -63,8 +63,8 @@ mod snippets {
         };
     }
     documents! {
-        #[cfg(feature = "pictures")] Readme "README.md"
-        #[cfg(feature = "pictures")] Networks "docs/networks.md"
+        #[cfg(feature = "images")] Readme "README.md"
+        #[cfg(feature = "images")] Networks "docs/networks.md"
         Blocks "docs/blocks.md"
         Training "docs/training.md"
         Commands "docs/commands.md"

@@ -1,16 +1,16 @@
-//! Pictures in, numbers out: what comes out of a backbone is what its network gives for the
+//! Images in, numbers out: what comes out of a backbone is what its network gives for the
 //! reference's preprocessing.
 
 use crate::common::seeded_network::weights;
 use crate::common::{Outcome, targets};
+use wgpu_bottleneck::image::Resize;
 use wgpu_bottleneck::network::BlockKind;
-use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::{
-    Error, ImagePipeline, LoadOptions, Network, Picture, Preprocess, ResNet, Source,
+    Error, Image, ImagePipeline, LoadOptions, Network, Preprocess, ResNet, Source,
 };
 
 #[test]
-fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
+fn images_of_any_size_in_batches_of_any_size() -> Outcome {
     let builder = ResNet::builder(BlockKind::Bottleneck)
         .depths([1, 1])
         .planes([4, 8])
@@ -19,13 +19,12 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
     let (weights, _) = weights(&builder.build()?)?;
     let preprocess =
         Preprocess { resize: Resize::ShorterSide(30), crop: [28, 27], ..Preprocess::default() };
-    let picture = |width, height| {
-        Picture::from_fn(width, height, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8])
+    let image = |width, height| {
+        Image::from_fn(width, height, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8])
     };
-    let pictures =
-        [picture(40, 30)?, picture(1, 1)?, picture(20, 90)?, picture(200, 100)?, picture(30, 30)?];
-    let sources: Vec<Source<'_>> = pictures.iter().map(Into::into).collect();
-    let input = preprocess.tensor(&pictures)?;
+    let images = [image(40, 30)?, image(1, 1)?, image(20, 90)?, image(200, 100)?, image(30, 30)?];
+    let sources: Vec<Source<'_>> = images.iter().map(Into::into).collect();
+    let input = preprocess.tensor(&images)?;
     for target in targets() {
         let mut network =
             Network::load(&target.gpu, &weights, input.shape(), &LoadOptions::default())?;
@@ -59,7 +58,7 @@ fn pictures_of_any_size_in_batches_of_any_size() -> Outcome {
 }
 
 #[test]
-fn what_cannot_take_pictures_is_refused() -> Outcome {
+fn what_cannot_take_images_is_refused() -> Outcome {
     let builder = ResNet::builder(BlockKind::Bottleneck)
         .depths([1])
         .planes([4])
@@ -76,6 +75,6 @@ fn what_cannot_take_pictures_is_refused() -> Outcome {
     );
     assert!(matches!(load(&Preprocess::default(), 0), Err(Error::Shape(_))), "a batch of nothing");
     let flat = Preprocess { std: [1.0, 0.0, 1.0], ..Preprocess::default() };
-    assert!(matches!(load(&flat, 1), Err(Error::Picture(_))), "a standard deviation of zero");
+    assert!(matches!(load(&flat, 1), Err(Error::Image(_))), "a standard deviation of zero");
     Ok(())
 }

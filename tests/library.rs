@@ -14,10 +14,10 @@ mod exactness;
 mod family;
 mod goldens;
 mod half;
+#[cfg(feature = "images")]
+mod images;
 mod networks;
 mod parts;
-#[cfg(feature = "pictures")]
-mod pictures;
 mod plan;
 mod pth;
 mod rooms;

@@ -268,17 +268,17 @@ fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     Ok(())
 }
 
-/// What makes pictures an input and what measures devices is no step of a plan, and is held to the
+/// What makes images an input and what measures devices is no step of a plan, and is held to the
 /// same.
 #[test]
 fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let (folder, validated) = (tempfile::tempdir()?, has_spirv_val());
     let knows_matrices = validated && knows_matrices()?;
-    let (pictures, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
-    assert_eq!((pictures.len(), ceilings.len()), (8, 19));
-    let pictures =
-        pictures.into_iter().map(|(name, source)| (name.to_owned(), source, Extensions::default()));
-    for (name, source, extensions) in pictures.chain(ceilings) {
+    let (images, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
+    assert_eq!((images.len(), ceilings.len()), (8, 19));
+    let images =
+        images.into_iter().map(|(name, source)| (name.to_owned(), source, Extensions::default()));
+    for (name, source, extensions) in images.chain(ceilings) {
         let (shader, reflection) =
             inspect(&source, extensions).map_err(|error| format!("{name}: {error}"))?;
         assert_eq!(inspect(&source, Extensions::default()).is_err(), extensions.f16, "{name}");

@@ -53,7 +53,7 @@ def module(workload):
 
 
 def inputs(workload, batch):
-    """What a block is given comes out of a ReLU; a network is given a normalised picture."""
+    """What a block is given comes out of a ReLU; a network is given a normalised image."""
     generator = torch.Generator().manual_seed(100 + int(workload.name[1:]))
     x = torch.randn((batch, *workload.shape[1:]), generator=generator)
     return x if workload.block is None else torch.relu(x)

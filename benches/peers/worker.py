@@ -93,7 +93,7 @@ def ncnn(folder, shape, vulkan):
         raise Refused("the graph does not load")
 
     def run(x):
-        # It knows no batches: one run for each picture.
+        # It knows no batches: one run for each image.
         outputs = []
         for image in x:
             with net.create_extractor() as extractor:

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use image::GenericImageView as _;
-use wgpu_bottleneck::Picture;
+use wgpu_bottleneck::Image;
 
 const SHEET: &[u8] = include_bytes!("digits.png");
 
@@ -14,7 +14,7 @@ pub const SIDE: u32 = 8;
 pub struct Digit {
     pub class: usize,
     pub index: usize,
-    pub picture: Picture,
+    pub image: Image,
 }
 
 impl Digit {
@@ -35,8 +35,8 @@ pub fn all() -> Result<Vec<Digit>, Box<dyn Error>> {
             if tile.pixels().all(|pixel| pixel.0[0] == 0) {
                 break;
             }
-            let picture = Picture::from_fn(SIDE, SIDE, |x, y| [tile.get_pixel(x, y).0[0]; 3])?;
-            digits.push(Digit { class: class as usize, index: index as usize, picture });
+            let image = Image::from_fn(SIDE, SIDE, |x, y| [tile.get_pixel(x, y).0[0]; 3])?;
+            digits.push(Digit { class: class as usize, index: index as usize, image });
         }
     }
     Ok(digits)

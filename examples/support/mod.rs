@@ -1,10 +1,10 @@
-//! What the examples of whole networks share: weights and a picture that need no download.
+//! What the examples of whole networks share: weights and an image that need no download.
 
 use std::error::Error;
 
 use safetensors::{Dtype, tensor::TensorView};
 use wgpu_bottleneck::network::BlockKind;
-use wgpu_bottleneck::{CheckpointOptions, NetworkWeights, Picture, ResNet, StateDict};
+use wgpu_bottleneck::{CheckpointOptions, Image, NetworkWeights, ResNet, StateDict};
 
 /// The weights in the file that is the first argument; without one a quarter as wide as ResNet-50,
 /// of ten classes, and random: it computes, but knows nothing.
@@ -46,12 +46,12 @@ pub fn weights(options: &CheckpointOptions) -> Result<NetworkWeights, Box<dyn Er
     )?)
 }
 
-/// The picture in the file that is the second argument; without one a disc before a gradient.
-pub fn picture() -> Result<Picture, Box<dyn Error>> {
+/// The image in the file that is the second argument; without one a disc before a gradient.
+pub fn image() -> Result<Image, Box<dyn Error>> {
     if let Some(file) = std::env::args().nth(2) {
-        return Ok(Picture::open(file)?);
+        return Ok(Image::open(file)?);
     }
-    Ok(Picture::from_fn(320, 240, |x, y| {
+    Ok(Image::from_fn(320, 240, |x, y| {
         let (dx, dy) = (x.abs_diff(200), y.abs_diff(90));
         if dx * dx + dy * dy < 60 * 60 {
             [230, 40, 40]

@@ -1,5 +1,5 @@
 // resize_first: the first of two passes of a resize: Pillow's, in integers, rounded to eight bits.
-// It goes along the rows of a picture, or with DOWN along its columns. Only what the second pass
+// It goes along the rows of an image, or with DOWN along its columns. Only what the second pass
 // needs is made, a pixel an invocation; neighbours read neighbours, so that their loads meet in the
 // cache. Bound by memory on GPUs, by single loads on software drivers.
 
@@ -11,7 +11,7 @@ struct Params {
     stride: u32,        // words of a pixel in the taps
     tap_at: u32,        // where the taps of the first column begin, or with DOWN those of the first
                         // row to be made
-    in_width: u32,      // pixels in a row of the picture
+    in_width: u32,      // pixels in a row of the image
     in_height: u32,     // rows of what is bound
     left: u32,          // the first column to be read
     top: u32,           // the first row to be read, or with DOWN the row that the taps count from;
@@ -28,13 +28,13 @@ struct Params {
 //#else
 @group(0) @binding(1) var<storage, read> src: array<u32>;
 //#end
-// For each column, or row, the first one of the picture, how many there are, and their weights, in
+// For each column, or row, the first one of the image, how many there are, and their weights, in
 // units of 2^-22.
 @group(0) @binding(2) var<storage, read> taps: array<i32>;
 // A pixel a word: red in the lowest byte, then green, then blue.
 @group(0) @binding(3) var<storage, read_write> dst: array<u32>;
 
-// Red, green and blue of a pixel of the picture.
+// Red, green and blue of a pixel of the image.
 fn pixel(x: u32, y: u32) -> vec3<i32> {
     let column = min(x, params.in_width - 1u);
     let row = min(y, params.in_height - 1u);

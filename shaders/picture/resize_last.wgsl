@@ -9,7 +9,7 @@ struct Params {
     row_groups: u32,    // workgroups along x, before y counts on
     width: u32,         // pixels in a row of the image
     stride: u32,        // words of a column or row in the taps
-    kept_width: u32,    // pixels in a row that come from the picture
+    kept_width: u32,    // pixels in a row that come from the image
     kept_height: u32,   // rows that do
     left: u32,          // black pixels before them in a row
     top: u32,           // black rows before them
@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let line = at / params.width;
-    // Left of and above the picture these wrap to huge numbers, so that one comparison finds both
+    // Left of and above the image these wrap to huge numbers, so that one comparison finds both
     // sides.
     let x = at - line * params.width - params.left;
     let y = line - params.top;

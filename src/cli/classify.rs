@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use wgpu_bottleneck::{ImagePipeline, ModelConfig, Picture};
+use wgpu_bottleneck::{Image, ImagePipeline, ModelConfig};
 
 use super::each::each;
 use super::error::CliError;
+use super::images::{self, Images};
 use super::labels::{ASSUMED, Labels};
 use super::network_args::ClassifyArgs;
 use super::output::{self, Cell, Table};
-use super::pictures::{self, Pictures};
 
 /// The meaning of the outputs of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,37 +55,37 @@ struct Verdict {
 
 /// Runs the command.
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
-    let files = pictures::find(&args.files)?;
-    let weights = args.pictures.network.weights()?;
+    let files = images::find(&args.files)?;
+    let weights = args.images.network.weights()?;
     let Some(classes) = weights.spec().classes() else {
-        let file = args.pictures.network.source.weights.display();
+        let file = args.images.network.source.weights.display();
         return Err(CliError::Usage(format!(
             "{file}: the network has no classes; use `bottleneck embed`"
         )));
     };
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
-    let mut pipeline = args.pictures.load(&weights, Some(files.len()))?;
+    let mut pipeline = args.images.load(&weights, Some(files.len()))?;
     let batch = pipeline.network().input_shape().n;
 
     let mut verdicts: Vec<Verdict> = Vec::new();
-    let mut decoded = Pictures::decode(files.clone());
+    let mut decoded = Images::decode(files.clone());
     loop {
         let batch = decoded.batch(batch);
         if batch.is_empty() {
             break;
         }
-        let readable: Vec<&Picture> =
-            batch.iter().filter_map(|one| one.picture.as_ref().ok()).collect();
-        let mut of_pictures = each(&mut pipeline, &readable, ImagePipeline::logits)?.into_iter();
+        let readable: Vec<&Image> =
+            batch.iter().filter_map(|one| one.image.as_ref().ok()).collect();
+        let mut of_images = each(&mut pipeline, &readable, ImagePipeline::logits)?.into_iter();
         for one in &batch {
-            let guesses = match &one.picture {
-                Ok(_) => of_pictures
+            let guesses = match &one.image {
+                Ok(_) => of_images
                     .next()
                     .unwrap_or_else(|| Err("no logits were computed".to_owned()))
                     .map(|logits| best(&logits, args.top as usize, meaning)),
-                // The picture's name stands beside it.
-                Err(error) => Err(pictures::without_name(&files[one.index], error)),
+                // The image's name stands beside it.
+                Err(error) => Err(images::without_name(&files[one.index], error)),
             };
             verdicts.push(Verdict { file: files[one.index].clone(), guesses });
         }
@@ -170,14 +170,14 @@ fn label(labels: &Labels, class: usize, meaning: Meaning) -> Option<&str> {
 }
 
 fn as_json(verdict: &Verdict, labels: &Labels, meaning: Meaning) -> Value {
-    let picture = name(&verdict.file);
+    let image = name(&verdict.file);
     let source = &labels.source;
     match (&verdict.guesses, meaning) {
-        (Err(error), _) => json!({ "picture": picture, "error": error }),
+        (Err(error), _) => json!({ "picture": image, "error": error }),
         (Ok(guesses), Meaning::OneScore) => {
             let score = guesses.first().map(|guess| guess.probability);
             json!({
-                "picture": picture,
+                "picture": image,
                 "score": score,
                 "label": label(labels, 0, meaning),
                 "label_source": source,
@@ -192,7 +192,7 @@ fn as_json(verdict: &Verdict, labels: &Labels, meaning: Meaning) -> Value {
                 })
             };
             let classes: Value = guesses.iter().map(class).collect();
-            json!({ "picture": picture, "classes": classes, "label_source": source })
+            json!({ "picture": image, "classes": classes, "label_source": source })
         }
     }
 }
@@ -203,7 +203,7 @@ fn as_csv(verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<Str
     let header = ["picture", "rank", "class", "label", meaning.name(), "error", "label_source"];
     writer.write_record(header).map_err(failed)?;
     for verdict in verdicts {
-        let picture = name(&verdict.file);
+        let image = name(&verdict.file);
         match &verdict.guesses {
             Ok(guesses) => {
                 for (rank, guess) in (1..).zip(guesses) {
@@ -212,13 +212,12 @@ fn as_csv(verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<Str
                         [rank.to_string(), class.to_string(), guess.probability.to_string()];
                     let name = label(labels, class, meaning).unwrap_or("");
                     let source = &labels.source;
-                    let record =
-                        [&picture, &numbers[0], &numbers[1], name, &numbers[2], "", source];
+                    let record = [&image, &numbers[0], &numbers[1], name, &numbers[2], "", source];
                     writer.write_record(record).map_err(failed)?;
                 }
             }
             Err(error) => {
-                writer.write_record([&picture, "", "", "", "", error, ""]).map_err(failed)?
+                writer.write_record([&image, "", "", "", "", error, ""]).map_err(failed)?
             }
         }
     }

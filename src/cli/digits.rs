@@ -2,7 +2,7 @@
 //! train`, on held-out digits.
 
 use wgpu_bottleneck::{
-    CheckpointOptions, Error, LoadOptions, Network, NetworkWeights, Picture, StateDict,
+    CheckpointOptions, Error, Image, LoadOptions, Network, NetworkWeights, StateDict,
 };
 
 use super::error::CliError;
@@ -20,9 +20,9 @@ const SIDE: u32 = 8;
 /// Runs the part. Returns the number of misclassified digits.
 pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     output::heading("The network that ships with the program: held-out handwritten digits")?;
-    let sheet = Picture::from_bytes(DIGITS).map_err(Error::from)?;
+    let sheet = Image::from_bytes(DIGITS).map_err(Error::from)?;
     let digit = |at: u32| {
-        Picture::from_fn(SIDE, SIDE, |x, y| sheet.pixel(at * SIDE + x, y).unwrap_or_default())
+        Image::from_fn(SIDE, SIDE, |x, y| sheet.pixel(at * SIDE + x, y).unwrap_or_default())
     };
     let digits =
         (0..sheet.width() / SIDE).map(digit).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;

@@ -2,7 +2,7 @@
 //! the others.
 
 use wgpu_bottleneck::error::{ErrorKind, GpuError};
-use wgpu_bottleneck::{Error, HostTensor, ImagePipeline, Picture, Result, Source};
+use wgpu_bottleneck::{Error, HostTensor, Image, ImagePipeline, Result, Source};
 
 use super::error::CliError;
 
@@ -13,28 +13,28 @@ pub type Compute = fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
 /// run one by one.
 pub fn each(
     pipeline: &mut ImagePipeline,
-    pictures: &[&Picture],
+    images: &[&Image],
     compute: Compute,
 ) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
-    if pictures.is_empty() {
+    if images.is_empty() {
         return Ok(Vec::new());
     }
-    let sources: Vec<Source<'_>> = pictures.iter().map(|&picture| picture.into()).collect();
+    let sources: Vec<Source<'_>> = images.iter().map(|&image| image.into()).collect();
     match compute(pipeline, &sources) {
         Ok(found) => {
             Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect())
         }
-        Err(error) if !is_about_pictures(&error) => Err(error.into()),
-        Err(error) if pictures.len() == 1 => Ok(vec![Err(error.to_string())]),
+        Err(error) if !is_about_images(&error) => Err(error.into()),
+        Err(error) if images.len() == 1 => Ok(vec![Err(error.to_string())]),
         Err(_) => {
-            let each = pictures.iter().map(|&picture| self::each(pipeline, &[picture], compute));
+            let each = images.iter().map(|&image| self::each(pipeline, &[image], compute));
             Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
         }
     }
 }
 
 /// Whether other images may still succeed.
-fn is_about_pictures(error: &Error) -> bool {
+fn is_about_images(error: &Error) -> bool {
     error.kind() == ErrorKind::Input
         || matches!(
             error,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::codecs::png::PngEncoder;
 use image::{RgbImage, imageops};
-use wgpu_bottleneck::{Error, HostTensor, Picture};
+use wgpu_bottleneck::{Error, HostTensor, Image};
 
 use super::error::CliError;
 use super::files::OutputFolder;
@@ -36,23 +36,23 @@ const VIRIDIS: [[u8; 3]; 10] = [
 /// Runs the command.
 pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     let folder = OutputFolder::check(&args.png)?;
-    let weights = args.pictures.network.weights()?;
-    let picture = Picture::open(&args.picture)?;
-    let mut backbone = args.pictures.load(&weights, Some(1))?;
+    let weights = args.images.network.weights()?;
+    let image = Image::open(&args.image)?;
+    let mut backbone = args.images.load(&weights, Some(1))?;
     let maps: Vec<(String, HostTensor)> =
-        backbone.run(&[(&picture).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
+        backbone.run(&[(&image).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
     for (name, map) in &maps {
         if map.data().iter().any(|value| !value.is_finite()) {
             return Err(CliError::Wrong(format!("{name} holds values that are not finite")));
         }
     }
-    let seen = backbone.preprocess().pixels(&picture).map_err(Error::from)?;
+    let seen = backbone.preprocess().pixels(&image).map_err(Error::from)?;
     let mut files = vec![("overview.png".to_owned(), png(&overview(&seen, &maps))?)];
     for (name, map) in &maps {
         files.push((format!("{name}.png"), png(&sheet(map, args.channels as usize))?));
     }
-    let inputs = args.pictures.network.inputs()?;
-    let inputs: Vec<&Path> = inputs.iter().chain([&args.picture]).map(PathBuf::as_path).collect();
+    let inputs = args.images.network.inputs()?;
+    let inputs: Vec<&Path> = inputs.iter().chain([&args.image]).map(PathBuf::as_path).collect();
     folder.write(&files, &inputs)?;
     for (name, map) in &maps {
         let shown =
@@ -96,7 +96,7 @@ fn sheet(map: &HostTensor, most: usize) -> RgbImage {
 }
 
 /// The image, and the mean of each map's channels at the same size.
-fn overview(seen: &Picture, maps: &[(String, HostTensor)]) -> RgbImage {
+fn overview(seen: &Image, maps: &[(String, HostTensor)]) -> RgbImage {
     let (width, height) = (seen.width(), seen.height());
     let mut tiles =
         vec![RgbImage::from_raw(width, height, seen.data().to_vec()).unwrap_or_default()];

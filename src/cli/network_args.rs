@@ -94,7 +94,7 @@ pub struct RunArgs {
 
 /// How images become the input of a network.
 #[derive(Debug, Args)]
-pub struct PictureArgs {
+pub struct ImageArgs {
     /// The network.
     #[command(flatten)]
     pub network: NetworkArgs,
@@ -112,7 +112,7 @@ pub struct PictureArgs {
     pub batch: u32,
 }
 
-impl PictureArgs {
+impl ImageArgs {
     /// The preprocessing from --preset, else from the configuration, else torchvision's v1.
     pub fn preprocess(&self, weights: &NetworkWeights) -> Result<Preprocess, CliError> {
         if let Some(preset) = &self.preset {
@@ -142,23 +142,23 @@ impl PictureArgs {
         Ok(())
     }
 
-    /// Loads the network on its device, for `pictures` images in all, or for any number.
+    /// Loads the network on its device, for `images` images in all, or for any number.
     pub fn load(
         &self,
         weights: &NetworkWeights,
-        pictures: Option<usize>,
+        images: Option<usize>,
     ) -> Result<ImagePipeline, CliError> {
         let preprocess = self.preprocess(weights)?;
         self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
-        let batch = pictures.map_or(largest, |pictures| pictures.clamp(1, largest));
+        let batch = images.map_or(largest, |images| images.clamp(1, largest));
         // What is wrong with the file is said before, and whether or not, there is a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
         network::plan_network(weights.spec(), shape, plan)
             .map_err(CliError::in_file(&self.network.file()?))?;
         let gpu = self.network.engine.adapter.gpu_with_kept_pipelines()?;
-        let runs = pictures.and_then(|pictures| u32::try_from(pictures.div_ceil(batch)).ok());
+        let runs = images.and_then(|images| u32::try_from(images.div_ceil(batch)).ok());
         let options = self.network.engine.load_options(Some(&gpu), runs)?;
         let pipeline = ImagePipeline::load(&gpu, weights, &preprocess, batch, &options)?;
         self.network.tell_memory(pipeline.network());
@@ -171,7 +171,7 @@ impl PictureArgs {
 pub struct ClassifyArgs {
     /// The network and the preprocessing.
     #[command(flatten)]
-    pub pictures: PictureArgs,
+    pub images: ImageArgs,
     /// Class names: one per line, or JSON (a list, or Hugging Face's id2label) [default: from the
     /// configuration; ImageNet's for 1000 classes without names]
     #[arg(long, value_name = "FILE")]
@@ -191,7 +191,7 @@ pub struct ClassifyArgs {
     #[arg(long)]
     pub csv: bool,
     /// Images, or folders of images.
-    #[arg(value_name = "PICTURES", required = true)]
+    #[arg(value_name = "IMAGES", required = true)]
     pub files: Vec<PathBuf>,
 }
 
@@ -200,7 +200,7 @@ pub struct ClassifyArgs {
 pub struct VerifyArgs {
     /// The network and the preprocessing. --precision is f16 unless it is auto.
     #[command(flatten)]
-    pub pictures: PictureArgs,
+    pub images: ImageArgs,
     /// How many images to generate if none are given.
     #[arg(
         long,
@@ -214,7 +214,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub json: bool,
     /// Images, or folders of images.
-    #[arg(value_name = "PICTURES")]
+    #[arg(value_name = "IMAGES")]
     pub files: Vec<PathBuf>,
 }
 
@@ -223,10 +223,10 @@ pub struct VerifyArgs {
 pub struct FeaturesArgs {
     /// The network and the preprocessing.
     #[command(flatten)]
-    pub pictures: PictureArgs,
+    pub images: ImageArgs,
     /// The image.
-    #[arg(long, value_name = "P")]
-    pub picture: PathBuf,
+    #[arg(long, alias = "picture", value_name = "I")]
+    pub image: PathBuf,
     /// The output folder for overview.png, stem.png, layer1.png, ...; created if its parent exists.
     #[arg(long, value_name = "DIR")]
     pub png: PathBuf,

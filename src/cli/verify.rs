@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    Error, Gpu, HostTensor, ImagePipeline, LoadOptions, NetworkWeights, Picture, Source,
+    Error, Gpu, HostTensor, Image, ImagePipeline, LoadOptions, NetworkWeights, Source,
 };
 
 use super::error::CliError;
+use super::images::{self, Images};
 use super::network_args::VerifyArgs;
 use super::output::{self, Table, count};
-use super::pictures::{self, Pictures};
 
 /// The difference of one tensor of a network, over all images so far.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +69,7 @@ fn share(part: f64, whole: f64) -> f64 {
 /// How often the two agree on the most likely classes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Agreement {
-    pictures: usize,
+    images: usize,
     /// Images on whose most likely class both agree.
     top1: usize,
     /// How many of the five most likely classes of one are among those of the other, over all
@@ -86,7 +86,7 @@ impl Agreement {
             // With one output, compare whether the sigmoid is above 0.5.
             let same = classes > 1 || (a[0] > 0.0) == (b[0] > 0.0);
             let (a, b) = (likeliest(a), likeliest(b));
-            self.pictures += 1;
+            self.images += 1;
             self.top1 += usize::from(same && a.first() == b.first());
             let among: BTreeSet<usize> = b.iter().copied().collect();
             self.top5 += a.iter().filter(|class| among.contains(class)).count();
@@ -105,14 +105,14 @@ fn likeliest(logits: &[f32]) -> Vec<usize> {
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
-    let pictures = pictures(args)?;
-    let weights = args.pictures.network.weights()?;
-    args.pictures.tell_preprocess(&weights)?;
-    let engine = &args.pictures.network.engine;
+    let images = images(args)?;
+    let weights = args.images.network.weights()?;
+    args.images.tell_preprocess(&weights)?;
+    let engine = &args.images.network.engine;
     let gpu = engine.adapter.gpu_with_kept_pipelines()?;
-    let batch = pictures.len().min(args.pictures.batch as usize);
+    let batch = images.len().min(args.images.batch as usize);
     let asked =
-        engine.load_options(Some(&gpu), u32::try_from(pictures.len().div_ceil(batch)).ok())?;
+        engine.load_options(Some(&gpu), u32::try_from(images.len().div_ceil(batch)).ok())?;
     let asked = LoadOptions { keep_blocks: true, ..asked };
     // Of single precision there is nothing to verify.
     let precision =
@@ -126,7 +126,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
     )?;
     let mut half = load(args, &gpu, &weights, batch, &LoadOptions { precision, ..asked })?;
     let (mut differences, mut agreement) = (Vec::new(), Agreement::default());
-    for part in pictures.chunks(batch) {
+    for part in images.chunks(batch) {
         let sources: Vec<Source<'_>> = part.iter().map(Source::from).collect();
         let (expected, found) = (single.run(&sources)?, half.run(&sources)?);
         differences.resize_with(expected.len(), Difference::default);
@@ -157,16 +157,16 @@ fn load(
     batch: usize,
     options: &LoadOptions,
 ) -> Result<ImagePipeline, CliError> {
-    Ok(ImagePipeline::load(gpu, weights, &args.pictures.preprocess(weights)?, batch, options)?)
+    Ok(ImagePipeline::load(gpu, weights, &args.images.preprocess(weights)?, batch, options)?)
 }
 
 /// The given images, or, if none are given, seeded ones: soft blots of colour with some noise.
-fn pictures(args: &VerifyArgs) -> Result<Vec<Picture>, CliError> {
+fn images(args: &VerifyArgs) -> Result<Vec<Image>, CliError> {
     if args.files.is_empty() {
         return (0..args.generate).map(generated).collect();
     }
-    let files = pictures::find(&args.files)?;
-    let mut decoded = Pictures::decode(files);
+    let files = images::find(&args.files)?;
+    let mut decoded = Images::decode(files);
     let mut found = Vec::new();
     loop {
         let batch = decoded.batch(64);
@@ -174,13 +174,13 @@ fn pictures(args: &VerifyArgs) -> Result<Vec<Picture>, CliError> {
             return Ok(found);
         }
         for one in batch {
-            found.push(one.picture?);
+            found.push(one.image?);
         }
     }
 }
 
 /// A seeded image.
-fn generated(seed: u32) -> Result<Picture, CliError> {
+fn generated(seed: u32) -> Result<Image, CliError> {
     let wave = |at: u32, channel: u32| {
         let phase = f64::from(at) * 0.02 * f64::from(1 + (seed + channel) % 5)
             + f64::from(seed * 3 + channel);
@@ -194,7 +194,7 @@ fn generated(seed: u32) -> Result<Picture, CliError> {
             (128.0 + 80.0 * wave(x, channel) * wave(y, channel + 1) + noise(x, y)) as u8
         })
     };
-    Ok(Picture::from_fn(256, 256, pixel).map_err(Error::from)?)
+    Ok(Image::from_fn(256, 256, pixel).map_err(Error::from)?)
 }
 
 fn print(
@@ -209,7 +209,7 @@ fn print(
     } else {
         ("image", "images")
     };
-    let images = count(agreement.pictures, one, many);
+    let images = count(agreement.images, one, many);
     output::heading(&format!("{}: half precision against single, {images}", gpu.describe()))?;
     let mut table = Table::new(&["tensor", ">largest error", ">mean error", ">1 - cosine"]);
     for difference in differences {
@@ -222,9 +222,9 @@ fn print(
         ]);
     }
     output::print(&table.render())?;
-    let Agreement { pictures, top1, top5, most_top5 } = *agreement;
-    if pictures > 0 {
-        let images = count(pictures, "image", "images");
+    let Agreement { images, top1, top5, most_top5 } = *agreement;
+    if images > 0 {
+        let images = count(images, "image", "images");
         output::print(&format!(
             "top-1 agrees on {top1} of {images}, top-5 on {top5} of {most_top5} classes\n"
         ))?;
@@ -249,11 +249,11 @@ fn as_json(
             "cosine": difference.cosine(),
         })
     };
-    let Agreement { pictures, top1, top5, most_top5 } = *agreement;
+    let Agreement { images, top1, top5, most_top5 } = *agreement;
     json!({
         "device": gpu.describe(),
         "tensors": differences.iter().map(tensor).collect::<Vec<_>>(),
-        "pictures": pictures,
+        "pictures": images,
         "top1_agrees": top1,
         "top5_agrees": top5,
         "top5_of": most_top5,

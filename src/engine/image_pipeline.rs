@@ -4,7 +4,7 @@ use super::network::{Wanted, last};
 use super::{LoadOptions, Network};
 use crate::error::Result;
 use crate::gpu::{Gpu, Preprocessor, Source};
-use crate::picture::Preprocess;
+use crate::image::Preprocess;
 use crate::tensor::HostTensor;
 use crate::weights::NetworkWeights;
 
@@ -14,7 +14,7 @@ use crate::weights::NetworkWeights;
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{
-///     CheckpointOptions, Gpu, ImagePipeline, LoadOptions, NetworkWeights, Picture,
+///     CheckpointOptions, Gpu, ImagePipeline, LoadOptions, NetworkWeights, Image,
 /// };
 ///
 /// let weights = NetworkWeights::open("resnet50.pth", &CheckpointOptions::default())?;
@@ -22,8 +22,8 @@ use crate::weights::NetworkWeights;
 /// let preprocess = weights.preprocess()?;
 /// let mut pipeline =
 ///     ImagePipeline::load(&Gpu::new()?, &weights, &preprocess, 8, &LoadOptions::default())?;
-/// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
-/// let vectors = pipeline.embed(&[(&pictures[0]).into(), (&pictures[1]).into()])?;
+/// let images = [Image::open("cat.jpg")?, Image::open("dog.png")?];
+/// let vectors = pipeline.embed(&[(&images[0]).into(), (&images[1]).into()])?;
 /// assert_eq!(vectors.shape().dims(), [2, 2048, 1, 1]);
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
@@ -68,43 +68,43 @@ impl ImagePipeline {
     /// # Errors
     /// As [`Preprocessor::record`] and [`Network::logits`];
     /// [`ShapeError`](crate::error::ShapeError) if there is no image.
-    pub fn logits(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
-        Ok(last(self.tensors(pictures, Wanted::Output)?))
+    pub fn logits(&mut self, images: &[Source<'_>]) -> Result<HostTensor> {
+        Ok(last(self.tensors(images, Wanted::Output)?))
     }
 
     /// As [`Network::embed`].
     ///
     /// # Errors
     /// As [`ImagePipeline::logits`].
-    pub fn embed(&mut self, pictures: &[Source<'_>]) -> Result<HostTensor> {
-        Ok(last(self.tensors(pictures, Wanted::Pooled)?))
+    pub fn embed(&mut self, images: &[Source<'_>]) -> Result<HostTensor> {
+        Ok(last(self.tensors(images, Wanted::Pooled)?))
     }
 
     /// As [`Network::features`].
     ///
     /// # Errors
     /// As [`ImagePipeline::logits`].
-    pub fn features(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
-        self.tensors(pictures, Wanted::Features)
+    pub fn features(&mut self, images: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
+        self.tensors(images, Wanted::Features)
     }
 
     /// As [`Network::run`].
     ///
     /// # Errors
     /// As [`ImagePipeline::logits`].
-    pub fn run(&mut self, pictures: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
-        self.tensors(pictures, Wanted::Everything)
+    pub fn run(&mut self, images: &[Source<'_>]) -> Result<Vec<(String, HostTensor)>> {
+        self.tensors(images, Wanted::Everything)
     }
 
     fn tensors(
         &mut self,
-        pictures: &[Source<'_>],
+        images: &[Source<'_>],
         wanted: Wanted,
     ) -> Result<Vec<(String, HostTensor)>> {
         // Says that there is none.
-        self.preprocess().shape(pictures.len())?;
+        self.preprocess().shape(images.len())?;
         let mut whole: Vec<(String, HostTensor)> = Vec::new();
-        let mut rest = pictures;
+        let mut rest = images;
         while !rest.is_empty() {
             // A run may leave the network with smaller parts, where half precision could not hold a
             // layer.

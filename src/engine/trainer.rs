@@ -26,8 +26,8 @@ use super::block_trainer::{column, per_channel};
 /// let shape = Shape::new(8, 3, 224, 224)?;
 /// let (setup, loading) = (TrainingSetup::default(), LoadOptions::default());
 /// let mut network = Trainer::load(&Gpu::new()?, &state, shape, &setup, 0.1, &loading)?;
-/// let (pictures, classes) = (HostTensor::zeros(shape), [0, 1, 2, 3, 4, 5, 6, 7]);
-/// let batch = network.step(&pictures, &classes, 0.1)?;
+/// let (images, classes) = (HostTensor::zeros(shape), [0, 1, 2, 3, 4, 5, 6, 7]);
+/// let batch = network.step(&images, &classes, 0.1)?;
 /// println!("loss {}, {} of 8 right", batch.loss(), batch.right());
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
@@ -144,7 +144,7 @@ impl Trainer {
     /// of several batches starts again. Also as [`Executor::run`].
     pub fn step(
         &mut self,
-        pictures: &HostTensor,
+        images: &HostTensor,
         classes: &[usize],
         rate: f64,
     ) -> Result<BatchMetrics> {
@@ -157,16 +157,16 @@ impl Trainer {
         let [first, second] = self.setup.optimizer.corrections(self.steps + 1);
         let flag = |on: bool| f64::from(u8::from(on));
         let control = [rate, flag(applies), flag(within > 0), first, second];
-        let losses = self.run(pictures, &targets, control)?;
+        let losses = self.run(images, &targets, control)?;
         let batch = collect(&losses);
-        if let Some(picture) = batch.losses.iter().position(|loss| !loss.is_finite()) {
-            let (step, loss) = (self.steps + 1, batch.losses[picture]);
+        if let Some(image) = batch.losses.iter().position(|loss| !loss.is_finite()) {
+            let (step, loss) = (self.steps + 1, batch.losses[image]);
             // What the batches before have left for this step is not to be added to any more: the
             // sum may hold what is no number.
             self.within = 0;
             // That the search failed is no reason to say less of what it was for.
-            let layer = self.first_not_finite(pictures, &targets).unwrap_or(None);
-            return Err(TrainingError::NotFinite { step, picture, loss, layer }.into());
+            let layer = self.first_not_finite(images, &targets).unwrap_or(None);
+            return Err(TrainingError::NotFinite { step, image, loss, layer }.into());
         }
         self.batches += 1;
         self.within = if applies { 0 } else { within + 1 };
@@ -251,15 +251,15 @@ impl Trainer {
     fn targets(&self, classes: &[usize]) -> Result<HostTensor> {
         let shape = self.training.plan.tensor(self.training.targets).shape;
         if classes.len() != shape.n {
-            let tensor = "classes of the pictures".to_owned();
+            let tensor = "classes of the images".to_owned();
             return Err(
                 ShapeError::Length { tensor, expected: shape.n, found: classes.len() }.into()
             );
         }
         let known = self.state.spec().classes().unwrap_or_default();
-        if let Some(picture) = classes.iter().position(|&class| class >= known) {
+        if let Some(image) = classes.iter().position(|&class| class >= known) {
             return Err(
-                TrainingError::Class { picture, class: classes[picture], classes: known }.into()
+                TrainingError::Class { image, class: classes[image], classes: known }.into()
             );
         }
         Ok(HostTensor::new(shape, classes.iter().map(|&class| class as f32).collect())?)
@@ -267,7 +267,7 @@ impl Trainer {
 
     fn run(
         &mut self,
-        pictures: &HostTensor,
+        images: &HostTensor,
         targets: &HostTensor,
         control: [f64; CONTROL],
     ) -> Result<HostTensor> {
@@ -275,7 +275,7 @@ impl Trainer {
         let shape = Shape { n: 1, c: 1, h: 1, w: CONTROL };
         let control = HostTensor::new(shape, control.map(|number| number as f32).to_vec())?;
         self.executor.write(self.training.control, &control)?;
-        self.executor.run(pictures)
+        self.executor.run(images)
     }
 
     /// Uploads all parameters and statistics, and a zero optimiser state.
@@ -311,7 +311,7 @@ impl Trainer {
     /// there is not enough memory to keep all tensors.
     fn first_not_finite(
         &mut self,
-        pictures: &HostTensor,
+        images: &HostTensor,
         targets: &HostTensor,
     ) -> Result<Option<String>> {
         let Self { executor, training, .. } = &*self;
@@ -329,7 +329,7 @@ impl Trainer {
             keeping.write(id, &executor.read(id)?)?;
         }
         keeping.write(training.targets, targets)?;
-        keeping.run(pictures)?;
+        keeping.run(images)?;
         for step in &plan.steps {
             if plan.fetches.contains(&step.output) {
                 let tensor = keeping.read(step.output)?;

@@ -103,7 +103,7 @@ pub enum GpuError {
     },
     /// An sRGB texture was created without the view format in which its stored bytes are read.
     #[error(
-        "picture texture: format {format}, created without {stored} among its view_formats, in \
+        "image texture: format {format}, created without {stored} among its view_formats, in \
         which its stored bytes are read: create it with view_formats: &[TextureFormat::{stored}], \
         or copy it into a texture of {stored}"
     )]

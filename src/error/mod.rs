@@ -3,8 +3,8 @@
 
 mod differences;
 mod gpu;
+mod image;
 mod patch;
-mod picture;
 mod precision;
 mod pth;
 mod shape;
@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 pub use differences::{Differences, ShapeDifference};
 pub use gpu::GpuError;
+pub use image::ImageError;
 pub use patch::PatchError;
-pub use picture::PictureError;
 pub use precision::PrecisionError;
 pub use pth::PthError;
 pub use shape::ShapeError;
@@ -44,7 +44,7 @@ pub enum Error {
     Weights(#[from] WeightsError),
     /// An image, or its preprocessing, cannot be used.
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Image(#[from] ImageError),
     /// Something cannot be computed in half precision.
     #[error(transparent)]
     Precision(#[from] PrecisionError),

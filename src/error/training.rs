@@ -6,11 +6,11 @@
 pub enum TrainingError {
     /// The class of an image is outside the network's classes.
     #[error(
-        "image {picture} has class {class}, but the network has {classes} classes, numbered from 0"
+        "image {image} has class {class}, but the network has {classes} classes, numbered from 0"
     )]
     Class {
         /// Index of the image in the batch, from 0.
-        picture: usize,
+        image: usize,
         /// Its class.
         class: usize,
         /// The network's classes.
@@ -24,7 +24,7 @@ pub enum TrainingError {
     },
     /// A loss is NaN or infinite.
     #[error(
-        "step {step}: the loss of image {picture} is {loss}; {}",
+        "step {step}: the loss of image {image} is {loss}; {}",
         layer.as_ref().map_or_else(
             || "the layer that caused it is not known".to_owned(),
             |layer| format!("the first non-finite output is that of {layer}")
@@ -34,7 +34,7 @@ pub enum TrainingError {
         /// The step, from 1.
         step: u64,
         /// The first such image of the batch, from 0.
-        picture: usize,
+        image: usize,
         /// Its loss.
         loss: f32,
         /// The first layer with a non-finite output.

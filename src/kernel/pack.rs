@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn groups_are_padded_apart() {
-        // Two groups of two channels, 1x1 for a short picture: [out 4, in 2].
+        // Two groups of two channels, 1x1 for a short image: [out 4, in 2].
         let conv = Conv { groups: 2, ..Conv::conv1x1(4, 4, 1) };
         let layout = ChannelLayout::grouped(4, 2);
         let weight: Vec<f32> = (1..=8).map(|v| v as f32).collect();

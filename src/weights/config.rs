@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 use self::described::Described;
 use self::reader::Reader;
 use super::{CheckpointOptions, StateDict, same_keys};
-use crate::error::{Error, PictureError, Result, WeightsError};
+use crate::error::{Error, ImageError, Result, WeightsError};
+use crate::image::{self, ConfiguredPreprocess, Preprocess};
 use crate::network::ResNet;
-use crate::picture::{self, ConfiguredPreprocess, Preprocess};
 
 /// The key of `config.json` for the settings that timm's format lacks:
 ///
@@ -61,7 +61,7 @@ pub struct ModelConfig {
     /// Whether the network computes what [`ResNet`] does with the same weights; `None` if the
     /// configuration does not describe a network.
     arithmetic: Option<Result<Described, WeightsError>>,
-    preprocess: Option<Result<ConfiguredPreprocess, PictureError>>,
+    preprocess: Option<Result<ConfiguredPreprocess, ImageError>>,
     /// The source of `preprocess`.
     preprocess_source: String,
     class_names: Option<ClassNames>,
@@ -136,8 +136,8 @@ impl ModelConfig {
         }
         let images = match Preprocess::configured(&processor) {
             Ok(found) => Ok(found),
-            Err(Error::Picture(error)) => Err(error),
-            Err(error) => Err(PictureError::ConfigFormat {
+            Err(Error::Image(error)) => Err(error),
+            Err(error) => Err(ImageError::ConfigFormat {
                 config: processor.display().to_string(),
                 reason: error.to_string(),
             }),
@@ -168,9 +168,9 @@ impl ModelConfig {
 
     fn open_with(path: &Path, weights: Option<&Path>) -> Result<Self> {
         let name = path.display().to_string();
-        let map = parse(&name, &picture::read_config(path)?)?;
-        let version = picture::transformers_version(&map, Some(path));
-        let version = version.or_else(|| picture::transformers_version(&Map::new(), weights));
+        let map = parse(&name, &image::read_config(path)?)?;
+        let version = image::transformers_version(&map, Some(path));
+        let version = version.or_else(|| image::transformers_version(&Map::new(), weights));
         Self::from_map(&name, &map, version.as_deref())
     }
 
@@ -180,7 +180,7 @@ impl ModelConfig {
     /// As [`ModelConfig::open`].
     pub fn from_text(name: &str, text: &str) -> Result<Self> {
         let map = parse(name, text)?;
-        let version = picture::transformers_version(&map, None);
+        let version = image::transformers_version(&map, None);
         Self::from_map(name, &map, version.as_deref())
     }
 
@@ -194,7 +194,7 @@ impl ModelConfig {
             options: reader.options()?,
             options_source: name.to_owned(),
             arithmetic: reader.arithmetic(),
-            preprocess: picture::of_config(name, map, transformers_version),
+            preprocess: image::of_config(name, map, transformers_version),
             preprocess_source: name.to_owned(),
             class_names: reader
                 .class_names()
@@ -283,8 +283,8 @@ impl ModelConfig {
     /// The preprocessing; `None` if the configuration has none.
     ///
     /// # Errors
-    /// A [`PictureError`] that names the unsupported value.
-    pub fn preprocess(&self) -> Result<Option<&ConfiguredPreprocess>, PictureError> {
+    /// A [`ImageError`] that names the unsupported value.
+    pub fn preprocess(&self) -> Result<Option<&ConfiguredPreprocess>, ImageError> {
         self.preprocess.as_ref().map(|found| found.as_ref().map_err(Clone::clone)).transpose()
     }
 

@@ -7,9 +7,9 @@ use super::layers::{self, Layers};
 use super::reader::Reader;
 use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
 use crate::error::{Result, WeightsError};
+use crate::image::Preprocess;
 use crate::network::{LayerSpec, ResNet, Stem};
 use crate::op::{Conv, StepParams};
-use crate::picture::Preprocess;
 use crate::plan::{Plan, Role, Step};
 
 /// A network and the file with its weights.

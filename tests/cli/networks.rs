@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::Value;
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::{
-    CheckpointOptions, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Picture, Preprocess,
+    CheckpointOptions, Gpu, HostTensor, Image, LoadOptions, Network, NetworkWeights, Preprocess,
     ResNet, Shape, StateDict,
 };
 
@@ -27,8 +27,8 @@ fn images() -> Result<HostTensor> {
     Ok(HostTensor::new(shape, uniform("input", shape.len()).map(|value| value - 0.5).collect())?)
 }
 
-/// The network as `w`, three images as `in`, and two pictures, one broken one and one that is none
-/// in `pictures`.
+/// The network as `w`, three images as `in`, and two images, one broken one and one that is none
+/// in `images`.
 fn folder() -> Result<Folder> {
     let images = images()?;
     let mut input = DictBuilder::default();
@@ -43,7 +43,7 @@ fn folder() -> Result<Folder> {
     Ok(folder)
 }
 
-/// A square picture as a Windows bitmap: 24 bits a pixel, from the bottom up.
+/// A square image as a Windows bitmap: 24 bits a pixel, from the bottom up.
 fn bitmap(side: u8) -> Vec<u8> {
     let row = (3 * usize::from(side)).next_multiple_of(4);
     let mut bytes = vec![0; 54];
@@ -184,7 +184,7 @@ fn where_a_block_strides_is_read_beside_the_weights() -> Outcome {
 }
 
 #[test]
-fn pictures_are_classified() -> Outcome {
+fn images_are_classified() -> Outcome {
     let folder = folder()?;
     let output = command(&folder, "classify", &["--top", "2", "--json", "pictures"])?;
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
@@ -197,8 +197,8 @@ fn pictures_are_classified() -> Outcome {
     assert!(verdicts[2]["error"].is_string() && verdicts[3]["error"].is_string(), "{verdicts:?}");
 
     // The same by hand: the reference's preprocessing, the library's network, softmax.
-    let picture = Picture::open(folder.path("pictures/b.bmp"))?;
-    let input = Preprocess::imagenet_v1().tensor(&[picture])?;
+    let image = Image::open(folder.path("pictures/b.bmp"))?;
+    let input = Preprocess::imagenet_v1().tensor(&[image])?;
     let weights = NetworkWeights::open(folder.path("w"), &CheckpointOptions::default())?;
     let logits = Network::load(&Gpu::new()?, &weights, input.shape(), &LoadOptions::default())?
         .logits(&input)?;
@@ -262,12 +262,12 @@ fn what_cannot_be_classified_is_told() -> Outcome {
 }
 
 #[test]
-fn feature_maps_become_pictures() -> Outcome {
+fn feature_maps_become_images() -> Outcome {
     let folder = folder()?;
     let output = command(
         &folder,
         "features",
-        &["--picture", "pictures/a.bmp", "--png", "maps", "--channels", "9"],
+        &["--image", "pictures/a.bmp", "--png", "maps", "--channels", "9"],
     )?;
     succeeds(&output);
     let mut names: Vec<String> = std::fs::read_dir(folder.path("maps"))?
@@ -275,22 +275,22 @@ fn feature_maps_become_pictures() -> Outcome {
         .collect::<Result<_>>()?;
     names.sort();
     assert_eq!(names, ["layer1.png", "layer2.png", "overview.png", "stem.png"]);
-    // The picture, and three maps beside it.
-    let overview = Picture::open(folder.path("maps/overview.png"))?;
+    // The image, and three maps beside it.
+    let overview = Image::open(folder.path("maps/overview.png"))?;
     assert_eq!((overview.width(), overview.height()), (4 * 226 + 2, 228));
-    let seen = Preprocess::imagenet_v1().pixels(&Picture::open(folder.path("pictures/a.bmp"))?)?;
+    let seen = Preprocess::imagenet_v1().pixels(&Image::open(folder.path("pictures/a.bmp"))?)?;
     assert_eq!(overview.pixel(2 + 100, 2 + 50), seen.pixel(100, 50));
     // Nine channels in two rows; 28x28 pixels, doubled.
-    let sheet = Picture::open(folder.path("maps/layer2.png"))?;
+    let sheet = Image::open(folder.path("maps/layer2.png"))?;
     assert_eq!((sheet.width(), sheet.height()), (8 * 58 + 2, 2 * 58 + 2));
 
     let mut complaints = Vec::new();
     let cases: [(&[&str], &[&str]); 2] = [
         (
-            &["--picture", "pictures/d.txt", "--png", "maps"],
+            &["--image", "pictures/d.txt", "--png", "maps"],
             &["pictures/d.txt", "not a readable image"],
         ),
-        (&["--picture", "pictures/a.bmp", "--png", "no/such"], &["no"]),
+        (&["--image", "pictures/a.bmp", "--png", "no/such"], &["no"]),
     ];
     for (args, says) in cases {
         complaints.extend(

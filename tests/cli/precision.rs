@@ -154,7 +154,7 @@ fn verify_compares_block_by_block() -> Outcome {
     assert_eq!((&report["pictures"], &report["top5_of"]), (&3.into(), &15.into()));
     let shown = text(&verify(&[])?.stdout);
     assert!(shown.contains("layer1.0") && shown.contains("top-1 agrees on"), "{shown}");
-    // Pictures are either given or made up.
+    // Images are either given or made up.
     assert_eq!(complaint(&verify(&["pictures"])?, 2, &["--generate"]), None);
     Ok(())
 }

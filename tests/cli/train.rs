@@ -12,7 +12,7 @@ use crate::embed::studio::Studio;
 use crate::program::signal;
 use crate::program::{Result, bottleneck, complaint, run, stderr};
 
-/// A tiny network on tiny pictures: three epochs of seven batches.
+/// A tiny network on tiny images: three epochs of seven batches.
 const TINY: [[&str; 2]; 11] = [
     ["--data", "p"],
     ["--model", "bottleneck"],
@@ -187,7 +187,7 @@ fn what_cannot_be_trained_is_refused() -> Outcome {
     refused(&["--model", "resnet51"], &["resnet51", "resnet50"])?;
     refused(&["--planes", "4"], &["planes"])?;
     refused(&["--init", "config.json"], &["config.json"])?;
-    // A picture that is none names itself.
+    // An image that is none names itself.
     std::fs::write(studio.path("p/1/broken.png"), "no picture")?;
     let output = train(&studio, "out", &["--epochs", "9"])?;
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));

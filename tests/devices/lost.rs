@@ -10,8 +10,8 @@ use wgpu_bottleneck::gpu::{AdapterChoice, CeilingOptions, Ceilings, adapters};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::wgpu::{self, BufferUsages};
 use wgpu_bottleneck::{
-    BlockChain, BlockState, BlockTrainer, Gpu, GpuOptions, ImagePipeline, LoadOptions, Network,
-    Picture, Preprocess, Preprocessor, ResNet, TrainingOptions, required,
+    BlockChain, BlockState, BlockTrainer, Gpu, GpuOptions, Image, ImagePipeline, LoadOptions,
+    Network, Preprocess, Preprocessor, ResNet, TrainingOptions, required,
 };
 
 use super::{app_device, buffer, golden, matches, model};
@@ -116,8 +116,8 @@ fn preprocess() -> Preprocess {
     Preprocess { crop: [28, 27], ..Preprocess::imagenet_v1() }
 }
 
-fn picture() -> Result<Picture, Box<dyn std::error::Error>> {
-    Ok(Picture::from_fn(40, 30, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8])?)
+fn image() -> Result<Image, Box<dyn std::error::Error>> {
+    Ok(Image::from_fn(40, 30, |x, y| [(3 * x) as u8, (5 * y) as u8, (x ^ y) as u8])?)
 }
 
 /// Every call that needs the device.
@@ -188,38 +188,38 @@ const CALLS: [(&str, Prepare); 21] = [
     }),
     ("Network::logits", |gpu| {
         let (weights, _) = weights(&network()?)?;
-        let input = preprocess().tensor(&[picture()?])?;
+        let input = preprocess().tensor(&[image()?])?;
         let mut network = Network::load(gpu, &weights, input.shape(), &LoadOptions::default())?;
         network.logits(&input)?;
         call(move || network.logits(&input))
     }),
     ("Network::features", |gpu| {
         let (weights, _) = weights(&network()?)?;
-        let input = preprocess().tensor(&[picture()?])?;
+        let input = preprocess().tensor(&[image()?])?;
         let mut network = Network::load(gpu, &weights, input.shape(), &LoadOptions::default())?;
         call(move || network.features(&input))
     }),
     ("ImagePipeline::embed", |gpu| {
-        let ((weights, _), picture) = (weights(&network()?)?, picture()?);
+        let ((weights, _), image) = (weights(&network()?)?, image()?);
         let mut pipeline =
             ImagePipeline::load(gpu, &weights, &preprocess(), 2, &LoadOptions::default())?;
-        pipeline.embed(&[(&picture).into()])?;
-        call(move || pipeline.embed(&[(&picture).into()]))
+        pipeline.embed(&[(&image).into()])?;
+        call(move || pipeline.embed(&[(&image).into()]))
     }),
     ("Preprocessor::new", |gpu| {
         let gpu = gpu.clone();
         call(move || Preprocessor::new(&gpu, &preprocess()))
     }),
     ("Preprocessor::fill", |gpu| {
-        let (preprocessor, picture) = (Preprocessor::new(gpu, &preprocess())?, picture()?);
+        let (preprocessor, image) = (Preprocessor::new(gpu, &preprocess())?, image()?);
         let input = preprocessor.input(1)?;
-        preprocessor.fill(&[(&picture).into()], &input)?;
-        call(move || preprocessor.fill(&[(&picture).into()], &input))
+        preprocessor.fill(&[(&image).into()], &input)?;
+        call(move || preprocessor.fill(&[(&image).into()], &input))
     }),
     ("Preprocessor::run", |gpu| {
-        let (preprocessor, picture) = (Preprocessor::new(gpu, &preprocess())?, picture()?);
-        preprocessor.run(&[(&picture).into()])?;
-        call(move || preprocessor.run(&[(&picture).into()]))
+        let (preprocessor, image) = (Preprocessor::new(gpu, &preprocess())?, image()?);
+        preprocessor.run(&[(&image).into()])?;
+        call(move || preprocessor.run(&[(&image).into()]))
     }),
     ("BlockTrainer::step", |gpu| {
         let golden = Golden::open(&golden_dir().join("training/inplanes6_downsample.safetensors"))?;

@@ -110,12 +110,12 @@ impl Run {
         Ok(NetworkState::read(&weights)?)
     }
 
-    /// The pictures and classes of a batch.
+    /// The images and classes of a batch.
     fn batch(&self, index: usize) -> Result<(HostTensor, Vec<usize>)> {
-        let (pictures, classes) = (self.dict.nchw("pictures")?, self.dict.tensor("classes")?.data);
-        let shape = Shape { n: 8, ..pictures.shape() };
+        let (images, classes) = (self.dict.nchw("pictures")?, self.dict.tensor("classes")?.data);
+        let shape = Shape { n: 8, ..images.shape() };
         let at = index % 2;
-        let values = pictures.data()[at * shape.len()..][..shape.len()].to_vec();
+        let values = images.data()[at * shape.len()..][..shape.len()].to_vec();
         let classes = classes[at * 8..][..8].iter().map(|&class| class as usize).collect();
         Ok((HostTensor::new(shape, values)?, classes))
     }
@@ -134,8 +134,8 @@ impl Run {
     fn train(&self, network: &mut Trainer, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let (over, mut losses) = (self.setup.batches_per_step, Vec::new());
         for (step, part) in steps.flat_map(|step| (0..over).map(move |part| (step, part))) {
-            let (pictures, classes) = self.batch(step * over + part)?;
-            losses.push(network.step(&pictures, &classes, self.rate(step))?.loss());
+            let (images, classes) = self.batch(step * over + part)?;
+            losses.push(network.step(&images, &classes, self.rate(step))?.loss());
         }
         Ok(losses)
     }
@@ -280,9 +280,9 @@ fn what_is_trained_can_be_run() -> Outcome {
     let bytes = network.state()?.to_safetensors(&[], &BTreeMap::new())?;
     let weights =
         NetworkWeights::detect(StateDict::from_bytes(bytes)?, &CheckpointOptions::default())?;
-    let (pictures, _) = run.batch(0)?;
-    let mut folded = Network::load(&gpu, &weights, pictures.shape(), &LoadOptions::default())?;
-    let (found, expected) = (folded.logits(&pictures)?, folded.reference(&weights, &pictures)?);
+    let (images, _) = run.batch(0)?;
+    let mut folded = Network::load(&gpu, &weights, images.shape(), &LoadOptions::default())?;
+    let (found, expected) = (folded.logits(&images)?, folded.reference(&weights, &images)?);
     let (_, expected) = expected.last().ok_or("no logits")?;
     assert!(off(expected.data(), found.data()) < 1e-5);
     Ok(())
@@ -294,11 +294,11 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_layer() -> Outcome {
     let mut network = run.load(&gpu, &LoadOptions::default())?;
     run.train(&mut network, 0..2)?;
     let before = network.state()?;
-    let (mut pictures, classes) = run.batch(0)?;
-    let mut values = pictures.data().to_vec();
+    let (mut images, classes) = run.batch(0)?;
+    let mut values = images.data().to_vec();
     values[5] = f32::NAN;
-    pictures = HostTensor::new(pictures.shape(), values)?;
-    let refused = network.step(&pictures, &classes, 0.1).err().ok_or("went on")?;
+    images = HostTensor::new(images.shape(), values)?;
+    let refused = network.step(&images, &classes, 0.1).err().ok_or("went on")?;
     let found = matches!(
         &refused,
         Error::Training(TrainingError::NotFinite { step: 3, layer: Some(layer), .. })
@@ -322,9 +322,9 @@ fn a_step_of_several_batches_begins_anew_behind_a_loss_that_is_no_number() -> Ou
     let (gpu, run) = (any_gpu(), Run::named("two_blocks_accumulated")?);
     let (mut network, mut other) =
         (run.load(&gpu, &LoadOptions::default())?, run.load(&gpu, &LoadOptions::default())?);
-    let (pictures, classes) = run.batch(0)?;
-    let bad = HostTensor::from_fn(pictures.shape(), |_| f32::NAN);
-    network.step(&pictures, &classes, 0.01)?;
+    let (images, classes) = run.batch(0)?;
+    let bad = HostTensor::from_fn(images.shape(), |_| f32::NAN);
+    network.step(&images, &classes, 0.01)?;
     assert!(network.step(&bad, &classes, 0.01).is_err());
     for network in [&mut network, &mut other] {
         run.train(network, 0..1)?;
@@ -341,24 +341,24 @@ fn a_step_of_several_batches_begins_anew_behind_a_loss_that_is_no_number() -> Ou
 fn what_cannot_be_is_refused() -> Outcome {
     let (gpu, run) = (any_gpu(), Run::named("thin")?);
     let mut network = run.load(&gpu, &LoadOptions::default())?;
-    let (pictures, mut classes) = run.batch(0)?;
+    let (images, mut classes) = run.batch(0)?;
     let text = |result: wgpu_bottleneck::Result<_>| {
         result.map(|_: wgpu_bottleneck::engine::BatchMetrics| ()).map_err(|error| error.to_string())
     };
     assert_eq!(
-        text(network.step(&pictures, &classes[1..], 0.1)),
-        Err("classes of the pictures: expected 8 values, found 7".to_owned())
+        text(network.step(&images, &classes[1..], 0.1)),
+        Err("classes of the images: expected 8 values, found 7".to_owned())
     );
     assert!(
-        text(network.step(&pictures, &classes, f64::NAN))
+        text(network.step(&images, &classes, f64::NAN))
             .is_err_and(|error| error.contains("learning rate"))
     );
     classes[3] = 7;
     assert!(
-        text(network.step(&pictures, &classes, 0.1))
+        text(network.step(&images, &classes, 0.1))
             .is_err_and(|error| error.contains("image 3 has class 7"))
     );
-    let shape = pictures.shape();
+    let shape = images.shape();
     let refused = |setup: TrainingSetup| {
         let loaded =
             Trainer::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::shard::Shard;
 use crate::cli::error::CliError;
-use crate::cli::network_args::PictureArgs;
+use crate::cli::network_args::ImageArgs;
 
 /// `bottleneck embed`.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ Bytes of a name that are not UTF-8 are written as \\xff.")]
 pub struct EmbedArgs {
     /// Network and preprocessing.
     #[command(flatten)]
-    pub pictures: PictureArgs,
+    pub images: ImageArgs,
     /// The file to write: .parquet, .npy or .safetensors. It is written atomically; an existing
     /// file is replaced.
     #[arg(long, value_name = "OUT")]
@@ -57,6 +57,6 @@ impl EmbedArgs {
 
     /// The files that must not be overwritten.
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
-        Ok(self.paths.iter().cloned().chain(self.pictures.network.inputs()?).collect())
+        Ok(self.paths.iter().cloned().chain(self.images.network.inputs()?).collect())
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::rows::{self, Stamp};
 use super::shard::Shard;
 use crate::cli::error::CliError;
-use crate::cli::pictures;
+use crate::cli::images;
 
 /// The files, in the order of the rows.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Files {
         own: &[PathBuf],
         shard: Option<Shard>,
     ) -> Result<Self, CliError> {
-        let mut paths = pictures::find(paths)?;
+        let mut paths = images::find(paths)?;
         paths.retain(|path| !own.iter().any(|own| is_same(path, own)));
         let all: Vec<String> = paths.iter().map(|path| rows::name(path)).collect();
         let mut seen = HashSet::new();

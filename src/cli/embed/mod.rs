@@ -21,7 +21,7 @@ pub use args::EmbedArgs;
 use std::io;
 use std::path::PathBuf;
 
-use wgpu_bottleneck::{ImagePipeline, NetworkWeights, Picture};
+use wgpu_bottleneck::{Image, ImagePipeline, NetworkWeights};
 
 use self::files::Files;
 use self::fingerprint::Fingerprint;
@@ -31,9 +31,9 @@ use self::progress::Progress;
 use self::rows::{Row, Rows, Stamp};
 use super::each::each;
 use super::error::CliError;
+use super::images::{Decoded, Images};
 use super::interrupt;
 use super::output::{self, count};
-use super::pictures::{Decoded, Pictures};
 
 /// The most failed images that the last line names.
 const NAMED_AT_THE_END: usize = 3;
@@ -48,11 +48,11 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
         Output::check(&args.out, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
-    let weights = args.pictures.network.weights()?;
-    let preprocess = args.pictures.preprocess(&weights)?;
-    let precision = args.pictures.network.engine.precision;
+    let weights = args.images.network.weights()?;
+    let preprocess = args.images.preprocess(&weights)?;
+    let precision = args.images.network.engine.precision;
     let about = Fingerprint::new(
-        &args.pictures.network.file()?,
+        &args.images.network.file()?,
         &weights,
         &preprocess,
         precision,
@@ -139,9 +139,9 @@ fn tell_of_changed(files: &Files, journal: &Journal) {
     });
     let changed: Vec<&str> = changed.map(|(name, _)| name).collect();
     if let Some(first) = changed.first() {
-        let pictures = count(changed.len(), "image", "images");
+        let images = count(changed.len(), "image", "images");
         output::progress(&format!(
-            "recomputing {pictures} with a changed size or modification time ({}{})",
+            "recomputing {images} with a changed size or modification time ({}{})",
             output::shown(first),
             if changed.len() > 1 { ", ..." } else { "" }
         ));
@@ -164,11 +164,11 @@ fn embed(
         return Ok(None);
     }
     // Of the same size whatever is left to do, so that the same kernels make the same vectors.
-    let mut pipeline = args.pictures.load(weights, None)?;
-    let mut pictures = Pictures::decode(files.paths().to_vec());
+    let mut pipeline = args.images.load(weights, None)?;
+    let mut images = Images::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());
     while !interrupt::asked() {
-        let batch = pictures.batch(args.pictures.batch as usize);
+        let batch = images.batch(args.images.batch as usize);
         if batch.is_empty() {
             break;
         }
@@ -186,12 +186,12 @@ fn rows(
     files: &Files,
     batch: &[Decoded],
 ) -> Result<Vec<Row>, CliError> {
-    let pictures: Vec<&Picture> =
-        batch.iter().filter_map(|decoded| decoded.picture.as_ref().ok()).collect();
-    let mut vectors = each(pipeline, &pictures, ImagePipeline::embed)?.into_iter();
+    let images: Vec<&Image> =
+        batch.iter().filter_map(|decoded| decoded.image.as_ref().ok()).collect();
+    let mut vectors = each(pipeline, &images, ImagePipeline::embed)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
-        let outcome = match &decoded.picture {
+        let outcome = match &decoded.image {
             Ok(_) => vectors.next().unwrap_or_else(|| Err("no vector was computed".to_owned())),
             Err(error) => Err(error.to_string()),
         };

@@ -26,8 +26,8 @@ pub struct Progress {
 
 impl Progress {
     /// The progress of a run with this many images.
-    pub fn new(pictures: usize) -> Self {
-        let bar = ProgressBar::new(pictures as u64);
+    pub fn new(images: usize) -> Self {
+        let bar = ProgressBar::new(images as u64);
         let computed = Arc::new(AtomicUsize::new(0));
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images{speed}{msg}")
         {

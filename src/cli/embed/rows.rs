@@ -188,8 +188,8 @@ mod tests {
             row("a/ä.png", Some([0, i64::MAX]), Ok(vec![1.5, -0.0, f32::MIN_POSITIVE])),
             row("a/ä.png", None, Ok(vec![1.5, -0.0])),
             row("", Some([7, -1]), Ok(vec![])),
-            row("b", None, Err("no\npicture")),
-            row("b", Some([1 << 40, 0]), Err("no\npicture")),
+            row("b", None, Err("no\nimage")),
+            row("b", Some([1 << 40, 0]), Err("no\nimage")),
         ];
         for row in &rows {
             let mut bytes = Vec::new();

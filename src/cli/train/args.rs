@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
+use wgpu_bottleneck::image::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
-use wgpu_bottleneck::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use wgpu_bottleneck::{BlockKind, CheckpointOptions, Error, Preprocess, ResNet};
 
 use super::super::args::EngineArgs;

@@ -34,7 +34,7 @@ pub struct Sums {
     /// Images that were classified correctly.
     pub right: usize,
     /// All images.
-    pub pictures: usize,
+    pub images: usize,
     /// Batches.
     pub batches: usize,
 }
@@ -85,7 +85,7 @@ pub fn write(
     // As bits: not every parser of decimals finds the same number again.
     say("losses", sums.losses.to_bits().to_string());
     say("right", sums.right.to_string());
-    say("pictures", sums.pictures.to_string());
+    say("pictures", sums.images.to_string());
     say("batches", sums.batches.to_string());
     say("steps", optimizer.steps.to_string());
     say("settings", serde_json::json!(settings).to_string());
@@ -134,7 +134,7 @@ pub fn read(
     let sums = Sums {
         losses,
         right: count("right")?,
-        pictures: count("pictures")?,
+        images: count("pictures")?,
         batches: count("batches")?,
     };
     let then: Vec<String> =

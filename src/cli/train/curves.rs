@@ -53,7 +53,7 @@ pub fn draw(epochs: &[Epoch]) -> String {
 }
 
 /// One plot whose upper edge is at `top`. Writing to a String cannot fail.
-#[expect(clippy::too_many_lines, reason = "one picture, drawn from top to bottom")]
+#[expect(clippy::too_many_lines, reason = "one image, drawn from top to bottom")]
 fn plot(svg: &mut String, top: f64, title: &str, last: f64, curves: &[Curve]) {
     let values = || {
         curves
@@ -160,7 +160,7 @@ mod tests {
             accuracy: 0.5,
             validation_loss: None,
             validation_accuracy: None,
-            pictures_per_second: 1.0,
+            images_per_second: 1.0,
         };
         let svg = draw(&[epoch(1, 2.0), epoch(2, f64::NAN), epoch(3, 1.0)]);
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && !svg.contains("NaN"));

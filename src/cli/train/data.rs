@@ -13,10 +13,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Uniform};
 use rayon::prelude::*;
-use wgpu_bottleneck::{HostTensor, Picture, Preprocess};
+use wgpu_bottleneck::{HostTensor, Image, Preprocess};
 
 use super::super::error::CliError;
-use super::super::pictures;
+use super::super::images;
 
 /// Batches that are prepared ahead of the device.
 const AHEAD: usize = 2;
@@ -30,7 +30,7 @@ pub struct Data {
     /// The classes' names, sorted.
     pub classes: Vec<String>,
     /// Each image and its class.
-    pub pictures: Vec<(PathBuf, usize)>,
+    pub images: Vec<(PathBuf, usize)>,
 }
 
 impl Data {
@@ -54,9 +54,9 @@ impl Data {
         }
         let mut all = Vec::new();
         for (class, name) in classes.iter().enumerate() {
-            all.extend(pictures::find(&[folder.join(name)])?.into_iter().map(|path| (path, class)));
+            all.extend(images::find(&[folder.join(name)])?.into_iter().map(|path| (path, class)));
         }
-        Ok(Self { classes, pictures: all })
+        Ok(Self { classes, images: all })
     }
 
     /// The names of the images within the folder, in order.
@@ -64,7 +64,7 @@ impl Data {
         let name = |(path, _): &(PathBuf, usize)| {
             path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned()
         };
-        self.pictures.iter().map(name).collect()
+        self.images.iter().map(name).collect()
     }
 }
 
@@ -81,7 +81,7 @@ pub struct Augmentation {
 #[derive(Debug)]
 pub struct Batch {
     /// NCHW, normalised.
-    pub pictures: HostTensor,
+    pub images: HostTensor,
     /// The class of each image.
     pub classes: Vec<usize>,
 }
@@ -102,21 +102,21 @@ impl Batches {
         size: usize,
         (seed, epoch, from): (u64, u64, usize),
     ) -> Self {
-        let order = order(data.pictures.len(), seed, epoch);
-        let pictures: Vec<(PathBuf, usize)> =
-            order.iter().map(|&at| data.pictures[at].clone()).collect();
+        let order = order(data.images.len(), seed, epoch);
+        let images: Vec<(PathBuf, usize)> =
+            order.iter().map(|&at| data.images[at].clone()).collect();
         let (sender, receiver) = sync_channel(AHEAD);
         let worker = std::thread::spawn(move || {
-            for (index, part) in pictures.chunks_exact(size).enumerate().skip(from) {
+            for (index, part) in images.chunks_exact(size).enumerate().skip(from) {
                 let one = |(at, (path, class)): (usize, &(PathBuf, usize))| {
                     let mut random = generator(seed, epoch, 1 + (index * size + at) as u64);
-                    let picture = opened(path)?;
-                    let picture = flipped(
-                        cropped(picture, augmentation.area, &mut random)?,
+                    let image = opened(path)?;
+                    let image = flipped(
+                        cropped(image, augmentation.area, &mut random)?,
                         augmentation.flip,
                         &mut random,
                     )?;
-                    Ok((preprocess.tensor(&[picture])?, *class))
+                    Ok((preprocess.tensor(&[image])?, *class))
                 };
                 let made: Result<Vec<(HostTensor, usize)>, CliError> =
                     part.par_iter().enumerate().map(one).collect();
@@ -150,8 +150,8 @@ impl Drop for Batches {
 }
 
 /// Opens an image file; a panic of the decoder is an error.
-fn opened(path: &Path) -> Result<Picture, CliError> {
-    Ok(pictures::caught(path, || Picture::open(path))?)
+fn opened(path: &Path) -> Result<Image, CliError> {
+    Ok(images::caught(path, || Image::open(path))?)
 }
 
 /// Images without augmentation, in order, for validation.
@@ -162,15 +162,15 @@ pub fn plain(part: &[(PathBuf, usize)], preprocess: &Preprocess) -> Result<Batch
 
 fn joined(parts: Vec<(HostTensor, usize)>) -> Result<Batch, CliError> {
     let mut parts = parts.into_iter();
-    let Some((mut pictures, class)) = parts.next() else {
+    let Some((mut images, class)) = parts.next() else {
         return Err(CliError::Usage("a batch without images".to_owned()));
     };
     let mut classes = vec![class];
-    for (picture, class) in parts {
-        pictures.append(&picture).map_err(wgpu_bottleneck::Error::from)?;
+    for (image, class) in parts {
+        images.append(&image).map_err(wgpu_bottleneck::Error::from)?;
         classes.push(class);
     }
-    Ok(Batch { pictures, classes })
+    Ok(Batch { images, classes })
 }
 
 /// Random numbers for one use.
@@ -203,11 +203,11 @@ fn order(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
 /// A part of an image with a random area and a shape from 3:4 to 4:3, as in torchvision's
 /// `RandomResizedCrop`.
 fn cropped(
-    picture: Picture,
+    image: Image,
     [least, most]: [f64; 2],
     random: &mut ChaCha8Rng,
-) -> Result<Picture, CliError> {
-    let (width, height) = (picture.width(), picture.height());
+) -> Result<Image, CliError> {
+    let (width, height) = (image.width(), image.height());
     for _ in 0..TRIES {
         let area = f64::from(width) * f64::from(height) * uniform(random, least, most);
         let ratio = uniform(random, (3.0f64 / 4.0).ln(), (4.0f64 / 3.0).ln()).exp();
@@ -215,44 +215,40 @@ fn cropped(
         if (1..=width).contains(&w) && (1..=height).contains(&h) {
             let [left, top] =
                 [width - w, height - h].map(|most| below_or(random, most as usize) as u32);
-            return part(&picture, [left, top], [w, h]);
+            return part(&image, [left, top], [w, h]);
         }
     }
-    Ok(picture)
+    Ok(image)
 }
 
 fn part(
-    picture: &Picture,
+    image: &Image,
     [left, top]: [u32; 2],
     [width, height]: [u32; 2],
-) -> Result<Picture, CliError> {
+) -> Result<Image, CliError> {
     let line = |y: u32| {
-        let from = (y as usize * picture.width() as usize + left as usize) * 3;
-        &picture.data()[from..][..width as usize * 3]
+        let from = (y as usize * image.width() as usize + left as usize) * 3;
+        &image.data()[from..][..width as usize * 3]
     };
     let data = (top..top + height).flat_map(line).copied().collect();
-    Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
+    Ok(Image::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
 }
 
 /// The image, mirrored with this probability.
-fn flipped(
-    picture: Picture,
-    likelihood: f64,
-    random: &mut ChaCha8Rng,
-) -> Result<Picture, CliError> {
+fn flipped(image: Image, likelihood: f64, random: &mut ChaCha8Rng) -> Result<Image, CliError> {
     if uniform(random, 0.0, 1.0) >= likelihood && likelihood < 1.0 {
-        return Ok(picture);
+        return Ok(image);
     }
-    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = (image.width(), image.height());
     let pixels: Vec<[u8; 3]> =
-        picture.data().chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        image.data().chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let data = pixels
         .chunks_exact(width as usize)
         .flat_map(|line| line.iter().rev())
         .flatten()
         .copied()
         .collect();
-    Ok(Picture::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
+    Ok(Image::new(width, height, data).map_err(wgpu_bottleneck::Error::from)?)
 }
 
 #[cfg(test)]
@@ -261,8 +257,8 @@ mod tests {
 
     type Outcome = Result<(), CliError>;
 
-    fn numbered() -> Result<Picture, CliError> {
-        Ok(Picture::from_fn(7, 5, |x, y| [x as u8, y as u8, 9])
+    fn numbered() -> Result<Image, CliError> {
+        Ok(Image::from_fn(7, 5, |x, y| [x as u8, y as u8, 9])
             .map_err(wgpu_bottleneck::Error::from)?)
     }
 
@@ -277,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_lie_within_the_picture() -> Outcome {
+    fn parts_lie_within_the_image() -> Outcome {
         let mut sizes = std::collections::BTreeSet::new();
         for stream in 0..200 {
             let found = cropped(numbered()?, [0.08, 1.0], &mut generator(1, 2, stream))?;
@@ -291,7 +287,7 @@ mod tests {
         }
         assert!(sizes.len() > 5, "{sizes:?}");
         // All of it is all of it, whatever is drawn.
-        let square = Picture::from_fn(6, 6, |x, y| [x as u8, y as u8, 0])
+        let square = Image::from_fn(6, 6, |x, y| [x as u8, y as u8, 0])
             .map_err(wgpu_bottleneck::Error::from)?;
         assert_eq!(cropped(square.clone(), [1.0, 1.0], &mut generator(0, 0, 0))?, square);
         Ok(())
@@ -299,11 +295,11 @@ mod tests {
 
     #[test]
     fn a_mirror_shows_it_from_right_to_left() -> Outcome {
-        let picture = numbered()?;
-        let mirrored = flipped(picture.clone(), 1.1, &mut generator(0, 0, 0))?;
-        assert_eq!(mirrored.pixel(0, 2), picture.pixel(6, 2));
-        assert_eq!(mirrored.pixel(6, 4), picture.pixel(0, 4));
-        assert_eq!(flipped(picture.clone(), 0.0, &mut generator(0, 0, 0))?, picture);
+        let image = numbered()?;
+        let mirrored = flipped(image.clone(), 1.1, &mut generator(0, 0, 0))?;
+        assert_eq!(mirrored.pixel(0, 2), image.pixel(6, 2));
+        assert_eq!(mirrored.pixel(6, 4), image.pixel(0, 4));
+        assert_eq!(flipped(image.clone(), 0.0, &mut generator(0, 0, 0))?, image);
         Ok(())
     }
 }

@@ -23,7 +23,8 @@ pub struct Epoch {
     /// The share of the validation images that were classified correctly.
     pub validation_accuracy: Option<f64>,
     /// Images per second, without validation.
-    pub pictures_per_second: f64,
+    #[serde(rename = "pictures_per_second")]
+    pub images_per_second: f64,
 }
 
 /// The epochs of a log up to `last`; none if there is no file.

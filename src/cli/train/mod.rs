@@ -50,8 +50,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("{folder}: its classes are not those of --data")));
     }
     let batch = args.batch as usize;
-    if data.pictures.len() < batch * args.accumulate as usize {
-        let (found, needed) = (data.pictures.len(), batch * args.accumulate as usize);
+    if data.images.len() < batch * args.accumulate as usize {
+        let (found, needed) = (data.images.len(), batch * args.accumulate as usize);
         let found = count(found, "image", "images");
         return Err(CliError::Usage(format!("found {found}, fewer than the {needed} of one step")));
     }
@@ -87,7 +87,7 @@ impl Sums {
     fn add(&mut self, batch: &BatchMetrics) {
         self.losses += batch.loss();
         self.right += batch.right();
-        self.pictures += batch.losses.len();
+        self.images += batch.losses.len();
         self.batches += 1;
     }
 
@@ -96,7 +96,7 @@ impl Sums {
     }
 
     fn accuracy(&self) -> f64 {
-        self.right as f64 / self.pictures.max(1) as f64
+        self.right as f64 / self.images.max(1) as f64
     }
 }
 
@@ -147,7 +147,7 @@ impl Run {
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
         let mut network = Trainer::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
-        let steps_per_epoch = data.pictures.len() / (args.batch * args.accumulate) as usize;
+        let steps_per_epoch = data.images.len() / (args.batch * args.accumulate) as usize;
         let schedule = args.schedule(steps_per_epoch as u64);
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
         if let Some(saved) = &saved {
@@ -167,10 +167,10 @@ impl Run {
         output::progress(&format!("preprocessing of validation and inference: {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
         let (spec, device) = (state.spec(), gpu.describe());
-        let pictures = count(data.pictures.len(), "image", "images");
+        let images = count(data.images.len(), "image", "images");
         let classes = data.classes.len();
         output::progress(&format!(
-            "{device}: {spec}, {} parameters; {pictures} of {classes} classes, {memory:.0} MiB of \
+            "{device}: {spec}, {} parameters; {images} of {classes} classes, {memory:.0} MiB of \
             device memory",
             spec.parameters()
         ));
@@ -189,7 +189,7 @@ impl Run {
         let (epochs, batches) = (u64::from(args.epochs), self.batches_per_epoch(args));
         let bar = Bar::new((epochs * batches) as usize);
         while self.position.epoch < epochs {
-            let pictures_per_second = self.epoch(args, &bar, batches)?;
+            let images_per_second = self.epoch(args, &bar, batches)?;
             let sums = std::mem::take(&mut self.sums);
             self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
             let (validation_loss, validation_accuracy) = match validation {
@@ -207,7 +207,7 @@ impl Run {
                 accuracy: sums.accuracy(),
                 validation_loss,
                 validation_accuracy,
-                pictures_per_second,
+                images_per_second,
             };
             output::progress(&summary(&epoch, epochs));
             self.log.push(epoch);
@@ -229,7 +229,7 @@ impl Run {
     /// Batches of an epoch, a whole number of steps.
     fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
         let per_step = (args.batch * args.accumulate) as usize;
-        (self.data.pictures.len() / per_step * args.accumulate as usize) as u64
+        (self.data.images.len() / per_step * args.accumulate as usize) as u64
     }
 
     /// Runs the rest of an epoch. Returns the images per second.
@@ -239,12 +239,12 @@ impl Run {
         let place = (args.seed, epoch, batch as usize);
         let all =
             Batches::begin(&self.data, self.preprocess, augmentation, args.batch as usize, place);
-        let (begun, before) = (Instant::now(), self.sums.pictures);
+        let (begun, before) = (Instant::now(), self.sums.images);
         let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
         for made in all.take((batches - batch) as usize) {
             let made = made?;
             let rate = self.schedule.rate(self.network.steps());
-            let trained = self.network.step(&made.pictures, &made.classes, rate)?;
+            let trained = self.network.step(&made.images, &made.classes, rate)?;
             self.sums.add(&trained);
             let sums = self.sums;
             self.position.batch += 1;
@@ -254,7 +254,7 @@ impl Run {
                 epoch + 1,
                 sums.loss(),
                 100.0 * sums.accuracy(),
-                speed(sums.pictures)
+                speed(sums.images)
             ));
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
@@ -270,7 +270,7 @@ impl Run {
         if self.position.batch < batches {
             return Err(CliError::Incomplete("the batches ended before the epoch did".to_owned()));
         }
-        Ok(speed(self.sums.pictures))
+        Ok(speed(self.sums.images))
     }
 
     /// Writes the checkpoint.
@@ -291,13 +291,13 @@ impl Run {
         let dict = StateDict::from_bytes(state.to_safetensors(&[], &BTreeMap::new())?)?;
         let weights = NetworkWeights::matching(dict, state.spec(), Some(""))?;
         let preprocess = self.preprocess;
-        let batch = (args.batch as usize).min(data.pictures.len());
+        let batch = (args.batch as usize).min(data.images.len());
         let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
         let mut network = Network::load(&self.gpu, &weights, shape, &LoadOptions::default())?;
         let (mut losses, mut right) = (0.0, 0);
-        for part in data.pictures.chunks(batch) {
+        for part in data.images.chunks(batch) {
             let made = data::plain(part, &preprocess)?;
-            let logits = network.logits(&made.pictures)?;
+            let logits = network.logits(&made.images)?;
             for (scores, &class) in logits.data().chunks_exact(logits.shape().c).zip(&made.classes)
             {
                 let (loss, first) = judged(scores, class);
@@ -305,8 +305,8 @@ impl Run {
                 right += usize::from(first);
             }
         }
-        let pictures = data.pictures.len() as f64;
-        Ok((losses / pictures, right as f64 / pictures))
+        let images = data.images.len() as f64;
+        Ok((losses / images, right as f64 / images))
     }
 }
 
@@ -321,7 +321,7 @@ fn judged(scores: &[f32], class: usize) -> (f64, bool) {
 
 /// One line about an epoch.
 fn summary(epoch: &Epoch, epochs: u64) -> String {
-    let Epoch { epoch: number, rate, loss, accuracy, pictures_per_second, .. } = epoch;
+    let Epoch { epoch: number, rate, loss, accuracy, images_per_second, .. } = epoch;
     let validation = match (epoch.validation_loss, epoch.validation_accuracy) {
         (Some(loss), Some(accuracy)) => {
             format!("; validation loss {loss:.4}, {:.2} % right", 100.0 * accuracy)
@@ -330,7 +330,7 @@ fn summary(epoch: &Epoch, epochs: u64) -> String {
     };
     format!(
         "epoch {number} of {epochs}: rate {rate:.4}, loss {loss:.4}, {:.2} % right{validation}; \
-        {pictures_per_second:.1} images/s",
+        {images_per_second:.1} images/s",
         100.0 * accuracy
     )
 }

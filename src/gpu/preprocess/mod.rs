@@ -23,8 +23,8 @@ pub use self::source::Source;
 use super::Gpu;
 use super::pipeline::Pipeline;
 use crate::error::{GpuError, Result};
+use crate::image::{Axis, Geometry, Preprocess, Taps};
 use crate::kernel::check_iterations;
-use crate::picture::{Axis, Geometry, Preprocess, Taps};
 use crate::shader::{AssembleError, Extensions, Values, assemble};
 use crate::tensor::{ChannelLayout, DType, HostTensor};
 
@@ -102,13 +102,13 @@ struct Table {
 /// differ in size; the weight tables of a size are cached for later images of that size.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::{Gpu, Picture, Preprocess, Preprocessor};
+/// use wgpu_bottleneck::{Gpu, Image, Preprocess, Preprocessor};
 ///
 /// let gpu = Gpu::new()?;
 /// let preprocessor = Preprocessor::new(&gpu, &Preprocess::imagenet_v2())?;
-/// let pictures = [Picture::open("cat.jpg")?, Picture::open("dog.png")?];
-/// let sources: Vec<_> = pictures.iter().map(Into::into).collect();
-/// let input = preprocessor.input(pictures.len())?;
+/// let images = [Image::open("cat.jpg")?, Image::open("dog.png")?];
+/// let sources: Vec<_> = images.iter().map(Into::into).collect();
+/// let input = preprocessor.input(images.len())?;
 /// gpu.queue().submit([preprocessor.fill(&sources, &input)?]);
 /// // `input` is what `BlockChain::bind` takes: NHWC, [2, 224, 224, 4] with a channel of padding.
 /// # Ok::<(), wgpu_bottleneck::Error>(())
@@ -133,7 +133,7 @@ impl Preprocessor {
     /// Creates a preprocessor for a device and a configuration.
     ///
     /// # Errors
-    /// [`PictureError::Setting`](crate::error::PictureError::Setting) if the configuration is
+    /// [`ImageError::Setting`](crate::error::ImageError::Setting) if the configuration is
     /// invalid; [`GpuError::OutOfMemory`], or any error of the device.
     pub fn new(gpu: &Gpu, preprocess: &Preprocess) -> Result<Self> {
         preprocess.check()?;
@@ -182,9 +182,9 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError)
-    /// if `pictures` is zero.
-    pub fn input(&self, pictures: usize) -> Result<Buffer> {
-        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(pictures)?, DType::F32);
+    /// if `images` is zero.
+    pub fn input(&self, images: usize) -> Result<Buffer> {
+        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(images)?, DType::F32);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         Ok(self.gpu.buffer("input", bytes as u64, usage)?)
     }
@@ -194,7 +194,7 @@ impl Preprocessor {
     /// in it do not change. The next submit to the queue uploads an image in host memory.
     ///
     /// # Errors
-    /// [`PictureError`](crate::error::PictureError) if the image is empty, too large or does not
+    /// [`ImageError`](crate::error::ImageError) if the image is empty, too large or does not
     /// match the number of its bytes; [`GpuError::Buffer`] or [`GpuError::ViewFormat`] if a buffer
     /// or texture cannot be used; [`GpuError::TooLarge`] if a row exceeds the device's largest
     /// binding; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or any error of the device.
@@ -211,9 +211,9 @@ impl Preprocessor {
         let geometry = Geometry::new(&self.preprocess, width, height)?;
         if matches!(source, Source::Rgba8 { buffer, .. } if buffer == input) {
             let reason =
-                "the same as the input that is written: use a separate buffer for the picture"
+                "the same as the input that is written: use a separate buffer for the image"
                     .to_owned();
-            return Err(GpuError::Buffer { buffer: "picture", reason }.into());
+            return Err(GpuError::Buffer { buffer: "image", reason }.into());
         }
         let target = self.target(input, image)?;
         let (across, down) = (self.table(geometry.columns)?, self.table(geometry.rows)?);
@@ -237,7 +237,7 @@ impl Preprocessor {
             |launch: usize| place(&uniforms, locations[launch], launches[launch].params.len());
 
         let inner = &self.gpu.inner;
-        inner.monitor.guarded(&inner.device, "recording a picture", || {
+        inner.monitor.guarded(&inner.device, "recording an image", || {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
             let mut dispatch =
                 |pipeline: &Pipeline, resources: Vec<BindingResource<'_>>, launch: &Pass| {
@@ -270,14 +270,14 @@ impl Preprocessor {
     /// As [`Preprocessor::record`].
     pub fn fill(&self, sources: &[Source<'_>], input: &Buffer) -> Result<CommandBuffer> {
         let inner = &self.gpu.inner;
-        let descriptor = CommandEncoderDescriptor { label: Some("pictures") };
-        let mut encoder = inner.monitor.guarded(&inner.device, "recording pictures", || {
+        let descriptor = CommandEncoderDescriptor { label: Some("images") };
+        let mut encoder = inner.monitor.guarded(&inner.device, "recording images", || {
             inner.device.create_command_encoder(&descriptor)
         })?;
         for (image, source) in sources.iter().enumerate() {
             self.record(&mut encoder, *source, input, image)?;
         }
-        Ok(inner.monitor.guarded(&inner.device, "recording pictures", || encoder.finish())?)
+        Ok(inner.monitor.guarded(&inner.device, "recording images", || encoder.finish())?)
     }
 
     /// The images as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For
@@ -344,7 +344,7 @@ impl Preprocessor {
         match kept.as_ref().filter(|buffer| buffer.size() >= bytes) {
             Some(buffer) => Ok(buffer.clone()),
             None => Ok(kept
-                .insert(self.gpu.buffer("rows of a picture", bytes, BufferUsages::STORAGE)?)
+                .insert(self.gpu.buffer("rows of an image", bytes, BufferUsages::STORAGE)?)
                 .clone()),
         }
     }
@@ -368,7 +368,7 @@ impl Preprocessor {
         let entry = |(binding, resource)| BindGroupEntry { binding, resource };
         let entries: Vec<_> = (0..).zip(resources).map(entry).collect();
         self.gpu.inner.device.create_bind_group(&BindGroupDescriptor {
-            label: Some("picture"),
+            label: Some("image"),
             layout: &pipeline.layout,
             entries: &entries,
         })

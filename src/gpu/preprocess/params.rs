@@ -4,8 +4,8 @@ use bytemuck::bytes_of;
 
 use super::source::Strip;
 use crate::error::GpuError;
+use crate::image::{Geometry, Taps};
 use crate::kernel::{Capabilities, host_struct};
-use crate::picture::{Geometry, Taps};
 
 /// Invocations of a workgroup of both kernels.
 pub(super) const LANES: u32 = 64;

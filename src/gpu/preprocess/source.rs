@@ -11,14 +11,14 @@ use super::Pixels;
 use super::params::Passes;
 use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
-use crate::picture::{Picture, check_rgb8};
+use crate::image::{Image, check_rgb8};
 
 /// An image, in host memory or already on the GPU.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Source<'a> {
     /// An image in host memory.
-    Picture(&'a Picture),
+    Image(&'a Image),
     /// The bytes of an image: R, G, B, R, G, B, ... without padding between rows.
     Rgb8 {
         /// Three bytes per pixel.
@@ -47,9 +47,9 @@ pub enum Source<'a> {
     Texture(&'a Texture),
 }
 
-impl<'a> From<&'a Picture> for Source<'a> {
-    fn from(picture: &'a Picture) -> Self {
-        Self::Picture(picture)
+impl<'a> From<&'a Image> for Source<'a> {
+    fn from(image: &'a Image) -> Self {
+        Self::Image(image)
     }
 }
 
@@ -109,7 +109,7 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn size(&self) -> [u32; 2] {
         match *self {
-            Self::Picture(picture) => [picture.width(), picture.height()],
+            Self::Image(image) => [image.width(), image.height()],
             Self::Rgb8 { width, height, .. } | Self::Rgba8 { width, height, .. } => [width, height],
             Self::Texture(texture) => [texture.width(), texture.height()],
         }
@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
     /// How its pixels are stored.
     pub(super) fn pixels(&self) -> Pixels {
         match self {
-            Self::Picture(_) | Self::Rgb8 { .. } => Pixels::Rgb8,
+            Self::Image(_) | Self::Rgb8 { .. } => Pixels::Rgb8,
             Self::Rgba8 { .. } => Pixels::Rgba8,
             Self::Texture(_) => Pixels::Texture,
         }
@@ -126,12 +126,12 @@ impl<'a> Source<'a> {
 
     /// Checks that the source matches its description.
     pub(super) fn check(&self) -> Result<()> {
-        let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
+        let refuse = |reason| Err(GpuError::Buffer { buffer: "image", reason }.into());
         match *self {
             // Sizes and bytes were compared when it was made.
-            Self::Picture(_) => Ok(()),
+            Self::Image(_) => Ok(()),
             Self::Rgb8 { data, width, height } => {
-                Ok(check_rgb8("picture", width, height, data.len())?)
+                Ok(check_rgb8("image", width, height, data.len())?)
             }
             Self::Rgba8 { buffer, offset, width, height } => {
                 // In 128 bits, as 4 * (2^32 - 1)^2 has 66.
@@ -169,14 +169,14 @@ impl<'a> Source<'a> {
             let per_row = u64::from(width) * per_pixel;
             match strip_bytes.saturating_sub(spare) / per_row {
                 0 => {
-                    let what = "a row of the picture".to_owned();
+                    let what = "a row of the image".to_owned();
                     Err(GpuError::TooLarge { what, bytes: per_row + spare, limit: strip_bytes })
                 }
                 rows => split(passes, u32::try_from(rows).unwrap_or(u32::MAX), per_row),
             }
         };
         match *self {
-            Self::Picture(picture) => upload(gpu, picture.data(), width, &split(3, 4)?),
+            Self::Image(image) => upload(gpu, image.data(), width, &split(3, 4)?),
             Self::Rgb8 { data, .. } => upload(gpu, data, width, &split(3, 4)?),
             Self::Rgba8 { buffer, offset, .. } => {
                 let align =
@@ -193,7 +193,7 @@ impl<'a> Source<'a> {
 
 fn check_texture(texture: &Texture) -> Result<()> {
     use TextureFormat::{Bgra8Unorm, Rgba8Unorm};
-    let refuse = |reason| Err(GpuError::Buffer { buffer: "picture", reason }.into());
+    let refuse = |reason| Err(GpuError::Buffer { buffer: "image", reason }.into());
     let format = texture.format();
     if !matches!(format.remove_srgb_suffix(), Rgba8Unorm | Bgra8Unorm) {
         return refuse(format!(
@@ -272,12 +272,12 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, strips: &[StripRows]) -> Resul
         // wgpu copies whole words; the last may have to be filled up.
         let (words, rest) = bytes.split_at(bytes.len() & !3);
         let buffer = gpu.buffer(
-            "picture",
+            "image",
             bytes.len() as u64,
             BufferUsages::STORAGE | BufferUsages::COPY_DST,
         )?;
         let inner = &gpu.inner;
-        inner.monitor.guarded(&inner.device, "uploading a picture", || {
+        inner.monitor.guarded(&inner.device, "uploading an image", || {
             inner.queue.write_buffer(&buffer, 0, words);
             if !rest.is_empty() {
                 let mut last = [0; 4];
@@ -322,9 +322,9 @@ fn range<'a>(
 fn view<'a>(gpu: &Gpu, texture: &Texture, passes: &Passes<'_>) -> Result<Strip<'a>> {
     let inner = &gpu.inner;
     let view_in = |format: TextureFormat| {
-        inner.monitor.guarded(&inner.device, "viewing a picture's texture", || {
+        inner.monitor.guarded(&inner.device, "viewing an image's texture", || {
             texture.create_view(&TextureViewDescriptor {
-                label: Some("picture"),
+                label: Some("image"),
                 format: Some(format),
                 dimension: Some(TextureViewDimension::D2),
                 mip_level_count: Some(1),

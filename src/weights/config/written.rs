@@ -12,7 +12,7 @@ impl ModelConfig {
     /// [`KEY`]. `timm.create_model("local-dir:...")` opens it if timm has the network.
     ///
     /// # Errors
-    /// [`PictureError::Setting`](crate::error::PictureError::Setting) for a preprocessing that
+    /// [`ImageError::Setting`](crate::error::ImageError::Setting) for a preprocessing that
     /// timm's format cannot express.
     pub fn to_json(&self, network: &ResNet) -> Result<String> {
         let mut config = Map::new();

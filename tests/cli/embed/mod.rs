@@ -1,6 +1,6 @@
 //! `bottleneck embed`, through kills, Ctrl-C, damaged files and damaged journals.
 
+mod images;
 mod interrupted;
 mod outputs;
-mod pictures;
 pub mod studio;

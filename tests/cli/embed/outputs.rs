@@ -75,7 +75,7 @@ fn damaged_outputs_are_refused() -> Outcome {
 }
 
 #[test]
-fn the_output_may_lie_among_the_pictures() -> Outcome {
+fn the_output_may_lie_among_the_images() -> Outcome {
     let studio = Studio::with(6)?;
     for format in FORMATS {
         let out = format!("p/out.{format}");

@@ -1,4 +1,4 @@
-//! Folders of pictures with a tiny network, the program at work on them, and what is in the files
+//! Folders of images with a tiny network, the program at work on them, and what is in the files
 //! that it writes.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::program::{Result, bottleneck, run, stderr};
 pub const LENGTH: usize = 32;
 pub const FORMATS: [&str; 3] = ["parquet", "npy", "safetensors"];
 
-/// A folder with the file of a tiny network, its preprocessing, and pictures.
+/// A folder with the file of a tiny network, its preprocessing, and images.
 pub struct Studio(pub tempfile::TempDir);
 
 impl Studio {
@@ -35,17 +35,17 @@ impl Studio {
         Ok(studio)
     }
 
-    /// With so many pictures, of different sizes, in several folders and two formats.
-    pub fn with(pictures: usize) -> Result<Self> {
+    /// With so many images, of different sizes, in several folders and two formats.
+    pub fn with(images: usize) -> Result<Self> {
         let (studio, mut random) = (Self::new()?, Seeded::new(17));
-        for index in 0..pictures {
+        for index in 0..images {
             let folder = studio.path("p").join(format!("{}", index % 3));
             std::fs::create_dir_all(&folder)?;
             let (width, height) = (20 + random.below(41) as u32, 16 + random.below(25) as u32);
-            let picture = image::RgbImage::from_fn(width, height, |_, _| {
+            let image = image::RgbImage::from_fn(width, height, |_, _| {
                 image::Rgb([0, 1, 2].map(|_| random.below(256) as u8))
             });
-            picture.save(folder.join(format!("{index:03}.{}", ["png", "bmp"][index % 2])))?;
+            image.save(folder.join(format!("{index:03}.{}", ["png", "bmp"][index % 2])))?;
         }
         Ok(studio)
     }

@@ -9,13 +9,13 @@ fn every_command(name: &str) -> Outcome {
     let (work, case) = (Work::new()?, expected(name)?);
     let alone = work.path("alone.safetensors");
     std::fs::copy(golden(name).join("model.safetensors"), &alone)?;
-    let (images, size) = (images()?, case["size"].as_u64().ok_or("no size")?);
+    let (files, size) = (image_files()?, case["size"].as_u64().ok_or("no size")?);
     let logits = numbers(&case["logits"]);
 
     let verdicts = work.classify(&alone, &[])?;
     let mut right = 0;
     for ((verdict, (file, class)), logits) in
-        verdicts.iter().zip(&images).zip(logits.chunks_exact(CLASSES.len()))
+        verdicts.iter().zip(&files).zip(logits.chunks_exact(CLASSES.len()))
     {
         let what = format!("{name}: classify {}", file.display());
         near(&what, &probabilities(verdict), &softmax(logits));
@@ -39,8 +39,8 @@ fn every_command(name: &str) -> Outcome {
     let vectors = floats(SafeTensors::deserialize(&bytes)?.tensor("vectors")?.data());
     near(&format!("{name}: embed"), &wide(&vectors), &numbers(&case["pooled"]));
 
-    let pictures = pictures()?;
-    let input = prepared(size).tensor(&pictures)?;
+    let images = images()?;
+    let input = prepared(size).tensor(&images)?;
     let mut file = DictBuilder::default();
     file.f32("input", &input.shape().dims(), input.data());
     std::fs::write(work.path("in"), file.bytes())?;
@@ -58,13 +58,13 @@ fn every_command(name: &str) -> Outcome {
         near(&format!("{name}: run: {map}"), &wide(&samples), &values);
     }
 
-    let last = images.last().map(|(file, _)| file.display().to_string()).ok_or("no image")?;
+    let last = files.last().map(|(file, _)| file.display().to_string()).ok_or("no image")?;
     work.good("features", &alone, &["--picture", &last, "--png", "maps", "--channels", "1"])?;
-    maps_are_shown(&work, name, &prepared(size), pictures.last().ok_or("no image")?, &out)?;
+    maps_are_shown(&work, name, &prepared(size), images.last().ok_or("no image")?, &out)?;
 
     let output = work.good("verify", &alone, &["--json", &folder])?;
     let verified: Value = serde_json::from_slice(&output.stdout)?;
-    verified_by_library(name, &verified, &alone, &prepared(size), &pictures)?;
+    verified_by_library(name, &verified, &alone, &prepared(size), &images)?;
 
     let loss = train_frozen(&work, &alone, "again", name != "identity", &case)?;
     near(&format!("{name}: train --init"), &[loss], &[case["loss"].as_f64().ok_or("no loss")?]);
@@ -77,11 +77,11 @@ fn maps_are_shown(
     work: &Work,
     name: &str,
     preprocess: &Preprocess,
-    image: &Picture,
+    image: &Image,
     out: &StateDict,
 ) -> Outcome {
     let seen = preprocess.pixels(image)?;
-    let overview = Picture::open(work.path("maps/overview.png"))?;
+    let overview = Image::open(work.path("maps/overview.png"))?;
     for (x, y) in (0..seen.height()).flat_map(|y| (0..seen.width()).map(move |x| (x, y))) {
         assert_eq!(overview.pixel(2 + x, 2 + y), seen.pixel(x, y), "{name}: {x}, {y}");
     }
@@ -102,7 +102,7 @@ fn maps_are_shown(
         let (least, most) = liveliest
             .iter()
             .fold((f32::MAX, f32::MIN), |(a, b), &value| (a.min(value), b.max(value)));
-        let sheet = Picture::open(work.path(&format!("maps/{map}.png")))?;
+        let sheet = Image::open(work.path(&format!("maps/{map}.png")))?;
         let scale = (sheet.width() - 4) / width as u32;
         for (at, &value) in liveliest.iter().enumerate() {
             let (x, y) = ((at % width) as u32, (at / width) as u32);
@@ -136,14 +136,14 @@ fn verified_by_library(
     verified: &Value,
     file: &Path,
     preprocess: &Preprocess,
-    pictures: &[Picture],
+    images: &[Image],
 ) -> Outcome {
     let gpu = Gpu::new()?;
     let weights = NetworkWeights::open(file, &options(name))?;
-    let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+    let sources: Vec<Source<'_>> = images.iter().map(Source::from).collect();
     // The same batches as the command, so that the same kernels give the same bits.
     let batch = 8;
-    let runs = pictures.len().div_ceil(batch) as u32;
+    let runs = images.len().div_ceil(batch) as u32;
     let tensors = |precision| -> Result<Vec<(String, Vec<f32>)>> {
         let (kernels, budget) =
             (KernelChoice::RankedFor(runs), MemoryBudget { extra_weight_bytes: 9 << 20 });
@@ -178,7 +178,7 @@ fn verified_by_library(
             "{name}: verify says {found:e} of {tensor}, the library {share:e}"
         );
     }
-    assert_eq!(verified["pictures"].as_u64(), Some(pictures.len() as u64));
+    assert_eq!(verified["pictures"].as_u64(), Some(images.len() as u64));
     Ok(())
 }
 

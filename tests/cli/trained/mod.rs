@@ -15,13 +15,13 @@ use std::process::{Command, Output};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
+use wgpu_bottleneck::image::Resize;
 use wgpu_bottleneck::network::NormKind;
 use wgpu_bottleneck::op::PoolWindows;
-use wgpu_bottleneck::picture::Resize;
 use wgpu_bottleneck::plan::Precision;
 use wgpu_bottleneck::{
-    BlockKind, CheckpointOptions, Gpu, ImagePipeline, LoadOptions, ModelConfig, NetworkWeights,
-    Picture, Preprocess, ResNet, Source, StateDict, StrideIn,
+    BlockKind, CheckpointOptions, Gpu, Image, ImagePipeline, LoadOptions, ModelConfig,
+    NetworkWeights, Preprocess, ResNet, Source, StateDict, StrideIn,
 };
 
 use crate::common::dict::DictBuilder;
@@ -49,7 +49,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 /// The images in the program's order, with their classes.
-fn images() -> Result<Vec<(PathBuf, usize)>> {
+fn image_files() -> Result<Vec<(PathBuf, usize)>> {
     let mut found = Vec::new();
     for (class, name) in CLASSES.iter().enumerate() {
         let mut files: Vec<PathBuf> = std::fs::read_dir(golden("images").join(name))?
@@ -62,10 +62,10 @@ fn images() -> Result<Vec<(PathBuf, usize)>> {
 }
 
 /// The same images, decoded.
-fn pictures() -> Result<Vec<Picture>> {
-    Ok(images()?
+fn images() -> Result<Vec<Image>> {
+    Ok(image_files()?
         .iter()
-        .map(|(file, _)| Picture::open(file))
+        .map(|(file, _)| Image::open(file))
         .collect::<std::result::Result<_, _>>()?)
 }
 

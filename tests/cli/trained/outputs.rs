@@ -11,15 +11,15 @@ fn one_output_is_a_score() -> Outcome {
         ResNet::builder(BlockKind::Bottleneck).depths([1, 1]).planes([4, 8]).stem_planes(5);
     let spec = network.clone().classes(Some(1)).build()?;
     std::fs::write(&weights, seeded_network::file(&spec))?;
-    let (file, _) = images()?.swap_remove(0);
-    let picture = Picture::open(&file)?;
+    let (file, _) = image_files()?.swap_remove(0);
+    let image = Image::open(&file)?;
     let name = file.display().to_string();
     let score = |weights: &Path| -> Result<Vec<f64>> {
         let weights = NetworkWeights::open(weights, &CheckpointOptions::default())?;
         let input = Preprocess::imagenet_v1();
         let mut pipeline =
             ImagePipeline::load(&Gpu::new()?, &weights, &input, 1, &LoadOptions::default())?;
-        let logits = pipeline.logits(&[(&picture).into()])?;
+        let logits = pipeline.logits(&[(&image).into()])?;
         Ok(wide(logits.data()).iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
     };
     let expected = score(&weights)?;
@@ -97,7 +97,7 @@ fn imagenets_names_are_assumed() -> Outcome {
         .classes(Some(1000));
     let weights = work.path("w.safetensors");
     std::fs::write(&weights, seeded_network::file(&network.build()?))?;
-    let name = images()?.swap_remove(0).0.display().to_string();
+    let name = image_files()?.swap_remove(0).0.display().to_string();
     for args in [&[][..], &["--json"], &["--csv"]] {
         let said = text(&work.good("classify", &weights, &[args, &[&name]].concat())?.stdout);
         assert!(said.contains("assumed"), "{args:?}: {said}");
@@ -123,7 +123,7 @@ fn a_pth_that_names_another_arithmetic_is_refused() -> Outcome {
     for (command, args) in [
         ("classify", vec![images.as_str()]),
         ("embed", vec!["--out", "v.npy", &images]),
-        ("features", vec!["--picture", "x.png", "--png", "maps"]),
+        ("features", vec!["--image", "x.png", "--png", "maps"]),
         ("verify", vec![&images]),
         ("run", vec!["--input", "in", "--output", "out"]),
     ] {

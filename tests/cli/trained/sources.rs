@@ -61,8 +61,8 @@ fn the_nearest_word_counts() -> Outcome {
     let library = |eps: f64, preprocess: &Preprocess| -> Result<Vec<f64>> {
         let options = CheckpointOptions { eps: Some(eps), ..Default::default() };
         let weights = NetworkWeights::detect(StateDict::from_bytes(bare("eps")?)?, &options)?;
-        let pictures = pictures()?;
-        let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+        let images = images()?;
+        let sources: Vec<Source<'_>> = images.iter().map(Source::from).collect();
         let logits =
             ImagePipeline::load(&Gpu::new()?, &weights, preprocess, 8, &LoadOptions::default())?
                 .logits(&sources)?;

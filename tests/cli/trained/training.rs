@@ -1,6 +1,6 @@
 //! `train`: initial weights, resuming, and the files it writes.
 
-use wgpu_bottleneck::picture::Filter;
+use wgpu_bottleneck::image::Filter;
 
 use super::*;
 
@@ -15,8 +15,8 @@ fn hugging_faces_configuration_is_followed_in_training_too() -> Outcome {
     // The trained network keeps the stride position.
     let trained = NetworkWeights::open(work.path("hf"), &CheckpointOptions::default())?;
     assert_eq!(trained.spec().stride_in(), StrideIn::Conv1);
-    let pictures = pictures()?;
-    let sources: Vec<Source<'_>> = pictures.iter().map(Source::from).collect();
+    let images = images()?;
+    let sources: Vec<Source<'_>> = images.iter().map(Source::from).collect();
     let opened = NetworkWeights::open(&folder, &CheckpointOptions::default())?;
     for weights in [trained, opened] {
         let mut pipeline =
@@ -263,11 +263,11 @@ fn what_was_trained_is_classified_as_validation_saw_it() -> Outcome {
         let output = work.good("classify", Path::new(weights), &["--json", "--top", "1", "val"])?;
         let verdicts: Vec<Value> = serde_json::from_slice(&output.stdout)?;
         let is_right = |verdict: &&Value| {
-            let (picture, label) =
+            let (image, label) =
                 (verdict["picture"].as_str(), verdict["classes"][0]["label"].as_str());
-            picture.zip(label).is_some_and(|(picture, label)| {
-                picture.split(['/', '\\']).any(|part| part == label)
-            })
+            image
+                .zip(label)
+                .is_some_and(|(image, label)| image.split(['/', '\\']).any(|part| part == label))
         };
         assert_eq!(verdicts.iter().filter(is_right).count(), reported, "{weights}");
     }

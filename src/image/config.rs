@@ -13,7 +13,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Preprocess, file};
-use crate::error::{Error, PictureError};
+use crate::error::{Error, ImageError};
 
 /// Maximum size of a configuration in bytes; those with thousands of labels have some hundred
 /// kilobytes.
@@ -33,8 +33,8 @@ impl Preprocess {
     /// The preprocessing of a configuration file, timm's or Hugging Face's.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`PictureError::ConfigFormat`] if the file is not JSON;
-    /// [`PictureError::Config`] if a value is missing or unsupported; [`PictureError::Setting`].
+    /// [`Error::Io`]; [`ImageError::ConfigFormat`] if the file is not JSON;
+    /// [`ImageError::Config`] if a value is missing or unsupported; [`ImageError::Setting`].
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self::configured(path)?.preprocess)
     }
@@ -56,7 +56,7 @@ impl Preprocess {
     ///
     /// # Errors
     /// As [`Preprocess::from_config`].
-    pub fn from_config_text(json: &str) -> Result<Self, PictureError> {
+    pub fn from_config_text(json: &str) -> Result<Self, ImageError> {
         let config = Config::parse("configuration", json)?;
         let version = transformers_version(&config.map, None);
         Ok(config.any(version.as_deref())?.preprocess)
@@ -69,7 +69,7 @@ pub(crate) fn of_config(
     name: &str,
     map: &Map<String, Value>,
     transformers_version: Option<&str>,
-) -> Option<Result<ConfiguredPreprocess, PictureError>> {
+) -> Option<Result<ConfiguredPreprocess, ImageError>> {
     let config = Config { name: name.to_owned(), map: map.clone() };
     (config.is_timm() || config.class().is_some()).then(|| config.any(transformers_version))
 }
@@ -104,8 +104,8 @@ struct Config {
 }
 
 impl Config {
-    fn parse(name: &str, text: &str) -> Result<Self, PictureError> {
-        let refuse = |reason| PictureError::ConfigFormat { config: name.to_owned(), reason };
+    fn parse(name: &str, text: &str) -> Result<Self, ImageError> {
+        let refuse = |reason| ImageError::ConfigFormat { config: name.to_owned(), reason };
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(Self { name: name.to_owned(), map }),
             Ok(_) => Err(refuse("expected an object".to_owned())),
@@ -118,10 +118,7 @@ impl Config {
     }
 
     /// Parses a configuration of either format.
-    fn any(
-        &self,
-        transformers_version: Option<&str>,
-    ) -> Result<ConfiguredPreprocess, PictureError> {
+    fn any(&self, transformers_version: Option<&str>) -> Result<ConfiguredPreprocess, ImageError> {
         if self.is_timm() {
             Ok(ConfiguredPreprocess { preprocess: self.timm()?, rule: None })
         } else {
@@ -134,12 +131,12 @@ impl Config {
             || (self.map.contains_key("input_size") && self.class().is_none())
     }
 
-    fn wrong(&self, key: &str, found: Option<&Value>, expected: &'static str) -> PictureError {
+    fn wrong(&self, key: &str, found: Option<&Value>, expected: &'static str) -> ImageError {
         let found = found.map_or_else(
             || "missing".to_owned(),
             |value| value.to_string().chars().take(80).collect(),
         );
-        PictureError::Config { config: self.name.clone(), key: key.to_owned(), found, expected }
+        ImageError::Config { config: self.name.clone(), key: key.to_owned(), found, expected }
     }
 
     /// An optional value, converted; null counts as absent.
@@ -148,7 +145,7 @@ impl Config {
         key: &str,
         expected: &'static str,
         convert: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, PictureError> {
+    ) -> Result<Option<T>, ImageError> {
         match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
@@ -157,20 +154,20 @@ impl Config {
         }
     }
 
-    fn flag(&self, key: &str) -> Result<Option<bool>, PictureError> {
+    fn flag(&self, key: &str) -> Result<Option<bool>, ImageError> {
         self.optional(key, "true or false", Value::as_bool)
     }
 
-    fn number(&self, key: &str) -> Result<Option<f64>, PictureError> {
+    fn number(&self, key: &str) -> Result<Option<f64>, ImageError> {
         self.optional(key, "a number", Value::as_f64)
     }
 
-    fn text(&self, key: &str) -> Result<Option<&str>, PictureError> {
+    fn text(&self, key: &str) -> Result<Option<&str>, ImageError> {
         self.optional(key, "a text", Value::as_str)
     }
 
     /// A number for each of red, green and blue, or one for all three.
-    fn colours(&self, key: &str) -> Result<Option<[f32; 3]>, PictureError> {
+    fn colours(&self, key: &str) -> Result<Option<[f32; 3]>, ImageError> {
         self.optional(key, "three numbers", |value| match value {
             Value::Array(values) => {
                 let values: Vec<f32> =
@@ -182,14 +179,14 @@ impl Config {
     }
 
     /// A size in pixels.
-    fn side(&self, key: &str, value: &Value) -> Result<u32, PictureError> {
+    fn side(&self, key: &str, value: &Value) -> Result<u32, ImageError> {
         let side =
             value.as_u64().and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
         side.ok_or_else(|| self.wrong(key, Some(value), "a size in pixels"))
     }
 
     /// A size divided by the fraction of it that is kept, truncated to whole pixels.
-    fn divided(&self, side: u32, share: f64) -> Result<u32, PictureError> {
+    fn divided(&self, side: u32, share: f64) -> Result<u32, ImageError> {
         let divided = f64::from(side) / share;
         // Also refuses what is not a number.
         if divided >= 1.0 && divided < f64::from(u32::MAX) {
@@ -198,17 +195,17 @@ impl Config {
         Err(self.wrong(
             "crop_pct",
             self.map.get("crop_pct"),
-            "the share of the resized picture that is kept",
+            "the share of the resized image that is kept",
         ))
     }
 
     /// Checks the preprocessing; an invalid setting is reported as a value of this configuration.
-    fn checked(&self, preprocess: Preprocess) -> Result<Preprocess, PictureError> {
+    fn checked(&self, preprocess: Preprocess) -> Result<Preprocess, ImageError> {
         match preprocess.check() {
             Ok(()) => Ok(preprocess),
-            Err(PictureError::Setting { setting, found, expected }) => {
+            Err(ImageError::Setting { setting, found, expected }) => {
                 let (config, key) = (self.name.clone(), setting.to_owned());
-                Err(PictureError::Config { config, key, found, expected })
+                Err(ImageError::Config { config, key, found, expected })
             }
             Err(other) => Err(other),
         }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::Config;
-use crate::error::PictureError;
-use crate::picture::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+use crate::error::ImageError;
+use crate::image::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
 
 /// timm's default fraction of a resized image that is cropped.
 const CROP_PCT: f64 = 0.875;
@@ -12,7 +12,7 @@ const CROP_PCT: f64 = 0.875;
 impl Config {
     /// timm.data.create_transform for evaluation, with the configuration's main sizes instead of
     /// its test sizes.
-    pub(super) fn timm(&self) -> Result<Preprocess, PictureError> {
+    pub(super) fn timm(&self) -> Result<Preprocess, ImageError> {
         let inner = match self.map.get("pretrained_cfg") {
             Some(Value::Object(map)) => Self { name: self.name.clone(), map: map.clone() },
             Some(other) => return Err(self.wrong("pretrained_cfg", Some(other), "an object")),
@@ -77,9 +77,9 @@ impl Preprocess {
     /// Converts to timm's `pretrained_cfg`.
     ///
     /// # Errors
-    /// [`PictureError::Setting`] if timm's format cannot express it: a crop that is neither the
+    /// [`ImageError::Setting`] if timm's format cannot express it: a crop that is neither the
     /// size of an exact resize nor a square from a resized shorter side, or another crop rounding.
-    pub(crate) fn to_timm(self) -> Result<Map<String, Value>, PictureError> {
+    pub(crate) fn to_timm(self) -> Result<Map<String, Value>, ImageError> {
         let Self { resize, filter, crop: [height, width], rounding, mean, std } = self;
         let (mode, share) = match resize {
             Resize::Exact { height: rows, width: columns }
@@ -113,8 +113,8 @@ impl Preprocess {
     }
 }
 
-fn unsaid(setting: &'static str, found: String) -> PictureError {
-    PictureError::Setting { setting, found, expected: "a setting that timm's format supports" }
+fn unsaid(setting: &'static str, found: String) -> ImageError {
+    ImageError::Setting { setting, found, expected: "a setting that timm's format supports" }
 }
 
 /// The `crop_pct` for which `int(crop / crop_pct)` is the resized side.
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() -> Result<(), PictureError> {
+    fn what_is_written_is_read_again() -> Result<(), ImageError> {
         let exact = |height, width| Preprocess {
             resize: Resize::Exact { height, width },
             crop: [height, width],

@@ -1,11 +1,11 @@
-//! What cannot be used: files that are no pictures, damaged ones, sizes beyond every limit, buffers
+//! What cannot be used: files that are no images, damaged ones, sizes beyond every limit, buffers
 //! and textures that do not fit. A typed error each, and never a panic.
 
 use std::panic::catch_unwind;
 
-use wgpu_bottleneck::error::{ErrorKind, GpuError, PictureError};
+use wgpu_bottleneck::error::{ErrorKind, GpuError, ImageError};
 use wgpu_bottleneck::gpu::Source;
-use wgpu_bottleneck::picture::{MAX_PIXELS, Picture, Preprocess, Resize, Taps};
+use wgpu_bottleneck::image::{Image, MAX_PIXELS, Preprocess, Resize, Taps};
 use wgpu_bottleneck::wgpu::{
     BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d, Texture, TextureDescriptor,
     TextureDimension, TextureFormat, TextureUsages,
@@ -26,7 +26,7 @@ fn files() -> Result<Files, Box<dyn std::error::Error>> {
 }
 
 #[test]
-fn files_that_are_no_pictures_are_named() -> Outcome {
+fn files_that_are_no_images_are_named() -> Outcome {
     let folder = tempfile::tempdir()?;
     let goldens = files()?;
     let png =
@@ -35,26 +35,26 @@ fn files_that_are_no_pictures_are_named() -> Outcome {
         ("empty.jpg", Vec::new(), "the file is empty"),
         ("text.png", b"not a picture at all".to_vec(), "not PNG, JPEG, WebP, GIF, BMP or TIFF"),
         ("head.png", b"\x89PNG\r\n\x1a\n".to_vec(), "not a readable image"),
-        ("head.jpg", vec![0xff, 0xd8, 0xff], "ends before the picture does"),
+        ("head.jpg", vec![0xff, 0xd8, 0xff], "ends before the image does"),
         ("half.png", png("rgb.png").ok_or("no rgb.png")?[..1500].to_vec(), "not a readable image"),
         (
             "half.jpg",
             png("420.jpg").ok_or("no 420.jpg")?[..900].to_vec(),
-            "ends before the picture does",
+            "ends before the image does",
         ),
     ];
     for (name, bytes, said) in cases {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes)?;
-        let Err(error) = Picture::open(&path) else {
+        let Err(error) = Image::open(&path) else {
             return Err(format!("{name} was read").into());
         };
         let text = error.to_string();
         assert!(text.contains(name) && text.contains(said) && !text.contains('\n'), "{text}");
-        assert!(matches!(error, Error::Picture(PictureError::Format { .. })), "{error:?}");
+        assert!(matches!(error, Error::Image(ImageError::Format { .. })), "{error:?}");
     }
     let missing = folder.path().join("none.png");
-    for error in [Picture::open(&missing).err(), Picture::decoding_bytes(&missing).err()] {
+    for error in [Image::open(&missing).err(), Image::decoding_bytes(&missing).err()] {
         assert!(matches!(&error, Some(Error::Io { path, .. }) if *path == missing), "{error:?}");
     }
     Ok(())
@@ -81,8 +81,8 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
     std::fs::File::create(&long)?.set_len(1 << 40)?;
     let outcomes = |path: &std::path::Path| {
         [
-            Picture::open(path).err(),
-            Picture::decoding_bytes(path).err(),
+            Image::open(path).err(),
+            Image::decoding_bytes(path).err(),
             Preprocess::from_config(path).err(),
         ]
     };
@@ -90,7 +90,7 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
         for error in outcomes(&path) {
             let named = matches!(
                 &error,
-                Some(Error::Picture(PictureError::NotAFile { path: named }))
+                Some(Error::Image(ImageError::NotAFile { path: named }))
                     if *named == path.display().to_string()
             );
             assert!(named, "{error:?}");
@@ -100,7 +100,7 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
         let bytes = 1 << 40;
         let counted = matches!(
             &error,
-            Some(Error::Picture(PictureError::TooManyBytes { bytes: found, .. }))
+            Some(Error::Image(ImageError::TooManyBytes { bytes: found, .. }))
                 if *found == bytes
         );
         assert!(counted, "{error:?}");
@@ -109,17 +109,17 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
 }
 
 #[test]
-fn a_picture_cut_off_is_not_made_whole_by_another() -> Outcome {
+fn a_image_cut_off_is_not_made_whole_by_another() -> Outcome {
     for name in ["420.jpg", "progressive.jpg", "restarts.jpg"] {
         let whole = std::fs::read(golden::path(name))?;
-        assert!(Picture::from_bytes(&[&whole[..], &whole].concat()).is_ok(), "{name} and another");
+        assert!(Image::from_bytes(&[&whole[..], &whole].concat()).is_ok(), "{name} and another");
         // Within its scans.
         for cut in [whole.len() - 100, whole.len() - 2] {
-            let error = Picture::from_bytes(&[&whole[..cut], &whole].concat())
+            let error = Image::from_bytes(&[&whole[..cut], &whole].concat())
                 .err()
                 .map(|error| error.to_string());
             assert!(
-                error.as_deref().is_some_and(|text| text.contains("ends before the picture does")),
+                error.as_deref().is_some_and(|text| text.contains("ends before the image does")),
                 "{name}: {error:?}"
             );
         }
@@ -129,7 +129,7 @@ fn a_picture_cut_off_is_not_made_whole_by_another() -> Outcome {
 
 /// What to put around it is palette's here and black there.
 #[test]
-fn a_frame_that_does_not_fill_its_picture_is_refused() -> Outcome {
+fn a_frame_that_does_not_fill_its_image_is_refused() -> Outcome {
     for name in ["palette.gif", "transparent.gif", "animated.gif"] {
         let whole = std::fs::read(golden::path(name))?;
         let [width, height] = [6, 8].map(|at| u16::from_le_bytes([whole[at], whole[at + 1]]));
@@ -137,7 +137,7 @@ fn a_frame_that_does_not_fill_its_picture_is_refused() -> Outcome {
         for (wide, high) in sizes {
             let mut bytes = whole.clone();
             bytes[6..10].copy_from_slice(&[wide.to_le_bytes(), high.to_le_bytes()].concat());
-            let error = Picture::from_bytes(&bytes).err().map(|error| error.to_string());
+            let error = Image::from_bytes(&bytes).err().map(|error| error.to_string());
             let said = format!(
                 "its first frame, {width} x {height} at (0, 0), does not fill the {wide} x {high} \
                 pixels"
@@ -153,22 +153,21 @@ fn a_frame_that_does_not_fill_its_picture_is_refused() -> Outcome {
 fn memory_is_estimated_from_the_header() -> Outcome {
     for (name, bytes) in files()? {
         let path = golden::path(&name);
-        let picture = Picture::open(&path)?;
-        let (least, estimate) =
-            (bytes.len() + picture.data().len(), Picture::decoding_bytes(&path)?);
+        let image = Image::open(&path)?;
+        let (least, estimate) = (bytes.len() + image.data().len(), Image::decoding_bytes(&path)?);
         assert!(estimate >= least as u64, "{name}: {estimate}");
-        assert!(estimate <= (bytes.len() + 8 * picture.data().len()) as u64, "{name}: {estimate}");
+        assert!(estimate <= (bytes.len() + 8 * image.data().len()) as u64, "{name}: {estimate}");
     }
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("large.png");
     std::fs::write(&path, huge_png(13_300, 13_300))?;
-    assert!(Picture::decoding_bytes(&path)? > 6 * 13_300 * 13_300);
+    assert!(Image::decoding_bytes(&path)? > 6 * 13_300 * 13_300);
     // Wider than the decoder's own limit.
     let mut jpeg = std::fs::read(golden::path("444.jpg"))?;
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).ok_or("no frame")?;
     jpeg[frame + 5..frame + 9].copy_from_slice(&[30, 0, 0xff, 0xff]);
     std::fs::write(&path, jpeg)?;
-    assert!(Picture::decoding_bytes(&path)? > 6 * 7680 * 65535);
+    assert!(Image::decoding_bytes(&path)? > 6 * 7680 * 65535);
     Ok(())
 }
 
@@ -176,7 +175,7 @@ fn memory_is_estimated_from_the_header() -> Outcome {
 fn no_damaged_file_makes_a_panic() -> Outcome {
     let (mut random, mut panicked, mut read, mut refused) = (Seeded::new(3), Vec::new(), 0, 0);
     let mut check = |name: &str, what: String, bytes: &[u8]| -> bool {
-        let outcome = catch_unwind(|| Picture::from_bytes(bytes).is_ok());
+        let outcome = catch_unwind(|| Image::from_bytes(bytes).is_ok());
         match outcome {
             Ok(true) => read += 1,
             Ok(false) => refused += 1,
@@ -244,51 +243,42 @@ fn sizes_beyond_the_limit_are_refused_before_they_are_allocated() -> Outcome {
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
     let cases = [huge_png(side, side), huge_png(1, u32::MAX >> 1), gif(u16::MAX)?, bmp, jpeg];
     for (case, bytes) in cases.iter().enumerate() {
-        let error = Picture::from_bytes(bytes);
+        let error = Image::from_bytes(bytes);
         assert!(
-            matches!(error, Err(PictureError::TooLarge { limit: MAX_PIXELS, of: "pixels", .. })),
+            matches!(error, Err(ImageError::TooLarge { limit: MAX_PIXELS, of: "pixels", .. })),
             "case {case}: {error:?}"
         );
     }
     // A row that is too long even for a decoder's own memory.
-    let row = Picture::from_bytes(&huge_png(u32::MAX >> 1, 1)).err().map(|error| error.to_string());
+    let row = Image::from_bytes(&huge_png(u32::MAX >> 1, 1)).err().map(|error| error.to_string());
     assert!(row.as_deref().is_some_and(|text| text.contains("limit")), "{row:?}");
-    assert!(Picture::from_bytes(&huge_png(0, 7)).is_err());
-    assert!(Picture::from_bytes(&gif(0)?).is_err());
+    assert!(Image::from_bytes(&huge_png(0, 7)).is_err());
+    assert!(Image::from_bytes(&gif(0)?).is_err());
     Ok(())
 }
 
 #[test]
-fn pictures_and_resizes_that_cannot_be_are_refused() -> Outcome {
+fn images_and_resizes_that_cannot_be_are_refused() -> Outcome {
     assert!(matches!(
-        Picture::new(0, 3, Vec::new()),
-        Err(PictureError::Empty { width: 0, height: 3, .. })
+        Image::new(0, 3, Vec::new()),
+        Err(ImageError::Empty { width: 0, height: 3, .. })
     ));
-    let wrong = Picture::new(2, 3, vec![0; 17]);
-    assert!(
-        matches!(wrong, Err(PictureError::Length { expected: 18, found: 17, .. })),
-        "{wrong:?}"
-    );
-    assert!(matches!(
-        Picture::new(u32::MAX, u32::MAX, vec![0; 3]),
-        Err(PictureError::Length { .. })
-    ));
+    let wrong = Image::new(2, 3, vec![0; 17]);
+    assert!(matches!(wrong, Err(ImageError::Length { expected: 18, found: 17, .. })), "{wrong:?}");
+    assert!(matches!(Image::new(u32::MAX, u32::MAX, vec![0; 3]), Err(ImageError::Length { .. })));
     // A thread of pixels would become a street of them.
     let thread = Preprocess::imagenet_v1().pixels(&pattern("noise", 100_000, 1)?);
     assert!(
-        matches!(
-            thread,
-            Err(PictureError::TooLarge { width: 25_600_000, of: "pixels a side", .. })
-        ),
+        matches!(thread, Err(ImageError::TooLarge { width: 25_600_000, of: "pixels a side", .. })),
         "{thread:?}"
     );
     // Sixteen million pixels make two: each weighs all of them.
     let exact = Resize::Exact { height: 1, width: 2000 };
     let strong = Preprocess { resize: exact, crop: [1, 2000], ..Preprocess::imagenet_v1() };
-    let geometry = wgpu_bottleneck::picture::Geometry::new(&strong, 1 << 24, 1)?;
-    let wide = wgpu_bottleneck::picture::Axis { kept: 2000, ..geometry.columns };
-    let table = Taps::new(wgpu_bottleneck::picture::Filter::Lanczos, &wide);
-    assert!(matches!(table, Err(PictureError::TooManyBytes { what: "a table", .. })));
+    let geometry = wgpu_bottleneck::image::Geometry::new(&strong, 1 << 24, 1)?;
+    let wide = wgpu_bottleneck::image::Axis { kept: 2000, ..geometry.columns };
+    let table = Taps::new(wgpu_bottleneck::image::Filter::Lanczos, &wide);
+    assert!(matches!(table, Err(ImageError::TooManyBytes { what: "a table", .. })));
     Ok(())
 }
 
@@ -298,21 +288,21 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let gpu = any_gpu();
     let preprocess = Preprocess::imagenet_v1();
     let preprocessor = Preprocessor::new(&gpu, &preprocess)?;
-    let picture = pattern("noise", 300, 200)?;
+    let image = pattern("noise", 300, 200)?;
     let make = |size: u64, usage| {
         let descriptor = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
         gpu.device().create_buffer(&descriptor)
     };
-    let image = 224 * 224 * 16;
+    let image_bytes = 224 * 224 * 16;
     let input = preprocessor.input(2)?;
     let record = |source: Source<'_>, input: &wgpu_bottleneck::wgpu::Buffer, image: usize| {
         let mut encoder = gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
         preprocessor.record(&mut encoder, source, input, image).err().map(|error| error.to_string())
     };
-    let data = picture.data();
+    let data = image.data();
     let rgb8 = |bytes: usize, width, height| Source::Rgb8 { data: &data[..bytes], width, height };
     let small = make(16, BufferUsages::STORAGE);
-    let copied = make(image, BufferUsages::COPY_DST);
+    let copied = make(image_bytes, BufferUsages::COPY_DST);
     let rgba8 = |buffer, offset, width| Source::Rgba8 { buffer, offset, width, height: 2 };
     let texture = |format, usage, sample_count| {
         let size = Extent3d { width: 8, height: 8, depth_or_array_layers: 1 };
@@ -335,21 +325,18 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     let unbound = texture(plain, TextureUsages::COPY_DST, 1);
     let many = texture(plain, bound | TextureUsages::RENDER_ATTACHMENT, 4);
     let cases: [(Option<String>, &str); 14] = [
-        (
-            record((&picture).into(), &input, 2),
-            "expected room for image 2 at 802816 bytes an image",
-        ),
-        (record((&picture).into(), &input, usize::MAX), "expected room for image"),
-        (record((&picture).into(), &copied, 0), "input buffer: expected usage STORAGE"),
+        (record((&image).into(), &input, 2), "expected room for image 2 at 802816 bytes an image"),
+        (record((&image).into(), &input, usize::MAX), "expected room for image"),
+        (record((&image).into(), &copied, 0), "input buffer: expected usage STORAGE"),
         (record(rgb8(599, 20, 10), &input, 0), "20 x 10 RGB pixels are 600 bytes, found 599"),
         (record(rgb8(0, 0, 10), &input, 0), "the image is empty"),
         (
             record(rgba8(&small, 0, 3), &input, 0),
-            "picture buffer: expected at least 24 bytes, found 16",
+            "image buffer: expected at least 24 bytes, found 16",
         ),
-        (record(rgba8(&small, u64::MAX, 3), &input, 0), "picture buffer: expected at least"),
+        (record(rgba8(&small, u64::MAX, 3), &input, 0), "image buffer: expected at least"),
         (record(rgba8(&small, 2, 1), &input, 0), "a multiple of 4, found 2"),
-        (record(rgba8(&copied, 0, 3), &input, 0), "picture buffer: expected usage STORAGE"),
+        (record(rgba8(&copied, 0, 3), &input, 0), "image buffer: expected usage STORAGE"),
         (record(rgba8(&small, 0, 0), &input, 0), "the image is empty"),
         (record(rgba8(&input, 0, 3), &input, 1), "the same as the input that is written"),
         (record((&float).into(), &input, 0), "found Rgba16Float"),
@@ -361,7 +348,7 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
         assert!(found.contains(said), "case {case}: {found}");
     }
     let narrow = Preprocessor::new(&gpu, &preprocess)?.with_strip_bytes(899);
-    let error = narrow.run(&[(&picture).into()]);
+    let error = narrow.run(&[(&image).into()]);
     assert!(
         matches!(error, Err(Error::Gpu(GpuError::TooLarge { bytes: 904, limit: 899, .. }))),
         "{error:?}"
@@ -373,7 +360,7 @@ fn what_does_not_fit_on_the_gpu_is_named() -> Outcome {
     assert!(matches!(error, Err(Error::Gpu(GpuError::TooLarge { limit: 900, .. }))), "{error:?}");
     assert!(matches!(preprocessor.run(&[]), Err(Error::Shape(_))));
     // After all that the preprocessor works.
-    assert_eq!(preprocessor.run(&[(&picture).into()])?, preprocess.tensor(&[picture])?);
+    assert_eq!(preprocessor.run(&[(&image).into()])?, preprocess.tensor(&[image])?);
     Ok(())
 }
 
@@ -410,10 +397,10 @@ fn a_texture_in_srgb_without_its_plain_format_is_refused() -> Outcome {
             "{said}"
         );
         // After that the preprocessor works.
-        let picture = pattern("noise", 20, 30)?;
+        let image = pattern("noise", 20, 30)?;
         assert_eq!(
-            preprocessor.run(&[(&picture).into()])?,
-            preprocessor.preprocess().tensor(&[picture])?
+            preprocessor.run(&[(&image).into()])?,
+            preprocessor.preprocess().tensor(&[image])?
         );
     }
     Ok(())

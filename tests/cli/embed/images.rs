@@ -6,9 +6,9 @@ use super::studio::{FORMATS, Studio, Table, native, network, table};
 use crate::common::Outcome;
 use crate::program::{bottleneck, complaint, run};
 
-/// Files that are no pictures have a row with an error, and the others their vectors.
+/// Files that are no images have a row with an error, and the others their vectors.
 #[test]
-fn what_is_no_picture_is_named_and_skipped() -> Outcome {
+fn what_is_no_image_is_named_and_skipped() -> Outcome {
     let studio = Studio::with(6)?;
     let good = studio.read("p/0/000.png")?;
     // A bitmap's header that promises 60000 x 60000 pixels.
@@ -90,15 +90,15 @@ fn a_single_image_may_fail() -> Outcome {
     Ok(())
 }
 
-/// Weights that send some pictures beyond what f32 holds.
+/// Weights that send some images beyond what f32 holds.
 #[test]
 fn what_is_not_finite_is_an_error_and_no_number() -> Outcome {
     let studio = Studio::new()?;
     for level in 0..8_u8 {
-        let picture = image::RgbImage::from_fn(40, 40, |x, y| {
+        let image = image::RgbImage::from_fn(40, 40, |x, y| {
             image::Rgb([level * 36, (x * y) as u8 * level / 8, 9])
         });
-        picture.save(studio.path("p").join(format!("{level}.png")))?;
+        image.save(studio.path("p").join(format!("{level}.png")))?;
     }
     std::fs::write(studio.path("w.safetensors"), network(2e37)?)?;
     for format in FORMATS {
@@ -216,7 +216,7 @@ fn names_need_not_be_utf8() -> Outcome {
 /// --resume recomputes exactly the files whose size or modification time changed. Vectors depend on
 /// neither.
 #[test]
-fn pictures_that_changed_are_computed_again() -> Outcome {
+fn images_that_changed_are_computed_again() -> Outcome {
     let studio = Studio::with(12)?;
     let hours_later = |path: &std::path::Path| -> Outcome {
         let file = std::fs::File::options().write(true).open(path)?;
@@ -235,7 +235,7 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
 
         // Another image with the same number of bytes and a later time.
         let path = studio.path("p/1/001.bmp");
-        let (old, picture) = (std::fs::read(&path)?, native("p/1/001.bmp"));
+        let (old, image) = (std::fs::read(&path)?, native("p/1/001.bmp"));
         let other: Vec<u8> =
             old[..54].iter().copied().chain(old[54..].iter().rev().copied()).collect();
         std::fs::write(&path, &other)?;
@@ -243,17 +243,14 @@ fn pictures_that_changed_are_computed_again() -> Outcome {
         let said = studio.expect(0, &out, &["--resume"])?;
         assert!(
             said.contains(&format!(
-                "recomputing 1 image with a changed size or modification time ({picture})"
+                "recomputing 1 image with a changed size or modification time ({image})"
             )),
             "{said}"
         );
         assert!(said.contains("\n1 image in ") || said.contains("1 image in "), "{said}");
         let second = table(&studio.path(&out))?;
-        assert_ne!(first[&picture], second[&picture], "{format}");
-        assert!(
-            first.iter().all(|(name, row)| *name == picture || second[name] == *row),
-            "{format}"
-        );
+        assert_ne!(first[&image], second[&image], "{format}");
+        assert!(first.iter().all(|(name, row)| *name == image || second[name] == *row), "{format}");
         studio.expect(0, &fresh, &[])?;
         assert!(studio.bytes(&fresh)? == studio.bytes(&out)?, "{format}");
 

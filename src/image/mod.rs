@@ -1,6 +1,6 @@
 //! Images: decoding, and preprocessing for a network's input.
 //!
-//! A [`Picture`] has eight bits of red, green and blue per pixel. [`Preprocess`] defines how it
+//! A [`Image`] has eight bits of red, green and blue per pixel. [`Preprocess`] defines how it
 //! becomes an image of a network's input: resize, centre crop and normalisation, as in
 //! torchvision's transforms of Pillow images. It can be read from the configurations of timm and
 //! Hugging Face. The arithmetic is Pillow's: a resize is two passes, along the rows and then along
@@ -10,34 +10,34 @@
 //! [`Preprocess::pixels`] and [`Preprocess::tensor`] are the reference, on the CPU;
 //! [`Preprocessor`](crate::gpu::Preprocessor) does the same on a GPU.
 
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod bmp;
 mod config;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod decode;
 mod file;
 mod filter;
 mod geometry;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod gif;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod jpeg;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod orientation;
 mod preprocess;
 mod reference;
 mod rgb8;
 mod taps;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 mod tiff;
 
 pub use config::ConfiguredPreprocess;
 pub(crate) use config::{of_config, read_config, transformers_version};
-#[cfg(feature = "pictures")]
+#[cfg(feature = "images")]
 pub use decode::MAX_FILE_BYTES;
 pub use filter::Filter;
 pub use geometry::{Axis, Geometry, MAX_SIDE};
 pub use preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
 pub(crate) use rgb8::check_rgb8;
-pub use rgb8::{MAX_PIXELS, Picture};
+pub use rgb8::{Image, MAX_PIXELS};
 pub use taps::{MAX_TABLE_BYTES, PRECISION_BITS, Taps};

@@ -4,7 +4,7 @@ use std::fs::{File, metadata};
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::error::{Error, PictureError};
+use crate::error::{Error, ImageError};
 
 /// Opens a regular file of at most `limit` bytes and returns its length; `what` describes it in
 /// errors.
@@ -13,7 +13,7 @@ pub(super) fn open(path: &Path, what: &'static str, limit: u64) -> Result<(File,
     // Before it is opened: a pipe would wait for its writer.
     let metadata = metadata(path).map_err(io)?;
     if !metadata.is_file() {
-        return Err(PictureError::NotAFile { path: path.display().to_string() }.into());
+        return Err(ImageError::NotAFile { path: path.display().to_string() }.into());
     }
     check_length(path, what, metadata.len(), limit)?;
     Ok((File::open(path).map_err(io)?, metadata.len()))
@@ -32,15 +32,10 @@ pub(super) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-fn check_length(
-    path: &Path,
-    what: &'static str,
-    bytes: u64,
-    limit: u64,
-) -> Result<(), PictureError> {
+fn check_length(path: &Path, what: &'static str, bytes: u64, limit: u64) -> Result<(), ImageError> {
     if bytes > limit {
-        return Err(PictureError::TooManyBytes {
-            picture: path.display().to_string(),
+        return Err(ImageError::TooManyBytes {
+            image: path.display().to_string(),
             what,
             bytes,
             limit,

@@ -12,14 +12,14 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::decode::{check_size, one_line};
 use super::orientation;
-use crate::error::PictureError;
+use crate::error::ImageError;
 
 /// The image and its orientation.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation), PictureError> {
-    let refuse = |reason: String| PictureError::Format { picture: name.to_owned(), reason };
+pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation), ImageError> {
+    let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
     // The decoder makes up what is missing; Pillow refuses.
     if !is_whole(bytes) {
-        return Err(refuse("the file ends before the picture does".to_owned()));
+        return Err(refuse("the file ends before the image does".to_owned()));
     }
     let options = options();
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
@@ -63,9 +63,9 @@ fn options() -> DecoderOptions {
 
 /// Approximate bytes needed for decoding: the samples, the image made from them, and the
 /// coefficients of progressive files.
-pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u64, PictureError> {
+pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u64, ImageError> {
     let mut decoder = JpegDecoder::new_with_options(file, options());
-    let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
+    let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
     decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
     let header = decoder.info().ok_or_else(|| refuse("it has no header".to_owned()))?;
     let per_sample = if header.sof.is_progressive() { 3 } else { 1 };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Filter, MAX_SIDE};
-use crate::error::{PictureError, ShapeError};
+use crate::error::{ImageError, ShapeError};
 use crate::tensor::Shape;
 
 /// The mean of ImageNet's pixels per channel, for values from 0 to 1, from torchvision.
@@ -14,12 +14,12 @@ pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// Resize, centre crop and normalisation of an image for a network's input.
 ///
 /// ```
-/// use wgpu_bottleneck::picture::{Filter, Picture, Preprocess, Resize};
+/// use wgpu_bottleneck::image::{Filter, Image, Preprocess, Resize};
 ///
 /// // What torchvision's ResNet50_Weights.IMAGENET1K_V2 asks for, but bicubic.
 /// let preprocess = Preprocess { filter: Filter::Bicubic, ..Preprocess::imagenet_v2() };
 /// assert_eq!((preprocess.resize, preprocess.crop), (Resize::ShorterSide(232), [224, 224]));
-/// let grey = Picture::from_fn(40, 30, |_, _| [128; 3])?;
+/// let grey = Image::from_fn(40, 30, |_, _| [128; 3])?;
 /// let input = preprocess.tensor(&[grey])?;
 /// assert_eq!(input.shape().dims(), [1, 3, 224, 224]);
 /// assert_eq!(input.data()[0], (128.0 / 255.0 - 0.485) / 0.229);
@@ -107,12 +107,12 @@ impl Preprocess {
     /// The preset with this name: `v1` or `v2`.
     ///
     /// # Errors
-    /// [`PictureError::Setting`] for another name.
-    pub fn preset(name: &str) -> Result<Self, PictureError> {
+    /// [`ImageError::Setting`] for another name.
+    pub fn preset(name: &str) -> Result<Self, ImageError> {
         match name {
             "v1" => Ok(Self::imagenet_v1()),
             "v2" => Ok(Self::imagenet_v2()),
-            other => Err(PictureError::Setting {
+            other => Err(ImageError::Setting {
                 setting: "preset",
                 found: format!("{other:?}"),
                 expected: "v1 or v2",
@@ -124,24 +124,24 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`ShapeError`] for an empty batch, or one that exceeds the address space.
-    pub fn shape(&self, pictures: usize) -> Result<Shape, ShapeError> {
+    pub fn shape(&self, images: usize) -> Result<Shape, ShapeError> {
         let [height, width] = self.crop;
-        Shape::named("pictures", &[pictures, 3, height as usize, width as usize])
+        Shape::named("images", &[images, 3, height as usize, width as usize])
     }
 
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`PictureError::Setting`] for a size of zero or above [`MAX_SIDE`], a mean that is not
+    /// [`ImageError::Setting`] for a size of zero or above [`MAX_SIDE`], a mean that is not
     /// finite, or a standard deviation that is not positive and finite.
-    pub fn check(&self) -> Result<(), PictureError> {
+    pub fn check(&self) -> Result<(), ImageError> {
         let sides: &[u32] = match &self.resize {
             Resize::None => &[],
             Resize::ShorterSide(side) => &[*side],
             Resize::Exact { height, width } => &[*height, *width],
         };
         let refuse = |setting, found: String, expected| {
-            Err(PictureError::Setting { setting, found, expected })
+            Err(ImageError::Setting { setting, found, expected })
         };
         if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
             return refuse("resize", format!("{:?}", self.resize), "1 to 2^24 pixels a side");
@@ -218,7 +218,7 @@ mod tests {
         for (name, preprocess) in cases {
             let error = preprocess.check();
             assert!(
-                matches!(error, Err(PictureError::Setting { setting, .. }) if setting == name),
+                matches!(error, Err(ImageError::Setting { setting, .. }) if setting == name),
                 "{error:?}"
             );
         }

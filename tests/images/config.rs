@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use wgpu_bottleneck::error::PictureError;
-use wgpu_bottleneck::picture::{
+use wgpu_bottleneck::error::ImageError;
+use wgpu_bottleneck::image::{
     CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize,
 };
-use wgpu_bottleneck::{Error, ModelConfig, Picture};
+use wgpu_bottleneck::{Error, Image, ModelConfig};
 
 use crate::common::Outcome;
 
@@ -168,24 +168,24 @@ fn what_is_not_done_here_is_named() -> Outcome {
         (
             CLIP.replace(r#""do_center_crop": true"#, r#""do_center_crop": null"#),
             "do_center_crop",
-            "true, or pictures would differ in size",
+            "true, or images would differ in size",
         ),
         (CLIP.replace(r#"{"height": 224, "width": 224}"#, "null"), "crop_size", "a number"),
         ("{}".to_owned(), "image_processor_type", "ConvNext, ViT, CLIP or Bit"),
     ];
     for (json, wrong, hint) in cases {
         let error = Preprocess::from_config_text(&json);
-        let Err(PictureError::Config { key, expected, .. }) = &error else {
+        let Err(ImageError::Config { key, expected, .. }) = &error else {
             return Err(format!("{json}: {error:?}").into());
         };
         assert!(key == wrong && expected.contains(hint), "{json}: {error:?}");
     }
     let zero =
         Preprocess::from_config_text(&TIMM.replace("[0.229, 0.224, 0.225]", "[0.229, 0, 0.225]"));
-    assert!(matches!(&zero, Err(PictureError::Config { key, .. }) if key == "std"), "{zero:?}");
+    assert!(matches!(&zero, Err(ImageError::Config { key, .. }) if key == "std"), "{zero:?}");
     for text in ["", "[]", "3", "{", "\u{feff}{}", &"[".repeat(100_000)] {
         let error = Preprocess::from_config_text(text);
-        assert!(matches!(error, Err(PictureError::ConfigFormat { .. })), "{error:?}");
+        assert!(matches!(error, Err(ImageError::ConfigFormat { .. })), "{error:?}");
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ fn configurations_are_found_in_the_folder_of_the_weights() -> Outcome {
     assert!(error.contains("preprocessor_config.json: not a readable configuration"), "{error}");
     std::fs::write(folder.path().join("preprocessor_config.json"), [0xff, 0xfe])?;
     let error = in_folder(&weights);
-    assert!(matches!(error, Err(Error::Picture(PictureError::ConfigFormat { .. }))), "{error:?}");
+    assert!(matches!(error, Err(Error::Image(ImageError::ConfigFormat { .. }))), "{error:?}");
     assert_eq!(in_folder(Path::new("no such folder/model.safetensors"))?, None);
     Ok(())
 }
@@ -235,8 +235,8 @@ fn crops_round_as_each_library_does() -> Outcome {
         rounding,
         ..Preprocess::imagenet_v1()
     };
-    let picture = Picture::from_fn(7, 7, |x, y| [x as u8, y as u8, 0])?;
-    let corner = |rounding| plan(rounding).pixels(&picture).map(|pixels| pixels.pixel(0, 0));
+    let image = Image::from_fn(7, 7, |x, y| [x as u8, y as u8, 0])?;
+    let corner = |rounding| plan(rounding).pixels(&image).map(|pixels| pixels.pixel(0, 0));
     assert_eq!(corner(CropRounding::HalfToEven)?, Some([2, 2, 0]));
     assert_eq!(corner(CropRounding::Down)?, Some([1, 1, 0]));
     assert_eq!(corner(CropRounding::DownPadded)?, Some([1, 1, 0]));

@@ -1,22 +1,22 @@
-//! Decodes a file to a [`Picture`], like Pillow's `open`, `ImageOps.exif_transpose` and
+//! Decodes a file to a [`Image`], like Pillow's `open`, `ImageOps.exif_transpose` and
 //! `convert("RGB")`.
 //!
 //! Alpha is dropped, not blended. Of sixteen bits per channel, the lower eight are dropped, except
 //! that grey images of sixteen bits are clamped at 255, as in Pillow. Lossless formats give the
 //! same bytes as Pillow; decoders of JPEG and lossy WebP differ from Pillow's by a few levels (see
-//! `tests/pictures.rs` for the bounds). Only the first frame of an animation is read; if it does
+//! `tests/images.rs` for the bounds). Only the first frame of an animation is read; if it does
 //! not fill the image, the file is rejected, since programs differ in what they put around it.
 
 use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
 use std::path::Path;
 
-use image::error::ImageError;
+use image::error::ImageError as DecoderError;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::tiff::{Tiff, without_alpha};
-use super::{MAX_PIXELS, Picture, bmp, file, gif, jpeg, orientation};
-use crate::error::{Error, PictureError};
+use super::{Image, MAX_PIXELS, bmp, file, gif, jpeg, orientation};
+use crate::error::{Error, ImageError};
 
 /// Maximum size of an image file in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -28,25 +28,25 @@ const FIRST_BYTES: u64 = 64;
 /// image, and the same again.
 const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
 
-impl Picture {
+impl Image {
     /// Reads an image file: PNG, JPEG, WebP, GIF, BMP or TIFF, recognised by its first bytes. The
     /// image is rotated upright by its EXIF orientation, or that of its XMP if EXIF has none, and
     /// converted to RGB.
     ///
     /// # Errors
-    /// [`Error::Io`]; a [`PictureError`] that names the file, if it is not a regular file, not an
+    /// [`Error::Io`]; a [`ImageError`] that names the file, if it is not a regular file, not an
     /// image, damaged, truncated, too large, or a GIF whose first frame does not fill it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         Ok(read(&path.display().to_string(), &file::read(path, "a file", MAX_FILE_BYTES)?)?)
     }
 
-    /// Approximate maximum memory in bytes that [`Picture::open`] needs for this file, including
+    /// Approximate maximum memory in bytes that [`Image::open`] needs for this file, including
     /// the file and the image: for programs that decode several at once. Reads only the file's
     /// header.
     ///
     /// # Errors
-    /// As [`Picture::open`], as far as the header shows.
+    /// As [`Image::open`], as far as the header shows.
     pub fn decoding_bytes(path: impl AsRef<Path>) -> Result<u64, Error> {
         let path = path.as_ref();
         let (file, length) = file::open(path, "a file", MAX_FILE_BYTES)?;
@@ -69,29 +69,28 @@ impl Picture {
         Ok(length.saturating_add(decoding))
     }
 
-    /// [`Picture::open`] for the bytes of a file.
+    /// [`Image::open`] for the bytes of a file.
     ///
     /// # Errors
-    /// [`PictureError`] as for [`Picture::open`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PictureError> {
-        read("picture", bytes)
+    /// [`ImageError`] as for [`Image::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
+        read("image", bytes)
     }
 }
 
 /// Recognises the format.
-fn guess(name: &str, bytes: &[u8]) -> Result<ImageFormat, PictureError> {
+fn guess(name: &str, bytes: &[u8]) -> Result<ImageFormat, ImageError> {
     let reason = "not PNG, JPEG, WebP, GIF, BMP or TIFF".to_owned();
-    image::guess_format(bytes)
-        .map_err(|_| PictureError::Format { picture: name.to_owned(), reason })
+    image::guess_format(bytes).map_err(|_| ImageError::Format { image: name.to_owned(), reason })
 }
 
 /// Decodes a file's bytes; `name` is for errors.
-fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
-    let refuse = |reason: String| PictureError::Format { picture: name.to_owned(), reason };
+fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
+    let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        let (picture, bytes) = (name.to_owned(), bytes.len() as u64);
-        return Err(PictureError::TooManyBytes {
-            picture,
+        let (image, bytes) = (name.to_owned(), bytes.len() as u64);
+        return Err(ImageError::TooManyBytes {
+            image,
             what: "a file",
             bytes,
             limit: MAX_FILE_BYTES,
@@ -107,19 +106,19 @@ fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     let mut upright = DynamicImage::ImageRgb8(decoded);
     upright.apply_orientation(orientation);
     let (width, height) = (upright.width(), upright.height());
-    Picture::new(width, height, upright.into_rgb8().into_raw())
+    Image::new(width, height, upright.into_rgb8().into_raw())
 }
 
 /// Rejects a size before anything is allocated for it.
-pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), PictureError> {
-    let picture = || name.to_owned();
+pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), ImageError> {
+    let image = || name.to_owned();
     if width == 0 || height == 0 {
-        return Err(PictureError::Empty { picture: picture(), width, height });
+        return Err(ImageError::Empty { image: image(), width, height });
     }
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         let (width, height) = (width.into(), height.into());
-        return Err(PictureError::TooLarge {
-            picture: picture(),
+        return Err(ImageError::TooLarge {
+            image: image(),
             width,
             height,
             limit: MAX_PIXELS,
@@ -134,13 +133,13 @@ fn open_decoder<'a>(
     name: &'a str,
     file: impl BufRead + Seek + 'a,
     format: ImageFormat,
-) -> Result<impl ImageDecoder, PictureError> {
+) -> Result<impl ImageDecoder, ImageError> {
     let mut reader = ImageReader::with_format(file, format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);
-    let refuse = |error: ImageError| PictureError::Format {
-        picture: name.to_owned(),
+    let refuse = |error: DecoderError| ImageError::Format {
+        image: name.to_owned(),
         reason: one_line(&error),
     };
     let decoder = reader.into_decoder().map_err(refuse)?;
@@ -154,8 +153,8 @@ fn decode(
     name: &str,
     bytes: &[u8],
     format: ImageFormat,
-) -> Result<(image::RgbImage, Orientation), PictureError> {
-    let refuse = |reason| PictureError::Format { picture: name.to_owned(), reason };
+) -> Result<(image::RgbImage, Orientation), ImageError> {
+    let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
     let mut decoder = open_decoder(name, Cursor::new(bytes), format)?;
     if !matches!(
         decoder.color_type(),

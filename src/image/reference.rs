@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Geometry, PRECISION_BITS, Picture, Preprocess, Taps};
-use crate::error::{Error, PictureError};
+use super::{Geometry, Image, PRECISION_BITS, Preprocess, Taps};
+use crate::error::{Error, ImageError};
 use crate::tensor::{ChannelLayout, HostTensor};
 
 impl Preprocess {
@@ -13,16 +13,16 @@ impl Preprocess {
     ///
     /// # Errors
     /// As [`Geometry::new`] and [`Taps::new`].
-    pub fn pixels(&self, picture: &Picture) -> Result<Picture, PictureError> {
+    pub fn pixels(&self, image: &Image) -> Result<Image, ImageError> {
         let Geometry { columns, rows, columns_first } =
-            Geometry::new(self, picture.width(), picture.height())?;
+            Geometry::new(self, image.width(), image.height())?;
         let across = Taps::new(self.filter, &columns)?;
         let down = Taps::new(self.filter, &rows)?;
         let whole = Plane {
-            width: picture.width(),
+            width: image.width(),
             left: 0,
             top: 0,
-            pixels: bytemuck::cast_slice(picture.data()),
+            pixels: bytemuck::cast_slice(image.data()),
         };
         let (needed_rows, needed_columns) =
             (down.first..down.first + down.span, across.first..across.first + across.span);
@@ -36,7 +36,7 @@ impl Preprocess {
             let middle = Plane { width: columns.kept, left: 0, top: down.first, pixels: &middle };
             middle.down(&down, 0..rows.kept, 0..columns.kept)
         };
-        Picture::from_fn(columns.crop, rows.crop, |x, y| {
+        Image::from_fn(columns.crop, rows.crop, |x, y| {
             // Above and left of the kept pixels the difference wraps to huge numbers, so that one
             // comparison finds both sides.
             let (x, y) = (x.wrapping_sub(columns.pad), y.wrapping_sub(rows.pad));
@@ -49,12 +49,12 @@ impl Preprocess {
     ///
     /// # Errors
     /// As [`Preprocess::pixels`]; [`ShapeError`](crate::error::ShapeError) if there is no image.
-    pub fn tensor(&self, pictures: &[Picture]) -> Result<HostTensor, Error> {
-        let shape = self.shape(pictures.len())?;
+    pub fn tensor(&self, images: &[Image]) -> Result<HostTensor, Error> {
+        let shape = self.shape(images.len())?;
         let levels = self.levels();
         let mut values = Vec::with_capacity(shape.pixels() * 4);
-        for picture in pictures {
-            for pixel in self.pixels(picture)?.data().chunks_exact(3) {
+        for image in images {
+            for pixel in self.pixels(image)?.data().chunks_exact(3) {
                 let [red, green, blue] =
                     [0, 1, 2].map(|channel| levels[usize::from(pixel[channel])][channel]);
                 values.extend([red, green, blue, 0.0]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use wgpu_bottleneck::{
-    BlockKind, Gpu, ImagePipeline, LoadOptions, NetworkWeights, Picture, Preprocess, ResNet,
+    BlockKind, Gpu, Image, ImagePipeline, LoadOptions, NetworkWeights, Preprocess, ResNet,
     StateDict,
 };
 
@@ -21,7 +21,7 @@ fn preprocess(case: &Value) -> Result<Preprocess, Box<dyn std::error::Error>> {
     Ok(Preprocess::from_config_text(&config.to_string())?)
 }
 
-fn picture(case: &Value) -> Result<Picture, Box<dyn std::error::Error>> {
+fn image(case: &Value) -> Result<Image, Box<dyn std::error::Error>> {
     let side = |index: usize| case["size"][index].as_u64().map(|side| side as u32).ok_or("no size");
     Ok(pattern(case["kind"].as_str().ok_or("no kind")?, side(0)?, side(1)?)?)
 }
@@ -46,10 +46,10 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
     for case in cases {
         let name =
             format!("{} of {}, {}", case["class"], case["transformers_version"], case["size"]);
-        let (preprocess, picture) = (preprocess(case)?, picture(case)?);
+        let (preprocess, image) = (preprocess(case)?, image(case)?);
         let is_pillow = case["backend"] == "pillow";
         if is_pillow {
-            let tensor = preprocess.tensor(std::slice::from_ref(&picture))?;
+            let tensor = preprocess.tensor(std::slice::from_ref(&image))?;
             let bytes: Vec<u8> =
                 tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
             if Some(u64::from(crc32(&bytes))) != case["pixels_crc32"].as_u64() {
@@ -58,7 +58,7 @@ fn vectors_are_those_of_the_processors_own_pixels() -> Outcome {
         }
         let mut pipeline =
             ImagePipeline::load(&gpu, &weights, &preprocess, 1, &LoadOptions::default())?;
-        let found = pipeline.embed(&[(&picture).into()])?;
+        let found = pipeline.embed(&[(&image).into()])?;
         let expected: Vec<f64> = case["vector"]
             .as_array()
             .ok_or("no vector")?

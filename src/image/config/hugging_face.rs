@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Config, ConfiguredPreprocess};
-use crate::error::PictureError;
-use crate::picture::{CropRounding, Filter, Preprocess, Resize};
+use crate::error::ImageError;
+use crate::image::{CropRounding, Filter, Preprocess, Resize};
 
 /// The default fraction of a resized image that the ConvNext processor crops.
 const CONVNEXT_CROP_PCT: f64 = 224.0 / 256.0;
@@ -22,7 +22,7 @@ impl Config {
     pub(super) fn hugging_face(
         &self,
         version: Option<&str>,
-    ) -> Result<ConfiguredPreprocess, PictureError> {
+    ) -> Result<ConfiguredPreprocess, ImageError> {
         let Some(class) = self.class() else {
             return Err(self.wrong(
                 "image_processor_type",
@@ -71,7 +71,7 @@ impl Config {
 
     /// ViTImageProcessor. The Pillow class of transformers 4 ignores `do_center_crop`; the others
     /// crop.
-    fn vit(&self, suffix: Suffix, version: Version) -> Result<(Resize, [u32; 2]), PictureError> {
+    fn vit(&self, suffix: Suffix, version: Version) -> Result<(Resize, [u32; 2]), ImageError> {
         let crops = match (suffix, version) {
             (Suffix::Fast | Suffix::Pil, _) => true,
             (Suffix::None, Version::Given(version)) => version >= (5, 0),
@@ -86,7 +86,7 @@ impl Config {
     }
 
     /// ConvNextImageProcessor, which ResNets use too.
-    fn convnext(&self, rounding: CropRounding) -> Result<(Resize, [u32; 2]), PictureError> {
+    fn convnext(&self, rounding: CropRounding) -> Result<(Resize, [u32; 2]), ImageError> {
         // The torchvision classes would crop a second time; the Pillow class ignores the flag.
         if rounding != CropRounding::Down && self.flag("do_center_crop")? == Some(true) {
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), "false"));
@@ -95,7 +95,7 @@ impl Config {
             return Err(self.wrong(
                 "do_resize",
                 self.map.get("do_resize"),
-                "true, or pictures would differ in size",
+                "true, or images would differ in size",
             ));
         }
         let Some(Size::Shorter(side)) = self.size("size", false)? else {
@@ -111,11 +111,7 @@ impl Config {
 
     /// The processors that resize to `size` and crop to `crop_size`. A single number as size means
     /// a `square`, or the shorter side.
-    fn resize_and_crop(
-        &self,
-        square: bool,
-        crops: bool,
-    ) -> Result<(Resize, [u32; 2]), PictureError> {
+    fn resize_and_crop(&self, square: bool, crops: bool) -> Result<(Resize, [u32; 2]), ImageError> {
         let resize = if self.hf_flag("do_resize", true)? {
             match self.size("size", square)? {
                 Some(Size::Shorter(side)) => Resize::ShorterSide(side),
@@ -141,14 +137,14 @@ impl Config {
                 Err(self.wrong(
                     "do_center_crop",
                     Some(&found),
-                    "true, or pictures would differ in size",
+                    "true, or images would differ in size",
                 ))
             }
         }
     }
 
     /// A flag. If absent it has the default of the class; null is false, as in Python.
-    fn hf_flag(&self, key: &str, default: bool) -> Result<bool, PictureError> {
+    fn hf_flag(&self, key: &str, default: bool) -> Result<bool, ImageError> {
         match self.map.get(key) {
             None => Ok(default),
             Some(_) => Ok(self.flag(key)?.unwrap_or(false)),
@@ -156,7 +152,7 @@ impl Config {
     }
 
     /// The torchvision classes pad if `do_pad` is set; the Pillow classes do not have this flag.
-    fn check_pad(&self, rounding: CropRounding) -> Result<(), PictureError> {
+    fn check_pad(&self, rounding: CropRounding) -> Result<(), ImageError> {
         if rounding != CropRounding::Down && self.hf_flag("do_pad", false)? {
             return Err(self.wrong("do_pad", self.map.get("do_pad"), "false"));
         }
@@ -164,7 +160,7 @@ impl Config {
     }
 
     /// Checks that values are scaled to 0 to 1, for which mean and standard deviation are defined.
-    fn check_rescale(&self) -> Result<(), PictureError> {
+    fn check_rescale(&self) -> Result<(), ImageError> {
         if !self.hf_flag("do_rescale", true)? {
             return Err(self.wrong("do_rescale", self.map.get("do_rescale"), "true"));
         }
@@ -177,7 +173,7 @@ impl Config {
     }
 
     /// A size in Hugging Face's format.
-    fn size(&self, key: &str, square: bool) -> Result<Option<Size>, PictureError> {
+    fn size(&self, key: &str, square: bool) -> Result<Option<Size>, ImageError> {
         let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else {
             return Ok(None);
         };

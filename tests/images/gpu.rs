@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wgpu_bottleneck::gpu::Source;
-use wgpu_bottleneck::picture::{Picture, Resize};
+use wgpu_bottleneck::image::{Image, Resize};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{
     Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d,
@@ -79,17 +79,17 @@ fn each(check: impl Fn(&Target) -> Outcome) -> Outcome {
 
 #[test]
 fn every_device_gives_the_bits_of_the_reference() -> Outcome {
-    // One preprocessor for all pictures of a plan and filter, as an app would have it.
-    let mut plans: BTreeMap<String, (Preprocess, Vec<Picture>)> = BTreeMap::new();
+    // One preprocessor for all images of a plan and filter, as an app would have it.
+    let mut plans: BTreeMap<String, (Preprocess, Vec<Image>)> = BTreeMap::new();
     for case in &Goldens::read()?.resizes {
         let preprocess = case.preprocess()?;
         let plan = plans.entry(format!("{preprocess:?}")).or_insert((preprocess, Vec::new()));
-        plan.1.push(case.picture()?);
+        plan.1.push(case.image()?);
     }
     assert_eq!(plans.len(), 36);
-    for (name, (preprocess, pictures)) in &plans {
-        let expected = preprocess.tensor(pictures)?;
-        let sources: Vec<Source<'_>> = pictures.iter().map(Into::into).collect();
+    for (name, (preprocess, images)) in &plans {
+        let expected = preprocess.tensor(images)?;
+        let sources: Vec<Source<'_>> = images.iter().map(Into::into).collect();
         each(|target| {
             let preprocessor = Preprocessor::new(&target.gpu, preprocess)?;
             Ok(same(&expected, &made(&preprocessor, &sources)?)
@@ -99,17 +99,16 @@ fn every_device_gives_the_bits_of_the_reference() -> Outcome {
     Ok(())
 }
 
-/// Four bytes a pixel: the picture's three in this order, and one of alpha.
-fn with_alpha(picture: &Picture, order: [usize; 3]) -> Vec<u8> {
-    let pixels = picture.data().chunks_exact(3).enumerate();
+/// Four bytes a pixel: the image's three in this order, and one of alpha.
+fn with_alpha(image: &Image, order: [usize; 3]) -> Vec<u8> {
+    let pixels = image.data().chunks_exact(3).enumerate();
     pixels
         .flat_map(|(at, pixel)| [pixel[order[0]], pixel[order[1]], pixel[order[2]], at as u8])
         .collect()
 }
 
-fn texture(gpu: &Gpu, picture: &Picture, format: TextureFormat) -> Texture {
-    let size =
-        Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
+fn texture(gpu: &Gpu, image: &Image, format: TextureFormat) -> Texture {
+    let size = Extent3d { width: image.width(), height: image.height(), depth_or_array_layers: 1 };
     let plain = [format.remove_srgb_suffix()];
     let texture = gpu.device().create_texture(&TextureDescriptor {
         label: None,
@@ -124,16 +123,16 @@ fn texture(gpu: &Gpu, picture: &Picture, format: TextureFormat) -> Texture {
     let order = if plain[0] == TextureFormat::Bgra8Unorm { [2, 1, 0] } else { [0, 1, 2] };
     let layout = TexelCopyBufferLayout {
         offset: 0,
-        bytes_per_row: Some(picture.width() * 4),
+        bytes_per_row: Some(image.width() * 4),
         rows_per_image: None,
     };
-    gpu.queue().write_texture(texture.as_image_copy(), &with_alpha(picture, order), layout, size);
+    gpu.queue().write_texture(texture.as_image_copy(), &with_alpha(image, order), layout, size);
     texture
 }
 
 /// A buffer that begins with so many bytes of something else.
-fn buffer(gpu: &Gpu, picture: &Picture, offset: u64) -> Buffer {
-    let bytes = [vec![77; offset as usize], with_alpha(picture, [0, 1, 2])].concat();
+fn buffer(gpu: &Gpu, image: &Image, offset: u64) -> Buffer {
+    let bytes = [vec![77; offset as usize], with_alpha(image, [0, 1, 2])].concat();
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
     let descriptor = BufferDescriptor {
         label: None,
@@ -159,16 +158,16 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
         ),
         (Preprocess { resize: Resize::None, crop: [13, 17], ..v1 }, pattern("noise", 29, 31)?),
     ];
-    for (preprocess, picture) in &plans {
-        let expected = preprocess.tensor(std::slice::from_ref(picture))?;
-        let (width, height) = (picture.width(), picture.height());
+    for (preprocess, image) in &plans {
+        let expected = preprocess.tensor(std::slice::from_ref(image))?;
+        let (width, height) = (image.width(), image.height());
         each(|target| {
             let gpu = &target.gpu;
             let preprocessor = Preprocessor::new(gpu, preprocess)?;
             let check = |preprocessor: &Preprocessor, source: Source<'_>, what: &str| -> Outcome {
                 let found = made(preprocessor, &[source])?;
                 Ok(same(&expected, &found)
-                    .map_err(|error| format!("{what} of {picture:?}: {error}"))?)
+                    .map_err(|error| format!("{what} of {image:?}: {error}"))?)
             };
             for format in [
                 TextureFormat::Rgba8Unorm,
@@ -181,7 +180,7 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
                 if !(format.is_srgb() && target.name == "OpenGL") {
                     check(
                         &preprocessor,
-                        (&texture(gpu, picture, format)).into(),
+                        (&texture(gpu, image, format)).into(),
                         &format!("{format:?}"),
                     )?;
                 }
@@ -190,12 +189,12 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
             let in_strips =
                 Preprocessor::new(gpu, preprocess)?.with_strip_bytes(256 + u64::from(width) * 40);
             for offset in [0, 4, 1024, 1348] {
-                let buffer = buffer(gpu, picture, offset);
+                let buffer = buffer(gpu, image, offset);
                 let source = Source::Rgba8 { buffer: &buffer, offset, width, height };
                 check(&preprocessor, source, &format!("a buffer from byte {offset}"))?;
                 check(&in_strips, source, &format!("strips of a buffer from byte {offset}"))?;
             }
-            check(&in_strips, Source::Rgb8 { data: picture.data(), width, height }, "strips")
+            check(&in_strips, Source::Rgb8 { data: image.data(), width, height }, "strips")
         })?;
     }
     Ok(())
@@ -209,21 +208,21 @@ fn a_grid_goes_on_in_the_next_dimension() -> Outcome {
         crop: [16, 2200],
         ..Preprocess::imagenet_v1()
     };
-    let picture = pattern("noise", 4200, 2000)?;
-    let expected = preprocess.tensor(std::slice::from_ref(&picture))?;
+    let image = pattern("noise", 4200, 2000)?;
+    let expected = preprocess.tensor(std::slice::from_ref(&image))?;
     each(|target| {
         let preprocessor = Preprocessor::new(&target.gpu, &preprocess)?;
-        Ok(same(&expected, &made(&preprocessor, &[(&picture).into()])?)?)
+        Ok(same(&expected, &made(&preprocessor, &[(&image).into()])?)?)
     })
 }
 
 #[test]
 fn run_gives_the_reference() -> Outcome {
     let preprocess = Preprocess::imagenet_v2();
-    let pictures = [pattern("noise", 320, 240)?, pattern("edges", 240, 320)?];
-    let sources: Vec<Source<'_>> = pictures.iter().map(Into::into).collect();
+    let images = [pattern("noise", 320, 240)?, pattern("edges", 240, 320)?];
+    let sources: Vec<Source<'_>> = images.iter().map(Into::into).collect();
     each(|target| {
         let preprocessor = Preprocessor::new(&target.gpu, &preprocess)?;
-        Ok(same(&preprocess.tensor(&pictures)?, &preprocessor.run(&sources)?)?)
+        Ok(same(&preprocess.tensor(&images)?, &preprocessor.run(&sources)?)?)
     })
 }

@@ -1,7 +1,7 @@
 //! The weights of one pass of a resize, along one axis, in Pillow's fixed point.
 
 use super::{Axis, Filter};
-use crate::error::PictureError;
+use crate::error::ImageError;
 
 /// Fractional bits of a weight. With eight bits for the pixel and two for sums above 1, a sum stays
 /// below the sign bit of an `i32`.
@@ -41,17 +41,17 @@ impl Taps {
     /// The taps of the kept pixels of an axis.
     ///
     /// # Errors
-    /// [`PictureError::TooManyBytes`] if the table exceeds [`MAX_TABLE_BYTES`].
-    pub fn new(filter: Filter, axis: &Axis) -> Result<Self, PictureError> {
+    /// [`ImageError::TooManyBytes`] if the table exceeds [`MAX_TABLE_BYTES`].
+    pub fn new(filter: Filter, axis: &Axis) -> Result<Self, ImageError> {
         let reaches = reaches(filter, axis);
         let first = reaches.iter().map(|reach| reach.first).min().unwrap_or(0);
         let end = reaches.iter().map(|reach| reach.first + reach.count).max().unwrap_or(0);
         let stride = 2 + reaches.iter().map(|reach| reach.count).max().unwrap_or(0);
         let bytes = reaches.len() as u64 * u64::from(stride) * 4;
         if bytes > MAX_TABLE_BYTES {
-            let picture = format!("picture of {} pixels a side", axis.input);
-            return Err(PictureError::TooManyBytes {
-                picture,
+            let image = format!("image of {} pixels a side", axis.input);
+            return Err(ImageError::TooManyBytes {
+                image,
                 what: "a table",
                 bytes,
                 limit: MAX_TABLE_BYTES,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use wgpu_bottleneck::error::PictureError;
-use wgpu_bottleneck::{Error, Picture};
+use wgpu_bottleneck::error::ImageError;
+use wgpu_bottleneck::{Error, Image};
 
 use super::error::CliError;
 
@@ -72,13 +72,13 @@ pub struct Decoded {
     /// The index of the file.
     pub index: usize,
     /// The image, or its error.
-    pub picture: Result<Picture, Error>,
+    pub image: Result<Image, Error>,
 }
 
 /// The images of some files, in order, decoded by as many threads as there are cores. Not all are
 /// in memory at once.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct Images {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     count: usize,
@@ -100,7 +100,7 @@ struct State {
     /// The file whose image is taken next.
     wanted: usize,
     /// Images that wait to be taken, and their bytes.
-    waiting: BTreeMap<usize, Result<Picture, Error>>,
+    waiting: BTreeMap<usize, Result<Image, Error>>,
     bytes: u64,
     /// The estimated bytes of the running decoders.
     decoding: u64,
@@ -108,7 +108,7 @@ struct State {
     closed: bool,
 }
 
-impl Pictures {
+impl Images {
     /// Begins to decode.
     pub fn decode(files: Vec<PathBuf>) -> Self {
         Self::decode_within(files, MOST_DECODING_BYTES)
@@ -135,14 +135,14 @@ impl Pictures {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < most && bytes < BATCH_BYTES {
             let Some(decoded) = self.next() else { break };
-            bytes += size(&decoded.picture);
+            bytes += size(&decoded.image);
             batch.push(decoded);
         }
         batch
     }
 }
 
-impl Iterator for Pictures {
+impl Iterator for Images {
     type Item = Decoded;
 
     fn next(&mut self) -> Option<Decoded> {
@@ -151,22 +151,22 @@ impl Iterator for Pictures {
         if index == self.count {
             return None;
         }
-        let picture = loop {
+        let image = loop {
             match state.waiting.remove(&index) {
-                Some(picture) => break picture,
+                Some(image) => break image,
                 None => {
                     state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
             }
         };
-        state.bytes -= size(&picture);
+        state.bytes -= size(&image);
         state.wanted += 1;
         self.shared.changed.notify_all();
-        Some(Decoded { index, picture })
+        Some(Decoded { index, image })
     }
 }
 
-impl Drop for Pictures {
+impl Drop for Images {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
@@ -187,15 +187,15 @@ impl Shared {
             let file = &self.files[index];
             // What has no estimate is refused once its header is read, and takes no more than its
             // file.
-            let bytes = caught(file, || Picture::decoding_bytes(file)).unwrap_or(0);
+            let bytes = caught(file, || Image::decoding_bytes(file)).unwrap_or(0);
             if !self.reserve(bytes) {
                 return;
             }
-            let picture = caught(file, || Picture::open(file));
+            let image = caught(file, || Image::open(file));
             let mut state = self.lock();
             state.decoding -= bytes;
-            state.bytes += size(&picture);
-            state.waiting.insert(index, picture);
+            state.bytes += size(&image);
+            state.waiting.insert(index, image);
             self.changed.notify_all();
         }
     }
@@ -236,13 +236,13 @@ impl Shared {
 /// The result of reading a file; a panic of its decoder is an error.
 pub fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        let (picture, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
-        Err(PictureError::Format { picture, reason }.into())
+        let (image, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
+        Err(ImageError::Format { image, reason }.into())
     })
 }
 
-fn size(picture: &Result<Picture, Error>) -> u64 {
-    picture.as_ref().map_or(0, |picture| picture.data().len() as u64)
+fn size(image: &Result<Image, Error>) -> u64 {
+    image.as_ref().map_or(0, |image| image.data().len() as u64)
 }
 
 #[cfg(test)]
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_come_in_order_whatever_they_are() -> Outcome {
+    fn images_come_in_order_whatever_they_are() -> Outcome {
         let folder = tempfile::tempdir()?;
         // A portable pixmap is none of the formats that are read, a bitmap of one pixel is.
         let bitmap = |level: u8| {
@@ -289,22 +289,22 @@ mod tests {
             )?;
         }
         for decoding in [MOST_DECODING_BYTES, 1] {
-            come_in_order(Pictures::decode_within(files.clone(), decoding));
+            come_in_order(Images::decode_within(files.clone(), decoding));
         }
         // Taking none at all leaves no thread behind.
-        drop(Pictures::decode(vec![folder.path().join("000.bmp"); 1000]));
+        drop(Images::decode(vec![folder.path().join("000.bmp"); 1000]));
         Ok(())
     }
 
-    fn come_in_order(mut pictures: Pictures) {
+    fn come_in_order(mut images: Images) {
         let mut seen = 0;
         loop {
-            let batch = pictures.batch(16);
+            let batch = images.batch(16);
             assert_eq!(batch.len(), (200 - seen).min(16));
             for decoded in &batch {
                 assert_eq!(decoded.index, seen);
-                match &decoded.picture {
-                    Ok(picture) => assert_eq!(picture.data(), [seen as u8; 3]),
+                match &decoded.image {
+                    Ok(image) => assert_eq!(image.data(), [seen as u8; 3]),
                     Err(_) => assert_eq!(seen % 7, 3),
                 }
                 seen += 1;
@@ -314,13 +314,13 @@ mod tests {
             }
         }
         assert_eq!(seen, 200);
-        assert_eq!(pictures.shared.lock().decoding, 0);
+        assert_eq!(images.shared.lock().decoding, 0);
     }
 
     #[test]
-    fn a_large_picture_waits_until_it_is_alone() {
-        let mut pictures = Pictures::decode_within(Vec::new(), 100);
-        let shared = pictures.shared.clone();
+    fn a_large_image_waits_until_it_is_alone() {
+        let mut images = Images::decode_within(Vec::new(), 100);
+        let shared = images.shared.clone();
         assert!(shared.reserve(60) && shared.reserve(40));
         let waiting = {
             let shared = shared.clone();
@@ -334,9 +334,9 @@ mod tests {
         }
         assert!(waiting.join().is_ok_and(|room| room));
         assert_eq!(shared.lock().decoding, 500);
-        assert!(pictures.next().is_none());
+        assert!(images.next().is_none());
         // Whoever waits when nobody takes any more gets nothing.
-        drop(pictures);
+        drop(images);
         assert!(!shared.reserve(1));
     }
 }

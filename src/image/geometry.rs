@@ -1,7 +1,7 @@
 //! Sizes and positions along each axis: of the resized image, and of the part that is kept.
 
 use super::{CropRounding, Preprocess, Resize};
-use crate::error::PictureError;
+use crate::error::ImageError;
 
 /// The longest side of an image, resized or not: Pillow passes sizes as `f32`, which has no larger
 /// consecutive integers.
@@ -63,23 +63,22 @@ impl Geometry {
     /// The geometry for an image of this size.
     ///
     /// # Errors
-    /// [`PictureError::Empty`]; [`PictureError::TooLarge`] if a side exceeds [`MAX_SIDE`], before
-    /// or after the resize; [`PictureError::Setting`] for an invalid preprocessing.
-    pub fn new(preprocess: &Preprocess, width: u32, height: u32) -> Result<Self, PictureError> {
+    /// [`ImageError::Empty`]; [`ImageError::TooLarge`] if a side exceeds [`MAX_SIDE`], before
+    /// or after the resize; [`ImageError::Setting`] for an invalid preprocessing.
+    pub fn new(preprocess: &Preprocess, width: u32, height: u32) -> Result<Self, ImageError> {
         preprocess.check()?;
         if width == 0 || height == 0 {
-            return Err(PictureError::Empty { picture: "picture".to_owned(), width, height });
+            return Err(ImageError::Empty { image: "image".to_owned(), width, height });
         }
         let [resized_width, resized_height] = resized(preprocess.resize, width, height);
         let sides = [
-            ("picture", u64::from(width), u64::from(height)),
+            ("image", u64::from(width), u64::from(height)),
             ("resized", resized_width, resized_height),
         ];
-        for (picture, width, height) in sides {
+        for (image, width, height) in sides {
             if width.max(height) > u64::from(MAX_SIDE) {
-                let (picture, limit, of) =
-                    (picture.to_owned(), u64::from(MAX_SIDE), "pixels a side");
-                return Err(PictureError::TooLarge { picture, width, height, limit, of });
+                let (image, limit, of) = (image.to_owned(), u64::from(MAX_SIDE), "pixels a side");
+                return Err(ImageError::TooLarge { image, width, height, limit, of });
             }
         }
         let ([crop_height, crop_width], rounding) = (preprocess.crop, preprocess.rounding);
@@ -97,7 +96,7 @@ fn resized(resize: Resize, width: u32, height: u32) -> [u64; 2] {
     let long_side = |shorter: u32, long: u32, short: u32| {
         // As Python's int(shorter * long / short) has it: one rounding to f64, then cut.
         let product = u64::from(shorter) * u64::from(long);
-        // A picture is no thinner than a pixel.
+        // An image is no thinner than a pixel.
         ((product as f64 / f64::from(short)) as u64).max(1)
     };
     match resize {
@@ -115,14 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_long_side_is_cut_not_rounded() -> Result<(), PictureError> {
+    fn the_long_side_is_cut_not_rounded() -> Result<(), ImageError> {
         let of = |width, height| Geometry::new(&Preprocess::imagenet_v1(), width, height);
         let sizes = |geometry: Geometry| [geometry.columns.resized, geometry.rows.resized];
         assert_eq!(sizes(of(500, 375)?), [341, 256]);
         assert_eq!(sizes(of(375, 500)?), [256, 341]);
         assert_eq!(sizes(of(1, 1)?), [256, 256]);
-        assert!(matches!(of(1, 1 << 20), Err(PictureError::TooLarge { width: 256, .. })));
-        assert!(matches!(of(0, 1), Err(PictureError::Empty { .. })));
+        assert!(matches!(of(1, 1 << 20), Err(ImageError::TooLarge { width: 256, .. })));
+        assert!(matches!(of(0, 1), Err(ImageError::Empty { .. })));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Pictures: resized, cropped and normalised as torchvision and Pillow do it, on the CPU and on
+//! Images: resized, cropped and normalised as torchvision and Pillow do it, on the CPU and on
 //! every device to the bit; files decoded as Pillow decodes them; configurations of others; and
 //! input that is none.
 
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::common::Outcome;
 use golden::{Goldens, crc32};
-use wgpu_bottleneck::picture::{Geometry, Picture, Taps};
+use wgpu_bottleneck::image::{Geometry, Image, Taps};
 
 #[test]
 fn the_reference_is_torchvision_to_the_bit() -> Outcome {
@@ -22,14 +22,14 @@ fn the_reference_is_torchvision_to_the_bit() -> Outcome {
     let mut failures = Vec::new();
     for case in &goldens.resizes {
         let preprocess = case.preprocess()?;
-        let pixels = preprocess.pixels(&case.picture()?)?;
+        let pixels = preprocess.pixels(&case.image()?)?;
         let [height, width] = case.crop;
         if crc32(pixels.data()) != case.pixels_crc32 {
             let middle = pixels.pixel(width / 2, height / 2);
             failures.push(format!("{case:?}: other pixels, in the middle {middle:?}"));
             continue;
         }
-        let tensor = preprocess.tensor(&[case.picture()?])?;
+        let tensor = preprocess.tensor(&[case.image()?])?;
         let bytes: Vec<u8> = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
         if crc32(&bytes) != case.tensor_crc32 {
             failures.push(format!("{case:?}: normalised to other values"));
@@ -83,31 +83,31 @@ fn files_are_decoded_as_pillow_does() -> Outcome {
     assert!(goldens.files.len() > 45, "only {} files", goldens.files.len());
     let (mut failures, mut levels) = (Vec::new(), BTreeMap::new());
     for file in &goldens.files {
-        let picture = match Picture::open(golden::path(&file.file)) {
-            Ok(picture) => picture,
+        let image = match Image::open(golden::path(&file.file)) {
+            Ok(image) => image,
             Err(error) => {
                 failures.push(error.to_string());
                 continue;
             }
         };
-        if [picture.width(), picture.height()] != file.size {
-            failures.push(format!("{}: {picture:?} instead of {:?}", file.file, file.size));
+        if [image.width(), image.height()] != file.size {
+            failures.push(format!("{}: {image:?} instead of {:?}", file.file, file.size));
             continue;
         }
         let Some(expected) = &file.expected else {
-            if crc32(picture.data()) != file.crc32 {
+            if crc32(image.data()) != file.crc32 {
                 failures.push(format!(
                     "{}: other pixels, the first {:?}",
                     file.file,
-                    &picture.data()[..12]
+                    &image.data()[..12]
                 ));
             }
             continue;
         };
-        let expected = Picture::open(golden::path(expected))?;
+        let expected = Image::open(golden::path(expected))?;
         assert_eq!(crc32(expected.data()), file.crc32, "{}: the golden itself", file.file);
         let off: Vec<u8> =
-            picture.data().iter().zip(expected.data()).map(|(a, b)| a.abs_diff(*b)).collect();
+            image.data().iter().zip(expected.data()).map(|(a, b)| a.abs_diff(*b)).collect();
         let worst = off.iter().copied().max().unwrap_or(0);
         let mean = off.iter().map(|&off| f64::from(off)).sum::<f64>() / off.len() as f64;
         levels.insert(&file.file, (worst, mean));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wgpu_bottleneck::Preprocess;
-use wgpu_bottleneck::picture::{Filter, Picture, Resize};
+use wgpu_bottleneck::image::{Filter, Image, Resize};
 
 use crate::common::golden_dir;
 
@@ -20,7 +20,7 @@ pub struct Goldens {
     pub files: Vec<FileCase>,
 }
 
-/// A picture from integers, and what becomes of it.
+/// An image from integers, and what becomes of it.
 #[derive(Debug, Clone)]
 pub struct ResizeCase {
     pub kind: String,
@@ -34,7 +34,7 @@ pub struct ResizeCase {
     pub middle: Vec<u32>,
 }
 
-/// A picture file, and what it holds.
+/// An image file, and what it holds.
 pub struct FileCase {
     pub file: String,
     pub size: [u32; 2],
@@ -96,7 +96,7 @@ impl ResizeCase {
         })
     }
 
-    pub fn picture(&self) -> Any<Picture> {
+    pub fn image(&self) -> Any<Image> {
         Ok(pattern(&self.kind, self.size[0], self.size[1])?)
     }
 }
@@ -117,7 +117,7 @@ pub fn pattern(
     kind: &str,
     width: u32,
     height: u32,
-) -> Result<Picture, wgpu_bottleneck::error::PictureError> {
+) -> Result<Image, wgpu_bottleneck::error::ImageError> {
     let noise = |x: u32, y: u32, c: u32| {
         let mut n =
             x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
@@ -125,7 +125,7 @@ pub fn pattern(
         n = n.wrapping_mul(0x5bd1_e995);
         (n ^ (n >> 15)) as u8
     };
-    Picture::from_fn(width, height, |x, y| {
+    Image::from_fn(width, height, |x, y| {
         [0, 1, 2].map(|c| match kind {
             "edges" => ((x / 3 + y / 5 + c) % 2 * 255) as u8,
             _ => noise(x, y, c),

@@ -3,22 +3,22 @@
 /// An image, an image file or a preprocessing that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PictureError {
+pub enum ImageError {
     /// An image without pixels.
-    #[error("{picture}: {width} x {height} pixels: the image is empty")]
+    #[error("{image}: {width} x {height} pixels: the image is empty")]
     Empty {
         /// The file's name, or another name of the image.
-        picture: String,
+        image: String,
         /// Pixels in a row.
         width: u32,
         /// Rows.
         height: u32,
     },
     /// The number of bytes is not three per pixel.
-    #[error("{picture}: {width} x {height} RGB pixels are {expected} bytes, found {found}")]
+    #[error("{image}: {width} x {height} RGB pixels are {expected} bytes, found {found}")]
     Length {
         /// The image's name.
-        picture: String,
+        image: String,
         /// Pixels in a row.
         width: u32,
         /// Rows.
@@ -29,10 +29,10 @@ pub enum PictureError {
         found: u64,
     },
     /// An image with more pixels than can be read, or a side longer than can be resized.
-    #[error("{picture}: {width} x {height} pixels, the limit is {limit} {of}")]
+    #[error("{image}: {width} x {height} pixels, the limit is {limit} {of}")]
     TooLarge {
         /// The file's name, or another name of the image.
-        picture: String,
+        image: String,
         /// Pixels in a row.
         width: u64,
         /// Rows.
@@ -43,10 +43,10 @@ pub enum PictureError {
         of: &'static str,
     },
     /// More bytes than can be read or created.
-    #[error("{picture}: {what} of {bytes} bytes or more, the limit is {limit}")]
+    #[error("{image}: {what} of {bytes} bytes or more, the limit is {limit}")]
     TooManyBytes {
         /// The file's name, or another name of the image.
-        picture: String,
+        image: String,
         /// What is too large: "a file", "a table".
         what: &'static str,
         /// The number of bytes, at least.
@@ -61,17 +61,17 @@ pub enum PictureError {
         path: String,
     },
     /// A file that is not an image, is damaged, or has an unsupported format.
-    #[error("{picture}: not a readable image: {reason}")]
+    #[error("{image}: not a readable image: {reason}")]
     Format {
-        /// The file's name, or "picture" for bytes.
-        picture: String,
+        /// The file's name, or "image" for bytes.
+        image: String,
         /// The decoder's message.
         reason: String,
     },
     /// An invalid preprocessing setting.
     #[error("preprocessing: {setting} is {found}, expected {expected}")]
     Setting {
-        /// The field of [`Preprocess`](crate::picture::Preprocess).
+        /// The field of [`Preprocess`](crate::image::Preprocess).
         setting: &'static str,
         /// Its value.
         found: String,

@@ -1,6 +1,6 @@
 //! An image in host memory.
 
-use crate::error::PictureError;
+use crate::error::ImageError;
 
 /// Maximum pixels of an image from a file: Pillow rejects larger ones as decompression bombs
 /// (`2 * Image.MAX_IMAGE_PIXELS`, where `MAX_IMAGE_PIXELS` is a quarter of a GiB in RGB).
@@ -8,32 +8,32 @@ pub const MAX_PIXELS: u64 = 178_956_970;
 
 /// An image: red, green and blue, eight bits each, row by row from the top left.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     width: u32,
     height: u32,
     data: Vec<u8>,
 }
 
-impl Picture {
+impl Image {
     /// An image from its bytes: R, G, B, R, G, B, ... without padding between rows.
     ///
     /// # Errors
-    /// [`PictureError::Empty`] if it has no pixels; [`PictureError::Length`] unless there are three
+    /// [`ImageError::Empty`] if it has no pixels; [`ImageError::Length`] unless there are three
     /// bytes per pixel.
-    pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, PictureError> {
-        check_rgb8("picture", width, height, data.len())?;
+    pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, ImageError> {
+        check_rgb8("image", width, height, data.len())?;
         Ok(Self { width, height, data })
     }
 
     /// An image whose pixel in column `x` of row `y` is `pixel(x, y)`.
     ///
     /// # Errors
-    /// [`PictureError::Empty`] if it has no pixels.
+    /// [`ImageError::Empty`] if it has no pixels.
     pub fn from_fn(
         width: u32,
         height: u32,
         mut pixel: impl FnMut(u32, u32) -> [u8; 3],
-    ) -> Result<Self, PictureError> {
+    ) -> Result<Self, ImageError> {
         let data = (0..height)
             .flat_map(|y| (0..width).map(move |x| (x, y)))
             .flat_map(|(x, y)| pixel(x, y))
@@ -74,22 +74,22 @@ impl Picture {
     }
 }
 
-impl std::fmt::Debug for Picture {
+impl std::fmt::Debug for Image {
     /// Prints only the size, not the bytes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Picture({} x {})", self.width, self.height)
+        write!(f, "Image({} x {})", self.width, self.height)
     }
 }
 
 /// Checks that there are pixels, with three bytes each.
 pub(crate) fn check_rgb8(
-    picture: &str,
+    image: &str,
     width: u32,
     height: u32,
     bytes: usize,
-) -> Result<(), PictureError> {
+) -> Result<(), ImageError> {
     if width == 0 || height == 0 {
-        return Err(PictureError::Empty { picture: picture.to_owned(), width, height });
+        return Err(ImageError::Empty { image: image.to_owned(), width, height });
     }
     // In 128 bits, as 3 * (2^32 - 1)^2 has 66.
     let expected = 3 * u128::from(width) * u128::from(height);
@@ -97,8 +97,8 @@ pub(crate) fn check_rgb8(
         return Ok(());
     }
     let expected = u64::try_from(expected).unwrap_or(u64::MAX);
-    Err(PictureError::Length {
-        picture: picture.to_owned(),
+    Err(ImageError::Length {
+        image: image.to_owned(),
         width,
         height,
         expected,
