@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use wgpu_bottleneck::image::{Preprocess, Resize};
-use wgpu_bottleneck::network::{Norm, Optimizer, ResNet, TrainingSetup};
+use wgpu_bottleneck::network::{Norm, Optimizer, ResNet, TrainingOptions};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{
     BlockKind, Gpu, HostTensor, LoadOptions, Network, NetworkWeights, Shape, StateDict, Trainer,
@@ -104,9 +104,9 @@ fn run(
     let state = NetworkState::initial(&spec, Initialization { seed: 1, zero_init_residual: false });
     let optimizer =
         Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: true };
-    let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
+    let options = TrainingOptions { optimizer, ..TrainingOptions::default() };
     let shape = Shape { n: BATCH, ..train.images.shape() };
-    let mut network = Trainer::load(gpu, &state, shape, &setup, 0.1, &LoadOptions::default())?;
+    let mut network = Trainer::load(gpu, &state, shape, &options, &LoadOptions::default())?;
     for epoch in 1..=epochs {
         let mut losses = 0.0;
         for step in 0..steps {

@@ -21,7 +21,7 @@ use crate::reference::{self, ExactBound};
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
 
-pub use block_trainer::{BlockTrainer, Gradients, TrainingOptions, TrainingStep};
+pub use block_trainer::{BlockTrainer, Gradients, TrainingStep};
 pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
 pub use schedule::{Decay, Schedule};

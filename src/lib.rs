@@ -37,13 +37,15 @@ pub mod tune;
 pub mod weights;
 
 pub use engine::{
-    BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, Trainer, TrainingOptions,
-    TrainingStep, record, record_micro_batches, record_network,
+    BlockChain, BlockTrainer, ImagePipeline, LoadOptions, Network, Trainer, TrainingStep, record,
+    record_micro_batches, record_network,
 };
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions, Preprocessor, Source, required};
 pub use image::{Image, Preprocess};
-pub use network::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn};
+pub use network::{
+    BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, StrideIn, TrainingOptions,
+};
 pub use plan::PlanKind;
 pub use tensor::{HostTensor, Shape};
 pub use weights::{

@@ -9,7 +9,7 @@ use wgpu_bottleneck::error::{ErrorKind, GpuError};
 use wgpu_bottleneck::kernel::{
     Capabilities, DeviceKind, Family, Kernel, all_candidates, candidates, training_candidates,
 };
-use wgpu_bottleneck::network::{self, BlockKind, Optimizer, ResNet, StrideIn, TrainingSetup};
+use wgpu_bottleneck::network::{self, BlockKind, Optimizer, ResNet, StrideIn, TrainingOptions};
 use wgpu_bottleneck::plan::{Plan, PlanKind};
 use wgpu_bottleneck::selftest::mutants::{self, Fault, Mutant, Verdict};
 use wgpu_bottleneck::selftest::{self, Check, Options, Report, is_in_plans};
@@ -123,10 +123,14 @@ fn training_plans() -> Result<Vec<Plan>, Error> {
         {
             let spec =
                 ResNet::builder(block).depths([1, 2]).planes([16, 16]).classes(Some(3)).build()?;
-            let setup =
-                TrainingSetup { optimizer, batches_per_step, frozen, ..TrainingSetup::default() };
+            let options = TrainingOptions {
+                optimizer,
+                batches_per_step,
+                frozen,
+                ..TrainingOptions::default()
+            };
             plans.push(
-                network::plan_network_training(&spec, Shape::new(2, 3, 32, 32)?, &setup)?.plan,
+                network::plan_network_training(&spec, Shape::new(2, 3, 32, 32)?, &options)?.plan,
             );
         }
     }

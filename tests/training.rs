@@ -47,7 +47,7 @@ fn options(golden: &Golden) -> Result<TrainingOptions> {
         "none" => None,
         number => Some(number.parse()?),
     };
-    Ok(TrainingOptions { momentum })
+    Ok(TrainingOptions { bn_momentum: momentum, ..TrainingOptions::default() })
 }
 
 fn load(gpu: &Gpu, golden: &Golden, loading: &LoadOptions) -> Result<BlockTrainer> {

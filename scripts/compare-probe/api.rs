@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use wgpu_bottleneck::gpu::{AdapterChoice, LimitsChoice};
 use wgpu_bottleneck::kernel::{self, Capabilities};
-use wgpu_bottleneck::network::{BlockKind, Optimizer, TrainingSetup, plan_block_training};
+use wgpu_bottleneck::network::{BlockKind, Optimizer, plan_block_training};
 use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision, Recording, schedule};
 use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::wgpu::{BufferDescriptor, BufferUsages};
@@ -151,10 +151,9 @@ pub fn network_training(
     let state = NetworkState::read(&network_weights(case, file)?)?;
     let optimizer =
         Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_all: false };
-    let setup = TrainingSetup { optimizer, ..TrainingSetup::default() };
+    let options = TrainingOptions { optimizer, ..TrainingOptions::default() };
     let input = shape(case.input_dims)?;
-    let mut network =
-        Trainer::load(&device.0, &state, input, &setup, 0.1, &LoadOptions::default())?;
+    let mut network = Trainer::load(&device.0, &state, input, &options, &LoadOptions::default())?;
     let mut values = Vec::new();
     for (images, classes) in batches {
         values.push(network.step(&tensor(case.input_dims, images)?, classes, 0.01)?.loss() as f32);

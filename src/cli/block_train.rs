@@ -35,7 +35,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let gpu = args.spec.engine.adapter.gpu_with_kept_pipelines()?;
     let loading = args.spec.engine.load_options(Some(&gpu), Some(1))?;
     let Momentum(momentum) = args.momentum.unwrap_or_default();
-    let training = TrainingOptions { momentum };
+    let training = TrainingOptions { bn_momentum: momentum, ..TrainingOptions::default() };
     let mut block = BlockTrainer::load(&gpu, block, input.shape(), &training, &loading)?;
     let expected = if args.verify { Some(block.reference(&input, &grad_out)?) } else { None };
     let step = block.step(&input, &grad_out)?;

@@ -32,6 +32,7 @@ mod progress_bar;
 mod run;
 mod seeded;
 mod selftest;
+mod setting_texts;
 mod shaders;
 mod source_args;
 mod step_check;

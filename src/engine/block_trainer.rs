@@ -2,7 +2,7 @@
 
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Executor, Gpu};
-use crate::network::{BlockTrainingPlan, PlannedLayer, plan_block_training};
+use crate::network::{BlockTrainingPlan, PlannedLayer, TrainingOptions, plan_block_training};
 use crate::op::StepParams;
 use crate::plan::{self, Recording, TensorId};
 use crate::reference::{self, Tensor64};
@@ -10,21 +10,6 @@ use crate::tensor::{HostTensor, Shape};
 use crate::weights::{BlockState, LayerTensors, NormTensors};
 
 use super::{LoadOptions, half};
-
-/// Options for training a block.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrainingOptions {
-    /// The weight of a batch's statistics in the running statistics. With `None`, they are the mean
-    /// over all batches so far, as with PyTorch's `momentum=None`.
-    pub momentum: Option<f64>,
-}
-
-impl Default for TrainingOptions {
-    /// PyTorch's momentum of 0.1.
-    fn default() -> Self {
-        Self { momentum: Some(0.1) }
-    }
-}
 
 /// A Bottleneck on a device in training mode, for one input shape: a forward pass with the batch's
 /// statistics, and all gradients.
@@ -48,7 +33,7 @@ impl Default for TrainingOptions {
 pub struct BlockTrainer {
     executor: Executor,
     training: BlockTrainingPlan,
-    options: TrainingOptions,
+    bn_momentum: Option<f64>,
     block: BlockState,
 }
 
@@ -102,7 +87,7 @@ impl BlockTrainer {
         }
         let params = vec![StepParams::None; training.plan.steps.len()];
         let executor = Executor::new(gpu, recording, &params, loading.executor)?;
-        let mut trained = Self { executor, training, options: *options, block };
+        let mut trained = Self { executor, training, bn_momentum: options.bn_momentum, block };
         for (id, tensor) in trained.variables()? {
             trained.executor.write(id, &tensor)?;
         }
@@ -182,7 +167,7 @@ impl BlockTrainer {
             variables.push((layer.weight, weight));
             if let (Some(norm), Some(tensors)) = (&layer.norm, &tensors.norm) {
                 variables.push((norm.affine, per_channel(&[&tensors.gamma, &tensors.beta])?));
-                variables.push((norm.running, running(tensors, &self.options)?));
+                variables.push((norm.running, running(tensors, self.bn_momentum)?));
             }
         }
         Ok(variables)
@@ -206,16 +191,16 @@ impl BlockTrainer {
                 (tensors.running_mean, tensors.running_var) = (mean, var);
             }
             tensors.num_batches_tracked = tensors.num_batches_tracked.map(|count| count + 1);
-            self.executor.write(norm.running, &running(tensors, &self.options)?)?;
+            self.executor.write(norm.running, &running(tensors, self.bn_momentum)?)?;
         }
         Ok(())
     }
 }
 
 /// A norm's running statistics, and the weight of the next batch in them.
-fn running(norm: &NormTensors, options: &TrainingOptions) -> Result<HostTensor, ShapeError> {
+fn running(norm: &NormTensors, bn_momentum: Option<f64>) -> Result<HostTensor, ShapeError> {
     let next = norm.num_batches_tracked.unwrap_or_default().saturating_add(1);
-    let momentum = options.momentum.unwrap_or(1.0 / next as f64) as f32;
+    let momentum = bn_momentum.unwrap_or(1.0 / next as f64) as f32;
     per_channel(&[&norm.running_mean, &norm.running_var, &vec![momentum; norm.running_mean.len()]])
 }
 

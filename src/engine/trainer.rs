@@ -3,7 +3,9 @@
 use super::{LoadOptions, half};
 use crate::error::{Error, GpuError, Result, ShapeError, TrainingError};
 use crate::gpu::{Executor, Gpu, Memory};
-use crate::network::{NetworkTrainingPlan, PlannedParameter, TrainingSetup, plan_network_training};
+use crate::network::{
+    NetworkTrainingPlan, PlannedParameter, TrainingOptions, plan_network_training,
+};
 use crate::op::{CONTROL, StepParams};
 use crate::plan::{self, KernelChoice, Recording, TensorId};
 use crate::tensor::{HostTensor, Shape};
@@ -17,15 +19,15 @@ use super::block_trainer::{column, per_channel};
 /// pass of each. Parameters, statistics and optimiser state stay on the device.
 ///
 /// ```no_run
-/// use wgpu_bottleneck::network::TrainingSetup;
+/// use wgpu_bottleneck::network::TrainingOptions;
 /// use wgpu_bottleneck::weights::{Initialization, NetworkState};
 /// use wgpu_bottleneck::{Gpu, HostTensor, LoadOptions, ResNet, Shape, Trainer};
 ///
 /// let spec = ResNet::named("resnet50")?.classes(Some(10)).build()?;
 /// let state = NetworkState::initial(&spec, Initialization::default());
 /// let shape = Shape::new(8, 3, 224, 224)?;
-/// let (setup, loading) = (TrainingSetup::default(), LoadOptions::default());
-/// let mut network = Trainer::load(&Gpu::new()?, &state, shape, &setup, 0.1, &loading)?;
+/// let (options, loading) = (TrainingOptions::default(), LoadOptions::default());
+/// let mut network = Trainer::load(&Gpu::new()?, &state, shape, &options, &loading)?;
 /// let (images, classes) = (HostTensor::zeros(shape), [0, 1, 2, 3, 4, 5, 6, 7]);
 /// let batch = network.step(&images, &classes, 0.1)?;
 /// println!("loss {}, {} of 8 right", batch.loss(), batch.right());
@@ -35,7 +37,7 @@ use super::block_trainer::{column, per_channel};
 pub struct Trainer {
     executor: Executor,
     training: NetworkTrainingPlan,
-    setup: TrainingSetup,
+    options: TrainingOptions,
     state: NetworkState,
     /// Batches since the network was loaded.
     batches: u64,
@@ -79,27 +81,27 @@ pub struct OptimizerState {
 }
 
 impl Trainer {
-    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch,
-    /// `momentum` the weight of a batch's statistics in the running statistics. The plan kind in
-    /// `loading` is ignored.
+    /// Plans, records, compiles and uploads. `input` is the NCHW shape of every later batch.
+    /// The plan kind in `loading` is ignored.
     ///
     /// # Errors
-    /// As [`plan_network_training`], [`WeightsError`](crate::error::WeightsError) for a tensor that
-    /// `state` lacks, and any error of the device.
+    /// As [`plan_network_training`]; [`TrainingError::NoMomentum`];
+    /// [`WeightsError`](crate::error::WeightsError) for a tensor that `state` lacks; any error of
+    /// the device.
     pub fn load(
         gpu: &Gpu,
         state: &NetworkState,
         input: Shape,
-        setup: &TrainingSetup,
-        momentum: f64,
+        options: &TrainingOptions,
         loading: &LoadOptions,
     ) -> Result<Self> {
-        let training = plan_network_training(state.spec(), input, setup)?;
+        let training = plan_network_training(state.spec(), input, options)?;
+        let bn_momentum = options.bn_momentum.ok_or(TrainingError::NoMomentum)?;
         let executor = executor(gpu, training.plan.clone(), loading)?;
-        let (setup, state) = (setup.clone(), state.clone());
+        let (options, state) = (options.clone(), state.clone());
         let mut network =
-            Self { executor, training, setup, state, batches: 0, within: 0, steps: 0 };
-        network.write_state(momentum)?;
+            Self { executor, training, options, state, batches: 0, within: 0, steps: 0 };
+        network.write_state(bn_momentum)?;
         Ok(network)
     }
 
@@ -153,8 +155,8 @@ impl Trainer {
             return Err(TrainingError::Rate { rate }.into());
         }
         let within = self.within;
-        let applies = within + 1 == self.setup.batches_per_step as u64;
-        let [first, second] = self.setup.optimizer.corrections(self.steps + 1);
+        let applies = within + 1 == self.options.batches_per_step as u64;
+        let [first, second] = self.options.optimizer.corrections(self.steps + 1);
         let flag = |on: bool| f64::from(u8::from(on));
         let control = [rate, flag(applies), flag(within > 0), first, second];
         let losses = self.run(images, &targets, control)?;
@@ -236,7 +238,7 @@ impl Trainer {
 
     /// The tensors of the optimiser state and their names.
     fn optimizer_variables(&self) -> Vec<(String, TensorId)> {
-        let kinds = self.setup.optimizer.state_names();
+        let kinds = self.options.optimizer.state_names();
         let of = |parameter: &PlannedParameter| -> Vec<(String, TensorId)> {
             kinds
                 .iter()
@@ -279,7 +281,7 @@ impl Trainer {
     }
 
     /// Uploads all parameters and statistics, and a zero optimiser state.
-    fn write_state(&mut self, momentum: f64) -> Result<()> {
+    fn write_state(&mut self, bn_momentum: f64) -> Result<()> {
         let Self { executor, training, state, .. } = self;
         let shape = |id: TensorId| training.plan.tensor(id).shape;
         for layer in &training.layers {
@@ -288,7 +290,7 @@ impl Trainer {
             let Some(norm) = &layer.norm else { continue };
             let part = |part: &str| state.values(&format!("{}.{part}", norm.name));
             executor.write(norm.affine, &per_channel(&[part("weight")?, part("bias")?])?)?;
-            let momentum = vec![momentum as f32; norm.channels];
+            let momentum = vec![bn_momentum as f32; norm.channels];
             executor.write(
                 norm.running,
                 &per_channel(&[part("running_mean")?, part("running_var")?, &momentum])?,

@@ -22,6 +22,12 @@ pub enum TrainingError {
         /// The rate given.
         rate: f64,
     },
+    /// The running statistics should be the mean over all batches.
+    #[error(
+        "bn_momentum = None (the mean over all batches) works for BlockTrainer only: give Trainer \
+        a number, such as PyTorch's Some(0.1)"
+    )]
+    NoMomentum,
     /// A loss is NaN or infinite.
     #[error(
         "step {step}: the loss of image {image} is {loss}; {}",

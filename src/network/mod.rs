@@ -22,6 +22,6 @@ pub use resnet::{ResNet, Stem};
 pub use resnet_builder::ResNetBuilder;
 pub use training::{
     BlockTrainingPlan, NetworkTrainingPlan, Optimizer, PlannedLayer, PlannedLinear, PlannedNorm,
-    PlannedParameter, TrainingSetup, plan_block_training, plan_network_training,
+    PlannedParameter, TrainingOptions, plan_block_training, plan_network_training,
 };
 pub use variants::{VARIANTS, Variant};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wgpu_bottleneck::error::TrainingError;
 use wgpu_bottleneck::kernel::Capabilities;
-use wgpu_bottleneck::network::{Optimizer, ResNet, TrainingSetup, plan_network_training};
+use wgpu_bottleneck::network::{Optimizer, ResNet, TrainingOptions, plan_network_training};
 use wgpu_bottleneck::weights::{Initialization, NetworkState};
 use wgpu_bottleneck::{BlockKind, CheckpointOptions, Network, NetworkWeights, Trainer};
 
@@ -20,7 +20,7 @@ const STATE: f64 = 1e-3;
 struct Run {
     name: String,
     dict: StateDict,
-    setup: TrainingSetup,
+    options: TrainingOptions,
     rate: f64,
     steps: usize,
 }
@@ -47,17 +47,17 @@ impl Run {
         };
         let frozen =
             run["frozen"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
-        let setup = TrainingSetup {
+        let options = TrainingOptions {
             optimizer,
             frozen: frozen.map(str::to_owned).collect(),
             label_smoothing: run["smoothing"].as_f64().unwrap_or_default(),
             batches_per_step: run["over"].as_u64().unwrap_or(1) as usize,
-            recompute: false,
+            ..TrainingOptions::default()
         };
         let rate = run["rate"].as_f64().unwrap_or(0.004);
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let steps = run["steps"].as_u64().unwrap_or(20) as usize;
-        Ok(Self { name, dict, setup, rate, steps })
+        Ok(Self { name, dict, options, rate, steps })
     }
 
     fn all() -> Result<Vec<Self>> {
@@ -122,7 +122,7 @@ impl Run {
 
     fn load(&self, gpu: &Gpu, loading: &LoadOptions) -> Result<Trainer> {
         let shape = self.batch(0)?.0.shape();
-        Ok(Trainer::load(gpu, &self.before()?, shape, &self.setup, 0.1, loading)?)
+        Ok(Trainer::load(gpu, &self.before()?, shape, &self.options, loading)?)
     }
 
     /// The learning rate of a step.
@@ -132,7 +132,7 @@ impl Run {
 
     /// Takes steps, and says each batch's loss.
     fn train(&self, network: &mut Trainer, steps: std::ops::Range<usize>) -> Result<Vec<f64>> {
-        let (over, mut losses) = (self.setup.batches_per_step, Vec::new());
+        let (over, mut losses) = (self.options.batches_per_step, Vec::new());
         for (step, part) in steps.flat_map(|step| (0..over).map(move |part| (step, part))) {
             let (images, classes) = self.batch(step * over + part)?;
             losses.push(network.step(&images, &classes, self.rate(step))?.loss());
@@ -199,7 +199,7 @@ fn recomputing_changes_nothing() -> Outcome {
     let gpu = any_gpu();
     for run in Run::all()? {
         let mut again = Run {
-            setup: TrainingSetup { recompute: true, ..run.setup.clone() },
+            options: TrainingOptions { recompute: true, ..run.options.clone() },
             ..Run::named(&run.name)?
         };
         again.rate = run.rate;
@@ -226,8 +226,8 @@ fn recomputing_halves_the_memory_of_activations() -> Outcome {
     ] {
         let spec = ResNet::named(name)?.build()?;
         let activations = |recompute: bool| -> Result<usize> {
-            let setup = TrainingSetup { recompute, ..TrainingSetup::default() };
-            let plan = plan_network_training(&spec, image, &setup)?.plan;
+            let options = TrainingOptions { recompute, ..TrainingOptions::default() };
+            let plan = plan_network_training(&spec, image, &options)?.plan;
             let given: usize = plan.variables.iter().map(|&id| plan.tensor(id).bytes()).sum();
             let recording = schedule(
                 plan,
@@ -260,8 +260,7 @@ fn a_run_goes_on_from_what_was_saved() -> Outcome {
             NetworkWeights::matching(StateDict::from_bytes(bytes)?, state.spec(), Some(""))?;
         let state = NetworkState::read(&weights)?;
         let shape = run.batch(0)?.0.shape();
-        let mut second =
-            Trainer::load(&gpu, &state, shape, &run.setup, 0.1, &LoadOptions::default())?;
+        let mut second = Trainer::load(&gpu, &state, shape, &run.options, &LoadOptions::default())?;
         second.restore(&kept)?;
         parts.extend(run.train(&mut second, 7..run.steps)?);
         assert_eq!(losses, parts, "{}", run.name);
@@ -359,20 +358,19 @@ fn what_cannot_be_is_refused() -> Outcome {
             .is_err_and(|error| error.contains("image 3 has class 7"))
     );
     let shape = images.shape();
-    let refused = |setup: TrainingSetup| {
-        let loaded =
-            Trainer::load(&gpu, &run.before()?, shape, &setup, 0.1, &LoadOptions::default());
+    let refused = |options: TrainingOptions| {
+        let loaded = Trainer::load(&gpu, &run.before()?, shape, &options, &LoadOptions::default());
         loaded.err().map(|error| error.to_string()).ok_or_else(|| "loaded".into())
     };
-    let plain = || TrainingSetup::default();
-    let expect = |setup: TrainingSetup, part: &str| -> Outcome {
-        let error: String = refused(setup).map_err(|error: Box<dyn std::error::Error>| error)?;
+    let plain = || TrainingOptions::default();
+    let expect = |options: TrainingOptions, part: &str| -> Outcome {
+        let error: String = refused(options).map_err(|error: Box<dyn std::error::Error>| error)?;
         assert!(error.contains(part), "{error}");
         Ok(())
     };
-    expect(TrainingSetup { frozen: vec!["layer9".to_owned()], ..plain() }, "no part layer9")?;
+    expect(TrainingOptions { frozen: vec!["layer9".to_owned()], ..plain() }, "no part layer9")?;
     expect(
-        TrainingSetup {
+        TrainingOptions {
             frozen: ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -380,15 +378,16 @@ fn what_cannot_be_is_refused() -> Outcome {
         },
         "nothing to train",
     )?;
-    expect(TrainingSetup { batches_per_step: 0, ..plain() }, "batches_per_step")?;
-    expect(TrainingSetup { batches_per_step: usize::MAX, ..plain() }, "batches_per_step")?;
-    expect(TrainingSetup { label_smoothing: 1.0, ..plain() }, "label_smoothing")?;
+    expect(TrainingOptions { batches_per_step: 0, ..plain() }, "batches_per_step")?;
+    expect(TrainingOptions { batches_per_step: usize::MAX, ..plain() }, "batches_per_step")?;
+    expect(TrainingOptions { bn_momentum: None, ..plain() }, "bn_momentum = None")?;
+    expect(TrainingOptions { label_smoothing: 1.0, ..plain() }, "label_smoothing")?;
     let nesterov =
         Optimizer::Sgd { momentum: 0.0, nesterov: true, weight_decay: 0.0, decay_all: true };
-    expect(TrainingSetup { optimizer: nesterov, ..plain() }, "momentum")?;
+    expect(TrainingOptions { optimizer: nesterov, ..plain() }, "momentum")?;
     let adamw =
         Optimizer::AdamW { beta1: 1.0, beta2: 0.9, eps: 1e-8, weight_decay: 0.0, decay_all: true };
-    expect(TrainingSetup { optimizer: adamw, ..plain() }, "beta1")?;
+    expect(TrainingOptions { optimizer: adamw, ..plain() }, "beta1")?;
     Ok(())
 }
 

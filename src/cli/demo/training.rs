@@ -30,7 +30,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
     let (input, grad_out) = (dict.nchw("input")?, dict.nchw("grad_out")?);
     let (label, training) = (
         format!("DeepLab, {}", describe(&block.spec)),
-        TrainingOptions { momentum: momentum(&dict)? },
+        TrainingOptions { bn_momentum: momentum(&dict)?, ..TrainingOptions::default() },
     );
     let mut block = kernels.load_by(|choice| {
         let loading = LoadOptions { kernels: choice, ..LoadOptions::default() };

@@ -10,6 +10,7 @@ use wgpu_bottleneck::{NetworkWeights, Preprocess};
 use super::shard::Shard;
 use crate::cli::args::PrecisionArg;
 use crate::cli::error::CliError;
+use crate::cli::setting_texts;
 
 /// The settings that made the vectors. Every output file and journal has them as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +46,17 @@ impl Fingerprint {
         Ok(Self {
             network: spec.to_string(),
             settings: format!(
-                "{:?}, strides in {:?}, dilations {dilations:?}, prefix {prefix:?}{}",
-                spec.norm(),
-                spec.stride_in(),
+                "{}, strides in {}, dilations {}, prefix {prefix:?}{}",
+                setting_texts::norm(spec.norm()),
+                setting_texts::stride_in(spec.stride_in()),
+                setting_texts::list(&dilations),
                 // Files of before there was a choice say nothing.
                 match precision {
                     PrecisionArg::F32 => String::new(),
                     other => format!(", {}", other.name()),
                 }
             ),
-            preprocessing: format!("{preprocess:?}"),
+            preprocessing: setting_texts::preprocess(preprocess),
             weights: digest(path).map_err(|source| CliError::io(path, source))?,
             shard: shard.unwrap_or_default().to_string(),
             length: spec.features(),

@@ -1,21 +1,17 @@
 //! The arguments of `bottleneck train`, and the options of the library that they set.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::engine::{Decay, Schedule};
-use wgpu_bottleneck::image::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Resize};
-use wgpu_bottleneck::network::{Optimizer, TrainingSetup};
+use wgpu_bottleneck::image::{CropRounding, Resize};
+use wgpu_bottleneck::network::{Optimizer, TrainingOptions};
 use wgpu_bottleneck::{BlockKind, CheckpointOptions, Error, Preprocess, ResNet};
 
 use super::super::args::EngineArgs;
 use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
 use super::init::{self, Init};
-
-/// The settings that determine the results of a run, by name.
-pub type Settings = BTreeMap<String, String>;
 
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -247,8 +243,8 @@ impl TrainArgs {
         options.apply(builder).build().map_err(Error::from).map_err(CliError::in_file(file))
     }
 
-    /// The training setup of the plan.
-    pub fn setup(&self) -> TrainingSetup {
+    /// The options of training.
+    pub fn options(&self) -> TrainingOptions {
         let decay_all = !self.no_decay_of_norms;
         let optimizer = match (self.optimizer, Optimizer::adamw()) {
             (OptimizerArg::Adamw, Optimizer::AdamW { beta1, beta2, eps, weight_decay, .. }) => {
@@ -265,7 +261,7 @@ impl TrainArgs {
                 }
             }
         };
-        TrainingSetup {
+        TrainingOptions {
             optimizer,
             frozen: self
                 .freeze
@@ -275,6 +271,7 @@ impl TrainArgs {
             label_smoothing: self.label_smoothing,
             batches_per_step: self.accumulate as usize,
             recompute: self.recompute,
+            bn_momentum: Some(self.momentum),
         }
     }
 
@@ -351,48 +348,4 @@ impl TrainArgs {
         }
         Ok(())
     }
-
-    /// The settings that determine the results of a run. A checkpoint with other settings cannot be
-    /// resumed.
-    pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, names: &[String]) -> Settings {
-        let mut settings = Settings::new();
-        let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
-        // Settings that were added later are recorded only if they differ from the default.
-        let dilations = match (spec.dilations(), spec.multi_grid()) {
-            (dilations, grid)
-                if dilations.iter().all(|dilation| *dilation == 1) && grid.is_empty() =>
-            {
-                String::new()
-            }
-            (dilations, grid) => format!(", dilations {dilations:?}, multi grid {grid:?}"),
-        };
-        say("network", format!("{spec}, {:?}, {:?}{dilations}", spec.norm(), spec.stride_in()));
-        let Preprocess { filter, mean, std, .. } = preprocess;
-        if (*filter, *mean, *std) != (Filter::Bilinear, IMAGENET_MEAN, IMAGENET_STD) {
-            say("preprocessing", format!("{filter:?}, mean {mean:?}, std {std:?}"));
-        }
-        say("setup", format!("{:?}", self.setup()));
-        say("decay", format!("{:?}, every {}, factor {}", self.decay, self.every, self.factor));
-        say("pictures", format!("{} of checksum {:08x}", names.len(), checksum(names)));
-        say("epochs", self.epochs.to_string());
-        say("batch", self.batch.to_string());
-        say("lr", self.lr.to_string());
-        say("warmup", self.warmup.to_string());
-        say("momentum", self.momentum.to_string());
-        say("size", preprocess.crop[0].to_string());
-        say("crop", format!("{:?}", self.crop));
-        say("flip", self.flip.to_string());
-        say("seed", self.seed.to_string());
-        settings
-    }
-}
-
-/// The checksum of the names of all images, in order.
-fn checksum(names: &[String]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for name in names {
-        hasher.update(name.as_bytes());
-        hasher.update(&[0]);
-    }
-    hasher.finalize()
 }

@@ -12,7 +12,7 @@ use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, Trainer};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
-use super::args::Settings;
+use super::settings::Settings;
 
 /// The format in the file's metadata.
 const FORMAT: &str = "wgpu-bottleneck training 1";
@@ -110,8 +110,13 @@ pub fn read(
     let text = |key: &str| {
         dict.metadata(key).ok_or_else(|| refuse("not a checkpoint of `bottleneck train`"))
     };
-    if text("format")? != FORMAT {
-        return Err(refuse("a checkpoint of another version"));
+    match text("format")? {
+        FORMAT => {}
+        found => {
+            return Err(refuse(&format!(
+                "its format is {found:?}, expected {FORMAT:?}: another version wrote it"
+            )));
+        }
     }
     let found: Settings = serde_json::from_str(text("settings")?)
         .map_err(|_| refuse("its settings cannot be read"))?;

@@ -12,6 +12,7 @@ mod data;
 mod files;
 mod init;
 mod log;
+mod settings;
 
 pub use args::TrainArgs;
 
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use wgpu_bottleneck::engine::{BatchMetrics, Schedule};
-use wgpu_bottleneck::network::{TrainingSetup, plan_network_training};
+use wgpu_bottleneck::network::{TrainingOptions, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
 use wgpu_bottleneck::{
@@ -27,12 +28,12 @@ use wgpu_bottleneck::{
     Trainer,
 };
 
-use self::args::Settings;
 use self::checkpoint::{About, Position, Sums};
 use self::data::{Augmentation, Batches, Data};
 use self::files::Files;
 use self::init::{Init, initial};
 use self::log::Epoch;
+use self::settings::Settings;
 use super::error::CliError;
 use super::interrupt;
 use super::output::{self, count};
@@ -56,13 +57,13 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("found {found}, fewer than the {needed} of one step")));
     }
     let init = args.init()?;
-    let (spec, setup) = (args.spec(data.classes.len(), init.as_ref())?, args.setup());
+    let (spec, options) = (args.spec(data.classes.len(), init.as_ref())?, args.options());
     let preprocess = args.preprocess(init.as_ref())?;
     let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
-    plan_network_training(&spec, shape, &setup)?;
+    plan_network_training(&spec, shape, &options)?;
     let files = Files::begin(&args.out)?;
     interrupt::heed("the current batch");
-    let mut training = Run::begin(args, init, (spec, setup, preprocess), shape, data, files)?;
+    let mut training = Run::begin(args, init, (spec, options, preprocess), shape, data, files)?;
     training.epochs(args, validation.as_ref())
 }
 
@@ -106,7 +107,7 @@ impl Run {
     fn begin(
         args: &TrainArgs,
         init: Option<Init>,
-        (spec, setup, preprocess): (ResNet, TrainingSetup, Preprocess),
+        (spec, options, preprocess): (ResNet, TrainingOptions, Preprocess),
         shape: Shape,
         data: Data,
         files: Files,
@@ -146,7 +147,7 @@ impl Run {
             loading =
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
-        let mut network = Trainer::load(&gpu, &state, shape, &setup, args.momentum, &loading)?;
+        let mut network = Trainer::load(&gpu, &state, shape, &options, &loading)?;
         let steps_per_epoch = data.images.len() / (args.batch * args.accumulate) as usize;
         let schedule = args.schedule(steps_per_epoch as u64);
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());

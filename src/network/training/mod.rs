@@ -24,5 +24,5 @@ mod optimizer;
 
 pub use block::{BlockTrainingPlan, plan_block_training};
 pub use layer::{PlannedLayer, PlannedNorm};
-pub use network::{NetworkTrainingPlan, PlannedLinear, TrainingSetup, plan_network_training};
+pub use network::{NetworkTrainingPlan, PlannedLinear, TrainingOptions, plan_network_training};
 pub use optimizer::{Optimizer, PlannedParameter};

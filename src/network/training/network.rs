@@ -11,9 +11,10 @@ use crate::tensor::{ChannelLayout, Shape};
 /// Maximum number of batches per step.
 const MOST_BATCHES: usize = 1 << 16;
 
-/// The training settings that determine a network's plan.
+/// Options for training a network or a block. [`BlockTrainer`](crate::BlockTrainer) uses only
+/// `bn_momentum`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainingSetup {
+pub struct TrainingOptions {
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Parts that are not trained, by name prefix: `conv1`, `layer1`, `layer2.0.bn1`. Frozen norms
@@ -26,10 +27,15 @@ pub struct TrainingSetup {
     /// Whether the activations of blocks and stem are recomputed for their gradients instead of
     /// kept.
     pub recompute: bool,
+    /// The weight of a batch's statistics in the running statistics: `momentum` of PyTorch's
+    /// `BatchNorm2d`. With `None`, they are the mean over all batches so far, as with PyTorch's
+    /// `momentum=None`; only [`BlockTrainer`](crate::BlockTrainer) supports this.
+    pub bn_momentum: Option<f64>,
 }
 
-impl Default for TrainingSetup {
-    /// [`Optimizer::sgd`], the whole network, one batch per step, all activations kept.
+impl Default for TrainingOptions {
+    /// [`Optimizer::sgd`], the whole network, one batch per step, all activations kept,
+    /// PyTorch's momentum of 0.1 for the running statistics.
     fn default() -> Self {
         let frozen = Vec::new();
         Self {
@@ -38,6 +44,7 @@ impl Default for TrainingSetup {
             label_smoothing: 0.0,
             batches_per_step: 1,
             recompute: false,
+            bn_momentum: Some(0.1),
         }
     }
 }
@@ -75,24 +82,24 @@ pub struct NetworkTrainingPlan {
 /// Plans a training batch: forward pass, loss, gradients and optimiser steps.
 ///
 /// # Errors
-/// [`SpecError`] for a network without classes, an invalid setup, a name that matches no part, or
+/// [`SpecError`] for a network without classes, invalid options, a name that matches no part, or
 /// if nothing is left to train; a [`ShapeError`](crate::error::ShapeError) if the input's channels
 /// differ from the stem's; [`ShapeError::SingleValue`](crate::error::ShapeError::SingleValue) if a
 /// norm has one value per channel.
 pub fn plan_network_training(
     network: &ResNet,
     input: Shape,
-    setup: &TrainingSetup,
+    options: &TrainingOptions,
 ) -> Result<NetworkTrainingPlan> {
     let classes = network.classes().ok_or(SpecError::NoClasses)?;
-    check(network, setup)?;
-    let Parts { trained, first } = Parts::of(network, &setup.frozen)?;
+    check(network, options)?;
+    let Parts { trained, first } = Parts::of(network, &options.frozen)?;
     let mut planner = TrainingPlanner::with_updates(
         network.norm(),
         input,
-        &setup.frozen,
-        &setup.optimizer,
-        setup.batches_per_step,
+        &options.frozen,
+        &options.optimizer,
+        options.batches_per_step,
     );
 
     planner.begin("");
@@ -106,20 +113,20 @@ pub fn plan_network_training(
     }
 
     planner.begin("");
-    let head = planner.head(network.features(), classes, x, setup, first < trained.len() - 1)?;
+    let head = planner.head(network.features(), classes, x, options, first < trained.len() - 1)?;
     let mut gradient = head.gradient;
     for (at, (name, forward)) in blocks.iter().enumerate().rev() {
         // The stem is the first part, the linear layer the last.
         let part = at + 1;
         let Some(arrived) = gradient.take_if(|_| part >= first) else { break };
         planner.begin(&format!("{name}."));
-        let again = if setup.recompute { Some(planner.block_again(forward)?) } else { None };
+        let again = if options.recompute { Some(planner.block_again(forward)?) } else { None };
         gradient =
             planner.block_backward(again.as_ref().unwrap_or(forward), arrived, part > first)?;
     }
     if let Some(arrived) = gradient.filter(|_| first == 0) {
         planner.begin("");
-        planner.stem_backward(network.stem(), &stem, arrived, setup.recompute)?;
+        planner.stem_backward(network.stem(), &stem, arrived, options.recompute)?;
     }
     let control = planner.updates.as_ref().map_or(planner.plan.input, |updates| updates.control);
     let TrainingPlanner { mut plan, layers, parameters, .. } = planner;
@@ -129,17 +136,17 @@ pub fn plan_network_training(
     Ok(NetworkTrainingPlan { plan, targets, control, scores, layers, linear, parameters })
 }
 
-/// Checks that the setup is valid.
-fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
-    setup.optimizer.check()?;
+/// Checks the options.
+fn check(network: &ResNet, options: &TrainingOptions) -> Result<(), SpecError> {
+    options.optimizer.check()?;
     let wrong =
         |parameter, value, expected| Err(SpecError::Optimizer { parameter, value, expected });
-    let smoothing = setup.label_smoothing;
+    let smoothing = options.label_smoothing;
     if !(0.0..1.0).contains(&smoothing) {
         return wrong("label_smoothing", smoothing, "at least 0 and below 1");
     }
-    if !(1..=MOST_BATCHES).contains(&setup.batches_per_step) {
-        return wrong("batches_per_step", setup.batches_per_step as f64, "from 1 to 65536");
+    if !(1..=MOST_BATCHES).contains(&options.batches_per_step) {
+        return wrong("batches_per_step", options.batches_per_step as f64, "from 1 to 65536");
     }
     let keys = network.state_dict_shapes();
     let named = |prefix: &String| {
@@ -147,7 +154,7 @@ fn check(network: &ResNet, setup: &TrainingSetup) -> Result<(), SpecError> {
             key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
         })
     };
-    match setup.frozen.iter().find(|prefix| !named(prefix)) {
+    match options.frozen.iter().find(|prefix| !named(prefix)) {
         Some(prefix) => Err(SpecError::NoSuchPart { name: prefix.clone() }),
         None => Ok(()),
     }
@@ -228,7 +235,7 @@ impl TrainingPlanner {
         features: usize,
         classes: usize,
         x: TensorId,
-        setup: &TrainingSetup,
+        options: &TrainingOptions,
         wanted: bool,
     ) -> Result<Head> {
         let (wide, narrow) = (ChannelLayout::dense(features), ChannelLayout::dense(classes));
@@ -246,7 +253,7 @@ impl TrainingPlanner {
         let batch = self.shape(x).n;
         let shape = Shape { n: batch, c: 1, h: 1, w: 1 };
         let targets = self.variable(TensorInfo::pixels("targets", shape, ChannelLayout::dense(1)));
-        let smoothing = Scalar::new(setup.label_smoothing);
+        let smoothing = Scalar::new(options.label_smoothing);
         let op = Op::Train(TrainOp::CrossEntropy { classes, smoothing });
         let losses = self.step("losses", op, &[scores, targets], ChannelLayout::dense(LOSSES))?;
         if let Some(control) = self.updates.as_ref().map(|updates| updates.control) {
@@ -260,7 +267,7 @@ impl TrainingPlanner {
                 updates.gated = Some(gated);
             }
         }
-        let count = batch.saturating_mul(setup.batches_per_step);
+        let count = batch.saturating_mul(options.batches_per_step);
         let op = Op::Train(TrainOp::CrossEntropyGrad { classes, smoothing, count });
         let gradient = self.step("grad.scores", op, &[scores, targets], narrow)?;
         if !self.is_frozen("fc") {
