@@ -4,6 +4,7 @@ mod block_trainer;
 mod half;
 mod image_pipeline;
 mod network;
+mod options;
 mod schedule;
 mod tiling;
 mod trainer;
@@ -12,11 +13,11 @@ use wgpu::Buffer;
 
 use self::tiling::{Tiling, record_tiled};
 use crate::error::{Error, GpuError, Result};
-use crate::gpu::{Bound, Executor, ExecutorOptions, Gpu};
+use crate::gpu::{Bound, Executor, Gpu};
 use crate::kernel::Capabilities;
 use crate::network::{Bottleneck, plan_chain};
 use crate::op::StepParams;
-use crate::plan::{self, KernelChoice, MemoryBudget, PlanKind, Precision, Recording};
+use crate::plan::{self, Recording};
 use crate::reference::{self, ExactBound};
 use crate::tensor::{HostTensor, Shape, Tolerance};
 use crate::weights::Block;
@@ -24,34 +25,9 @@ use crate::weights::Block;
 pub use block_trainer::{BlockTrainer, Gradients, TrainingStep};
 pub use image_pipeline::ImagePipeline;
 pub use network::{Network, largest_part, record_network};
+pub use options::LoadOptions;
 pub use schedule::{Decay, Schedule};
 pub use trainer::{BatchMetrics, OptimizerState, Trainer};
-
-/// Options for loading blocks and networks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LoadOptions {
-    /// Fused kernels (the default), or each operation as a separate step.
-    pub plan: PlanKind,
-    /// How kernels are chosen.
-    pub kernels: KernelChoice,
-    /// Memory that kernels may use beyond the minimum.
-    pub budget: MemoryBudget,
-    /// Options of the executor, such as the memory layout.
-    pub executor: ExecutorOptions,
-    /// Element type of weights and activations on the device. Input and output stay f32 unless
-    /// `half_edges` is set.
-    pub precision: Precision,
-    /// Whether input and output are f16 too if the precision is f16, for apps that bind their own
-    /// buffers. Host tensors are always f32. Ignored by an [`ImagePipeline`], whose preprocessed
-    /// images are f32.
-    pub half_edges: bool,
-    /// Whether a network also keeps the output of every block (`layer1.0`, ...), for inspection;
-    /// costs the memory of those tensors.
-    pub keep_blocks: bool,
-    /// Names of steps to compute in f32 if the precision is f16: `layer4.2.conv3`, or
-    /// `block0.conv2` in a chain of blocks.
-    pub keep_f32: Vec<String>,
-}
 
 /// Records a chain of blocks for a device with these capabilities. Needs neither a device nor
 /// weights.

@@ -179,7 +179,7 @@ impl Trainer {
     /// Reads the current parameters and statistics back from the device.
     ///
     /// # Errors
-    /// As [`Executor::kept`].
+    /// As [`Executor::read`].
     pub fn state(&self) -> Result<NetworkState> {
         let mut state = self.state.clone();
         let read = |id| self.executor.read(id);
@@ -208,7 +208,7 @@ impl Trainer {
     /// biases, but not the gradients accumulated for an unfinished step: call this between steps.
     ///
     /// # Errors
-    /// As [`Executor::kept`].
+    /// As [`Executor::read`].
     pub fn optimizer_state(&self) -> Result<OptimizerState> {
         let mut tensors = Vec::new();
         for (name, id) in self.optimizer_variables() {

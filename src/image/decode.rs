@@ -14,6 +14,7 @@ use image::error::ImageError as DecoderError;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use super::checks::{check_size, one_line};
 use super::tiff::{Tiff, without_alpha};
 use super::{Image, MAX_PIXELS, bmp, file, gif, jpeg, orientation};
 use crate::error::{Error, ImageError};
@@ -107,25 +108,6 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     upright.apply_orientation(orientation);
     let (width, height) = (upright.width(), upright.height());
     Image::new(width, height, upright.into_rgb8().into_raw())
-}
-
-/// Rejects a size before anything is allocated for it.
-pub(super) fn check_size(name: &str, width: u32, height: u32) -> Result<(), ImageError> {
-    let image = || name.to_owned();
-    if width == 0 || height == 0 {
-        return Err(ImageError::Empty { image: image(), width, height });
-    }
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        let (width, height) = (width.into(), height.into());
-        return Err(ImageError::TooLarge {
-            image: image(),
-            width,
-            height,
-            limit: MAX_PIXELS,
-            of: "pixels",
-        });
-    }
-    Ok(())
 }
 
 /// The decoder of any format but JPEG, after reading its header and checking its size.
@@ -232,9 +214,4 @@ where
     P: image::Pixel,
 {
     image::RgbImage::from_fn(pixels.width(), pixels.height(), |x, y| rgb(pixels.get_pixel(x, y)))
-}
-
-/// A decoder's message, on one line.
-pub(super) fn one_line(error: &impl std::fmt::Display) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }

@@ -1,11 +1,7 @@
 //! Sizes and positions along each axis: of the resized image, and of the part that is kept.
 
-use super::{CropRounding, Preprocess, Resize};
+use super::{CropRounding, MAX_SIDE, Preprocess, Resize};
 use crate::error::ImageError;
-
-/// The longest side of an image, resized or not: Pillow passes sizes as `f32`, which has no larger
-/// consecutive integers.
-pub const MAX_SIDE: u32 = 1 << 24;
 
 /// One axis of a preprocessing, from the image to the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{check_size, one_line};
+use super::checks::{check_size, one_line};
 use super::orientation;
 use crate::error::ImageError;
 

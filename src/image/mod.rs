@@ -12,6 +12,8 @@
 
 #[cfg(feature = "images")]
 mod bmp;
+#[cfg(feature = "images")]
+mod checks;
 mod config;
 #[cfg(feature = "images")]
 mod decode;
@@ -26,6 +28,7 @@ mod jpeg;
 mod orientation;
 mod preprocess;
 mod reference;
+mod resize;
 mod rgb8;
 mod taps;
 #[cfg(feature = "images")]
@@ -36,8 +39,9 @@ pub(crate) use config::{of_config, read_config, transformers_version};
 #[cfg(feature = "images")]
 pub use decode::MAX_FILE_BYTES;
 pub use filter::Filter;
-pub use geometry::{Axis, Geometry, MAX_SIDE};
-pub use preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+pub use geometry::{Axis, Geometry};
+pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess};
+pub use resize::{CropRounding, MAX_SIDE, Resize};
 pub(crate) use rgb8::check_rgb8;
 pub use rgb8::{Image, MAX_PIXELS};
 pub use taps::{MAX_TABLE_BYTES, PRECISION_BITS, Taps};

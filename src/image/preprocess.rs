@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Filter, MAX_SIDE};
+use super::{CropRounding, Filter, MAX_SIDE, Resize};
 use crate::error::{ImageError, ShapeError};
 use crate::tensor::Shape;
 
@@ -40,47 +40,6 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Divisor after the subtraction.
     pub std: [f32; 3],
-}
-
-/// The size of a resized image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Resize {
-    /// No resize.
-    None,
-    /// The shorter side gets this length, and the longer one the length that keeps the aspect
-    /// ratio, truncated to whole pixels.
-    ShorterSide(u32),
-    /// Exactly this size, whatever the aspect ratio.
-    Exact {
-        /// Height in pixels.
-        height: u32,
-        /// Width in pixels.
-        width: u32,
-    },
-}
-
-impl fmt::Display for Resize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("not resized"),
-            Self::ShorterSide(side) => write!(f, "resized to {side} on the shorter side"),
-            Self::Exact { height, width } => write!(f, "resized to {height} x {width}"),
-        }
-    }
-}
-
-/// The start of a centre crop if an odd number of pixels is cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum CropRounding {
-    /// Halves round to even, as in Python's `round`: torchvision and timm.
-    #[default]
-    HalfToEven,
-    /// Halves round down; halves of the padding before a smaller image round up. Hugging Face's
-    /// image processors with the Pillow backend.
-    Down,
-    /// Halves round down, also those of the padding. Hugging Face's image processors with the
-    /// torchvision backend, since transformers 4.57 (ConvNext: 5.0).
-    DownPadded,
 }
 
 impl Preprocess {

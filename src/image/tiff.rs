@@ -8,7 +8,7 @@ use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
-use super::decode::one_line;
+use super::checks::one_line;
 use super::jpeg::printed;
 use super::orientation;
 

@@ -40,7 +40,7 @@ impl Dispatch {
 pub struct RecordedStep {
     /// The step of the plan.
     pub step: Step,
-    /// The selected kernel, whose [stages](Kernel::stages) are dispatched.
+    /// The selected kernel, whose [dispatches](Kernel::dispatches) run.
     pub kernel: Kernel,
     /// Why it was selected.
     pub reason: &'static str,

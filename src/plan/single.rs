@@ -7,7 +7,7 @@ use crate::tensor::DType;
 
 impl Plan {
     /// A problem on images as a plan: its inputs first, its output last. The second input is
-    /// [given](Plan::given).
+    /// [variables](Plan::variables).
     #[must_use]
     pub fn single(problem: &Problem) -> Self {
         let names = ["first input", "second input"].into_iter().map(str::to_owned);
@@ -28,7 +28,7 @@ impl Plan {
 
     /// One step as a plan. `tensors` are the operation's inputs, at least one, then its weights if
     /// they are a tensor, and its output last. All tensors that it reads, except the first input,
-    /// are [given](Plan::given).
+    /// are [variables](Plan::variables).
     #[must_use]
     pub fn of_step(op: Op, tensors: Vec<TensorInfo>, has_weights: bool) -> Self {
         let output = TensorId(tensors.len() - 1);

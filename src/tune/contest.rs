@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::sample::Sample;
-use super::{Clock, Halt, TuneEvent, TuneOptions, TunedKernel, TunedShape, tell};
+use super::watch::{Halt, tell};
+use super::{Clock, TuneEvent, TuneOptions, TunedKernel, TunedShape};
 use crate::error::Result;
 use crate::gpu::{Bound, Executor, Gpu, Timer};
 use crate::kernel::{self, Kernel, Problem};

@@ -17,57 +17,17 @@ mod contest;
 mod sample;
 mod store;
 mod table;
+mod watch;
 
 use std::ops::ControlFlow;
 
 pub use table::{Clock, TunedDevice, TunedKernel, TunedShape, TuningTable};
+pub use watch::{TuneEvent, TuneOptions};
 
-use crate::error::{Error, Result};
+use self::watch::{Halt, tell};
+use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernel::{self, Kernel, Problem};
-
-/// Options for the tuner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TuneOptions {
-    /// Maximum number of timed runs per candidate, at least one. Candidates that are much slower
-    /// get fewer.
-    pub rounds: usize,
-}
-
-impl Default for TuneOptions {
-    /// 48: on a machine with other load, the best candidates need many rounds to be distinguished.
-    fn default() -> Self {
-        Self { rounds: 48 }
-    }
-}
-
-/// Progress of the tuner.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TuneEvent<'a> {
-    /// A problem starts.
-    Begins {
-        /// The index of the problem.
-        index: usize,
-        /// The problem.
-        problem: &'a Problem,
-        /// Number of candidate kernels.
-        candidates: usize,
-    },
-    /// A candidate was run once more.
-    Ran,
-    /// A candidate gave wrong results or failed; it is not timed.
-    Rejected {
-        /// The problem.
-        problem: &'a Problem,
-        /// The candidate.
-        kernel: Kernel,
-        /// What was wrong.
-        why: &'a str,
-    },
-    /// A problem is finished.
-    Measured(&'a TunedShape),
-}
+use crate::kernel::{self, Problem};
 
 /// The problems to tune among these: each once, and only those with more than one candidate.
 #[must_use]
@@ -140,26 +100,4 @@ impl Gpu {
         }
         Ok(table)
     }
-}
-
-/// Why tuning stops early.
-enum Halt {
-    /// `watch` requested it.
-    Asked,
-    /// The device failed.
-    Failed(Error),
-}
-
-impl<E: Into<Error>> From<E> for Halt {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// Reports an event to `watch`.
-fn tell(
-    watch: &mut impl FnMut(TuneEvent<'_>) -> ControlFlow<()>,
-    event: TuneEvent<'_>,
-) -> Result<(), Halt> {
-    if watch(event).is_break() { Err(Halt::Asked) } else { Ok(()) }
 }

@@ -1,34 +1,13 @@
 //! A Bottleneck from a state dict: its specification from options and shapes, its tensors, and the
 //! parameters of each step of a plan.
 
-use super::StateDict;
 use super::layers::Layers;
 use super::reader::Reader;
+use super::{BlockOptions, StateDict};
 use crate::error::{Result, WeightsError};
-use crate::network::{BlockSpec, Bottleneck, Norm};
+use crate::network::{BlockSpec, Bottleneck};
 use crate::op::StepParams;
 use crate::plan::{Plan, Step};
-
-/// Settings of a block that its state dict does not contain. `None`: derived from the shapes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BlockOptions {
-    /// Stride of the 3x3 convolution and the downsample.
-    pub stride: usize,
-    /// Dilation and padding of the 3x3 convolution.
-    pub dilation: usize,
-    /// Groups of the 3x3 convolution; must match `conv2.weight`.
-    pub groups: Option<usize>,
-    /// Base width; must result in the width of `conv2.weight`.
-    pub base_width: Option<usize>,
-    /// The norm layer.
-    pub norm: Norm,
-}
-
-impl Default for BlockOptions {
-    fn default() -> Self {
-        Self { stride: 1, dilation: 1, groups: None, base_width: None, norm: Norm::default() }
-    }
-}
 
 /// A Bottleneck with its weights, on the host. The convolutions' weights stay in the state dict's
 /// file until they are folded.

@@ -7,6 +7,7 @@
 //! file alone is enough.
 
 mod described;
+mod keys;
 mod reader;
 mod written;
 
@@ -14,33 +15,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+pub use keys::{KEY, METADATA};
+
 use self::described::Described;
 use self::reader::Reader;
 use super::{CheckpointOptions, StateDict, same_keys};
 use crate::error::{Error, ImageError, Result, WeightsError};
 use crate::image::{self, ConfiguredPreprocess, Preprocess};
 use crate::network::ResNet;
-
-/// The key of `config.json` for the settings that timm's format lacks:
-///
-/// - `dilation`: dilation of each stage, e.g. `[1, 1, 2, 4]`; doubled where torchvision's
-///   `replace_stride_with_dilation` is true.
-/// - `multi_grid`: DeepLab's factors for the dilation of each block of the last stage, or `[]`.
-/// - `norm`: `BatchNorm2d`, `FrozenBatchNorm2d` or `Identity`.
-/// - `eps`: added to the variance by the norms; absent for `Identity`.
-/// - `stride_in`: the convolution of a Bottleneck that has the stride: `3x3` or `1x1`.
-/// - `activation`: `relu`; if present, no other configuration is checked for unsupported
-///   arithmetic.
-/// - `max_pool`: `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil`
-///   (`MaxPool2d(3, 2, ceil_mode=True)`).
-/// - `color_order`: `RGB`.
-/// - `color_range`: `[0, 1]`, the range of pixel values before the mean is subtracted.
-///
-/// Every key is optional. An unknown key is an error, since a later version may depend on it.
-pub const KEY: &str = "wgpu_bottleneck";
-
-/// The key in the metadata of a safetensors file. Its value is the text of the same configuration.
-pub const METADATA: &str = "wgpu_bottleneck";
 
 /// Class names in order, and their source.
 #[derive(Debug, Clone, PartialEq)]

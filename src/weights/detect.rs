@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checkpoint::{CheckpointOptions, Shapes};
 use super::names::{self, Naming, OPTIMIZER};
+use super::{CheckpointOptions, Shapes};
 use crate::error::{Differences, Result, ShapeDifference, WeightsError};
 use crate::network::{BlockKind, Norm, ResNet, Stem};
 

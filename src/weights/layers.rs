@@ -1,9 +1,9 @@
 //! Layers of a block or a stem: convolutions, each with the norm after it, and the step parameters
 //! made from them.
 
-use super::fold::{self, Affine};
+use super::fold;
+use super::layer::Layer;
 use super::reader::Reader;
-use super::values::Values;
 use crate::error::{Result, WeightsError};
 use crate::network::LayerSpec;
 use crate::op::{Op, StepParams};
@@ -19,14 +19,6 @@ pub(super) fn needed(role: Role, op: &Op) -> &'static [&'static str] {
         (Role::Downsample | Role::DownsampleBn, _) => &["downsample.0"],
         _ => &[],
     }
-}
-
-/// A convolution's weights and the norm after it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layer {
-    pub(super) norm_key: String,
-    pub(super) weight: Values,
-    pub(super) norm: Affine,
 }
 
 /// Layers by the name of their convolution.
@@ -78,11 +70,5 @@ impl Layers {
             }
             (_, _) => Ok(StepParams::None),
         }
-    }
-}
-
-impl Layer {
-    fn folded(&self) -> Result<Vec<f32>, WeightsError> {
-        fold::fold(&self.weight.get()?, &self.norm, &self.weight.key)
     }
 }

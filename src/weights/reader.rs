@@ -1,11 +1,9 @@
 //! Reads a block from a state dict: derives its specification from the shapes, and reports missing
 //! and unexpected tensors.
 
-use super::block::BlockOptions;
-use super::block_state::{LayerTensors, NormTensors};
 use super::fold::Affine;
-use super::layers::Layer;
-use super::{Checkpoint, StateDict};
+use super::layer::{Layer, LayerTensors, NormTensors};
+use super::{BlockOptions, Checkpoint, StateDict};
 use crate::error::{Result, SpecError, WeightsError};
 use crate::network::{Bottleneck, EXPANSION, Norm};
 use crate::op::Conv;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::super::{CheckpointOptions, same_keys};
-use super::KEY;
 use super::described::Described;
-use super::written::{pool_name, stride_name};
+use super::keys::KEY;
+use super::keys::{pool_name, stride_name};
 use crate::error::WeightsError;
 use crate::network::{NormKind, StrideIn};
 use crate::op::PoolWindows;

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ClassNames, KEY, ModelConfig};
+use super::keys::{KEY, pool_name, stride_name};
+use super::{ClassNames, ModelConfig};
 use crate::error::Result;
-use crate::network::{ResNet, StrideIn};
-use crate::op::PoolWindows;
+use crate::network::ResNet;
 
 impl ModelConfig {
     /// The text of a `config.json` for this network, in timm's format with the additional key
@@ -65,20 +65,6 @@ fn ours(network: &ResNet) -> Map<String, Value> {
     say("color_order", json!("RGB"));
     say("color_range", json!([0, 1]));
     map
-}
-
-pub(super) fn stride_name(stride_in: StrideIn) -> &'static str {
-    match stride_in {
-        StrideIn::Conv1 => "1x1",
-        StrideIn::Conv2 => "3x3",
-    }
-}
-
-pub(super) fn pool_name(windows: PoolWindows) -> &'static str {
-    match windows {
-        PoolWindows::Padded => "padded",
-        PoolWindows::CeilMode => "ceil",
-    }
 }
 
 /// The network's name in timm and its `model_args`, if timm computes the same.

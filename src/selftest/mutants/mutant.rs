@@ -1,0 +1,87 @@
+//! A mutant: a kernel family with one fault.
+
+use serde::Serialize;
+
+use crate::kernel::{Family, Kernel};
+use crate::shader::Patch;
+
+/// Kinds of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// An index or a bound off by one.
+    OffByOne,
+    /// A missing check for the last rows, columns or values of a tile.
+    MissingTail,
+    /// A dropped barrier.
+    DroppedBarrier,
+    /// A stride or size taken for another.
+    SwappedStride,
+    /// A lost bias, scale or shift.
+    LostBias,
+    /// A group, or a workgroup, at a wrong offset.
+    WrongGroup,
+    /// The dilation ignored at one edge.
+    DilationIgnored,
+    /// ReLU before an addition, or none.
+    ReluOrder,
+    /// A tile, a lane's or a loop's value that is not the current one.
+    StaleTile,
+    /// Padding read as data, or not written as zero.
+    PaddingAsData,
+    /// The second input from a wrong place.
+    WrongResidual,
+    /// A term, a factor or a sign of a formula that is missing or another.
+    WrongTerm,
+    /// NaN swallowed.
+    NanSwallowed,
+}
+
+impl Fault {
+    /// The fault in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OffByOne => "index off by one",
+            Self::MissingTail => "missing tail check",
+            Self::DroppedBarrier => "dropped barrier",
+            Self::SwappedStride => "swapped stride",
+            Self::LostBias => "lost bias",
+            Self::WrongGroup => "wrong group offset",
+            Self::DilationIgnored => "dilation ignored",
+            Self::ReluOrder => "ReLU out of order",
+            Self::StaleTile => "stale tile",
+            Self::PaddingAsData => "padding as data",
+            Self::WrongResidual => "wrong residual",
+            Self::WrongTerm => "wrong term",
+            Self::NanSwallowed => "NaN swallowed",
+        }
+    }
+}
+
+/// A kernel family with a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mutant {
+    /// Its name: the family's and the fault's, e.g. `conv1x1.lost_bias`.
+    pub name: &'static str,
+    /// The family through which it must be caught.
+    pub family: Family,
+    /// What kind of fault it is.
+    pub fault: Fault,
+    /// The fault.
+    pub patches: &'static [Patch],
+    /// Why no check can tell it from the kernel, where none can.
+    pub equivalent: Option<&'static str>,
+}
+
+impl Mutant {
+    /// Whether the fault changes the text of a kernel of its family that is launched for this one.
+    #[must_use]
+    pub fn changes(&self, kernel: &Kernel) -> bool {
+        let changed = |stage: &Kernel| {
+            stage.family == self.family && stage.source_with(self.patches) != stage.source()
+        };
+        kernel.dispatches().iter().any(changed)
+    }
+}
