@@ -16,11 +16,11 @@ use super::{LoadOptions, half};
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{
-///     BlockOptions, Gpu, LoadOptions, StateDict, TrainableBlock, BlockTrainer, TrainingOptions,
+///     BlockOptions, BlockState, BlockTrainer, Gpu, LoadOptions, StateDict, TrainingOptions,
 /// };
 ///
 /// let weights = StateDict::open("block.safetensors")?;
-/// let block = TrainableBlock::from_state_dict(&weights, "", &BlockOptions::default())?;
+/// let block = BlockState::from_state_dict(&weights, "", &BlockOptions::default())?;
 /// let file = StateDict::open("input.safetensors")?;
 /// let (input, grad_out) = (file.nchw("input")?, file.nchw("grad_out")?);
 /// let (training, loading) = (TrainingOptions::default(), LoadOptions::default());

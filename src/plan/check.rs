@@ -8,7 +8,7 @@ use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
-    /// Checks every step: shapes, layouts, places, and that each dispatch is the one that the
+    /// Checks every step: shapes, layouts, locations, and that each dispatch is the one that the
     /// kernel itself computes.
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Whether `from` is written and has the type and layout of the given tensor `to`, no other
-    /// tensor shares its place, and no later segment reads `to`.
+    /// Whether `from` is written and has the type and layout of the variable `to`, no other
+    /// tensor shares its location, and no later segment reads `to`.
     fn carry_fits(&self, Update { from, to }: &Update) -> bool {
         let plan = &self.plan;
         if from.0 >= self.locations.len()

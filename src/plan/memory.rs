@@ -40,7 +40,7 @@ pub struct Scratch {
 /// The memory plan: where everything of a plan is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The place of each tensor, by its index.
+    /// The location of each tensor, by its index.
     pub tensors: Vec<Location>,
     /// The scratch of each step, in order.
     pub scratch: Vec<Vec<Scratch>>,
@@ -48,7 +48,7 @@ pub struct MemoryPlan {
     pub slots: Vec<Slot>,
 }
 
-/// Assigns a place to every tensor of a plan, and scratch of these sizes in bytes to every step.
+/// Assigns a location to every tensor of a plan, and scratch of these sizes in bytes to every step.
 /// Walks the steps in order. Each output or scratch takes the free slot with the nearest size, or a
 /// new one. A step's inputs and scratch are freed only after it, so none of them shares the
 /// output's slot.

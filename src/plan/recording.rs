@@ -65,7 +65,7 @@ pub struct Segment {
 pub struct Recording {
     /// The plan that was recorded.
     pub plan: Plan,
-    /// The place of each of the plan's tensors, by their index.
+    /// The location of each of the plan's tensors, by their index.
     pub locations: Vec<Location>,
     /// The workspace.
     pub slots: Vec<Slot>,

@@ -208,17 +208,17 @@ pub struct Plan {
     pub variables: Vec<TensorId>,
     /// Intermediate tensors that stay unchanged until the next run, for the caller to read.
     pub fetches: Vec<TensorId>,
-    /// How given tensors are replaced between runs.
+    /// How variables are replaced between runs.
     pub updates: Vec<Update>,
 }
 
-/// A tensor that a step writes and that replaces a given one for the next run: it is copied over
-/// the given tensor when the step's segment is done.
+/// A tensor that a step writes and that replaces a variable for the next run: it is copied over the
+/// variable when the step's segment is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update {
     /// The written tensor.
     pub from: TensorId,
-    /// The given tensor, which no later segment reads.
+    /// The variable, which no later segment reads.
     pub to: TensorId,
 }
 
