@@ -206,16 +206,76 @@ fn phrases_are_found_as_words() {
     assert_eq!(long_prose(&format!("{} word", "a".repeat(COLUMNS))), [1]);
 }
 
-/// Names of types that have another name now, with it (CHANGELOG.md has the table).
+/// Old identifiers, with the new ones (CHANGELOG.md has the table).
 const RENAMED: &[(&str, &str)] = &[
     ("Model", "BlockChain"),
     ("Backbone", "ImagePipeline"),
     ("Element", "DType"),
+    ("element", "dtype"),
+    ("output_element", "output_dtype"),
     ("TrainedBlock", "BlockTrainer"),
     ("TrainedNetwork", "Trainer"),
+    ("TrainedBatch", "BatchMetrics"),
+    ("TrainedLayer", "PlannedLayer"),
+    ("TrainedLinear", "PlannedLinear"),
+    ("TrainedNorm", "PlannedNorm"),
+    ("TrainedParameter", "PlannedParameter"),
+    ("TrainableBlock", "BlockState"),
+    ("TrainingSetup", "TrainingOptions"),
+    ("BlockTraining", "BlockTrainingPlan"),
+    ("NetworkTraining", "NetworkTrainingPlan"),
+    ("Carry", "Update"),
     ("Placement", "Location"),
     ("Places", "MemoryPlan"),
+    ("record_in_parts", "record_micro_batches"),
+    ("bind_beside", "bind_shared"),
+    ("compile_beside", "compile_while"),
+    ("beside_weights", "without_weights"),
+    ("is_beside", "is_auxiliary"),
+    ("cols", "cols_per_thread"),
     ("Balance", "Pow2Scale"),
+    ("Picture", "Image"),
+    ("picture", "image"),
+    ("pictures", "images"),
+    ("Piece", "RowRun"),
+];
+
+/// Old identifiers that also have an ordinary meaning, with the folders where they are old.
+const RENAMED_IN: &[(&str, &str, &[&str])] = &[
+    ("given", "variables", &["plan", "engine", "gpu", "network/training"]),
+    ("give", "write", &["plan", "engine", "gpu", "network"]),
+    ("kept", "fetches", &["plan"]),
+    ("carried", "updates", &["plan", "engine", "gpu", "network"]),
+    ("places", "locations", &["plan"]),
+    ("elements", "dtypes", &["kernel", "plan", "selftest"]),
+    ("products", "gemm_batch", &["kernel", "plan", "gpu", "network"]),
+    ("parts", "micro_batches", &["engine"]),
+    ("cut", "tiling", &["engine", "plan"]),
+    ("lines", "rows", &["engine"]),
+    ("beside", "auxiliary", &["kernel", "plan", "gpu", "engine", "weights"]),
+    ("slices", "workgroup_y", &["kernel/candidates.rs", "kernel/tile.rs", "plan", "tune"]),
+    ("cols", "cols_per_thread", &["kernel", "plan", "selftest", "tune"]),
+    ("stages", "dispatches", &["kernel", "plan", "gpu", "selftest", "tune"]),
+    ("fresh", "transforms_weights_each_run", &["plan", "gpu", "selftest"]),
+    ("Launch", "Pass", &["gpu/preprocess"]),
+    ("Planner", "TrainingPlanner", &["network"]),
+];
+
+/// Old names of files, without extension.
+const RENAMED_FILES: &[&str] = &[
+    "backbone",
+    "balance",
+    "cut",
+    "lifetime",
+    "near",
+    "picture",
+    "pictures",
+    "places",
+    "spread",
+    "stages",
+    "trainable",
+    "trained_block",
+    "trained_network",
 ];
 
 fn identifiers(tokens: TokenStream, found: &mut BTreeSet<String>) {
@@ -235,17 +295,28 @@ fn no_identifier_has_an_old_name() -> Outcome {
     let (mut found, mut all, mut wrong) = (Vec::new(), BTreeSet::new(), Vec::new());
     files(root().join("src"), &mut found)?;
     for path in found {
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            let mut names = BTreeSet::new();
-            identifiers(std::fs::read_to_string(&path)?.parse()?, &mut names);
-            for (old, new) in RENAMED.iter().filter(|(old, _)| names.contains(*old)) {
-                let short = path.strip_prefix(root())?.display();
-                wrong.push(format!("{short}: {old} is called {new} now"));
-            }
-            all.append(&mut names);
+        let name = path.strip_prefix(root().join("src"))?.to_owned();
+        let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+        if RENAMED_FILES.contains(&&*stem) {
+            wrong.push(format!("{}: an old file name", name.display()));
         }
+        if name.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let mut names = BTreeSet::new();
+        identifiers(std::fs::read_to_string(&path)?.parse()?, &mut names);
+        let here = RENAMED_IN
+            .iter()
+            .filter(|(.., folders)| folders.iter().any(|folder| name.starts_with(folder)))
+            .map(|(old, new, _)| (*old, *new));
+        for (old, new) in RENAMED.iter().copied().chain(here) {
+            if names.contains(old) {
+                wrong.push(format!("{}: {old} is called {new} now", name.display()));
+            }
+        }
+        all.append(&mut names);
     }
-    for (_, new) in RENAMED {
+    for new in RENAMED.iter().map(|(_, new)| new).chain(RENAMED_IN.iter().map(|(_, new, _)| new)) {
         assert!(all.contains(*new), "{new} is nowhere in src/");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

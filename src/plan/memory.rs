@@ -74,8 +74,8 @@ pub fn assign(plan: &Plan, scratch: &[Vec<usize>]) -> MemoryPlan {
         pool.free.extend(own.iter().map(|scratch| scratch.slot));
         scratches.push(own);
         let mut ended: Vec<TensorId> = Vec::new();
-        let carried = plan.updates.iter().map(|carry| carry.from);
-        for id in step.reads().chain(carried).filter(|id| last_use[id.0] == index && !stays(id)) {
+        let updates = plan.updates.iter().map(|update| update.from);
+        for id in step.reads().chain(updates).filter(|id| last_use[id.0] == index && !stays(id)) {
             if !ended.contains(&id) {
                 ended.push(id);
             }

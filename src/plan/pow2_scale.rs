@@ -149,7 +149,7 @@ mod tests {
         assert!(is_balanced(&plan) && !plan.is_balanced(&plan.steps[1]));
         assert!(!is_balanced(&conv_and_norm(DType::F32)?), "in f32");
         let sums = plan.steps[0].output;
-        assert!(!is_balanced(&Plan { fetches: vec![sums], ..plan.clone() }), "kept");
+        assert!(!is_balanced(&Plan { fetches: vec![sums], ..plan.clone() }), "fetches");
         assert!(!is_balanced(&Plan { output: sums, ..plan.clone() }), "the output");
         let mut several = plan.clone();
         several.steps.push(several.steps[1].clone());

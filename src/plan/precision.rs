@@ -159,9 +159,9 @@ impl<'a> Halver<'a> {
 
     /// Kept tensors keep the type with which they were written.
     fn finish(mut self, old: &Plan) -> Plan {
-        let kept =
+        let fetches =
             old.fetches.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());
-        self.plan.fetches = kept.collect();
+        self.plan.fetches = fetches.collect();
         self.plan
     }
 }

@@ -38,7 +38,7 @@ impl Plan {
         let (block, module, role) = (0, op.name().to_owned(), Role::Conv1);
         let step = Step { block, module, role, op, inputs, weights, output };
         let (steps, blocks, variables) = (vec![step], vec![0..1; 1], reads[1..].to_vec());
-        let (kept, carried) = (Vec::new(), Vec::new());
+        let (fetches, updates) = (Vec::new(), Vec::new());
         Self {
             kind: PlanKind::Fused,
             tensors,
@@ -47,8 +47,8 @@ impl Plan {
             input: TensorId(0),
             output,
             variables,
-            fetches: kept,
-            updates: carried,
+            fetches,
+            updates,
         }
     }
 }

@@ -99,17 +99,8 @@ impl Case {
     pub(super) fn of_items(name: &'static str, op: Op, items: Vec<Shape>) -> Self {
         let (inputs, output) = layouts(&op);
         let inputs = items.into_iter().zip(inputs.into_iter().map(Layout::Pixels)).collect();
-        let (elements, values, output) = ([DType::F32; 2], Values::Plain, Layout::Pixels(output));
-        Self {
-            name,
-            op,
-            inputs,
-            weights: None,
-            output,
-            dtypes: elements,
-            values,
-            max_workgroups: None,
-        }
+        let (dtypes, values, output) = ([DType::F32; 2], Values::Plain, Layout::Pixels(output));
+        Self { name, op, inputs, weights: None, output, dtypes, values, max_workgroups: None }
     }
 
     /// An operation on tensors of pixels without gaps, with this many output channels.
@@ -121,17 +112,8 @@ impl Case {
     ) -> Self {
         let dense = |channels| Layout::Pixels(ChannelLayout::dense(channels));
         let inputs = inputs.into_iter().map(|shape| (shape, dense(shape.c))).collect();
-        let (elements, values, output) = ([DType::F32; 2], Values::Plain, dense(channels));
-        Self {
-            name,
-            op,
-            inputs,
-            weights: None,
-            output,
-            dtypes: elements,
-            values,
-            max_workgroups: None,
-        }
+        let (dtypes, values, output) = ([DType::F32; 2], Values::Plain, dense(channels));
+        Self { name, op, inputs, weights: None, output, dtypes, values, max_workgroups: None }
     }
 
     /// The operation as a plan: its inputs, then the weights if they are a tensor, then its output.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::case::{Case, Expected};
-use super::nan_propagation::Spread;
+use super::nan_propagation::NanPropagation;
 use super::report::{Check, Failure, First};
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu, Probe};
@@ -93,11 +93,11 @@ impl<'g> Checker<'g> {
             return Ok(());
         }
         let Some(third) = run(&mut executor, &special.reads, findings)? else { return Ok(()) };
-        let spread = Spread::of(case, kernel, &special.reads);
+        let propagation = NanPropagation::of(case, kernel, &special.reads);
         let outputs = [&special.output, &third.output];
         findings.values(
             Check::NonFinite,
-            case.compare(kernel, &special.reads, outputs, |at| spread.covers(at)),
+            case.compare(kernel, &special.reads, outputs, |at| propagation.covers(at)),
         );
         findings.memory(&third);
         Ok(())

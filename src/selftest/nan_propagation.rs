@@ -9,7 +9,7 @@ use crate::tensor::HostTensor;
 
 /// The positions where NaN is accepted instead of the expected value.
 #[derive(Debug, Default)]
-pub(super) struct Spread {
+pub(super) struct NanPropagation {
     /// For Winograd convolutions: the grid, and the tiles that read a non-finite value.
     grid: Option<Grid>,
     tiles: HashSet<[usize; 5]>,
@@ -22,32 +22,32 @@ pub(super) struct Spread {
     taps: HashSet<[usize; 3]>,
 }
 
-impl Spread {
+impl NanPropagation {
     /// The positions for a kernel with these inputs, followed by the weights.
     pub fn of(case: &Case, kernel: Kernel, reads: &[HostTensor]) -> Self {
-        let mut spread = Self::default();
+        let mut propagation = Self::default();
         match case.op {
             Op::Conv { conv, .. } if kernel.family == Family::Conv3x3GroupedMatrix => {
-                spread.matrices = Matrices::of(case, conv, kernel, &reads[0]);
+                propagation.matrices = Matrices::of(case, conv, kernel, &reads[0]);
             }
-            Op::Conv { .. } => spread.of_tiles(case, kernel, reads),
+            Op::Conv { .. } => propagation.of_tiles(case, kernel, reads),
             Op::Train(TrainOp::WeightGrad { conv })
                 if kernel.family == Family::WeightGradSubgroup =>
             {
-                spread.of_borders(conv, &reads[0], &reads[1]);
+                propagation.of_borders(conv, &reads[0], &reads[1]);
             }
             // Sums of differences from a value that is not finite, and products of one and a
             // gradient that ReLU hides.
             Op::Train(
                 TrainOp::NormStats { .. } | TrainOp::NormGradSums { .. } | TrainOp::NormGrad { .. },
             ) => {
-                spread.channels.extend(
+                propagation.channels.extend(
                     reads.iter().flat_map(|tensor| odd(tensor).map(|[_, channel, ..]| channel)),
                 );
             }
             _ => {}
         }
-        spread
+        propagation
     }
 
     /// Whether NaN is accepted at a position of the output.

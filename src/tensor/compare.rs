@@ -9,7 +9,7 @@ use super::{DType, HostTensor};
 pub struct Tolerance {
     /// The largest accepted |found - expected| / max |expected|.
     pub relative: f64,
-    /// Whether NaN and infinities may spread, as NaN, to values that a direct computation would
+    /// Whether NaN and infinities may propagated, as NaN, to values that a direct computation would
     /// keep: if an expected value is not finite, a NaN is accepted in place of a number.
     pub spreads: bool,
 }
@@ -39,7 +39,7 @@ impl Tolerance {
     ///
     /// Each rounding of a weight or an output is off by at most one unit roundoff of the value. The
     /// roundings are independent, so their sum over a chain grows like the square root of its
-    /// length. The factor 4 covers the spread between seeds, and intermediate values that are
+    /// length. The factor 4 covers the propagated between seeds, and intermediate values that are
     /// larger than the final ones.
     #[must_use]
     pub fn for_half(steps: usize) -> Self {
@@ -51,7 +51,7 @@ impl Tolerance {
     ///
     /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and
     /// Stability of Numerical Algorithms", 2002, section 2.8: the rule of thumb, compared with
-    /// `length` in the worst case). The factor 8 covers the three sums of a block and the spread
+    /// `length` in the worst case). The factor 8 covers the three sums of a block and the propagated
     /// between seeds.
     #[must_use]
     pub fn for_sum(dtype: DType, length: usize) -> Self {
@@ -121,7 +121,7 @@ pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) 
     compare_spread(expected, found, tolerance, |_| spreads)
 }
 
-/// [`compare`] with a known spread of NaN: at a position (image, channel, row, column) where
+/// [`compare`] with a known propagated of NaN: at a position (image, channel, row, column) where
 /// `spreads` returns true, a NaN is accepted for any expected value. An expected NaN must always be
 /// found.
 #[must_use]
@@ -186,10 +186,10 @@ mod tests {
         ] {
             assert!(!compare(&expected, &tensor(&wrong)?, Tolerance::relative(1e9)).passed());
         }
-        let spread = tensor(&[f32::NAN, f32::NAN, f32::NAN, 0.0])?;
-        assert!(compare(&expected, &spread, Tolerance::TRANSFORMED).passed());
-        assert!(!compare(&expected, &spread, Tolerance::relative(1.0)).passed());
-        assert!(!compare(&tensor(&[1.0; 4])?, &spread, Tolerance::TRANSFORMED).passed());
+        let propagated = tensor(&[f32::NAN, f32::NAN, f32::NAN, 0.0])?;
+        assert!(compare(&expected, &propagated, Tolerance::TRANSFORMED).passed());
+        assert!(!compare(&expected, &propagated, Tolerance::relative(1.0)).passed());
+        assert!(!compare(&tensor(&[1.0; 4])?, &propagated, Tolerance::TRANSFORMED).passed());
         let vanished = tensor(&[1.0, 0.0, f32::NAN, 0.0])?;
         assert!(!compare(&expected, &vanished, Tolerance::TRANSFORMED).passed());
         let off = compare(

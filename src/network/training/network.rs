@@ -246,9 +246,9 @@ impl TrainingPlanner {
         let shape = Shape { n: 1, c: classes, h: 1, w: 1 };
         let bias = self.variable(TensorInfo::pixels("fc.bias", shape, narrow));
         let linear = Op::Conv { conv, epilogue: Epilogue::default() };
-        let products = self.step_by("fc", linear, &[pooled], Some(weight), narrow)?;
+        let sums = self.step_by("fc", linear, &[pooled], Some(weight), narrow)?;
         let add = Op::Train(TrainOp::AddBias { channels: classes });
-        let scores = self.step("scores", add, &[products, bias], narrow)?;
+        let scores = self.step("scores", add, &[sums, bias], narrow)?;
 
         let batch = self.shape(x).n;
         let shape = Shape { n: batch, c: 1, h: 1, w: 1 };

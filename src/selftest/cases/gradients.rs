@@ -190,7 +190,7 @@ fn of_mirrored() -> Vec<(KernelSize, Size)> {
 
 /// Cases for Winograd convolutions with weights in a tensor, without a bias. A workgroup transforms
 /// 64 words of them, and a texture has rows of 16 output channels.
-pub(super) fn fresh(kernel: Kernel, cases: Vec<Case>) -> Vec<Case> {
+pub(super) fn with_changing_weights(kernel: Kernel, cases: Vec<Case>) -> Vec<Case> {
     let changing = |case: Case| {
         let Op::Conv { mut conv, epilogue } = case.op else { return case };
         let mut item = case.inputs[0].0;

@@ -164,10 +164,6 @@ fn case(kind: Kind, kernel: Kernel, size: Size) -> Case {
         Kind::Norm => (Op::BatchNorm { channels: output, relu }, vec![out]),
         Kind::Add => (Op::Add { channels: output, relu }, vec![out, out]),
     };
-    let elements = [kernel.dtype, kernel.output_dtype];
-    Case {
-        dtypes: elements,
-        max_workgroups: size.max_workgroups,
-        ..Case::of_items(size.name, op, items)
-    }
+    let dtypes = [kernel.dtype, kernel.output_dtype];
+    Case { dtypes, max_workgroups: size.max_workgroups, ..Case::of_items(size.name, op, items) }
 }

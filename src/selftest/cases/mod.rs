@@ -23,7 +23,7 @@ use inference::Kind;
 pub fn cases(kernel: Kernel) -> Vec<Case> {
     match kernel.family {
         _ if kernel.transforms_weights_each_run => {
-            gradients::fresh(kernel, inference::cases(kernel))
+            gradients::with_changing_weights(kernel, inference::cases(kernel))
         }
         family if family.is_training() => [gradients::cases, norms::cases, steps::cases]
             .into_iter()
