@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::matrix::{GROUPED_MATRIX_TILES, MATRIX_SPLITS, MATRIX_TILES, MatrixTile};
+use super::tile::ELEMENTWISE_TILE;
 use super::{
     Access, Capabilities, DeviceKind, Family, Kernel, Method, Problem, Tile, Winograd, split_k,
 };
@@ -119,9 +120,6 @@ const WEIGHT_GRAD_SUBGROUP_TILES: [Tile; 4] =
 /// The same with the gradient from a texture.
 const TEXTURE_WEIGHT_GRAD_TILES: [Tile; 3] =
     [Tile::new(8, 1, 8, 2), Tile::new(8, 1, 4, 4), Tile::new(8, 1, 4, 2)];
-
-/// Elementwise kernels: one vec4 per invocation; for Winograd transforms, one of a tile.
-pub(super) const ELEMENTWISE_TILE: Tile = Tile::new(64, 1, 1, 1);
 
 fn tiles(family: Family, access: Access) -> &'static [Tile] {
     match family.method() {
@@ -447,7 +445,7 @@ pub fn training_candidates() -> Vec<Kernel> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::STAGE_QUADS;
+    use super::super::tile::STAGE_QUADS;
     use super::*;
 
     /// The requirements of the shader source on a tile, so that its loads are divided evenly.
