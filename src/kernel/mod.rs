@@ -8,6 +8,7 @@
 
 mod access;
 mod bindings;
+mod candidate_tiles;
 mod candidates;
 mod capabilities;
 mod compile_time;
@@ -30,6 +31,7 @@ mod select;
 mod source;
 mod specialisation;
 mod split_k;
+mod suitability;
 mod textures;
 mod tile;
 mod train;
