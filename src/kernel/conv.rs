@@ -1,7 +1,9 @@
 //! The host side of the convolution kernels: `Params` and grid.
 
 use super::host::host_struct;
-use super::{Capabilities, Kernel, Problem, check_grid, dispatches};
+use super::limits::check_grid;
+use super::planes::plane;
+use super::{Capabilities, Kernel, Problem};
 use crate::error::GpuError;
 use crate::op::Op;
 
@@ -81,8 +83,8 @@ pub(super) fn dispatch(
         shortcut_vec4: shortcut_vec4 as u32,
         k_quads: k as u32,
         batch_tiles: batch_tiles as u32,
-        src_plane: dispatches::plane(rows, src_layout) as u32,
-        dst_plane: dispatches::plane(rows, out_layout) as u32,
+        src_plane: plane(rows, src_layout) as u32,
+        dst_plane: plane(rows, out_layout) as u32,
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), check_grid(kernel, workgroups, capabilities)?))
 }

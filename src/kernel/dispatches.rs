@@ -1,8 +1,10 @@
 //! Kernels with several dispatches: the kernels launched, and the scratch between them.
 
-use super::{Access, Family, Kernel, Problem, candidates, train};
+use super::planes::plane;
+use super::tile::ELEMENTWISE_TILE;
+use super::{Access, Family, Kernel, Problem, train};
 use crate::op::Epilogue;
-use crate::tensor::{ChannelLayout, DType};
+use crate::tensor::DType;
 
 impl Kernel {
     /// The kernels that are launched for it, in order: the kernel itself; for a Winograd GEMM
@@ -14,7 +16,7 @@ impl Kernel {
         let plain = Self { epilogue: Epilogue::default(), ..*self };
         let auxiliary = |family| Self {
             family,
-            tile: candidates::ELEMENTWISE_TILE,
+            tile: ELEMENTWISE_TILE,
             strided: false,
             transforms_weights_each_run: false,
             matrix_side: 0,
@@ -30,13 +32,13 @@ impl Kernel {
             vec![plain, last(Family::SplitKSum)]
         } else {
             match self.family {
-                Family::NormStats if self.tile != candidates::ELEMENTWISE_TILE => {
+                Family::NormStats if self.tile != ELEMENTWISE_TILE => {
                     vec![
                         Self { family: Family::NormPartials, ..plain },
                         auxiliary(Family::NormStats),
                     ]
                 }
-                Family::NormGradSums if self.tile != candidates::ELEMENTWISE_TILE => {
+                Family::NormGradSums if self.tile != ELEMENTWISE_TILE => {
                     vec![
                         Self { family: Family::NormGradPartials, ..*self },
                         auxiliary(Family::NormGradSums),
@@ -89,15 +91,3 @@ impl Kernel {
         }
     }
 }
-
-/// The distance between planes of scratch, in `vec4`s. A transform stores all positions of a tile
-/// in turn, and slices are loaded in turn. The distance is 128 bytes more than a multiple of 4 KiB,
-/// so that no two addresses share a set of a CPU's L1 cache, which has one set for each 64 bytes of
-/// 4 KiB.
-pub(super) fn plane(rows: usize, layout: ChannelLayout) -> usize {
-    let vec4s = rows * layout.vec4_per_pixel();
-    if vec4s < PAGE { vec4s } else { vec4s.next_multiple_of(PAGE) + 8 }
-}
-
-/// 4 KiB in `vec4`s of f32.
-const PAGE: usize = 256;

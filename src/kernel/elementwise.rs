@@ -1,7 +1,8 @@
 //! The host side of the elementwise kernels: `Params` and grid.
 
 use super::host::host_struct;
-use super::{Capabilities, Kernel, Problem, check_grid};
+use super::limits::check_grid;
+use super::{Capabilities, Kernel, Problem};
 use crate::error::GpuError;
 
 host_struct! {

@@ -1,7 +1,4 @@
-//! The families: one per WGSL file and use, the method of each, and the tile that divides its work.
-
-use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
-use crate::tensor::DType;
+//! The families: one per WGSL file and use.
 
 /// A kernel family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,49 +121,6 @@ pub enum Family {
     AdamW,
 }
 
-/// How a family's kernels load their operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Each value is used once.
-    Elementwise,
-    /// Each lane loads its own rows and weights.
-    Registers,
-    /// Each lane loads some of the rows and shares them by subgroup broadcasts.
-    Subgroup,
-    /// Tiles of rows and weights in workgroup memory, in stages.
-    Staged,
-    /// Each lane keeps a window of input pixels and slides along an image row.
-    Window,
-    /// Each lane keeps a window of input pixels and its weights, and slides down the image.
-    Slide,
-    /// The input pixels of whole groups in workgroup memory, loaded once; then windows.
-    StagedGroups,
-    /// Tiles as in [`Method::Staged`], multiplied by matrix units.
-    Matrix,
-}
-
-/// How a kernel accesses memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// `vec4`s in storage buffers.
-    Vectors,
-    /// The weights from a texture, and all other data as two 64-bit words per `vec4`. For software
-    /// drivers that run a loop over the lanes for each scalar: this halves the loops for buffers,
-    /// and texels need none.
-    Texture,
-}
-
-impl Access {
-    /// The short name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Vectors => "vectors",
-            Self::Texture => "texture",
-        }
-    }
-}
-
 impl Family {
     /// Every family.
     pub const ALL: [Self; 58] = [
@@ -230,97 +184,6 @@ impl Family {
         Self::AdamW,
     ];
 
-    /// The families that implement an operation; empty for a grouped 1x1 convolution, for a 7x7 one
-    /// that is grouped or adds a residual, and for joined ones that do not occur in a Bottleneck.
-    #[must_use]
-    pub fn of(op: &Op) -> &'static [Self] {
-        let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;
-        match op {
-            Op::Conv { conv, .. } if dense1x1(conv) => {
-                &[Self::Conv1x1, Self::Conv1x1Staged, Self::Conv1x1Subgroup, Self::Conv1x1Matrix]
-            }
-            Op::Conv { conv: Conv { kernel: KernelSize::One, .. }, .. } => &[],
-            Op::Conv { conv: Conv { kernel: KernelSize::Seven, groups, .. }, epilogue } => {
-                match (groups, epilogue.residual) {
-                    (1, false) => &[Self::Conv7x7, Self::Conv7x7Subgroup],
-                    _ => &[],
-                }
-            }
-            Op::Conv { conv: Conv { groups: 1, .. }, .. } => &[
-                Self::Conv3x3,
-                Self::Conv3x3Staged,
-                Self::Conv3x3Subgroup,
-                Self::Conv3x3Matrix,
-                Self::Conv3x3Winograd,
-                Self::Conv3x3WinogradSubgroup,
-            ],
-            Op::Conv { .. } => &[
-                Self::Conv3x3Grouped,
-                Self::Conv3x3GroupedStaged,
-                Self::Conv3x3GroupedWindow,
-                Self::Conv3x3GroupedSlide,
-                Self::Conv3x3GroupedMatrix,
-            ],
-            Op::JoinedConv { main, shortcut, .. }
-                if dense1x1(main) && dense1x1(shortcut) && main.stride == 1 =>
-            {
-                &[
-                    Self::Conv1x1Joined,
-                    Self::Conv1x1JoinedStaged,
-                    Self::Conv1x1JoinedSubgroup,
-                    Self::Conv1x1JoinedMatrix,
-                ]
-            }
-            Op::JoinedConv { .. } => &[],
-            Op::BatchNorm { .. } => &[Self::BatchNormRelu],
-            Op::Add { .. } => &[Self::ResidualAdd],
-            Op::MaxPool { .. } => &[Self::MaxPool],
-            Op::GlobalAvgPool { .. } => &[Self::GlobalAvgPool],
-            Op::Convert { .. } => &[Self::Convert],
-            Op::Train(op) => Self::of_training(op),
-        }
-    }
-
-    /// The families that implement an operation of training.
-    const fn of_training(op: &TrainOp) -> &'static [Self] {
-        match op {
-            TrainOp::NormStats { .. } => &[Self::NormStats],
-            TrainOp::NormFrozen { .. } => &[Self::NormFrozen],
-            TrainOp::NormApply { .. } => &[Self::NormApply],
-            TrainOp::RunningStats { .. } => &[Self::RunningStats],
-            TrainOp::NormGradSums { .. } => &[Self::NormGradSums],
-            TrainOp::NormGrad { .. } => &[Self::NormGrad],
-            TrainOp::ReluGrad { .. } => &[Self::ReluGrad],
-            TrainOp::MirroredWeights { .. } => &[Self::MirroredWeights],
-            TrainOp::InputGrad { .. } => &[Self::InputGrad],
-            TrainOp::WeightGrad { conv: Conv { groups: 1, .. } } => {
-                &[Self::WeightGrad, Self::WeightGradSubgroup]
-            }
-            TrainOp::WeightGrad { .. } => &[Self::WeightGrad],
-            TrainOp::MaxPoolGrad { .. } => &[Self::MaxPoolGrad],
-            TrainOp::AvgPoolGrad { .. } => &[Self::AvgPoolGrad],
-            TrainOp::AddBias { .. } => &[Self::AddBias],
-            TrainOp::BiasGrad { .. } => &[Self::BiasGrad],
-            TrainOp::CrossEntropy { .. } => &[Self::CrossEntropy],
-            TrainOp::CrossEntropyGrad { .. } => &[Self::CrossEntropyGrad],
-            TrainOp::Gate => &[Self::Gate],
-            TrainOp::Update(op) => Self::of_update(op),
-        }
-    }
-
-    /// The families that implement an operation of an optimiser.
-    const fn of_update(op: &UpdateOp) -> &'static [Self] {
-        match op {
-            UpdateOp::Accumulate => &[Self::Accumulate],
-            UpdateOp::Velocity { .. } => &[Self::Velocity],
-            UpdateOp::Descend { nesterov: false, .. } => &[Self::Descend],
-            UpdateOp::Descend { nesterov: true, .. } => &[Self::DescendNesterov],
-            UpdateOp::Moment { squares: false, .. } => &[Self::Moment],
-            UpdateOp::Moment { squares: true, .. } => &[Self::SquareMoment],
-            UpdateOp::AdamW { .. } => &[Self::AdamW],
-        }
-    }
-
     /// Whether its kernels are used in training only.
     #[must_use]
     pub const fn is_training(self) -> bool {
@@ -366,84 +229,6 @@ impl Family {
         )
     }
 
-    /// How its kernels load their operands.
-    #[must_use]
-    pub const fn method(self) -> Method {
-        match self {
-            Self::Conv1x1
-            | Self::Conv3x3
-            | Self::Conv3x3Winograd
-            | Self::Conv7x7
-            | Self::Conv3x3Grouped
-            | Self::Conv1x1Joined => Method::Registers,
-            Self::Conv1x1Staged | Self::Conv3x3Staged | Self::Conv1x1JoinedStaged => Method::Staged,
-            Self::Conv1x1Subgroup
-            | Self::Conv3x3Subgroup
-            | Self::Conv3x3WinogradSubgroup
-            | Self::Conv7x7Subgroup
-            | Self::Conv1x1JoinedSubgroup
-            | Self::WeightGradSubgroup => Method::Subgroup,
-            Self::Conv3x3GroupedStaged => Method::StagedGroups,
-            Self::Conv3x3GroupedWindow => Method::Window,
-            Self::Conv3x3GroupedSlide => Method::Slide,
-            Self::Conv1x1Matrix
-            | Self::Conv3x3Matrix
-            | Self::Conv3x3GroupedMatrix
-            | Self::Conv1x1JoinedMatrix => Method::Matrix,
-            Self::BatchNormRelu
-            | Self::ResidualAdd
-            | Self::MaxPool
-            | Self::GlobalAvgPool
-            | Self::Convert
-            | Self::SplitKSum
-            | Self::WinogradInput
-            | Self::WinogradOutput
-            | Self::WinogradWeights
-            | Self::NormStats
-            | Self::NormPartials
-            | Self::NormFrozen
-            | Self::NormApply
-            | Self::RunningStats
-            | Self::NormGradSums
-            | Self::NormGradPartials
-            | Self::NormGrad
-            | Self::ReluGrad
-            | Self::MirroredWeights
-            | Self::InputGrad
-            | Self::WeightGrad
-            | Self::WeightGradSum
-            | Self::MaxPoolGrad
-            | Self::AvgPoolGrad
-            | Self::AddBias
-            | Self::BiasGrad
-            | Self::CrossEntropy
-            | Self::CrossEntropyGrad
-            | Self::Gate
-            | Self::Accumulate
-            | Self::Velocity
-            | Self::Descend
-            | Self::DescendNesterov
-            | Self::Moment
-            | Self::SquareMoment
-            | Self::AdamW => Method::Elementwise,
-        }
-    }
-
-    /// Whether the family uses subgroups, which must then be as wide as its tile.
-    #[must_use]
-    pub const fn uses_subgroups(self) -> bool {
-        matches!(self.method(), Method::Subgroup | Method::Matrix)
-    }
-
-    /// Whether the family has a separate variant for strides other than 1.
-    #[must_use]
-    pub const fn has_strided_form(self) -> bool {
-        matches!(
-            self,
-            Self::Conv1x1 | Self::Conv1x1Staged | Self::Conv1x1Subgroup | Self::Conv1x1Matrix
-        ) || matches!(self.method(), Method::Window | Method::StagedGroups)
-    }
-
     /// Whether its kernels only run as dispatches in addition to the kernel that the step is named
     /// after.
     #[must_use]
@@ -466,41 +251,6 @@ impl Family {
     #[must_use]
     pub const fn is_winograd(self) -> bool {
         matches!(self, Self::Conv3x3Winograd | Self::Conv3x3WinogradSubgroup)
-    }
-
-    /// The ways in which its kernels can access memory; each is a separate variant.
-    #[must_use]
-    pub const fn accesses(self) -> &'static [Access] {
-        match self.method() {
-            Method::Slide => &[Access::Texture],
-            Method::Subgroup | Method::Window => &[Access::Vectors, Access::Texture],
-            Method::Elementwise if self.is_transform() => &[Access::Vectors, Access::Texture],
-            _ => &[Access::Vectors],
-        }
-    }
-
-    /// The element types that its kernels can read and write, for one way of access. Winograd
-    /// transforms would lose too many digits in f16, and texels are f32. The tensor between a
-    /// convolution and a norm that is a separate step is f32, because a norm may cancel most of a
-    /// value's digits.
-    #[must_use]
-    pub const fn dtypes(self, access: Access) -> &'static [(DType, DType)] {
-        use DType::{F16, F32};
-        match (self, access) {
-            (Self::Convert, _) => &[(F32, F16), (F16, F32)],
-            (Self::BatchNormRelu, _) => &[(F32, F32), (F16, F16), (F32, F16)],
-            // Matrix units multiply halves.
-            _ if matches!(self.method(), Method::Matrix) => &[(F16, F16), (F16, F32)],
-            (Self::ResidualAdd | Self::MaxPool | Self::GlobalAvgPool, _) => {
-                &[(F32, F32), (F16, F16)]
-            }
-            (_, Access::Vectors)
-                if !self.is_winograd() && !self.is_transform() && !self.is_training() =>
-            {
-                &[(F32, F32), (F16, F16), (F16, F32)]
-            }
-            _ => &[(F32, F32)],
-        }
     }
 
     /// The family's name.
@@ -605,31 +355,5 @@ impl Family {
             Self::Moment | Self::SquareMoment => "train/moment",
             other => other.name(),
         }
-    }
-}
-
-/// How a kernel's work is divided. Elementwise kernels use `lanes` alone, the mean `slices` too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tile {
-    /// Invocations of a workgroup in the direction of the output channels.
-    pub workgroup_x: u32,
-    /// Row tiles of a workgroup, stacked in the direction of the output pixels.
-    pub workgroup_y: u32,
-    /// Output pixels per invocation.
-    pub rows_per_thread: u32,
-    /// `vec4`s of output channels per invocation.
-    pub cols_per_thread: u32,
-}
-
-impl Tile {
-    /// A tile from its four numbers.
-    #[must_use]
-    pub const fn new(
-        workgroup_x: u32,
-        workgroup_y: u32,
-        rows_per_thread: u32,
-        cols_per_thread: u32,
-    ) -> Self {
-        Self { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread }
     }
 }

@@ -11,7 +11,8 @@
 //!                                      2 2 3 3
 //! ```
 
-use super::{Family, Kernel, Method, Problem, STAGE_QUADS, Tile};
+use super::tile::STAGE_QUADS;
+use super::{Family, Kernel, Method, Problem, Tile};
 use crate::op::Op;
 
 /// A tile for matrices of this side. Subgroups have 32 lanes, as in GPUs with matrix units, or 8,

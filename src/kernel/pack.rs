@@ -43,7 +43,29 @@ pub(crate) fn unpack_weights(
     Ok(weight)
 }
 
-pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
+impl Kernel {
+    /// The step's parameters in the kernel's order; empty for a step without parameters.
+    #[must_use]
+    pub fn pack(&self, problem: &Problem, params: &StepParams) -> Vec<f32> {
+        match self.winograd {
+            Some(winograd) => pack_winograd(self.family, winograd, problem, params),
+            None if self.family == Family::SplitKSum => pack_bias(problem, params),
+            None => pack(problem, params),
+        }
+    }
+
+    /// The number of values that [`Kernel::pack`] returns, without packing anything.
+    #[must_use]
+    pub fn packed_values(&self, problem: &Problem) -> usize {
+        match self.winograd {
+            Some(winograd) => packed_winograd_values(self, winograd, problem),
+            None if self.family == Family::SplitKSum => packed_bias_values(self, problem),
+            None => packed_values(problem),
+        }
+    }
+}
+
+fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
     let (_, out) = problem.output;
     match (problem.op, params) {
         (Op::Conv { conv, .. }, StepParams::Conv { weight, bias }) => {
@@ -71,7 +93,7 @@ pub(super) fn pack(problem: &Problem, params: &StepParams) -> Vec<f32> {
 
 /// The parameters for the dispatches of a Winograd convolution: the transformed weights, position
 /// by position, for the products, and the bias for the output transform.
-pub(super) fn pack_winograd(
+fn pack_winograd(
     family: Family,
     winograd: Winograd,
     problem: &Problem,
@@ -91,11 +113,7 @@ pub(super) fn pack_winograd(
 }
 
 /// The number of values from [`pack_winograd`].
-pub(super) fn packed_winograd_values(
-    kernel: &Kernel,
-    winograd: Winograd,
-    problem: &Problem,
-) -> usize {
+fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem) -> usize {
     match kernel.family {
         Family::WinogradInput | Family::WinogradWeights => 0,
         Family::WinogradOutput => packed_bias_values(kernel, problem),
@@ -108,7 +126,7 @@ pub(super) fn packed_winograd_values(
 
 /// The bias, for the dispatch that adds slices of K. It also follows the weights of the sums, where
 /// it is not read.
-pub(super) fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
+fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
     match params {
         StepParams::Conv { bias, .. } | StepParams::JoinedConv { bias, .. } => {
             per_channel(bias, problem.output.1)
@@ -118,12 +136,12 @@ pub(super) fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
 }
 
 /// The number of values for a dispatch that reads only the bias.
-pub(super) fn packed_bias_values(kernel: &Kernel, problem: &Problem) -> usize {
+fn packed_bias_values(kernel: &Kernel, problem: &Problem) -> usize {
     if kernel.epilogue.bias { problem.output.1.vec4_per_pixel() * 4 } else { 0 }
 }
 
 /// The number of values from [`pack`].
-pub(super) fn packed_values(problem: &Problem) -> usize {
+fn packed_values(problem: &Problem) -> usize {
     let per_channel = problem.output.1.vec4_per_pixel() * 4;
     let matrix = |conv: Conv, input: ChannelLayout| {
         input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * per_channel

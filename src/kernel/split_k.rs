@@ -16,7 +16,9 @@
 //! by at most one stage.
 
 use super::host::host_struct;
-use super::{Capabilities, Family, Kernel, Problem, STAGE_QUADS, Tile, dispatches, elementwise};
+use super::planes::plane;
+use super::tile::STAGE_QUADS;
+use super::{Capabilities, Family, Kernel, Problem, Tile, elementwise};
 use crate::error::GpuError;
 use crate::op::Op;
 
@@ -89,7 +91,7 @@ pub(super) fn dispatch(
         vec4s,
         vec4_per_pixel: layout.vec4_per_pixel() as u32,
         row_groups: workgroups[0],
-        plane: dispatches::plane(output.pixels(), layout) as u32,
+        plane: plane(output.pixels(), layout) as u32,
     };
     Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }

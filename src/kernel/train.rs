@@ -2,7 +2,8 @@
 //! dispatches.
 
 use super::host::host_struct;
-use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
+use super::limits::check_grid;
+use super::{Capabilities, Family, Kernel, Problem, elementwise};
 use crate::error::GpuError;
 use crate::op::{Conv, Op, TrainOp, WeightLayout};
 use crate::tensor::{ChannelLayout, DType, Shape};

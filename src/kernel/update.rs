@@ -1,7 +1,8 @@
 //! The host side of losses and optimisers: `Params` and grids.
 
 use super::host::host_struct;
-use super::{Capabilities, Family, Kernel, Problem, check_grid, elementwise};
+use super::limits::check_grid;
+use super::{Capabilities, Family, Kernel, Problem, elementwise};
 use crate::error::GpuError;
 use crate::op::{Op, Scalar, TrainOp, UpdateOp};
 

@@ -25,9 +25,7 @@
 //! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign;
 //! none disappears.
 
-use super::host::host_struct;
-use super::{Access, Capabilities, Family, Kernel, Problem, dispatches, elementwise};
-use crate::error::GpuError;
+use super::Problem;
 use crate::op::{Conv, KernelSize, Op};
 use crate::tensor::Shape;
 
@@ -144,13 +142,13 @@ impl Winograd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     items: usize,
-    dilation: usize,
+    pub(super) dilation: usize,
     /// Outputs of a tile along each side.
     outputs: usize,
     /// Number of phases along y, then x.
-    phases: [usize; 2],
+    pub(super) phases: [usize; 2],
     /// Tiles of one phase along y, then x: all phases have as many as the largest.
-    tiles: [usize; 2],
+    pub(super) tiles: [usize; 2],
 }
 
 impl Grid {
@@ -200,65 +198,7 @@ impl Grid {
     }
 }
 
-host_struct! {
-    /// Mirrors `Params` of `shaders/shared/winograd.wgsl`.
-    WinogradParams {
-        words, words_per_pixel, row_groups, plane, height, width, dilation, phase_lines,
-        phase_columns, tile_lines, tile_columns,
-    }
-}
-
-/// `Params` and workgroups of the weight transform: one word of weights per invocation. Its
-/// channels do not matter, because the weights of each tap have the same order as those of each
-/// position.
-pub(super) fn weights_dispatch(
-    kernel: &Kernel,
-    problem: &Problem,
-    capabilities: &Capabilities,
-) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-    let words = weights_of_a_tap(problem) * if kernel.access == Access::Texture { 2 } else { 1 };
-    let workgroups = elementwise::workgroups(kernel, words, capabilities)?;
-    let (words, row_groups) = (words as u32, workgroups[0]);
-    let params = WinogradParams { words, row_groups, plane: words, ..bytemuck::Zeroable::zeroed() };
-    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
-}
-
 /// `vec4`s of the weights of one tap, the same number as those of one position.
 pub(super) fn weights_of_a_tap(problem: &Problem) -> usize {
     problem.inputs[0].1.vec4_per_pixel() * 4 * problem.output.1.vec4_per_pixel()
-}
-
-/// `Params` and workgroups of a transform: one tile and one word of the transformed channels per
-/// invocation.
-pub(super) fn dispatch(
-    kernel: &Kernel,
-    problem: &Problem,
-    capabilities: &Capabilities,
-) -> Result<(Vec<u8>, [u32; 3]), GpuError> {
-    let (output, out_layout) = problem.output;
-    let layout =
-        if kernel.family == Family::WinogradInput { problem.inputs[0].1 } else { out_layout };
-    // Words of 64 bits, or `vec4`s.
-    let words = if kernel.access == Access::Texture { 2 } else { 1 };
-    let words_per_pixel = layout.vec4_per_pixel() * words;
-    let Some(winograd) = kernel.winograd else {
-        unreachable!("transforms are made with their tiles")
-    };
-    let grid = winograd.grid(problem);
-    let all = grid.tiles() * words_per_pixel;
-    let workgroups = elementwise::workgroups(kernel, all, capabilities)?;
-    let params = WinogradParams {
-        words: all as u32,
-        words_per_pixel: words_per_pixel as u32,
-        row_groups: workgroups[0],
-        plane: (dispatches::plane(grid.tiles(), layout) * words) as u32,
-        height: output.h as u32,
-        width: output.w as u32,
-        dilation: grid.dilation as u32,
-        phase_lines: grid.phases[0] as u32,
-        phase_columns: grid.phases[1] as u32,
-        tile_lines: grid.tiles[0] as u32,
-        tile_columns: grid.tiles[1] as u32,
-    };
-    Ok((bytemuck::bytes_of(&params).to_vec(), workgroups))
 }

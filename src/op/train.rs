@@ -16,7 +16,8 @@
 //! The mean is pivot + delta, where the pivot is one of the values. In f32, the difference between
 //! a value and the pivot is exact or nearly so, whatever the mean is, and so is the norm's output.
 
-use super::{Conv, Op, PoolWindows, UpdateOp};
+use super::shape_check::same;
+use super::{CONTROL, Conv, PoolWindows, Scalar, UpdateOp};
 use crate::error::ShapeError;
 use crate::tensor::Shape;
 
@@ -31,24 +32,6 @@ pub const NORM_SUMS: usize = 8;
 
 /// Values per image in the losses: the loss, and the rank of the target.
 pub const LOSSES: usize = 2;
-
-/// A numeric parameter of an operation, compared by its bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Scalar(u64);
-
-impl Scalar {
-    /// Wraps a number.
-    #[must_use]
-    pub const fn new(value: f64) -> Self {
-        Self(value.to_bits())
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> f64 {
-        f64::from_bits(self.0)
-    }
-}
 
 /// One operation of training. Its inputs are listed with each variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -233,80 +216,66 @@ impl TrainOp {
     pub(super) fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ShapeError> {
         let per_channel =
             |channels: usize, numbers: usize| Shape { n: 1, c: channels, h: 1, w: numbers };
-        let of = |channels: usize, image: Shape| {
-            super::same("input", Shape { c: channels, ..image }, image)
-        };
+        let of =
+            |channels: usize, image: Shape| same("input", Shape { c: channels, ..image }, image);
         match (*self, inputs) {
             (Self::NormStats { channels, .. }, &[image, affine]) => {
                 of(channels, image)?;
-                super::same("affine", per_channel(channels, 2), affine)?;
+                same("affine", per_channel(channels, 2), affine)?;
                 Ok(per_channel(channels, NORM_COEFFICIENTS))
             }
             (Self::NormFrozen { channels, .. }, &[running, affine]) => {
-                super::same("running", per_channel(channels, NORM_RUNNING), running)?;
-                super::same("affine", per_channel(channels, 2), affine)?;
+                same("running", per_channel(channels, NORM_RUNNING), running)?;
+                same("affine", per_channel(channels, 2), affine)?;
                 Ok(per_channel(channels, NORM_COEFFICIENTS))
             }
             (Self::NormApply { channels, residual, .. }, &[image, coefficients, ref rest @ ..])
                 if rest.len() == usize::from(residual) =>
             {
-                super::same(
-                    "coefficients",
-                    per_channel(channels, NORM_COEFFICIENTS),
-                    coefficients,
-                )?;
+                same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
                 rest.iter()
-                    .try_for_each(|&residual| super::same("residual", image, residual).map(drop))?;
+                    .try_for_each(|&residual| same("residual", image, residual).map(drop))?;
                 of(channels, image)
             }
             (Self::RunningStats { channels, .. }, &[coefficients, running]) => {
-                super::same(
-                    "coefficients",
-                    per_channel(channels, NORM_COEFFICIENTS),
-                    coefficients,
-                )?;
-                super::same("running", per_channel(channels, NORM_RUNNING), running)
+                same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
+                same("running", per_channel(channels, NORM_RUNNING), running)
             }
             (Self::NormGradSums { channels, .. }, &[image, gradient, coefficients]) => {
-                super::same("gradient", of(channels, image)?, gradient)?;
-                super::same(
-                    "coefficients",
-                    per_channel(channels, NORM_COEFFICIENTS),
-                    coefficients,
-                )?;
+                same("gradient", of(channels, image)?, gradient)?;
+                same("coefficients", per_channel(channels, NORM_COEFFICIENTS), coefficients)?;
                 Ok(per_channel(channels, NORM_SUMS))
             }
             (Self::NormGrad { channels, .. }, &[image, gradient, sums]) => {
-                super::same("sums", per_channel(channels, NORM_SUMS), sums)?;
-                super::same("gradient", of(channels, image)?, gradient)
+                same("sums", per_channel(channels, NORM_SUMS), sums)?;
+                same("gradient", of(channels, image)?, gradient)
             }
             (Self::ReluGrad { channels }, &[gradient, output]) => {
-                super::same("output", of(channels, gradient)?, output)
+                same("output", of(channels, gradient)?, output)
             }
             (Self::MirroredWeights { conv }, &[weights]) => {
-                super::same("weights", conv.weight_shape(), weights)?;
+                same("weights", conv.weight_shape(), weights)?;
                 Ok(conv.mirrored().weight_shape())
             }
             (Self::InputGrad { conv, height, width }, &[gradient]) => {
                 let image = Shape::new(gradient.n, conv.in_channels, height, width)?;
-                super::same("gradient", conv.output_shape(image)?, gradient)?;
+                same("gradient", conv.output_shape(image)?, gradient)?;
                 Ok(image)
             }
             (Self::WeightGrad { conv }, &[image, gradient]) => {
-                super::same("gradient", conv.output_shape(image)?, gradient)?;
+                same("gradient", conv.output_shape(image)?, gradient)?;
                 Ok(conv.weight_shape())
             }
             (Self::MaxPoolGrad { channels, windows }, &[image, gradient]) => {
-                let pool = Op::MaxPool { channels, windows };
-                super::same("gradient", pool.output_shape(&[image])?, gradient)?;
+                same("gradient", windows.output_shape(channels, image)?, gradient)?;
                 Ok(image)
             }
             (Self::AvgPoolGrad { channels, height, width }, &[gradient]) => {
-                super::same("gradient", Shape { c: channels, h: 1, w: 1, ..gradient }, gradient)?;
+                same("gradient", Shape { c: channels, h: 1, w: 1, ..gradient }, gradient)?;
                 Shape::new(gradient.n, channels, height, width)
             }
             (Self::AddBias { channels }, &[image, bias]) => {
-                super::same("bias", per_channel(channels, 1), bias)?;
+                same("bias", per_channel(channels, 1), bias)?;
                 of(channels, image)
             }
             (Self::BiasGrad { channels }, &[gradient]) => {
@@ -317,8 +286,8 @@ impl TrainOp {
                 Self::CrossEntropy { classes, .. } | Self::CrossEntropyGrad { classes, .. },
                 &[scores, targets],
             ) => {
-                super::same("scores", Shape { c: classes, h: 1, w: 1, ..scores }, scores)?;
-                super::same("targets", Shape { c: 1, ..scores }, targets)?;
+                same("scores", Shape { c: classes, h: 1, w: 1, ..scores }, scores)?;
+                same("targets", Shape { c: 1, ..scores }, targets)?;
                 Ok(if matches!(self, Self::CrossEntropy { .. }) {
                     Shape { c: LOSSES, ..scores }
                 } else {
@@ -326,8 +295,8 @@ impl TrainOp {
                 })
             }
             (Self::Gate, &[losses, control]) => {
-                super::same("losses", Shape { c: LOSSES, h: 1, w: 1, ..losses }, losses)?;
-                super::same("control", per_channel(1, super::CONTROL), control)
+                same("losses", Shape { c: LOSSES, h: 1, w: 1, ..losses }, losses)?;
+                same("control", per_channel(1, CONTROL), control)
             }
             (Self::Update(op), inputs) => {
                 op.output_shape(inputs).unwrap_or_else(|| self.other_inputs(inputs))

@@ -6,7 +6,8 @@
 //! gamma and beta. Values that change between steps are a tensor of one pixel with [`CONTROL`]
 //! values.
 
-use super::{Scalar, same};
+use super::Scalar;
+use super::shape_check::same;
 use crate::error::ShapeError;
 use crate::tensor::Shape;
 

@@ -3,7 +3,8 @@
 //! every order is a multiple of u below 2^24 u, which f32 represents exactly. No rounding happens,
 //! with or without fused multiply-add. This file measures this for a run of the reference.
 
-use super::{Tensor64, apply};
+use super::Tensor64;
+use super::ops::apply;
 use crate::op::{Op, StepParams, TrainOp};
 use crate::tensor::Shape;
 

@@ -3,8 +3,10 @@
 //! right.
 
 mod bound;
+mod inference;
 mod ops;
 mod rounding;
+mod tensor64;
 mod train;
 
 use std::borrow::Cow;
@@ -12,19 +14,12 @@ use std::borrow::Cow;
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
 use crate::plan::{Pow2Scale, Recording, Step, TensorId};
-use crate::tensor::{HostTensor, Shape};
+use crate::tensor::HostTensor;
 
 pub use bound::ExactBound;
+use ops::apply;
 use rounding::Rounding;
-
-/// A tensor of the reference: NCHW, f64.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor64 {
-    /// The shape.
-    pub shape: Shape,
-    /// The values in NCHW order.
-    pub data: Vec<f64>,
-}
+pub use tensor64::Tensor64;
 
 /// Runs a recording's steps and returns the plan's output. `params` are the parameters of the
 /// steps, in order.
@@ -173,23 +168,6 @@ impl Operands {
         }
         let inputs: Vec<&Tensor64> = self.inputs.iter().collect();
         Ok(Tensor64 { shape, data: apply(op, params, &inputs, self.weights.as_ref(), shape) })
-    }
-}
-
-/// Applies an operation. `output` is the shape of its output.
-fn apply(
-    op: &Op,
-    params: &StepParams,
-    inputs: &[&Tensor64],
-    weights: Option<&Tensor64>,
-    output: Shape,
-) -> Vec<f64> {
-    match (*op, weights) {
-        (Op::Train(op), weights) => train::apply(&op, inputs, weights, output),
-        (Op::Conv { conv, epilogue }, Some(weights)) => {
-            ops::convolve_by(conv, epilogue, weights, inputs, output)
-        }
-        (op, _) => ops::apply(&op, params, inputs, output),
     }
 }
 
