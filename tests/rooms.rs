@@ -63,7 +63,8 @@ enum Name {
 struct Tree {
     /// The file of each module.
     files: BTreeMap<Module, PathBuf>,
-    names: BTreeMap<Module, BTreeMap<String, Name>>,
+    /// What each name of a module stands for: a module and a function may share a name.
+    names: BTreeMap<Module, BTreeMap<String, Vec<Name>>>,
     globs: BTreeMap<Module, Vec<Vec<String>>>,
     /// Paths that a module's code names, outside tests, as written.
     paths: BTreeMap<Module, BTreeSet<Vec<String>>>,
@@ -196,7 +197,7 @@ impl Tree {
                 }
                 item => {
                     if let Some(name) = defined(item) {
-                        self.names.entry(module.clone()).or_default().insert(name, Name::Defined);
+                        self.add_name(module, name, Name::Defined);
                     }
                     Paths(self.paths.entry(module.clone()).or_default()).visit_item(item);
                 }
@@ -213,7 +214,7 @@ impl Tree {
         child: &ItemMod,
     ) -> Outcome {
         let name = child.ident.to_string();
-        self.names.entry(module.clone()).or_default().insert(name.clone(), Name::Module);
+        self.add_name(module, name.clone(), Name::Module);
         let path = [module.as_slice(), std::slice::from_ref(&name)].concat();
         let inside = folder.join(&name);
         if let Some((_, items)) = &child.content {
@@ -227,16 +228,18 @@ impl Tree {
         self.add(&path, &own, &inside, &items)
     }
 
+    fn add_name(&mut self, module: &Module, name: String, stands_for: Name) {
+        let names = self.names.entry(module.clone()).or_default();
+        names.entry(name).or_default().push(stands_for);
+    }
+
     fn add_use(&mut self, module: &Module, tree: &UseTree, public: bool) {
         let mut found = Vec::new();
         leaves(tree, &[], &mut found);
         for (name, path) in found {
             match name {
                 Some(name) if name != "_" => {
-                    self.names
-                        .entry(module.clone())
-                        .or_default()
-                        .insert(name, Name::Path(path, public));
+                    self.add_name(module, name, Name::Path(path, public));
                 }
                 Some(_) => {}
                 None => self.globs.entry(module.clone()).or_default().push(path),
@@ -261,20 +264,23 @@ impl Tree {
                 if !seen.insert((module.to_vec(), first.clone())) {
                     return None;
                 }
-                match self.names.get(module)?.get(first) {
-                    Some(Name::Defined) => Some(module.to_vec()),
-                    Some(Name::Module) => {
+                let Some(names) = self.names.get(module)?.get(first) else {
+                    let mut globs = self.globs.get(module)?.iter();
+                    return globs
+                        .find_map(|glob| self.definition(module, &[glob, path].concat(), seen));
+                };
+                names.iter().find_map(|name| match name {
+                    // A function or a constant has nothing below it, but a type has.
+                    Name::Defined => {
+                        Some(module.to_vec()).filter(|_| names.len() == 1 || rest.is_empty())
+                    }
+                    Name::Module => {
                         self.definition(&[module, std::slice::from_ref(first)].concat(), rest, seen)
                     }
-                    Some(Name::Path(target, _)) => {
+                    Name::Path(target, _) => {
                         self.definition(module, &[target, rest].concat(), seen)
                     }
-                    None => self
-                        .globs
-                        .get(module)?
-                        .iter()
-                        .find_map(|glob| self.definition(module, &[glob, path].concat(), seen)),
-                }
+                })
             }
         }
     }
@@ -289,7 +295,7 @@ impl Tree {
     fn edges(&self) -> BTreeMap<&Path, BTreeSet<&Path>> {
         let mut edges: BTreeMap<&Path, BTreeSet<&Path>> = BTreeMap::new();
         for (module, file) in &self.files {
-            let imports = self.names[module].values().filter_map(|name| match name {
+            let imports = self.names[module].values().flatten().filter_map(|name| match name {
                 Name::Path(path, false) => Some(path),
                 _ => None,
             });
@@ -322,7 +328,7 @@ impl Tree {
 
     /// The first segments of absolute paths that a module names: rooms, or items past their room.
     fn rooms_named(&self, module: &Module) -> BTreeSet<String> {
-        let imports = self.names[module].values().filter_map(|name| match name {
+        let imports = self.names[module].values().flatten().filter_map(|name| match name {
             Name::Path(path, _) => Some(path),
             _ => None,
         });
@@ -377,7 +383,7 @@ fn violations(tree: &Tree) -> Vec<String> {
             say("is in no room of the table".to_owned());
         }
         let names = |wanted: &str| {
-            let imports = tree.names[module].values().filter_map(|name| match name {
+            let imports = tree.names[module].values().flatten().filter_map(|name| match name {
                 Name::Path(path, _) => Some(path),
                 _ => None,
             });
@@ -514,6 +520,13 @@ fn circles_are_seen() -> Outcome {
     assert_eq!(circles("pub struct B; fn f(_: crate::a::A) {}")?, 1);
     assert_eq!(circles("pub struct B; fn f() { println!(\"{}\", crate::a::A::X) }")?, 1);
     assert_eq!(circles("use crate::a::*; pub struct B; fn f(_: A) {}")?, 1);
+    // A re-exported function with the name of its module does not hide the module.
+    let files = [
+        ("lib.rs", "mod a; mod b; pub use a::a;"),
+        ("a.rs", "use crate::b::B; pub fn a(_: B) {} pub const C: u8 = 1;"),
+        ("b.rs", "pub struct B; fn f() { let _ = crate::a::C; }"),
+    ];
+    assert_eq!(crate_of(&files)?.circles().len(), 1);
     // A re-export is no import, nor is what a test imports.
     assert_eq!(circles("pub use crate::a::A; pub struct B;")?, 0);
     assert_eq!(circles("pub struct B; #[cfg(test)] mod tests { use crate::A; }")?, 0);
