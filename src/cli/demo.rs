@@ -7,6 +7,8 @@
 
 mod training;
 
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use wgpu_bottleneck::gpu::{CeilingOptions, Ceilings};
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
@@ -14,13 +16,25 @@ use wgpu_bottleneck::{
     StateDict,
 };
 
-use super::args::DemoArgs;
+use super::adapter_args::AdapterArgs;
 use super::devices::kind;
 use super::error::CliError;
 use super::forced::Forced;
 use super::output::{self, Cell, Table};
 use super::timing::{Buffers, interleaved, median};
 use super::{chain, digits, seeded};
+
+/// `bottleneck` without a command.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
+    /// first.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+}
 
 /// Files that PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the
 /// header.

@@ -4,7 +4,7 @@
 //! Data goes to stdout, progress and errors to stderr. Commands use only the public API of the
 //! library, and do not know how a block is computed.
 
-mod args;
+mod adapter_args;
 mod bench;
 mod block;
 mod block_args;
@@ -12,17 +12,20 @@ mod block_or_network;
 mod block_train;
 mod chain;
 mod classify;
+mod command;
 mod demo;
 mod devices;
 mod digits;
 mod each;
 mod embed;
+mod engine_args;
 mod environment;
 mod error;
 mod features;
 mod files;
 mod forced;
 mod images;
+mod input_tensor;
 mod interrupt;
 mod labels;
 mod network_args;
@@ -39,6 +42,7 @@ mod step_check;
 mod timing;
 mod train;
 mod tune;
+mod tuning_table;
 mod variant_args;
 mod verify;
 
@@ -53,7 +57,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use args::{Cli, Command};
+use command::{Cli, Command};
 use error::CliError;
 
 /// A GPU failure or a bug in this program: other arguments would not help.

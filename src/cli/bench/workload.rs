@@ -268,7 +268,7 @@ fn describe(block: &Bottleneck) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::super::args::{Cli, Command};
+    use super::super::super::command::{Cli, Command};
     use super::*;
 
     /// The names and inputs of the requested workloads.
