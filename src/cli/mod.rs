@@ -58,10 +58,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use command::{Cli, Command};
-use error::CliError;
-
-/// A GPU failure or a bug in this program: other arguments would not help.
-const EXIT_GPU: u8 = 4;
+use error::{CliError, EXIT_GPU, EXIT_USAGE};
 
 /// Message and location of the last panic, for the one line that reports it.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
@@ -130,7 +127,7 @@ fn usage(error: &clap::Error) -> u8 {
     output::error(what.strip_prefix("error: ").unwrap_or(&what));
     let tip = paragraphs.find(|paragraph| paragraph.starts_with("tip:"));
     output::progress(&tip.unwrap_or_else(|| "for more information, try '--help'".to_owned()));
-    u8::try_from(error.exit_code()).unwrap_or(error::EXIT_USAGE)
+    u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE)
 }
 
 /// Stores panics instead of printing them: the library turns the panics of a lost device into
