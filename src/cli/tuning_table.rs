@@ -35,7 +35,7 @@ pub fn kernels(
 }
 
 /// The path of the table in the user's cache directory.
-pub fn default_path(gpu: &Gpu) -> Result<PathBuf, CliError> {
+pub(super) fn default_path(gpu: &Gpu) -> Result<PathBuf, CliError> {
     let nowhere =
         || CliError::Usage("there is no cache directory (HOME is not set): name a file".to_owned());
     TuningTable::default_path(gpu).ok_or_else(nowhere)
