@@ -15,6 +15,7 @@ mod progress;
 mod rows;
 mod safetensors;
 mod shard;
+mod stored_rows;
 
 pub use args::EmbedArgs;
 
