@@ -3,10 +3,10 @@
 use wgpu_bottleneck::tensor::{Comparison, compare};
 use wgpu_bottleneck::{BlockChain, HostTensor, network};
 
-use super::args::read_input;
 use super::block_args::BlockArgs;
 use super::error::CliError;
 use super::files::OutputFile;
+use super::input_tensor::read_input;
 use super::output::{self, count};
 
 /// Runs the command.

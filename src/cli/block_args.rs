@@ -6,7 +6,7 @@ use clap::Args;
 use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::{Block, BlockOptions, BlockState, Error, Norm, StateDict};
 
-use super::args::EngineArgs;
+use super::engine_args::EngineArgs;
 use super::error::CliError;
 use super::variant_args::NormArgs;
 

@@ -5,10 +5,10 @@ use wgpu_bottleneck::{
     BlockTrainer, Error, HostTensor, StateDict, TrainingOptions, TrainingStep, network,
 };
 
-use super::args::read_input;
 use super::block_args::{BlockArgs, Momentum};
 use super::error::CliError;
 use super::files::{OutputFile, Values};
+use super::input_tensor::read_input;
 use super::output::{self, count};
 use super::step_check::{self, Checked};
 

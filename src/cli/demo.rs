@@ -5,22 +5,36 @@
 //! reference, and timed; a chain of sixteen blocks; the network that ships with the program, on
 //! digits. One wrong result makes the program fail.
 
+mod bundled_blocks;
 mod training;
 
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use wgpu_bottleneck::gpu::{CeilingOptions, Ceilings};
 use wgpu_bottleneck::tensor::{Comparison, Tolerance, compare};
 use wgpu_bottleneck::{
-    Block, BlockChain, BlockOptions, Bottleneck, Error, Gpu, HostTensor, Norm, PlanKind, Shape,
-    StateDict,
+    Block, BlockChain, Bottleneck, Error, Gpu, HostTensor, PlanKind, Shape, StateDict,
 };
 
-use super::args::DemoArgs;
+use super::adapter_args::AdapterArgs;
 use super::devices::kind;
 use super::error::CliError;
 use super::forced::Forced;
 use super::output::{self, Cell, Table};
 use super::timing::{Buffers, interleaved, median};
 use super::{chain, digits, seeded};
+
+/// `bottleneck` without a command.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
+    /// first.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+}
 
 /// Files that PyTorch wrote: weights, `input` and `out`, with the block's parameters as text in the
 /// header.
@@ -85,9 +99,9 @@ fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
     for (name, file) in PYTORCH {
         output::progress(&format!("PyTorch's {name} block ..."));
         let dict = StateDict::from_bytes(file.to_vec())?;
-        let block = Block::from_state_dict(&dict, "", &bundled_options(&dict)?)?;
+        let block = Block::from_state_dict(&dict, "", &bundled_blocks::options(&dict)?)?;
         let (input, expected) = (dict.nchw("input")?, dict.nchw("out")?);
-        let label = format!("{name}, {}", describe(block.spec()));
+        let label = format!("{name}, {}", bundled_blocks::describe(block.spec()));
         let mut model = kernels.load(&[block], input.shape(), PlanKind::Fused)?;
         let comparison = compare(&expected, &model.run(&input)?, TOLERANCE);
         wrong += usize::from(!comparison.passed());
@@ -100,22 +114,6 @@ fn pytorch(kernels: &Forced<'_>) -> Result<usize, CliError> {
         TOLERANCE.relative
     ))?;
     Ok(wrong)
-}
-
-/// The block's parameters from the header of a bundled file.
-fn bundled_options(dict: &StateDict) -> Result<BlockOptions, CliError> {
-    let damaged =
-        |key: &str| CliError::Usage(format!("a bundled file has no usable metadata {key}"));
-    let text = |key: &str| dict.metadata(key).ok_or_else(|| damaged(key));
-    let number = |key: &str| text(key)?.parse::<usize>().map_err(|_| damaged(key));
-    let eps: f64 = text("eps")?.parse().map_err(|_| damaged("eps"))?;
-    Ok(BlockOptions {
-        stride: number("stride")?,
-        dilation: number("dilation")?,
-        groups: Some(number("groups")?),
-        base_width: Some(number("base_width")?),
-        norm: Norm::BatchNorm2d { eps },
-    })
 }
 
 /// A block of the third part.
@@ -260,22 +258,4 @@ fn counts(model: &BlockChain) -> [Cell; 3] {
 /// The largest error, and whether it is within tolerance.
 fn errors(comparison: &Comparison) -> [Cell; 2] {
     [format!("{:.1e}", comparison.relative_error()).into(), Cell::verdict(comparison)]
-}
-
-/// The parameters of a block that are not the usual ones.
-fn describe(block: &Bottleneck) -> String {
-    let mut words = vec![format!("planes {}", block.planes())];
-    for (name, value, usual) in [
-        ("stride", block.stride(), 1),
-        ("groups", block.groups(), 1),
-        ("dilation", block.dilation(), 1),
-    ] {
-        if value != usual {
-            words.push(format!("{name} {value}"));
-        }
-    }
-    if block.has_downsample() {
-        words.push("downsample".to_owned());
-    }
-    words.join(", ")
 }

@@ -1,5 +1,6 @@
 //! `bottleneck devices`: the adapters, and their limits and features that matter here.
 
+use clap::Args;
 use serde_json::{Value, json};
 use wgpu_bottleneck::gpu::{
     adapters, describe, is_software, matrix_sides, required, subgroup_size,
@@ -7,9 +8,16 @@ use wgpu_bottleneck::gpu::{
 use wgpu_bottleneck::kernel;
 use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
 
-use super::args::DevicesArgs;
 use super::error::CliError;
 use super::output::{self, Table};
+
+/// `bottleneck devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The features that kernels may use, by wgpu's names, and what each is for.
 const FEATURES: [(&str, Features, &str); 6] = [

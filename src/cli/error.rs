@@ -11,6 +11,8 @@ const EXIT_WRONG: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// The command ran, but some images failed.
 const EXIT_INCOMPLETE: u8 = 3;
+/// A GPU failure or a bug in this program: other arguments would not help.
+pub const EXIT_GPU: u8 = 4;
 /// Ctrl-C, by the convention of shells.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
@@ -128,8 +130,8 @@ impl CliError {
             Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::Library { source: error } | Self::InFile { source: error, .. } => {
                 match error.kind() {
-                    _ if no_driver(error) => super::EXIT_GPU,
-                    ErrorKind::Gpu => super::EXIT_GPU,
+                    _ if no_driver(error) => EXIT_GPU,
+                    ErrorKind::Gpu => EXIT_GPU,
                     ErrorKind::Input => EXIT_USAGE,
                 }
             }

@@ -4,7 +4,7 @@
 //! Data goes to stdout, progress and errors to stderr. Commands use only the public API of the
 //! library, and do not know how a block is computed.
 
-mod args;
+mod adapter_args;
 mod bench;
 mod block;
 mod block_args;
@@ -12,17 +12,20 @@ mod block_or_network;
 mod block_train;
 mod chain;
 mod classify;
+mod command;
 mod demo;
 mod devices;
 mod digits;
 mod each;
 mod embed;
+mod engine_args;
 mod environment;
 mod error;
 mod features;
 mod files;
 mod forced;
 mod images;
+mod input_tensor;
 mod interrupt;
 mod labels;
 mod network_args;
@@ -39,6 +42,7 @@ mod step_check;
 mod timing;
 mod train;
 mod tune;
+mod tuning_table;
 mod variant_args;
 mod verify;
 
@@ -53,11 +57,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use args::{Cli, Command};
-use error::CliError;
-
-/// A GPU failure or a bug in this program: other arguments would not help.
-const EXIT_GPU: u8 = 4;
+use command::{Cli, Command};
+use error::{CliError, EXIT_GPU, EXIT_USAGE};
 
 /// Message and location of the last panic, for the one line that reports it.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
@@ -126,7 +127,7 @@ fn usage(error: &clap::Error) -> u8 {
     output::error(what.strip_prefix("error: ").unwrap_or(&what));
     let tip = paragraphs.find(|paragraph| paragraph.starts_with("tip:"));
     output::progress(&tip.unwrap_or_else(|| "for more information, try '--help'".to_owned()));
-    u8::try_from(error.exit_code()).unwrap_or(error::EXIT_USAGE)
+    u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE)
 }
 
 /// Stores panics instead of printing them: the library turns the panics of a lost device into

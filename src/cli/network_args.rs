@@ -8,7 +8,7 @@ use wgpu_bottleneck::gpu::Memory;
 use wgpu_bottleneck::network;
 use wgpu_bottleneck::{Error, ImagePipeline, Network, NetworkWeights, Preprocess};
 
-use super::args::EngineArgs;
+use super::engine_args::EngineArgs;
 use super::error::CliError;
 use super::output;
 use super::source_args::SourceArgs;

@@ -6,9 +6,9 @@ use wgpu_bottleneck::network;
 use wgpu_bottleneck::tensor::{Comparison, compare};
 use wgpu_bottleneck::{HostTensor, Network, NetworkWeights, Shape};
 
-use super::args::read_input;
 use super::error::CliError;
 use super::files::OutputFile;
+use super::input_tensor::read_input;
 use super::network_args::RunArgs;
 use super::output::{self, count};
 

@@ -1,15 +1,38 @@
 //! `bottleneck selftest`: tests whether this device and its driver compute correctly, and proves
 //! that the test finds faults.
 
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use wgpu_bottleneck::Gpu;
 use wgpu_bottleneck::kernel::{Kernel, all_specialisations};
 use wgpu_bottleneck::selftest::mutants::{self, Mutant, Verdict};
 use wgpu_bottleneck::selftest::{self, Device, Failure, Options, Report};
 
-use super::args::SelftestArgs;
+use super::adapter_args::AdapterArgs;
 use super::error::CliError;
 use super::output::{self, Table, count};
+
+/// `bottleneck selftest`.
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Test only the kernels whose name contains this, including those that no block uses; with
+    /// --mutants, prove only the mutants that change such a kernel.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+    /// Load this deliberate fault: the test must fail.
+    #[arg(long, value_name = "NAME", conflicts_with = "mutants")]
+    pub mutant: Option<String>,
+    /// Prove that the test finds faults: list every mutant and the check that catches it.
+    #[arg(long)]
+    pub mutants: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+}
 
 /// The most failures that are printed; `--json` has all.
 const SHOWN: usize = 20;

@@ -2,17 +2,68 @@
 //! launch of each needs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use wgpu_bottleneck::error::GpuError;
 use wgpu_bottleneck::kernel::{Access, Binding, Kernel, Winograd, all_specialisations};
 use wgpu_bottleneck::shader::{Reflection, Target, Written, inspect, write};
 
-use super::args::ShadersArgs;
 use super::error::CliError;
 use super::files::OutputFolder;
 use super::output::{self, count};
+
+/// A language to write kernels in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum TargetArg {
+    /// WGSL for browsers, comments kept: NAME.wgsl
+    Wgsl,
+    /// SPIR-V 1.3, for Vulkan: NAME.spv
+    Spirv,
+    /// Metal Shading Language 2.0: NAME.metal
+    Msl,
+    /// HLSL, shader model 6.0: NAME.hlsl
+    Hlsl,
+    /// GLSL ES 3.10: NAME.comp
+    Glsl,
+}
+
+impl From<TargetArg> for Target {
+    fn from(target: TargetArg) -> Self {
+        match target {
+            TargetArg::Wgsl => Self::Wgsl,
+            TargetArg::Spirv => Self::SpirV,
+            TargetArg::Msl => Self::Msl,
+            TargetArg::Hlsl => Self::Hlsl,
+            TargetArg::Glsl => Self::Glsl,
+        }
+    }
+}
+
+/// `bottleneck shaders`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "index-TARGET.json, next to the kernels, has what a launch of each needs: entry \
+    point, workgroup, bindings and their places, members of Params. It lists the kernels of this \
+    call. `skipped` lists those that the language cannot express, each with the reason; stderr \
+    has their number.\n\
+    naga has validated every kernel. They are written as the engine compiles them: without bounds \
+    checks and loop guards, so Params and buffers must be correct."
+)]
+pub struct ShadersArgs {
+    /// The language.
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub target: TargetArg,
+    /// The output folder; created if its parent exists. Files of the same names are overwritten,
+    /// others are kept. Each file is written atomically, and none appears before all are written.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write only the kernels whose name contains this.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+}
 
 /// Runs the command.
 pub fn run(args: &ShadersArgs) -> Result<(), CliError> {

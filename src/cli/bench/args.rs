@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use wgpu_bottleneck::wgpu::Backend;
 use wgpu_bottleneck::{BlockOptions, Bottleneck, Error, Norm};
 
-use super::super::args::EngineArgs;
 use super::super::block_args::BlockSettingsArgs;
+use super::super::engine_args::EngineArgs;
 use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
 

@@ -32,7 +32,7 @@ use self::progress::Progress;
 use self::provenance::Provenance;
 use self::report::{Report, Reports, SCHEMA, WorkloadReport};
 use self::trace::Trace;
-use super::args::PlanArg;
+use super::engine_args::PlanArg;
 use super::error::CliError;
 use super::files::OutputFile;
 use super::output;

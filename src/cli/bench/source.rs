@@ -8,7 +8,6 @@ use super::super::block_or_network::{self, BlockOrNetwork};
 use super::super::error::CliError;
 use super::super::source_args::{AUTO, SourceArgs};
 use super::args::WorkloadArgs;
-use super::workload::Subject;
 
 /// A file of weights.
 #[derive(Debug)]
@@ -47,14 +46,6 @@ impl Source {
         match self.prefix.as_deref().map(|prefix| prefix.trim_end_matches('.')) {
             None | Some("") => file,
             Some(prefix) => format!("{file}:{prefix}"),
-        }
-    }
-
-    /// The block or network to run.
-    pub fn subject(&self) -> Subject {
-        match &self.weights {
-            BlockOrNetwork::Block(block) => Subject::Block(*block.spec()),
-            BlockOrNetwork::Network(network) => Subject::Network(network.spec().clone()),
         }
     }
 

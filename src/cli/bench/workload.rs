@@ -5,6 +5,7 @@ use std::rc::Rc;
 use wgpu_bottleneck::network::{BlockSpec, ResNetBuilder, VARIANTS, plan_block, plan_network};
 use wgpu_bottleneck::{Bottleneck, Error, PlanKind, ResNet, Shape};
 
+use super::super::block_or_network::BlockOrNetwork;
 use super::super::error::CliError;
 use super::args::{PresetArg, WorkloadArgs};
 use super::source::Source;
@@ -16,6 +17,16 @@ pub enum Subject {
     Block(Bottleneck),
     /// A whole network.
     Network(ResNet),
+}
+
+impl Subject {
+    /// The block or network of a file.
+    fn of(weights: &BlockOrNetwork) -> Self {
+        match weights {
+            BlockOrNetwork::Block(block) => Self::Block(*block.spec()),
+            BlockOrNetwork::Network(network) => Self::Network(network.spec().clone()),
+        }
+    }
 }
 
 /// A block or network on an input.
@@ -152,7 +163,7 @@ fn of_size(
 /// The block or the network of a file. Without a size, the images have the size of its
 /// configuration.
 fn from_file(source: &Rc<Source>, size: Option<[usize; 2]>) -> Result<Workload, CliError> {
-    let workload = match source.subject() {
+    let workload = match Subject::of(&source.weights) {
         Subject::Block(block) => {
             let file = source.file.display();
             let unknown = || {
@@ -268,7 +279,7 @@ fn describe(block: &Bottleneck) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::super::args::{Cli, Command};
+    use super::super::super::command::{Cli, Command};
     use super::*;
 
     /// The names and inputs of the requested workloads.

@@ -7,7 +7,7 @@ use wgpu_bottleneck::{
     BlockState, BlockTrainer, Error, LoadOptions, StateDict, TrainingOptions, TrainingStep,
 };
 
-use super::{bundled_options, describe};
+use super::bundled_blocks;
 use crate::cli::error::CliError;
 use crate::cli::forced::Forced;
 use crate::cli::output::{self, Cell, Table, count};
@@ -25,11 +25,11 @@ pub fn run(kernels: &Forced<'_>) -> Result<usize, CliError> {
         PyTorch's",
     )?;
     let dict = StateDict::from_bytes(STEP.to_vec())?;
-    let options = bundled_options(&dict)?;
+    let options = bundled_blocks::options(&dict)?;
     let block = BlockState::from_state_dict(&dict, "block", &options)?;
     let (input, grad_out) = (dict.nchw("input")?, dict.nchw("grad_out")?);
     let (label, training) = (
-        format!("DeepLab, {}", describe(&block.spec)),
+        format!("DeepLab, {}", bundled_blocks::describe(&block.spec)),
         TrainingOptions { bn_momentum: momentum(&dict)?, ..TrainingOptions::default() },
     );
     let mut block = kernels.load_by(|choice| {

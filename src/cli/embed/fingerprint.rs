@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::{NetworkWeights, Preprocess};
 
 use super::shard::Shard;
-use crate::cli::args::PrecisionArg;
+use crate::cli::engine_args::PrecisionArg;
 use crate::cli::error::CliError;
 use crate::cli::setting_texts;
 

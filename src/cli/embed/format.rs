@@ -20,14 +20,6 @@ pub enum Format {
     Safetensors,
 }
 
-/// The contents of a file.
-pub struct Stored {
-    pub about: Fingerprint,
-    /// The checksum of the rows.
-    pub checksum: String,
-    pub rows: Box<dyn Iterator<Item = io::Result<Row>>>,
-}
-
 impl Format {
     /// The format of a file extension.
     fn of(path: &Path) -> Result<Self, CliError> {
@@ -160,11 +152,4 @@ impl Output {
         }
         checksum.check(&stored.checksum).map_err(io)
     }
-}
-
-/// The error for a file without a fingerprint.
-pub fn foreign() -> io::Error {
-    damaged(
-        "not written by this version of bottleneck embed, or damaged: nothing can be added to it",
-    )
 }

@@ -15,6 +15,7 @@ mod progress;
 mod rows;
 mod safetensors;
 mod shard;
+mod stored_rows;
 
 pub use args::EmbedArgs;
 
@@ -172,7 +173,7 @@ fn embed(
         if batch.is_empty() {
             break;
         }
-        let rows = rows(&mut pipeline, &files, &batch)?;
+        let rows = embed_batch(&mut pipeline, &files, &batch)?;
         journal.add(&rows)?;
         progress.add(&rows);
     }
@@ -180,8 +181,8 @@ fn embed(
     Ok(Some(format!("{}, {adapter}: {}", progress.rate(), weights.spec())))
 }
 
-/// The rows of a batch, in order.
-fn rows(
+/// Embeds a batch. Returns its rows, in order.
+fn embed_batch(
     pipeline: &mut ImagePipeline,
     files: &Files,
     batch: &[Decoded],

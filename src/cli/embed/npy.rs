@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::format::{Stored, foreign};
 use super::rows::{Checksum, Row, Rows, Stamp, damaged};
+use super::stored_rows::{Stored, foreign};
 
 /// The file of names.
 #[derive(Debug, Deserialize)]

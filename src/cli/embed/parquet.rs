@@ -17,8 +17,8 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::fingerprint::Fingerprint;
-use super::format::{Stored, foreign};
 use super::rows::{Checksum, Row, Rows, Stamp, damaged};
+use super::stored_rows::{Stored, foreign};
 
 const SCHEMA: &str = "message pictures {
     REQUIRED BYTE_ARRAY path (STRING);

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fingerprint::Fingerprint;
-use super::format::{Stored, foreign};
 use super::npy::{read_values, values};
 use super::rows::{Checksum, Row, Rows, Stamp, damaged};
+use super::stored_rows::{Stored, foreign};
 use crate::cli::error::CliError;
 
 /// Bytes of the largest header that safetensors libraries read.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::super::args::EngineArgs;
 use super::super::block_args::BlockSettingsArgs;
+use super::super::engine_args::EngineArgs;
 use super::super::source_args::SourceArgs;
 
 /// `bottleneck plan`.

@@ -9,9 +9,9 @@ use wgpu_bottleneck::{Error, Shape, record, record_network};
 
 pub use self::args::PlanArgs;
 use self::shown::Shown;
-use super::args::read_input;
 use super::block_or_network::{self, BlockOrNetwork};
 use super::error::CliError;
+use super::input_tensor::read_input;
 use super::output;
 
 /// The target of a plan without `--adapter`.

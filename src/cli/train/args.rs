@@ -8,7 +8,7 @@ use wgpu_bottleneck::image::{CropRounding, Resize};
 use wgpu_bottleneck::network::{Optimizer, TrainingOptions};
 use wgpu_bottleneck::{BlockKind, CheckpointOptions, Error, Preprocess, ResNet};
 
-use super::super::args::EngineArgs;
+use super::super::engine_args::EngineArgs;
 use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
 use super::init::{self, Init};

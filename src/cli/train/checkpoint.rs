@@ -120,14 +120,8 @@ pub fn read(
     }
     let found: Settings = serde_json::from_str(text("settings")?)
         .map_err(|_| refuse("its settings cannot be read"))?;
-    // A setting that is missing on one side has its default there.
-    let names = settings.keys().chain(found.keys());
-    if let Some(name) = names.into_iter().find(|name| settings.get(*name) != found.get(*name)) {
-        let [then, now] =
-            [&found, settings].map(|all| all.get(name).map_or("the default", String::as_str));
-        return Err(refuse(&format!(
-            "the checkpoint of a run with other settings: {name} was {then}, and is {now} now"
-        )));
+    if let Some(difference) = first_difference(&found, settings) {
+        return Err(refuse(&format!("the checkpoint of a run with other settings: {difference}")));
     }
     let number = |key: &str| {
         text(key)?.parse::<u64>().map_err(|_| refuse(&format!("its {key} is not a number")))
@@ -168,4 +162,14 @@ pub fn read(
         device,
         kernels,
     })
+}
+
+/// The first setting that differs, with both values. A setting that is missing on one side has its
+/// default there.
+fn first_difference(before: &Settings, now: &Settings) -> Option<String> {
+    let mut names = now.keys().chain(before.keys());
+    let name = names.find(|name| now.get(*name) != before.get(*name))?;
+    let [before, now] =
+        [before, now].map(|all| all.get(name).map_or("the default", String::as_str));
+    Some(format!("{name} was {before}, and is {now} now"))
 }

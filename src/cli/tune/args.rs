@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::super::args::{AdapterArgs, PrecisionArg};
+use super::super::adapter_args::AdapterArgs;
 use super::super::bench::WorkloadArgs;
+use super::super::engine_args::PrecisionArg;
 
 /// `bottleneck tune`.
 #[derive(Debug, Args)]

@@ -9,22 +9,23 @@ pub use self::args::TuneArgs;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use wgpu_bottleneck::engine::largest_part;
 use wgpu_bottleneck::error::TuningError;
 use wgpu_bottleneck::kernel::Problem;
-use wgpu_bottleneck::plan::{KernelChoice, Recording};
+use wgpu_bottleneck::plan::Recording;
 use wgpu_bottleneck::tune::{TuneEvent, TuneOptions, TuningTable, worth_tuning};
 use wgpu_bottleneck::{Error, Gpu, LoadOptions, record, record_network};
 
 use self::summary::{Rejected, Summary};
-use super::args::PrecisionArg;
 use super::bench::{Subject, Workload, workloads};
+use super::engine_args::PrecisionArg;
 use super::error::CliError;
 use super::interrupt;
 use super::output;
 use super::progress_bar::Bar;
+use super::tuning_table::default_path;
 
 /// Rounds of `--quick`.
 const QUICK: usize = 2;
@@ -83,35 +84,6 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
         false => output::print(&summary.text())?,
     }
     summary.verdict(args.assert)
-}
-
-/// The kernels of the table in `file`, or of the one in the user's cache directory; `otherwise` if
-/// there is no table of this device.
-pub fn kernels(
-    file: Option<&Path>,
-    gpu: &Gpu,
-    otherwise: KernelChoice,
-) -> Result<KernelChoice, CliError> {
-    let path = file.map_or_else(|| default_path(gpu), |file| Ok(file.to_owned()))?;
-    if file.is_some() {
-        fs::metadata(&path).map_err(|source| CliError::io(&path, source))?;
-    }
-    Ok(TuningTable::load(&path, gpu).map_or_else(
-        || {
-            let path = path.display();
-            output::progress(&format!(
-                "warning: {path} has no times of this device: using the kernels that rank first"
-            ));
-            otherwise
-        },
-        |table| table.kernels(),
-    ))
-}
-
-fn default_path(gpu: &Gpu) -> Result<PathBuf, CliError> {
-    let nowhere =
-        || CliError::Usage("there is no cache directory (HOME is not set): name a file".to_owned());
-    TuningTable::default_path(gpu).ok_or_else(nowhere)
 }
 
 /// The table to extend: the existing one if it is of this device, else a new one. Checks that it

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::super::parts::{BlockReport, StepReport};
 use super::super::report::{Report, WorkloadReport};
-use super::{colour, percent, short};
+use super::notation::{colour, percent, short};
 
 /// The layers of every workload, the first one's unfolded.
 pub fn all(report: &Report) -> Markup {

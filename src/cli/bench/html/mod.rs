@@ -1,19 +1,18 @@
 //! `bottleneck bench --html`: a report as one self-contained page without scripts.
 
 mod layers;
+mod notation;
 mod roofline;
 mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::report::{Report, WorkloadReport};
+use self::notation::short;
+use super::report::Report;
 use super::text::NO_SHARES;
 
 /// The style of the page, light and dark.
 const STYLE: &str = include_str!("style.css");
-
-/// The number of colours of workloads, which are used in turn.
-const COLOURS: usize = 8;
 
 /// The page.
 pub fn page(reports: &[Report]) -> String {
@@ -90,31 +89,6 @@ fn device(report: &Report) -> Markup {
     }
 }
 
-/// The class of a workload's colour.
-fn colour(index: usize) -> String {
-    format!("c{}", index % COLOURS)
-}
-
-/// A number with three significant digits.
-fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 99.95 || size == 0.0 => format!("{value:.0}"),
-        size if size >= 9.995 => format!("{value:.1}"),
-        size if size >= 0.9995 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
-/// A share in percent.
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
-
-/// The shape of a workload's input.
-fn shape(workload: &WorkloadReport) -> String {
-    workload.input.map(|size| size.to_string()).join(" × ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample::sample;
@@ -136,11 +110,5 @@ mod tests {
         }
         assert_eq!(quick.matches(NO_SHARES).count(), 1, "{quick}");
         assert!(quick.contains("within noise (0.100 µs)"), "{quick}");
-    }
-
-    #[test]
-    fn numbers_have_three_digits() {
-        let shown = [0.0, 0.01234, 0.9996, 1.234, 9.996, 12.34, 99.96, 123.4, 12345.6].map(short);
-        assert_eq!(shown, ["0", "0.012", "1.00", "1.23", "10.0", "12.3", "100", "123", "12346"]);
     }
 }

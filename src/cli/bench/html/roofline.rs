@@ -6,7 +6,7 @@ use wgpu_bottleneck::tensor::DType;
 
 use super::super::parts::StepReport;
 use super::super::report::{Report, WorkloadReport};
-use super::{colour, short};
+use super::notation::{colour, short};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 460.0;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::device::DeviceReport;
 use super::super::measure::Quantiles;
 use super::super::report::Report;
-use super::{colour, percent, shape, short};
+use super::notation::{colour, percent, shape, short};
 
 /// The workloads of a device; the dots are the roofline's legend.
 pub fn workloads(report: &Report) -> Markup {

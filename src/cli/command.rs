@@ -1,0 +1,69 @@
+//! The commands of the program, each with its arguments.
+
+use clap::{Parser, Subcommand};
+
+use super::bench::BenchArgs;
+use super::block_args::BlockArgs;
+use super::demo::DemoArgs;
+use super::devices::DevicesArgs;
+use super::embed::EmbedArgs;
+use super::network_args::{ClassifyArgs, FeaturesArgs, RunArgs, VerifyArgs};
+use super::plan::PlanArgs;
+use super::selftest::SelftestArgs;
+use super::shaders::ShadersArgs;
+use super::train::TrainArgs;
+use super::tune::TuneArgs;
+
+/// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per
+/// block.
+///
+/// Without a command: runs blocks with PyTorch's weights and blocks of ResNet-50's size, checks
+/// every result, and reports their speed.
+#[derive(Debug, Parser)]
+#[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 some images \
+    failed, 4 a GPU failure, 130 Ctrl-C.\n\
+    WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
+)]
+pub struct Cli {
+    /// The command; the default is the demonstration.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The demonstration's arguments.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the adapters, their limits and their features.
+    Devices(DevicesArgs),
+    /// Run one block on one input.
+    Block(BlockArgs),
+    /// Show what would run for a block or a network: steps, dispatches, command buffers, memory.
+    Plan(PlanArgs),
+    /// Write every kernel in another language, for porting and auditing.
+    Shaders(ShadersArgs),
+    /// Name the most likely classes of images.
+    Classify(ClassifyArgs),
+    /// Write the feature maps of an image as images.
+    Features(FeaturesArgs),
+    /// Run a whole network on one input file: logits, or every feature map.
+    Run(RunArgs),
+    /// Write one vector per image, of whole folders; an interrupted run can be resumed.
+    Embed(EmbedArgs),
+    /// Measure how far half precision is from single precision, block by block, and whether both
+    /// agree on the classes of images.
+    Verify(VerifyArgs),
+    /// Check, then time blocks and networks, and compare them with the ceilings of this device.
+    Bench(BenchArgs),
+    /// Train a network on folders of images; a killed run can be resumed.
+    Train(Box<TrainArgs>),
+    /// Measure which kernels are fastest on this device, shape by shape, for --tuned of other
+    /// commands.
+    Tune(TuneArgs),
+    /// Test whether this device and its driver compute correctly.
+    Selftest(SelftestArgs),
+}

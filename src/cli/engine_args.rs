@@ -1,0 +1,130 @@
+//! The arguments that set how a block or a network is run: plan, kernels, precision and adapter.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
+use wgpu_bottleneck::plan::{KernelChoice, MemoryBudget, Precision};
+use wgpu_bottleneck::{Gpu, LoadOptions, PlanKind};
+
+use super::adapter_args::AdapterArgs;
+use super::error::CliError;
+use super::tuning_table;
+
+/// Fused or unfused.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PlanArg {
+    /// Three steps: norms folded, ReLU and the shortcut inside the convolutions.
+    Fused,
+    /// Every operation as its own step.
+    Unfused,
+}
+
+/// How a block or a network is run, and where.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Which plan to run.
+    #[arg(long, value_enum, default_value_t = PlanArg::Fused)]
+    pub plan: PlanArg,
+    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
+    /// first.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub kernel: Option<String>,
+    /// MiB that transformed weights (Winograd's) may take beyond those of the convolutions, over
+    /// the whole network; 0: no transformed weights.
+    #[arg(long, value_name = "MIB", default_value_t = 9)]
+    pub extra_weights: u32,
+    /// Use the kernels that `bottleneck tune` found to be fastest on this device, instead of those
+    /// that rank first. The table is FILE, or the one in the user's cache directory. The last bits
+    /// of results may differ between tunings.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with = "kernel"
+    )]
+    pub tuned: Option<Option<PathBuf>>,
+    /// How often the plan will run. For few runs, a software driver gets kernels that it compiles
+    /// quickly; for many, those that run fastest. Unset: as often as the command runs it; embed,
+    /// train and bench: often.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["kernel", "tuned"]
+    )]
+    pub runs: Option<u32>,
+    /// The type of weights and activations on the device; sums are f32. f16: an error if the device
+    /// has no f16, or if the numbers of a layer are too large for it. auto: f16 where possible,
+    /// layer by layer.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
+    /// Which adapter.
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+}
+
+/// The type of weights and activations.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// Half precision where possible.
+    Auto,
+}
+
+impl PrecisionArg {
+    /// As it is written on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::F16 => Self::F16,
+            PrecisionArg::Auto => Self::Auto,
+        }
+    }
+}
+
+impl EngineArgs {
+    /// Fused or unfused.
+    pub fn plan_kind(&self) -> PlanKind {
+        match self.plan {
+            PlanArg::Fused => PlanKind::Fused,
+            PlanArg::Unfused => PlanKind::Unfused,
+        }
+    }
+
+    /// The options to load a plan on `gpu` (`None`: on no particular device), for a command that
+    /// runs it `runs` times (`None`: often).
+    pub fn load_options(
+        &self,
+        gpu: Option<&Gpu>,
+        runs: Option<u32>,
+    ) -> Result<LoadOptions, CliError> {
+        let ranked = self.runs.or(runs).map_or(KernelChoice::Ranked, KernelChoice::RankedFor);
+        let kernels = match (&self.tuned, gpu) {
+            (None, _) => self.kernel.clone().map_or(ranked, KernelChoice::Named),
+            (Some(file), Some(gpu)) => tuning_table::kernels(file.as_deref(), gpu, ranked)?,
+            (Some(_), None) => {
+                return Err(CliError::Usage(
+                    "--tuned: the times are of one device; choose it with --adapter".to_owned(),
+                ));
+            }
+        };
+        let budget = MemoryBudget { extra_weight_bytes: u64::from(self.extra_weights) << 20 };
+        let precision = self.precision.into();
+        Ok(LoadOptions { plan: self.plan_kind(), kernels, budget, precision, ..Default::default() })
+    }
+}
