@@ -3,7 +3,7 @@
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, TypeInner};
 
-use super::{Reader, prelude};
+use super::{Extensions, Reader, prelude};
 
 /// The variable that holds `Params`.
 const PARAMS: &str = "params";
@@ -51,19 +51,6 @@ pub struct Reflection {
     pub members: Vec<Member>,
     /// Bytes of `Params`.
     pub params_bytes: u32,
-}
-
-/// Extensions that a shader may use beyond plain WGSL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extensions {
-    /// Subgroup operations.
-    pub subgroups: bool,
-    /// 64-bit integers.
-    pub int64: bool,
-    /// Half precision.
-    pub f16: bool,
-    /// The side of its cooperative matrices (wgpu's `enable wgpu_cooperative_matrix`), or 0.
-    pub matrix_side: u32,
 }
 
 /// Parses and validates a text with the capabilities of plain WGSL and these extensions.

@@ -3,6 +3,7 @@
 
 mod assemble;
 mod catalogue;
+mod extensions;
 mod inspect;
 mod patch;
 mod slots;
@@ -11,7 +12,8 @@ mod write;
 
 pub use assemble::{AssembleError, Values, assemble, assemble_with};
 pub use catalogue::{ENTRY_POINT, names, text};
-pub use inspect::{Extensions, Member, Reflection, Validated, inspect};
+pub use extensions::Extensions;
+pub use inspect::{Member, Reflection, Validated, inspect};
 pub use patch::Patch;
 pub use target::{Reader, Target, prelude};
 pub use write::{Written, write};

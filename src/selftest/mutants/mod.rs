@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use mutant::mutants;
 pub use mutant::{Fault, Mutant};
 
 use super::check::{Checker, Expectations, Until};
@@ -168,20 +169,3 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
         None => Verdict::Survived { cases: count },
     })
 }
-
-/// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.
-macro_rules! mutants {
-    ($family:ident, $prefix:literal: $($name:literal $fault:ident {
-        $($file:literal: $find:literal => $replace:literal),+ $(,)?
-    })*) => {
-        &[$($crate::selftest::mutants::Mutant {
-            name: concat!($prefix, ".", $name),
-            family: $crate::kernel::Family::$family,
-            fault: $crate::selftest::mutants::Fault::$fault,
-            patches: &[$($crate::shader::Patch::new($file, $find, $replace)),+],
-            equivalent: None,
-        }),*]
-    };
-}
-
-use mutants;

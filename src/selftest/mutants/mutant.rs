@@ -85,3 +85,20 @@ impl Mutant {
         kernel.dispatches().iter().any(changed)
     }
 }
+
+/// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.
+macro_rules! mutants {
+    ($family:ident, $prefix:literal: $($name:literal $fault:ident {
+        $($file:literal: $find:literal => $replace:literal),+ $(,)?
+    })*) => {
+        &[$($crate::selftest::mutants::Mutant {
+            name: concat!($prefix, ".", $name),
+            family: $crate::kernel::Family::$family,
+            fault: $crate::selftest::mutants::Fault::$fault,
+            patches: &[$($crate::shader::Patch::new($file, $find, $replace)),+],
+            equivalent: None,
+        }),*]
+    };
+}
+
+pub(super) use mutants;
