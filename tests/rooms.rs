@@ -148,8 +148,15 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 
     fn visit_item(&mut self, item: &'ast Item) {
-        if !is_test(attributes(item)) {
-            visit::visit_item(self, item);
+        match item {
+            item if is_test(attributes(item)) => {}
+            // Within a function: imports of a module are dealt with apart.
+            Item::Use(import) => {
+                let mut found = Vec::new();
+                leaves(&import.tree, &[], &mut found);
+                self.0.extend(found.into_iter().map(|(_, path)| path));
+            }
+            item => visit::visit_item(self, item),
         }
     }
 
@@ -520,6 +527,7 @@ fn circles_are_seen() -> Outcome {
     assert_eq!(circles("pub struct B; fn f(_: crate::a::A) {}")?, 1);
     assert_eq!(circles("pub struct B; fn f() { println!(\"{}\", crate::a::A::X) }")?, 1);
     assert_eq!(circles("use crate::a::*; pub struct B; fn f(_: A) {}")?, 1);
+    assert_eq!(circles("pub struct B; fn f() { use crate::a::A; }")?, 1);
     // A re-exported function with the name of its module does not hide the module.
     let files = [
         ("lib.rs", "mod a; mod b; pub use a::a;"),
