@@ -23,7 +23,7 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
         if family.is_winograd() { &WINOGRADS } else { &[(None, false)] };
     let of_access = move |&access: &Access| {
         let kernel = move |(&(dtype, output_dtype), &tile): (&(DType, DType), &Tile)| {
-            let of_winograd = move |&(winograd, fresh): &(Option<Winograd>, bool)| Kernel {
+            let of_winograd = move |&(winograd, changing): &(Option<Winograd>, bool)| Kernel {
                 family,
                 tile,
                 epilogue: Epilogue::default(),
@@ -32,14 +32,14 @@ fn variants(family: Family) -> impl Iterator<Item = Kernel> {
                 dtype,
                 output_dtype,
                 winograd,
-                transforms_weights_each_run: fresh,
+                transforms_weights_each_run: changing,
                 matrix_side: 0,
                 k_slices: 1,
             };
             winograds.iter().map(of_winograd)
         };
-        let elements = family.dtypes(access).iter();
-        elements
+        let dtypes = family.dtypes(access).iter();
+        dtypes
             .flat_map(move |dtype| tiles(family, access).iter().map(move |tile| (dtype, tile)))
             .flat_map(kernel)
     };
@@ -65,8 +65,8 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
         _ => (&[], &[]),
     };
     let forms = move || tiles.iter().map(|&tile| (tile, 1)).chain(splits.iter().copied());
-    let elements = family.dtypes(Access::Vectors).iter();
-    elements.flat_map(move |elements| forms().map(move |form| (elements, form))).map(
+    let dtypes = family.dtypes(Access::Vectors).iter();
+    dtypes.flat_map(move |dtypes| forms().map(move |form| (dtypes, form))).map(
         move |(&(dtype, output_dtype), (MatrixTile { side, tile }, k_slices))| Kernel {
             family,
             tile,
@@ -108,8 +108,8 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         variants(family).map(move |kernel| Kernel { epilogue, strided, ..kernel })
     };
     let every = Family::of(&problem.op).iter().flat_map(of_family);
-    let elements = (problem.dtype, problem.output_dtype);
-    let every = every.filter(|kernel| (kernel.dtype, kernel.output_dtype) == elements);
+    let dtypes = (problem.dtype, problem.output_dtype);
+    let every = every.filter(|kernel| (kernel.dtype, kernel.output_dtype) == dtypes);
     every
         .filter(|kernel| {
             kernel.suits(problem, capabilities) && kernel.runs_on(capabilities).is_ok()
@@ -122,11 +122,11 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
 #[must_use]
 pub fn all_specialisations() -> Vec<Kernel> {
     let mut seen = HashSet::new();
-    let stages = all_candidates()
+    let dispatches = all_candidates()
         .into_iter()
         .chain(training_candidates())
         .flat_map(|kernel| kernel.dispatches());
-    let mut all: Vec<Kernel> = stages.filter(|&kernel| seen.insert(kernel)).collect();
+    let mut all: Vec<Kernel> = dispatches.filter(|&kernel| seen.insert(kernel)).collect();
     all.sort_by_key(|kernel| kernel.family as usize);
     all
 }

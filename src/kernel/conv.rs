@@ -48,10 +48,10 @@ pub(super) fn dispatch(
     let columns = out_layout.vec4_per_pixel() as u64;
     // Winograd's products are a batch, one for each position of a tile, and slices of K are one
     // each; whatever else is one separate product.
-    let (products, rows) = kernel.gemm_batch(problem);
+    let (gemms, rows) = kernel.gemm_batch(problem);
     let taps = if kernel.winograd.is_some() { 1 } else { taps };
     let batch_tiles = kernel.row_tiles(problem);
-    let row_tiles = batch_tiles * products as u64;
+    let row_tiles = batch_tiles * gemms as u64;
     let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
     let workgroups = [
         columns.div_ceil(u64::from(kernel.tile_columns())),
@@ -66,7 +66,7 @@ pub(super) fn dispatch(
         _ => (out_layout.vec4_per_pixel() / groups, output.c / groups),
     };
     let params = ConvParams {
-        items: if kernel.winograd.is_some() { products } else { output.n } as u32,
+        items: if kernel.winograd.is_some() { gemms } else { output.n } as u32,
         rows: rows as u32,
         row_groups: row_groups as u32,
         in_height: item.h as u32,

@@ -76,17 +76,17 @@ impl Kernel {
         let planes = |count: usize, rows: usize, layout| {
             count * plane(rows, layout) * 4 * DType::F32.bytes()
         };
-        let (products, rows) = self.gemm_batch(problem);
+        let (gemms, rows) = self.gemm_batch(problem);
         match self.winograd {
             Some(_) => {
                 let weights = self
                     .transforms_weights_each_run
                     .then(|| self.packed_values(problem) * DType::F32.bytes());
                 let items = [problem.inputs[0].1, problem.output.1]
-                    .map(|layout| planes(products, rows, layout));
+                    .map(|layout| planes(gemms, rows, layout));
                 items.into_iter().chain(weights).collect()
             }
-            None if self.is_split() => vec![planes(products, rows, problem.output.1)],
+            None if self.is_split() => vec![planes(gemms, rows, problem.output.1)],
             None => Vec::new(),
         }
     }

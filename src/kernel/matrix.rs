@@ -23,8 +23,8 @@ pub(super) struct MatrixTile {
     pub tile: Tile,
 }
 
-const fn tile(side: u32, lanes: u32, slices: u32, rows: u32, cols: u32) -> MatrixTile {
-    MatrixTile { side, tile: Tile::new(lanes, slices, rows, cols) }
+const fn tile(side: u32, x: u32, y: u32, rows: u32, columns: u32) -> MatrixTile {
+    MatrixTile { side, tile: Tile::new(x, y, rows, columns) }
 }
 
 /// Output sizes: 128 x 128, 64 x 64 and 32 x 32 with matrices of 16, half of that with those of 8.

@@ -132,13 +132,13 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
     let (_, layout) = problem.output;
     let columns = u64::from(kernel.tile_columns());
     let column_tiles = (layout.vec4_per_pixel() as u64).div_ceil(columns);
-    let (products, _) = kernel.gemm_batch(problem);
+    let (gemms, _) = kernel.gemm_batch(problem);
     let lines = match kernel.family.method() {
         // All of a part of the image, and two lines at its ends.
         Method::Slide => (problem.output.0.h as u64).min(u64::from(SLIDE_LINES)) + 2,
         _ => 1,
     };
-    let rows = products as u64 * kernel.row_tiles(problem) * u64::from(kernel.tile_rows()) * lines;
+    let rows = gemms as u64 * kernel.row_tiles(problem) * u64::from(kernel.tile_rows()) * lines;
     (rows as f64, (column_tiles * columns) as f64)
 }
 
@@ -338,7 +338,7 @@ fn costs(kernel: &Kernel, capabilities: &Capabilities) -> (f64, f64, f64) {
 /// The cost of the loads of one invocation for one K quad, in multiply-adds of a vec4.
 fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = kernel.tile;
-    let (lanes, slices, r, c) = (
+    let (x, y, r, c) = (
         f64::from(workgroup_x),
         f64::from(workgroup_y),
         f64::from(rows_per_thread),
@@ -349,8 +349,8 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
         // Theirs are `matrix_quad`.
         Method::Elementwise | Method::Matrix => 0.0,
         Method::Registers => memory * r + weights * 4.0 * c,
-        Method::Subgroup => memory * (r / lanes).ceil() + weights * 4.0 * c,
-        Method::Staged => memory * r / lanes + weights * 4.0 * c / slices + on_chip * (r + 4.0 * c),
+        Method::Subgroup => memory * (r / x).ceil() + weights * 4.0 * c,
+        Method::Staged => memory * r / x + weights * 4.0 * c / y + on_chip * (r + 4.0 * c),
         // A window serves three taps.
         Method::Window => memory * f64::from(kernel.window()) / 3.0 + weights * 4.0 * c,
         // One that slides down serves nine, and its weights a whole strip.

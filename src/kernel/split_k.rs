@@ -60,10 +60,10 @@ impl Kernel {
         let quads = |input: usize| {
             self.group_span(problem).unwrap_or(problem.inputs[input].1.vec4_per_pixel())
         };
-        let stages = |input: usize| quads(input).div_ceil(STAGE_QUADS as usize);
+        let k_stages = |input: usize| quads(input).div_ceil(STAGE_QUADS as usize);
         match problem.op {
-            Op::Conv { conv, .. } => conv.taps() * stages(0),
-            Op::JoinedConv { .. } => stages(0) + stages(1),
+            Op::Conv { conv, .. } => conv.taps() * k_stages(0),
+            Op::JoinedConv { .. } => k_stages(0) + k_stages(1),
             Op::BatchNorm { .. }
             | Op::Add { .. }
             | Op::MaxPool { .. }

@@ -77,12 +77,12 @@ impl Kernel {
                 && fits(weights)
                 && self.scratch_bytes(problem).into_iter().all(fits);
         }
-        let (lanes, cols) = (self.tile.workgroup_x as usize, self.tile.cols_per_thread as usize);
+        let (lanes, columns) = (self.tile.workgroup_x as usize, self.tile.cols_per_thread as usize);
         let group_columns = problem.output.1.vec4_per_pixel() / conv.groups;
         let short_steps = conv.dilation == 1 && conv.stride <= 2;
         match self.family.method() {
             // All columns of a lane lie in one group.
-            Method::Window => short_steps && group_columns.is_multiple_of(cols),
+            Method::Window => short_steps && group_columns.is_multiple_of(columns),
             // The weights of a lane are those of one vec4.
             Method::Slide => {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
