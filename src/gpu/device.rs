@@ -8,6 +8,7 @@ use wgpu::{
 };
 
 use super::adapter::{self, AdapterChoice};
+use super::adapter_info;
 use super::kept_pipelines::KeptPipelines;
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
@@ -89,7 +90,7 @@ impl Gpu {
     pub async fn with_options_async(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::choose(&options.adapter).await?;
         let info = adapter.get_info();
-        if adapter::is_software(&info) {
+        if adapter_info::is_software(&info) {
             tracing::warn!("{} computes on the CPU: right numbers, slowly", info.name);
         }
         let (required_features, required_limits) = match options.limits {
@@ -113,7 +114,7 @@ impl Gpu {
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() }
+            GpuError::NoDevice { adapter: adapter_info::describe(&info), reason: error.to_string() }
         })?;
         let monitor = Monitor::install(&device, &queue, info.backend);
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
@@ -247,7 +248,7 @@ impl Gpu {
     /// One line to display: name, backend, kind, driver.
     #[must_use]
     pub fn describe(&self) -> String {
-        adapter::describe(&self.inner.info)
+        adapter_info::describe(&self.inner.info)
     }
 
     /// Whether kernels are compiled with wgpu's bounds checks and loop guards.
@@ -300,7 +301,7 @@ const MAX_BINDING_BYTES: u64 = 1 << 31;
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
     let subgroup_size =
-        adapter::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
+        adapter_info::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
     Capabilities {
         max_binding_bytes: limits
             .max_storage_buffer_binding_size
@@ -319,7 +320,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         matrices_of_8: false,
         matrices_of_16: false,
         kind: match info.device_type {
-            _ if adapter::is_software(info) => DeviceKind::Software,
+            _ if adapter_info::is_software(info) => DeviceKind::Software,
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
             _ => DeviceKind::Discrete,
         },

@@ -2,6 +2,7 @@
 //! recordings.
 
 mod adapter;
+mod adapter_info;
 mod bound;
 mod ceilings;
 mod compile;
@@ -22,10 +23,8 @@ mod upload;
 mod upload_staging;
 pub(crate) mod user_cache;
 
-pub use adapter::{
-    AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required,
-    subgroup_size,
-};
+pub use adapter::{AdapterChoice, adapters, adapters_async, matrix_sides, required};
+pub use adapter_info::{describe, is_software, subgroup_size};
 pub use bound::Bound;
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};
