@@ -1,17 +1,18 @@
 //! A device with the state that lives as long as it: the monitor and the compiled pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use wgpu::{
     Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue,
 };
 
 use super::adapter::{self, AdapterChoice};
-use super::adapter_info;
 use super::kept_pipelines::KeptPipelines;
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
+use super::{adapter_info, user_cache};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Capabilities, DeviceKind, Kernel};
 use crate::shader::Patch;
@@ -59,8 +60,9 @@ pub(super) struct Inner {
     capabilities: Capabilities,
     runtime_checks: bool,
     /// Faults to compile the kernels with; empty except in tests of the self test.
-    patches: Vec<Patch>,
-    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    pub patches: Vec<Patch>,
+    /// The kernels compiled so far.
+    pub pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     /// The file that pipelines are cached in, once there is one.
     pub kept_pipelines: OnceLock<KeptPipelines>,
 }
@@ -271,26 +273,32 @@ impl Gpu {
         Ok(self.inner.monitor.wait(&self.inner.device)?)
     }
 
-    /// The compiled kernel; compiled on first use, then cached.
-    pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
-        if let Some(pipeline) = self.compiled(kernel) {
-            return Ok(pipeline);
+    /// Caches compiled pipelines in a file. Its contents are used from now on, and each load that
+    /// compiles a kernel rewrites it. Returns whether the device supports this: Vulkan does, with
+    /// `Features::PIPELINE_CACHE`, which [`required`](super::required) requests. Only the first
+    /// file is used. A file that is missing, damaged, or from another device or driver counts as
+    /// empty and is safe to delete; problems are logged.
+    ///
+    /// The device executes the contents of the file, so it must be in a place that nobody else can
+    /// write to.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or any error of the device.
+    pub fn keep_pipelines(&self, file: &Path) -> Result<bool, GpuError> {
+        let Inner { device, monitor, kept_pipelines, .. } = &*self.inner;
+        if kept_pipelines.get().is_some() || !device.features().contains(Features::PIPELINE_CACHE) {
+            return Ok(false);
         }
-        // Without the lock, so that several threads can compile; should two compile the same
-        // kernel, the first one's is kept.
-        let pipeline = Arc::new(Pipeline::compile(
-            self,
-            kernel,
-            self.inner.runtime_checks,
-            &self.inner.patches,
-        )?);
-        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
+        Ok(kept_pipelines.set(KeptPipelines::open(device, monitor, file)?).is_ok())
     }
 
-    /// The kernel if it has been compiled.
-    pub(super) fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
+    /// A path for [`Gpu::keep_pipelines`] in the user's cache directory: one file per device, API
+    /// and driver. `None` if the environment defines no such directory.
+    #[must_use]
+    pub fn default_pipelines_path(&self) -> Option<PathBuf> {
+        let checks = if self.runtime_checks() { " with runtime checks" } else { "" };
+        let name = user_cache::file_name(&format!("{}{checks}", self.describe()), "bin");
+        Some(user_cache::folder("pipelines")?.join(name))
     }
 }
 

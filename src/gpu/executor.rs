@@ -13,7 +13,8 @@ use wgpu::{
 
 use super::host_run::OwnBuffers;
 use super::pipeline::Pipeline;
-use super::upload::{Uploader, Weights, texture_bytes, upload};
+use super::texels::texture_bytes;
+use super::upload::{Uploader, Weights, upload};
 use super::{Bound, Gpu, Memory};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Binding, Kernel};

@@ -18,6 +18,7 @@ mod pipeline;
 mod preprocess;
 mod ranking;
 mod readback;
+mod texels;
 mod timestamps;
 mod upload;
 mod upload_staging;

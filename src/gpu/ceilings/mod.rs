@@ -348,9 +348,7 @@ impl Bench<'_> {
 
     /// Compiles a kernel and binds buffers to the bindings 0, 1, 2, ...
     fn bind(&self, kernel: Kernel, buffers: &[&Buffer]) -> Result<Bound> {
-        let (text, checks) = (kernel.text()?, self.gpu.runtime_checks());
-        let pipeline =
-            Pipeline::build(self.gpu, &kernel.name(), &text, kernel.extensions(), checks)?;
+        let pipeline = self.gpu.compile(&kernel.name(), &kernel.text()?, kernel.extensions())?;
         let inner = &self.gpu.inner;
         let group = inner.monitor.guarded(&inner.device, "binding buffers", || {
             let resources = buffers.iter().map(|buffer| buffer.as_entire_binding());

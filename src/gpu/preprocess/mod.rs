@@ -301,14 +301,7 @@ impl Preprocessor {
         if let Some(pipeline) = pipelines.get(&kernel) {
             return Ok(pipeline.clone());
         }
-        let checks = self.gpu.runtime_checks();
-        let pipeline = Pipeline::build(
-            &self.gpu,
-            kernel.name(),
-            &kernel.text()?,
-            Extensions::default(),
-            checks,
-        )?;
+        let pipeline = self.gpu.compile(kernel.name(), &kernel.text()?, Extensions::default())?;
         let pipeline = Arc::new(pipeline);
         pipelines.insert(kernel, pipeline.clone());
         Ok(pipeline)
