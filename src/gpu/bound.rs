@@ -8,8 +8,10 @@ use wgpu::{
     TexelCopyBufferLayout,
 };
 
-use super::executor::{Launch, Ready, TextureCopy};
+use super::executor_state::Ready;
+use super::launches::Launch;
 use super::texels::TEXEL_BYTES;
+use super::workspace::TextureCopy;
 use crate::error::Result;
 
 /// An executor bound to an input and an output buffer, with its bind groups, so that it can be

@@ -3,17 +3,21 @@
 
 mod adapter;
 mod adapter_info;
+mod bind_groups;
 mod bound;
 mod ceilings;
 mod compile;
 mod device;
 mod executor;
+mod executor_state;
 mod guard;
 mod host_run;
 mod kept_pipelines;
+mod launches;
 mod loss_check;
 mod memory;
 mod monitor;
+mod own_buffers;
 mod pipeline;
 mod preprocess;
 mod ranking;
@@ -23,6 +27,7 @@ mod timestamps;
 mod upload;
 mod upload_staging;
 pub(crate) mod user_cache;
+mod workspace;
 
 pub use adapter::{AdapterChoice, adapters, adapters_async, matrix_sides, required};
 pub use adapter_info::{describe, is_software, subgroup_size};
