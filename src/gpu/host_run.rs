@@ -71,7 +71,7 @@ impl Executor {
         Ok(())
     }
 
-    /// [`Executor::run_piece`] for async callers.
+    /// [`Executor::run_rows`] for async callers.
     pub(crate) async fn run_rows_async(
         &mut self,
         input: &HostTensor,
@@ -146,7 +146,7 @@ impl Executor {
     /// Reads the input buffer of the executor's own runs.
     ///
     /// # Errors
-    /// As [`Executor::kept`].
+    /// As [`Executor::read`].
     pub(crate) fn own_input(&mut self) -> Result<HostTensor> {
         self.make_own_buffers()?;
         let Some(own) = &self.own else { unreachable!("made above") };

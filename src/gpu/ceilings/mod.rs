@@ -56,8 +56,9 @@ impl Ceilings {
     /// Measures a device.
     ///
     /// # Errors
-    /// [`GpuError::Wrong`] if a result is wrong; [`GpuError::OutOfMemory`], [`GpuError::Lost`], or
-    /// any error of the device.
+    /// [`GpuError::Wrong`](crate::error::GpuError::Wrong) if a result is wrong;
+    /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory),
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device.
     pub fn measure(gpu: &Gpu, options: &CeilingOptions) -> Result<Self> {
         let bench = Bench { gpu, options: *options };
         let has_f16 = gpu.inner.device.features().contains(Features::SHADER_F16);
