@@ -3,10 +3,11 @@
 use std::fmt;
 
 use wgpu::{
-    Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Features, Instance,
-    InstanceDescriptor, Limits,
+    Adapter, AdapterInfo, Backends, CooperativeScalarType, Features, Instance, InstanceDescriptor,
+    Limits,
 };
 
+use super::adapter_info::{describe, is_software};
 use super::ranking::{comes_before_gl, rank};
 use crate::error::GpuError;
 
@@ -128,34 +129,6 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
     })
 }
 
-/// One line to display: name, backend, kind, driver.
-#[must_use]
-pub fn describe(info: &AdapterInfo) -> String {
-    let kind = match info.device_type {
-        _ if is_software(info) => "software",
-        DeviceType::DiscreteGpu => "discrete GPU",
-        DeviceType::IntegratedGpu => "integrated GPU",
-        DeviceType::VirtualGpu => "virtual GPU",
-        DeviceType::Cpu => "software",
-        DeviceType::Other => "GPU",
-    };
-    let driver = format!("{} {}", info.driver, info.driver_info);
-    let driver =
-        if driver.trim().is_empty() { String::new() } else { format!(", {}", driver.trim()) };
-    format!("{} ({}, {kind}{driver})", info.name, info.backend)
-}
-
-/// Whether the adapter is a software driver that runs on the CPU. GL drivers report the type
-/// "other", so names are checked too.
-#[must_use]
-pub fn is_software(info: &AdapterInfo) -> bool {
-    let name = info.name.to_lowercase();
-    info.device_type == DeviceType::Cpu
-        || ["llvmpipe", "softpipe", "swiftshader", "basic render"]
-            .iter()
-            .any(|known| name.contains(known))
-}
-
 /// The features and limits with which a device runs this crate's kernels well: subgroup operations,
 /// f16 and timestamps if the adapter has them, also 64-bit integers on software drivers, the
 /// adapter's own limits for buffers and compute, and WebGPU's downlevel defaults (or the adapter's,
@@ -201,18 +174,6 @@ pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
     [8, 16].map(|side| offered && has(side))
 }
 
-/// The subgroup size of an adapter, if it has only one. For Metal, wgpu 30 reports 4 to 64 whatever
-/// the GPU; Apple's own GPUs have subgroups of 32 lanes.
-#[must_use]
-pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
-    let is_apples = info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple");
-    match (info.subgroup_min_size, info.subgroup_max_size) {
-        _ if is_apples => Some(32),
-        (least, most) if least == most => Some(least),
-        _ => None,
-    }
-}
-
 /// `WGPU_BACKEND`: names joined by commas. Unlike wgpu, this rejects unknown names, so that a typo
 /// does not select another API.
 fn backends_from_env() -> Result<Backends, GpuError> {
@@ -247,21 +208,9 @@ fn is_low_power() -> Result<bool, GpuError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use wgpu::DeviceType;
 
-    #[test]
-    fn subgroups_of_one_size_are_known() {
-        let info = |name: &str, backend, sizes: [u32; 2]| {
-            let [subgroup_min_size, subgroup_max_size] = sizes;
-            let name = name.to_owned();
-            let info = AdapterInfo::new(DeviceType::IntegratedGpu, backend);
-            subgroup_size(&AdapterInfo { name, subgroup_min_size, subgroup_max_size, ..info })
-        };
-        assert_eq!(info("NVIDIA", wgpu::Backend::Vulkan, [32, 32]), Some(32));
-        assert_eq!(info("Intel", wgpu::Backend::Vulkan, [8, 32]), None);
-        assert_eq!(info("Apple M2", wgpu::Backend::Metal, [4, 64]), Some(32));
-        assert_eq!(info("AMD Radeon Pro", wgpu::Backend::Metal, [4, 64]), None);
-    }
+    use super::*;
 
     #[test]
     fn adapters_are_picked_by_place_and_by_name() {

@@ -8,11 +8,11 @@ use wgpu::{
     TexelCopyBufferLayout,
 };
 
-use super::executor::{Launch, Ready, TextureCopy};
+use super::executor_state::Ready;
+use super::launches::Launch;
+use super::texels::TEXEL_BYTES;
+use super::workspace::TextureCopy;
 use crate::error::Result;
-
-/// Bytes of a texel: four f32.
-const TEXEL_BYTES: u32 = 16;
 
 /// An executor bound to an input and an output buffer, with its bind groups, so that it can be
 /// recorded repeatedly. Shares the executor's weights and workspace, and may outlive it.

@@ -1,15 +1,58 @@
-//! Compiles the kernels of a recording on several threads while another thread uploads the weights.
+//! Compiles kernels: each on first use, and those of a recording on several threads while another
+//! thread uploads the weights.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Gpu;
+use super::kept_pipelines::KeptPipelines;
+use super::pipeline::{Pipeline, checked_source};
 use crate::error::{GpuError, Result};
 use crate::kernel::Kernel;
+use crate::shader::Extensions;
 
 impl Gpu {
+    /// The compiled kernel; compiled on first use, then cached.
+    pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
+        if let Some(pipeline) = self.compiled(kernel) {
+            return Ok(pipeline);
+        }
+        let name = kernel.name();
+        let source = kernel.source_with(&self.inner.patches);
+        let source = source.map_err(|error| GpuError::Shader {
+            kernel: name.clone(),
+            reason: error.to_string(),
+        })?;
+        // Without the lock, so that several threads can compile; should two compile the same
+        // kernel, the first one's is kept.
+        let pipeline = Arc::new(self.compile(&name, &source, kernel.extensions())?);
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
+    }
+
+    /// The kernel if it has been compiled.
+    fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
+    }
+
+    /// Compiles a kernel from its source.
+    pub(super) fn compile(
+        &self,
+        name: &str,
+        source: &str,
+        extensions: Extensions,
+    ) -> Result<Pipeline, GpuError> {
+        let (shader, reflection) = checked_source(name, source, extensions, self.capabilities())?;
+        let inner = &self.inner;
+        inner.monitor.guarded(&inner.device, "compiling a kernel", || {
+            let cache = inner.kept_pipelines.get().map(|kept| &kept.cache);
+            let checks = self.runtime_checks();
+            Pipeline::new(&inner.device, name, shader, &reflection, checks, cache)
+        })
+    }
+
     /// Runs `meanwhile` on this thread while other threads compile the kernels, each once; at most
     /// as many threads as kernels or cores. On systems without threads, the kernels are compiled
     /// when [`Gpu::pipeline`] requests them.
@@ -58,7 +101,7 @@ impl Gpu {
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             None => {
                 if !missing.is_empty() {
-                    self.save_pipelines();
+                    self.inner.kept_pipelines.get().into_iter().for_each(KeptPipelines::save);
                 }
                 Ok(done)
             }

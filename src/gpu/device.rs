@@ -1,7 +1,8 @@
 //! A device with the state that lives as long as it: the monitor and the compiled pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use wgpu::{
     Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue,
@@ -11,6 +12,7 @@ use super::adapter::{self, AdapterChoice};
 use super::kept_pipelines::KeptPipelines;
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
+use super::{adapter_info, user_cache};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Capabilities, DeviceKind, Kernel};
 use crate::shader::Patch;
@@ -58,8 +60,9 @@ pub(super) struct Inner {
     capabilities: Capabilities,
     runtime_checks: bool,
     /// Faults to compile the kernels with; empty except in tests of the self test.
-    patches: Vec<Patch>,
-    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    pub patches: Vec<Patch>,
+    /// The kernels compiled so far.
+    pub pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     /// The file that pipelines are cached in, once there is one.
     pub kept_pipelines: OnceLock<KeptPipelines>,
 }
@@ -89,7 +92,7 @@ impl Gpu {
     pub async fn with_options_async(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::choose(&options.adapter).await?;
         let info = adapter.get_info();
-        if adapter::is_software(&info) {
+        if adapter_info::is_software(&info) {
             tracing::warn!("{} computes on the CPU: right numbers, slowly", info.name);
         }
         let (required_features, required_limits) = match options.limits {
@@ -113,7 +116,7 @@ impl Gpu {
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            GpuError::NoDevice { adapter: adapter::describe(&info), reason: error.to_string() }
+            GpuError::NoDevice { adapter: adapter_info::describe(&info), reason: error.to_string() }
         })?;
         let monitor = Monitor::install(&device, &queue, info.backend);
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
@@ -247,7 +250,7 @@ impl Gpu {
     /// One line to display: name, backend, kind, driver.
     #[must_use]
     pub fn describe(&self) -> String {
-        adapter::describe(&self.inner.info)
+        adapter_info::describe(&self.inner.info)
     }
 
     /// Whether kernels are compiled with wgpu's bounds checks and loop guards.
@@ -270,26 +273,32 @@ impl Gpu {
         Ok(self.inner.monitor.wait(&self.inner.device)?)
     }
 
-    /// The compiled kernel; compiled on first use, then cached.
-    pub(super) fn pipeline(&self, kernel: Kernel) -> Result<Arc<Pipeline>, GpuError> {
-        if let Some(pipeline) = self.compiled(kernel) {
-            return Ok(pipeline);
+    /// Caches compiled pipelines in a file. Its contents are used from now on, and each load that
+    /// compiles a kernel rewrites it. Returns whether the device supports this: Vulkan does, with
+    /// `Features::PIPELINE_CACHE`, which [`required`](super::required) requests. Only the first
+    /// file is used. A file that is missing, damaged, or from another device or driver counts as
+    /// empty and is safe to delete; problems are logged.
+    ///
+    /// The device executes the contents of the file, so it must be in a place that nobody else can
+    /// write to.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or any error of the device.
+    pub fn keep_pipelines(&self, file: &Path) -> Result<bool, GpuError> {
+        let Inner { device, monitor, kept_pipelines, .. } = &*self.inner;
+        if kept_pipelines.get().is_some() || !device.features().contains(Features::PIPELINE_CACHE) {
+            return Ok(false);
         }
-        // Without the lock, so that several threads can compile; should two compile the same
-        // kernel, the first one's is kept.
-        let pipeline = Arc::new(Pipeline::compile(
-            self,
-            kernel,
-            self.inner.runtime_checks,
-            &self.inner.patches,
-        )?);
-        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
+        Ok(kept_pipelines.set(KeptPipelines::open(device, monitor, file)?).is_ok())
     }
 
-    /// The kernel if it has been compiled.
-    pub(super) fn compiled(&self, kernel: Kernel) -> Option<Arc<Pipeline>> {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
+    /// A path for [`Gpu::keep_pipelines`] in the user's cache directory: one file per device, API
+    /// and driver. `None` if the environment defines no such directory.
+    #[must_use]
+    pub fn default_pipelines_path(&self) -> Option<PathBuf> {
+        let checks = if self.runtime_checks() { " with runtime checks" } else { "" };
+        let name = user_cache::file_name(&format!("{}{checks}", self.describe()), "bin");
+        Some(user_cache::folder("pipelines")?.join(name))
     }
 }
 
@@ -300,7 +309,7 @@ const MAX_BINDING_BYTES: u64 = 1 << 31;
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
     let subgroup_size =
-        adapter::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
+        adapter_info::subgroup_size(info).filter(|_| features.contains(Features::SUBGROUP));
     Capabilities {
         max_binding_bytes: limits
             .max_storage_buffer_binding_size
@@ -319,7 +328,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         matrices_of_8: false,
         matrices_of_16: false,
         kind: match info.device_type {
-            _ if adapter::is_software(info) => DeviceKind::Software,
+            _ if adapter_info::is_software(info) => DeviceKind::Software,
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
             _ => DeviceKind::Discrete,
         },

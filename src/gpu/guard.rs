@@ -61,7 +61,7 @@ impl Executor {
         let mut broken = Vec::new();
         for (tensor, (name, buffer)) in self.tensor_buffers().into_iter().enumerate() {
             let bytes = self.ready.gpu.download(buffer)?;
-            let guard = &bytes[bytes.len() - self.ready.options.guard_bytes as usize..];
+            let guard = &bytes[bytes.len() - self.ready.guard_bytes as usize..];
             if guard.chunks_exact(4).any(|word| word != poison_word(tensor).to_le_bytes()) {
                 broken.push(name);
             }
@@ -142,7 +142,7 @@ impl Executor {
     fn judge(&self, probed: &[Probed<'_>], after: &[u8]) -> Result<Probe> {
         let plan = &self.ready.recording.plan;
         let info = plan.tensor(plan.output);
-        let guard = self.ready.options.guard_bytes as usize;
+        let guard = self.ready.guard_bytes as usize;
         let (mut broken_guards, mut changed, mut rest, mut values) =
             (Vec::new(), Vec::new(), after, Vec::new());
         for (index, Probed { name, before, written_bytes: given, .. }) in probed.iter().enumerate()

@@ -1,25 +1,15 @@
 //! Runs from host tensors to host tensors, in the executor's own buffers.
 
-use wgpu::{BindGroup, Buffer, BufferUsages, CommandBuffer, Device};
+use wgpu::{Buffer, CommandBuffer, Device};
 
 use super::Executor;
-use super::executor::Ready;
+use super::executor_state::Ready;
+use super::own_buffers::OwnBuffers;
 use super::readback::Readback;
 use super::upload_staging::UploadStaging;
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Location, TensorId, TensorInfo};
 use crate::tensor::{HostTensor, Rows};
-
-/// Buffers for runs on host tensors, in addition to weights and workspace.
-#[derive(Debug)]
-pub(super) struct OwnBuffers {
-    pub(super) input: Buffer,
-    pub(super) output: Buffer,
-    staging: Buffer,
-    /// The staging buffer for the next input; not reused if still unmapped after the last run.
-    upload: Option<UploadStaging>,
-    pub(super) groups: Vec<BindGroup>,
-}
 
 impl Executor {
     /// Runs on host tensors: upload, one submit of all blocks, download.
@@ -81,7 +71,7 @@ impl Executor {
         Ok(())
     }
 
-    /// [`Executor::run_piece`] for async callers.
+    /// [`Executor::run_rows`] for async callers.
     pub(crate) async fn run_rows_async(
         &mut self,
         input: &HostTensor,
@@ -156,7 +146,7 @@ impl Executor {
     /// Reads the input buffer of the executor's own runs.
     ///
     /// # Errors
-    /// As [`Executor::kept`].
+    /// As [`Executor::read`].
     pub(crate) fn own_input(&mut self) -> Result<HostTensor> {
         self.make_own_buffers()?;
         let Some(own) = &self.own else { unreachable!("made above") };
@@ -233,17 +223,7 @@ impl Executor {
         if self.own.is_some() {
             return Ok(());
         }
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let guard = self.ready.options.guard_bytes;
-        let input = self.ready.gpu.buffer("input", self.input_bytes() + guard, usage)?;
-        let output = self.ready.gpu.buffer("output", self.output_bytes() + guard, usage)?;
-        let staging = self.ready.gpu.buffer(
-            "staging",
-            self.output_bytes(),
-            BufferUsages::COPY_DST | BufferUsages::MAP_READ,
-        )?;
-        let groups = self.ready.bind_groups(&input, &output)?;
-        self.own = Some(OwnBuffers { input, output, staging, upload: None, groups });
+        self.own = Some(OwnBuffers::new(&self.ready)?);
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use wgpu::{Features, PipelineCache, PipelineCacheDescriptor};
+use wgpu::{Device, PipelineCache, PipelineCacheDescriptor};
 
-use super::{Gpu, describe, user_cache};
+use super::monitor::Monitor;
+use super::user_cache;
 use crate::error::GpuError;
 
 /// The driver's pipeline cache and its file.
@@ -22,25 +23,12 @@ pub(super) struct KeptPipelines {
 /// The header of such a file; the checksum of the rest follows.
 const MAGIC: &[u8] = b"bottleneck pipelines 1\n";
 
-impl Gpu {
-    /// Caches compiled pipelines in a file. Its contents are used from now on, and each load that
-    /// compiles a kernel rewrites it. Returns whether the device supports this: Vulkan does, with
-    /// `Features::PIPELINE_CACHE`, which [`required`](super::required) requests. Only the first
-    /// file is used. A file that is missing, damaged, or from another device or driver counts as
-    /// empty and is safe to delete; problems are logged.
-    ///
-    /// The device executes the contents of the file, so it must be in a place that nobody else can
-    /// write to.
+impl KeptPipelines {
+    /// Opens a file, which may be missing. One that is damaged counts as empty.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
-    pub fn keep_pipelines(&self, file: &Path) -> Result<bool, GpuError> {
-        let inner = &self.inner;
-        if inner.kept_pipelines.get().is_some()
-            || !inner.device.features().contains(Features::PIPELINE_CACHE)
-        {
-            return Ok(false);
-        }
+    pub fn open(device: &Device, monitor: &Monitor, file: &Path) -> Result<Self, GpuError> {
         let data = match fs::read(file) {
             Ok(bytes) => checked(&bytes).map(<[u8]>::to_vec).or_else(|| {
                 tracing::warn!(
@@ -55,7 +43,7 @@ impl Gpu {
                 None
             }
         };
-        let cache = inner.monitor.guarded(&inner.device, "reading kept pipelines", || {
+        let cache = monitor.guarded(device, "reading kept pipelines", || {
             let descriptor = PipelineCacheDescriptor {
                 label: Some("kept pipelines"),
                 data: data.as_deref(),
@@ -64,27 +52,15 @@ impl Gpu {
             // SAFETY: the data is what `PipelineCache::get_data` gave to a process of this crate,
             // as the checksum says; wgpu holds it against the adapter and the version of its
             // driver.
-            unsafe { inner.device.create_pipeline_cache(&descriptor) }
+            unsafe { device.create_pipeline_cache(&descriptor) }
         })?;
         let kept = Mutex::new(data.as_deref().map(crc32fast::hash));
-        Ok(inner.kept_pipelines.set(KeptPipelines { cache, file: file.to_owned(), kept }).is_ok())
+        Ok(Self { cache, file: file.to_owned(), kept })
     }
 
-    /// A path for [`Gpu::keep_pipelines`] in the user's cache directory: one file per device, API
-    /// and driver. `None` if the environment defines no such directory.
-    #[must_use]
-    pub fn default_pipelines_path(&self) -> Option<PathBuf> {
-        let checks = if self.runtime_checks() { " with runtime checks" } else { "" };
-        let name = user_cache::file_name(&format!("{}{checks}", describe(self.info())), "bin");
-        Some(user_cache::folder("pipelines")?.join(name))
-    }
-
-    /// Writes the file of [`Gpu::keep_pipelines`], if there is one and the driver's cache has
-    /// changed.
-    pub(super) fn save_pipelines(&self) {
-        let Some(KeptPipelines { cache, file, kept }) = self.inner.kept_pipelines.get() else {
-            return;
-        };
+    /// Writes the file if the driver's cache has changed.
+    pub fn save(&self) {
+        let Self { cache, file, kept } = self;
         let Some(data) = cache.get_data() else { return };
         let checksum = crc32fast::hash(&data);
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,11 +2,11 @@
 
 use wgpu::{
     Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, Texture,
-    TextureDescriptor, TextureDimension, TextureFormat, TextureUsages, TextureView,
-    TextureViewDescriptor,
+    TextureDescriptor, TextureDimension, TextureUsages, TextureView, TextureViewDescriptor,
 };
 
 use super::Gpu;
+use super::texels::{TEXEL_BYTES, TEXELS};
 use crate::error::GpuError;
 
 /// The bit pattern of guard bands and poisoned tensors: a NaN that no kernel produces, or two of
@@ -120,9 +120,6 @@ impl Memory {
     }
 }
 
-/// The format of texels: four f32, `rgba32float` in the shaders.
-pub(super) const TEXELS: TextureFormat = TextureFormat::Rgba32Float;
-
 impl Gpu {
     /// A texture with these values, four per texel, row by row, padded with zeros.
     ///
@@ -143,7 +140,7 @@ impl Gpu {
             let size = Extent3d { width, height, depth_or_array_layers: 1 };
             let layout = TexelCopyBufferLayout {
                 offset: 0,
-                bytes_per_row: Some(width * 16),
+                bytes_per_row: Some(width * TEXEL_BYTES),
                 rows_per_image: None,
             };
             inner.queue.write_texture(

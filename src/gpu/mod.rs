@@ -2,30 +2,35 @@
 //! recordings.
 
 mod adapter;
+mod adapter_info;
+mod bind_groups;
 mod bound;
 mod ceilings;
 mod compile;
 mod device;
 mod executor;
+mod executor_state;
 mod guard;
 mod host_run;
 mod kept_pipelines;
+mod launches;
 mod loss_check;
 mod memory;
 mod monitor;
+mod own_buffers;
 mod pipeline;
 mod preprocess;
 mod ranking;
 mod readback;
+mod texels;
 mod timestamps;
 mod upload;
 mod upload_staging;
 pub(crate) mod user_cache;
+mod workspace;
 
-pub use adapter::{
-    AdapterChoice, adapters, adapters_async, describe, is_software, matrix_sides, required,
-    subgroup_size,
-};
+pub use adapter::{AdapterChoice, adapters, adapters_async, matrix_sides, required};
+pub use adapter_info::{describe, is_software, subgroup_size};
 pub use bound::Bound;
 pub use ceilings::{CeilingOptions, Ceilings, ceiling_kernels};
 pub use device::{Gpu, GpuOptions, LimitsChoice};

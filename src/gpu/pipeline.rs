@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
-    BufferBindingType, ComputePipeline, ComputePipelineDescriptor, PipelineCompilationOptions,
-    PipelineLayoutDescriptor, ShaderModule, ShaderModuleDescriptor, ShaderRuntimeChecks,
-    ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType, TextureViewDimension,
+    BufferBindingType, ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache,
+    PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule, ShaderModuleDescriptor,
+    ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType,
+    TextureViewDimension,
 };
 
-use super::Gpu;
-use super::memory::TEXELS;
+use super::texels::TEXELS;
 use crate::error::GpuError;
-use crate::kernel::{Capabilities, Kernel};
-use crate::shader::{self, ENTRY_POINT, Extensions, Patch, Reflection};
+use crate::kernel::Capabilities;
+use crate::shader::{self, ENTRY_POINT, Extensions, Reflection, Validated};
 
 /// A compiled kernel and the layout of its one bind group.
 #[derive(Debug)]
@@ -23,71 +23,67 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn compile(
-        gpu: &Gpu,
-        kernel: Kernel,
-        runtime_checks: bool,
-        patches: &[Patch],
-    ) -> Result<Self, GpuError> {
-        let name = kernel.name();
-        let source = kernel.source_with(patches);
-        let source = source.map_err(|error| GpuError::Shader {
-            kernel: name.clone(),
-            reason: error.to_string(),
-        })?;
-        Self::build(gpu, &name, &source, kernel.extensions(), runtime_checks)
-    }
-
-    /// Compiles a kernel from its source.
-    pub fn build(
-        gpu: &Gpu,
+    /// Compiles a kernel whose source is checked; see [`checked_source`].
+    pub fn new(
+        device: &Device,
         name: &str,
-        source: &str,
-        extensions: Extensions,
+        shader: Validated,
+        reflection: &Reflection,
         runtime_checks: bool,
-    ) -> Result<Self, GpuError> {
-        let refused = |reason| GpuError::Shader { kernel: name.to_owned(), reason };
-        let (shader, reflection) = shader::inspect(source, extensions).map_err(refused)?;
-        check_limits(name, &reflection, gpu.capabilities())?;
-        let inner = &gpu.inner;
-        inner.monitor.guarded(&inner.device, "compiling a kernel", || {
-            let descriptor = ShaderModuleDescriptor {
-                label: Some(name),
-                source: ShaderSource::Naga(Cow::Owned(shader.module)),
-            };
-            let module = if runtime_checks {
-                inner.device.create_shader_module(descriptor)
-            } else {
-                unchecked(&inner.device, descriptor)
-            };
-            let entries = layout_entries(&reflection);
-            let layout = inner.device.create_bind_group_layout(&BindGroupLayoutDescriptor {
-                label: Some(name),
-                entries: &entries,
-            });
-            let pipeline_layout = inner.device.create_pipeline_layout(&PipelineLayoutDescriptor {
-                label: Some(name),
-                bind_group_layouts: &[Some(&layout)],
+        cache: Option<&PipelineCache>,
+    ) -> Self {
+        let descriptor = ShaderModuleDescriptor {
+            label: Some(name),
+            source: ShaderSource::Naga(Cow::Owned(shader.module)),
+        };
+        let module = if runtime_checks {
+            device.create_shader_module(descriptor)
+        } else {
+            unchecked(device, descriptor)
+        };
+        let entries = layout_entries(reflection);
+        let layout = device.create_bind_group_layout(&BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(ENTRY_POINT),
+            compilation_options: PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
                 ..Default::default()
-            });
-            let pipeline = inner.device.create_compute_pipeline(&ComputePipelineDescriptor {
-                label: Some(name),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some(ENTRY_POINT),
-                compilation_options: PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
-                    ..Default::default()
-                },
-                cache: inner.kept_pipelines.get().map(|kept| &kept.cache),
-            });
-            Self { pipeline, layout }
-        })
+            },
+            cache,
+        });
+        Self { pipeline, layout }
     }
 }
 
+/// Parses a kernel's source and checks it against the limits of a device.
+///
+/// # Errors
+/// [`GpuError::Shader`], [`GpuError::KernelLimit`].
+pub(super) fn checked_source(
+    name: &str,
+    source: &str,
+    extensions: Extensions,
+    capabilities: &Capabilities,
+) -> Result<(Validated, Reflection), GpuError> {
+    let refused = |reason| GpuError::Shader { kernel: name.to_owned(), reason };
+    let (shader, reflection) = shader::inspect(source, extensions).map_err(refused)?;
+    check_limits(name, &reflection, capabilities)?;
+    Ok((shader, reflection))
+}
+
 /// A module without injected bounds checks, loop guards and division guards.
-fn unchecked(device: &wgpu::Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
+fn unchecked(device: &Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
     // SAFETY: only kernels of this crate come here. They clamp or mask every index to tensors whose
     // sizes `Params` carries, the executor binds buffers of at least those sizes, every loop counts
     // up to a bound that does not change, and every divisor is a size of at least one. The

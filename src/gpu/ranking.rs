@@ -2,7 +2,7 @@
 
 use wgpu::{AdapterInfo, Backend, DeviceType};
 
-use super::adapter::is_software;
+use super::adapter_info::is_software;
 
 /// Smaller is better: software last, then by kind, then by API. SwiftShader comes after the other
 /// software of its API: it is meant for testing, has narrower subgroups, and the Vulkan loader

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use wgpu::{Buffer, BufferUsages, Texture, TextureView};
 
 use super::Gpu;
+use super::texels::texture_bytes;
 use crate::error::{GpuError, PrecisionError, Result};
 use crate::op::StepParams;
 use crate::plan::{Dispatch, Pow2Scale, Recording, Step};
@@ -124,9 +125,4 @@ impl<'a> Uploader<'a> {
     pub fn uploaded(&self) -> u64 {
         self.uploaded
     }
-}
-
-/// Bytes of a texture of this size in texels.
-pub(super) fn texture_bytes([width, height]: [u32; 2]) -> u64 {
-    u64::from(width) * u64::from(height) * 16
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use wgpu::BufferUsages;
 
+use super::bench::{Bench, Bound, dispatch, wrong};
 use super::kernels::Kernel;
-use super::{Bench, Bound, dispatch, wrong};
 use crate::error::Result;
 
 /// Minimum number of rounds for a meaningful spread: with fewer, all may lie on one side by chance.
@@ -47,7 +47,7 @@ impl Dispatches {
 
 impl Bench<'_> {
     /// Times empty dispatches and dependent ones alternately.
-    pub(super) fn dispatches(&self) -> Result<Dispatches> {
+    pub fn dispatches(&self) -> Result<Dispatches> {
         let empty = self.bind(Kernel::Empty, &[])?;
         let counter =
             self.gpu.buffer("counter", 4, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;

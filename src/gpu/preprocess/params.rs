@@ -2,13 +2,12 @@
 
 use bytemuck::bytes_of;
 
-use super::source::Strip;
+use super::kernels::LANES;
+use super::passes::Passes;
+use super::strips::Strip;
 use crate::error::GpuError;
-use crate::image::{Geometry, Taps};
+use crate::image::Geometry;
 use crate::kernel::{Capabilities, host_struct};
-
-/// Invocations of a workgroup of both kernels.
-pub(super) const LANES: u32 = 64;
 
 host_struct! {
     /// Mirrors `Params` of `shaders/picture/resize_first.wgsl`.
@@ -33,23 +32,7 @@ pub(super) struct Pass {
     pub workgroups: [u32; 3],
 }
 
-/// The two passes of an image.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Passes<'a> {
-    pub geometry: &'a Geometry,
-    /// The weights along the rows.
-    pub across: &'a Taps,
-    /// The weights along the columns.
-    pub down: &'a Taps,
-}
-
 impl Passes<'_> {
-    /// Width and height of the first pass's output.
-    pub fn middle(&self) -> [u32; 2] {
-        let Geometry { columns, rows, columns_first } = self.geometry;
-        if *columns_first { [self.across.span, rows.kept] } else { [columns.kept, self.down.span] }
-    }
-
     /// The first pass over a strip. Its output must fit one binding.
     pub fn first(&self, strip: &Strip<'_>, capabilities: &Capabilities) -> Result<Pass, GpuError> {
         let [width, _] = self.middle();
@@ -123,7 +106,7 @@ fn grid(kernel: &str, pixels: u64, capabilities: &Capabilities) -> Result<[u32; 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kernel;
+    use super::super::kernels::Kernel;
     use super::*;
     use crate::kernel::HostStruct;
     use crate::shader::{Extensions, inspect};

@@ -1,7 +1,8 @@
 //! Training plans of a block of either kind.
 
-use super::PlannedLayer;
-use super::layer::{Forward, TrainingPlanner};
+use super::layer::Forward;
+use super::planned_tensors::PlannedLayer;
+use super::planner::TrainingPlanner;
 use crate::error::Result;
 use crate::network::{BlockSpec, Bottleneck};
 use crate::op::{Op, TrainOp};

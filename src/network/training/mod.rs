@@ -21,8 +21,11 @@ mod block;
 mod layer;
 mod network;
 mod optimizer;
+mod planned_tensors;
+mod planner;
+mod update_steps;
 
 pub use block::{BlockTrainingPlan, plan_block_training};
-pub use layer::{PlannedLayer, PlannedNorm};
-pub use network::{NetworkTrainingPlan, PlannedLinear, TrainingOptions, plan_network_training};
-pub use optimizer::{Optimizer, PlannedParameter};
+pub use network::{NetworkTrainingPlan, TrainingOptions, plan_network_training};
+pub use optimizer::Optimizer;
+pub use planned_tensors::{PlannedLayer, PlannedLinear, PlannedNorm, PlannedParameter};

@@ -1,7 +1,9 @@
 //! Training plans of a network, with its loss and its optimiser.
 
-use super::layer::{Forward, TrainingPlanner, is_within};
-use super::{Optimizer, PlannedLayer, PlannedParameter};
+use super::layer::Forward;
+use super::optimizer::Optimizer;
+use super::planned_tensors::{PlannedLayer, PlannedLinear, PlannedParameter};
+use super::planner::{TrainingPlanner, is_within};
 use crate::error::{Result, SpecError};
 use crate::network::{Norm, ResNet, Stem};
 use crate::op::{Conv, Epilogue, LOSSES, Op, Scalar, TrainOp, WeightLayout};
@@ -47,15 +49,6 @@ impl Default for TrainingOptions {
             bn_momentum: Some(0.1),
         }
     }
-}
-
-/// The linear layer's tensors in a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlannedLinear {
-    /// Given: its weights, `[classes, features, 1, 1]`.
-    pub weight: TensorId,
-    /// Given: its bias, `[1, classes, 1, 1]`.
-    pub bias: TensorId,
 }
 
 /// A network's plan for one training batch, and its tensors. The plan's input is the images; its

@@ -1,9 +1,8 @@
-//! Optimisers, and their steps in a plan.
+//! Optimisers: their rules and settings, and the tensors that control their steps.
 
-use super::layer::TrainingPlanner;
-use crate::error::{Result, SpecError};
-use crate::op::{CONTROL, Op, Scalar, TrainOp, UpdateOp};
-use crate::plan::{Plan, TensorId, TensorInfo, Update};
+use crate::error::SpecError;
+use crate::op::CONTROL;
+use crate::plan::{Plan, TensorId, TensorInfo};
 use crate::tensor::{ChannelLayout, Shape};
 
 /// The rule that updates parameters from their gradients. Formulas and defaults are PyTorch's.
@@ -108,29 +107,15 @@ impl Optimizer {
     }
 }
 
-/// A parameter's tensors in a plan: the weights of a convolution or of the linear layer, its bias,
-/// or a norm's gamma and beta.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedParameter {
-    /// Its key; for gamma and beta, the common prefix of their keys.
-    pub name: String,
-    /// Given: its value.
-    pub value: TensorId,
-    /// Given: the optimiser state, in the order of [`Optimizer::state_names`].
-    pub state: Vec<TensorId>,
-    /// Given: the accumulated gradients of previous batches, if several batches make one step.
-    pub sum: Option<TensorId>,
-}
-
 /// The optimiser of a plan under construction.
 pub(super) struct Updates {
-    optimizer: Optimizer,
+    pub optimizer: Optimizer,
     /// Batches per step.
-    over: usize,
+    pub over: usize,
     /// Given: the scalars that control the updates.
-    pub(super) control: TensorId,
+    pub control: TensorId,
     /// The same, gated by the losses once they are known.
-    pub(super) gated: Option<TensorId>,
+    pub gated: Option<TensorId>,
 }
 
 impl Updates {
@@ -140,93 +125,5 @@ impl Updates {
         plan.tensors.push(TensorInfo::pixels("control", shape, ChannelLayout::dense(1)));
         plan.variables.push(control);
         Self { optimizer: *optimizer, over, control, gated: None }
-    }
-}
-
-impl TrainingPlanner {
-    /// Appends the steps that update a parameter from its gradient.
-    pub fn update(
-        &mut self,
-        name: &str,
-        value: TensorId,
-        mut gradient: TensorId,
-        decays: bool,
-    ) -> Result<()> {
-        let Some(Updates { optimizer, over, control, gated }) = &self.updates else {
-            return Ok(());
-        };
-        let (optimizer, over, control) = (*optimizer, *over, gated.unwrap_or(*control));
-        let mut sum = None;
-        if over > 1 {
-            let before = self.alike(value, &format!("sum.{name}"));
-            gradient = self.updated(
-                &format!("sum.{name}"),
-                UpdateOp::Accumulate,
-                &[before, gradient, control],
-            )?;
-            self.carry(gradient, before);
-            sum = Some(before);
-        }
-        let kept =
-            optimizer.state_names().iter().map(|kind| self.alike(value, &format!("{kind}.{name}")));
-        let state: Vec<TensorId> = kept.collect();
-        let decay = |weight_decay: f64, all: bool| {
-            Scalar::new(if decays || all { weight_decay } else { 0.0 })
-        };
-        let after = match optimizer {
-            Optimizer::Sgd { momentum, nesterov, weight_decay, decay_all } => {
-                let (momentum, decay) = (Scalar::new(momentum), decay(weight_decay, decay_all));
-                let op = UpdateOp::Velocity { momentum, decay };
-                let velocity = self.updated(
-                    &format!("velocity.{name}"),
-                    op,
-                    &[state[0], gradient, value, control],
-                )?;
-                self.carry(velocity, state[0]);
-                let op = UpdateOp::Descend { momentum, decay, nesterov };
-                self.updated(&format!("step.{name}"), op, &[value, gradient, velocity, control])?
-            }
-            Optimizer::AdamW { beta1, beta2, eps, weight_decay, decay_all } => {
-                let mut moments = [value; 2];
-                for (at, (beta, squares)) in [(beta1, false), (beta2, true)].into_iter().enumerate()
-                {
-                    let op = UpdateOp::Moment { beta: Scalar::new(beta), squares };
-                    let label = format!("{}.{name}", if squares { "squares" } else { "mean" });
-                    moments[at] = self.updated(&label, op, &[state[at], gradient, control])?;
-                    self.carry(moments[at], state[at]);
-                }
-                let op = UpdateOp::AdamW {
-                    eps: Scalar::new(eps),
-                    decay: decay(weight_decay, decay_all),
-                };
-                self.updated(
-                    &format!("step.{name}"),
-                    op,
-                    &[value, moments[0], moments[1], control],
-                )?
-            }
-        };
-        self.carry(after, value);
-        self.parameters.push(PlannedParameter { name: name.to_owned(), value, state, sum });
-        Ok(())
-    }
-
-    /// A given tensor with the layout of another one.
-    fn alike(&mut self, tensor: TensorId, name: &str) -> TensorId {
-        let info = TensorInfo { name: name.to_owned(), ..self.plan.tensor(tensor).clone() };
-        self.variable(info)
-    }
-
-    /// A step of the optimiser, whose output has the layout of its first input.
-    fn updated(&mut self, name: &str, op: UpdateOp, inputs: &[TensorId]) -> Result<TensorId> {
-        let op = Op::Train(TrainOp::Update(op));
-        let shapes: Vec<Shape> = inputs.iter().map(|&id| self.shape(id)).collect();
-        op.output_shape(&shapes)?;
-        let info = TensorInfo { name: name.to_owned(), ..self.plan.tensor(inputs[0]).clone() };
-        Ok(self.push(op, inputs, None, info))
-    }
-
-    fn carry(&mut self, from: TensorId, to: TensorId) {
-        self.plan.updates.push(Update { from, to });
     }
 }

@@ -1,0 +1,63 @@
+//! What the information on an adapter tells: a line to display, whether it is software, and its
+//! subgroup size.
+
+use wgpu::{AdapterInfo, Backend, DeviceType};
+
+/// One line to display: name, backend, kind, driver.
+#[must_use]
+pub fn describe(info: &AdapterInfo) -> String {
+    let kind = match info.device_type {
+        _ if is_software(info) => "software",
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "GPU",
+    };
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    let driver =
+        if driver.trim().is_empty() { String::new() } else { format!(", {}", driver.trim()) };
+    format!("{} ({}, {kind}{driver})", info.name, info.backend)
+}
+
+/// Whether the adapter is a software driver that runs on the CPU. GL drivers report the type
+/// "other", so names are checked too.
+#[must_use]
+pub fn is_software(info: &AdapterInfo) -> bool {
+    let name = info.name.to_lowercase();
+    info.device_type == DeviceType::Cpu
+        || ["llvmpipe", "softpipe", "swiftshader", "basic render"]
+            .iter()
+            .any(|known| name.contains(known))
+}
+
+/// The subgroup size of an adapter, if it has only one. For Metal, wgpu 30 reports 4 to 64 whatever
+/// the GPU; Apple's own GPUs have subgroups of 32 lanes.
+#[must_use]
+pub fn subgroup_size(info: &AdapterInfo) -> Option<u32> {
+    let is_apples = info.backend == Backend::Metal && info.name.starts_with("Apple");
+    match (info.subgroup_min_size, info.subgroup_max_size) {
+        _ if is_apples => Some(32),
+        (least, most) if least == most => Some(least),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subgroups_of_one_size_are_known() {
+        let info = |name: &str, backend, sizes: [u32; 2]| {
+            let [subgroup_min_size, subgroup_max_size] = sizes;
+            let name = name.to_owned();
+            let info = AdapterInfo::new(DeviceType::IntegratedGpu, backend);
+            subgroup_size(&AdapterInfo { name, subgroup_min_size, subgroup_max_size, ..info })
+        };
+        assert_eq!(info("NVIDIA", Backend::Vulkan, [32, 32]), Some(32));
+        assert_eq!(info("Intel", Backend::Vulkan, [8, 32]), None);
+        assert_eq!(info("Apple M2", Backend::Metal, [4, 64]), Some(32));
+        assert_eq!(info("AMD Radeon Pro", Backend::Metal, [4, 64]), None);
+    }
+}

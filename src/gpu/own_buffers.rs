@@ -1,0 +1,34 @@
+//! The buffers of an executor for runs on host tensors.
+
+use wgpu::{BindGroup, Buffer, BufferUsages};
+
+use super::executor_state::Ready;
+use super::upload_staging::UploadStaging;
+use crate::error::GpuError;
+
+/// Buffers for runs on host tensors, in addition to weights and workspace.
+#[derive(Debug)]
+pub(super) struct OwnBuffers {
+    pub input: Buffer,
+    pub output: Buffer,
+    pub staging: Buffer,
+    /// The staging buffer for the next input; not reused if still unmapped after the last run.
+    pub upload: Option<UploadStaging>,
+    pub groups: Vec<BindGroup>,
+}
+
+impl OwnBuffers {
+    /// Creates the buffers, except for the upload.
+    pub fn new(ready: &Ready) -> Result<Self, GpuError> {
+        let (gpu, plan, guard) = (&ready.gpu, &ready.recording.plan, ready.guard_bytes);
+        let (input_bytes, output_bytes) =
+            (ready.tensor_bytes(plan.input), ready.tensor_bytes(plan.output));
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let input = gpu.buffer("input", input_bytes + guard, usage)?;
+        let output = gpu.buffer("output", output_bytes + guard, usage)?;
+        let staging =
+            gpu.buffer("staging", output_bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let groups = ready.bind_groups(&input, &output)?;
+        Ok(Self { input, output, staging, upload: None, groups })
+    }
+}
