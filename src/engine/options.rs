@@ -18,8 +18,8 @@ pub struct LoadOptions {
     /// `half_edges` is set.
     pub precision: Precision,
     /// Whether input and output are f16 too if the precision is f16, for apps that bind their own
-    /// buffers. Host tensors are always f32. Ignored by an [`ImagePipeline`](crate::ImagePipeline), whose preprocessed
-    /// images are f32.
+    /// buffers. Host tensors are always f32. Ignored by an [`ImagePipeline`](crate::ImagePipeline),
+    /// whose preprocessed images are f32.
     pub half_edges: bool,
     /// Whether a network also keeps the output of every block (`layer1.0`, ...), for inspection;
     /// costs the memory of those tensors.

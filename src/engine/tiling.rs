@@ -1,5 +1,5 @@
-//! Splits inputs that are too large for a device's bindings into micro-batches: a batch into images,
-//! an image into overlapping bands of rows.
+//! Splits inputs that are too large for a device's bindings into micro-batches: a batch into
+//! images, an image into overlapping bands of rows.
 //!
 //! A chain of blocks looks at neighbouring rows through its 3x3 convolutions only, so an output row
 //! depends on a few input rows. A band is run as if it were an image. The rows at its ends that saw
@@ -45,8 +45,8 @@ struct Band {
     rows: Range<usize>,
 }
 
-/// Records the whole input, or, if a tensor is too large for the device, the largest micro-batch that
-/// fits, and how the input is split into micro-batches.
+/// Records the whole input, or, if a tensor is too large for the device, the largest micro-batch
+/// that fits, and how the input is split into micro-batches.
 ///
 /// # Errors
 /// Any error of `record` for the whole input, if no micro-batch can be recorded either.
@@ -68,9 +68,9 @@ pub(super) fn record_tiled(
     let (micro_batch, bands) = match images {
         Some(n) => (Shape { n, ..input }, vec![Band::whole(blocks, input.h)]),
         None => {
-            let lines = Heights::of(blocks, input.h);
+            let heights = Heights::of(blocks, input.h);
             let fitting = |h: usize| fits(Shape { n: 1, h, ..input });
-            let Some((h, bands)) = lines.bands(fitting)? else {
+            let Some((h, bands)) = heights.bands(fitting)? else {
                 // What stands in the way is what is too large for a single image.
                 return Err(record(Shape { n: 1, ..input }).err().unwrap_or(whole));
             };
@@ -180,7 +180,7 @@ impl Heights {
             if done == outputs {
                 return Some(bands);
             }
-            // The lowest place whose lines go on where these end.
+            // The lowest place whose rows go on where these end.
             let next = largest((last - top) / stride, |steps| {
                 let next = top + steps * stride;
                 Ok(self.right(next..next + height).start <= done)
@@ -249,20 +249,20 @@ mod tests {
         }) {
             let convs =
                 vec![[1 + strides % 3, 1 + dilations % 3], [1 + strides / 3, 1 + dilations / 3]];
-            let lines = Heights { height, convs: convs.clone() };
-            let Some((band, bands)) = lines.bands(|height| Ok(height <= fits))? else {
+            let heights = Heights { height, convs: convs.clone() };
+            let Some((band, bands)) = heights.bands(|height| Ok(height <= fits))? else {
                 refused += 1;
                 continue;
             };
             tiled += 1;
-            assert!(band <= fits && !bands.is_empty(), "{lines:?}: {band}");
+            assert!(band <= fits && !bands.is_empty(), "{heights:?}: {band}");
             let mut done = 0;
             for Band { top, first, rows: taken } in &bands {
                 assert!(
                     taken.start == done && taken.end > done && top + band <= height,
-                    "{lines:?}: {bands:?}"
+                    "{heights:?}: {bands:?}"
                 );
-                assert_eq!(first * convs[0][0] * convs[1][0], *top, "{lines:?}: {bands:?}");
+                assert_eq!(first * convs[0][0] * convs[1][0], *top, "{heights:?}: {bands:?}");
                 done = taken.end;
                 for y in taken.clone() {
                     // What the line is made of, worked backwards.
@@ -275,11 +275,11 @@ mod tests {
                     }
                     assert!(
                         low >= *top as isize && high < (top + band) as isize,
-                        "{lines:?}: line {y} of {bands:?}"
+                        "{heights:?}: row {y} of {bands:?}"
                     );
                 }
             }
-            assert_eq!(done, lines.outputs(), "{lines:?}: {bands:?}");
+            assert_eq!(done, heights.outputs(), "{heights:?}: {bands:?}");
         }
         assert!(tiled > 10_000 && refused > 1_000, "{tiled} {refused}");
         Ok(())

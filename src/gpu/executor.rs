@@ -116,7 +116,7 @@ impl Executor {
         let texture_bytes = textures.keys().map(|&size| texture_bytes(size)).sum();
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         let slots = slots(gpu, &recording, options.guard_bytes)?;
-        let (copies, carried) = (copies(&recording, &launches), updates(&recording));
+        let (copies, updates) = (copies(&recording, &launches), updates(&recording));
         let gpu = gpu.clone();
         let ready = Arc::new(Ready {
             gpu,
@@ -128,7 +128,7 @@ impl Executor {
             uniforms,
             slots,
             copies,
-            updates: carried,
+            updates,
         });
         Ok(Self { ready, own: None })
     }

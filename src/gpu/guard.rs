@@ -117,7 +117,7 @@ impl Executor {
         let recording = &self.ready.recording;
         for &(id, values) in variables {
             let Some(info) = recording.plan.tensors.get(id.0) else {
-                let reason = "a given tensor is not in the plan";
+                let reason = "a variable is not in the plan";
                 return Err(GpuError::Recording { step: format!("tensor {}", id.0), reason }.into());
             };
             let packed = info.pack(values)?;
@@ -129,7 +129,7 @@ impl Executor {
             };
             let Some(target) = probed.get_mut(place).filter(|target| target.written_bytes == 0)
             else {
-                let reason = "a given tensor has no separate slot";
+                let reason = "a variable has no separate slot";
                 return Err(GpuError::Recording { step: info.name.clone(), reason }.into());
             };
             target.before[..bytes.len()].copy_from_slice(&bytes);
@@ -145,14 +145,13 @@ impl Executor {
         let guard = self.ready.guard_bytes as usize;
         let (mut broken_guards, mut changed, mut rest, mut values) =
             (Vec::new(), Vec::new(), after, Vec::new());
-        for (index, Probed { name, before, written_bytes: given, .. }) in probed.iter().enumerate()
-        {
+        for (index, Probed { name, before, written_bytes, .. }) in probed.iter().enumerate() {
             let (bytes, behind) = rest.split_at(before.len());
             rest = behind;
             if bytes[bytes.len() - guard..] != before[before.len() - guard..] {
                 broken_guards.push(name.clone());
             }
-            if bytes[..*given] != before[..*given] {
+            if bytes[..*written_bytes] != before[..*written_bytes] {
                 changed.push(name.clone());
             }
             if index == self.ready.slots.len() + 1 {

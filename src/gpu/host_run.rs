@@ -93,7 +93,7 @@ impl Executor {
             recording.locations.get(id.0).filter(|_| recording.plan.variables.contains(&id));
         let Some(Location::Slot(slot)) = location else {
             let step = format!("tensor {}", id.0);
-            return Err(GpuError::Recording { step, reason: "is not given" }.into());
+            return Err(GpuError::Recording { step, reason: "is not a variable" }.into());
         };
         let info = recording.plan.tensor(id);
         let packed = info.pack(tensor)?;

@@ -51,8 +51,8 @@ impl Tolerance {
     ///
     /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and
     /// Stability of Numerical Algorithms", 2002, section 2.8: the rule of thumb, compared with
-    /// `length` in the worst case). The factor 8 covers the three sums of a block and the propagated
-    /// between seeds.
+    /// `length` in the worst case). The factor 8 covers the three sums of a block and the
+    /// propagated between seeds.
     #[must_use]
     pub fn for_sum(dtype: DType, length: usize) -> Self {
         Self::relative(8.0 * dtype.unit_roundoff() * (length as f64).sqrt())

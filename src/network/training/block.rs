@@ -16,7 +16,7 @@ pub struct BlockTrainingPlan {
     pub plan: Plan,
     /// The block's output.
     pub out: TensorId,
-    /// Given: the gradient of the output.
+    /// Variable: the gradient of the output.
     pub grad_out: TensorId,
     /// The convolutions, in the order of their keys.
     pub layers: Vec<PlannedLayer>,

@@ -58,9 +58,9 @@ impl Default for TrainingOptions {
 pub struct NetworkTrainingPlan {
     /// The plan.
     pub plan: Plan,
-    /// Given: the class indices of the images, `[batch, 1, 1, 1]`.
+    /// Variable: the class indices of the images, `[batch, 1, 1, 1]`.
     pub targets: TensorId,
-    /// Given: the scalars that control the updates; see [`CONTROL`](crate::op::CONTROL).
+    /// Variable: the scalars that control the updates; see [`CONTROL`](crate::op::CONTROL).
     pub control: TensorId,
     /// The scores, `[batch, classes, 1, 1]`; the plan keeps them.
     pub scores: TensorId,

@@ -112,7 +112,7 @@ pub(super) struct Updates {
     pub optimizer: Optimizer,
     /// Batches per step.
     pub over: usize,
-    /// Given: the scalars that control the updates.
+    /// Variable: the scalars that control the updates.
     pub control: TensorId,
     /// The same, gated by the losses once they are known.
     pub gated: Option<TensorId>,

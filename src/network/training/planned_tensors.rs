@@ -9,9 +9,9 @@ pub struct PlannedNorm {
     pub name: String,
     /// Channels.
     pub channels: usize,
-    /// Given: gamma and beta.
+    /// Variable: gamma and beta.
     pub affine: TensorId,
-    /// Given: the running mean and variance, and the weight of the next batch in them.
+    /// Variable: the running mean and variance, and the weight of the next batch in them.
     pub running: TensorId,
     /// The running statistics after the batch; `None` for a frozen norm.
     pub running_after: Option<TensorId>,
@@ -25,7 +25,7 @@ pub struct PlannedNorm {
 pub struct PlannedLayer {
     /// Its name: `conv1`, `layer1.0.downsample.0`.
     pub name: String,
-    /// Given: its weights.
+    /// Variable: its weights.
     pub weight: TensorId,
     /// Their gradient; `None` for frozen weights.
     pub weight_grad: Option<TensorId>,
@@ -36,9 +36,9 @@ pub struct PlannedLayer {
 /// The linear layer's tensors in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedLinear {
-    /// Given: its weights, `[classes, features, 1, 1]`.
+    /// Variable: its weights, `[classes, features, 1, 1]`.
     pub weight: TensorId,
-    /// Given: its bias, `[1, classes, 1, 1]`.
+    /// Variable: its bias, `[1, classes, 1, 1]`.
     pub bias: TensorId,
 }
 
@@ -48,11 +48,11 @@ pub struct PlannedLinear {
 pub struct PlannedParameter {
     /// Its key; for gamma and beta, the common prefix of their keys.
     pub name: String,
-    /// Given: its value.
+    /// Variable: its value.
     pub value: TensorId,
-    /// Given: the optimiser state, in the order of
+    /// Variable: the optimiser state, in the order of
     /// [`Optimizer::state_names`](super::Optimizer::state_names).
     pub state: Vec<TensorId>,
-    /// Given: the accumulated gradients of previous batches, if several batches make one step.
+    /// Variable: the accumulated gradients of previous batches, if several batches make one step.
     pub sum: Option<TensorId>,
 }
