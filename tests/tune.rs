@@ -144,8 +144,8 @@ fn wrong_numbers_are_not_believed() -> Outcome {
     // believe.
     let stuck = Patch::new(
         "shared/pixels",
-        "select(pixel.image, min(pixel.image + 1u, params.images - 1u), image_ends)",
-        "pixel.image",
+        "select(pixel.item, min(pixel.item + 1u, params.items - 1u), item_ends)",
+        "pixel.item",
     );
     let mut images = Vec::new();
     let table = gpu.with_patches(&[stuck])?.tune(&grouped(3)?, &SHORT, |event| {
