@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use wgpu_bottleneck::weights::Head;
 use wgpu_bottleneck::{Image, ImagePipeline, ModelConfig};
 
 use super::each::each;
@@ -59,10 +60,10 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let weights = args.images.network.weights()?;
     let Some(classes) = weights.spec().classes() else {
         let file = args.images.network.source.weights.display();
-        return Err(CliError::Usage(format!(
-            "{file}: the network has no classes; use `bottleneck embed`"
-        )));
+        let why = no_classes(weights.checkpoint().head());
+        return Err(CliError::Usage(format!("{file}: {why}; use `bottleneck embed`")));
     };
+    args.images.check_pooling(&weights)?;
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
     let mut pipeline = args.images.load(&weights, Some(files.len()))?;
@@ -97,6 +98,22 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     } else {
         let images = output::count(verdicts.len(), "image", "images");
         Err(CliError::Incomplete(format!("{failed} of {images} failed")))
+    }
+}
+
+/// Why a head gives no classes.
+fn no_classes(head: &Head) -> String {
+    const NAMED: usize = 6;
+    match head {
+        Head::Other(layers) => {
+            let names = layers.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+            let more = if layers.len() > NAMED { ", ..." } else { "" };
+            format!(
+                "its head is not a single linear layer on the pooled features ({}{more})",
+                names.join(", ")
+            )
+        }
+        Head::None | Head::Linear { .. } => "the network has no classes".to_owned(),
     }
 }
 

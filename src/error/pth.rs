@@ -16,6 +16,15 @@ pub enum PthError {
         /// The entry's name.
         entry: String,
     },
+    /// An archive of NumPy arrays.
+    #[error("an archive of NumPy arrays (.npz), not a state dict")]
+    Npz,
+    /// An archive that contains a checkpoint instead of being one.
+    #[error("a zip archive that contains {entry}: unzip it and name that file")]
+    Around {
+        /// The entry's name.
+        entry: String,
+    },
     /// An entry is compressed or encrypted, which `torch.save` never does.
     #[error(
         "entry {entry} is packed as {method}, but torch.save stores entries as they are; pack it \
@@ -50,8 +59,8 @@ pub enum PthError {
     Tar,
     /// A pickle that does not begin like a file of `torch.save`.
     #[error(
-        "a pickle, but not written by torch.save: its first object is not the number \
-        0x1950a86a20f9469cfc6c"
+        "a pickle, but not written by torch.save: it has no tensors that can be read; load it in \
+        Python and save the state dict with torch.save"
     )]
     NotTorch,
     /// The legacy format in a version other than 1001.
@@ -156,14 +165,20 @@ pub enum PthError {
         /// The object found, in words.
         found: &'static str,
     },
-    /// A dict without tensors where a state dict is expected.
-    #[error(
-        "no state dict found: neither the top level nor one of the keys {looked} holds tensors; \
-        keys of the file: {keys}"
-    )]
+    /// The state of an optimiser, without the network's.
+    #[error("the file holds the state of an optimizer, not the weights of a network")]
+    Optimizer,
+    /// The key that the caller chose leads to no dict with tensors.
+    #[error("--key {key} leads to no dict with tensors; dicts with tensors: {keys}")]
+    Key {
+        /// The keys, joined by dots.
+        key: String,
+        /// Those of the file's dicts with tensors.
+        keys: String,
+    },
+    /// No dict that holds tensors.
+    #[error("no state dict found: no dict of the file holds tensors; keys of the file: {keys}")]
     NoTensors {
-        /// The keys that may hold a state dict.
-        looked: String,
         /// The first keys of the file.
         keys: String,
     },

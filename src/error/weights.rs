@@ -14,6 +14,14 @@ pub enum WeightsError {
         /// The parser's message.
         reason: String,
     },
+    /// A file that is no checkpoint.
+    #[error("{source_name}: not a checkpoint but {what}")]
+    NotACheckpoint {
+        /// The file's name, or "safetensors data" for bytes.
+        source_name: String,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// A file in PyTorch's own format cannot be read, or is damaged.
     #[error("{source_name}: not a readable PyTorch file: {error}")]
     Pth {
@@ -121,6 +129,30 @@ pub enum WeightsError {
         /// The kind of part that it belongs to.
         what: &'static str,
     },
+    /// A checkpoint without a ResNet.
+    #[error("no ResNet in this checkpoint: {hint}")]
+    NoNetwork {
+        /// What the keys show instead.
+        hint: String,
+    },
+    /// A checkpoint with several networks.
+    #[error(
+        "{} networks in this checkpoint; select one: {}", selectors.len(), selectors.join(" or ")
+    )]
+    SeveralNetworks {
+        /// The option that selects each.
+        selectors: Vec<String>,
+    },
+    /// A backbone whose head dilates it, without the option for that.
+    #[error(
+        "{module} belongs to a head of torchvision's segmentation models, which dilate the \
+        backbone: add --replace-stride-with-dilation false,true,true (or \
+        false,false,false for a backbone without dilation)"
+    )]
+    Dilated {
+        /// The head's module.
+        module: String,
+    },
     /// The checkpoint does not fit this network.
     #[error("the checkpoint does not fit {network}: {differences}")]
     Network {
@@ -142,6 +174,17 @@ pub enum WeightsError {
         count: usize,
         /// The first of their names.
         found: Vec<String>,
+    },
+    /// A folder with a checkpoint in several files.
+    #[error(
+        "{folder}: the checkpoint is in several shards ({found}), which are not supported; save \
+        it as one file"
+    )]
+    Shards {
+        /// The folder.
+        folder: String,
+        /// The file that shows it.
+        found: String,
     },
     /// The settings in a configuration do not fit the weights.
     #[error("{reason}: the settings in {config} do not fit the weights")]

@@ -60,9 +60,13 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "W", conflicts_with = "block")]
     pub weights: Option<PathBuf>,
     /// The prefix of the keys of --weights: `backbone.` of a network, `layer2.0.` of a block
-    /// [default: the prefix of common wrappers]
+    /// [default: the only prefix with a whole network]
     #[arg(long, value_name = "P", requires = "weights")]
     pub prefix: Option<String>,
+    /// The dict of the .pth file of --weights, e.g. `teacher` [default: the only dict with a
+    /// network]
+    #[arg(long, value_name = "NAME[.NAME]", requires = "weights")]
+    pub key: Option<String>,
     /// A configuration for --weights, as `run` reads it.
     #[arg(long, value_name = "C.json", requires = "weights")]
     pub config: Option<PathBuf>,

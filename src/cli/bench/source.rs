@@ -30,6 +30,7 @@ impl Source {
             weights: file.clone(),
             model: AUTO.to_owned(),
             prefix: prefix.clone(),
+            key: args.key.clone(),
             config,
             variant,
         };

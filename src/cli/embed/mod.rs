@@ -50,6 +50,7 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
     let weights = args.images.network.weights()?;
+    args.images.check_pooling(&weights)?;
     let preprocess = args.images.preprocess(&weights)?;
     let precision = args.images.network.engine.precision;
     let about = Fingerprint::new(

@@ -76,10 +76,14 @@ pub struct TrainArgs {
     /// the network's other settings and the normalisation.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
-    /// The prefix of the network's keys in --init, e.g. `backbone.` [default: the prefix of common
-    /// wrappers]
+    /// The prefix of the network's keys in --init, e.g. `backbone.` [default: the only prefix with
+    /// a whole network]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
+    /// The dict of a .pth file of --init that holds the weights, e.g. `teacher` [default: the only
+    /// dict with a network]
+    #[arg(long, value_name = "NAME[.NAME]", requires = "init")]
+    pub key: Option<String>,
     /// Start each block as its shortcut: initialise the gamma of its last norm to zero.
     #[arg(long)]
     pub zero_init_residual: bool,
@@ -194,10 +198,10 @@ impl TrainArgs {
         let checkpoint = self.out.join("checkpoint.safetensors");
         if self.resume && checkpoint.is_file() {
             // Differences to the options are reported when settings are compared.
-            return Init::open(&checkpoint, &CheckpointOptions::default()).map(Some);
+            return Init::open(&checkpoint, &CheckpointOptions::default(), None).map(Some);
         }
         let options = self.variant.options(self.prefix.clone())?;
-        self.init.as_ref().map(|path| Init::open(path, &options)).transpose()
+        self.init.as_ref().map(|path| Init::open(path, &options, self.key.as_deref())).transpose()
     }
 
     /// The network for this number of classes. Settings that shapes do not show come from the

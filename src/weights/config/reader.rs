@@ -80,6 +80,7 @@ impl<'a> Reader<'a> {
         self.value("color_range", "[0, 1]", range)?;
         Ok(CheckpointOptions {
             prefix: None,
+            key: None,
             norm: self.value(
                 "norm",
                 "\"BatchNorm2d\", \"FrozenBatchNorm2d\" or \"Identity\"",

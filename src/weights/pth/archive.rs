@@ -75,6 +75,9 @@ impl<'a> Archive<'a> {
             }
         }
         let names = || entries.keys().chain(packed.iter().map(|(name, _)| name));
+        if !names().any(|name| name.ends_with("data.pkl")) {
+            other_archive(names())?;
+        }
         let folder = one_folder(names())?;
         let is_script = names().any(|name| name.strip_prefix(&folder) == Some("constants.pkl"));
         if is_script && names().any(|name| name.contains("/code/")) {
@@ -128,6 +131,20 @@ fn check_count(bytes: &[u8]) -> Result<(), PthError> {
     let found = memchr::memmem::find_iter(bytes, RECORD).count();
     if found > MAX_ENTRIES {
         return Err(PthError::Limit { what: "entries of the archive", found, limit: MAX_ENTRIES });
+    }
+    Ok(())
+}
+
+/// Refuses an archive without an object whose entries show what it is.
+fn other_archive<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), PthError> {
+    let ends = |name: &str, endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    for name in names {
+        if ends(name, &[".npy"]) {
+            return Err(PthError::Npz);
+        }
+        if ends(name, &[".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar"]) {
+            return Err(PthError::Around { entry: name.clone() });
+        }
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Shapes;
 use super::entry::Entry;
 use crate::error::PthError;
 use archive::Archive;
@@ -69,19 +70,41 @@ pub(super) struct Contents {
     pub arch: Option<String>,
 }
 
-/// Reads a PyTorch file.
-pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthError> {
+/// A dict of a file, to choose from: the keys that lead to it, joined by dots, and its tensors'
+/// keys and dimensions.
+pub(super) struct Dict<'a> {
+    pub path: &'a str,
+    pub dims: BTreeMap<&'a str, &'a [usize]>,
+}
+
+impl Shapes for Dict<'_> {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.dims.keys().copied()
+    }
+
+    fn dims(&self, key: &str) -> Option<&[usize]> {
+        self.dims.get(key).copied()
+    }
+}
+
+/// Reads a PyTorch file. `choose` returns the index of the state dict among the dicts with tensors,
+/// or `None` for the usual one of files without a network.
+pub(super) fn read(
+    container: Container,
+    bytes: &[u8],
+    choose: impl FnOnce(&[Dict<'_>]) -> Result<Option<usize>, PthError>,
+) -> Result<Contents, PthError> {
     match container {
         Container::Zip => {
             let archive = Archive::new(bytes)?;
             let pickle = archive.pickle()?;
             let object = pickle::read(&bytes[pickle], 0, pickle::budget(bytes.len()))?;
-            contents(&object, bytes.len(), |key| archive.storage(key))
+            contents(&object, bytes.len(), choose, |key| archive.storage(key))
         }
         Container::Pickle => {
             let (object, storages) = legacy::read(bytes)?;
             let missing = |key: &str| PthError::NoEntry { entry: key.to_owned() };
-            contents(&object, bytes.len(), |key| {
+            contents(&object, bytes.len(), choose, |key| {
                 storages.get(key).cloned().ok_or_else(|| missing(key))
             })
         }
@@ -92,13 +115,37 @@ pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthEr
 fn contents<'a>(
     object: &Object<'a>,
     file_bytes: usize,
+    choose: impl FnOnce(&[Dict<'_>]) -> Result<Option<usize>, PthError>,
     find: impl Fn(&str) -> Result<Range<usize>, PthError>,
 ) -> Result<Contents, PthError> {
-    let picked = pick::pick(object)?;
+    let candidates = pick::candidates(object);
+    let sorted = candidates
+        .iter()
+        .map(|candidate| candidate.sort(object))
+        .collect::<Result<Vec<_>, PthError>>()?;
+    let dicts: Vec<Dict<'_>> = candidates
+        .iter()
+        .zip(&sorted)
+        .map(|(candidate, sorted)| Dict {
+            path: &candidate.path,
+            dims: sorted
+                .tensors
+                .iter()
+                .map(|(key, tensor)| (*key, tensor.dims.as_slice()))
+                .collect(),
+        })
+        .collect();
+    let picked = choose(&dicts)?.or_else(|| pick::usual(&candidates));
+    drop(dicts);
+    let picked = picked.ok_or_else(|| pick::nothing(object))?;
+    let arch = candidates[picked].arch.map(str::to_owned);
+    let Some(pick::Sorted { tensors, others }) = sorted.into_iter().nth(picked) else {
+        return Err(pick::nothing(object));
+    };
     let mut placer = Placer::new(file_bytes, find);
     let mut entry =
         |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
-    let entries = picked.tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
-    let others = picked.others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
-    Ok(Contents { entries, others, arch: picked.arch.map(str::to_owned) })
+    let entries = tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
+    let others = others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
+    Ok(Contents { entries, others, arch })
 }

@@ -158,8 +158,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Appends to the container below on the stack. Items added to an unknown object are dropped
-    /// with it.
+    /// Appends to the container below on the stack. Single items added to an unknown
+    /// object are dropped with it.
     fn fill(&mut self, opcode: u8) -> Result<(), PthError> {
         let values = match opcode {
             b'a' => vec![self.pop()?],
@@ -177,7 +177,8 @@ impl<'a> Machine<'a> {
         match (opcode, target) {
             (b'a' | b'e', Some(Node::List(list))) => list.extend(values),
             (b's' | b'u', Some(Node::Dict(dict))) => dict.extend(pairs),
-            (0x90, Some(Node::Set)) | (_, Some(Node::Opaque(_))) => {}
+            (b's' | b'u', Some(Node::Opaque(_, items))) => items.extend(pairs),
+            (0x90, Some(Node::Set)) | (_, Some(Node::Opaque(..))) => {}
             _ => {
                 return Err(
                     self.damaged("an opcode that adds to a container, without that container")

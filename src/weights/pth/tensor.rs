@@ -28,7 +28,7 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
 
     /// The entry of a tensor under the key `name`.
     pub fn place(&mut self, name: &str, tensor: &Tensor<'a>) -> Result<Entry, PthError> {
-        let Tensor { storage, offset, ref dims, ref strides } = *tensor;
+        let Tensor { storage, offset, ref dims, ref strides, negated } = *tensor;
         let room = self.storage(&storage)?;
         let bounds = || PthError::Bounds {
             tensor: name.to_owned(),
@@ -56,7 +56,14 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
         let range =
             if count == 0 { 0..0 } else { room.start + offset * bytes..room.start + end * bytes };
         let strides = (!is_row_major(dims, strides)).then(|| strides.clone());
-        Ok(Entry { dtype: storage.dtype, dims: dims.clone(), range, strides, rounds_f64: true })
+        Ok(Entry {
+            dtype: storage.dtype,
+            dims: dims.clone(),
+            range,
+            strides,
+            rounds_f64: true,
+            negated,
+        })
     }
 
     /// The range of a storage, which must hold the elements that the pickle declares.

@@ -32,8 +32,9 @@ pub(super) enum Node<'a> {
     Global(Name<'a>),
     Storage(Storage<'a>),
     Tensor(Box<Tensor<'a>>),
-    /// The result of calling an unknown class or function, which was not called.
-    Opaque(Name<'a>),
+    /// The result of calling an unknown class or function, which was not called, and the pairs that
+    /// were set on it: it may be a subclass of a dict.
+    Opaque(Name<'a>, Vec<(Value<'a>, Value<'a>)>),
 }
 
 /// A Python module and a name in it.
@@ -66,6 +67,8 @@ pub(super) struct Tensor<'a> {
     pub dims: Vec<usize>,
     /// In elements.
     pub strides: Vec<usize>,
+    /// Whether its values are those of the storage with the opposite sign.
+    pub negated: bool,
 }
 
 /// The object of a pickle, and the arena with its nodes.
@@ -91,6 +94,7 @@ impl<'a> Object<'a> {
     pub fn dict(&self, value: Value<'a>) -> Option<&[(Value<'a>, Value<'a>)]> {
         match self.node(value)? {
             Node::Dict(pairs) => Some(pairs),
+            Node::Opaque(_, pairs) if !pairs.is_empty() => Some(pairs),
             _ => None,
         }
     }
@@ -107,11 +111,12 @@ impl<'a> Object<'a> {
             (Value::Node(_), Some(Node::Tuple(_))) => "a tuple",
             (Value::Node(_), Some(Node::List(_))) => "a list",
             (Value::Node(_), Some(Node::Dict(_))) => "a dict",
+            (Value::Node(_), Some(Node::Opaque(_, pairs))) if !pairs.is_empty() => "a dict",
             (Value::Node(_), Some(Node::Set)) => "a set",
             (Value::Node(_), Some(Node::Storage(_))) => "a storage",
             (Value::Node(_), Some(Node::Tensor(_))) => "a tensor without a name",
             (Value::Node(_), Some(Node::Global(_))) => "a class or function",
-            (Value::Node(_), Some(Node::Opaque(_)) | None) => "an object",
+            (Value::Node(_), Some(Node::Opaque(..)) | None) => "an object",
         }
     }
 }
