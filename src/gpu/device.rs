@@ -93,7 +93,7 @@ impl Gpu {
         let adapter = adapter::choose(&options.adapter).await?;
         let info = adapter.get_info();
         if adapter_info::is_software(&info) {
-            tracing::warn!("{} computes on the CPU: right numbers, slowly", info.name);
+            tracing::warn!("{} computes on the CPU: results are correct, but slow", info.name);
         }
         let (required_features, required_limits) = match options.limits {
             LimitsChoice::Adapter => adapter::required(&adapter),
