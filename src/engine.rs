@@ -1,4 +1,4 @@
-//! The public API: blocks and weights in, results or command buffers out.
+//! The public API: takes blocks and weights, and returns results or command buffers.
 
 mod block_trainer;
 mod half;
@@ -240,7 +240,7 @@ impl BlockChain {
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
         if self.tiling.is_some() {
             let reason =
-                format!("the model's input is too large to bind; it runs in {} parts", self.runs());
+                format!("the chain's input is too large to bind; it runs in {} parts", self.runs());
             return Err(GpuError::Buffer { buffer: "input", reason }.into());
         }
         self.executor.bind(input, output)

@@ -8,9 +8,9 @@ use std::f64::consts::PI;
 pub enum Decay {
     /// Constant.
     Constant,
-    /// Half a cosine down to zero, as PyTorch's `CosineAnnealingLR`.
+    /// A half cosine down to zero, as in PyTorch's `CosineAnnealingLR`.
     Cosine,
-    /// Multiplied by `factor` after every `every` steps, as PyTorch's `StepLR`.
+    /// Multiplied by `factor` after every `every` steps, as in PyTorch's `StepLR`.
     Steps {
         /// The number of steps between changes.
         every: u64,
@@ -35,12 +35,12 @@ pub struct Schedule {
     pub warmup: u64,
     /// The decay after the warm-up.
     pub decay: Decay,
-    /// Steps of the run, warm-up included.
+    /// Steps of the run, including the warm-up.
     pub steps: u64,
 }
 
 impl Schedule {
-    /// The rate of a step, from 0.
+    /// The learning rate of a step; steps are numbered from 0.
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup {

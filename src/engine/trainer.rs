@@ -41,7 +41,7 @@ pub struct Trainer {
     state: NetworkState,
     /// Batches since the network was loaded.
     batches: u64,
-    /// Batches done of the next optimiser step.
+    /// Batches accumulated so far for the next optimiser step.
     within: u64,
     /// Total optimiser steps.
     steps: u64,
@@ -123,7 +123,7 @@ impl Trainer {
         &self.training
     }
 
-    /// The device memory that it uses.
+    /// The device memory that the trainer uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.executor.memory()
@@ -136,14 +136,14 @@ impl Trainer {
     }
 
     /// Trains on a batch with this learning rate. Takes NCHW images, already normalised, and the
-    /// class index of each. If several batches make one step, the last of them performs it.
+    /// class index of each. If several batches form one step, the last of them performs the step.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of another shape, [`ShapeError::Length`] for another
     /// number of classes; [`TrainingError::Class`] for a class that the network does not have;
     /// [`TrainingError::Rate`]; [`TrainingError::NotFinite`] if the loss is NaN or infinite, with
-    /// the layer where that began. In that case only the running statistics are updated, and a step
-    /// of several batches starts again. Also as [`Executor::run`].
+    /// the first layer whose output is not finite. In that case only the running statistics are
+    /// updated, and a step of several batches starts again. Also as [`Executor::run`].
     pub fn step(
         &mut self,
         images: &HostTensor,
