@@ -112,7 +112,7 @@ impl UpdateOp {
                     && first.n == 1
                     && first.h == 1;
                 same(
-                    "beside the first input",
+                    "an input after the first",
                     *first,
                     if longer { Shape { w: first.w, ..other } } else { other },
                 )?;

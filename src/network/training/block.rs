@@ -102,8 +102,8 @@ impl TrainingPlanner {
         Ok(BlockForward { main: branch, shortcut, input: x, out })
     }
 
-    /// The block's convolutions and norms again, from its input, for gradients that need
-    /// activations that were not kept.
+    /// Recomputes the block's convolutions and norms from its input, for gradients that need
+    /// activations that were not stored.
     pub fn block_again(&mut self, before: &BlockForward) -> Result<BlockForward> {
         let (mut branch, mut current) = (Vec::with_capacity(before.main.len()), before.input);
         for (at, layer) in before.main.iter().enumerate() {
