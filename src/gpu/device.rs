@@ -153,8 +153,8 @@ impl Gpu {
         Self::assemble(device, queue, info, monitor, false, sides)
     }
 
-    /// The same device with other reported capabilities: for tests of kernels that its driver runs
-    /// without reporting so. Kernels are compiled again.
+    /// The same device with other capabilities: for tests of kernels that its driver can run,
+    /// although it does not report the capability. Kernels are compiled again.
     ///
     /// # Safety
     /// The driver must be able to run everything that the capabilities allow.
@@ -279,7 +279,7 @@ impl Gpu {
     /// file is used. A file that is missing, damaged, or from another device or driver counts as
     /// empty and is safe to delete; problems are logged.
     ///
-    /// The device executes the contents of the file, so it must be in a place that nobody else can
+    /// The device executes the contents of the file, so it must be in a folder that nobody else can
     /// write to.
     ///
     /// # Errors

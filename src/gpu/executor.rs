@@ -71,7 +71,7 @@ impl Executor {
     ) -> Result<Self> {
         if params.len() != recording.steps().count() {
             let (step, reason) =
-                ("as a whole".to_owned(), "there must be parameters for every step");
+                ("as a whole".to_owned(), "the numbers of parameters and steps differ");
             return Err(GpuError::Recording { step, reason }.into());
         }
         let mut params = params.iter();
@@ -184,7 +184,7 @@ impl Executor {
     }
 
     /// Binds the input and output buffers that another executor created for its own runs: for
-    /// contests, so that the contestants share buffers. The other executor must have run.
+    /// the tuner, so that all candidates share buffers. The other executor must have run.
     pub(crate) fn bind_shared(&self, other: &Self) -> Result<Bound> {
         let Some(own) = &other.own else {
             return Err(GpuError::Buffer {

@@ -91,7 +91,7 @@ impl Gpu {
 pub struct Memory {
     /// Weights and biases, packed for the kernels.
     pub weights: u64,
-    /// The part of the weights by which transformed weights exceed the original ones.
+    /// The bytes by which transformed weights exceed the original ones; part of `weights`.
     pub extra_weights: u64,
     /// Tensors between the operations.
     pub workspace: u64,
@@ -101,8 +101,8 @@ pub struct Memory {
     pub input: u64,
     /// The output, likewise.
     pub output: u64,
-    /// Staging memory to upload the input and read back the output, likewise. Reading a kept tensor
-    /// temporarily uses its size in addition.
+    /// Staging memory to upload the input and read back the output, likewise. Reading a fetched
+    /// tensor temporarily needs its size in addition.
     pub staging: u64,
 }
 

@@ -172,7 +172,7 @@ fn remember(trouble: &Trouble, error: GpuError) {
     }
 }
 
-/// Turns a panic of wgpu (waiting on a lost device is one) into an error.
+/// Turns a panic of wgpu into an error. wgpu panics, for example, when it waits on a lost device.
 fn contain<T>(doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

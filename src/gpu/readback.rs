@@ -75,7 +75,7 @@ impl Readback {
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
     }
 
-    /// Blocks until the bytes are there; returns the result of `read`.
+    /// Blocks until the bytes are available; returns the result of `read`.
     pub fn wait<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
         let answer = self.mapped.recv_timeout(DELIVERY);

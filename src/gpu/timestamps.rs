@@ -22,9 +22,10 @@ use crate::plan::Segment;
 /// How a device measures GPU times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampKind {
-    /// Before and after each dispatch of a pass.
+    /// Timestamps before and after each dispatch of a pass.
     InsidePasses,
-    /// At the beginning and the end of passes: each dispatch is measured in a separate pass.
+    /// Timestamps at the beginning and the end of a pass: each dispatch is measured in a separate
+    /// pass.
     PassPerDispatch,
 }
 

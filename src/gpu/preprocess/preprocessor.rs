@@ -217,7 +217,7 @@ impl Preprocessor {
     }
 
     /// The images as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For
-    /// networks on the same device, [`fill`](Self::fill) avoids the way to the host and back.
+    /// networks on the same device, [`fill`](Self::fill) avoids the transfer to the host and back.
     ///
     /// # Errors
     /// As [`Preprocessor::record`].
