@@ -49,7 +49,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
         _ => pixels,
     };
     let image = RgbImage::from_raw(width, height, rgb);
-    let image = image.ok_or_else(|| refuse("fewer pixels than its header says".to_owned()))?;
+    let image = image.ok_or_else(|| refuse("fewer pixels than its header states".to_owned()))?;
     Ok((image, orientation))
 }
 

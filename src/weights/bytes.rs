@@ -4,13 +4,13 @@
 //! parts that are not used are never read. The mapping is private and read-only, so this process
 //! cannot change the file.
 //!
-//! The danger is that others change the file while it is mapped: reading beyond the end of a
-//! truncated file kills the process with SIGBUS, and values may change after they were checked. So
-//! the file stays open, and every access to its bytes ([`Bytes::now`]) first checks that length and
-//! modification time are unchanged, and returns an error if not. A truncation during an access is
-//! still fatal, which is why [`StateDict::open`] mentions the way without a mapping. If a file is
-//! removed, or replaced by renaming another, the open mapping does not change; `torch.save`,
-//! however, truncates and writes. On Windows a mapped file cannot be truncated.
+//! The risk is that another process changes the file while it is mapped: reading beyond the end of
+//! a truncated file kills the process with SIGBUS, and values may change after they were checked.
+//! So the file stays open, and every access to its bytes ([`Bytes::now`]) first checks that length
+//! and modification time are unchanged, and returns an error if not. A truncation during an access
+//! is still fatal; [`StateDict::open`] describes how to avoid a mapping. If a file is removed, or
+//! replaced by renaming another, the open mapping does not change; `torch.save`, however, truncates
+//! and writes. On Windows a mapped file cannot be truncated.
 //!
 //! [`StateDict::open`]: super::StateDict::open
 

@@ -17,9 +17,9 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Detects the network of a checkpoint: depths, widths, groups, classes and block kind from the
-    /// shapes, strides and dilations from the options. Names may be torchvision's or Hugging
-    /// Face's. Keys without a dot are ignored, and `num_batches_tracked` is optional.
+    /// Detects the network of a checkpoint. Depths, widths, groups, classes and block kind come
+    /// from the shapes, strides and dilations from the options. Names may be torchvision's or
+    /// Hugging Face's. Keys without a dot are ignored, and `num_batches_tracked` is optional.
     ///
     /// # Errors
     /// [`WeightsError::ForeignPart`] for a part that a ResNet does not have;
@@ -35,8 +35,8 @@ impl Checkpoint {
     /// The keys of a known network.
     ///
     /// # Errors
-    /// [`WeightsError::ForeignPart`], and [`WeightsError::Network`], which lists the differences
-    /// and, if the checkpoint contains another network, names it.
+    /// [`WeightsError::ForeignPart`]; [`WeightsError::Network`], which lists the differences and
+    /// names the network that the checkpoint contains, if it is another one.
     pub fn matching(dict: &impl Shapes, network: &ResNet, prefix: Option<&str>) -> Result<Self> {
         let tensors = Tensors::new(dict, prefix)?;
         Ok(Self::of(tensors, network.clone())?)

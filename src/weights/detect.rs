@@ -24,7 +24,7 @@ pub(super) struct Tensors<'a> {
     pub named: BTreeMap<String, (&'a str, &'a [usize])>,
     /// Keys that do not follow the naming.
     unnamed: Vec<&'a str>,
-    /// Other places in the file where a network begins.
+    /// The prefixes of other networks in the file, as a hint.
     elsewhere: String,
 }
 

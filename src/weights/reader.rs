@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Other places in this file where a block begins, as a hint if the user forgot the prefix.
+    /// The prefixes of blocks in this file, as a hint if the user forgot the prefix.
     fn prefix_hint(&self) -> String {
         let prefixes: Vec<&str> =
             self.dict.keys().filter_map(|key| key.strip_suffix("conv3.weight")).collect();

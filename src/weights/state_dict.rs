@@ -1,5 +1,4 @@
-//! Files as state dicts, with everything in a file checked that may be wrong: safetensors here,
-//! PyTorch's own format in `pth`.
+//! Reads and validates files as state dicts: safetensors here, PyTorch's own format in `pth`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
