@@ -1,4 +1,4 @@
-//! `bottleneck devices`: the adapters, and their limits and features that matter here.
+//! `bottleneck devices`: the adapters, and the limits and features that the kernels depend on.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The limits that matter, by name, with their unit.
+/// The limits that the kernels depend on, by name, with their unit.
 fn limits(adapter: &Adapter) -> [(&'static str, u64, &'static str); 5] {
     let limits = adapter.limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);

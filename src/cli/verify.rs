@@ -1,4 +1,4 @@
-//! `bottleneck verify`: what half precision costs in accuracy, block by block.
+//! `bottleneck verify`: the error of half precision, block by block.
 
 use std::collections::BTreeSet;
 

@@ -117,7 +117,7 @@ impl Executor {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording {
                 step,
-                reason: "is no fetch or variable, so it may have been overwritten",
+                reason: "is neither a fetch nor a variable, so it may have been overwritten",
             }
             .into());
         };
