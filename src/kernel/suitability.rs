@@ -5,7 +5,7 @@ use crate::op::Op;
 use crate::tensor::DType;
 
 impl Kernel {
-    /// Whether a device with these capabilities can run the kernel, and it is of use there.
+    /// Whether a device with these capabilities can run the kernel, and the kernel is useful there.
     ///
     /// # Errors
     /// The reason, in words.
@@ -17,7 +17,7 @@ impl Kernel {
                 "not every subgroup has as many lanes as its tile",
             ),
             (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
-            (!self.uses_f16() || capabilities.f16, "no numbers of half precision"),
+            (!self.uses_f16() || capabilities.f16, "no half precision"),
             (
                 match self.matrix_side {
                     0 => true,

@@ -22,8 +22,8 @@
 //! Anderson, Soodhalter and Gregg, "Error Analysis and Improving the Accuracy of Winograd
 //! Convolution for Deep Neural Networks", 2020.
 //!
-//! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign;
-//! none disappears.
+//! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign, and
+//! never disappear.
 
 use super::Problem;
 use crate::op::{Conv, KernelSize, Op};

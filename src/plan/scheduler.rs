@@ -235,7 +235,7 @@ fn pick(
         }
     };
     if let Some(kernel) = forced {
-        return Ok(Picked { kernel, reason: "requested by name", named: true });
+        return Ok(Picked { kernel, reason: "requested", named: true });
     }
     let ranked = match choice {
         KernelChoice::RankedFor(runs) => {

@@ -6,7 +6,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use super::slots::Slots;
 use super::{ENTRY_POINT, Reader, Target, Validated, prelude};
 
-/// A shader in one language, and where a launch differs from the WGSL.
+/// A shader in one language, and the differences of a launch from that of the WGSL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The text, or the words for SPIR-V.
@@ -22,7 +22,7 @@ pub struct Written {
     pub buffer_sizes: Option<String>,
 }
 
-/// Translates a shader as the engine compiles it: without bounds checks, loop guards and zeroed
+/// Translates a shader as the library compiles it: without bounds checks, loop guards and zeroed
 /// workgroup memory. Divisions keep naga's guard if its writer cannot omit it (HLSL).
 ///
 /// # Errors
