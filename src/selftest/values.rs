@@ -1,5 +1,5 @@
-//! The values of a case's inputs: small integers, and for tensors that are not images, values for
-//! which f32 is exact wherever an operation permits.
+//! The values of a case's inputs: small integers and, for tensors that are not images, values for
+//! which f32 is exact if the operation permits.
 
 use super::seeded::{Seeded, integer_weights, small_integers, with_non_finite};
 use crate::op::{Op, Scalar, TrainOp, UpdateOp};
