@@ -133,7 +133,7 @@ impl BlockChain {
     }
 
     /// Number of runs of the [recording](Self::recording) per input: one, unless the input is too
-    /// large for the device.
+    /// large for the device and runs in parts.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.tiling.as_deref().map_or(1, |(tiling, _)| tiling.runs())

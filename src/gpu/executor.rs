@@ -55,7 +55,8 @@ impl Executor {
         unsafe { Self::new_unchecked(gpu, recording, params, options) }
     }
 
-    /// [`Executor::new`] without [`Recording::check`]: for tests of what the check prevents.
+    /// [`Executor::new`] without [`Recording::check`]: for tests of the errors that the check
+    /// prevents.
     ///
     /// # Safety
     /// Kernels may run without bounds checks: dispatches that do not fit the tensors read and write

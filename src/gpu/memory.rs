@@ -99,10 +99,10 @@ pub struct Memory {
     pub params: u64,
     /// The input, if the executor allocates it ([`Executor::run`](super::Executor::run)).
     pub input: u64,
-    /// The output, likewise.
+    /// The output, if the executor allocates it.
     pub output: u64,
-    /// Staging memory to upload the input and read back the output, likewise. Reading a fetched
-    /// tensor temporarily needs its size in addition.
+    /// Staging memory to upload the input and read back the output, if the executor allocates it.
+    /// Reading a fetched tensor temporarily needs its size in addition.
     pub staging: u64,
 }
 

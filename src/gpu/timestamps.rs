@@ -62,7 +62,7 @@ impl Gpu {
 pub struct TimedRun {
     /// The recording of each segment on the CPU, relative to the start of the first.
     pub recording: Vec<Range<Duration>>,
-    /// Handing all command buffers to the queue, on the same clock.
+    /// The submit of all command buffers to the queue, on the same clock.
     pub submit: Range<Duration>,
     /// Waiting for the work to be done, on the same clock.
     pub wait: Range<Duration>,

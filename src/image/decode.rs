@@ -47,7 +47,7 @@ impl Image {
     /// header.
     ///
     /// # Errors
-    /// As [`Image::open`], as far as the header shows.
+    /// As [`Image::open`], for errors that the header shows.
     pub fn decoding_bytes(path: impl AsRef<Path>) -> Result<u64, Error> {
         let path = path.as_ref();
         let (file, length) = file::open(path, "a file", MAX_FILE_BYTES)?;

@@ -16,7 +16,7 @@ pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// ```
 /// use wgpu_bottleneck::image::{Filter, Image, Preprocess, Resize};
 ///
-/// // What torchvision's ResNet50_Weights.IMAGENET1K_V2 asks for, but bicubic.
+/// // The preprocessing of torchvision's ResNet50_Weights.IMAGENET1K_V2, with a bicubic filter.
 /// let preprocess = Preprocess { filter: Filter::Bicubic, ..Preprocess::imagenet_v2() };
 /// assert_eq!((preprocess.resize, preprocess.crop), (Resize::ShorterSide(232), [224, 224]));
 /// let grey = Image::from_fn(40, 30, |_, _| [128; 3])?;

@@ -14,7 +14,7 @@ pub enum Resize {
     /// The shorter side gets this length, and the longer one the length that keeps the aspect
     /// ratio, truncated to whole pixels.
     ShorterSide(u32),
-    /// Exactly this size, whatever the aspect ratio.
+    /// Exactly this size; the aspect ratio may change.
     Exact {
         /// Height in pixels.
         height: u32,

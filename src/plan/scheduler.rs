@@ -50,7 +50,7 @@ pub enum KernelChoice {
     Measured(Measured),
 }
 
-/// The memory that a recording may use beyond what it needs.
+/// The memory that a recording may use in addition to the minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryBudget {
     /// Bytes by which transformed weights may exceed those of the convolutions, over the whole

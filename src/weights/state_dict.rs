@@ -23,9 +23,9 @@ use crate::tensor::{HostTensor, Shape};
 /// `ema_state_dict`, `ema` that holds tensors, up to four dicts deep. Other entries (an optimizer,
 /// arguments, an epoch) are ignored. Prefixes of keys, such as `module.`, are kept.
 ///
-/// The file's bytes exist only once, mapped or read (see [`StateDict::open`]). Clones share them,
-/// as does every [`Block`](super::Block), whose convolution weights are neither copied nor widened
-/// before they are folded.
+/// The file's bytes are in memory once, mapped or read (see [`StateDict::open`]). Clones share
+/// them, as does every [`Block`](super::Block), whose convolution weights are neither copied nor
+/// widened before they are folded.
 #[derive(Debug, Clone)]
 pub struct StateDict {
     bytes: Arc<Bytes>,
