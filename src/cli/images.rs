@@ -335,7 +335,7 @@ mod tests {
         assert!(waiting.join().is_ok_and(|room| room));
         assert_eq!(shared.lock().decoding, 500);
         assert!(images.next().is_none());
-        // Whoever waits when nobody takes any more gets nothing.
+        // A waiting decoder is released when no more images are wanted.
         drop(images);
         assert!(!shared.reserve(1));
     }

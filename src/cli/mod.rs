@@ -103,7 +103,7 @@ fn run_command() -> u8 {
     };
     match outcome {
         Ok(()) => 0,
-        // Whoever read our output has seen enough of it.
+        // The reader of stdout does not want more output.
         Err(CliError::OutputClosed) => 0,
         Err(error) => {
             output::error(&error.to_string());

@@ -163,10 +163,9 @@ impl Trainer {
         let batch = collect(&losses);
         if let Some(image) = batch.losses.iter().position(|loss| !loss.is_finite()) {
             let (step, loss) = (self.steps + 1, batch.losses[image]);
-            // What the batches before have left for this step is not to be added to any more: the
-            // sum may hold what is no number.
+            // The gradients accumulated for this step are discarded, because they may contain NaN.
             self.within = 0;
-            // That the search failed is no reason to say less of what it was for.
+            // If the search fails, the error is still reported, without the layer.
             let layer = self.first_not_finite(images, &targets).unwrap_or(None);
             return Err(TrainingError::NotFinite { step, image, loss, layer }.into());
         }

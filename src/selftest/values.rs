@@ -124,7 +124,7 @@ impl Values {
         let middle = shape.n / 2 * per_item;
         HostTensor::from_fn(shape, |at| match self {
             Self::Loss(bits) if at == middle => f32::from_bits(bits),
-            // A rank that is no number is none of the gate's business.
+            // The gate must ignore a rank that is NaN.
             _ if at % per_item != 0 => f32::NAN,
             _ => (at % 9) as f32 - 1.0,
         })

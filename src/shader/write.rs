@@ -60,7 +60,7 @@ const UNCHECKED: BoundsCheckPolicies = BoundsCheckPolicies {
 fn spirv(shader: &Validated) -> Result<Vec<u8>, String> {
     let options = spv::Options {
         lang_version: (1, 3),
-        // Names, for whoever disassembles it.
+        // Names, for users who disassemble it.
         flags: spv::WriterFlags::DEBUG,
         bounds_check_policies: UNCHECKED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,

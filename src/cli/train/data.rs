@@ -143,7 +143,7 @@ impl Drop for Batches {
         // Without a receiver the worker ends.
         self.receiver = None;
         if let Some(worker) = self.worker.take() {
-            // Whoever waits for a batch that does not come says so.
+            // The receiver of the batches reports a missing batch.
             let _ = worker.join();
         }
     }
