@@ -110,7 +110,7 @@ impl BlockChain {
         let (mut recording, tiling) = record_tiled(&specs, input, |micro_batch| {
             record(&specs, micro_batch, capabilities, options)
         })?;
-        // As a device would that binds anything.
+        // Capabilities of a device without limits on bindings and workgroups.
         let boundless =
             Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
         let whole = |tiling| {

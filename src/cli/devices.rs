@@ -52,7 +52,8 @@ impl Use {
             true if feature == Features::SHADER_INT64 && !is_software(&adapter.get_info()) => {
                 Some("offered, but only kernels for software drivers use it".to_owned())
             }
-            // An option of its own, which the program takes: wgpu calls it experimental.
+            // Not in `required`, because wgpu calls it experimental; the program requests it
+            // separately.
             true if feature == Features::EXPERIMENTAL_COOPERATIVE_MATRIX => {
                 no_matrix_kernel(adapter)
             }

@@ -116,7 +116,7 @@ fn run_command() -> u8 {
 /// or a pointer to `--help`.
 fn usage(error: &clap::Error) -> u8 {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A closed stdout is no mistake of the user's.
+        // A closed stdout is not an error of the user.
         let _ = error.print();
         return 0;
     }

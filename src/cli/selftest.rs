@@ -190,7 +190,7 @@ fn mutant_json(mutant: &Mutant, verdict: &Verdict) -> Value {
 
 fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
     let mut table = Table::new(&["mutant", "family", "fault", "verdict", "by"]);
-    // Caught, equivalent, not run, and what breaks the proof.
+    // Caught, equivalent, not run, and outcomes that disprove the claim.
     let mut counts = [0; 4];
     for (mutant, verdict) in verdicts {
         let by = |failure: &Failure| {

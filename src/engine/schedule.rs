@@ -78,7 +78,7 @@ mod tests {
                 && cosine[0] == 1.0
                 && (cosine[5] - 0.5).abs() < 1e-12
         );
-        // Behind the end, and with a warm-up that is all of the run, it is still a number.
+        // The rate is finite after the end of the run, and if the warm-up is the whole run.
         assert!(of(0, Decay::Cosine).rate(1000).abs() < 1e-12);
         assert_eq!(of(10, Decay::Cosine).rate(10), 1.0);
     }

@@ -99,7 +99,7 @@ impl Gpu {
             LimitsChoice::Adapter => adapter::required(&adapter),
             LimitsChoice::Core => (Features::empty(), Limits::default()),
         };
-        // What has no half precision has no use for matrices of it.
+        // Without half precision, matrices of it are useless.
         let matrices = options.matrices
             && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
         let sides = if matrices { adapter::matrix_sides(&adapter) } else { [false; 2] };
@@ -111,8 +111,8 @@ impl Gpu {
         };
         if sides.contains(&true) {
             descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller asked for it, aware of wgpu's warning. The kernels load and store
-            // matrices within arrays of the same size.
+            // SAFETY: the caller requested this, and the documentation repeats wgpu's warning. The
+            // kernels load and store matrices within arrays of the same size.
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
@@ -217,7 +217,7 @@ impl Gpu {
             runtime_checks: true,
             patches: patches.to_vec(),
             pipelines: Mutex::default(),
-            // Nobody is to run a faulty kernel by accident.
+            // Prevents that faulty kernels are stored in the cache file.
             kept_pipelines: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -159,7 +159,7 @@ impl Executor {
             }
         }
         let output = info.unpack(&values)?;
-        // Packed again, padding is zero and all else as it was.
+        // Packing sets the padding to zero and changes nothing else.
         let packed = info.pack(&output)?;
         let mut padding = values
             .iter()

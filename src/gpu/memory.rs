@@ -56,7 +56,7 @@ impl Gpu {
         }
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
-            // wgpu copies and maps in steps of four bytes, and no kernel binds nothing.
+            // wgpu copies and maps in multiples of four bytes, and a binding must not be empty.
             let size = bytes.max(16).next_multiple_of(4);
             inner.device.create_buffer(&BufferDescriptor {
                 label: Some(what),

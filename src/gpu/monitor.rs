@@ -166,7 +166,7 @@ impl Monitor {
 
 fn remember(trouble: &Trouble, error: GpuError) {
     let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    // Loss outranks whatever came before it.
+    // Device loss takes precedence over earlier errors.
     if trouble.is_none() || matches!(error, GpuError::Lost { .. }) {
         *trouble = Some(error);
     }

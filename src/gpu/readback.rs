@@ -69,7 +69,7 @@ impl Readback {
         let (sender, mapped) = channel();
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "mapping", || {
-            // The receiver is gone only when nobody waits for the answer any more.
+            // The receiver is gone if the result is no longer awaited.
             staging.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
         })?;
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
@@ -92,7 +92,8 @@ impl Readback {
                 Ok(answer) => Poll::Ready(Ok(Some(answer))),
                 Err(TryRecvError::Disconnected) => Poll::Ready(Ok(None)),
                 Err(TryRecvError::Empty) => {
-                    // wgpu wakes nobody on native backends: ask again when the executor has time.
+                    // wgpu does not wake tasks on native backends, so the task asks to be polled
+                    // again.
                     context.waker().wake_by_ref();
                     Poll::Pending
                 }

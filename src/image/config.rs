@@ -188,7 +188,7 @@ impl Config {
     /// A size divided by the fraction of it that is kept, truncated to whole pixels.
     fn divided(&self, side: u32, share: f64) -> Result<u32, ImageError> {
         let divided = f64::from(side) / share;
-        // Also refuses what is not a number.
+        // Also rejects values that are not numbers.
         if divided >= 1.0 && divided < f64::from(u32::MAX) {
             return Ok(divided as u32);
         }

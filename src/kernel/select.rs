@@ -147,7 +147,7 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
 fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
     let invocations = match kernel.family.method() {
-        // Of half as many, each with several times as much to do between its loads.
+        // Half as many invocations suffice, because each does more work between its loads.
         Method::Matrix => {
             let tiles =
                 rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
@@ -347,7 +347,7 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     );
     let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
-        // Theirs are `matrix_quad`.
+        // The loads of matrix kernels are counted in `matrix_quad`.
         Method::Elementwise | Method::Matrix => 0.0,
         Method::Registers => memory * r + weights * 4.0 * c,
         Method::Subgroup => memory * (r / x).ceil() + weights * 4.0 * c,

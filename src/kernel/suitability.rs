@@ -55,8 +55,8 @@ impl Kernel {
         }
         let copied = self.copied_texture(problem, capabilities).map(|(size, _)| size);
         let texture = self.weights_texture(problem).or(copied).unwrap_or_default();
-        // Weights that change are copied into their texture, whose lines a copy wants in multiples
-        // of 256 bytes.
+        // Weights that change are copied into their texture, and such copies require rows of a
+        // multiple of 256 bytes.
         if problem.weights_change
             && !(texture[0] as usize * 4 * DType::F32.bytes()).is_multiple_of(256)
         {

@@ -154,7 +154,8 @@ pub(crate) struct Grid {
 impl Grid {
     fn new(winograd: Winograd, item: Shape, dilation: usize) -> Self {
         let sides = [item.h, item.w];
-        // From the largest side on all taps but the middle ones are outside, whatever the dilation.
+        // If the dilation is at least the largest side, all taps except the middle ones are
+        // outside.
         let dilation = dilation.min(item.h.max(item.w));
         let tiles = sides.map(|side| side.div_ceil(dilation).div_ceil(winograd.outputs()));
         let outputs = winograd.outputs();

@@ -149,7 +149,7 @@ impl Recording {
         };
         let tensors = || step.inputs.iter().copied().chain([step.output]);
         by && match step.op {
-            // Their own checks say more.
+            // These operations are checked elsewhere.
             Op::Train(TrainOp::MirroredWeights { .. } | TrainOp::Update(_)) => true,
             Op::Train(TrainOp::WeightGrad { .. }) => step.inputs.iter().all(|&id| !is_weights(id)),
             _ => !tensors().any(is_weights),

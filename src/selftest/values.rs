@@ -203,8 +203,8 @@ pub(super) fn special(op: &Op, index: usize, tensor: &HostTensor) -> HostTensor 
         };
         return HostTensor::from_fn(tensor.shape(), |at| large(at).unwrap_or(odd.data()[at]));
     }
-    // The first pixel is in the middle of its pool, which asks for the middle apart: there the
-    // others are meant.
+    // A max pool needs the non-finite values at other positions: its first value is in the middle
+    // of a window.
     let pool = matches!(op, Op::MaxPool { .. } | Op::Train(TrainOp::MaxPoolGrad { .. }));
     with_non_finite(tensor, if pool { 1 } else { index })
 }

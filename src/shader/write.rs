@@ -40,7 +40,7 @@ pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
         Target::SpirV => (spirv(shader)?, ENTRY_POINT.to_owned()),
         Target::Msl => metal(shader, &slots)?,
         Target::Hlsl => direct3d(shader, &slots)?,
-        // GLSL knows no other name.
+        // GLSL allows no other name.
         Target::Glsl => (opengl(shader, &slots)?, "main".to_owned()),
     };
     let declared = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("_mslBufferSizes");

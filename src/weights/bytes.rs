@@ -53,10 +53,10 @@ impl Bytes {
     ) -> io::Result<Self> {
         let length = usize::try_from(about.len()).ok().filter(|_| may_map && about.len() >= MAPPED);
         if let Some(length) = length {
-            // SAFETY: the slice must not change while it is borrowed. Nobody here writes to the
-            // file. Others may, which no program can rule out; as far as they can be noticed, they
-            // are, before every borrow (see above). No reference into the slice is kept: what is
-            // parsed from it is copied or kept as ranges, and its f32 may have any bits.
+            // SAFETY: the slice must not change while it is borrowed. This process does not write
+            // to the file. Other processes may, which no program can prevent; detectable changes
+            // are detected before every borrow (see above). No reference into the slice is stored:
+            // parsed values are copied or stored as ranges, and every bit pattern is a valid f32.
             if let Ok(map) = unsafe { MmapOptions::new().len(length).map_copy_read_only(&file) } {
                 return Ok(Self::Mapped(Mapping {
                     name: name.to_owned(),
@@ -86,9 +86,9 @@ impl Bytes {
     pub fn let_go(&self) {
         #[cfg(unix)]
         if let Self::Mapped(mapping) = self {
-            // SAFETY: this drops what was written to private pages; these are read-only. The bytes
-            // stay those of the file, and whether they still are is asked before every look at
-            // them. That it fails is no harm: the memory stays taken.
+            // SAFETY: the advice drops data written to private pages; these pages are read-only.
+            // The bytes remain those of the file, and every access checks first that the file is
+            // unchanged. A failure is harmless: the memory stays in use.
             let _ = unsafe { mapping.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }

@@ -91,7 +91,8 @@ impl<'a> Tensors<'a> {
     /// Output channels and input channels per group of a convolution, whose kernel must have this
     /// size.
     fn conv(&self, name: &str, side: usize) -> Result<(usize, usize), WeightsError> {
-        // Without a stem the network may be elsewhere; without another convolution it is not whole.
+        // A missing stem may mean that the network has another prefix; another missing convolution
+        // means that it is incomplete.
         let hint = if name == STEM { self.elsewhere.clone() } else { String::new() };
         let missing = || WeightsError::Missing { tensor: self.key(name), hint };
         match *self.dims(name).ok_or_else(missing)? {

@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         norm_name: &str,
         affine: bool,
     ) -> Result<LayerTensors, WeightsError> {
-        // What is wrong with it is wrong for inference too.
+        // An error here is an error for inference too.
         let layer = self.layer(conv, conv_name, norm_name, affine)?;
         let key = |part: &str| self.key(&format!("{norm_name}.{part}"));
         let part = |part: &str| self.dict.weight(&key(part), &[conv.out_channels]);

@@ -50,7 +50,7 @@ impl Fingerprint {
                 setting_texts::norm(spec.norm()),
                 setting_texts::stride_in(spec.stride_in()),
                 setting_texts::list(&dilations),
-                // Files of before there was a choice say nothing.
+                // Older files, from before there was a choice, do not state it.
                 match precision {
                     PrecisionArg::F32 => String::new(),
                     other => format!(", {}", other.name()),

@@ -164,7 +164,8 @@ fn embed(
     if files.names.is_empty() {
         return Ok(None);
     }
-    // Of the same size whatever is left to do, so that the same kernels make the same vectors.
+    // The batch size does not depend on the number of remaining images, so that the same kernels
+    // compute the same vectors.
     let mut pipeline = args.images.load(weights, None)?;
     let mut images = Images::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());

@@ -71,7 +71,7 @@ impl TrainingPlanner {
             let last = at + 1 == main.len();
             let layout = if last { outer } else { inner };
             let names = [layer.conv_name, layer.norm_name];
-            // What the last norm makes is added to the shortcut at once.
+            // The output of the last norm is added to the shortcut in the same step.
             let forward = match last {
                 true => self.convolve(names, layer.conv, false, current, layout)?,
                 false => self.forward(names, layer.conv, true, current, layout)?,

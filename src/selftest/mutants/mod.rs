@@ -155,10 +155,10 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
         }
     }
     Ok(match mutant.equivalent {
-        // Its kernels may lack different things.
+        // Each of its kernels may lack a different feature.
         _ if count == 0 => Verdict::NotRun(Vec::from_iter(skipped).join(", or ")),
         Some(reason) => Verdict::Equivalent(reason),
-        // A subgroup runs in step, and a workgroup may be a single one.
+        // A subgroup runs in lockstep, and a workgroup may be a single subgroup.
         None if mutant.fault == Fault::DroppedBarrier
             && capabilities.kind != DeviceKind::Software =>
         {
