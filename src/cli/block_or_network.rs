@@ -27,7 +27,7 @@ impl From<NetworkWeights> for BlockOrNetwork {
     }
 }
 
-/// What the keys and shapes of a file look like.
+/// The kind of contents that the keys and shapes of a file indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
     Block,

@@ -85,7 +85,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
                     .next()
                     .unwrap_or_else(|| Err("no logits were computed".to_owned()))
                     .map(|logits| best(&logits, args.top as usize, meaning)),
-                // The image's name stands beside it.
+                // The image's name is printed next to it.
                 Err(error) => Err(images::without_name(&files[one.index], error)),
             };
             verdicts.push(Verdict { file: files[one.index].clone(), guesses });

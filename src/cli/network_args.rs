@@ -162,7 +162,7 @@ impl ImageArgs {
         self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
         let batch = images.map_or(largest, |images| images.clamp(1, largest));
-        // What is wrong with the file is said before, and whether or not, there is a GPU.
+        // Errors of the file are reported before the device is opened, so also without a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
         network::plan_network(weights.spec(), shape, plan)

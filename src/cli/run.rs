@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
         n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)),
         ..input.shape()
     };
-    // What is wrong with the files is said before, and whether or not, there is a GPU.
+    // Errors of the files are reported before the device is opened, so also without a GPU.
     network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.network.engine.adapter.gpu_with_kept_pipelines()?;

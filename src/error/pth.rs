@@ -27,7 +27,7 @@ pub enum PthError {
     },
     /// An entry is compressed or encrypted, which `torch.save` never does.
     #[error(
-        "entry {entry} is packed as {method}, but torch.save stores entries as they are; pack it \
+        "entry {entry} is packed as {method}, but torch.save writes uncompressed entries; pack it \
         again without compression"
     )]
     Packed {
@@ -49,7 +49,7 @@ pub enum PthError {
         /// The checksum stated in the archive.
         stated: u32,
     },
-    /// A TorchScript archive, which holds a program.
+    /// A TorchScript archive, which contains a program.
     #[error("a TorchScript archive: load it with torch.jit.load and save its state_dict()")]
     TorchScript,
     /// The tar format of PyTorch before 0.1.10.
@@ -96,7 +96,7 @@ pub enum PthError {
         /// The offset in the file or entry.
         at: usize,
     },
-    /// A number beyond what a weights file needs.
+    /// A number exceeds the limit for weights files.
     #[error("{what}: {found}, the limit is {limit}")]
     Limit {
         /// The counted quantity.
@@ -107,7 +107,7 @@ pub enum PthError {
         limit: usize,
     },
     /// A storage of an unknown element type.
-    #[error("storage type {found} is not known")]
+    #[error("unknown storage type {found}")]
     StorageType {
         /// The type's full name.
         found: String,
@@ -122,13 +122,13 @@ pub enum PthError {
         found: String,
     },
     /// A storage is smaller than the pickle declares.
-    #[error("storage {storage}: {needs} bytes are declared, {has} are there")]
+    #[error("storage {storage}: {needs} bytes are declared, the file holds {has}")]
     Storage {
         /// The storage's key.
         storage: String,
         /// Bytes that the pickle or the header declares.
         needs: u64,
-        /// Bytes that the file holds for it.
+        /// Bytes that the file holds for the storage.
         has: u64,
     },
     /// A tensor reaches beyond its storage.

@@ -30,7 +30,7 @@ pub enum WeightsError {
         /// The cause; boxed, as errors are returned by value.
         error: Box<PthError>,
     },
-    /// A file was changed while it was open: its weights are lost, or a mix of old and new.
+    /// A file was changed while it was open, so that its weights are missing or inconsistent.
     #[error("{source_name}: changed while it was open: {how}; open it again")]
     Changed {
         /// The file's name.
@@ -161,7 +161,7 @@ pub enum WeightsError {
         /// The differences.
         differences: Box<Differences>,
     },
-    /// A folder without a weights file, or with several and no usual name among them.
+    /// A folder has no weights file, or it has several, and none of them has a usual name.
     #[error(
         "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or \
         one file; name the file",
@@ -194,7 +194,7 @@ pub enum WeightsError {
         /// What is wrong.
         reason: String,
     },
-    /// A configuration describes a different network than the weights.
+    /// A configuration describes a different network from that of the weights.
     #[error(
         "{config}: {key} is {found}, but the weights belong to {network}: use the matching \
         configuration (--config), or move the weights to another folder"
@@ -230,12 +230,12 @@ pub enum WeightsError {
         /// The supported values.
         expected: &'static str,
     },
-    /// A tensor of the block is present, although the specification has no place for it.
+    /// A tensor is present that a block with this specification does not have.
     #[error("tensor {tensor} is present but {why}")]
     Unexpected {
         /// The full key.
         tensor: String,
-        /// Why it has no place.
+        /// Why it is unexpected.
         why: &'static str,
     },
 }

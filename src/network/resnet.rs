@@ -30,8 +30,8 @@ impl Stem {
     pub const POOL_STRIDE: usize = 2;
 }
 
-/// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear
-/// layer.
+/// A ResNet: a [`Stem`], stages of blocks and, if it has classes, global average pooling and a
+/// linear layer.
 ///
 /// Built by [`ResNet::named`] or [`ResNet::builder`], which validate the parameters. Two networks
 /// are equal if they compute the same from the same parameters, however they were specified. The
@@ -112,7 +112,7 @@ impl ResNet {
         self.width_per_group
     }
 
-    /// Number of classes of `fc`; `None` for a backbone without it.
+    /// Number of classes of `fc`; `None` for a backbone without `fc`.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         self.classes

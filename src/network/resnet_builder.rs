@@ -122,7 +122,7 @@ impl ResNetBuilder {
     }
 
     /// The windows of the stem's max pool. Default [`PoolWindows::Padded`]; networks converted from
-    /// Caffe use the other.
+    /// Caffe use [`PoolWindows::CeilMode`].
     pub fn max_pool(mut self, windows: PoolWindows) -> Self {
         self.max_pool = windows;
         self

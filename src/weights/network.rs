@@ -146,7 +146,7 @@ impl NetworkWeights {
     /// type; [`WeightsError::Missing`] if the plan belongs to another network.
     pub fn step_params(&self, step: &Step) -> Result<StepParams> {
         let params = self.read_params(step);
-        // The next step has other tensors: only those of one lie in memory at a time.
+        // The next step has other tensors, so the memory of this step's tensors is released.
         self.dict.let_go();
         params
     }

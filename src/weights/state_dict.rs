@@ -1,5 +1,4 @@
-//! Files as state dicts, with everything in a file checked that may be wrong: safetensors here,
-//! PyTorch's own format in `pth`.
+//! Reads and validates files as state dicts: safetensors here, PyTorch's own format in `pth`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -28,9 +27,9 @@ use crate::tensor::{HostTensor, Shape};
 /// (an optimizer, arguments, an epoch) are ignored, whatever they hold. Prefixes of keys, such as
 /// `module.`, are kept.
 ///
-/// The file's bytes exist only once, mapped or read (see [`StateDict::open`]). Clones share them,
-/// as does every [`Block`](super::Block), whose convolution weights are neither copied nor widened
-/// before they are folded.
+/// The file's bytes are in memory once, mapped or read (see [`StateDict::open`]). Clones share
+/// them, as does every [`Block`](super::Block), whose convolution weights are neither copied nor
+/// widened before they are folded.
 #[derive(Debug, Clone)]
 pub struct StateDict {
     bytes: Arc<Bytes>,

@@ -157,7 +157,7 @@ fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String,
     match names.find(|name| folder_of(name).as_ref() != Some(&folder)) {
         None => Ok(folder),
         Some(name) => {
-            // The order of a map's names is chance, that of the message is not.
+            // The order of a map's names is random; the message must be deterministic.
             let other = folder_of(name).unwrap_or_default();
             let (first, second) = if folder < other { (folder, other) } else { (other, folder) };
             let reason =

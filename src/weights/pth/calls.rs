@@ -102,7 +102,7 @@ impl<'a> Machine<'a> {
             }
             _ => None,
         };
-        // The list may be used again and again, so its copy is paid for before it is made.
+        // The list may be used repeatedly, so its copy is charged before it is made.
         let count = items.len();
         let pairs: Option<Vec<_>> =
             items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect();

@@ -3,9 +3,9 @@
 //!
 //! `torch.save` writes a **pickle**, a program for a small stack machine that can call any Python
 //! function, and separately the bytes of the tensors' storages. Two containers hold both: the zip
-//! format ([`archive`]) and the legacy format ([`legacy`]). Our machine ([`pickle`]) keeps classes
-//! and functions as names. It implements the half-dozen calls that make a tensor or a dict
-//! ([`calls`]) and does not perform any other. The state dict is then located in the resulting
+//! format ([`archive`]) and the legacy format ([`legacy`]). The machine of this crate ([`pickle`])
+//! keeps classes and functions as names. It implements the half-dozen calls that make a tensor or a
+//! dict ([`calls`]) and performs no other calls. The state dict is then located in the resulting
 //! object ([`pick`]), and its tensors become ranges of the file ([`tensor`]), so that a file takes
 //! little more memory than its own size.
 //!
