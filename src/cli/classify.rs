@@ -58,12 +58,12 @@ struct Verdict {
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let files = images::find(&args.files)?;
     let weights = args.images.network.weights()?;
+    args.images.check_pooling(&weights)?;
     let Some(classes) = weights.spec().classes() else {
         let file = args.images.network.source.weights.display();
         let why = no_classes(weights.checkpoint().head());
         return Err(CliError::Usage(format!("{file}: {why}; use `bottleneck embed`")));
     };
-    args.images.check_pooling(&weights)?;
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
     let mut pipeline = args.images.load(&weights, Some(files.len()))?;

@@ -73,7 +73,7 @@ pub enum PthError {
     #[error("written in big-endian byte order: save it again on a little-endian machine")]
     BigEndian,
     /// The pickle, or the data after it, ends early.
-    #[error("the data ends at byte {at} within {what}")]
+    #[error("the file is truncated: the data ends at byte {at} within {what}")]
     Truncated {
         /// What was being read.
         what: &'static str,
@@ -130,6 +130,12 @@ pub enum PthError {
         needs: u64,
         /// Bytes that the file holds for the storage.
         has: u64,
+    },
+    /// The bytes of a NumPy array are not stored as such.
+    #[error("tensor {tensor}: its values are text with characters that are no bytes")]
+    NotBytes {
+        /// The full key.
+        tensor: String,
     },
     /// A tensor reaches beyond its storage.
     #[error(

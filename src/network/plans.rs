@@ -180,11 +180,14 @@ impl InferencePlanner {
         }
     }
 
-    /// Convolution, norm, ReLU and pool.
+    /// Convolution, norm, ReLU and, if the stem has one, the pool.
     fn stem(&mut self, stem: Stem) -> Result<TensorId> {
-        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
-        let x = self.conv_norm((Role::Stem, Role::StemBn), conv, true, self.plan.input, layout)?;
+        let (roles, conv) = ((Role::Stem, Role::StemBn), stem.conv());
+        let x = self.conv_norm(roles, conv, true, self.plan.input, layout)?;
+        if !stem.has_pool() {
+            return Ok(x);
+        }
         self.step(
             Role::MaxPool,
             Op::MaxPool { channels: stem.planes, windows: stem.pool },

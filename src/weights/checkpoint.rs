@@ -46,7 +46,14 @@ impl Checkpoint {
         let prefix = options.prefix.as_deref();
         let (found, averages) = choose(dict, prefix, |tensors| {
             let network = tensors.network(options, None)?;
-            complete(tensors, network)
+            let differences = tensors.differences(&network);
+            if differences.is_empty() {
+                return Ok(Found { tensors, network });
+            }
+            let classes = extras(dict, &tensors, &network, prefix).head.classes();
+            let network = tensors.network(options, classes)?.to_string();
+            let differences = Box::new(differences);
+            Err(WeightsError::Network { network, differences }.into())
         })?;
         let Found { tensors, network } = found;
         let extras = extras(dict, &tensors, &network, prefix);
@@ -133,7 +140,7 @@ impl Checkpoint {
         self.extras.exponent.as_deref()
     }
 
-    /// The modules of the checkpoint that are not used, by their keys.
+    /// The modules of the checkpoint that are not used, by the keys of their first tensors.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.extras.ignored
@@ -146,16 +153,6 @@ impl Checkpoint {
     }
 }
 
-/// The network at the place of these tensors, if all of its tensors are there.
-fn complete(tensors: Tensors<'_>, network: ResNet) -> Result<Found<'_>> {
-    let differences = tensors.differences(&network);
-    if differences.is_empty() {
-        return Ok(Found { tensors, network });
-    }
-    let (network, differences) = (network.to_string(), Box::new(differences));
-    Err(WeightsError::Network { network, differences }.into())
-}
-
 /// The only network of a checkpoint, and the prefixes of averages of it. `check` decides whether a
 /// place has a whole network.
 fn choose<'a>(
@@ -166,8 +163,7 @@ fn choose<'a>(
     let mut candidates = places(dict);
     let all: Vec<String> = candidates.iter().map(|place| place.prefix.clone()).collect();
     if let Some(prefix) = prefix {
-        let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
-        let wanted = format!("{prefix}{dot}");
+        let wanted = dotted(prefix);
         candidates.retain(|place| place.prefix == wanted);
     }
     let (mut whole, mut refused) = (Vec::new(), None::<Error>);
@@ -199,6 +195,12 @@ fn choose<'a>(
     }
 }
 
+/// A prefix with its last dot.
+fn dotted(prefix: &str) -> String {
+    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+    format!("{prefix}{dot}")
+}
+
 /// The error for a checkpoint, or a prefix of it, without any block of a ResNet.
 fn nothing(dict: &impl Shapes, prefix: Option<&str>, places: &[String]) -> WeightsError {
     let keys = || dict.keys().filter(|key| key.contains('.'));
@@ -210,13 +212,14 @@ fn nothing(dict: &impl Shapes, prefix: Option<&str>, places: &[String]) -> Weigh
                 place => place,
             });
             format!(
-                "none at prefix {prefix}; prefixes with a network: {}",
+                "none at prefix {}; prefixes with a network: {}",
+                dotted(prefix),
                 names.collect::<Vec<_>>().join(", ")
             )
         }
         (None, _) => {
             let looks = match other_network(dict) {
-                Some(family) => format!("it looks like {family}"),
+                Some((family, key)) => format!("{key} is that of {family}"),
                 None => "no key ends in layer1.0.conv1.weight".to_owned(),
             };
             format!("{looks}; keys: {}", keys().take(4).collect::<Vec<_>>().join(", "))

@@ -8,7 +8,7 @@ use super::names::{self, OPTIMIZER};
 use super::search::Place;
 use super::{CheckpointOptions, Shapes};
 use crate::error::{Differences, Result, ShapeDifference, WeightsError};
-use crate::network::{BlockKind, Norm, ResNet, Stem};
+use crate::network::{BlockKind, Norm, ResNet, StemKind};
 
 /// Higher numbers of stages and blocks are not recognised: no network has them, and a file must not
 /// be able to enlarge a network that far.
@@ -105,7 +105,11 @@ impl<'a> Tensors<'a> {
 
     /// The network that results from the shapes and the options.
     pub fn network(&self, options: &CheckpointOptions, classes: Option<usize>) -> Result<ResNet> {
-        let (stem_planes, in_channels) = self.conv(STEM, Stem::KERNEL)?;
+        let (stem, side) = match self.dims(STEM) {
+            Some([_, _, 3, 3]) => (StemKind::Cifar, 3),
+            _ => (StemKind::ImageNet, 7),
+        };
+        let (stem_planes, in_channels) = self.conv(STEM, side)?;
         let (kind, depths) = (self.kind(), self.depths());
         let first = depths.len().max(1);
         let stages =
@@ -120,6 +124,7 @@ impl<'a> Tensors<'a> {
             .depths(depths)
             .planes(stages.iter().map(|stage| stage.planes).collect::<Vec<_>>())
             .in_channels(in_channels)
+            .stem(stem)
             .stem_planes(stem_planes)
             .classes(classes);
         let builder = options.apply(builder);
@@ -220,14 +225,14 @@ impl<'a> Tensors<'a> {
         let Some(classes) = network.classes() else { return };
         match head {
             Head::Linear { classes: found, .. } if *found == classes => {}
-            Head::Linear { classes: found, weight, .. } => {
-                let (expected, found) =
-                    (vec![classes, network.features()], vec![*found, network.features()]);
-                differences.shapes.push(ShapeDifference {
-                    tensor: weight.clone(),
-                    expected,
-                    found,
-                });
+            Head::Linear { classes: found, weight, bias } => {
+                let features = network.features();
+                let mut add = |tensor: &String, expected, found| {
+                    let tensor = tensor.clone();
+                    differences.shapes.push(ShapeDifference { tensor, expected, found });
+                };
+                add(weight, vec![classes, features], vec![*found, features]);
+                bias.iter().for_each(|bias| add(bias, vec![classes], vec![*found]));
             }
             Head::None => differences.missing.push(self.key("fc.weight")),
             Head::Other(keys) => differences.unexpected.extend(keys.iter().cloned()),

@@ -54,9 +54,9 @@ pub(super) fn foreign_part(name: &str, dims: &[usize]) -> Option<&'static str> {
     }
 }
 
-/// The family of a network that is no ResNet, from keys that only it has.
-pub(super) fn other_network(dict: &impl Shapes) -> Option<&'static str> {
-    let families: [(&'static str, &[&str]); 10] = [
+/// The family of a network that is no ResNet, and the key that only it has.
+pub(super) fn other_network(dict: &impl Shapes) -> Option<(&'static str, &str)> {
+    let families: [(&'static str, &[&str]); 11] = [
         ("a vision transformer (ViT)", &["patch_embed.proj.weight", "patch_embeddings."]),
         ("a vision transformer (ViT)", &["class_embedding", "cls_token"]),
         ("a ConvNeXt", &["dwconv.weight", "layer_scale", "downsample_layers."]),
@@ -67,10 +67,13 @@ pub(super) fn other_network(dict: &impl Shapes) -> Option<&'static str> {
         ("the blobs of a Caffe2 network", &["res2_0_branch2a_w", "conv1_w"]),
         ("a Res2Net", &["layer1.0.convs.0.weight"]),
         ("a DenseNet", &["denseblock1.denselayer1."]),
+        ("an EfficientNet or a MobileNet", &["conv_stem.weight"]),
     ];
     let keys: Vec<&str> = dict.keys().collect();
-    let holds = |part: &&str| keys.iter().any(|key| key.contains(*part));
-    families.iter().find(|(_, parts)| parts.iter().any(holds)).map(|(family, _)| *family)
+    families.iter().find_map(|(family, parts)| {
+        let holds = |key: &&&str| parts.iter().any(|part| key.contains(part));
+        keys.iter().find(holds).map(|key| (*family, *key))
+    })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(super) struct Extras {
     pub head: Head,
     /// The key of a learned exponent of the pooling (GeM).
     pub exponent: Option<String>,
-    /// Modules that are not used, by their keys.
+    /// Modules that are not used, by the keys of their first tensors.
     pub ignored: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Extras {
         let ignored = modules.keys().filter(|module| Some(**module) != used);
         let names = |module: &&str| match *module {
             "" => modules[""].keys().map(|part| (*part).to_owned()).collect(),
-            module => vec![module.to_owned()],
+            module => vec![first_key(module, &modules[module])],
         };
         let ignored = ignored.flat_map(names).collect();
         Self { head, exponent, ignored }
@@ -158,7 +158,7 @@ mod tests {
         };
         let found = head(&[("fc.weight", &[5, 8]), ("fc.bias", &[5]), ("crit.weight", &[5])]);
         assert_eq!(found.head, linear("fc.weight", Some("fc.bias"), 5));
-        assert_eq!(found.ignored, ["crit"]);
+        assert_eq!(found.ignored, ["crit.weight"]);
         assert_eq!(
             head(&[("m.fc.1.weight", &[3, 8, 1, 1])]).head,
             linear("m.fc.1.weight", None, 3)
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(head(&[("fc.weight", &[5, 7])]).head, other(&["fc.weight"]));
         let mlp = head(&[("fc.0.weight", &[8, 8]), ("fc.0.bias", &[8]), ("fc.2.weight", &[5, 8])]);
         assert_eq!(mlp.head, other(&["fc.0.weight", "fc.2.weight"]));
-        assert_eq!(mlp.ignored, ["fc.0", "fc.2"]);
+        assert_eq!(mlp.ignored, ["fc.0.weight", "fc.2.weight"]);
         let neck = head(&[("neck.weight", &[8]), ("neck.bias", &[8]), ("fc.weight", &[5, 8])]);
         assert_eq!(neck.head, other(&["fc.weight", "neck.weight"]));
     }

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::layers::{self, Layers};
 use super::reader::Reader;
 use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
-use crate::error::{Result, WeightsError};
+use crate::error::{Error, Result, WeightsError};
 use crate::image::Preprocess;
-use crate::network::{LayerSpec, ResNet, Stem};
-use crate::op::{Conv, StepParams};
+use crate::network::{LayerSpec, ResNet};
+use crate::op::StepParams;
 use crate::plan::{Plan, Role, Step};
 
 /// A network and the file with its weights.
@@ -62,6 +62,7 @@ impl NetworkWeights {
         check_choice(&dict)?;
         let merged = options.clone().or(config.options()?.clone());
         let checkpoint = Checkpoint::detect(&dict, &merged).map_err(|error| {
+            let error = explained(&dict, error);
             // The configuration is the cause if detection succeeds without it.
             let alone = Checkpoint::detect(&dict, options).is_ok();
             if alone { config.blame(error) } else { error }
@@ -156,8 +157,7 @@ impl NetworkWeights {
         match step.role {
             Role::MaxPool | Role::AvgPool | Role::Convert => Ok(StepParams::None),
             Role::Stem | Role::StemBn => {
-                let Stem { in_channels, planes, .. } = spec.stem();
-                let conv = Conv::conv7x7(in_channels, planes, Stem::STRIDE);
+                let conv = spec.stem().conv();
                 let stem = LayerSpec { conv_name: "conv1", norm_name: "bn1", conv };
                 self.layer_params("", &[stem], step)
             }
@@ -210,6 +210,18 @@ impl NetworkWeights {
 
     fn key<'a>(&'a self, name: &'a str) -> &'a str {
         self.checkpoint.key(name).unwrap_or(name)
+    }
+}
+
+/// The reason why a file has no network, if its weights are there but no tensors that can be read:
+/// quantised ones.
+fn explained(dict: &StateDict, error: Error) -> Error {
+    let mut others = dict.others().filter(|(key, _)| key.ends_with("conv1.weight"));
+    match (&error, others.next()) {
+        (Error::Weights(WeightsError::NoNetwork { .. }), Some((key, found))) => {
+            WeightsError::NotATensor { tensor: key.to_owned(), found: found.to_owned() }.into()
+        }
+        _ => error,
     }
 }
 

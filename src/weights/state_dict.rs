@@ -80,8 +80,8 @@ impl StateDict {
         Self::open_key(path, None)
     }
 
-    /// [`StateDict::open`] for one of several dicts of a `.pth` file: `key` is the keys that lead to
-    /// it, joined by dots (`teacher`, `ema.model`). A safetensors file has no dicts.
+    /// [`StateDict::open`] for one of several dicts of a `.pth` file: `key` is the keys that lead
+    /// to it, joined by dots (`teacher`, `ema.model`). A safetensors file has no dicts.
     ///
     /// # Errors
     /// As [`StateDict::open`]; [`PthError::Key`] within [`WeightsError::Pth`].
@@ -134,9 +134,13 @@ impl StateDict {
         let refuse =
             |error| WeightsError::Pth { source_name: name.to_owned(), error: Box::new(error) };
         let mut choice = Choice::default();
-        let pth::Contents { entries, others, arch } =
+        let pth::Contents { entries, others, arch, appended } =
             pth::read(container, bytes.now()?, |dicts| choice.choose(dicts, key))
                 .map_err(refuse)?;
+        let bytes = match &appended[..] {
+            [] => bytes,
+            more => Bytes::Read([bytes.now()?, more].concat()),
+        };
         let metadata = HashMap::new();
         Ok(Self { bytes: Arc::new(bytes), entries, others, metadata, arch, choice })
     }
@@ -190,6 +194,11 @@ impl StateDict {
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Keys that hold something else than a tensor, with a description.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.others.iter().map(|(key, found)| (key.as_str(), found.as_str()))
     }
 
     /// The keys of all dicts of a `.pth` file with a network, if there are several and none was

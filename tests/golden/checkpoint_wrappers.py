@@ -229,13 +229,13 @@ def extra(net, shapes):
 
 def tasks(table):
     """Networks of detection and segmentation around a backbone."""
-    four = {"depths": (2, 1, 1, 1), "planes": (1, 2, 2, 4)}
+    four = {"depths": (2, 1, 1, 1), "planes": (1, 2, 3, 4)}
     net = Net("deeplabv3", dilate=(False, True, True), **four)
     head = {
         "classifier.0.convs.0.0.weight": (4, 16, 1, 1),
         "classifier.0.convs.1.0.weight": (4, 16, 3, 3),
         "classifier.4.weight": (5, 4, 1, 1),
-        "aux_classifier.0.weight": (4, 8, 3, 3),
+        "aux_classifier.0.weight": (4, 12, 3, 3),
         "aux_classifier.4.weight": (5, 4, 1, 1),
     }
     options = ["--replace-stride-with-dilation", "false,true,true"]

@@ -102,6 +102,7 @@ pub fn like(network: &ResNet) -> ResNetBuilder {
         .planes(network.planes().to_vec())
         .groups(network.groups())
         .width_per_group(network.width_per_group())
+        .stem(network.stem().kind)
         .stem_planes(network.stem().planes)
         .in_channels(network.stem().in_channels)
 }

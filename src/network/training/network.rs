@@ -196,9 +196,12 @@ struct Head {
 
 impl TrainingPlanner {
     fn stem_forward(&mut self, stem: Stem) -> Result<StemForward> {
-        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
-        let layer = self.forward(["conv1", "bn1"], conv, true, self.plan.input, layout)?;
+        let layer = self.forward(["conv1", "bn1"], stem.conv(), true, self.plan.input, layout)?;
+        if !stem.has_pool() {
+            let out = layer.activation;
+            return Ok(StemForward { layer, out });
+        }
         let pool = Op::MaxPool { channels: stem.planes, windows: stem.pool };
         let out = self.step("maxpool", pool, &[layer.activation], layout)?;
         Ok(StemForward { layer, out })
@@ -215,6 +218,10 @@ impl TrainingPlanner {
             true => self.forward_again(&forward.layer, self.plan.input, true)?,
             false => forward.layer.clone(),
         };
+        if !stem.has_pool() {
+            self.backward(&layer, gradient, None, false)?;
+            return Ok(());
+        }
         let op = Op::Train(TrainOp::MaxPoolGrad { channels: stem.planes, windows: stem.pool });
         let layout = self.layout(gradient);
         let gradient = self.step("grad.maxpool", op, &[layer.activation, gradient], layout)?;

@@ -182,5 +182,9 @@ fn overlap() -> PthError {
 }
 
 fn damaged(error: ZipError) -> PthError {
-    PthError::Archive { reason: error.to_string() }
+    let reason = error.to_string();
+    // The directory is at the end of the file.
+    let truncated = reason.contains("EOCD") || reason.contains("central directory");
+    let why = if truncated { "the file is truncated, its directory is missing: " } else { "" };
+    PthError::Archive { reason: format!("{why}{reason}") }
 }

@@ -7,8 +7,9 @@
 
 use safetensors::Dtype;
 
+use super::numpy;
 use super::pickle::Machine;
-use super::value::{Name, Node, Storage, Tensor, Value};
+use super::value::{Name, Node, Storage, Tensor, Value, size};
 use crate::error::PthError;
 
 /// Maximum number of dimensions of a tensor. A convolution's weight has four.
@@ -69,6 +70,14 @@ impl<'a> Machine<'a> {
                 &[tensor, ..],
             ) => Ok(tensor),
             ("torch", "Size", &[dims]) => Ok(dims),
+            ("numpy", "dtype", &[Value::Str(code), ..]) => Ok(match numpy::dtype(code) {
+                Some(dtype) => self.add_node(Node::Dtype(dtype)),
+                None => self.add_node(Node::Opaque(name, Vec::new())),
+            }),
+            ("_codecs", "encode", &[Value::Str(text), Value::Str("latin1" | "latin-1")]) => {
+                Ok(self.add_node(Node::Encoded(text)))
+            }
+            _ if numpy::makes_array(&name) => Ok(self.add_node(Node::ArraySlot)),
             // A tensor with attributes: the call that makes it, and what is set on it.
             ("torch._tensor", "_rebuild_from_type_v2", &[function, _, inner, ..])
                 if self.rebuilds_tensor(function) =>
@@ -178,10 +187,11 @@ impl<'a> Machine<'a> {
             dims,
             strides,
             negated,
+            inline: None,
         }))))
     }
 
-    fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>, PthError> {
+    pub(super) fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>, PthError> {
         let values =
             self.tuple(value).ok_or_else(|| self.damaged("a shape that is not a tuple"))?;
         if values.len() > MAX_DIMS {
@@ -281,9 +291,4 @@ fn named_dtype(name: &Name<'_>) -> Option<Dtype> {
         ("torch", "float8_e5m2") => Dtype::F8_E5M2,
         _ => return None,
     })
-}
-
-/// Size of an element in bytes; every supported type has whole bytes.
-pub(super) fn size(dtype: Dtype) -> usize {
-    dtype.bitsize().div_ceil(8)
 }

@@ -17,12 +17,13 @@ mod archive;
 mod calls;
 mod input;
 mod legacy;
+mod numpy;
 mod pick;
 mod pickle;
 mod tensor;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::Shapes;
@@ -68,6 +69,8 @@ pub(super) struct Contents {
     pub others: BTreeMap<String, String>,
     /// The string under `arch` in the state dict or in an enclosing dict.
     pub arch: Option<String>,
+    /// Bytes after those of the file in which some tensors lie.
+    pub appended: Vec<u8>,
 }
 
 /// A dict of a file, to choose from: the keys that lead to it, joined by dots, and its tensors'
@@ -99,12 +102,22 @@ pub(super) fn read(
             let archive = Archive::new(bytes)?;
             let pickle = archive.pickle()?;
             let object = pickle::read(&bytes[pickle], 0, pickle::budget(bytes.len()))?;
-            contents(&object, bytes.len(), choose, |key| archive.storage(key))
+            contents(&object, bytes, choose, |key| archive.storage(key))
         }
         Container::Pickle => {
-            let (object, storages) = legacy::read(bytes)?;
+            let (object, storages) = match legacy::read(bytes) {
+                // A pickle of NumPy arrays has no storages.
+                Err(PthError::NotTorch) => {
+                    let object = pickle::read(bytes, 0, pickle::budget(bytes.len()))?;
+                    if pick::candidates(&object).is_empty() {
+                        return Err(PthError::NotTorch);
+                    }
+                    (object, HashMap::new())
+                }
+                read => read?,
+            };
             let missing = |key: &str| PthError::NoEntry { entry: key.to_owned() };
-            contents(&object, bytes.len(), choose, |key| {
+            contents(&object, bytes, choose, |key| {
                 storages.get(key).cloned().ok_or_else(|| missing(key))
             })
         }
@@ -114,7 +127,7 @@ pub(super) fn read(
 
 fn contents<'a>(
     object: &Object<'a>,
-    file_bytes: usize,
+    bytes: &'a [u8],
     choose: impl FnOnce(&[Dict<'_>]) -> Result<Option<usize>, PthError>,
     find: impl Fn(&str) -> Result<Range<usize>, PthError>,
 ) -> Result<Contents, PthError> {
@@ -142,10 +155,11 @@ fn contents<'a>(
     let Some(pick::Sorted { tensors, others }) = sorted.into_iter().nth(picked) else {
         return Err(pick::nothing(object));
     };
-    let mut placer = Placer::new(file_bytes, find);
+    let mut placer = Placer::new(bytes, find);
     let mut entry =
         |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
     let entries = tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
     let others = others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
-    Ok(Contents { entries, others, arch })
+    let appended = placer.appended;
+    Ok(Contents { entries, others, arch, appended })
 }

@@ -83,8 +83,8 @@ pub(super) fn candidates<'p, 'a>(object: &'p Object<'a>) -> Vec<Candidate<'p, 'a
 }
 
 /// The candidate of a file without a network: the one whose path begins with the first of
-/// [`WRAPPERS`] that any has, as `{"state_dict": ..., "best": tensor}` has a tensor next to it; else
-/// the file's object.
+/// [`WRAPPERS`] that any has, as `{"state_dict": ..., "best": tensor}` has a tensor next to it;
+/// else the file's object.
 pub(super) fn usual(candidates: &[Candidate<'_, '_>]) -> Option<usize> {
     let rank = |candidate: &Candidate<'_, '_>| {
         let ranks = candidate.path.split('.').map(|key| {

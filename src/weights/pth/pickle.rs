@@ -100,9 +100,11 @@ impl<'a> Machine<'a> {
                 let value = self.call(callee, args)?;
                 self.stack.push(value);
             }
-            // BUILD sets an object's state. No object here has one: an OrderedDict's is its
-            // `_metadata`.
-            b'b' => _ = self.pop()?,
+            b'b' => {
+                let state = self.pop()?;
+                let target = *self.stack.last().ok_or_else(|| self.damaged("an empty stack"))?;
+                self.build(target, state)?;
+            }
             _ => return Err(PthError::Opcode { opcode, at: self.input.place() - 1 }),
         }
         Ok(())
