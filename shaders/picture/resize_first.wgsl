@@ -35,7 +35,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dst: array<u32>;
 
 // Red, green and blue of a pixel of the image.
-fn pixel(x: u32, y: u32) -> vec3<i32> {
+fn colours(x: u32, y: u32) -> vec3<i32> {
     let column = min(x, params.in_width - 1u);
     let row = min(y, params.in_height - 1u);
 //#if TEXTURE
@@ -54,6 +54,16 @@ fn pixel(x: u32, y: u32) -> vec3<i32> {
     let word = src[min(params.skip + row * params.in_width + column, params.last_word)];
 //#end
     return vec3<i32>((vec3<u32>(word) >> vec3<u32>(0u, 8u, 16u)) & vec3<u32>(255u));
+//#end
+}
+
+// What is resized: the colours, or the brightness that Pillow's convert("L") computes from them.
+fn pixel(x: u32, y: u32) -> vec3<i32> {
+    let rgb = colours(x, y);
+//#if GRAY
+    return vec3<i32>((rgb.r * 19595 + rgb.g * 38470 + rgb.b * 7471 + 0x8000) >> 16u);
+//#else
+    return rgb;
 //#end
 }
 

@@ -58,5 +58,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
     let byte = vec3<u32>(clamp(sum >> vec3<u32>(22u), vec3<i32>(0), vec3<i32>(255)));
+//#if GRAY
+    dst[params.out_at + at] = vec4<f32>(levels[byte.r].r, 0.0, 0.0, 0.0);
+//#else
+//#if BGR
+    dst[params.out_at + at] = vec4<f32>(levels[byte.b].r, levels[byte.g].g, levels[byte.r].b, 0.0);
+//#else
     dst[params.out_at + at] = vec4<f32>(levels[byte.r].r, levels[byte.g].g, levels[byte.b].b, 0.0);
+//#end
+//#end
 }

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use wgpu_bottleneck::gpu::Memory;
+use wgpu_bottleneck::image::Channels;
 use wgpu_bottleneck::network;
 use wgpu_bottleneck::{Error, ImagePipeline, Network, NetworkWeights, Preprocess};
 
@@ -92,6 +93,35 @@ pub struct RunArgs {
     pub verify: bool,
 }
 
+/// The order of channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChannelOrderArg {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl From<ChannelOrderArg> for Channels {
+    fn from(arg: ChannelOrderArg) -> Self {
+        match arg {
+            ChannelOrderArg::Rgb => Self::Rgb,
+            ChannelOrderArg::Bgr => Self::Bgr,
+        }
+    }
+}
+
+/// The largest pixel value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RangeArg {
+    /// 0 to 1.
+    #[value(name = "1")]
+    Unit,
+    /// 0 to 255.
+    #[value(name = "255")]
+    Bytes,
+}
+
 /// How images become the input of a network.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
@@ -102,6 +132,14 @@ pub struct ImageArgs {
     /// [default: from the configuration, or v1]
     #[arg(long, value_name = "V", conflicts_with = "config")]
     pub preset: Option<String>,
+    /// The order of the channels: bgr for networks from Caffe and detectron2 [default: from the
+    /// configuration, or rgb]
+    #[arg(long, value_name = "ORDER", value_enum)]
+    pub channel_order: Option<ChannelOrderArg>,
+    /// The largest pixel value before the mean is subtracted: with 255 (Caffe, detectron2) the mean
+    /// is subtracted from bytes and nothing is divided [default: from the configuration, or 1]
+    #[arg(long, value_name = "R", value_enum)]
+    pub range: Option<RangeArg>,
     /// Images per run.
     #[arg(
         long,
@@ -115,11 +153,22 @@ pub struct ImageArgs {
 impl ImageArgs {
     /// The preprocessing from --preset, else from the configuration, else torchvision's v1.
     pub fn preprocess(&self, weights: &NetworkWeights) -> Result<Preprocess, CliError> {
-        if let Some(preset) = &self.preset {
-            return Ok(Preprocess::preset(preset).map_err(Error::from)?);
-        }
         let way = "set another preprocessing with --preset or --config FILE";
-        weights.preprocess().map_err(|error| CliError::Usage(format!("{error}; {way}")))
+        let mut preprocess = match &self.preset {
+            Some(preset) => weights.for_stem(Preprocess::preset(preset).map_err(Error::from)?),
+            None => {
+                weights.preprocess().map_err(|error| CliError::Usage(format!("{error}; {way}")))?
+            }
+        };
+        if let Some(order) = self.channel_order {
+            if preprocess.channels == Channels::Gray {
+                return Err(CliError::Usage(
+                    "--channel-order: the network has one input channel".to_owned(),
+                ));
+            }
+            preprocess = preprocess.with_channels(order.into());
+        }
+        Ok(if self.range == Some(RangeArg::Bytes) { preprocess.of_bytes() } else { preprocess })
     }
 
     /// Prints the preprocessing, its source and the rule that was applied.

@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 
-use wgpu_bottleneck::image::{CropRounding, Filter, Resize};
+use wgpu_bottleneck::image::{Channels, CropRounding, Filter, Resize};
 use wgpu_bottleneck::network::{Norm, Optimizer, TrainingOptions};
 use wgpu_bottleneck::{Preprocess, StrideIn};
 
@@ -48,7 +48,13 @@ pub fn list<T: Debug>(numbers: &[T]) -> String {
 
 /// Everything that determines the pixels of an image.
 pub fn preprocess(preprocess: &Preprocess) -> String {
-    let Preprocess { resize, filter: resampling, crop, rounding, mean, std } = preprocess;
+    let Preprocess { resize, filter: resampling, crop, rounding, channels, mean, std } = preprocess;
+    // Version 0.1 had RGB only.
+    let channels = match channels {
+        Channels::Rgb => "",
+        Channels::Bgr => ", channels: Bgr",
+        _ => ", channels: Gray",
+    };
     let resize = match resize {
         Resize::None => "None".to_owned(),
         Resize::ShorterSide(side) => format!("ShorterSide({side})"),
@@ -63,7 +69,7 @@ pub fn preprocess(preprocess: &Preprocess) -> String {
     };
     format!(
         "Preprocess {{ resize: {resize}, filter: {}, crop: {}, rounding: {rounding}, mean: {}, \
-        std: {} }}",
+        std: {}{channels} }}",
         filter(*resampling),
         list(crop),
         list(mean),

@@ -12,6 +12,7 @@
 
 #[cfg(feature = "images")]
 mod bmp;
+mod channels;
 #[cfg(feature = "images")]
 mod checks;
 mod config;
@@ -34,6 +35,7 @@ mod taps;
 #[cfg(feature = "images")]
 mod tiff;
 
+pub use channels::Channels;
 pub use config::ConfiguredPreprocess;
 pub(crate) use config::{of_config, read_config, transformers_version};
 #[cfg(feature = "images")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CropRounding, Filter, MAX_SIDE, Resize};
+use super::{Channels, CropRounding, Filter, MAX_SIDE, Resize};
 use crate::error::{ImageError, ShapeError};
 use crate::tensor::Shape;
 
@@ -36,7 +36,10 @@ pub struct Preprocess {
     pub crop: [u32; 2],
     /// Rounding of the first pixel of a crop that cannot be centred exactly.
     pub rounding: CropRounding,
-    /// Subtracted from red, green and blue, which range from 0 to 1.
+    /// The channels of the network's input.
+    pub channels: Channels,
+    /// Subtracted from each channel, which ranges from 0 to 1. Of a single channel, only the first
+    /// number counts.
     pub mean: [f32; 3],
     /// Divisor after the subtraction.
     pub std: [f32; 3],
@@ -52,6 +55,7 @@ impl Preprocess {
             filter: Filter::Bilinear,
             crop: [224, 224],
             rounding: CropRounding::HalfToEven,
+            channels: Channels::Rgb,
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
         }
@@ -80,13 +84,32 @@ impl Preprocess {
         }
     }
 
+    /// The same with other channels. Mean and standard deviation follow: the mean of both over red,
+    /// green and blue for a single channel.
+    #[must_use]
+    pub fn with_channels(self, channels: Channels) -> Self {
+        let follow = |[red, green, blue]: [f32; 3]| match (self.channels, channels) {
+            (Channels::Rgb, Channels::Bgr) | (Channels::Bgr, Channels::Rgb) => [blue, green, red],
+            (Channels::Rgb | Channels::Bgr, Channels::Gray) => [(red + green + blue) / 3.0; 3],
+            _ => [red, green, blue],
+        };
+        Self { channels, mean: follow(self.mean), std: follow(self.std), ..self }
+    }
+
+    /// The same for a network of Caffe's kind, whose input ranges from -255 to 255: the mean is
+    /// subtracted from bytes, and nothing is divided.
+    #[must_use]
+    pub fn of_bytes(self) -> Self {
+        Self { std: [1.0 / 255.0; 3], ..self }
+    }
+
     /// The NCHW shape of the input for this many images.
     ///
     /// # Errors
     /// [`ShapeError`] for an empty batch, or one that exceeds the address space.
     pub fn shape(&self, images: usize) -> Result<Shape, ShapeError> {
         let [height, width] = self.crop;
-        Shape::named("images", &[images, 3, height as usize, width as usize])
+        Shape::named("images", &[images, self.channels.count(), height as usize, width as usize])
     }
 
     /// Checks that the settings are valid.
@@ -139,13 +162,17 @@ impl Preprocess {
 impl fmt::Display for Preprocess {
     /// One line: `resized to 48 x 48 (bilinear), mean [...], std [...]`. Sizes are height x width.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resize, filter, crop: [height, width], mean, std, .. } = self;
+        let Self { resize, filter, crop: [height, width], channels, mean, std, .. } = self;
         match resize {
             Resize::None => write!(f, "{resize}")?,
             _ => write!(f, "{resize} ({})", filter.name())?,
         }
         if *resize != (Resize::Exact { height: *height, width: *width }) {
             write!(f, ", cropped to {height} x {width}")?;
+        }
+        match channels {
+            Channels::Rgb => {}
+            channels => write!(f, ", {channels}")?,
         }
         write!(f, ", mean {mean:?}, std {std:?}")
     }

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Geometry, Image, PRECISION_BITS, Preprocess, Taps};
+use super::channels::luma;
+use super::{Channels, Geometry, Image, PRECISION_BITS, Preprocess, Taps};
 use crate::error::{Error, ImageError};
 use crate::tensor::{ChannelLayout, HostTensor};
 
@@ -18,11 +19,12 @@ impl Preprocess {
             Geometry::new(self, image.width(), image.height())?;
         let across = Taps::new(self.filter, &columns)?;
         let down = Taps::new(self.filter, &rows)?;
+        let gray = (self.channels == Channels::Gray).then(|| gray(image));
         let whole = Plane {
             width: image.width(),
             left: 0,
             top: 0,
-            pixels: bytemuck::cast_slice(image.data()),
+            pixels: bytemuck::cast_slice(gray.as_deref().unwrap_or(image.data())),
         };
         let (needed_rows, needed_columns) =
             (down.first..down.first + down.span, across.first..across.first + across.span);
@@ -54,14 +56,22 @@ impl Preprocess {
         let levels = self.levels();
         let mut values = Vec::with_capacity(shape.pixels() * 4);
         for image in images {
-            for pixel in self.pixels(image)?.data().chunks_exact(3) {
-                let [red, green, blue] =
-                    [0, 1, 2].map(|channel| levels[usize::from(pixel[channel])][channel]);
-                values.extend([red, green, blue, 0.0]);
+            for pixel in self.pixels(image)?.data().as_chunks::<3>().0 {
+                let bytes = self.channels.of(*pixel);
+                let mut value = [0.0; 4];
+                for channel in 0..self.channels.count() {
+                    value[channel] = levels[usize::from(bytes[channel])][channel];
+                }
+                values.extend(value);
             }
         }
-        Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(3), &values)?)
+        Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?)
     }
+}
+
+/// An image whose red, green and blue are its brightness.
+fn gray(image: &Image) -> Vec<u8> {
+    image.data().as_chunks::<3>().0.iter().flat_map(|pixel| [luma(*pixel); 3]).collect()
 }
 
 /// A part of an image: its first pixel is in column `left` and row `top`.

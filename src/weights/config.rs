@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub use keys::{KEY, METADATA};
 
 use self::described::Described;
-use self::reader::Reader;
+use self::reader::{Colours, Reader};
 use super::{CheckpointOptions, StateDict, same_keys};
 use crate::error::{Error, ImageError, Result, WeightsError};
 use crate::image::{self, ConfiguredPreprocess, Preprocess};
@@ -176,7 +176,10 @@ impl ModelConfig {
             options: reader.options()?,
             options_source: name.to_owned(),
             arithmetic: reader.arithmetic(),
-            preprocess: image::of_config(name, map, transformers_version),
+            preprocess: coloured(
+                reader.colours()?,
+                image::of_config(name, map, transformers_version),
+            ),
             preprocess_source: name.to_owned(),
             class_names: reader
                 .class_names()
@@ -302,6 +305,23 @@ impl ModelConfig {
     pub fn with_class_names(mut self, names: Vec<String>, source: &str) -> Self {
         self.class_names = Some(ClassNames { names, source: source.to_owned() });
         self
+    }
+}
+
+/// A preprocessing with the colours that the same configuration describes.
+fn coloured(
+    colours: Colours,
+    found: Option<Result<ConfiguredPreprocess, ImageError>>,
+) -> Option<Result<ConfiguredPreprocess, ImageError>> {
+    match found {
+        Some(Ok(ConfiguredPreprocess { preprocess, rule })) => {
+            let preprocess = colours.apply(Some(preprocess)).unwrap_or(preprocess);
+            Some(Ok(ConfiguredPreprocess { preprocess, rule }))
+        }
+        Some(Err(error)) => Some(Err(error)),
+        None => colours
+            .apply(None)
+            .map(|preprocess| Ok(ConfiguredPreprocess { preprocess, rule: None })),
     }
 }
 

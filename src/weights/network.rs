@@ -7,7 +7,7 @@ use super::layers::{self, Layers};
 use super::reader::Reader;
 use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
 use crate::error::{Error, Result, WeightsError};
-use crate::image::Preprocess;
+use crate::image::{Channels, Preprocess};
 use crate::network::{LayerSpec, ResNet};
 use crate::op::StepParams;
 use crate::plan::{Plan, Role, Step};
@@ -111,7 +111,18 @@ impl NetworkWeights {
     /// # Errors
     /// As [`ModelConfig::preprocess`].
     pub fn preprocess(&self) -> Result<Preprocess> {
-        Ok(self.config.preprocess()?.map_or_else(Preprocess::default, |found| found.preprocess))
+        let found =
+            self.config.preprocess()?.map_or_else(Preprocess::default, |found| found.preprocess);
+        Ok(self.for_stem(found))
+    }
+
+    /// A preprocessing for the channels of the stem: grey for a stem with one channel.
+    #[must_use]
+    pub fn for_stem(&self, preprocess: Preprocess) -> Preprocess {
+        match self.spec().stem().in_channels {
+            1 => preprocess.with_channels(Channels::Gray),
+            _ => preprocess,
+        }
     }
 
     /// The network.

@@ -11,6 +11,7 @@ use wgpu_bottleneck::StateDict;
 
 use crate::common::dict::DictBuilder;
 use crate::common::{Outcome, golden_dir};
+use crate::embed::studio::floats;
 use crate::program::{Folder, Result, bottleneck, run, stderr};
 
 /// The largest error allowed, relative to the largest value.
@@ -160,6 +161,7 @@ impl Case<'_> {
                 return Err(format!("features: {}", stderr(&output)));
             }
         }
+        self.image(&options)?;
         match classify.get("logits") {
             Some(logits) if texts(&classify["options"]) == options => {
                 self.near("logits", logits)?
@@ -168,6 +170,59 @@ impl Case<'_> {
             None => _ = self.refused("classify", &options, &texts(&classify["refused"]))?,
         }
         self.hints(&said)
+    }
+
+    /// Compares the vector and the probabilities of the image with PyTorch's, if the case has them;
+    /// of several readings of its options, one must be met.
+    fn image(&self, options: &[&str]) -> Result<(), String> {
+        let Some(readings) = self.case["images"].as_array() else { return Ok(()) };
+        let text = |error: Box<dyn std::error::Error>| error.to_string();
+        let vectors = self.work.path("vectors.npy");
+        let program = |command: &str, more: &[&str]| -> Result<Output> {
+            let mut program = bottleneck();
+            program.args([command, "--weights", &self.weights()]).args(options).args(more);
+            run(program.arg(folder().join("image.png")))
+        };
+        let out = vectors.display().to_string();
+        let output = program("embed", &["--out", &out]).map_err(text)?;
+        if !output.status.success() {
+            return Err(format!("embed: {}", stderr(&output)));
+        }
+        let bytes = std::fs::read(&vectors).map_err(|error| error.to_string())?;
+        let header =
+            bytes.get(8..10).map_or(0, |two| usize::from(two[0]) | usize::from(two[1]) << 8);
+        let values = floats(bytes.get(10 + header..).unwrap_or_default());
+        let found: Vec<f64> = values.into_iter().map(f64::from).collect();
+        let near = |expected: &[f64], found: &[f64]| {
+            let largest = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(a, b)| (a - b).abs() <= TOLERANCE * largest)
+        };
+        let flat = |value: &Value| -> Vec<f64> {
+            value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+        };
+        let met = readings.iter().find(|reading| near(&flat(&reading["image_vector"]), &found));
+        let Some(met) = met else { return Err(format!("the image's vector is {found:?}")) };
+        let expected = flat(&met["image_probabilities"]);
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let top = expected.len().to_string();
+        let output = program("classify", &["--json", "--top", &top]).map_err(text)?;
+        let verdicts: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        let mut found = vec![f64::NAN; expected.len()];
+        for class in verdicts[0]["classes"].as_array().into_iter().flatten() {
+            let index = class["class"].as_u64().unwrap_or_default() as usize;
+            if let (Some(slot), Some(value)) = (found.get_mut(index), class["probability"].as_f64())
+            {
+                *slot = value;
+            }
+        }
+        match near(&expected, &found) {
+            true => Ok(()),
+            false => Err(format!("probabilities {found:?} instead of {expected:?}")),
+        }
     }
 
     /// Runs every option that a message suggests, and the hints of the table.

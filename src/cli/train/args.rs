@@ -307,6 +307,8 @@ impl TrainArgs {
             None => None,
         };
         let found = found.map(|found| found.preprocess);
+        // A stem with one channel takes grey images.
+        let found = init.map(|init| init.weights.for_stem(found.unwrap_or_default())).or(found);
         let side = match (self.size, found.map(|found| found.crop)) {
             (Some(size), _) => size,
             (None, Some([height, width])) if height != width => {

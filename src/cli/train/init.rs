@@ -32,10 +32,12 @@ impl Init {
         let weights =
             NetworkWeights::detect_with(dict, options, config).map_err(CliError::in_file(&file))?;
         match weights.spec().stem().in_channels {
-            3 => Ok(Self { file, weights }),
+            1 | 3 => Ok(Self { file, weights }),
             channels => {
                 let file = file.display();
-                let what = format!("the network has {channels} input channels, but images have 3");
+                let what = format!(
+                    "the network has {channels} input channels, but images have 3, or 1 if converted to grey"
+                );
                 Err(CliError::Usage(format!("{file}: {what}")))
             }
         }

@@ -17,7 +17,7 @@ use super::target::Target;
 use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pipeline::Pipeline;
-use crate::image::{Axis, Geometry, Preprocess, Taps};
+use crate::image::{Axis, Channels, Geometry, Preprocess, Taps};
 use crate::kernel::check_iterations;
 use crate::shader::Extensions;
 use crate::tensor::{ChannelLayout, DType, HostTensor};
@@ -107,7 +107,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`GpuError::Shader`], which would be a bug in this crate.
-    pub fn kernels() -> Result<Vec<(&'static str, String)>> {
+    pub fn kernels() -> Result<Vec<(String, String)>> {
         Kernel::all().map(|kernel| Ok((kernel.name(), kernel.text()?))).collect()
     }
 
@@ -119,7 +119,8 @@ impl Preprocessor {
     /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError)
     /// if `images` is zero.
     pub fn input(&self, images: usize) -> Result<Buffer> {
-        let bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(images)?, DType::F32);
+        let bytes = ChannelLayout::dense(self.preprocess.channels.count())
+            .bytes(self.preprocess.shape(images)?, DType::F32);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         Ok(self.gpu.buffer("input", bytes as u64, usage)?)
     }
@@ -150,7 +151,8 @@ impl Preprocessor {
                     .to_owned();
             return Err(GpuError::Buffer { buffer: "image", reason }.into());
         }
-        let image_bytes = ChannelLayout::dense(3).bytes(self.preprocess.shape(1)?, DType::F32);
+        let image_bytes = ChannelLayout::dense(self.preprocess.channels.count())
+            .bytes(self.preprocess.shape(1)?, DType::F32);
         let target = Target::new(&self.gpu, input, image, image_bytes as u64)?;
         let (across, down) = (self.table(geometry.columns)?, self.table(geometry.rows)?);
         let passes = Passes { geometry: &geometry, across: &across.taps, down: &down.taps };
@@ -158,9 +160,13 @@ impl Preprocessor {
         let middle = self.middle(u64::from(middle_width) * u64::from(middle_height) * 4)?;
         let strips = source.strips(&self.gpu, &passes, self.strip_bytes)?;
         let columns_first = geometry.columns_first;
-        let first =
-            self.pipeline(Kernel::First { pixels: source.pixels(), down: columns_first })?;
-        let last = self.pipeline(Kernel::Last { down: !columns_first })?;
+        let first = self.pipeline(Kernel::First {
+            pixels: source.pixels(),
+            down: columns_first,
+            gray: self.preprocess.channels == Channels::Gray,
+        })?;
+        let last = self
+            .pipeline(Kernel::Last { down: !columns_first, channels: self.preprocess.channels })?;
         let (first_taps, last_taps) =
             if columns_first { (&down, &across) } else { (&across, &down) };
 
@@ -228,7 +234,7 @@ impl Preprocessor {
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "running", || inner.queue.submit([commands]))?;
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&input)?);
-        Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(3), &values)?)
+        Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?)
     }
 
     /// The compiled kernel; compiled on first use, then cached.
@@ -237,7 +243,7 @@ impl Preprocessor {
         if let Some(pipeline) = pipelines.get(&kernel) {
             return Ok(pipeline.clone());
         }
-        let pipeline = self.gpu.compile(kernel.name(), &kernel.text()?, Extensions::default())?;
+        let pipeline = self.gpu.compile(&kernel.name(), &kernel.text()?, Extensions::default())?;
         let pipeline = Arc::new(pipeline);
         pipelines.insert(kernel, pipeline.clone());
         Ok(pipeline)

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Config, ConfiguredPreprocess};
 use crate::error::ImageError;
-use crate::image::{CropRounding, Filter, Preprocess, Resize};
+use crate::image::{Channels, CropRounding, Filter, Preprocess, Resize};
 
 /// The default fraction of a resized image that the ConvNext processor crops.
 const CONVNEXT_CROP_PCT: f64 = 224.0 / 256.0;
@@ -65,7 +65,15 @@ impl Config {
                 })?,
         };
         self.check_pad(rounding)?;
-        let preprocess = self.checked(Preprocess { resize, filter, crop, rounding, mean, std })?;
+        let preprocess = self.checked(Preprocess {
+            resize,
+            filter,
+            crop,
+            rounding,
+            channels: Channels::Rgb,
+            mean,
+            std,
+        })?;
         Ok(ConfiguredPreprocess { preprocess, rule: Some(rule) })
     }
 

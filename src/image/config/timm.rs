@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use crate::error::ImageError;
-use crate::image::{CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize};
+use crate::image::{
+    Channels, CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize,
+};
 
 /// timm's default fraction of a resized image that is cropped.
 const CROP_PCT: f64 = 0.875;
@@ -67,6 +69,7 @@ impl Config {
             filter,
             crop,
             rounding: CropRounding::HalfToEven,
+            channels: Channels::Rgb,
             mean,
             std,
         })
@@ -80,7 +83,7 @@ impl Preprocess {
     /// [`ImageError::Setting`] if timm's format cannot express it: a crop that is neither the
     /// size of an exact resize nor a square from a resized shorter side, or another crop rounding.
     pub(crate) fn to_timm(self) -> Result<Map<String, Value>, ImageError> {
-        let Self { resize, filter, crop: [height, width], rounding, mean, std } = self;
+        let Self { resize, filter, crop: [height, width], rounding, channels, mean, std } = self;
         let (mode, share) = match resize {
             Resize::Exact { height: rows, width: columns }
                 if [rows, columns] == [height, width] =>
@@ -98,7 +101,7 @@ impl Preprocess {
             values.map(|value| value.to_string().parse::<f64>().unwrap_or(value.into()))
         };
         let said = json!({
-            "input_size": [3, height, width],
+            "input_size": [channels.count(), height, width],
             "fixed_input_size": false,
             "interpolation": filter.name(),
             "crop_pct": share,

@@ -7,6 +7,7 @@ use super::described::Described;
 use super::keys::KEY;
 use super::keys::{pool_name, stride_name};
 use crate::error::WeightsError;
+use crate::image::{Channels, Preprocess};
 use crate::network::{NormKind, StrideIn};
 use crate::op::PoolWindows;
 
@@ -15,6 +16,36 @@ use crate::op::PoolWindows;
 pub(super) struct Reader<'a> {
     pub name: &'a str,
     pub map: &'a Map<String, Value>,
+}
+
+/// How a configuration describes the colours of the network's input.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Colours {
+    channels: Option<Channels>,
+    of_bytes: Option<bool>,
+    /// Whether it has a mean, which is then in the order and the range described.
+    has_mean: bool,
+}
+
+impl Colours {
+    /// Applies them to the preprocessing of the same configuration.
+    pub fn apply(self, found: Option<Preprocess>) -> Option<Preprocess> {
+        if self.channels.is_none_or(|channels| channels == Channels::Rgb)
+            && self.of_bytes != Some(true)
+        {
+            return found;
+        }
+        let preprocess = found.unwrap_or_default();
+        let channels = self.channels.unwrap_or_default();
+        if !self.has_mean {
+            let preprocess = preprocess.with_channels(channels);
+            let of_bytes = self.of_bytes == Some(true);
+            return Some(if of_bytes { preprocess.of_bytes() } else { preprocess });
+        }
+        let unit = if self.of_bytes == Some(true) { 255.0 } else { 1.0 };
+        let [mean, std] = [preprocess.mean, preprocess.std].map(|all| all.map(|one| one / unit));
+        Some(Preprocess { channels, mean, std, ..preprocess })
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -71,13 +102,6 @@ impl<'a> Reader<'a> {
                 .find(|kind| value.as_str() == Some(pool_name(*kind)))
         };
         self.value("activation", "\"relu\"", |value| (value == "relu").then_some(()))?;
-        self.value("color_order", "\"RGB\"", |value| (value == "RGB").then_some(()))?;
-        let range = |value: &Value| {
-            let ends: Vec<f64> =
-                value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
-            (ends == [0.0, 1.0]).then_some(())
-        };
-        self.value("color_range", "[0, 1]", range)?;
         Ok(CheckpointOptions {
             prefix: None,
             key: None,
@@ -91,6 +115,31 @@ impl<'a> Reader<'a> {
             max_pool: self.value("max_pool", "\"padded\" or \"ceil\"", pool)?,
             replace_stride_with_dilation: self.value("dilation", DILATION, replaced)?,
             multi_grid: self.value("multi_grid", "a list of whole numbers", sizes)?,
+        })
+    }
+
+    /// The channels and the range of colours under [`KEY`].
+    pub fn colours(&self) -> Result<Colours, WeightsError> {
+        let Some(Value::Object(map)) = self.map.get(KEY) else { return Ok(Colours::default()) };
+        let ours = Reader { name: self.name, map };
+        let order = |value: &Value| match value.as_str() {
+            Some("RGB") => Some(Channels::Rgb),
+            Some("BGR") => Some(Channels::Bgr),
+            _ => None,
+        };
+        let range = |value: &Value| {
+            let ends: Vec<f64> =
+                value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+            [([0.0, 1.0], false), ([0.0, 255.0], true)]
+                .into_iter()
+                .find_map(|(known, bytes)| (ends == known).then_some(bytes))
+        };
+        let section = self.map.get("pretrained_cfg").and_then(Value::as_object);
+        let section = section.unwrap_or(self.map);
+        Ok(Colours {
+            channels: ours.value("color_order", "\"RGB\" or \"BGR\"", order)?,
+            of_bytes: ours.value("color_range", "[0, 1] or [0, 255]", range)?,
+            has_mean: ["mean", "image_mean"].iter().any(|key| section.contains_key(*key)),
         })
     }
 
