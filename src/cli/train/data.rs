@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use wgpu_bottleneck::{HostTensor, Image, Preprocess};
 
 use super::super::error::CliError;
+use super::super::image_files;
 use super::super::images;
 
 /// Batches that are prepared ahead of the device.
@@ -54,7 +55,7 @@ impl Data {
         }
         let mut all = Vec::new();
         for (class, name) in classes.iter().enumerate() {
-            all.extend(images::find(&[folder.join(name)])?.into_iter().map(|path| (path, class)));
+            all.extend(image_files::find(&[folder.join(name)])?.into_iter().map(|path| (path, class)));
         }
         Ok(Self { classes, images: all })
     }
