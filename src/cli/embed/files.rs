@@ -30,7 +30,7 @@ impl Files {
     ) -> Result<Self, CliError> {
         let mut paths = image_files::find(paths)?;
         paths.retain(|path| !own.iter().any(|own| is_same(path, own)));
-        let all: Vec<String> = paths.iter().map(|path| image_files::text(path)).collect();
+        let all: Vec<String> = paths.iter().map(image_files::text).collect();
         let mut seen = HashSet::new();
         if let Some(twice) = all.iter().find(|name| !seen.insert(*name)) {
             return Err(CliError::Usage(format!(
