@@ -235,6 +235,31 @@ fn a_strict_run_stops_at_the_image() -> Outcome {
     same_results(&studio, "whole", "out")
 }
 
+/// Images that were there at the first start, and cannot be read when it is resumed.
+#[test]
+fn what_is_lost_between_two_runs_is_left_out() -> Outcome {
+    let studio = Studio::with(60)?;
+    expect(0, &train(&studio, "out", &["--epochs", "1"])?)?;
+    std::fs::write(studio.path("p/1/004.png"), "")?;
+    std::fs::remove_file(studio.path("p/2/005.bmp"))?;
+    let more = ["--resume", "--epochs", "2", "--strict"];
+    let said = expect(2, &train(&studio, "out", &more)?)?;
+    assert!(said.contains("error: p/1/004.png: not a readable image: the file is empty"), "{said}");
+    assert!(!studio.path("out/failed.csv").exists());
+    let said = expect(0, &train(&studio, "out", &more[..3])?)?;
+    assert!(said.contains("left out (image 2): p/2/005.bmp: "), "{said}");
+    assert!(said.contains("58 images of 3 classes"), "{said}");
+    assert_eq!(failed(&studio, "out")?.len(), 2);
+    // Nothing is left out for good if the folder is not what it was.
+    std::fs::rename(studio.path("p"), studio.path("q"))?;
+    copy(&studio.path("q/0"), &studio.path("p/1"))?;
+    let list = studio.read("out/images.jsonl")?;
+    let said = expect(2, &train(&studio, "out", &["--resume", "--epochs", "3"])?)?;
+    assert!(said.contains("error: found 0 images (60 cannot be read)"), "{said}");
+    assert!(studio.read("out/images.jsonl")? == list);
+    Ok(())
+}
+
 #[test]
 fn a_run_without_a_step_is_refused() -> Outcome {
     let studio = Studio::with(9)?;
