@@ -38,7 +38,7 @@ pub enum DecayArg {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The images: one folder per class. The sorted folder names are the classes; bytes of a name
-    /// that are not UTF-8 are written as \xff. Files that are no images by name and first bytes,
+    /// that are not UTF-8 are written as \xff. Files that are not images by name and first bytes,
     /// hidden files and folders, __MACOSX and folders without images are left out.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,

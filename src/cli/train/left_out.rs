@@ -29,11 +29,10 @@ impl Kept {
         kept.list.write(&files.images)?;
         let failed = kept.failed();
         if is_kept && !failed.is_empty() {
-            let images = count(failed.len(), "image was", "images were");
+            let (images, file) = (count(failed.len(), "image", "images"), files.failed_name());
             output::progress(&format!(
-                "{images} left out before, and stay out even if repaired ({}): a new --out starts \
-                afresh with all",
-                files.failed_name()
+                "{images} left out before ({file}), and not used even if repaired: a new --out \
+                starts afresh with all"
             ));
         } else {
             for (at, (path, reason)) in failed.iter().enumerate() {
