@@ -33,6 +33,8 @@ mod trained;
 mod training;
 #[path = "cli/tune.rs"]
 mod tune;
+#[path = "cli/untidy.rs"]
+mod untidy;
 
 use std::io::Write;
 use std::path::Path;

@@ -8,6 +8,7 @@ use wgpu_bottleneck::{Image, ImagePipeline, ModelConfig};
 
 use super::each::each;
 use super::error::CliError;
+use super::image_files;
 use super::images::{self, Images};
 use super::labels::{ASSUMED, Labels};
 use super::network_args::ClassifyArgs;
@@ -56,7 +57,7 @@ struct Verdict {
 
 /// Runs the command.
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
-    let files = images::find(&args.files)?;
+    let files = image_files::find(&args.files)?;
     let weights = args.images.network.weights()?;
     args.images.check_pooling(&weights)?;
     let Some(classes) = weights.spec().classes() else {

@@ -1,7 +1,6 @@
-//! Image files: finding them, and decoding them on all cores ahead of the GPU.
+//! Decodes image files on all cores ahead of the GPU.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,8 +8,6 @@ use std::thread::JoinHandle;
 
 use wgpu_bottleneck::error::ImageError;
 use wgpu_bottleneck::{Error, Image};
-
-use super::error::CliError;
 
 /// Bytes of decoded images beyond which no more are decoded ahead.
 const MOST_AHEAD_BYTES: u64 = 512 << 20;
@@ -22,46 +19,8 @@ const AHEAD_PER_CORE: usize = 16;
 /// Bytes of images beyond which a batch is full.
 const BATCH_BYTES: u64 = 256 << 20;
 
-/// The given files, in the given order; of a folder, every file below it, sorted by path. In
-/// folders, names that begin with a dot are left out, and links to folders are not followed. A file
-/// that is given twice is returned once.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
-    let mut found = Vec::new();
-    for path in paths {
-        let metadata = fs::metadata(path).map_err(|source| CliError::io(path, source))?;
-        if metadata.is_dir() { walk(path, &mut found)? } else { found.push(path.clone()) }
-    }
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|path| seen.insert(path.clone()));
-    if found.is_empty() {
-        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        return Err(CliError::Usage(format!("{}: no files found", named.join(", "))));
-    }
-    Ok(found)
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
-    let io = |source| CliError::io(folder, source);
-    let mut entries =
-        fs::read_dir(folder).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in
-        entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-    {
-        let path = entry.path();
-        if entry.file_type().map_err(io)?.is_dir() {
-            walk(&path, found)?;
-        } else if fs::metadata(&path).map_or(true, |about| about.is_file()) {
-            // Pipes, sockets and devices are left out: one may wait for a pipe for ever. Links to
-            // nothing are not.
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// The text of an error without the file's name at its beginning, to print next to the name.
-pub fn without_name(file: &Path, error: &Error) -> String {
+pub fn without_name(file: &Path, error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     text.strip_prefix(&format!("{}: ", file.display())).map(str::to_owned).unwrap_or(text)
 }
@@ -247,26 +206,11 @@ fn size(image: &Result<Image, Error>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
-
-    #[test]
-    fn folders_are_walked_in_order_and_hidden_names_left_out() -> Outcome {
-        let folder = tempfile::tempdir()?;
-        let path = |name: &str| folder.path().join(name);
-        fs::create_dir_all(path("b/c"))?;
-        fs::create_dir(path(".hidden"))?;
-        for name in ["b/c/1.png", "b/0.png", "a.png", ".x.png", ".hidden/y.png", "c.txt"] {
-            fs::write(path(name), name)?;
-        }
-        let found = find(&[folder.path().to_owned(), path("b/0.png"), path(".x.png")])?;
-        let expected = ["a.png", "b/0.png", "b/c/1.png", "c.txt", ".x.png"];
-        assert_eq!(found, expected.map(path));
-        assert!(find(&[path("none")]).is_err());
-        assert!(find(&[path("b"), path(".hidden/z")]).is_err());
-        Ok(())
-    }
 
     #[test]
     fn images_come_in_order_whatever_they_are() -> Outcome {

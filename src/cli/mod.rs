@@ -24,6 +24,7 @@ mod error;
 mod features;
 mod files;
 mod forced;
+mod image_files;
 mod images;
 mod input_tensor;
 mod interrupt;

@@ -9,7 +9,8 @@ use wgpu_bottleneck::{
 };
 
 use super::error::CliError;
-use super::images::{self, Images};
+use super::image_files;
+use super::images::Images;
 use super::network_args::VerifyArgs;
 use super::output::{self, Table, count};
 
@@ -165,7 +166,7 @@ fn images(args: &VerifyArgs) -> Result<Vec<Image>, CliError> {
     if args.files.is_empty() {
         return (0..args.generate).map(generated).collect();
     }
-    let files = images::find(&args.files)?;
+    let files = image_files::find(&args.files)?;
     let mut decoded = Images::decode(files);
     let mut found = Vec::new();
     loop {

@@ -39,7 +39,7 @@ fn folder() -> Result<Folder> {
         std::fs::write(folder.path("pictures").join(name), bitmap(side))?;
     }
     std::fs::write(folder.path("pictures/c.bmp"), &bitmap(50)[..60])?;
-    std::fs::write(folder.path("pictures/d.txt"), "no picture")?;
+    std::fs::write(folder.path("pictures/d.tif"), "no picture")?;
     Ok(folder)
 }
 
@@ -193,7 +193,7 @@ fn images_are_classified() -> Outcome {
     let verdicts = verdicts.as_array().ok_or("a list")?;
     let names: Vec<&str> =
         verdicts.iter().filter_map(|verdict| verdict["picture"].as_str()).collect();
-    assert_eq!(names, ["pictures/a.bmp", "pictures/b.bmp", "pictures/c.bmp", "pictures/d.txt"]);
+    assert_eq!(names, ["pictures/a.bmp", "pictures/b.bmp", "pictures/c.bmp", "pictures/d.tif"]);
     assert!(verdicts[2]["error"].is_string() && verdicts[3]["error"].is_string(), "{verdicts:?}");
 
     // The same by hand: the reference's preprocessing, the library's network, softmax.
@@ -248,7 +248,7 @@ fn what_cannot_be_classified_is_told() -> Outcome {
     let cases: [(&[&str], &[&str]); 5] = [
         (&["--labels", "labels", "pictures"], &["labels: ", "expected 4 labels", "found 2"]),
         (&["pictures", "nowhere"], &["nowhere: "]),
-        (&["empty"], &["empty: no files found"]),
+        (&["empty"], &["empty: no image files found"]),
         (&["--preset", "v3", "pictures"], &["preset", "v1 or v2"]),
         (&["--json", "--csv", "pictures"], &["--json", "--csv"]),
     ];
@@ -287,8 +287,8 @@ fn feature_maps_become_images() -> Outcome {
     let mut complaints = Vec::new();
     let cases: [(&[&str], &[&str]); 2] = [
         (
-            &["--image", "pictures/d.txt", "--png", "maps"],
-            &["pictures/d.txt", "not a readable image"],
+            &["--image", "pictures/d.tif", "--png", "maps"],
+            &["pictures/d.tif", "not a readable image"],
         ),
         (&["--image", "pictures/a.bmp", "--png", "no/such"], &["no"]),
     ];

@@ -11,10 +11,10 @@ use crate::cli::network_args::ImageArgs;
 /// `bottleneck embed`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each file gives one row, in the order of the arguments and within folders sorted by path; hidden \
-files are skipped. A file that is not an image, is damaged or is too large gives a row with an \
-error and without a vector, as does a file whose vector is not finite; the exit code is then 3. \
-OUT is one of\n\
+Each image gives one row, in the order of the arguments and within folders sorted by path. In \
+folders, hidden files and files that are not images by name and first bytes are left out. An image \
+that is damaged or too large gives a row with an error and without a vector, as does an image \
+whose vector is not finite; the exit code is then 3. OUT is one of\n\
 \x20 .parquet      columns path, status (ok or error), error, vector (list of f32)\n\
 \x20 .npy          [rows, values] f32, NaN if there is no vector; OUT.npy.json has path, status \
 and error of each row\n\

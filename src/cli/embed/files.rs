@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::rows::{self, Stamp};
+use super::rows::Stamp;
 use super::shard::Shard;
 use crate::cli::error::CliError;
-use crate::cli::images;
+use crate::cli::image_files;
 
 /// The files, in the order of the rows.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ impl Files {
         own: &[PathBuf],
         shard: Option<Shard>,
     ) -> Result<Self, CliError> {
-        let mut paths = images::find(paths)?;
+        let mut paths = image_files::find(paths)?;
         paths.retain(|path| !own.iter().any(|own| is_same(path, own)));
-        let all: Vec<String> = paths.iter().map(|path| rows::name(path)).collect();
+        let all: Vec<String> = paths.iter().map(image_files::text).collect();
         let mut seen = HashSet::new();
         if let Some(twice) = all.iter().find(|name| !seen.insert(*name)) {
             return Err(CliError::Usage(format!(

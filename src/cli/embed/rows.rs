@@ -33,7 +33,8 @@ impl Stamp {
 /// The result of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The file's name, as from [`name`].
+    /// The file's name. Its bytes that are not UTF-8 are escaped; two files may then have the same
+    /// name, which is refused before anything is done.
     pub path: String,
     /// The file's stamp when the row was computed; `None` if the file system provides none.
     pub stamp: Option<Stamp>,
@@ -47,17 +48,6 @@ pub trait Rows {
     fn count(&self) -> usize;
     /// All of them. May be called again.
     fn iter(&self) -> Box<dyn Iterator<Item = io::Result<Row>> + '_>;
-}
-
-/// A file's name in the rows: as it was given, if it is UTF-8. Other bytes become `\xff`; two files
-/// may then have the same name, which is refused before anything is done.
-pub fn name(path: &Path) -> String {
-    let mut name = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        name.push_str(chunk.valid());
-        name.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    name
 }
 
 /// An error about a file's contents.
@@ -203,14 +193,5 @@ mod tests {
         assert_eq!(Row::decode(&[VECTOR, 9, 0, 0, 0, b'a']), None);
         assert_eq!(Row::decode(&[7, 0, 0, 0, 0]), None);
         Ok(())
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn names_that_are_not_utf8_are_escaped() {
-        use std::os::unix::ffi::OsStrExt;
-        let name = |bytes: &[u8]| name(Path::new(std::ffi::OsStr::from_bytes(bytes)));
-        assert_eq!(name("ä/\n.png".as_bytes()), "ä/\n.png");
-        assert_eq!(name(b"a\xff/\xc3.png"), "a\\xff/\\xc3.png");
     }
 }

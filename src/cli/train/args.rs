@@ -11,6 +11,7 @@ use wgpu_bottleneck::{BlockKind, CheckpointOptions, Error, Preprocess, ResNet};
 use super::super::engine_args::EngineArgs;
 use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
+use super::files::CHECKPOINT;
 use super::init::{self, Init};
 
 /// Which optimiser.
@@ -36,21 +37,30 @@ pub enum DecayArg {
 /// `bottleneck train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// The images: one folder per class. The sorted folder names are the classes.
+    /// The images: one folder per class. The sorted folder names are the classes; bytes of a name
+    /// that are not UTF-8 are written as \xff. Files that are not images by name and first bytes,
+    /// hidden files and folders, __MACOSX and folders without images are left out.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Images of the same classes to evaluate after each epoch; they are not used for training.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// The output folder for checkpoint.safetensors, model.safetensors, config.json, log.csv and
-    /// curves.svg; created if its parent exists.
+    /// The output folder; created if its parent exists. It gets checkpoint.safetensors,
+    /// model.safetensors, best.safetensors (with --validation: the epoch of the highest accuracy),
+    /// config.json, log.csv, curves.svg, images.jsonl (the list of images, for --resume), and
+    /// failed.csv (images that cannot be used).
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Resume from the checkpoint in --out; the result is bit-identical to an uninterrupted run.
     /// Without a checkpoint, start a new run. Network, size and normalisation come from the
-    /// checkpoint, and --init is ignored.
+    /// checkpoint, and --init is ignored. The images are those of the first start; images that were
+    /// left out stay out. --epochs may be raised: the rates are then those of the new number.
     #[arg(long)]
     pub resume: bool,
+    /// Stop at the first image that cannot be used; without it, such images are left out and listed
+    /// in failed.csv.
+    #[arg(long)]
+    pub strict: bool,
 
     /// The network: a name such as resnet50, or bottleneck or basic with --depths and --planes
     /// [default: the network of --init, or resnet50]
@@ -196,7 +206,7 @@ impl TrainArgs {
     /// The weights to start from: the checkpoint of a resumed run, or --init. The checkpoint
     /// contains everything that the original run took from --init.
     pub fn init(&self) -> Result<Option<Init>, CliError> {
-        let checkpoint = self.out.join("checkpoint.safetensors");
+        let checkpoint = self.out.join(CHECKPOINT);
         if self.resume && checkpoint.is_file() {
             // Differences to the options are reported when settings are compared.
             return Init::open(&checkpoint, &CheckpointOptions::default(), None).map(Some);

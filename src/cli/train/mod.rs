@@ -6,34 +6,45 @@
 //! checkpoint records the kernels.
 
 mod args;
+mod augment;
+mod batches;
 mod checkpoint;
 mod curves;
-mod data;
 mod files;
+mod folders;
 mod init;
+mod left_out;
+mod list;
+mod lock;
 mod log;
+mod path_text;
 mod settings;
+mod sources;
+mod validation;
 
 pub use args::TrainArgs;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Instant;
 
-use wgpu_bottleneck::engine::{BatchMetrics, Schedule};
+use wgpu_bottleneck::engine::Schedule;
 use wgpu_bottleneck::network::{TrainingOptions, plan_network_training};
 use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::weights::{Initialization, METADATA, NetworkState};
-use wgpu_bottleneck::{
-    Gpu, LoadOptions, ModelConfig, Network, NetworkWeights, Preprocess, ResNet, Shape, StateDict,
-    Trainer,
-};
+use wgpu_bottleneck::{Gpu, LoadOptions, ModelConfig, Preprocess, ResNet, Shape, Trainer};
 
+use self::augment::Augmentation;
+use self::batches::{Batches, Made, Recipe};
 use self::checkpoint::{About, Position, Sums};
-use self::data::{Augmentation, Batches, Data};
-use self::files::Files;
+use self::files::{CHECKPOINT, Files, IMAGES, refuse_used};
 use self::init::{Init, initial};
+use self::left_out::Kept;
+use self::list::{Failure, Kind, Since};
+use self::lock::Lock;
 use self::log::Epoch;
 use self::settings::Settings;
+use self::sources::Sources;
 use super::error::CliError;
 use super::interrupt;
 use super::output::{self, count};
@@ -42,29 +53,25 @@ use super::progress_bar::Bar;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     args.check()?;
-    let data = Data::find(&args.data)?;
-    let validation = args.validation.as_deref().map(Data::find).transpose()?;
-    if let (Some(other), Some(folder)) = (&validation, &args.validation)
-        && other.classes != data.classes
-    {
-        let folder = folder.display();
-        return Err(CliError::Usage(format!("{folder}: its classes are not those of --data")));
-    }
-    let batch = args.batch as usize;
-    if data.images.len() < batch * args.accumulate as usize {
-        let (found, needed) = (data.images.len(), batch * args.accumulate as usize);
-        let found = count(found, "image", "images");
-        return Err(CliError::Usage(format!("found {found}, fewer than the {needed} of one step")));
-    }
+    let lock = Lock::of(&args.out)?;
+    refuse_used(&args.out, args.resume)?;
+    let has_checkpoint = args.out.join(CHECKPOINT).is_file();
+    let sources = Sources::open(args, &args.out.join(IMAGES), has_checkpoint)?;
+    sources.check(args)?;
     let init = args.init()?;
-    let (spec, options) = (args.spec(data.classes.len(), init.as_ref())?, args.options());
+    let classes = sources.list.classes.len();
+    let (spec, options) = (args.spec(classes, init.as_ref())?, args.options());
     let preprocess = args.preprocess(init.as_ref())?;
-    let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
+    let shape = preprocess.shape(args.batch as usize).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &options)?;
-    let files = Files::begin(&args.out)?;
+    let files = Files::check(&args.out)?;
+    // The folder may be new.
+    let lock = lock.map_or_else(|| Lock::of(&args.out), |lock| Ok(Some(lock)))?;
     interrupt::heed("the current batch");
-    let mut training = Run::begin(args, init, (spec, options, preprocess), shape, data, files)?;
-    training.epochs(args, validation.as_ref())
+    let mut training = Run::begin(args, init, (spec, options, preprocess), shape, sources, files)?;
+    let done = training.epochs(args);
+    drop(lock);
+    done
 }
 
 /// A run in progress.
@@ -75,30 +82,18 @@ struct Run {
     preprocess: Preprocess,
     /// The text of config.json, with the same preprocessing.
     config: String,
-    data: Data,
+    /// The images.
+    kept: Kept,
     position: Position,
+    /// The position of the last checkpoint.
+    saved: Position,
     /// The sums of the current epoch so far.
     sums: Sums,
     settings: Settings,
     schedule: Schedule,
     log: Vec<Epoch>,
-}
-
-impl Sums {
-    fn add(&mut self, batch: &BatchMetrics) {
-        self.losses += batch.loss();
-        self.right += batch.right();
-        self.images += batch.losses.len();
-        self.batches += 1;
-    }
-
-    fn loss(&self) -> f64 {
-        self.losses / self.batches.max(1) as f64
-    }
-
-    fn accuracy(&self) -> f64 {
-        self.right as f64 / self.images.max(1) as f64
-    }
+    /// Where the epochs of the log begin that best.safetensors is the best of.
+    best_from: usize,
 }
 
 impl Run {
@@ -109,25 +104,20 @@ impl Run {
         init: Option<Init>,
         (spec, options, preprocess): (ResNet, TrainingOptions, Preprocess),
         shape: Shape,
-        data: Data,
+        sources: Sources,
         files: Files,
     ) -> Result<Self, CliError> {
-        let settings = args.settings(&spec, &preprocess, &data.names(&args.data));
-        let saved = match (files.checkpoint.is_present(), args.resume) {
-            (true, true) => {
-                Some(checkpoint::read(files.checkpoint.path(), &spec, &settings, &data.classes)?)
-            }
-            (true, false) => {
-                let path = files.checkpoint.path().display();
-                return Err(CliError::Usage(format!(
-                    "{path} already exists: --resume continues from it"
-                )));
-            }
-            (false, _) => None,
+        let settings = args.settings(&spec, &preprocess, &sources.list.training);
+        let saved = if files.checkpoint.is_present() {
+            let missing_list = (!sources.is_kept).then(|| files.images.path());
+            let (path, classes) = (files.checkpoint.path(), &sources.list.classes);
+            Some(checkpoint::read(path, &spec, &settings, classes, missing_list)?)
+        } else {
+            None
         };
         let state = match (&saved, &init) {
             (Some(saved), _) => saved.state.clone(),
-            (None, Some(init)) => initial(init, &spec, &data.classes, args.seed)?,
+            (None, Some(init)) => initial(init, &spec, &sources.list.classes, args.seed)?,
             (None, None) => {
                 let how =
                     Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
@@ -148,13 +138,20 @@ impl Run {
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
         let mut network = Trainer::load(&gpu, &state, shape, &options, &loading)?;
-        let steps_per_epoch = data.images.len() / (args.batch * args.accumulate) as usize;
+        // Of the whole list, whatever is left out.
+        let images = sources.list.training.images.len();
+        let steps_per_epoch = images / (args.batch * args.accumulate) as usize;
         let schedule = args.schedule(steps_per_epoch as u64);
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
         if let Some(saved) = &saved {
             network.restore(&saved.optimizer)?;
             (position, sums) = (saved.position, saved.sums);
             log = log::read(files.log.path(), position.epoch)?;
+        }
+        let mut kept = Kept::begin(sources.list.clone(), sources.is_kept, &files)?;
+        let since = Since { epoch: position.epoch, place: position.place };
+        for kind in [Kind::Training, Kind::Validation] {
+            kept.leave_out(kind, sources.failures(kind, since), args.strict, &files)?;
         }
         if let (Some(init), None) = (&init, &saved) {
             let same = init.weights.spec().classes() == state.spec().classes();
@@ -168,37 +165,55 @@ impl Run {
         output::progress(&format!("preprocessing of validation and inference: {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
         let (spec, device) = (state.spec(), gpu.describe());
-        let images = count(data.images.len(), "image", "images");
-        let classes = data.classes.len();
+        let images = count(kept.list.training.used(), "image", "images");
+        let classes = kept.list.classes.len();
         output::progress(&format!(
             "{device}: {spec}, {} parameters; {images} of {classes} classes, {memory:.0} MiB of \
             device memory",
             spec.parameters()
         ));
-        if saved.is_some() {
-            let Position { epoch, batch } = position;
+        if let Some(saved) = &saved {
+            let Position { epoch, batch, .. } = position;
             output::progress(&format!("resuming from epoch {}, batch {batch}", epoch + 1));
+            if let Some(before) = saved.raised_from {
+                output::progress(&format!(
+                    "--epochs is {} and was {before}: from step {} on, the learning rates are \
+                    those of {0} epochs, and the result is not that of an uninterrupted run",
+                    args.epochs,
+                    saved.optimizer.steps + 1
+                ));
+            }
         }
         let config = ModelConfig::of_network(spec).with_preprocess(preprocess, "bottleneck train");
         let config =
-            config.with_class_names(data.classes.clone(), "bottleneck train").to_json(spec)?;
-        Ok(Self { gpu, network, preprocess, config, data, position, sums, settings, schedule, log })
+            config.with_class_names(kept.list.classes.clone(), "bottleneck train").to_json(spec)?;
+        let best_from = if files.best.is_present() { 0 } else { log.len() };
+        Ok(Self {
+            gpu,
+            network,
+            preprocess,
+            config,
+            kept,
+            position,
+            saved: position,
+            sums,
+            settings,
+            schedule,
+            log,
+            best_from,
+        })
     }
 
     /// Runs the remaining epochs.
-    fn epochs(&mut self, args: &TrainArgs, validation: Option<&Data>) -> Result<(), CliError> {
+    fn epochs(&mut self, args: &TrainArgs) -> Result<(), CliError> {
         let (epochs, batches) = (u64::from(args.epochs), self.batches_per_epoch(args));
         let bar = Bar::new((epochs * batches) as usize);
         while self.position.epoch < epochs {
             let images_per_second = self.epoch(args, &bar, batches)?;
             let sums = std::mem::take(&mut self.sums);
-            self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
-            let (validation_loss, validation_accuracy) = match validation {
-                Some(data) => self
-                    .validate(args, data)
-                    .map(|(loss, accuracy)| (Some(loss), Some(accuracy)))?,
-                None => (None, None),
-            };
+            self.position = Position { epoch: self.position.epoch + 1, batch: 0, place: 0 };
+            let files = Files::check(&args.out)?;
+            let (validation_loss, validation_accuracy) = self.validate(args, &files)?.unzip();
             let last = self.network.steps().saturating_sub(1);
             let epoch = Epoch {
                 epoch: self.position.epoch,
@@ -210,45 +225,79 @@ impl Run {
                 validation_accuracy,
                 images_per_second,
             };
-            output::progress(&summary(&epoch, epochs));
+            output::progress(&log::summary(&epoch, epochs));
             self.log.push(epoch);
-            let files = Files::check(&args.out)?;
+            if self.best().is_some_and(|best| best.epoch == self.position.epoch) {
+                let bytes = self.weights()?;
+                let write = |to: &mut std::fs::File| to.write_all(&bytes);
+                files.best.stage_named(".best.part".as_ref(), write)?.persist()?;
+            }
             log::write(&files.log, &self.log)?;
             files.curves.write_bytes(curves::draw(&self.log).as_bytes())?;
             self.save(&files)?;
         }
         drop(bar);
         let files = Files::check(&args.out)?;
-        // One key only: the order of several keys is not deterministic.
-        let texts = BTreeMap::from([(METADATA.to_owned(), self.config.clone())]);
         files.config.write_bytes(self.config.as_bytes())?;
-        files.model.write_bytes(&self.network.state()?.to_safetensors(&[], &texts)?)?;
+        files.model.write_bytes(&self.weights()?)?;
+        self.kept.tell(&files);
+        if let Some(best) = self.best() {
+            output::progress(&format!("{}: epoch {}", files.best_name(), best.epoch));
+        }
         output::progress(&format!("wrote {}", files.model.path().display()));
         Ok(())
     }
 
-    /// Batches of an epoch, a whole number of steps.
+    /// The best epoch, of those that best.safetensors is the best of.
+    fn best(&self) -> Option<&Epoch> {
+        log::best(self.log.get(self.best_from..)?)
+    }
+
+    /// The network with its configuration, as a file.
+    fn weights(&self) -> Result<Vec<u8>, CliError> {
+        // One key only: the order of several keys is not deterministic.
+        let texts = BTreeMap::from([(METADATA.to_owned(), self.config.clone())]);
+        Ok(self.network.state()?.to_safetensors(&[], &texts)?)
+    }
+
+    /// Batches of an epoch of the whole list, a whole number of steps.
     fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
         let per_step = (args.batch * args.accumulate) as usize;
-        (self.data.images.len() / per_step * args.accumulate as usize) as u64
+        (self.kept.list.training.images.len() / per_step * args.accumulate as usize) as u64
     }
 
     /// Runs the rest of an epoch. Returns the images per second.
     fn epoch(&mut self, args: &TrainArgs, bar: &Bar, batches: u64) -> Result<f64, CliError> {
-        let augmentation = Augmentation { area: [args.crop[0], args.crop[1]], flip: args.flip };
-        let Position { epoch, batch } = self.position;
-        let place = (args.seed, epoch, batch as usize);
-        let all =
-            Batches::begin(&self.data, self.preprocess, augmentation, args.batch as usize, place);
+        let Position { epoch, place, .. } = self.position;
+        let recipe = Recipe {
+            preprocess: self.preprocess,
+            augmentation: Augmentation { area: [args.crop[0], args.crop[1]], flip: args.flip },
+            batch: args.batch as usize,
+            accumulate: args.accumulate as usize,
+            seed: args.seed,
+        };
+        let all = Batches::begin(&self.kept.list.training, recipe, Since { epoch, place });
         let (begun, before) = (Instant::now(), self.sums.images);
         let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
-        for made in all.take((batches - batch) as usize) {
-            let made = made?;
+        let mut is_whole = false;
+        for made in all {
+            let made = match made? {
+                Made::Batch(made) => made,
+                Made::Failed(failures) => {
+                    self.leave_out(args, failures)?;
+                    continue;
+                }
+                Made::End => {
+                    is_whole = true;
+                    break;
+                }
+            };
             let rate = self.schedule.rate(self.network.steps());
             let trained = self.network.step(&made.images, &made.classes, rate)?;
             self.sums.add(&trained);
             let sums = self.sums;
             self.position.batch += 1;
+            self.position.place = made.end as u64;
             bar.done((epoch * batches + self.position.batch) as usize);
             bar.set(&format!(
                 "epoch {}: loss {:.4}, {:.1} % right, {:.1} images/s",
@@ -259,7 +308,7 @@ impl Run {
             ));
             let whole_step = self.position.batch.is_multiple_of(u64::from(args.accumulate));
             let due = self.network.steps().is_multiple_of(u64::from(args.checkpoint_every));
-            if whole_step && (due || interrupt::asked() || self.position.batch == batches) {
+            if whole_step && (due || interrupt::asked()) {
                 self.save(&Files::check(&args.out)?)?;
             }
             if whole_step && interrupt::asked() {
@@ -268,70 +317,64 @@ impl Run {
                 ));
             }
         }
-        if self.position.batch < batches {
-            return Err(CliError::Incomplete("the batches ended before the epoch".to_owned()));
-        }
+        self.end(args, is_whole)?;
         Ok(speed(self.sums.images))
     }
 
+    /// Ends an epoch with a checkpoint.
+    fn end(&mut self, args: &TrainArgs, is_whole: bool) -> Result<(), CliError> {
+        if !is_whole {
+            return Err(CliError::Incomplete("the batches ended before the epoch did".to_owned()));
+        }
+        let files = Files::check(&args.out)?;
+        if self.position.batch == 0 {
+            let left = count(self.kept.list.training.used(), "image is", "images are");
+            let (needed, failed) = (args.batch * args.accumulate, files.failed_name());
+            return Err(CliError::Usage(format!(
+                "{left} left, fewer than the {needed} of one step; the others are in {failed}"
+            )));
+        }
+        if self.saved == self.position { Ok(()) } else { self.save(&files) }
+    }
+
+    /// Leaves out images of the next step.
+    fn leave_out(&mut self, args: &TrainArgs, failures: Vec<Failure>) -> Result<(), CliError> {
+        let files = Files::check(&args.out)?;
+        if args.strict && self.saved != self.position {
+            self.save(&files)?;
+        }
+        self.kept.leave_out(Kind::Training, failures, args.strict, &files)
+    }
+
     /// Writes the checkpoint.
-    fn save(&self, files: &Files) -> Result<(), CliError> {
+    fn save(&mut self, files: &Files) -> Result<(), CliError> {
         let about = About {
             settings: &self.settings,
             device: &self.gpu.describe(),
-            classes: &self.data.classes,
+            classes: &self.kept.list.classes,
             config: self.config.clone(),
         };
-        checkpoint::write(&files.checkpoint, &self.network, (self.position, self.sums), about)
+        checkpoint::write(&files.checkpoint, &self.network, (self.position, self.sums), about)?;
+        self.saved = self.position;
+        Ok(())
     }
 
-    /// The mean loss and the accuracy on the validation images, with the norms folded as in eval
-    /// mode.
-    fn validate(&self, args: &TrainArgs, data: &Data) -> Result<(f64, f64), CliError> {
-        let state = self.network.state()?;
-        let dict = StateDict::from_bytes(state.to_safetensors(&[], &BTreeMap::new())?)?;
-        let weights = NetworkWeights::matching(dict, state.spec(), Some(""))?;
-        let preprocess = self.preprocess;
-        let batch = (args.batch as usize).min(data.images.len());
-        let shape = preprocess.shape(batch).map_err(wgpu_bottleneck::Error::from)?;
-        let mut network = Network::load(&self.gpu, &weights, shape, &LoadOptions::default())?;
-        let (mut losses, mut right) = (0.0, 0);
-        for part in data.images.chunks(batch) {
-            let made = data::plain(part, &preprocess)?;
-            let logits = network.logits(&made.images)?;
-            for (scores, &class) in logits.data().chunks_exact(logits.shape().c).zip(&made.classes)
-            {
-                let (loss, first) = judged(scores, class);
-                losses += loss;
-                right += usize::from(first);
-            }
+    /// The mean loss and the accuracy on the validation images, if there are any.
+    fn validate(
+        &mut self,
+        args: &TrainArgs,
+        files: &Files,
+    ) -> Result<Option<(f64, f64)>, CliError> {
+        let Some(part) = self.kept.list.validation.as_ref().filter(|_| args.validation.is_some())
+        else {
+            return Ok(None);
+        };
+        let (state, how) = (self.network.state()?, (self.preprocess, args.batch as usize));
+        let measured = validation::measure(&self.gpu, &state, how, part, self.position.epoch)?;
+        self.kept.leave_out(Kind::Validation, measured.failed, args.strict, files)?;
+        if measured.result.is_none() {
+            output::progress("warning: no validation image is left");
         }
-        let images = data.images.len() as f64;
-        Ok((losses / images, right as f64 / images))
+        Ok(measured.result)
     }
-}
-
-/// The cross entropy of scores, and whether the class ranks first.
-fn judged(scores: &[f32], class: usize) -> (f64, bool) {
-    let score = |at: usize| f64::from(scores[at]);
-    let largest = (0..scores.len()).map(score).fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = (0..scores.len()).map(|at| (score(at) - largest).exp()).sum();
-    let before = |at: usize| score(at) > score(class) || score(at) == score(class) && at < class;
-    (largest + sum.ln() - score(class), !(0..scores.len()).any(before))
-}
-
-/// One line about an epoch.
-fn summary(epoch: &Epoch, epochs: u64) -> String {
-    let Epoch { epoch: number, rate, loss, accuracy, images_per_second, .. } = epoch;
-    let validation = match (epoch.validation_loss, epoch.validation_accuracy) {
-        (Some(loss), Some(accuracy)) => {
-            format!("; validation loss {loss:.4}, {:.2} % right", 100.0 * accuracy)
-        }
-        _ => String::new(),
-    };
-    format!(
-        "epoch {number} of {epochs}: rate {rate:.4}, loss {loss:.4}, {:.2} % right{validation}; \
-        {images_per_second:.1} images/s",
-        100.0 * accuracy
-    )
 }

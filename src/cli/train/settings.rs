@@ -6,15 +6,21 @@ use wgpu_bottleneck::image::{Filter, IMAGENET_MEAN, IMAGENET_STD};
 use wgpu_bottleneck::{Preprocess, ResNet};
 
 use super::args::{DecayArg, TrainArgs};
+use super::list::Part;
 use crate::cli::setting_texts;
 
 /// The settings that determine the results of a run, by name.
 pub type Settings = BTreeMap<String, String>;
 
+/// The name of the number of epochs, which may be raised.
+pub const EPOCHS: &str = "epochs";
+/// The name of the number and the checksum of the images.
+pub const IMAGES: &str = "pictures";
+
 impl TrainArgs {
     /// The settings that determine the results of a run. A checkpoint with other settings cannot be
     /// resumed.
-    pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, names: &[String]) -> Settings {
+    pub fn settings(&self, spec: &ResNet, preprocess: &Preprocess, images: &Part) -> Settings {
         let mut settings = Settings::new();
         let mut say = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
         // Settings that were added later are recorded only if they differ from the default.
@@ -52,8 +58,8 @@ impl TrainArgs {
             DecayArg::Step => "Step",
         };
         say("decay", format!("{decay}, every {}, factor {}", self.every, self.factor));
-        say("pictures", format!("{} of checksum {:08x}", names.len(), checksum(names)));
-        say("epochs", self.epochs.to_string());
+        say(IMAGES, format!("{} of checksum {:08x}", images.images.len(), checksum(images)));
+        say(EPOCHS, self.epochs.to_string());
         say("batch", self.batch.to_string());
         say("lr", self.lr.to_string());
         say("warmup", self.warmup.to_string());
@@ -66,11 +72,11 @@ impl TrainArgs {
     }
 }
 
-/// The checksum of the names of all images, in order.
-fn checksum(names: &[String]) -> u32 {
+/// The checksum of the names of all images in the list, in order.
+fn checksum(part: &Part) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    for name in names {
-        hasher.update(name.as_bytes());
+    for (path, _) in part.images.iter() {
+        hasher.update(path.to_string_lossy().as_bytes());
         hasher.update(&[0]);
     }
     hasher.finalize()

@@ -23,7 +23,7 @@ fn what_is_no_image_is_named_and_skipped() -> Outcome {
         ("truncated.png", good[..good.len() / 2].to_vec(), "not a readable image"),
         ("zero.jpg", Vec::new(), "the file is empty"),
         ("huge.bmp", huge, "60000 x 60000 pixels"),
-        ("notes.txt", b"not a picture at all".to_vec(), "not PNG"),
+        ("notes.TIF", b"not a picture at all".to_vec(), "not PNG"),
     ];
     for (name, bytes, _) in &bad {
         std::fs::write(studio.path("p").join(name), bytes)?;
@@ -70,6 +70,60 @@ fn what_is_no_image_is_named_and_skipped() -> Outcome {
     let why = ["out2.npy", "nothing to try again"];
     assert_eq!(complaint(&studio.embed("out2.npy", &["--retry-failed"])?, 2, &why), None);
     assert!(!studio.files()?.iter().any(|name| name.contains("out2")));
+    Ok(())
+}
+
+/// Files that are no images by name and first bytes have no row in `embed` and `classify`, unless
+/// they are named.
+#[test]
+fn other_files_are_left_out_and_counted() -> Outcome {
+    let studio = Studio::with(6)?;
+    studio.expect(0, "whole.parquet", &[])?;
+    let mut whole = table(&studio.path("whole.parquet"))?;
+    let others = ["notes.txt", "0/Thumbs.db", "1/desktop.ini", "00001.json"];
+    for name in others.into_iter().chain([".hidden.png"]) {
+        std::fs::write(studio.path("p").join(name), "BM is not a bitmap here")?;
+    }
+    std::fs::create_dir(studio.path("p/.ipynb_checkpoints"))?;
+    std::fs::copy(studio.path("p/0/000.png"), studio.path("p/.ipynb_checkpoints/0.png"))?;
+    // Known by its first bytes.
+    std::fs::rename(studio.path("p/0/000.png"), studio.path("p/0/000"))?;
+    let row = whole.remove(&native("p/0/000.png")).ok_or("no row")?;
+    whole.insert(native("p/0/000"), row);
+    let said = studio.expect(0, "out.parquet", &[])?;
+    assert!(said.contains("left out 4 files: not images, by name and first bytes"), "{said}");
+    assert!(table(&studio.path("out.parquet"))? == whole);
+    let classify = |file: &str| {
+        let args = ["classify", "--weights", "w.safetensors", "--json", file];
+        run(bottleneck().current_dir(studio.0.path()).args(args))
+    };
+    let output = classify("p")?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.code() == Some(0) && said.contains("left out 4 files"), "{said}");
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(rows.as_array().map(Vec::len), Some(6));
+    for name in others {
+        let output = classify(&format!("p/{name}"))?;
+        assert_eq!(output.status.code(), Some(3), "{name}");
+        assert!(String::from_utf8(output.stdout)?.contains("not a readable image"), "{name}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_followed_once() -> Outcome {
+    use std::os::unix::fs::symlink;
+    let studio = Studio::with(4)?;
+    std::fs::rename(studio.path("p/1"), studio.path("elsewhere"))?;
+    symlink("../elsewhere", studio.path("p/a"))?;
+    symlink("../elsewhere", studio.path("p/b"))?;
+    symlink("..", studio.path("elsewhere/up"))?;
+    symlink("../p", studio.path("p/0/again"))?;
+    studio.expect(0, "out.parquet", &[])?;
+    let rows = table(&studio.path("out.parquet"))?;
+    let names: Vec<&str> = rows.keys().map(String::as_str).collect();
+    assert_eq!(names, ["p/0/000.png", "p/0/003.bmp", "p/2/002.png", "p/a/001.bmp"]);
     Ok(())
 }
 

@@ -33,7 +33,7 @@ fn vectors_of_other_weights_are_never_mixed() -> Outcome {
 #[test]
 fn damaged_outputs_are_refused() -> Outcome {
     let studio = Studio::with(12)?;
-    std::fs::write(studio.path("p/notes.txt"), "no picture")?;
+    std::fs::write(studio.path("p/notes.png"), "no picture")?;
     let mut random = Seeded::new(21);
     for format in FORMATS {
         let out = format!("out.{format}");
@@ -64,7 +64,7 @@ fn damaged_outputs_are_refused() -> Outcome {
         std::fs::write(studio.path(&out), &good)?;
     }
     // Names that belong to other vectors.
-    std::fs::write(studio.path("p/more.txt"), "no picture either")?;
+    std::fs::write(studio.path("p/more.png"), "no picture either")?;
     let old = studio.read("out.npy.json")?;
     studio.expect(3, "out.npy", &[])?;
     std::fs::write(studio.path("out.npy.json"), &old)?;

@@ -1,0 +1,107 @@
+//! The lock of an output folder: one run at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::super::error::CliError;
+use super::super::output;
+
+/// The file that is locked. The lock is the system's, so it ends with the process; the file may
+/// stay.
+const NAME: &str = "train.lock";
+
+/// A locked folder, until this is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Locks a folder; `None` if there is no such folder.
+    pub fn of(folder: &Path) -> Result<Option<Self>, CliError> {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let path = folder.join(NAME);
+        let io = |source| CliError::io(&path, source);
+        loop {
+            let mut options = File::options();
+            let file = options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(io)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(CliError::Usage(format!(
+                        "{}: another run is writing to this folder: wait until it ends, or choose \
+                        another --out",
+                        folder.display()
+                    )));
+                }
+                Err(TryLockError::Error(error)) => output::progress(&format!(
+                    "warning: {} cannot be locked ({error}): do not start a second run",
+                    folder.display()
+                )),
+            }
+            // The run before removes its file when it ends, maybe after this one has opened it.
+            if is_same(&file, &path).map_err(io)? {
+                return Ok(Some(Self { file, path }));
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked; elsewhere than on Unix an open file cannot be removed for sure. An
+        // empty file that stays locks nothing.
+        if cfg!(unix) && self.file.metadata().is_ok_and(|about| about.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether the path still leads to the file.
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let file = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (file.dev(), file.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "on Unix it may fail")]
+fn is_same(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_locked_once_at_a_time() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        assert!(Lock::of(&folder.path().join("none"))?.is_none());
+        let lock = Lock::of(folder.path())?;
+        assert!(lock.is_some());
+        let error = Lock::of(folder.path()).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("another run")));
+        drop(lock);
+        assert_eq!(folder.path().join(NAME).exists(), cfg!(not(unix)));
+        // What a killed run leaves is no obstacle.
+        fs::write(folder.path().join(NAME), "")?;
+        assert!(Lock::of(folder.path())?.is_some());
+        Ok(())
+    }
+}
