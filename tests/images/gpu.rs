@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wgpu_bottleneck::gpu::Source;
-use wgpu_bottleneck::image::{Image, Resize};
+use wgpu_bottleneck::image::{Channels, Image, Resize};
 use wgpu_bottleneck::tensor::{ChannelLayout, Tolerance, compare};
 use wgpu_bottleneck::wgpu::{
     Buffer, BufferDescriptor, BufferUsages, CommandEncoderDescriptor, Extent3d,
@@ -157,6 +157,8 @@ fn buffers_textures_and_strips_give_the_same_bits() -> Outcome {
             pattern("noise", 131, 97)?,
         ),
         (Preprocess { resize: Resize::None, crop: [13, 17], ..v1 }, pattern("noise", 29, 31)?),
+        (v1.with_channels(Channels::Bgr).of_bytes(), pattern("noise", 131, 97)?),
+        (v1.with_channels(Channels::Gray), pattern("noise", 131, 270)?),
     ];
     for (preprocess, image) in &plans {
         let expected = preprocess.tensor(std::slice::from_ref(image))?;

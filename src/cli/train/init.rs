@@ -36,7 +36,7 @@ impl Init {
             channels => {
                 let file = file.display();
                 let what = format!(
-                    "the network has {channels} input channels, but images have 3, or 1 if converted to grey"
+                    "the network has {channels} input channels, but images have 3, or 1 if grey"
                 );
                 Err(CliError::Usage(format!("{file}: {what}")))
             }

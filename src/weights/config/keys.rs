@@ -16,7 +16,8 @@ use crate::op::PoolWindows;
 /// - `max_pool`: `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil`
 ///   (`MaxPool2d(3, 2, ceil_mode=True)`).
 /// - `color_order`: `RGB` or `BGR`, the order of the channels, of mean and of standard deviation.
-/// - `color_range`: `[0, 1]` or `[0, 255]`, the range of pixel values before the mean is subtracted.
+/// - `color_range`: `[0, 1]` or `[0, 255]`, the range of pixel values before the mean is
+///   subtracted.
 ///
 /// Every key is optional. An unknown key is an error, since a later version may depend on it.
 pub const KEY: &str = "wgpu_bottleneck";

@@ -1,6 +1,7 @@
 //! Configurations: round trips and errors.
 
 use super::*;
+use wgpu_bottleneck::image::Channels;
 
 /// Invalid and unsupported values are errors that name the key.
 #[test]
@@ -17,8 +18,8 @@ fn values_that_cannot_be_are_named() -> Outcome {
         (r#"{"wgpu_bottleneck": {"of a later version": 1}}"#, "of a later version"),
         (r#"{"wgpu_bottleneck": {"stride_in": "7x7"}}"#, "stride_in"),
         (r#"{"wgpu_bottleneck": {"max_pool": "none"}}"#, "max_pool"),
-        (r#"{"wgpu_bottleneck": {"color_order": "BGR"}}"#, "color_order"),
-        (r#"{"wgpu_bottleneck": {"color_range": [0, 255]}}"#, "color_range"),
+        (r#"{"wgpu_bottleneck": {"color_order": "GBR"}}"#, "color_order"),
+        (r#"{"wgpu_bottleneck": {"color_range": [0, 2]}}"#, "color_range"),
         (
             r#"{"model_type": "resnet", "downsample_in_bottleneck": "yes"}"#,
             "downsample_in_bottleneck",
@@ -31,6 +32,18 @@ fn values_that_cannot_be_are_named() -> Outcome {
             .unwrap_or_default();
         assert!(error.starts_with("c.json: ") && error.contains(key), "{json}: {error}");
     }
+    let colours = |json: &str| -> Result<Preprocess> {
+        let config = ModelConfig::from_text("c.json", json)?;
+        Ok(config.preprocess()?.ok_or("no preprocessing")?.preprocess)
+    };
+    let caffe = Preprocess::imagenet_v1().with_channels(Channels::Bgr).of_bytes();
+    let json = r#"{"wgpu_bottleneck": {"color_order": "BGR", "color_range": [0, 255]}}"#;
+    assert_eq!(colours(json)?, caffe);
+    // A mean is in the order and the range of its configuration.
+    let json = r#"{"pretrained_cfg": {"mean": [51, 102, 204], "std": [255, 255, 255]},
+        "wgpu_bottleneck": {"color_order": "BGR", "color_range": [0, 255]}}"#;
+    let found = colours(json)?;
+    assert_eq!((found.channels, found.mean, found.std), (Channels::Bgr, [0.2, 0.4, 0.8], [1.0; 3]));
     for (json, key) in [
         (r#"{"model_type": "resnet", "hidden_act": "gelu"}"#, "hidden_act"),
         (
