@@ -19,6 +19,8 @@ mod config;
 mod decode;
 mod file;
 mod filter;
+#[cfg(feature = "images")]
+mod format;
 mod geometry;
 #[cfg(feature = "images")]
 mod gif;
@@ -26,6 +28,8 @@ mod gif;
 mod jpeg;
 #[cfg(feature = "images")]
 mod orientation;
+#[cfg(feature = "images")]
+mod pnm;
 mod preprocess;
 mod reference;
 mod resize;
@@ -33,6 +37,8 @@ mod rgb8;
 mod taps;
 #[cfg(feature = "images")]
 mod tiff;
+#[cfg(feature = "images")]
+mod tiff_grey;
 
 pub use config::ConfiguredPreprocess;
 pub(crate) use config::{of_config, read_config, transformers_version};
