@@ -7,6 +7,8 @@ mod common;
 mod documents;
 #[path = "cli/embed/mod.rs"]
 mod embed;
+#[path = "cli/features.rs"]
+mod features;
 #[path = "cli/networks.rs"]
 mod networks;
 #[path = "cli/plans.rs"]

@@ -228,12 +228,17 @@ pub struct FeaturesArgs {
     #[arg(long, alias = "picture", value_name = "I")]
     pub image: PathBuf,
     /// The output folder for overview.png, stem.png, layer1.png, ...; created if its parent exists.
-    #[arg(long, value_name = "DIR")]
-    pub png: PathBuf,
-    /// How many channels of each map to show.
+    #[arg(long, value_name = "DIR", required_unless_present = "raw")]
+    pub png: Option<PathBuf>,
+    /// A file for the values: `stem`, `layer1`, `layer2`, ... (f32, NCHW). It is written
+    /// atomically.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub raw: Option<PathBuf>,
+    /// How many channels of each map to show in the images.
     #[arg(
         long,
         value_name = "N",
+        requires = "png",
         default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=4096)
     )]
