@@ -77,7 +77,7 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         }
         let readable: Vec<&Image> =
             batch.iter().filter_map(|one| one.image.as_ref().ok()).collect();
-        let mut of_images = each(&mut pipeline, &readable, ImagePipeline::logits)?.into_iter();
+        let mut of_images = each(&mut pipeline, &readable, &ImagePipeline::logits)?.into_iter();
         for one in &batch {
             let guesses = match &one.image {
                 Ok(_) => of_images

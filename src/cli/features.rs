@@ -7,6 +7,7 @@ use image::{RgbImage, imageops};
 use wgpu_bottleneck::{Error, HostTensor, Image};
 
 use super::error::CliError;
+use super::feature_maps::is_map;
 use super::files::{self, OutputFile, OutputFolder, Staged};
 use super::network_args::FeaturesArgs;
 use super::output;
@@ -125,10 +126,6 @@ fn tell(args: &FeaturesArgs, maps: &[Map]) {
     if let Some(raw) = &args.raw {
         output::progress(&format!("{}: the values", raw.display()));
     }
-}
-
-fn is_map(name: &str) -> bool {
-    name == "stem" || name.starts_with("layer")
 }
 
 /// The channels with the largest variance, in descending order, each from its smallest value (dark)

@@ -21,6 +21,7 @@ mod embed;
 mod engine_args;
 mod environment;
 mod error;
+mod feature_maps;
 mod features;
 mod files;
 mod forced;

@@ -24,7 +24,8 @@ and also holds the settings that made the vectors, and a checksum.\n\
 While it runs, rows go to a journal, .OUT.journal, and at the end atomically to OUT. Ctrl-C stops \
 after the current batch and writes the finished rows (exit code 130); a second one stops at once. \
 After that, or after a crash, --resume continues. It needs the same network, weights, \
-preprocessing and shard, and leaves out the rows of files that are no longer named.\n\
+preprocessing, layer, normalisation and shard, and leaves out the rows of files that are no \
+longer named.\n\
 \n\
 Bytes of a name that are not UTF-8 are written as \\xff.")]
 pub struct EmbedArgs {
@@ -44,6 +45,14 @@ pub struct EmbedArgs {
     /// Take part i of n: every n-th file. Each part needs its own OUT.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
+    /// Divide each vector by its L2 norm, so that a dot product is a cosine. A vector of zeros
+    /// stays as it is.
+    #[arg(long)]
+    pub normalize: bool,
+    /// The mean over the pixels of this feature map (stem, layer1, layer2, ...), not of the last
+    /// one.
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
     /// Images, or folders of images.
     #[arg(value_name = "DIRS", required = true)]
     pub paths: Vec<PathBuf>,

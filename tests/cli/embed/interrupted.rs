@@ -159,6 +159,8 @@ fn a_journal_is_never_thrown_away() -> Outcome {
         (&["--resume", "--shard", "1/2"], "shard"),
         (&["--resume", "--eps", "0.1"], "settings"),
         (&["--resume", "--precision", "auto"], "settings"),
+        (&["--resume", "--normalize"], "settings"),
+        (&["--resume", "--layer", "layer1"], "length of a vector"),
     ];
     for (args, part) in made_otherwise {
         assert_eq!(
