@@ -25,6 +25,7 @@ mod feature_maps;
 mod features;
 mod files;
 mod forced;
+mod image_progress;
 mod images;
 mod input_tensor;
 mod interrupt;

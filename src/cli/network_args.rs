@@ -184,10 +184,10 @@ pub struct ClassifyArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub top: u32,
-    /// Print JSON.
+    /// Print JSON: one array, batch by batch. It is complete also after an error or Ctrl-C.
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Print CSV.
+    /// Print CSV, batch by batch.
     #[arg(long)]
     pub csv: bool,
     /// Images, or folders of images.
