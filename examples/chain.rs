@@ -1,4 +1,4 @@
-//! A chain of blocks on buffers of the app's: one command buffer per block, all of them in one
+//! Runs a chain of blocks on the app's buffers: one command buffer per block, all of them in one
 //! submit.
 //!
 //!     scripts/with-gpu cargo run --release --example chain

@@ -1,4 +1,5 @@
-//! The likeliest classes of an image: preprocessed and run on the GPU, only the logits come back.
+//! Prints the most likely classes of an image. The image is preprocessed and run on the GPU; only
+//! the logits are read back.
 //!
 //!     scripts/with-gpu cargo run --release --example classify
 //!     scripts/with-gpu cargo run --release --example classify resnet50.pth cat.jpg

@@ -1,5 +1,5 @@
-//! Unpacks the handwritten digits of `examples/digits/digits.png` into a folder per class, for
-//! `bottleneck train`: four fifths of each digit into DIR/train, every fifth one into DIR/test.
+//! Unpacks the handwritten digits of `examples/digits/digits.png` into one folder per class, for
+//! `bottleneck train`: four fifths of each class into DIR/train, every fifth image into DIR/test.
 //! Without DIR it only counts them.
 //!
 //!     cargo run --release --example digits -- DIR

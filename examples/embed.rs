@@ -1,5 +1,5 @@
-//! Images as vectors, and how alike they are: the mean of the last feature map, compared by
-//! cosine.
+//! Computes the embeddings of images, and compares them by cosine similarity. An embedding is the
+//! mean of the last feature map.
 //!
 //!     scripts/with-gpu cargo run --release --example embed
 //!     scripts/with-gpu cargo run --release --example embed resnet50.safetensors cat.jpg

@@ -1,5 +1,5 @@
-//! An app that owns its device records a block into its own encoder, next to its own commands,
-//! and submits once.
+//! An app with its own device records a block into its own encoder, between its own commands, and
+//! submits once.
 //!
 //!     scripts/with-gpu cargo run --release --example own_device
 
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if comparison.passed() { Ok(()) } else { Err("the numbers are wrong".into()) }
 }
 
-/// A device as an app would make it: its own instance, adapter, features and limits.
+/// Creates a device as an app would: with its own instance, adapter, features and limits.
 async fn own_device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn Error>> {
     let instance =
         wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());

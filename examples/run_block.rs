@@ -2,8 +2,8 @@
 //!
 //!     scripts/with-gpu cargo run --release --example run_block [FILE.safetensors]
 //!
-//! FILE holds the block's state dict as PyTorch names it, an NCHW tensor `input` and, if the
-//! numbers are to be checked against PyTorch, its output `out`. Without FILE it is a small ResNeXt
+//! FILE contains the block's state dict with PyTorch's keys and an NCHW tensor `input`. If it also
+//! contains PyTorch's output `out`, the result is compared with it. The default is a small ResNeXt
 //! block that PyTorch wrote.
 
 use std::error::Error;

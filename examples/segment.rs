@@ -1,5 +1,5 @@
-//! Feature maps for segmentation: the backbone at output stride 8, as FCN and DeepLab use it, and
-//! the class of every place by the network's own last layer, taken as a 1x1 convolution.
+//! Computes feature maps for segmentation: runs the backbone at output stride 8, as FCN and DeepLab
+//! do, and applies the network's last layer as a 1x1 convolution to classify every position.
 //!
 //!     scripts/with-gpu cargo run --release --example segment
 //!     scripts/with-gpu cargo run --release --example segment resnet50.safetensors cat.jpg

@@ -1,5 +1,5 @@
-//! An image that is already on the GPU, as a texture of the app's: nothing of it ever comes to the
-//! host.
+//! Runs a network on an image that is already on the GPU, in one of the app's textures. The image
+//! is never copied to the host.
 //!
 //!     scripts/with-gpu cargo run --release --example texture_input
 //!     scripts/with-gpu cargo run --release --example texture_input resnet50.safetensors cat.jpg

@@ -1,10 +1,10 @@
-//! What are a Bottleneck's three BatchNorm2d layers for? The same small network learns the same
-//! digits with them and without, at several learning rates; the curves are the answer.
+//! Shows the effect of a Bottleneck's three BatchNorm2d layers: trains the same small network on
+//! the same digits with and without them, at several learning rates, and plots the accuracy.
 //!
 //!     cargo run --release --example why_batchnorm -- DIR
 //!
-//! writes DIR/why_batchnorm.csv and DIR/why_batchnorm.svg. Without DIR it takes a few steps of each
-//! and writes nothing.
+//! This command writes DIR/why_batchnorm.csv and DIR/why_batchnorm.svg. Without DIR, the example
+//! takes a few steps of each and writes nothing.
 
 #[path = "digits/mod.rs"]
 mod sheet;
@@ -26,7 +26,7 @@ const EPOCHS: usize = 10;
 const BATCH: usize = 32;
 const SIDE: u32 = 32;
 
-/// What an epoch came to. A run that diverged has none any more.
+/// The result of an epoch. There is none for epochs after a run has diverged.
 struct Row {
     norm: &'static str,
     rate: f64,
@@ -35,7 +35,7 @@ struct Row {
     accuracy: f64,
 }
 
-/// Images as a network takes them, and their classes.
+/// Normalised images, and their classes.
 struct Data {
     images: HostTensor,
     classes: Vec<usize>,
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Trains one network; a loss that is no number ends it.
+/// Trains one network; a NaN loss stops training.
 fn run(
     gpu: &Gpu,
     (name, norm): (&'static str, Norm),
@@ -139,7 +139,7 @@ fn run(
     Ok(())
 }
 
-/// The share of images that are right, in eval mode.
+/// The share of images that are classified correctly, in eval mode.
 fn accuracy(gpu: &Gpu, state: &NetworkState, data: &Data) -> Result<f64, Box<dyn Error>> {
     let bytes = state.to_safetensors(&[], &Default::default())?;
     let weights = NetworkWeights::matching(StateDict::from_bytes(bytes)?, state.spec(), None)?;
@@ -163,7 +163,7 @@ fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// Accuracy over epochs: with norms as lines, without them dashed; a colour per learning rate.
+/// Accuracy over epochs: solid lines with norms, dashed without; one colour per learning rate.
 fn svg(rows: &[Row]) -> String {
     let (width, height, left, bottom, top) = (820.0, 400.0, 60.0, 50.0, 40.0);
     let x =

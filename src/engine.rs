@@ -1,4 +1,4 @@
-//! The public API: blocks and weights in, results or command buffers out.
+//! The public API: takes blocks and weights, and returns results or command buffers.
 
 mod block_trainer;
 mod half;
@@ -110,7 +110,7 @@ impl BlockChain {
         let (mut recording, tiling) = record_tiled(&specs, input, |micro_batch| {
             record(&specs, micro_batch, capabilities, options)
         })?;
-        // As a device would that binds anything.
+        // Capabilities of a device without limits on bindings and workgroups.
         let boundless =
             Capabilities { max_binding_bytes: u64::MAX, max_workgroups: u32::MAX, ..*capabilities };
         let whole = |tiling| {
@@ -133,7 +133,7 @@ impl BlockChain {
     }
 
     /// Number of runs of the [recording](Self::recording) per input: one, unless the input is too
-    /// large for the device.
+    /// large for the device and runs in parts.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.tiling.as_deref().map_or(1, |(tiling, _)| tiling.runs())
@@ -240,7 +240,7 @@ impl BlockChain {
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
         if self.tiling.is_some() {
             let reason =
-                format!("the model's input is too large to bind; it runs in {} parts", self.runs());
+                format!("the chain's input is too large to bind; it runs in {} parts", self.runs());
             return Err(GpuError::Buffer { buffer: "input", reason }.into());
         }
         self.executor.bind(input, output)

@@ -1,19 +1,21 @@
-//! Networks of ResNet **Bottleneck** blocks on any GPU, without CUDA and without Python: WGSL
-//! compute shaders on wgpu, PyTorch's results, one command buffer per block.
+//! Runs and trains networks of ResNet **Bottleneck** blocks on any GPU, without CUDA and without
+//! Python. WGSL compute shaders on wgpu give PyTorch's results, with one command buffer per block.
 //!
-//! From a checkpoint and images to classes, embeddings or feature maps: [`NetworkWeights::open`],
-//! [`ImagePipeline::load`], [`ImagePipeline::logits`], [`ImagePipeline::embed`],
-//! [`ImagePipeline::features`]; [`Network`] is the same for tensors that are already normalised.
-//! From a state dict of blocks to outputs: [`StateDict::open`], [`Block::from_state_dict`],
-//! [`BlockChain::load`], [`BlockChain::run`].
+//! - To compute classes, embeddings or feature maps from a checkpoint and images, use
+//!   [`NetworkWeights::open`], [`ImagePipeline::load`], and [`ImagePipeline::logits`],
+//!   [`ImagePipeline::embed`] or [`ImagePipeline::features`]. [`Network`] has the same methods for
+//!   tensors that are already normalised.
+//! - To run single blocks from a state dict, use [`StateDict::open`], [`Block::from_state_dict`],
+//!   [`BlockChain::load`] and [`BlockChain::run`].
+//! - To train a network, use [`Trainer`].
 //!
 //! An app with its own device uses [`Gpu::from_wgpu`]; [`BlockChain::bind`] and [`Network::bind`]
 //! run on its buffers, in its command buffers or encoders. [`record`] and [`record_network`] return
 //! the planned work as data, without a GPU.
 //!
 //! Tensors on the host are NCHW f32, as in PyTorch; on the device they are NHWC with the channels
-//! padded to a multiple of four (see [`tensor::ChannelLayout`]). Names of times include the unit,
-//! and sizes are in bytes unless stated otherwise. Errors are typed ([`Error`]); invalid files,
+//! padded to a multiple of four (see [`tensor::ChannelLayout`]). Names of durations include the
+//! unit. Sizes are in bytes unless stated otherwise. Errors are typed ([`Error`]); invalid files,
 //! specifications, shapes and buffers never panic.
 
 // docs.rs marks items of optional features, on a nightly toolchain.

@@ -60,8 +60,8 @@ fn broken_headers_are_format_errors() -> Outcome {
     let mut lying = good.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     let cases = [
-        ("empty", Vec::new(), "too few"),
-        ("text", b"these are not the weights you are looking for".to_vec(), "claims"),
+        ("empty", Vec::new(), "an empty file"),
+        ("text", b"these are not the weights you are looking for".to_vec(), "a text file"),
         ("truncated header", good[..20].to_vec(), "claims"),
         ("truncated data", good[..good.len() - 1].to_vec(), "data"),
         ("trailing data", [good.clone(), vec![0; 3]].concat(), ""),
@@ -77,6 +77,9 @@ fn broken_headers_are_format_errors() -> Outcome {
         match StateDict::from_bytes(bytes) {
             Err(Error::Weights(WeightsError::Format { reason, .. })) => {
                 assert!(reason.contains(said), "{name}: {reason}");
+            }
+            Err(Error::Weights(WeightsError::NotACheckpoint { what, .. })) => {
+                assert!(what.contains(said), "{name}: {what}");
             }
             other => panic!("{name}: {other:?}"),
         }

@@ -735,7 +735,7 @@ fn a_kernel_that_cannot_run_says_why() {
     let matrices = "no matrix units for matrices of its side";
     assert_eq!(why(&LAVAPIPE), [subgroups, matrices, "too little workgroup memory"].into());
     let memory = "too little workgroup memory";
-    let core = [subgroups, "no 64-bit integers", "no numbers of half precision", memory];
+    let core = [subgroups, "no 64-bit integers", "no half precision", memory];
     assert_eq!(why(&Capabilities::CORE), core.into());
     let hardware = Capabilities { kind: DeviceKind::Discrete, ..LAVAPIPE };
     assert!(why(&hardware).contains("weights from a texture are for software drivers"));

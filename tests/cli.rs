@@ -2,6 +2,8 @@
 
 #[path = "cli/bench/mod.rs"]
 mod bench;
+#[path = "cli/checkpoints.rs"]
+mod checkpoints;
 #[path = "cli/classify.rs"]
 mod classify;
 mod common;

@@ -14,7 +14,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
     let block = args.spec.block()?;
     let input = read_input(&args.input)?;
-    // What is wrong with the files is said before, and whether or not, there is a GPU.
+    // Errors of the files are reported before the device is opened, so also without a GPU.
     network::plan_block(block.spec(), input.shape(), args.spec.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.spec.engine.adapter.gpu_with_kept_pipelines()?;

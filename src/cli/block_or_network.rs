@@ -27,7 +27,7 @@ impl From<NetworkWeights> for BlockOrNetwork {
     }
 }
 
-/// What the keys and shapes of a file look like.
+/// The kind of contents that the keys and shapes of a file indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
     Block,
@@ -56,7 +56,7 @@ impl Looks {
 /// error.
 pub fn open(source: &SourceArgs, settings: &BlockSettingsArgs) -> Result<BlockOrNetwork, CliError> {
     let file = source.file()?;
-    let dict = StateDict::open(&file)?;
+    let dict = StateDict::open_key(&file, source.key.as_deref())?;
     let prefix = match source.prefix.as_deref().unwrap_or_default() {
         prefix if prefix.is_empty() || prefix.ends_with('.') => prefix.to_owned(),
         prefix => format!("{prefix}."),

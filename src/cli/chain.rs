@@ -1,4 +1,4 @@
-//! The demonstration's fourth part: a chain of sixteen blocks, and the CPU time of recording and
+//! The default run's fourth part: a chain of sixteen blocks, and the CPU time of recording and
 //! submitting it.
 
 use std::time::Duration;

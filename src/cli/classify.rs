@@ -8,6 +8,7 @@ mod verdict;
 
 use std::path::PathBuf;
 
+use wgpu_bottleneck::weights::Head;
 use wgpu_bottleneck::{Image, ImagePipeline};
 
 use self::rows::Rows;
@@ -25,11 +26,11 @@ use super::output;
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let files = images::find(&args.files)?;
     let weights = args.images.network.weights()?;
+    args.images.check_pooling(&weights)?;
     let Some(classes) = weights.spec().classes() else {
         let file = args.images.network.source.weights.display();
-        return Err(CliError::Usage(format!(
-            "{file}: the network has no classes; use `bottleneck embed`"
-        )));
+        let why = no_classes(weights.checkpoint().head());
+        return Err(CliError::Usage(format!("{file}: {why}; use `bottleneck embed`")));
     };
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
@@ -53,6 +54,22 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
         Ok(())
     } else {
         Err(CliError::Incomplete(format!("{failed} of {all} failed")))
+    }
+}
+
+/// Why a head gives no classes.
+fn no_classes(head: &Head) -> String {
+    const NAMED: usize = 6;
+    match head {
+        Head::Other(layers) => {
+            let names = layers.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+            let more = if layers.len() > NAMED { ", ..." } else { "" };
+            format!(
+                "its head is not a single linear layer on the pooled features ({}{more})",
+                names.join(", ")
+            )
+        }
+        Head::None | Head::Linear { .. } => "the network has no classes".to_owned(),
     }
 }
 

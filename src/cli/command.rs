@@ -14,8 +14,8 @@ use super::shaders::ShadersArgs;
 use super::train::TrainArgs;
 use super::tune::TuneArgs;
 
-/// ResNet, ResNeXt and DeepLab backbones on any GPU: PyTorch's numbers, one command buffer per
-/// block.
+/// Runs and trains ResNet, ResNeXt and DeepLab backbones on any GPU, with PyTorch's results and one
+/// command buffer per block.
 ///
 /// Without a command: runs blocks with PyTorch's weights and blocks of ResNet-50's size, checks
 /// every result, and reports their speed.
@@ -27,10 +27,10 @@ use super::tune::TuneArgs;
     WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured."
 )]
 pub struct Cli {
-    /// The command; the default is the demonstration.
+    /// The command; without one, the default run.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The demonstration's arguments.
+    /// The arguments of the default run.
     #[command(flatten)]
     pub demo: DemoArgs,
 }
@@ -54,15 +54,15 @@ pub enum Command {
     Run(RunArgs),
     /// Write one vector per image, of whole folders; an interrupted run can be resumed.
     Embed(EmbedArgs),
-    /// Measure how far half precision is from single precision, block by block, and whether both
-    /// agree on the classes of images.
+    /// Measure the error of half precision relative to single precision, block by block, and
+    /// whether both give the same classes for images.
     Verify(VerifyArgs),
-    /// Check, then time blocks and networks, and compare them with the ceilings of this device.
+    /// Check and then time blocks and networks, and compare them with the ceilings of this device.
     Bench(BenchArgs),
     /// Train a network on folders of images; a killed run can be resumed.
     Train(Box<TrainArgs>),
-    /// Measure which kernels are fastest on this device, shape by shape, for --tuned of other
-    /// commands.
+    /// Measure which kernels are fastest on this device, shape by shape, for the option --tuned of
+    /// other commands.
     Tune(TuneArgs),
     /// Test whether this device and its driver compute correctly.
     Selftest(SelftestArgs),

@@ -30,8 +30,8 @@ pub struct DemoArgs {
     /// Which adapter.
     #[command(flatten)]
     pub adapter: AdapterArgs,
-    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
-    /// first.
+    /// Use the kernel whose name contains this for every step that it fits, instead of the kernel
+    /// that ranks first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
 }
@@ -47,7 +47,7 @@ const PYTORCH: [(&str, &[u8]); 3] = [
 /// The largest accepted error compared with PyTorch's f64 output, as a share of the largest value.
 const TOLERANCE: Tolerance = Tolerance::relative(1e-5);
 
-/// Runs the demonstration.
+/// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<(), CliError> {
     let gpu = args.adapter.gpu_with_kept_pipelines()?;
     let kernels = Forced::new(&gpu, args.kernel.as_deref());

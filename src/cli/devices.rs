@@ -1,4 +1,4 @@
-//! `bottleneck devices`: the adapters, and their limits and features that matter here.
+//! `bottleneck devices`: the adapters, and the limits and features that the kernels depend on.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -52,7 +52,8 @@ impl Use {
             true if feature == Features::SHADER_INT64 && !is_software(&adapter.get_info()) => {
                 Some("offered, but only kernels for software drivers use it".to_owned())
             }
-            // An option of its own, which the program takes: wgpu calls it experimental.
+            // Not in `required`, because wgpu calls it experimental; the program requests it
+            // separately.
             true if feature == Features::EXPERIMENTAL_COOPERATIVE_MATRIX => {
                 no_matrix_kernel(adapter)
             }
@@ -127,7 +128,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The limits that matter, by name, with their unit.
+/// The limits that the kernels depend on, by name, with their unit.
 fn limits(adapter: &Adapter) -> [(&'static str, u64, &'static str); 5] {
     let limits = adapter.limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);

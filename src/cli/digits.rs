@@ -1,4 +1,4 @@
-//! The demonstration's last part: the network that ships with the program, trained by `bottleneck
+//! The default run's last part: the network that ships with the program, trained by `bottleneck
 //! train`, on held-out digits.
 
 use wgpu_bottleneck::{

@@ -26,11 +26,11 @@ pub struct EngineArgs {
     /// Which plan to run.
     #[arg(long, value_enum, default_value_t = PlanArg::Fused)]
     pub plan: PlanArg,
-    /// Use the kernel whose name contains this wherever one fits, instead of the one that ranks
-    /// first.
+    /// Use the kernel whose name contains this for every step that it fits, instead of the kernel
+    /// that ranks first.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
-    /// MiB that transformed weights (Winograd's) may take beyond those of the convolutions, over
+    /// MiB that transformed weights (Winograd) may use in addition to the original weights, over
     /// the whole network; 0: no transformed weights.
     #[arg(long, value_name = "MIB", default_value_t = 9)]
     pub extra_weights: u32,
@@ -45,9 +45,9 @@ pub struct EngineArgs {
         conflicts_with = "kernel"
     )]
     pub tuned: Option<Option<PathBuf>>,
-    /// How often the plan will run. For few runs, a software driver gets kernels that it compiles
-    /// quickly; for many, those that run fastest. Unset: as often as the command runs it; embed,
-    /// train and bench: often.
+    /// How often the plan will run. On a software driver, kernels that compile quickly are chosen
+    /// for few runs, and the fastest kernels for many runs. Unset: the number of runs of the
+    /// command; many for embed, train and bench.
     #[arg(
         long,
         value_name = "N",
@@ -56,7 +56,7 @@ pub struct EngineArgs {
     )]
     pub runs: Option<u32>,
     /// The type of weights and activations on the device; sums are f32. f16: an error if the device
-    /// has no f16, or if the numbers of a layer are too large for it. auto: f16 where possible,
+    /// has no f16, or if the values of a layer are too large for it. auto: f16 where possible,
     /// layer by layer.
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,

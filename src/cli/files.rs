@@ -142,7 +142,7 @@ impl OutputFile {
         }
         write(file.as_file_mut()).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
-        // Closed, because there may be more of them than a process may have open.
+        // Closed, because there may be more files than a process may have open.
         Ok(Staged { file: file.into_temp_path(), path: &self.path })
     }
 }
@@ -200,7 +200,7 @@ impl OutputFolder {
         }
         let written = self.write_into(files, inputs);
         if written.is_err() && self.missing {
-            // Only where it is empty: what took its place stays.
+            // Removes the folder only if it is empty.
             let _ = fs::remove_dir(&self.path);
         }
         written

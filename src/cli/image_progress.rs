@@ -33,7 +33,7 @@ impl ImageProgress {
             bar.set_style(style.with_key("speed", key));
         }
         if !bar.is_hidden() {
-            // So that the time left goes on while a batch is under way.
+            // Updates the remaining time during a batch.
             bar.enable_steady_tick(Duration::from_millis(500));
         }
         output::keep_above(Some(bar.clone()));
@@ -80,7 +80,7 @@ fn speed(state: &ProgressState, has_computed: bool, text: &mut dyn fmt::Write) {
     if state.pos() == 0 {
         return;
     }
-    // A bar that cannot be drawn is no reason to stop.
+    // Failing to draw the bar does not stop the run.
     if has_computed {
         let _ = write!(text, ", {:.1} images/s", state.per_sec());
     }

@@ -185,8 +185,8 @@ impl Shared {
     fn work(&self) {
         while let Some(index) = self.take() {
             let file = &self.files[index];
-            // What has no estimate is refused once its header is read, and takes no more than its
-            // file.
+            // A file without an estimate is rejected once its header is read, and needs no more
+            // memory than its size.
             let bytes = caught(file, || Image::decoding_bytes(file)).unwrap_or(0);
             if !self.reserve(bytes) {
                 return;
@@ -335,7 +335,7 @@ mod tests {
         assert!(waiting.join().is_ok_and(|room| room));
         assert_eq!(shared.lock().decoding, 500);
         assert!(images.next().is_none());
-        // Whoever waits when nobody takes any more gets nothing.
+        // A waiting decoder is released when no more images are wanted.
         drop(images);
         assert!(!shared.reserve(1));
     }

@@ -29,8 +29,7 @@ pub fn asked() -> bool {
 /// crash.
 #[cfg(unix)]
 fn end() -> ! {
-    // SAFETY: _exit takes a number and does not return; that nothing is flushed or unwound is what
-    // it is for.
+    // SAFETY: _exit takes a number and does not return. Skipping flushes and unwinding is intended.
     unsafe { libc::_exit(EXIT_INTERRUPTED.into()) }
 }
 

@@ -74,7 +74,7 @@ impl Labels {
         }
         let text = fs::read_to_string(file).map_err(|source| CliError::io(file, source))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        // Broken JSON is no list of lines.
+        // Invalid JSON is not treated as a list of lines.
         let labels = if text.trim_start().starts_with(['[', '{']) {
             match serde_json::from_str(text).ok().as_ref().and_then(from_json) {
                 Some(labels) => labels,

@@ -105,7 +105,7 @@ fn run_command() -> u8 {
     };
     match outcome {
         Ok(()) => 0,
-        // Whoever read our output has seen enough of it.
+        // The reader of stdout does not want more output.
         Err(CliError::OutputClosed) => 0,
         Err(error) => {
             output::error(&error.to_string());
@@ -118,7 +118,7 @@ fn run_command() -> u8 {
 /// or a pointer to `--help`.
 fn usage(error: &clap::Error) -> u8 {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A closed stdout is no mistake of the user's.
+        // A closed stdout is not an error of the user.
         let _ = error.print();
         return 0;
     }

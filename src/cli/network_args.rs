@@ -142,6 +142,16 @@ impl ImageArgs {
         Ok(())
     }
 
+    /// Refuses a network whose pooling is not a mean, for commands that use the pooled vector.
+    pub fn check_pooling(&self, weights: &NetworkWeights) -> Result<(), CliError> {
+        let Some(key) = weights.checkpoint().pooling_exponent() else { return Ok(()) };
+        let file = self.network.source.weights.display();
+        Err(CliError::Usage(format!(
+            "{file}: {key} is a learned pooling exponent (GeM): the vector is not the mean of the \
+            last feature map; `bottleneck features` and `bottleneck run --features` write the maps"
+        )))
+    }
+
     /// Loads the network on its device, for `images` images in all, or for any number.
     pub fn load(
         &self,
@@ -152,7 +162,7 @@ impl ImageArgs {
         self.tell_preprocess(weights)?;
         let largest = self.batch as usize;
         let batch = images.map_or(largest, |images| images.clamp(1, largest));
-        // What is wrong with the file is said before, and whether or not, there is a GPU.
+        // Errors of the file are reported before the device is opened, so also without a GPU.
         let shape = preprocess.shape(batch).map_err(Error::from)?;
         let plan = self.network.engine.plan_kind();
         network::plan_network(weights.spec(), shape, plan)

@@ -199,7 +199,7 @@ impl Table {
         let mut text = String::new();
         for row in rows().skip(if with_headings { 0 } else { 1 }) {
             let mut line = String::new();
-            // Spaces are owed, not written, so that no line ends in any.
+            // Spaces are added before the next text only, so that no line ends with spaces.
             let mut owed = 0;
             for ((cell, (_, align)), &width) in row.iter().zip(&self.columns).zip(&widths) {
                 let padding = width.saturating_sub(cell.text.chars().count());

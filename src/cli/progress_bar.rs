@@ -20,7 +20,7 @@ impl Bar {
             bar.set_style(style);
         }
         if !bar.is_hidden() {
-            // So that the time goes on while one is under way.
+            // Updates the elapsed time during a task.
             bar.enable_steady_tick(Duration::from_millis(500));
         }
         output::keep_above(Some(bar.clone()));

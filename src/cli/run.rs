@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
         n: args.batch.map_or(input.shape().n, |batch| input.shape().n.min(batch as usize)),
         ..input.shape()
     };
-    // What is wrong with the files is said before, and whether or not, there is a GPU.
+    // Errors of the files are reported before the device is opened, so also without a GPU.
     network::plan_network(weights.spec(), shape, args.network.engine.plan_kind())
         .map_err(CliError::in_file(&args.input))?;
     let gpu = args.network.engine.adapter.gpu_with_kept_pipelines()?;
@@ -35,8 +35,17 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let mut tensors = network.run(&input)?;
     let checked =
         if args.verify { Some(verify(&network, &weights, &input, &tensors)?) } else { None };
-    if !args.features {
-        tensors.drain(..tensors.len() - 1);
+    match weights.checkpoint().pooling_exponent() {
+        None if args.features => {}
+        None => _ = tensors.drain(..tensors.len() - 1),
+        // The maps are right, the mean of the last one is not the network's pooling.
+        Some(_) if args.features => tensors.retain(|(name, _)| !is_vector(name)),
+        Some(key) => {
+            return Err(CliError::Usage(format!(
+                "{key} is a learned pooling exponent (GeM), which is not supported; --features \
+                writes the feature maps"
+            )));
+        }
     }
     let dims: Vec<Vec<usize>> = tensors.iter().map(|(name, tensor)| dims(name, tensor)).collect();
     output.write(
@@ -52,8 +61,11 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
 /// Feature maps are NCHW, vectors `[batch, channels]`, as in PyTorch.
 fn dims(name: &str, tensor: &HostTensor) -> Vec<usize> {
     let dims = tensor.shape().dims();
-    let is_vector = matches!(name, "pooled" | "logits");
-    dims[..if is_vector { 2 } else { 4 }].to_vec()
+    dims[..if is_vector(name) { 2 } else { 4 }].to_vec()
+}
+
+fn is_vector(name: &str) -> bool {
+    matches!(name, "pooled" | "logits")
 }
 
 /// Compares every tensor with the reference's. Returns the worst comparison.

@@ -16,14 +16,14 @@ use super::output::{self, Table, count};
 /// `bottleneck selftest`.
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Test only the kernels whose name contains this, including those that no block uses; with
-    /// --mutants, prove only the mutants that change such a kernel.
+    /// Test only the kernels whose name contains this, including kernels that no block uses; with
+    /// --mutants, run only the mutants that change such a kernel.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub kernel: Option<String>,
-    /// Load this deliberate fault: the test must fail.
+    /// Insert this fault into the kernels; the self test must then fail.
     #[arg(long, value_name = "NAME", conflicts_with = "mutants")]
     pub mutant: Option<String>,
-    /// Prove that the test finds faults: list every mutant and the check that catches it.
+    /// Prove that the self test finds faults: run every mutant, and list the check that catches it.
     #[arg(long)]
     pub mutants: bool,
     /// Print JSON.
@@ -86,7 +86,7 @@ fn as_text(report: &Report) -> String {
         None => "subgroups off, or of several sizes\n".to_owned(),
     };
     if let Some(mutant) = report.mutant {
-        text += &format!("mutant   {mutant}: this fault was loaded on purpose\n");
+        text += &format!("mutant   {mutant}: this fault was inserted on purpose\n");
     }
     let (kernels, cases) =
         (count(report.kernels.len(), "kernel", "kernels"), count(report.cases, "case", "cases"));
@@ -105,7 +105,7 @@ fn as_text(report: &Report) -> String {
         text += &format!("known    {}: {}\n", line(&known.failure), known.reason);
     }
     for reason in &report.no_longer_seen {
-        text += &format!("no longer seen: {reason}\n");
+        text += &format!("known bug that did not occur: {reason}\n");
     }
     let verdict = match (report.passed(), report.known.is_empty()) {
         (true, true) => "passed",
@@ -190,7 +190,7 @@ fn mutant_json(mutant: &Mutant, verdict: &Verdict) -> Value {
 
 fn table(device: &str, verdicts: &[(&Mutant, Verdict)]) -> String {
     let mut table = Table::new(&["mutant", "family", "fault", "verdict", "by"]);
-    // Caught, equivalent, not run, and what breaks the proof.
+    // Caught, equivalent, not run, and outcomes that disprove the claim.
     let mut counts = [0; 4];
     for (mutant, verdict) in verdicts {
         let by = |failure: &Failure| {

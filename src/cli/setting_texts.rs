@@ -1,6 +1,6 @@
 //! The texts of settings in checkpoints, journals and output files. They are part of the file
 //! formats: version 0.1 wrote the same ones, so its files can be resumed. A setting that is added
-//! later gets a text only where it differs from what was the case before.
+//! later gets a text only if it differs from its value before it became a setting.
 //!
 //! Every text is made from explicit fields, so that renaming a type or a field changes no file.
 
@@ -21,7 +21,7 @@ pub fn norm(norm: Norm) -> String {
     }
 }
 
-/// The convolution that strides.
+/// The convolution that has the stride.
 pub fn stride_in(stride_in: StrideIn) -> &'static str {
     match stride_in {
         StrideIn::Conv1 => "Conv1",

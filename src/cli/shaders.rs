@@ -1,5 +1,5 @@
-//! `bottleneck shaders`: every kernel as a file of another language, and an index with what a
-//! launch of each needs.
+//! `bottleneck shaders`: every kernel as a file of another language, and an index that describes
+//! how to launch each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,12 +45,12 @@ impl From<TargetArg> for Target {
 /// `bottleneck shaders`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "index-TARGET.json, next to the kernels, has what a launch of each needs: entry \
-    point, workgroup, bindings and their places, members of Params. It lists the kernels of this \
-    call. `skipped` lists those that the language cannot express, each with the reason; stderr \
-    has their number.\n\
-    naga has validated every kernel. They are written as the engine compiles them: without bounds \
-    checks and loop guards, so Params and buffers must be correct."
+    after_help = "index-TARGET.json, next to the kernels, describes how to launch each: entry \
+    point, workgroup size, bindings and their locations, members of Params. It lists the kernels \
+    of this call. `skipped` lists the kernels that the language cannot express, each with the \
+    reason; stderr reports their number.\n\
+    naga has validated every kernel. As in the library, they have no bounds checks and no loop \
+    guards, so Params and buffers must be correct."
 )]
 pub struct ShadersArgs {
     /// The language.
@@ -192,7 +192,7 @@ impl Export {
     }
 }
 
-/// What a launch of a kernel needs.
+/// The description of how to launch a kernel.
 fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written) -> Value {
     let (tile, epilogue) = (kernel.tile, kernel.epilogue);
     // Every member is a u32, as the host's struct is; a test holds the two against each other.
@@ -229,7 +229,7 @@ fn entry(kernel: &Kernel, file: &str, reflection: &Reflection, written: &Written
     })
 }
 
-/// The bindings: number, role and place in the language.
+/// The bindings: number, role and location in the language.
 fn bindings(kernel: &Kernel, written: &Written) -> Value {
     let slot = |number: u32| {
         written.slots.iter().find(|(binding, _)| *binding == number).map(|(_, slot)| slot)

@@ -25,9 +25,13 @@ pub struct SourceArgs {
     /// from the weights' shapes.
     #[arg(long, value_name = "NAME", default_value = AUTO)]
     pub model: String,
-    /// The prefix of the keys, e.g. `backbone.` [default: the prefix of common wrappers]
+    /// The prefix of the keys, e.g. `backbone.` [default: the only prefix with a whole network]
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
+    /// The dict of a .pth file that holds the weights, e.g. `teacher` or `ema.model` [default: the
+    /// only dict with a network]
+    #[arg(long, value_name = "NAME[.NAME]")]
+    pub key: Option<String>,
     /// A configuration: config.json (timm, Hugging Face, `bottleneck train`) or
     /// preprocessor_config.json. Missing values are read from the metadata of the weights, then
     /// from the configuration files next to the weights.
@@ -56,7 +60,7 @@ impl SourceArgs {
     /// The network with its weights.
     pub fn network(&self) -> Result<NetworkWeights, CliError> {
         let file = self.file()?;
-        self.network_of(&file, StateDict::open(&file)?)
+        self.network_of(&file, StateDict::open_key(&file, self.key.as_deref())?)
     }
 
     /// The network of an open file, whose weights are checked against it. Each setting that shapes

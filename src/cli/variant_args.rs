@@ -119,6 +119,7 @@ impl VariantArgs {
         let (replace, grid) = (&self.replace_stride_with_dilation, &self.multi_grid);
         Ok(CheckpointOptions {
             prefix,
+            key: None,
             norm: self.norm.kind()?,
             eps: self.norm.eps,
             stride_in: self.stride_in.map(StrideIn::from),

@@ -1,4 +1,4 @@
-//! `bottleneck verify`: what half precision costs in accuracy, block by block.
+//! `bottleneck verify`: the error of half precision, block by block.
 
 use std::collections::BTreeSet;
 
@@ -114,7 +114,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
     let asked =
         engine.load_options(Some(&gpu), u32::try_from(images.len().div_ceil(batch)).ok())?;
     let asked = LoadOptions { keep_blocks: true, ..asked };
-    // Of single precision there is nothing to verify.
+    // There is nothing to verify in single precision.
     let precision =
         if asked.precision == Precision::F32 { Precision::F16 } else { asked.precision };
     let mut single = load(

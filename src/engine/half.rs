@@ -81,7 +81,7 @@ pub(super) fn too_large(
         tensor.data().iter().fold(0.0, |most: f32, value| most.max(value.abs()))
     };
     let mut sizes = vec![(None, plan.input, largest(input))];
-    // What lies between a convolution and its norm is f32 anyway.
+    // The tensor between a convolution and its norm is f32 in any case.
     for step in plan.steps.iter().filter(|step| !plan.is_before_norm(step)) {
         let size = if step.output == plan.output {
             largest(&output)

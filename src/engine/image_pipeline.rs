@@ -8,9 +8,9 @@ use crate::image::Preprocess;
 use crate::tensor::HostTensor;
 use crate::weights::NetworkWeights;
 
-/// A network on a device, with preprocessing: images in; classes, embeddings or feature maps out.
-/// Images of any size, in host memory or already on the GPU, are resized, cropped and normalised on
-/// the GPU, directly into the network's input.
+/// A network on a device, with preprocessing. It takes images, and returns classes, embeddings or
+/// feature maps. Images of any size, in host memory or already on the GPU, are resized, cropped and
+/// normalised on the GPU, directly into the network's input.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{
@@ -36,6 +36,7 @@ pub struct ImagePipeline {
 impl ImagePipeline {
     /// Loads a network for runs of at most `batch` images; larger batches are run in several parts.
     ///
+    /// # Errors
     /// As [`Network::load`] and [`Preprocessor::new`]; [`ShapeError`](crate::error::ShapeError) if
     /// the network's images do not have three channels.
     pub fn load(

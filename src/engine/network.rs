@@ -102,7 +102,7 @@ impl Network {
         plan.tensor(plan.input).shape
     }
 
-    /// The device memory that it uses.
+    /// The device memory that the network uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.executor.memory()

@@ -8,9 +8,9 @@ use std::f64::consts::PI;
 pub enum Decay {
     /// Constant.
     Constant,
-    /// Half a cosine down to zero, as PyTorch's `CosineAnnealingLR`.
+    /// A half cosine down to zero, as in PyTorch's `CosineAnnealingLR`.
     Cosine,
-    /// Multiplied by `factor` after every `every` steps, as PyTorch's `StepLR`.
+    /// Multiplied by `factor` after every `every` steps, as in PyTorch's `StepLR`.
     Steps {
         /// The number of steps between changes.
         every: u64,
@@ -35,12 +35,12 @@ pub struct Schedule {
     pub warmup: u64,
     /// The decay after the warm-up.
     pub decay: Decay,
-    /// Steps of the run, warm-up included.
+    /// Steps of the run, including the warm-up.
     pub steps: u64,
 }
 
 impl Schedule {
-    /// The rate of a step, from 0.
+    /// The learning rate of a step; steps are numbered from 0.
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup {
@@ -78,7 +78,7 @@ mod tests {
                 && cosine[0] == 1.0
                 && (cosine[5] - 0.5).abs() < 1e-12
         );
-        // Behind the end, and with a warm-up that is all of the run, it is still a number.
+        // The rate is finite after the end of the run, and if the warm-up is the whole run.
         assert!(of(0, Decay::Cosine).rate(1000).abs() < 1e-12);
         assert_eq!(of(10, Decay::Cosine).rate(10), 1.0);
     }

@@ -71,7 +71,7 @@ pub(super) fn record_tiled(
             let heights = Heights::of(blocks, input.h);
             let fitting = |h: usize| fits(Shape { n: 1, h, ..input });
             let Some((h, bands)) = heights.bands(fitting)? else {
-                // What stands in the way is what is too large for a single image.
+                // Even a single image does not fit: report what is too large for it.
                 return Err(record(Shape { n: 1, ..input }).err().unwrap_or(whole));
             };
             (Shape { n: 1, h, ..input }, bands)
@@ -180,7 +180,7 @@ impl Heights {
             if done == outputs {
                 return Some(bands);
             }
-            // The lowest place whose rows go on where these end.
+            // The lowest position whose rows continue without a gap after these.
             let next = largest((last - top) / stride, |steps| {
                 let next = top + steps * stride;
                 Ok(self.right(next..next + height).start <= done)
@@ -265,7 +265,7 @@ mod tests {
                 assert_eq!(first * convs[0][0] * convs[1][0], *top, "{heights:?}: {bands:?}");
                 done = taken.end;
                 for y in taken.clone() {
-                    // What the line is made of, worked backwards.
+                    // The rows that the output row depends on, computed backwards.
                     let (mut low, mut high) = (y as isize, y as isize);
                     let heights =
                         [height as isize, (height as isize - 1) / convs[0][0] as isize + 1];

@@ -41,7 +41,7 @@ pub struct Trainer {
     state: NetworkState,
     /// Batches since the network was loaded.
     batches: u64,
-    /// Batches done of the next optimiser step.
+    /// Batches accumulated so far for the next optimiser step.
     within: u64,
     /// Total optimiser steps.
     steps: u64,
@@ -123,7 +123,7 @@ impl Trainer {
         &self.training
     }
 
-    /// The device memory that it uses.
+    /// The device memory that the trainer uses.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.executor.memory()
@@ -136,14 +136,14 @@ impl Trainer {
     }
 
     /// Trains on a batch with this learning rate. Takes NCHW images, already normalised, and the
-    /// class index of each. If several batches make one step, the last of them performs it.
+    /// class index of each. If several batches form one step, the last of them performs the step.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] for images of another shape, [`ShapeError::Length`] for another
     /// number of classes; [`TrainingError::Class`] for a class that the network does not have;
     /// [`TrainingError::Rate`]; [`TrainingError::NotFinite`] if the loss is NaN or infinite, with
-    /// the layer where that began. In that case only the running statistics are updated, and a step
-    /// of several batches starts again. Also as [`Executor::run`].
+    /// the first layer whose output is not finite. In that case only the running statistics are
+    /// updated, and a step of several batches starts again. Also as [`Executor::run`].
     pub fn step(
         &mut self,
         images: &HostTensor,
@@ -163,10 +163,9 @@ impl Trainer {
         let batch = collect(&losses);
         if let Some(image) = batch.losses.iter().position(|loss| !loss.is_finite()) {
             let (step, loss) = (self.steps + 1, batch.losses[image]);
-            // What the batches before have left for this step is not to be added to any more: the
-            // sum may hold what is no number.
+            // The gradients accumulated for this step are discarded, because they may contain NaN.
             self.within = 0;
-            // That the search failed is no reason to say less of what it was for.
+            // If the search fails, the error is still reported, without the layer.
             let layer = self.first_not_finite(images, &targets).unwrap_or(None);
             return Err(TrainingError::NotFinite { step, image, loss, layer }.into());
         }

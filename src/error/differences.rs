@@ -5,8 +5,8 @@ use std::fmt;
 /// How many keys of each kind the message names; the fields hold all of them.
 const NAMED: usize = 3;
 
-/// The tensors in which a checkpoint differs from a network, named by the keys that the checkpoint
-/// has or should have.
+/// The tensors in which a checkpoint differs from a network, identified by the keys that the
+/// checkpoint has or should have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences {
     /// Tensors that the network needs, in torchvision's order.

@@ -101,10 +101,10 @@ pub enum GpuError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An sRGB texture was created without the view format in which its stored bytes are read.
+    /// An sRGB texture was created without the view format that is needed to read its stored bytes.
     #[error(
-        "image texture: format {format}, created without {stored} among its view_formats, in \
-        which its stored bytes are read: create it with view_formats: &[TextureFormat::{stored}], \
+        "image texture: format {format}, but its view_formats do not contain {stored}, which is \
+        needed to read the stored bytes: create it with view_formats: &[TextureFormat::{stored}], \
         or copy it into a texture of {stored}"
     )]
     ViewFormat {
@@ -132,7 +132,7 @@ pub enum GpuError {
         reason: String,
     },
     /// The device computed a wrong result.
-    #[error("wrong numbers while {doing}: {reason}")]
+    #[error("wrong result while {doing}: {reason}")]
     Wrong {
         /// What was being done.
         doing: &'static str,

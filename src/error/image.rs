@@ -28,7 +28,7 @@ pub enum ImageError {
         /// The number of bytes found.
         found: u64,
     },
-    /// An image with more pixels than can be read, or a side longer than can be resized.
+    /// An image has too many pixels to be read, or a side that is too long to be resized.
     #[error("{image}: {width} x {height} pixels, the limit is {limit} {of}")]
     TooLarge {
         /// The file's name, or another name of the image.

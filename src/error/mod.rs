@@ -39,7 +39,7 @@ pub enum Error {
     /// A specification of a block or a network is impossible.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A state dict does not hold what the block or the network needs.
+    /// A state dict does not fit the block or the network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// An image, or its preprocessing, cannot be used.
@@ -64,7 +64,7 @@ pub enum Error {
     },
 }
 
-/// The two groups of errors, by who can act on them.
+/// The two groups of errors: the caller can correct one, the other is a failure of the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The request or its arguments are wrong; the same call fails again.
@@ -74,7 +74,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Which group the error belongs to.
+    /// The group that the error belongs to.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {

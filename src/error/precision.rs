@@ -14,7 +14,7 @@ pub enum PrecisionError {
     /// largest of a channel and too small for a norm that is a separate step. Before such a norm,
     /// f16 represents weights of any size from 9e-16 to 6e23.
     #[error(
-        "{step}: weight {value} {}; auto computes this layer in f32",
+        "{step}: weight {value} {}; with precision auto, this layer is computed in f32",
         if value.abs() > 1.0 {
             "exceeds the f16 maximum of 65504"
         } else {
@@ -29,8 +29,8 @@ pub enum PrecisionError {
     },
     /// A layer outputs values that f16 cannot represent, or the input has such values.
     #[error(
-        "{step}: value {value} exceeds the f16 maximum of 65504; auto computes the layers that \
-        write and read it in f32"
+        "{step}: value {value} exceeds the f16 maximum of 65504; with precision auto, the layers \
+        that write and read it are computed in f32"
     )]
     Activation {
         /// The first step that outputs such a value, or `the input`.
@@ -38,8 +38,8 @@ pub enum PrecisionError {
         /// Its largest value, in f32.
         value: f32,
     },
-    /// A layer that should stay in f32 does not exist in the plan.
-    #[error("no layer is called {name}; there are {}", steps.join(", "))]
+    /// The plan has no layer with a name from the list of layers to compute in f32.
+    #[error("no layer is named {name}; the layers are {}", steps.join(", "))]
     NoSuchLayer {
         /// The name given.
         name: String,
@@ -47,6 +47,6 @@ pub enum PrecisionError {
         steps: Vec<String>,
     },
     /// Training runs in f32 only.
-    #[error("training is done in f32; half precision is for inference")]
+    #[error("training supports f32 only; half precision is for inference")]
     Training,
 }

@@ -16,9 +16,18 @@ pub enum PthError {
         /// The entry's name.
         entry: String,
     },
+    /// An archive of NumPy arrays.
+    #[error("an archive of NumPy arrays (.npz), not a state dict")]
+    Npz,
+    /// An archive that contains a checkpoint instead of being one.
+    #[error("a zip archive that contains {entry}: unzip it and name that file")]
+    Around {
+        /// The entry's name.
+        entry: String,
+    },
     /// An entry is compressed or encrypted, which `torch.save` never does.
     #[error(
-        "entry {entry} is packed as {method}, but torch.save stores entries as they are; pack it \
+        "entry {entry} is packed as {method}, but torch.save writes uncompressed entries; pack it \
         again without compression"
     )]
     Packed {
@@ -40,7 +49,7 @@ pub enum PthError {
         /// The checksum stated in the archive.
         stated: u32,
     },
-    /// A TorchScript archive, which holds a program.
+    /// A TorchScript archive, which contains a program.
     #[error("a TorchScript archive: load it with torch.jit.load and save its state_dict()")]
     TorchScript,
     /// The tar format of PyTorch before 0.1.10.
@@ -50,8 +59,8 @@ pub enum PthError {
     Tar,
     /// A pickle that does not begin like a file of `torch.save`.
     #[error(
-        "a pickle, but not written by torch.save: its first object is not the number \
-        0x1950a86a20f9469cfc6c"
+        "a pickle, but not written by torch.save: it has no tensors that can be read; load it in \
+        Python and save the state dict with torch.save"
     )]
     NotTorch,
     /// The legacy format in a version other than 1001.
@@ -64,7 +73,7 @@ pub enum PthError {
     #[error("written in big-endian byte order: save it again on a little-endian machine")]
     BigEndian,
     /// The pickle, or the data after it, ends early.
-    #[error("the data ends at byte {at} within {what}")]
+    #[error("the file is truncated: the data ends at byte {at} within {what}")]
     Truncated {
         /// What was being read.
         what: &'static str,
@@ -87,7 +96,7 @@ pub enum PthError {
         /// The offset in the file or entry.
         at: usize,
     },
-    /// A number beyond what a weights file needs.
+    /// A number exceeds the limit for weights files.
     #[error("{what}: {found}, the limit is {limit}")]
     Limit {
         /// The counted quantity.
@@ -98,7 +107,7 @@ pub enum PthError {
         limit: usize,
     },
     /// A storage of an unknown element type.
-    #[error("storage type {found} is not known")]
+    #[error("unknown storage type {found}")]
     StorageType {
         /// The type's full name.
         found: String,
@@ -113,14 +122,20 @@ pub enum PthError {
         found: String,
     },
     /// A storage is smaller than the pickle declares.
-    #[error("storage {storage}: {needs} bytes are declared, {has} are there")]
+    #[error("storage {storage}: {needs} bytes are declared, the file holds {has}")]
     Storage {
         /// The storage's key.
         storage: String,
         /// Bytes that the pickle or the header declares.
         needs: u64,
-        /// Bytes that the file holds for it.
+        /// Bytes that the file holds for the storage.
         has: u64,
+    },
+    /// The bytes of a NumPy array are not stored as such.
+    #[error("tensor {tensor}: its values are text with characters that are no bytes")]
+    NotBytes {
+        /// The full key.
+        tensor: String,
     },
     /// A tensor reaches beyond its storage.
     #[error(
@@ -156,14 +171,20 @@ pub enum PthError {
         /// The object found, in words.
         found: &'static str,
     },
-    /// A dict without tensors where a state dict is expected.
-    #[error(
-        "no state dict found: neither the top level nor one of the keys {looked} holds tensors; \
-        keys of the file: {keys}"
-    )]
+    /// The state of an optimiser, without the network's.
+    #[error("the file holds the state of an optimizer, not the weights of a network")]
+    Optimizer,
+    /// The key that the caller chose leads to no dict with tensors.
+    #[error("--key {key} leads to no dict with tensors; dicts with tensors: {keys}")]
+    Key {
+        /// The keys, joined by dots.
+        key: String,
+        /// Those of the file's dicts with tensors.
+        keys: String,
+    },
+    /// No dict that holds tensors.
+    #[error("no state dict found: no dict of the file holds tensors; keys of the file: {keys}")]
     NoTensors {
-        /// The keys that may hold a state dict.
-        looked: String,
         /// The first keys of the file.
         keys: String,
     },

@@ -75,7 +75,7 @@ pub enum SpecError {
         found: usize,
     },
     /// No network has this name.
-    #[error("there is no network {name}; there are {}", known.join(", "))]
+    #[error("no network is named {name}; the networks are {}", known.join(", "))]
     UnknownNetwork {
         /// The name as given.
         name: String,
@@ -155,13 +155,13 @@ pub enum SpecError {
         name: String,
     },
     /// The whole network is frozen.
-    #[error("all of the network is frozen: there is nothing to train")]
+    #[error("the whole network is frozen: there is nothing to train")]
     NothingToTrain,
     /// A network without classes has no loss.
     #[error("the network has no classes (no fc), so there is no loss to train with")]
     NoClasses,
     /// A given parameter contradicts the checkpoint's shapes.
-    #[error("{parameter} = {given} contradicts {tensor}: its shape says {found}")]
+    #[error("{parameter} = {given} contradicts the shape of {tensor}, which requires {found}")]
     Contradicts {
         /// The parameter, under its PyTorch name.
         parameter: &'static str,

@@ -22,10 +22,10 @@ pub enum TrainingError {
         /// The rate given.
         rate: f64,
     },
-    /// The running statistics should be the mean over all batches.
+    /// `bn_momentum` is `None` (the mean over all batches), which only `BlockTrainer` supports.
     #[error(
-        "bn_momentum = None (the mean over all batches) works for BlockTrainer only: give Trainer \
-        a number, such as PyTorch's Some(0.1)"
+        "bn_momentum = None (the mean over all batches) works for BlockTrainer only; set a \
+        number for Trainer, such as PyTorch's Some(0.1)"
     )]
     NoMomentum,
     /// A loss is NaN or infinite.

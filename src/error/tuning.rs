@@ -1,6 +1,6 @@
 //! Why a table of measured kernels is not used.
 
-/// Why a [`TuningTable`](crate::tune::TuningTable) is rejected. This is never serious: without a
+/// Why a [`TuningTable`](crate::tune::TuningTable) is rejected. This is never fatal: without a
 /// table, the ranking rule picks the kernels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub enum TuningError {
     OtherDevice {
         /// The device in the table.
         found: String,
-        /// The present device.
+        /// The device in use.
         expected: String,
     },
 }

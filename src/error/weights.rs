@@ -14,6 +14,14 @@ pub enum WeightsError {
         /// The parser's message.
         reason: String,
     },
+    /// A file that is no checkpoint.
+    #[error("{source_name}: not a checkpoint but {what}")]
+    NotACheckpoint {
+        /// The file's name, or "safetensors data" for bytes.
+        source_name: String,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// A file in PyTorch's own format cannot be read, or is damaged.
     #[error("{source_name}: not a readable PyTorch file: {error}")]
     Pth {
@@ -22,7 +30,7 @@ pub enum WeightsError {
         /// The cause; boxed, as errors are returned by value.
         error: Box<PthError>,
     },
-    /// A file was changed while it was open: its weights are lost, or a mix of old and new.
+    /// A file was changed while it was open, so that its weights are missing or inconsistent.
     #[error("{source_name}: changed while it was open: {how}; open it again")]
     Changed {
         /// The file's name.
@@ -121,6 +129,30 @@ pub enum WeightsError {
         /// The kind of part that it belongs to.
         what: &'static str,
     },
+    /// A checkpoint without a ResNet.
+    #[error("no ResNet in this checkpoint: {hint}")]
+    NoNetwork {
+        /// What the keys show instead.
+        hint: String,
+    },
+    /// A checkpoint with several networks.
+    #[error(
+        "{} networks in this checkpoint; select one: {}", selectors.len(), selectors.join(" or ")
+    )]
+    SeveralNetworks {
+        /// The option that selects each.
+        selectors: Vec<String>,
+    },
+    /// A backbone whose head dilates it, without the option for that.
+    #[error(
+        "{module} belongs to a head of torchvision's segmentation models, which dilate the \
+        backbone: add --replace-stride-with-dilation false,true,true (or \
+        false,false,false for a backbone without dilation)"
+    )]
+    Dilated {
+        /// The head's module.
+        module: String,
+    },
     /// The checkpoint does not fit this network.
     #[error("the checkpoint does not fit {network}: {differences}")]
     Network {
@@ -129,7 +161,7 @@ pub enum WeightsError {
         /// The differences.
         differences: Box<Differences>,
     },
-    /// A folder without a weights file, or with several and no usual name among them.
+    /// A folder has no weights file, or it has several, and none of them has a usual name.
     #[error(
         "{folder}: {count} files of weights{}, expected model.safetensors, pytorch_model.bin or \
         one file; name the file",
@@ -143,6 +175,17 @@ pub enum WeightsError {
         /// The first of their names.
         found: Vec<String>,
     },
+    /// A folder with a checkpoint in several files.
+    #[error(
+        "{folder}: the checkpoint is in several shards ({found}), which are not supported; save \
+        it as one file"
+    )]
+    Shards {
+        /// The folder.
+        folder: String,
+        /// The file that shows it.
+        found: String,
+    },
     /// The settings in a configuration do not fit the weights.
     #[error("{reason}: the settings in {config} do not fit the weights")]
     Configured {
@@ -151,7 +194,7 @@ pub enum WeightsError {
         /// What is wrong.
         reason: String,
     },
-    /// A configuration describes a different network than the weights.
+    /// A configuration describes a different network from that of the weights.
     #[error(
         "{config}: {key} is {found}, but the weights belong to {network}: use the matching \
         configuration (--config), or move the weights to another folder"
@@ -187,12 +230,12 @@ pub enum WeightsError {
         /// The supported values.
         expected: &'static str,
     },
-    /// A tensor of the block is present, although the specification has no place for it.
+    /// A tensor is present that a block with this specification does not have.
     #[error("tensor {tensor} is present but {why}")]
     Unexpected {
         /// The full key.
         tensor: String,
-        /// Why it has no place.
+        /// Why it is unexpected.
         why: &'static str,
     },
 }

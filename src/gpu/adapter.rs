@@ -105,7 +105,7 @@ fn sort(adapters: &mut [Adapter], low_power: bool) {
 /// The chosen adapter. OpenGL is initialised only if one of its adapters could be chosen.
 ///
 /// # Errors
-/// [`GpuError::NoAdapter`] with the available adapters; [`GpuError::Environment`].
+/// [`GpuError::NoAdapter`], which lists the available adapters; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
     let (backends, low_power) = (backends_from_env()?, is_low_power()?);
     let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> {
@@ -132,7 +132,8 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
 /// The features and limits with which a device runs this crate's kernels well: subgroup operations,
 /// f16 and timestamps if the adapter has them, also 64-bit integers on software drivers, the
 /// adapter's own limits for buffers and compute, and WebGPU's downlevel defaults (or the adapter's,
-/// if lower) for all else. Less works too, down to no features and WebGPU's core limits.
+/// if lower) for all others. The crate also works with less, down to no features and WebGPU's core
+/// limits.
 ///
 /// For apps that create their own device; merge the result with the app's own requirements.
 #[must_use]

@@ -1,5 +1,5 @@
-//! What the information on an adapter tells: a line to display, whether it is software, and its
-//! subgroup size.
+//! Properties from the information on an adapter: a line to display, whether it is software, and
+//! its subgroup size.
 
 use wgpu::{AdapterInfo, Backend, DeviceType};
 

@@ -105,8 +105,7 @@ impl Ready {
         }
     }
 
-    /// Encodes the copies after a segment, from the tensors it wrote to the given tensors that they
-    /// update.
+    /// Encodes the updates after a segment: copies of tensors that it wrote to their variables.
     pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder) {
         for &(block, from, to, bytes) in &self.updates {
             if block == segment {

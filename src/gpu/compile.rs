@@ -25,8 +25,8 @@ impl Gpu {
             kernel: name.clone(),
             reason: error.to_string(),
         })?;
-        // Without the lock, so that several threads can compile; should two compile the same
-        // kernel, the first one's is kept.
+        // Without the lock, so that several threads can compile; if two compile the same kernel,
+        // the first result is kept.
         let pipeline = Arc::new(self.compile(&name, &source, kernel.extensions())?);
         let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(pipelines.entry(kernel).or_insert(pipeline).clone())

@@ -93,13 +93,13 @@ impl Gpu {
         let adapter = adapter::choose(&options.adapter).await?;
         let info = adapter.get_info();
         if adapter_info::is_software(&info) {
-            tracing::warn!("{} computes on the CPU: right numbers, slowly", info.name);
+            tracing::warn!("{} computes on the CPU: results are correct, but slow", info.name);
         }
         let (required_features, required_limits) = match options.limits {
             LimitsChoice::Adapter => adapter::required(&adapter),
             LimitsChoice::Core => (Features::empty(), Limits::default()),
         };
-        // What has no half precision has no use for matrices of it.
+        // Without half precision, matrices of it are useless.
         let matrices = options.matrices
             && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
         let sides = if matrices { adapter::matrix_sides(&adapter) } else { [false; 2] };
@@ -111,8 +111,8 @@ impl Gpu {
         };
         if sides.contains(&true) {
             descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller asked for it, aware of wgpu's warning. The kernels load and store
-            // matrices within arrays of the same size.
+            // SAFETY: the caller requested this, and the documentation repeats wgpu's warning. The
+            // kernels load and store matrices within arrays of the same size.
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
@@ -153,8 +153,8 @@ impl Gpu {
         Self::assemble(device, queue, info, monitor, false, sides)
     }
 
-    /// The same device with other reported capabilities: for tests of kernels that its driver runs
-    /// without reporting so. Kernels are compiled again.
+    /// The same device with other capabilities: for tests of kernels that its driver can run,
+    /// although it does not report the capability. Kernels are compiled again.
     ///
     /// # Safety
     /// The driver must be able to run everything that the capabilities allow.
@@ -217,7 +217,7 @@ impl Gpu {
             runtime_checks: true,
             patches: patches.to_vec(),
             pipelines: Mutex::default(),
-            // Nobody is to run a faulty kernel by accident.
+            // Prevents that faulty kernels are stored in the cache file.
             kept_pipelines: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -279,7 +279,7 @@ impl Gpu {
     /// file is used. A file that is missing, damaged, or from another device or driver counts as
     /// empty and is safe to delete; problems are logged.
     ///
-    /// The device executes the contents of the file, so it must be in a place that nobody else can
+    /// The device executes the contents of the file, so it must be in a folder that nobody else can
     /// write to.
     ///
     /// # Errors

@@ -55,7 +55,8 @@ impl Executor {
         unsafe { Self::new_unchecked(gpu, recording, params, options) }
     }
 
-    /// [`Executor::new`] without [`Recording::check`]: for tests of what the check prevents.
+    /// [`Executor::new`] without [`Recording::check`]: for tests of the errors that the check
+    /// prevents.
     ///
     /// # Safety
     /// Kernels may run without bounds checks: dispatches that do not fit the tensors read and write
@@ -71,7 +72,7 @@ impl Executor {
     ) -> Result<Self> {
         if params.len() != recording.steps().count() {
             let (step, reason) =
-                ("as a whole".to_owned(), "there must be parameters for every step");
+                ("as a whole".to_owned(), "the numbers of parameters and steps differ");
             return Err(GpuError::Recording { step, reason }.into());
         }
         let mut params = params.iter();
@@ -184,7 +185,7 @@ impl Executor {
     }
 
     /// Binds the input and output buffers that another executor created for its own runs: for
-    /// contests, so that the contestants share buffers. The other executor must have run.
+    /// the tuner, so that all candidates share buffers. The other executor must have run.
     pub(crate) fn bind_shared(&self, other: &Self) -> Result<Bound> {
         let Some(own) = &other.own else {
             return Err(GpuError::Buffer {

@@ -20,12 +20,12 @@ pub struct Probe {
     pub padding: Option<f32>,
     /// The tensors whose guard band was overwritten.
     pub broken_guards: Vec<String>,
-    /// The given tensors that were changed.
+    /// The variables and inputs that were changed.
     pub changed: Vec<String>,
 }
 
-/// A buffer of a probe: its name, its contents before the run, and how many of these bytes were
-/// given.
+/// A buffer of a probe: its name, its contents before the run, and how many of these bytes
+/// hold a value.
 struct Probed<'a> {
     name: String,
     buffer: &'a Buffer,
@@ -69,13 +69,13 @@ impl Executor {
         Ok(broken)
     }
 
-    /// Runs once with every tensor poisoned except the given ones, and checks all memory
-    /// afterwards: for self tests of recordings in which every tensor has a separate slot. Tensors
-    /// that no step writes must be given: the plan's input, and tensors in slots.
+    /// Runs once with every tensor poisoned except `variables`, and checks all memory afterwards:
+    /// for self tests of recordings in which every tensor has a separate slot. `variables` must
+    /// contain every tensor that no step writes: the plan's input, and tensors in slots.
     ///
     /// # Errors
     /// As [`Executor::run`]; [`ShapeError::Mismatch`](crate::error::ShapeError::Mismatch) if a
-    /// given tensor has another shape than in the plan; [`GpuError::Recording`] if a tensor is not
+    /// tensor has another shape than in the plan; [`GpuError::Recording`] if a tensor is not
     /// in the plan or shares its slot.
     pub fn probe(&mut self, variables: &[(TensorId, &HostTensor)]) -> Result<Probe> {
         self.make_own_buffers()?;
@@ -104,7 +104,7 @@ impl Executor {
         self.judge(&probed, &after)
     }
 
-    /// Poison for every buffer, overwritten by the given values.
+    /// Poison for every buffer, overwritten by the values of the variables.
     fn probed(&self, variables: &[(TensorId, &HostTensor)]) -> Result<Vec<Probed<'_>>> {
         let buffers = self.tensor_buffers().into_iter().enumerate();
         let poisoned = |(tensor, (name, buffer)): (usize, (String, _))| Probed {
@@ -159,7 +159,7 @@ impl Executor {
             }
         }
         let output = info.unpack(&values)?;
-        // Packed again, padding is zero and all else as it was.
+        // Packing sets the padding to zero and changes nothing else.
         let packed = info.pack(&output)?;
         let mut padding = values
             .iter()

@@ -60,7 +60,7 @@ impl Executor {
     }
 
     /// Runs on a range of image rows of a larger tensor, as if they were the plan's input, and
-    /// copies some rows of the result to their place in another tensor.
+    /// copies some rows of the result to their position in another tensor.
     pub(crate) fn run_rows(
         &mut self,
         input: &HostTensor,
@@ -82,11 +82,11 @@ impl Executor {
         Ok(())
     }
 
-    /// Sets a given tensor of the plan, for all later runs.
+    /// Sets a [variable](crate::plan::Plan::variables) of the plan, for all later runs.
     ///
     /// # Errors
-    /// [`GpuError::Recording`] if the tensor is not given; [`ShapeError::Mismatch`] for another
-    /// shape; [`GpuError::Lost`], or any error of the device.
+    /// [`GpuError::Recording`] if the tensor is not a variable; [`ShapeError::Mismatch`] for
+    /// another shape; [`GpuError::Lost`], or any error of the device.
     pub fn write(&mut self, id: TensorId, tensor: &HostTensor) -> Result<()> {
         let Ready { gpu, recording, slots, .. } = &*self.ready;
         let location =
@@ -103,8 +103,8 @@ impl Executor {
         Ok(inner.monitor.guarded(&inner.device, "uploading", write)?)
     }
 
-    /// Reads a tensor that the plan keeps, as of the last [`Executor::run`], or a given tensor, as
-    /// set for the next run.
+    /// Reads a [fetch](crate::plan::Plan::fetches) of the plan, as of the last [`Executor::run`],
+    /// or a variable, as set for the next run.
     ///
     /// # Errors
     /// [`GpuError::Recording`] if the tensor is neither; [`GpuError::Lost`], or any error of the
@@ -117,7 +117,7 @@ impl Executor {
             let step = format!("tensor {}", id.0);
             return Err(GpuError::Recording {
                 step,
-                reason: "is not kept, so another tensor may have overwritten it",
+                reason: "is neither a fetch nor a variable, so it may have been overwritten",
             }
             .into());
         };
@@ -211,7 +211,7 @@ impl Executor {
         Ok(Readback::start(&self.ready.gpu, &own.staging)?)
     }
 
-    /// Copies rows of a result to their place in the output.
+    /// Copies rows of a result to their position in the output.
     fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: RowRun) {
         let plan = &self.ready.recording.plan;
         let TensorInfo { shape, layout, dtype, .. } = plan.tensor(plan.output);

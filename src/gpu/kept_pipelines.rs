@@ -49,8 +49,8 @@ impl KeptPipelines {
                 data: data.as_deref(),
                 fallback: true,
             };
-            // SAFETY: the data is what `PipelineCache::get_data` gave to a process of this crate,
-            // as the checksum says; wgpu holds it against the adapter and the version of its
+            // SAFETY: the checksum shows that the data came from `PipelineCache::get_data` in a
+            // process of this crate; wgpu compares it with the adapter and the version of its
             // driver.
             unsafe { device.create_pipeline_cache(&descriptor) }
         })?;

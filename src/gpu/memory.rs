@@ -56,7 +56,7 @@ impl Gpu {
         }
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
-            // wgpu copies and maps in steps of four bytes, and no kernel binds nothing.
+            // wgpu copies and maps in multiples of four bytes, and a binding must not be empty.
             let size = bytes.max(16).next_multiple_of(4);
             inner.device.create_buffer(&BufferDescriptor {
                 label: Some(what),
@@ -91,7 +91,7 @@ impl Gpu {
 pub struct Memory {
     /// Weights and biases, packed for the kernels.
     pub weights: u64,
-    /// The part of the weights by which transformed weights exceed the original ones.
+    /// The bytes by which transformed weights exceed the original ones; part of `weights`.
     pub extra_weights: u64,
     /// Tensors between the operations.
     pub workspace: u64,
@@ -99,10 +99,10 @@ pub struct Memory {
     pub params: u64,
     /// The input, if the executor allocates it ([`Executor::run`](super::Executor::run)).
     pub input: u64,
-    /// The output, likewise.
+    /// The output, if the executor allocates it.
     pub output: u64,
-    /// Staging memory to upload the input and read back the output, likewise. Reading a kept tensor
-    /// temporarily uses its size in addition.
+    /// Staging memory to upload the input and read back the output, if the executor allocates it.
+    /// Reading a fetched tensor temporarily needs its size in addition.
     pub staging: u64,
 }
 

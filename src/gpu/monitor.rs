@@ -166,13 +166,13 @@ impl Monitor {
 
 fn remember(trouble: &Trouble, error: GpuError) {
     let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    // Loss outranks whatever came before it.
+    // Device loss takes precedence over earlier errors.
     if trouble.is_none() || matches!(error, GpuError::Lost { .. }) {
         *trouble = Some(error);
     }
 }
 
-/// Turns a panic of wgpu (waiting on a lost device is one) into an error.
+/// Turns a panic of wgpu into an error. wgpu panics, for example, when it waits on a lost device.
 fn contain<T>(doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

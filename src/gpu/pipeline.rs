@@ -84,10 +84,10 @@ pub(super) fn checked_source(
 
 /// A module without injected bounds checks, loop guards and division guards.
 fn unchecked(device: &Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
-    // SAFETY: only kernels of this crate come here. They clamp or mask every index to tensors whose
-    // sizes `Params` carries, the executor binds buffers of at least those sizes, every loop counts
-    // up to a bound that does not change, and every divisor is a size of at least one. The
-    // guard-band tests run every kernel with the checks on and off.
+    // SAFETY: only kernels of this crate are compiled here. They clamp or mask every index to
+    // tensors whose sizes `Params` contains, the executor binds buffers of at least those sizes,
+    // every loop counts up to a bound that does not change, and every divisor is a size of at least
+    // one. The guard-band tests run every kernel with the checks on and off.
     unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
 }
 

@@ -69,13 +69,13 @@ impl Readback {
         let (sender, mapped) = channel();
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "mapping", || {
-            // The receiver is gone only when nobody waits for the answer any more.
+            // The receiver is gone if the result is no longer awaited.
             staging.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
         })?;
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
     }
 
-    /// Blocks until the bytes are there; returns the result of `read`.
+    /// Blocks until the bytes are available; returns the result of `read`.
     pub fn wait<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
         let answer = self.mapped.recv_timeout(DELIVERY);
@@ -92,7 +92,8 @@ impl Readback {
                 Ok(answer) => Poll::Ready(Ok(Some(answer))),
                 Err(TryRecvError::Disconnected) => Poll::Ready(Ok(None)),
                 Err(TryRecvError::Empty) => {
-                    // wgpu wakes nobody on native backends: ask again when the executor has time.
+                    // wgpu does not wake tasks on native backends, so the task asks to be polled
+                    // again.
                     context.waker().wake_by_ref();
                     Poll::Pending
                 }

@@ -22,9 +22,10 @@ use crate::plan::Segment;
 /// How a device measures GPU times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampKind {
-    /// Before and after each dispatch of a pass.
+    /// Timestamps before and after each dispatch of a pass.
     InsidePasses,
-    /// At the beginning and the end of passes: each dispatch is measured in a separate pass.
+    /// Timestamps at the beginning and the end of a pass: each dispatch is measured in a separate
+    /// pass.
     PassPerDispatch,
 }
 
@@ -61,7 +62,7 @@ impl Gpu {
 pub struct TimedRun {
     /// The recording of each segment on the CPU, relative to the start of the first.
     pub recording: Vec<Range<Duration>>,
-    /// Handing all command buffers to the queue, on the same clock.
+    /// The submit of all command buffers to the queue, on the same clock.
     pub submit: Range<Duration>,
     /// Waiting for the work to be done, on the same clock.
     pub wait: Range<Duration>,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// This crate's folder in the user's cache directory, by platform convention. `None` if the
 /// environment defines no such directory.
 pub(crate) fn folder(name: &str) -> Option<PathBuf> {
-    // Relative paths in these variables are to be ignored (XDG Base Directory Specification).
+    // Relative paths in these variables must be ignored (XDG Base Directory Specification).
     let variable =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = if cfg!(windows) {
@@ -53,7 +53,7 @@ pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
         })
         .and_then(|()| fs::rename(&part, path));
     if written.is_err() {
-        // What is half written is of no use to anyone, and what cannot be removed stays.
+        // Removes the partial file; an error here is ignored.
         let _ = fs::remove_file(&part);
     }
     written.map_err(io)

@@ -26,7 +26,7 @@ pub(super) fn slots(
     recording: &Recording,
     guard_bytes: u64,
 ) -> Result<Vec<Buffer>, GpuError> {
-    // Of a slot, a tensor of few numbers may be bound as a uniform.
+    // A slot may be bound as a uniform if it holds a tensor of a small number of values.
     let usage = BufferUsages::STORAGE
         | BufferUsages::UNIFORM
         | BufferUsages::COPY_DST

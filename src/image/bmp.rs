@@ -1,5 +1,5 @@
 //! BMP with 16 bits per pixel: five or six per channel. The decoder rounds when converting to eight
-//! bits, Pillow truncates.
+//! bits; Pillow truncates.
 
 use image::RgbImage;
 

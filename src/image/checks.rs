@@ -1,4 +1,4 @@
-//! What all decoders share: a check of the size, and messages on one line.
+//! Functions that all decoders share: a check of the size, and messages on one line.
 
 use super::MAX_PIXELS;
 use crate::error::ImageError;

@@ -1,8 +1,8 @@
 //! Preprocessing from other libraries' configurations: timm's `config.json` and Hugging Face's
 //! `preprocessor_config.json`.
 //!
-//! A value that requires unsupported preprocessing is an error that names it, and never ignored:
-//! slightly wrong input gives slightly wrong results, which nobody notices.
+//! A value that requires unsupported preprocessing is an error that names it. It is never ignored,
+//! because slightly wrong input gives slightly wrong results, which are hard to notice.
 
 mod hugging_face;
 mod timm;
@@ -19,7 +19,7 @@ use crate::error::{Error, ImageError};
 /// kilobytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// A preprocessing read from a configuration.
+/// The preprocessing that a configuration specifies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfiguredPreprocess {
     /// The preprocessing.
@@ -188,7 +188,7 @@ impl Config {
     /// A size divided by the fraction of it that is kept, truncated to whole pixels.
     fn divided(&self, side: u32, share: f64) -> Result<u32, ImageError> {
         let divided = f64::from(side) / share;
-        // Also refuses what is not a number.
+        // Also rejects values that are not numbers.
         if divided >= 1.0 && divided < f64::from(u32::MAX) {
             return Ok(divided as u32);
         }

@@ -1,11 +1,11 @@
-//! Decodes a file to a [`Image`], like Pillow's `open`, `ImageOps.exif_transpose` and
+//! Decodes a file to an [`Image`], like Pillow's `open`, `ImageOps.exif_transpose` and
 //! `convert("RGB")`.
 //!
 //! Alpha is dropped, not blended. Of sixteen bits per channel, the lower eight are dropped, except
 //! that grey images of more than eight bits are clamped at 255, as in Pillow. Lossless formats give
 //! the same bytes as Pillow; decoders of JPEG and lossy WebP differ from Pillow's by a few levels
 //! (see `tests/images.rs` for the bounds). Only the first frame of an animation is read; if it does
-//! not fill the image, the file is rejected, since programs differ in what they put around it.
+//! not fill the image, the file is rejected, since programs fill the rest differently.
 
 use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
 use std::path::Path;
@@ -35,7 +35,7 @@ impl Image {
     /// if EXIF has none, and converted to RGB.
     ///
     /// # Errors
-    /// [`Error::Io`]; a [`ImageError`] that names the file, if it is not a regular file, not an
+    /// [`Error::Io`]; an [`ImageError`] that names the file, if it is not a regular file, not an
     /// image, damaged, truncated, too large, or a GIF whose first frame does not fill it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -47,7 +47,7 @@ impl Image {
     /// header.
     ///
     /// # Errors
-    /// As [`Image::open`], as far as the header shows.
+    /// As [`Image::open`], for errors that the header shows.
     pub fn decoding_bytes(path: impl AsRef<Path>) -> Result<u64, Error> {
         let path = path.as_ref();
         let (file, length) = file::open(path, "a file", MAX_FILE_BYTES)?;

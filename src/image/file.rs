@@ -10,7 +10,7 @@ use crate::error::{Error, ImageError};
 /// errors.
 pub(super) fn open(path: &Path, what: &'static str, limit: u64) -> Result<(File, u64), Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    // Before it is opened: a pipe would wait for its writer.
+    // Checked before opening, because opening a pipe waits for its writer.
     let metadata = metadata(path).map_err(io)?;
     if !metadata.is_file() {
         return Err(ImageError::NotAFile { path: path.display().to_string() }.into());
@@ -23,8 +23,8 @@ pub(super) fn open(path: &Path, what: &'static str, limit: u64) -> Result<(File,
 pub(super) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8>, Error> {
     let (file, length) = open(path, what, limit)?;
     let mut bytes = Vec::with_capacity(length as usize);
-    // One byte more than allowed, to see that it has grown; files of the system have a length of
-    // zero.
+    // One byte more than the limit, to detect that the file has grown; system files report a length
+    // of zero.
     file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(|source| Error::Io { path: path.to_owned(), source })?;

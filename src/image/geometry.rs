@@ -17,7 +17,8 @@ pub struct Axis {
     /// Number of resized pixels that are kept: all of `crop`, or, if the image is smaller than the
     /// crop, all of `resized`.
     pub kept: u32,
-    /// Black pixels before the kept ones, if the image is smaller than the crop. Others may follow.
+    /// Black pixels before the kept ones, if the image is smaller than the crop. There may be more
+    /// after them.
     pub pad: u32,
 }
 
@@ -46,9 +47,9 @@ impl Axis {
 /// The geometry of a preprocessing for images of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Geometry {
-    /// Along the rows.
+    /// The horizontal axis, along the rows.
     pub columns: Axis,
-    /// Along the columns.
+    /// The vertical axis, along the columns.
     pub rows: Axis,
     /// Whether the pass along the columns is the first of the two. The order matters, as each
     /// rounds to eight bits.

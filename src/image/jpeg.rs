@@ -17,7 +17,7 @@ use crate::error::ImageError;
 /// The image and its orientation.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation), ImageError> {
     let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
-    // The decoder makes up what is missing; Pillow refuses.
+    // The decoder fills in missing data; Pillow returns an error.
     if !is_whole(bytes) {
         return Err(refuse("the file ends before the image does".to_owned()));
     }
@@ -49,7 +49,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
         _ => pixels,
     };
     let image = RgbImage::from_raw(width, height, rgb);
-    let image = image.ok_or_else(|| refuse("fewer pixels than its header says".to_owned()))?;
+    let image = image.ok_or_else(|| refuse("fewer pixels than its header states".to_owned()))?;
     Ok((image, orientation))
 }
 
@@ -77,8 +77,8 @@ pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u6
 /// Converts inverted CMYK to RGB: the light that cyan, magenta and yellow reflect, times what black
 /// leaves.
 pub(super) fn printed(light: [u8; 3], black: u8) -> [u8; 3] {
-    // Pillow inverts them, multiplies, and takes the difference, which rounds the other way than
-    // the product would.
+    // Pillow inverts them, multiplies, and takes the difference. This rounds differently from the
+    // product.
     light.map(|light| {
         let product = u32::from(255 - light) * u32::from(black) + 128;
         black.saturating_sub((((product >> 8) + product) >> 8) as u8)

@@ -1,7 +1,7 @@
 //! Images: decoding, and preprocessing for a network's input.
 //!
-//! A [`Image`] has eight bits of red, green and blue per pixel. [`Preprocess`] defines how it
-//! becomes an image of a network's input: resize, centre crop and normalisation, as in
+//! An [`Image`] has eight bits of red, green and blue per pixel. [`Preprocess`] defines how it is
+//! converted to an image of a network's input: resize, centre crop and normalisation, as in
 //! torchvision's transforms of Pillow images. It can be read from the configurations of timm and
 //! Hugging Face. The arithmetic is Pillow's: a resize is two passes, along the rows and then along
 //! the columns, with fixed-point weights ([`Taps`]) and results rounded to eight bits. With

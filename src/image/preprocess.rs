@@ -16,7 +16,7 @@ pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// ```
 /// use wgpu_bottleneck::image::{Filter, Image, Preprocess, Resize};
 ///
-/// // What torchvision's ResNet50_Weights.IMAGENET1K_V2 asks for, but bicubic.
+/// // The preprocessing of torchvision's ResNet50_Weights.IMAGENET1K_V2, with a bicubic filter.
 /// let preprocess = Preprocess { filter: Filter::Bicubic, ..Preprocess::imagenet_v2() };
 /// assert_eq!((preprocess.resize, preprocess.crop), (Resize::ShorterSide(232), [224, 224]));
 /// let grey = Image::from_fn(40, 30, |_, _| [128; 3])?;
@@ -43,8 +43,8 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// 256 and 224, bilinear, with ImageNet's mean and standard deviation: torchvision's
-    /// `IMAGENET1K_V1`.
+    /// torchvision's `IMAGENET1K_V1`: the shorter side resized to 256 (bilinear), a crop of 224 by
+    /// 224, ImageNet's mean and standard deviation.
     #[must_use]
     pub const fn imagenet_v1() -> Self {
         Self {
@@ -57,7 +57,8 @@ impl Preprocess {
         }
     }
 
-    /// 232 and 224, otherwise as [`imagenet_v1`](Self::imagenet_v1): torchvision's `IMAGENET1K_V2`.
+    /// torchvision's `IMAGENET1K_V2`: as [`imagenet_v1`](Self::imagenet_v1), with the shorter side
+    /// resized to 232.
     #[must_use]
     pub const fn imagenet_v2() -> Self {
         Self { resize: Resize::ShorterSide(232), ..Self::imagenet_v1() }

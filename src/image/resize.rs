@@ -14,7 +14,7 @@ pub enum Resize {
     /// The shorter side gets this length, and the longer one the length that keeps the aspect
     /// ratio, truncated to whole pixels.
     ShorterSide(u32),
-    /// Exactly this size, whatever the aspect ratio.
+    /// Exactly this size; the aspect ratio may change.
     Exact {
         /// Height in pixels.
         height: u32,
@@ -36,13 +36,13 @@ impl fmt::Display for Resize {
 /// The start of a centre crop if an odd number of pixels is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CropRounding {
-    /// Halves round to even, as in Python's `round`: torchvision and timm.
+    /// Halves round to even, as in Python's `round`. Used by torchvision and timm.
     #[default]
     HalfToEven,
-    /// Halves round down; halves of the padding before a smaller image round up. Hugging Face's
-    /// image processors with the Pillow backend.
+    /// Halves round down; halves of the padding before a smaller image round up. Used by Hugging
+    /// Face's image processors with the Pillow backend.
     Down,
-    /// Halves round down, also those of the padding. Hugging Face's image processors with the
-    /// torchvision backend, since transformers 4.57 (ConvNext: 5.0).
+    /// Halves round down, also those of the padding. Used by Hugging Face's image processors with
+    /// the torchvision backend, since transformers 4.57 (ConvNext: 5.0).
     DownPadded,
 }

@@ -18,7 +18,7 @@ pub const MAX_TABLE_BYTES: u64 = 128 << 20;
 pub struct Taps {
     /// The first input pixel that any kept pixel depends on.
     pub first: u32,
-    /// Number of input pixels from there to the last one.
+    /// Number of input pixels from `first` to the last one that any kept pixel depends on.
     pub span: u32,
     /// Words per kept pixel in [`words`](Self::words): two, plus the largest number of weights of
     /// any kept pixel.

@@ -73,7 +73,7 @@ impl<'a> Tiff<'a> {
             _ => return Err("CMYK samples other than integers are not supported".to_owned()),
         };
         let image = RgbImage::from_raw(width, height, rgb);
-        image.map(Some).ok_or_else(|| "fewer pixels than its header says".to_owned())
+        image.map(Some).ok_or_else(|| "fewer pixels than its header states".to_owned())
     }
 }
 

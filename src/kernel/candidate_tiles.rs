@@ -3,9 +3,9 @@
 use super::tile::ELEMENTWISE_TILE;
 use super::{Access, Family, Method, Tile};
 
-/// Register tiles of the convolutions. One slice suits a software driver, which runs it as one
-/// subgroup and for which loads dominate (large tiles). Several slices fill a GPU's subgroups
-/// (smaller tiles, more of them in flight).
+/// Register tiles of the convolutions. A `workgroup_y` of 1 suits a software driver, which runs the
+/// workgroup as one subgroup and for which loads dominate (large tiles). A larger `workgroup_y`
+/// fills a GPU's subgroups (smaller tiles, more of them in flight).
 const REGISTER_TILES: [Tile; 8] = [
     Tile::new(8, 1, 16, 2),
     Tile::new(8, 1, 16, 1),
@@ -17,12 +17,13 @@ const REGISTER_TILES: [Tile; 8] = [
     Tile::new(16, 4, 1, 1),
 ];
 
-/// Grouped register tiles have one column, because two columns of a lane may belong to different
-/// groups.
+/// Grouped register tiles have one column, because two columns of an invocation may belong to
+/// different groups.
 const GROUPED_TILES: [Tile; 4] =
     [Tile::new(8, 1, 8, 1), Tile::new(8, 1, 2, 1), Tile::new(8, 8, 4, 1), Tile::new(16, 4, 1, 1)];
 
-/// Subgroup tiles: rows are a multiple of the lanes, and lanes equal the device's subgroup size.
+/// Subgroup tiles: `rows_per_thread` is a multiple of `workgroup_x`, which equals the device's
+/// subgroup size.
 const SUBGROUP_TILES: [Tile; 6] = [
     Tile::new(8, 1, 24, 2),
     Tile::new(8, 1, 16, 2),
@@ -35,8 +36,8 @@ const SUBGROUP_TILES: [Tile; 6] = [
 /// Subgroup tiles with weights from a texture, where loads are cheap, so that more columns pay off.
 /// There are few, because lavapipe does not cache compiled kernels that read textures, and needs
 /// half a second for one. 14 rows divide the maps of ResNet. A 1x1 convolution has four columns per
-/// lane, which are in longer runs of memory, and two for 64 channels. The smallest tile compiles in
-/// a sixth of the time and takes up to 1.4 times as long to run: it is for the first output.
+/// invocation, which are in longer runs of memory, and two for 64 channels. The smallest tile
+/// compiles in a sixth of the time and takes up to 1.4 times as long to run: it is for few runs.
 const TEXTURE_TILES: [Tile; 3] =
     [Tile::new(8, 1, 14, 4), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
@@ -73,12 +74,12 @@ const TEXTURE_WINDOW_TILES: [Tile; 2] = [Tile::new(8, 1, 14, 2), Tile::new(8, 1,
 /// Tiles that slide down the image: rows are pixels of one image row. 7 divides the maps of ResNet.
 const SLIDE_TILES: [Tile; 1] = [Tile::new(8, 1, 7, 1)];
 
-/// Staged tiles of whole groups: slices are image rows, rows are adjacent pixels, lanes are
-/// columns.
+/// Staged tiles of whole groups: `workgroup_y` counts image rows, `rows_per_thread` adjacent
+/// pixels, and `workgroup_x` columns.
 const STAGED_GROUPS_TILES: [Tile; 3] =
     [Tile::new(8, 8, 8, 1), Tile::new(8, 8, 4, 1), Tile::new(8, 4, 4, 1)];
 
-/// The mean: a workgroup's slices share the pixels of an image. With sixteen, llvmpipe can sum a
+/// The mean: `workgroup_y` divides the pixels of an image. With sixteen parts, llvmpipe can sum a
 /// million pixels.
 const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 
@@ -87,7 +88,7 @@ const MEAN_TILES: [Tile; 1] = [Tile::new(8, 16, 1, 1)];
 const WINOGRAD_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(16, 4, 4, 1)];
 const WINOGRAD_SUBGROUP_TILES: [Tile; 2] = [Tile::new(8, 1, 16, 2), Tile::new(4, 1, 16, 2)];
 
-/// Sums over the pixels of a batch, per channel: slices divide the pixels.
+/// Sums over the pixels of a batch, per channel: `workgroup_y` divides the pixels.
 const NORM_TILES: [Tile; 4] =
     [Tile::new(8, 1, 1, 1), Tile::new(8, 1, 1, 2), Tile::new(8, 1, 1, 4), Tile::new(8, 8, 1, 1)];
 

@@ -9,8 +9,8 @@ use crate::tensor::DType;
 impl Kernel {
     /// The kernels that are launched for it, in order: the kernel itself; for a Winograd GEMM
     /// batch, a transform before and one after it, and the transform of the weights before them if
-    /// they change; for slices of K, their sum after it. The last one has the epilogue. Each is
-    /// given the step's [`Problem`].
+    /// they change; for slices of K, their sum after it. The last one has the epilogue. Each
+    /// uses the step's [`Problem`].
     #[must_use]
     pub fn dispatches(&self) -> Vec<Self> {
         let plain = Self { epilogue: Epilogue::default(), ..*self };

@@ -1,4 +1,4 @@
-//! The host side of a launch: `Params` and workgroups, from the file of each kind of kernel.
+//! The host side of a launch: `Params` and workgroups, from the module of each kind of kernel.
 
 use super::limits::check_iterations;
 use super::{

@@ -1,10 +1,10 @@
 //! Kernels as data: the available kernels, the candidates for a step, the selected one, and its
 //! host-side data.
 //!
-//! A [`Kernel`] is one specialisation of a WGSL file: a family, a tile and flags. It knows its
-//! source, its parameters, its workgroup count and its weight packing; the `gpu` module turns that
-//! into pipelines and buffers. A new family needs a WGSL file, an entry in [`Family`], its
-//! candidates and, if its weight layout differs, its packing.
+//! A [`Kernel`] is one specialisation of a WGSL file: a family, a tile and flags. Its methods
+//! return its source, its parameters, its workgroup count and its weight packing, from which the
+//! `gpu` module creates pipelines and buffers. A new family needs a WGSL file, an entry in
+//! [`Family`], its candidates and, if its weight layout differs, its packing.
 
 mod access;
 mod bindings;

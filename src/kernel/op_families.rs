@@ -4,8 +4,9 @@ use super::Family;
 use crate::op::{Conv, KernelSize, Op, TrainOp, UpdateOp};
 
 impl Family {
-    /// The families that implement an operation; empty for a grouped 1x1 convolution, for a 7x7 one
-    /// that is grouped or adds a residual, and for joined ones that do not occur in a Bottleneck.
+    /// The families that implement an operation; empty for a grouped 1x1 convolution, for a 7x7
+    /// convolution that is grouped or adds a residual, and for joined convolutions that do not
+    /// occur in a Bottleneck.
     #[must_use]
     pub fn of(op: &Op) -> &'static [Self] {
         let dense1x1 = |conv: &Conv| conv.kernel == KernelSize::One && conv.groups == 1;

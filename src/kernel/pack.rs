@@ -203,8 +203,8 @@ impl Kernel {
     /// # Errors
     /// The first weight that is too large for half precision, if the kernel uses it. If the sums
     /// are output in f32, as before a norm that is a separate step, also the largest weight of the
-    /// first channel whose weights are all too small: the norm would scale what is left of them up
-    /// to normal size.
+    /// first channel whose weights are all too small: the norm would scale their rounding errors up
+    /// to the normal range.
     pub fn encode<'a>(&self, problem: &Problem, packed: &'a [f32]) -> Result<Cow<'a, [u8]>, f32> {
         if !self.has_half_weights() {
             return Ok(DType::F32.encode(packed));

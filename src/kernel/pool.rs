@@ -1,4 +1,4 @@
-//! The host's side of the pools: `Params` and grid.
+//! The host side of the pools: `Params` and grid.
 
 use super::host::host_struct;
 use super::{Capabilities, Kernel, Problem, elementwise};

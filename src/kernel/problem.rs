@@ -1,4 +1,4 @@
-//! What a kernel needs to know about a step.
+//! The description of a step for a kernel.
 
 use crate::op::{Op, WeightLayout};
 use crate::tensor::{ChannelLayout, DType, Shape};

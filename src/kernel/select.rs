@@ -11,16 +11,17 @@ use crate::op::{Conv, Op, TrainOp};
 ///
 /// The rule, in order:
 /// 1. A software driver runs a workgroup's subgroups one after the other, and barriers and
-///    workgroup memory cost as much as any other memory. So it prefers tiles of one slice, and
-///    hardware prefers tiles of several slices. On hardware, Winograd convolutions are only used on
-///    request, until they have been measured there.
-/// 2. Of those, the lowest cost: the multiply-adds of the tiles, including the wasted rows and
-///    columns beyond the end, times the cost of each with its share of the tile's loads. On
-///    hardware, a kernel with too few invocations pays for the idle share of the device, and one
-///    for matrix units pays for the waits of its stages. A kernel with slices of K fills more of
-///    the device and has fewer stages, but pays for the slices' sums and for one more dispatch.
-///    Winograd convolutions pay for their transforms, and must be a fifth faster.
-/// 3. The first of equals.
+///    workgroup memory cost as much as any other memory. So the rule prefers tiles with a
+///    `workgroup_y` of 1 there, and tiles with a larger one on hardware. On hardware, Winograd
+///    convolutions are only used on request, until they have been measured there.
+/// 2. Of those, the kernel with the lowest cost: the multiply-adds of the tiles, including the
+///    wasted rows and columns beyond the end, times the cost of each with its share of the tile's
+///    loads. On hardware, the cost includes the idle share of the device for a kernel with too few
+///    invocations, and the waits of the stages for a kernel for matrix units. A kernel with slices
+///    of K fills more of the device and has fewer stages, but its cost includes the slices' sums
+///    and one more dispatch. The cost of Winograd convolutions includes their transforms, and they
+///    must be a fifth faster.
+/// 3. Of kernels with equal cost, the first.
 ///
 /// All figures for hardware are estimates: no GPU has been measured yet.
 #[must_use]
@@ -84,23 +85,23 @@ fn reason(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> &'
     let idles = idle_share(problem, kernel, capabilities) > 1.0;
     match (capabilities.kind, kernel.family.method(), kernel.access) {
         _ if kernel.winograd.is_some() => {
-            "software: fewer multiplications for more loads, the fewest of both, tails counted"
+            "software: fewer multiplications but more loads; the lowest cost, tails counted"
         }
         (DeviceKind::Software, Method::Subgroup, Access::Texture) => {
             "software: rows by broadcast, weights from a texture, which costs few loads; tails \
             counted"
         }
         (DeviceKind::Software, Method::Window, Access::Texture) => {
-            "software: a pixel loaded once for three taps, weights from a texture, tails counted"
+            "software: each pixel loaded once for three taps, weights from a texture, tails counted"
         }
         (DeviceKind::Software, Method::Subgroup, Access::Vectors) => {
             "software: rows by broadcast; the tile with the fewest loads, tails counted"
         }
         (DeviceKind::Software, Method::Slide, _) => {
-            "software: a pixel loaded once for nine taps, weights once, tails counted"
+            "software: each pixel loaded once for nine taps, weights once, tails counted"
         }
         (DeviceKind::Software, Method::Window, _) => {
-            "software: a pixel loaded once for three taps, tails counted"
+            "software: each pixel loaded once for three taps, tails counted"
         }
         (DeviceKind::Software, ..) => "software: the tile with the fewest loads, tails counted",
         (_, Method::Matrix, _) if kernel.is_split() => {
@@ -146,7 +147,7 @@ fn covered(problem: &Problem, kernel: &Kernel) -> (f64, f64) {
 fn idle_share(problem: &Problem, kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     let (rows, columns) = covered(problem, kernel);
     let invocations = match kernel.family.method() {
-        // Of half as many, each with several times as much to do between its loads.
+        // Half as many invocations suffice, because each does more work between its loads.
         Method::Matrix => {
             let tiles =
                 rows / f64::from(kernel.tile_rows()) * (columns / f64::from(kernel.tile_columns()));
@@ -346,7 +347,7 @@ fn loads(kernel: &Kernel, capabilities: &Capabilities) -> f64 {
     );
     let (memory, weights, on_chip) = costs(kernel, capabilities);
     match kernel.family.method() {
-        // Theirs are `matrix_quad`.
+        // The loads of matrix kernels are counted in `matrix_quad`.
         Method::Elementwise | Method::Matrix => 0.0,
         Method::Registers => memory * r + weights * 4.0 * c,
         Method::Subgroup => memory * (r / x).ceil() + weights * 4.0 * c,

@@ -7,8 +7,8 @@
 //!          a tile's workgroups, per slice           slices added in order, bias, residual, ReLU
 //! ```
 //!
-//! A layer of 7x7 pixels and 512 channels is 8 workgroups of 64 x 64 outputs, for a GPU with more
-//! than a hundred multiprocessors, and its sums have 4608 terms. With 16 slices of K it is 128
+//! A layer of 7x7 pixels and 512 channels has 8 workgroups of 64 x 64 outputs, for a GPU with more
+//! than a hundred multiprocessors, and its sums have 4608 terms. With 16 slices of K it has 128
 //! workgroups, and 16 planes of sums are written and read. Without atomics, slices are added in
 //! order, so that two runs are bit-identical.
 //!

@@ -5,7 +5,7 @@ use crate::op::Op;
 use crate::tensor::DType;
 
 impl Kernel {
-    /// Whether a device with these capabilities can run the kernel, and it is of use there.
+    /// Whether a device with these capabilities can run the kernel, and the kernel is useful there.
     ///
     /// # Errors
     /// The reason, in words.
@@ -17,7 +17,7 @@ impl Kernel {
                 "not every subgroup has as many lanes as its tile",
             ),
             (self.access == Access::Vectors || capabilities.int64, "no 64-bit integers"),
-            (!self.uses_f16() || capabilities.f16, "no numbers of half precision"),
+            (!self.uses_f16() || capabilities.f16, "no half precision"),
             (
                 match self.matrix_side {
                     0 => true,
@@ -55,8 +55,8 @@ impl Kernel {
         }
         let copied = self.copied_texture(problem, capabilities).map(|(size, _)| size);
         let texture = self.weights_texture(problem).or(copied).unwrap_or_default();
-        // Weights that change are copied into their texture, whose lines a copy wants in multiples
-        // of 256 bytes.
+        // Weights that change are copied into their texture, and such copies require rows of a
+        // multiple of 256 bytes.
         if problem.weights_change
             && !(texture[0] as usize * 4 * DType::F32.bytes()).is_multiple_of(256)
         {

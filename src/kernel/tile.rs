@@ -1,11 +1,12 @@
 //! How a kernel's work is divided.
 
-/// How a kernel's work is divided. Elementwise kernels use `lanes` alone, the mean `slices` too.
+/// How a kernel's work is divided. Elementwise kernels use only `workgroup_x`; the mean also uses
+/// `workgroup_y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// Invocations of a workgroup in the direction of the output channels.
     pub workgroup_x: u32,
-    /// Row tiles of a workgroup, stacked in the direction of the output pixels.
+    /// Invocations of a workgroup in the direction of the output pixels.
     pub workgroup_y: u32,
     /// Output pixels per invocation.
     pub rows_per_thread: u32,

@@ -22,8 +22,8 @@
 //! Anderson, Soodhalter and Gregg, "Error Analysis and Improving the Accuracy of Winograd
 //! Convolution for Deep Neural Networks", 2020.
 //!
-//! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign;
-//! none disappears.
+//! NaN and infinities spread over the outputs of their tile, as NaN or with their correct sign, and
+//! never disappear.
 
 use super::Problem;
 use crate::op::{Conv, KernelSize, Op};
@@ -154,7 +154,8 @@ pub(crate) struct Grid {
 impl Grid {
     fn new(winograd: Winograd, item: Shape, dilation: usize) -> Self {
         let sides = [item.h, item.w];
-        // From the largest side on all taps but the middle ones are outside, whatever the dilation.
+        // If the dilation is at least the largest side, all taps except the middle ones are
+        // outside.
         let dilation = dilation.min(item.h.max(item.w));
         let tiles = sides.map(|side| side.div_ceil(dilation).div_ceil(winograd.outputs()));
         let outputs = winograd.outputs();

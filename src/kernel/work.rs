@@ -1,4 +1,4 @@
-//! What a kernel does for a problem: row tiles, products, operations and loop iterations.
+//! The work of a kernel for a problem: row tiles, products, operations and loop iterations.
 
 use super::tile::SLIDE_LINES;
 use super::{Family, Kernel, Method, Problem, Tile, train};

@@ -1,6 +1,6 @@
 //! The state dict of a network.
 
-use super::{Norm, ResNet, Stem};
+use super::{Norm, ResNet};
 use crate::op::Conv;
 
 /// A list of keys and shapes under construction.
@@ -34,9 +34,8 @@ impl ResNet {
     #[must_use]
     pub fn state_dict_shapes(&self) -> Vec<(String, Vec<usize>)> {
         let mut keys = Keys { norm: self.norm(), shapes: Vec::new() };
-        let Stem { in_channels, planes, .. } = self.stem();
-        keys.push("conv1", "weight", &[planes, in_channels, Stem::KERNEL, Stem::KERNEL]);
-        keys.norm("bn1", planes);
+        keys.push("conv1", "weight", &weight_dims(&self.stem().conv()));
+        keys.norm("bn1", self.stem().planes);
         for (name, block) in self.blocks() {
             for layer in block.layers() {
                 keys.push(

@@ -18,7 +18,7 @@ pub use block::{BlockKind, BlockSpec, LayerSpec};
 pub use bottleneck::{Bottleneck, BottleneckBuilder, EXPANSION, StrideIn};
 pub use norm::{Norm, NormKind};
 pub use plans::{plan_block, plan_chain, plan_network};
-pub use resnet::{ResNet, Stem};
+pub use resnet::{ResNet, Stem, StemKind};
 pub use resnet_builder::ResNetBuilder;
 pub use training::{
     BlockTrainingPlan, NetworkTrainingPlan, Optimizer, PlannedLayer, PlannedLinear, PlannedNorm,

@@ -41,8 +41,8 @@ pub fn plan_chain(blocks: &[Bottleneck], input: Shape, kind: PlanKind) -> Result
 
 /// The plan of a network: a plan block for the stem, one for each block, one for the head. The
 /// output is `logits`, `[batch, classes, 1, 1]`, or, without classes, `pooled`, the mean of the
-/// last map. The plan keeps `stem`, the output of each stage (`layer1`, `layer2`, ...) and, with
-/// classes, `pooled`.
+/// last map. The fetches of the plan are `stem`, the output of each stage (`layer1`, `layer2`, ...)
+/// and, with classes, `pooled`.
 ///
 /// # Errors
 /// A [`ShapeError`](crate::error::ShapeError) if the input's channels differ from the stem's.
@@ -105,7 +105,7 @@ impl InferencePlanner {
         self.name = name;
     }
 
-    /// Names a tensor, which the plan then keeps.
+    /// Names a tensor, and adds it to the fetches of the plan.
     fn keep(&mut self, tensor: TensorId, name: &str) {
         self.plan.tensors[tensor.0].name = name.to_owned();
         self.plan.fetches.push(tensor);
@@ -180,11 +180,14 @@ impl InferencePlanner {
         }
     }
 
-    /// Convolution, norm, ReLU and pool.
+    /// Convolution, norm, ReLU and, if the stem has one, the pool.
     fn stem(&mut self, stem: Stem) -> Result<TensorId> {
-        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
-        let x = self.conv_norm((Role::Stem, Role::StemBn), conv, true, self.plan.input, layout)?;
+        let (roles, conv) = ((Role::Stem, Role::StemBn), stem.conv());
+        let x = self.conv_norm(roles, conv, true, self.plan.input, layout)?;
+        if !stem.has_pool() {
+            return Ok(x);
+        }
         self.step(
             Role::MaxPool,
             Op::MaxPool { channels: stem.planes, windows: stem.pool },

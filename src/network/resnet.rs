@@ -3,35 +3,63 @@
 use std::fmt;
 
 use super::{BlockKind, BlockSpec, Norm, StrideIn};
-use crate::op::PoolWindows;
+use crate::op::{Conv, PoolWindows};
 
-/// The layers before the first stage: a 7x7 convolution with norm and ReLU, and a max pool. Their
-/// strides shrink an image by a factor of four.
+/// The form of a [`Stem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StemKind {
+    /// torchvision's: a 7x7 convolution and a max pool, each of stride 2.
+    #[default]
+    ImageNet,
+    /// For images of 32 x 32 pixels, as in CIFAR: a 3x3 convolution of stride 1, without a pool.
+    Cifar,
+}
+
+/// The layers before the first stage: a convolution with norm and ReLU, and a max pool or none.
+/// Their strides shrink an image by a factor of four, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stem {
+    /// The form.
+    pub kind: StemKind,
     /// Channels of the image.
     pub in_channels: usize,
     /// Output channels of the convolution and the pool.
     pub planes: usize,
-    /// The windows of the pool.
+    /// The windows of the pool, if there is one.
     pub pool: PoolWindows,
 }
 
 impl Stem {
-    /// Rows and columns of the convolution's kernel.
-    pub const KERNEL: usize = 7;
-    /// The convolution's stride.
-    pub const STRIDE: usize = 2;
-    /// The convolution's padding.
-    pub const PADDING: usize = 3;
-    /// Rows and columns of the max pool's window.
+    /// Rows and columns of the pool's window.
     pub const POOL_KERNEL: usize = 3;
-    /// The max pool's stride.
+    /// The pool's stride.
     pub const POOL_STRIDE: usize = 2;
+
+    /// The convolution.
+    #[must_use]
+    pub const fn conv(&self) -> Conv {
+        match self.kind {
+            StemKind::ImageNet => Conv::conv7x7(self.in_channels, self.planes, 2),
+            StemKind::Cifar => Conv::conv3x3(self.in_channels, self.planes, 1, 1, 1),
+        }
+    }
+
+    /// Whether a max pool follows the convolution.
+    #[must_use]
+    pub const fn has_pool(&self) -> bool {
+        matches!(self.kind, StemKind::ImageNet)
+    }
+
+    /// The factor by which it shrinks an image: 4, or 1.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.conv().stride * if self.has_pool() { Self::POOL_STRIDE } else { 1 }
+    }
 }
 
-/// A ResNet: [`Stem`], stages of blocks, and, with classes, the mean of the image and a linear
-/// layer.
+/// A ResNet: a [`Stem`], stages of blocks and, if it has classes, global average pooling and a
+/// linear layer.
 ///
 /// Built by [`ResNet::named`] or [`ResNet::builder`], which validate the parameters. Two networks
 /// are equal if they compute the same from the same parameters, however they were specified. The
@@ -112,7 +140,7 @@ impl ResNet {
         self.width_per_group
     }
 
-    /// Number of classes of `fc`; `None` for a backbone without it.
+    /// Number of classes of `fc`; `None` for a backbone without `fc`.
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         self.classes
@@ -188,7 +216,7 @@ impl ResNet {
         self.stages
             .iter()
             .flatten()
-            .fold(Stem::STRIDE * Stem::POOL_STRIDE, |stride, block| stride * block.stride())
+            .fold(self.stem().stride(), |stride, block| stride * block.stride())
     }
 }
 
@@ -224,7 +252,10 @@ impl fmt::Display for ResNet {
         if self.stem().pool == PoolWindows::CeilMode {
             f.write_str(", max pool in ceil mode")?;
         }
-        if self.output_stride() != 32 {
+        if self.stem().kind == StemKind::Cifar {
+            f.write_str(", CIFAR stem")?;
+        }
+        if self.output_stride() != 8 * self.stem().stride() {
             write!(f, ", output stride {}", self.output_stride())?;
         }
         match self.classes() {

@@ -2,7 +2,7 @@
 
 use super::limits::{check_at_most, check_eps, check_size};
 use super::resnet::block_name;
-use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, Stem, StrideIn};
+use super::{BasicBlock, BlockKind, BlockSpec, Bottleneck, Norm, ResNet, Stem, StemKind, StrideIn};
 use crate::error::SpecError;
 use crate::op::PoolWindows;
 
@@ -22,6 +22,7 @@ pub struct ResNetBuilder {
     depths: Vec<usize>,
     planes: Option<Vec<usize>>,
     in_channels: usize,
+    stem_kind: StemKind,
     stem_planes: usize,
     groups: usize,
     width_per_group: usize,
@@ -41,6 +42,7 @@ impl ResNet {
             depths: vec![2; 4],
             planes: None,
             in_channels: 3,
+            stem_kind: StemKind::default(),
             stem_planes: 64,
             groups: 1,
             width_per_group: 64,
@@ -121,8 +123,14 @@ impl ResNetBuilder {
         self
     }
 
+    /// The form of the stem. Default [`StemKind::ImageNet`].
+    pub fn stem(mut self, kind: StemKind) -> Self {
+        self.stem_kind = kind;
+        self
+    }
+
     /// The windows of the stem's max pool. Default [`PoolWindows::Padded`]; networks converted from
-    /// Caffe use the other.
+    /// Caffe use [`PoolWindows::CeilMode`].
     pub fn max_pool(mut self, windows: PoolWindows) -> Self {
         self.max_pool = windows;
         self
@@ -144,6 +152,7 @@ impl ResNetBuilder {
         Ok(ResNet {
             kind: self.kind,
             stem: Stem {
+                kind: self.stem_kind,
                 in_channels: self.in_channels,
                 planes: self.stem_planes,
                 pool: self.max_pool,

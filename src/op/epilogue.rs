@@ -1,6 +1,6 @@
-//! What a convolution does with its sums.
+//! The epilogue of a convolution.
 
-/// What a convolution does with its sums before writing them, in this order.
+/// The operations that a convolution applies to its sums before writing them, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Epilogue {
     /// Adds one value per output channel (the bias of a folded norm).

@@ -1,4 +1,4 @@
-//! The operations: what they compute, on which shapes, with how much arithmetic and memory traffic.
+//! The operations: their shapes, their arithmetic and their memory traffic.
 //! Pure data: the [reference](crate::reference) defines the values, and the kernels define how a
 //! GPU computes them.
 

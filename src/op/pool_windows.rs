@@ -4,7 +4,7 @@ use super::shape_check::same;
 use crate::error::ShapeError;
 use crate::tensor::Shape;
 
-/// Where the windows of a max pool (3x3, stride 2) begin, and how many there are.
+/// The position and number of the windows of a max pool (3x3, stride 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PoolWindows {
     /// `MaxPool2d(3, 2, padding=1)`, as in torchvision: the first window is centred on the first

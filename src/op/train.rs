@@ -14,7 +14,7 @@
 //! lengths see [`NORM_RUNNING`], [`NORM_COEFFICIENTS`] and [`NORM_SUMS`].
 //!
 //! The mean is pivot + delta, where the pivot is one of the values. In f32, the difference between
-//! a value and the pivot is exact or nearly so, whatever the mean is, and so is the norm's output.
+//! a value and the pivot is exact or nearly so for any mean, and so is the norm's output.
 
 use super::shape_check::same;
 use super::{CONTROL, Conv, PoolWindows, Scalar, UpdateOp};

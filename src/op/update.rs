@@ -106,13 +106,13 @@ impl UpdateOp {
         let check = || {
             same("control", Shape { n: 1, c: 1, h: 1, w: CONTROL }, *control)?;
             for (at, &other) in (1..).zip(others) {
-                // A norm's gradient is the beginning of more numbers.
+                // A norm's gradient is the beginning of a longer row of values.
                 let longer = self.gradient() == Some(at)
                     && other.w > first.w
                     && first.n == 1
                     && first.h == 1;
                 same(
-                    "beside the first input",
+                    "an input after the first",
                     *first,
                     if longer { Shape { w: first.w, ..other } } else { other },
                 )?;

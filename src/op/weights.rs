@@ -1,4 +1,4 @@
-//! Layout on the device of weights that are a tensor.
+//! The device layout of weights that are a tensor of the plan.
 
 use super::Conv;
 use crate::tensor::ChannelLayout;

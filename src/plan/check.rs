@@ -18,7 +18,7 @@ impl Recording {
         let whole =
             |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
         if self.locations.len() != self.plan.tensors.len() {
-            return whole("there must be a place for every tensor");
+            return whole("there must be one location for every tensor");
         }
         if self.plan.input.0 >= self.locations.len() || self.plan.output.0 >= self.locations.len() {
             return whole("input or output is not in the plan");
@@ -36,7 +36,7 @@ impl Recording {
             return whole("weights whose shape differs from their convolution's");
         }
         if !self.plan.updates.iter().all(|carry| self.carry_fits(carry)) {
-            return whole("a tensor that cannot take another's place");
+            return whole("an update that does not fit its variable");
         }
         for recorded in self.steps() {
             let wrong = |reason| GpuError::Recording { step: recorded.step.to_string(), reason };
@@ -104,7 +104,7 @@ impl Recording {
         }
         let output = self.locations[step.output.0];
         if output == Location::Input || step.reads().any(|id| self.locations[id.0] == output) {
-            return Ok(Err("the output shares the place of an input"));
+            return Ok(Err("the output shares the location of an input"));
         }
         let problem = self.plan.problem(step);
         let dtype = |id: TensorId| self.plan.tensor(id).dtype;
@@ -119,7 +119,7 @@ impl Recording {
             return Ok(Err("a kernel that is not a candidate"));
         }
         if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
-            return Ok(Err("dispatches that are not what the kernel asks for"));
+            return Ok(Err("dispatches that differ from those of the kernel"));
         }
         // A caller's buffer need not be one that copies can read.
         let copied = match recorded.kernel.copied() {
@@ -149,7 +149,7 @@ impl Recording {
         };
         let tensors = || step.inputs.iter().copied().chain([step.output]);
         by && match step.op {
-            // Their own checks say more.
+            // These operations are checked elsewhere.
             Op::Train(TrainOp::MirroredWeights { .. } | TrainOp::Update(_)) => true,
             Op::Train(TrainOp::WeightGrad { .. }) => step.inputs.iter().all(|&id| !is_weights(id)),
             _ => !tensors().any(is_weights),

@@ -3,8 +3,8 @@
 //! A step's scratch, the data between its dispatches, lives for that step only.
 //!
 //! A tensor lives from the step that writes it to the last step that reads it, or to the end if the
-//! plan keeps it. A given tensor lives all the time. A tensor that will replace a given one lives
-//! until the end of the segment after which it is copied. Each slot is a separate buffer and not a
+//! plan fetches it. A variable lives for the whole run. The source of an update lives until the end
+//! of the segment after which it is copied. Each slot is a separate buffer and not a
 //! range of one arena: wgpu tracks whole buffers, so ranges of one buffer would wait for each other
 //! needlessly.
 

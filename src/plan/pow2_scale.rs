@@ -1,7 +1,7 @@
 //! Scales half-precision weights whose norm is a separate step.
 //!
 //! Such weights can have any magnitude, because the norm compensates: a norm with small variance
-//! turns the tiny outputs of a convolution into values of normal size. But f16 ends at 65504 and
+//! scales the small outputs of a convolution up to the normal range. But f16 ends at 65504 and
 //! loses digits below 6.1e-5. So each output channel's weights are multiplied by a power of two
 //! that brings the largest to the upper end of f16, and the norm's scale of that channel is divided
 //! by it. Both are exact, and the tensor between the two steps is f32. Folded weights do not need

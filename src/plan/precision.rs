@@ -157,7 +157,7 @@ impl<'a> Halver<'a> {
         output
     }
 
-    /// Kept tensors keep the type with which they were written.
+    /// Fetched tensors keep the type with which they were written.
     fn finish(mut self, old: &Plan) -> Plan {
         let fetches =
             old.fetches.iter().filter_map(|id| self.there.get(&(*id, self.written[id])).copied());

@@ -50,12 +50,13 @@ pub enum KernelChoice {
     Measured(Measured),
 }
 
-/// The memory that a recording may use beyond what it needs.
+/// The memory that a recording may use in addition to the minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryBudget {
     /// Bytes by which transformed weights may exceed those of the convolutions, over the whole
-    /// plan. Kernels that would exceed it are not used; earlier steps go first. 0 excludes all of
-    /// them, and with them the only kernels that round where sums of integers are exact.
+    /// plan. Kernels that would exceed it are not used; earlier steps have priority. 0 excludes
+    /// all kernels with transformed weights. Only these kernels round sums of integers that are
+    /// exact in all other kernels.
     pub extra_weight_bytes: u64,
 }
 
@@ -195,7 +196,7 @@ fn recorded(
 ) -> Result<Picked> {
     let candidates = kernel::candidates(problem, capabilities);
     match candidates.iter().find(|kernel| name.is_some_and(|name| kernel.name() == *name)) {
-        Some(&kernel) => Ok(Picked { kernel, reason: "as recorded before", named: true }),
+        Some(&kernel) => Ok(Picked { kernel, reason: "from an earlier recording", named: true }),
         None => {
             let (kernel, candidates) =
                 (name.cloned().unwrap_or_default(), candidates.iter().map(Kernel::name).collect());
@@ -219,7 +220,7 @@ fn pick(
     {
         return Ok(Picked {
             kernel,
-            reason: "measured: the fastest of those that gave the right numbers",
+            reason: "measured: the fastest candidate with correct results",
             named: false,
         });
     }
@@ -234,7 +235,7 @@ fn pick(
         }
     };
     if let Some(kernel) = forced {
-        return Ok(Picked { kernel, reason: "asked for", named: true });
+        return Ok(Picked { kernel, reason: "requested", named: true });
     }
     let ranked = match choice {
         KernelChoice::RankedFor(runs) => {

@@ -183,7 +183,7 @@ pub enum PlanKind {
     /// Norms folded, ReLU and the shortcut in the convolutions' epilogues: three steps per block.
     #[default]
     Fused,
-    /// Every operation is a separate step: the base for training mode, and a cross-check.
+    /// Every operation is a separate step. Used as the base for training mode and for cross-checks.
     Unfused,
 }
 
@@ -254,8 +254,8 @@ impl Plan {
         &self.tensors[id.0]
     }
 
-    /// Keeps the output of every block, named like the block: `layer1.0`. Stem and head, which have
-    /// no such name, are not kept.
+    /// Adds the output of every block to `fetches`, under the name of the block: `layer1.0`. The
+    /// outputs of stem and head, which have no such name, are not added.
     pub fn keep_blocks(&mut self) {
         for block in self.blocks.clone() {
             let Some(step) = self.steps[block].last() else { continue };

@@ -50,7 +50,8 @@ impl ExactBound {
             inputs.iter().for_each(|tensor| unit = unit.min(unit_of(tensor.data.iter().copied())));
         }
         if matches!(op, Op::GlobalAvgPool { .. }) {
-            // The sum of so many values, then a division, which is exact by powers of two only.
+            // A sum of this number of values, then a division, which is exact for powers of two
+            // only.
             let plane = inputs[0].shape.h * inputs[0].shape.w;
             let exact = if plane.is_power_of_two() { 1.0 / plane as f64 } else { 0.0 };
             unit = unit_of(inputs[0].data.iter().copied()) * exact;

@@ -1,6 +1,6 @@
 //! The second executor: a naive f64 implementation of every operation on the CPU. It reads only the
 //! steps of a recording and shares no code with the kernels, so the two agree only if both are
-//! right.
+//! correct.
 
 mod bound;
 mod inference;
@@ -73,9 +73,9 @@ pub fn run_with_bound(
     Ok((rounded(&every[recording.plan.output.0])?, bound))
 }
 
-/// Like [`run`], rounded where a device with half precision rounds: the weights of its steps, and
-/// every f16 tensor. The difference from [`run`] is the error of half precision on any executor;
-/// sums are still f64.
+/// Like [`run`], with the roundings of a device that computes in half precision: the weights of its
+/// steps, and every f16 tensor. The difference from [`run`] is the error of half precision on any
+/// executor; sums are still f64.
 ///
 /// # Errors
 /// As [`run`].
@@ -180,7 +180,7 @@ fn tensors(
     all_tensors(recording, params, &[(recording.plan.input, input)])
 }
 
-/// Runs a recording with given tensors in addition to the input, and returns every tensor of the
+/// Runs a recording with the input and the variables of its plan, and returns every tensor of the
 /// plan, by its index.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! One operation on given tensors, the expected result, and a recording that runs it with one
-//! kernel.
+//! A test case: one operation, its input tensors, the expected result, and a recording that runs it
+//! with one kernel.
 
 use super::seeded::{Seeded, exact_params};
 use super::values::{Values, special};

@@ -114,8 +114,8 @@ impl<'g> Checker<'g> {
         let recording = case.record(findings.kernel, self.gpu.capabilities())?;
         let params = std::slice::from_ref(&expected.params);
         recording.check(&case.capabilities(self.gpu.capabilities()))?;
-        // SAFETY: just checked. The capabilities are the device's but for fewer workgroups per
-        // dimension, which asks for less. Patched kernels, of which the check knows nothing, are
+        // SAFETY: the recording was just checked, for the device's capabilities with a smaller
+        // limit of workgroups per dimension. The check does not cover patched kernels; these are
         // compiled with runtime checks.
         match unsafe { Executor::new_unchecked(self.gpu, recording, params, GUARD) } {
             Ok(executor) => Ok(Some(executor)),
@@ -127,7 +127,8 @@ impl<'g> Checker<'g> {
                 findings.fail(Check::Compile, error.to_string(), None);
                 Ok(None)
             }
-            // A panic of wgpu while it compiles counts as a loss; the device may be well.
+            // A panic of wgpu during compilation counts as device loss, although the device may
+            // still work.
             Err(Error::Gpu(error @ GpuError::Lost { .. })) if self.gpu.wait().is_ok() => {
                 findings.fail(Check::Compile, error.to_string(), None);
                 Ok(None)

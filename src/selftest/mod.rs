@@ -13,7 +13,7 @@
 //!
 //! Each kernel runs alone, on inputs that the host provides, so that a failure is due to that
 //! kernel. The specialisations are those that a plan can contain, for inference or for training;
-//! any other can be tested by name. [`KNOWN_BUGS`] is the only place for known driver bugs.
+//! any other can be tested by name. Known driver bugs are listed only in [`KNOWN_BUGS`].
 //!
 //! [`mutants`], kernels with one deliberate fault each, prove that the self test finds faults.
 

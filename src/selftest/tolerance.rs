@@ -39,7 +39,7 @@ impl Case {
                 tolerances[NORM_SUMS - 2..].fill(NORM);
                 tolerances
             }
-            // A loss loses what its scores' own rounding loses.
+            // The rounding errors of the scores add to the error of the loss.
             Op::Train(TrainOp::CrossEntropy { .. }) => {
                 vec![Tolerance::relative(LOSS + self.rounding()), exact]
             }

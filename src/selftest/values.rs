@@ -1,5 +1,5 @@
-//! The values of a case's inputs: small integers, and for tensors that are not images, values for
-//! which f32 is exact wherever an operation permits.
+//! The values of a case's inputs: small integers and, for tensors that are not images, values for
+//! which f32 is exact if the operation permits.
 
 use super::seeded::{Seeded, integer_weights, small_integers, with_non_finite};
 use crate::op::{Op, Scalar, TrainOp, UpdateOp};
@@ -124,7 +124,7 @@ impl Values {
         let middle = shape.n / 2 * per_item;
         HostTensor::from_fn(shape, |at| match self {
             Self::Loss(bits) if at == middle => f32::from_bits(bits),
-            // A rank that is no number is none of the gate's business.
+            // The gate must ignore a rank that is NaN.
             _ if at % per_item != 0 => f32::NAN,
             _ => (at % 9) as f32 - 1.0,
         })
@@ -203,8 +203,8 @@ pub(super) fn special(op: &Op, index: usize, tensor: &HostTensor) -> HostTensor 
         };
         return HostTensor::from_fn(tensor.shape(), |at| large(at).unwrap_or(odd.data()[at]));
     }
-    // The first pixel is in the middle of its pool, which asks for the middle apart: there the
-    // others are meant.
+    // A max pool needs the non-finite values at other positions: its first value is in the middle
+    // of a window.
     let pool = matches!(op, Op::MaxPool { .. } | Op::Train(TrainOp::MaxPoolGrad { .. }));
     with_non_finite(tensor, if pool { 1 } else { index })
 }

@@ -1,9 +1,9 @@
 //! Assembly: from a file of `shaders/` and some values to the WGSL of one specialisation.
 //!
-//! WGSL's `override`s cannot size register tiles, and naga passes no unroll hint on, so the inner
-//! loops are unrolled in the text. Everything else that is fixed per specialisation (workgroup
-//! size, epilogue) is handled the same way: one text is one specialisation, and each can be
-//! validated. Directives are comments to a WGSL editor:
+//! WGSL's `override`s cannot size register tiles, and naga does not pass on unroll hints, so the
+//! inner loops are unrolled in the text. Everything else that is fixed per specialisation
+//! (workgroup size, epilogue) is handled the same way: one text is one specialisation, and each can
+//! be validated. The directives are comments in WGSL:
 //!
 //! ```text
 //! //#include shared/relu       another file of the catalogue, assembled with the same values

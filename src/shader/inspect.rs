@@ -17,7 +17,7 @@ pub struct Validated {
     pub extensions: Extensions,
     /// naga's module.
     pub module: Module,
-    /// naga's analysis of it.
+    /// naga's analysis of the module.
     pub info: ModuleInfo,
 }
 

@@ -54,7 +54,7 @@ impl Slots {
                 (Target::Msl, _) => format!("[[buffer({binding})]]"),
                 (Target::Hlsl, Kind::Uniform) => format!("register(b{binding})"),
                 (Target::Hlsl, Kind::ReadOnly | Kind::Sampled) => format!("register(t{binding})"),
-                // naga writes a texture that is only read as one that could be written.
+                // naga declares a read-only storage texture as a writable one.
                 (Target::Hlsl, Kind::ReadWrite | Kind::Texture) => format!("register(u{binding})"),
                 (Target::Glsl, Kind::Uniform) => {
                     format!("layout(std140, binding = {binding}) uniform")

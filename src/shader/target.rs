@@ -108,9 +108,9 @@ pub enum Reader {
 #[must_use]
 pub const fn prelude(reader: Reader, extensions: Extensions) -> &'static str {
     match (reader, extensions.subgroups, extensions.f16) {
-        // No browser has these. naga 30 takes every variable for one that differs from lane to
-        // lane, and so a branch on a loop's count for one in which matrices must not be; the filter
-        // is that of its check.
+        // No browser has these. naga 30 assumes that every variable differs between lanes, so it
+        // considers a branch on a loop's count non-uniform and rejects matrices there; the
+        // directive turns this check off.
         _ if extensions.matrix_side > 0 => {
             "enable f16;\nenable wgpu_cooperative_matrix;\ndiagnostic(off, \
             derivative_uniformity);\n"

@@ -6,7 +6,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use super::slots::Slots;
 use super::{ENTRY_POINT, Reader, Target, Validated, prelude};
 
-/// A shader in one language, and where a launch differs from the WGSL.
+/// A shader in one language, and the differences of a launch from that of the WGSL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The text, or the words for SPIR-V.
@@ -22,7 +22,7 @@ pub struct Written {
     pub buffer_sizes: Option<String>,
 }
 
-/// Translates a shader as the engine compiles it: without bounds checks, loop guards and zeroed
+/// Translates a shader as the library compiles it: without bounds checks, loop guards and zeroed
 /// workgroup memory. Divisions keep naga's guard if its writer cannot omit it (HLSL).
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn write(shader: &Validated, target: Target) -> Result<Written, String> {
         Target::SpirV => (spirv(shader)?, ENTRY_POINT.to_owned()),
         Target::Msl => metal(shader, &slots)?,
         Target::Hlsl => direct3d(shader, &slots)?,
-        // GLSL knows no other name.
+        // GLSL allows no other name.
         Target::Glsl => (opengl(shader, &slots)?, "main".to_owned()),
     };
     let declared = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("_mslBufferSizes");
@@ -60,7 +60,7 @@ const UNCHECKED: BoundsCheckPolicies = BoundsCheckPolicies {
 fn spirv(shader: &Validated) -> Result<Vec<u8>, String> {
     let options = spv::Options {
         lang_version: (1, 3),
-        // Names, for whoever disassembles it.
+        // Names, for users who disassemble it.
         flags: spv::WriterFlags::DEBUG,
         bounds_check_policies: UNCHECKED,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,

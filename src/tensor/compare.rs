@@ -9,8 +9,8 @@ use super::{DType, HostTensor};
 pub struct Tolerance {
     /// The largest accepted |found - expected| / max |expected|.
     pub relative: f64,
-    /// Whether NaN and infinities may propagated, as NaN, to values that a direct computation would
-    /// keep: if an expected value is not finite, a NaN is accepted in place of a number.
+    /// Whether NaN and infinities may spread, as NaN, to values that are finite in a direct
+    /// computation: if any expected value is not finite, a NaN is accepted instead of a number.
     pub spreads: bool,
 }
 
@@ -24,8 +24,8 @@ impl Tolerance {
         Self { relative, spreads: false }
     }
 
-    /// For algorithms that transform their input and weights. Winograd candidates are selected to
-    /// meet it.
+    /// For algorithms that transform their input and weights. Winograd kernels are candidates only
+    /// where they meet it.
     pub const TRANSFORMED: Self = Self { relative: 1e-5, spreads: true };
 
     /// The wider of two tolerances.
@@ -39,7 +39,7 @@ impl Tolerance {
     ///
     /// Each rounding of a weight or an output is off by at most one unit roundoff of the value. The
     /// roundings are independent, so their sum over a chain grows like the square root of its
-    /// length. The factor 4 covers the propagated between seeds, and intermediate values that are
+    /// length. The factor 4 covers the variation between seeds, and intermediate values that are
     /// larger than the final ones.
     #[must_use]
     pub fn for_half(steps: usize) -> Self {
@@ -47,12 +47,12 @@ impl Tolerance {
     }
 
     /// For a chain of sums, the longest of which has `length` terms, accumulated in f32 from values
-    /// of type `element`.
+    /// of type `dtype`.
     ///
     /// The error of such a sum grows like sqrt(length) unit roundoffs (Higham, "Accuracy and
     /// Stability of Numerical Algorithms", 2002, section 2.8: the rule of thumb, compared with
     /// `length` in the worst case). The factor 8 covers the three sums of a block and the
-    /// propagated between seeds.
+    /// variation between seeds.
     #[must_use]
     pub fn for_sum(dtype: DType, length: usize) -> Self {
         Self::relative(8.0 * dtype.unit_roundoff() * (length as f64).sqrt())
@@ -121,7 +121,7 @@ pub fn compare(expected: &HostTensor, found: &HostTensor, tolerance: Tolerance) 
     compare_spread(expected, found, tolerance, |_| spreads)
 }
 
-/// [`compare`] with a known propagated of NaN: at a position (image, channel, row, column) where
+/// [`compare`] with a known spread of NaN: at a position (image, channel, row, column) where
 /// `spreads` returns true, a NaN is accepted for any expected value. An expected NaN must always be
 /// found.
 #[must_use]

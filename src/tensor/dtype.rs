@@ -68,7 +68,7 @@ impl DType {
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, [f32]> {
         match self {
-            // What is mapped is aligned, unless a backend has other ideas.
+            // Mapped memory is normally aligned; this handles backends where it is not.
             DType::F32 => match bytemuck::try_cast_slice(bytes) {
                 Ok(values) => Cow::Borrowed(values),
                 Err(_) => {

@@ -26,8 +26,7 @@ pub(super) fn contest(
     };
     let checked = check(gpu, problem, &candidates, rule, watch)?;
     let Some((_, home)) = checked.first() else { return Ok(None) };
-    // All of them on the same input and output: only weights and what lies between dispatches is
-    // their own.
+    // All candidates use the same input and output buffers; weights and scratch are separate.
     let bound =
         |(kernel, executor): &(Kernel, Executor)| Ok((*kernel, executor.bind_shared(home)?));
     let bound = checked.iter().map(bound).collect::<Result<Vec<_>>>()?;

@@ -4,7 +4,7 @@
 //! every problem (an operation and the shapes of a step)
 //!   every candidate that the device can run: results compared with the reference's, then with
 //!     those of the other candidates
-//!   those that were correct, in turn, round after round: GPU timestamps, or the clock of the host
+//!   correct candidates: timed in turn, round after round, by GPU timestamps or the host's clock
 //! = a TuningTable, by adapter, driver and shape
 //! ```
 //!
@@ -44,8 +44,8 @@ pub fn worth_tuning(problems: impl IntoIterator<Item = Problem>, gpu: &Gpu) -> V
 impl Gpu {
     /// Measures every candidate for these problems; [`Plan::problem`](crate::plan::Plan::problem)
     /// returns the problem of a plan's step. A candidate is timed only if its output is correct;
-    /// others are not in the table. `watch` is called with each event and can stop the tuner by
-    /// returning [`ControlFlow::Break`]; the table then has the finished problems.
+    /// other candidates are not in the table. `watch` is called with each event and can stop the
+    /// tuner by returning [`ControlFlow::Break`]; the table then has the finished problems.
     ///
     /// The buffers and weights of all candidates for a problem are in device memory at the same
     /// time.

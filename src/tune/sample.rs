@@ -40,7 +40,7 @@ impl Sample {
             Ok((at, reference::run_op(&problem.op, &params, &images.iter().collect::<Vec<_>>())?))
         };
         let expected = images.into_iter().map(expected).collect::<Result<_>>()?;
-        // What is stored in half precision may be rounded up or down.
+        // Values in half precision may be rounded up or down.
         let rounding = match problem.output_dtype {
             DType::F16 => 2.0 * DType::F16.unit_roundoff(),
             _ => 0.0,
@@ -93,7 +93,7 @@ impl Sample {
                 return Ok(Err(format!("wrong numbers in image {at}: {comparison}")));
             }
         }
-        // How far two of them may be from each other.
+        // The allowed difference between two candidates.
         let tolerance = Tolerance::relative(2.0 * self.tolerance);
         let comparison =
             compare(self.agreed.get_or_insert_with(|| output.clone()), &output, tolerance);

@@ -14,8 +14,8 @@ const KIND: &str = "wgpu-bottleneck tuning ";
 /// The name of the schema. It changes when a member changes its meaning or is removed.
 const SCHEMA: &str = "wgpu-bottleneck tuning 1";
 
-/// The times of kernels on one device, by shape. JSON with one line per shape. It affects speed
-/// only: everything also works without it.
+/// The times of kernels on one device, by shape. JSON with one line per shape. It affects only
+/// speed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TuningTable {
     schema: String,

@@ -42,7 +42,7 @@ pub enum TuneEvent<'a> {
         problem: &'a Problem,
         /// The candidate.
         kernel: Kernel,
-        /// What was wrong.
+        /// The reason.
         why: &'a str,
     },
     /// A problem is finished.

@@ -20,8 +20,8 @@ pub struct Block {
 impl Block {
     /// The block whose keys begin with `prefix` (empty, or e.g. `layer2.0.`; the last dot is
     /// optional). Planes come from `conv3.weight`, inplanes from `conv1.weight`, groups and width
-    /// from `conv2.weight`. The block has a downsample if its keys exist. A BatchNorm is taken to
-    /// have no affine parameters if no norm of the block has `weight` or `bias`.
+    /// from `conv2.weight`. The block has a downsample if its keys exist. A BatchNorm is assumed
+    /// to have no affine parameters if no norm of the block has `weight` or `bias`.
     ///
     /// # Errors
     /// A [`WeightsError`] that names the tensor or the file, or a

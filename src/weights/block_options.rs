@@ -2,7 +2,8 @@
 
 use crate::network::Norm;
 
-/// Settings of a block that its state dict does not contain. `None`: derived from the shapes.
+/// Settings of a block that its state dict does not contain. `None` means that the value is derived
+/// from the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlockOptions {
     /// Stride of the 3x3 convolution and the downsample.

@@ -4,13 +4,13 @@
 //! parts that are not used are never read. The mapping is private and read-only, so this process
 //! cannot change the file.
 //!
-//! The danger is that others change the file while it is mapped: reading beyond the end of a
-//! truncated file kills the process with SIGBUS, and values may change after they were checked. So
-//! the file stays open, and every access to its bytes ([`Bytes::now`]) first checks that length and
-//! modification time are unchanged, and returns an error if not. A truncation during an access is
-//! still fatal, which is why [`StateDict::open`] mentions the way without a mapping. If a file is
-//! removed, or replaced by renaming another, the open mapping does not change; `torch.save`,
-//! however, truncates and writes. On Windows a mapped file cannot be truncated.
+//! The risk is that another process changes the file while it is mapped: reading beyond the end of
+//! a truncated file kills the process with SIGBUS, and values may change after they were checked.
+//! So the file stays open, and every access to its bytes ([`Bytes::now`]) first checks that length
+//! and modification time are unchanged, and returns an error if not. A truncation during an access
+//! is still fatal; [`StateDict::open`] describes how to avoid a mapping. If a file is removed, or
+//! replaced by renaming another, the open mapping does not change; `torch.save`, however, truncates
+//! and writes. On Windows a mapped file cannot be truncated.
 //!
 //! [`StateDict::open`]: super::StateDict::open
 
@@ -53,10 +53,10 @@ impl Bytes {
     ) -> io::Result<Self> {
         let length = usize::try_from(about.len()).ok().filter(|_| may_map && about.len() >= MAPPED);
         if let Some(length) = length {
-            // SAFETY: the slice must not change while it is borrowed. Nobody here writes to the
-            // file. Others may, which no program can rule out; as far as they can be noticed, they
-            // are, before every borrow (see above). No reference into the slice is kept: what is
-            // parsed from it is copied or kept as ranges, and its f32 may have any bits.
+            // SAFETY: the slice must not change while it is borrowed. This process does not write
+            // to the file. Other processes may, which no program can prevent; detectable changes
+            // are detected before every borrow (see above). No reference into the slice is stored:
+            // parsed values are copied or stored as ranges, and every bit pattern is a valid f32.
             if let Ok(map) = unsafe { MmapOptions::new().len(length).map_copy_read_only(&file) } {
                 return Ok(Self::Mapped(Mapping {
                     name: name.to_owned(),
@@ -86,9 +86,9 @@ impl Bytes {
     pub fn let_go(&self) {
         #[cfg(unix)]
         if let Self::Mapped(mapping) = self {
-            // SAFETY: this drops what was written to private pages; these are read-only. The bytes
-            // stay those of the file, and whether they still are is asked before every look at
-            // them. That it fails is no harm: the memory stays taken.
+            // SAFETY: the advice drops data written to private pages; these pages are read-only.
+            // The bytes remain those of the file, and every access checks first that the file is
+            // unchanged. A failure is harmless: the memory stays in use.
             let _ = unsafe { mapping.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }

@@ -10,8 +10,12 @@ use crate::op::PoolWindows;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckpointOptions {
     /// The prefix of every key of the network (`backbone.`; the last dot is optional); other keys
-    /// are then ignored. `None`: the prefix that common wrappers add to all keys, if any.
+    /// are then ignored. `None`: the only one under which a whole network exists.
     pub prefix: Option<String>,
+    /// The dict of a `.pth` file that is the state dict, as [`StateDict::open_key`] takes it.
+    ///
+    /// [`StateDict::open_key`]: super::StateDict::open_key
+    pub key: Option<String>,
     /// The norm layer.
     pub norm: Option<NormKind>,
     /// Added to the variance by the norms.
@@ -34,6 +38,7 @@ impl CheckpointOptions {
     pub fn of_network(network: &ResNet) -> Self {
         Self {
             prefix: None,
+            key: None,
             norm: Some(network.norm().kind()),
             eps: network.norm().eps(),
             stride_in: Some(network.stride_in()),
@@ -48,6 +53,7 @@ impl CheckpointOptions {
     pub fn or(self, other: Self) -> Self {
         Self {
             prefix: self.prefix.or(other.prefix),
+            key: self.key.or(other.key),
             norm: self.norm.or(other.norm),
             eps: self.eps.or(other.eps),
             stride_in: self.stride_in.or(other.stride_in),

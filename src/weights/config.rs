@@ -40,7 +40,7 @@ pub struct ModelConfig {
     options: CheckpointOptions,
     /// The source of `options`.
     options_source: String,
-    /// Whether the network computes what [`ResNet`] does with the same weights; `None` if the
+    /// Whether the network computes the same as [`ResNet`] with the same weights; `None` if the
     /// configuration does not describe a network.
     arithmetic: Option<Result<Described, WeightsError>>,
     preprocess: Option<Result<ConfiguredPreprocess, ImageError>>,
@@ -219,7 +219,7 @@ impl ModelConfig {
     /// The settings of the network.
     ///
     /// # Errors
-    /// [`WeightsError::Config`] if the network computes something else than [`ResNet`] with the
+    /// [`WeightsError::Config`] if the network computes something other than [`ResNet`] with the
     /// same weights: another activation, a strided first stage, anti-aliasing.
     pub fn options(&self) -> Result<&CheckpointOptions, WeightsError> {
         self.arithmetic.clone().transpose()?;
@@ -265,7 +265,7 @@ impl ModelConfig {
     /// The preprocessing; `None` if the configuration has none.
     ///
     /// # Errors
-    /// A [`ImageError`] that names the unsupported value.
+    /// An [`ImageError`] that names the unsupported value.
     pub fn preprocess(&self) -> Result<Option<&ConfiguredPreprocess>, ImageError> {
         self.preprocess.as_ref().map(|found| found.as_ref().map_err(Clone::clone)).transpose()
     }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{self, Naming, OPTIMIZER};
+use super::foreign::foreign_part;
+use super::head::{Extras, Head};
+use super::names::{self, OPTIMIZER};
+use super::search::Place;
 use super::{CheckpointOptions, Shapes};
 use crate::error::{Differences, Result, ShapeDifference, WeightsError};
-use crate::network::{BlockKind, Norm, ResNet, Stem};
+use crate::network::{BlockKind, Norm, ResNet, StemKind};
 
 /// Higher numbers of stages and blocks are not recognised: no network has them, and a file must not
 /// be able to enlarge a network that far.
@@ -16,16 +19,13 @@ const STEM: &str = "conv1.weight";
 
 const BATCHES: &str = ".num_batches_tracked";
 
-/// The tensors of a checkpoint by torchvision's names.
+/// The tensors of a place of a checkpoint by torchvision's names.
 pub(super) struct Tensors<'a> {
-    pub prefix: String,
-    pub naming: Naming,
-    /// Name to key and dimensions.
+    pub place: Place,
+    /// The trunk: name to key and dimensions.
     pub named: BTreeMap<String, (&'a str, &'a [usize])>,
-    /// Keys that do not follow the naming.
-    unnamed: Vec<&'a str>,
-    /// Other places in the file where a network begins.
-    elsewhere: String,
+    /// Keys at this place that belong to no stem or block.
+    others: Vec<&'a str>,
 }
 
 /// The properties of a stage's first block, from its shapes.
@@ -37,46 +37,51 @@ struct Stage {
     in_per_group: usize,
 }
 
-/// Whether a key belongs to the network, not to the state of an optimiser.
-fn is_networks(key: &&str) -> bool {
-    !key.starts_with(OPTIMIZER)
-}
-
 impl<'a> Tensors<'a> {
     /// # Errors
     /// [`WeightsError::ForeignPart`].
-    pub fn new(dict: &'a impl Shapes, prefix: Option<&str>) -> Result<Self, WeightsError> {
-        let prefix = match prefix {
-            Some(prefix) if prefix.is_empty() || prefix.ends_with('.') => prefix.to_owned(),
-            Some(prefix) => format!("{prefix}."),
-            None => names::wrappers(dict.keys().filter(is_networks)),
-        };
-        let inner = || {
-            dict.keys()
-                .filter(is_networks)
-                .filter_map(|key| Some((key, key.strip_prefix(&prefix)?)))
-        };
-        let naming = Naming::of(inner().map(|(_, inner)| inner));
-        let (mut named, mut unnamed) = (BTreeMap::new(), Vec::new());
-        for (key, inner) in inner().filter(|(_, inner)| inner.contains('.')) {
+    pub fn new(dict: &'a impl Shapes, place: Place) -> Result<Self, WeightsError> {
+        let (mut named, mut others) = (BTreeMap::new(), Vec::new());
+        for key in dict.keys().filter(|key| !key.starts_with(OPTIMIZER)) {
+            let Some(inner) = key.strip_prefix(place.prefix.as_str()) else { continue };
             let dims = dict.dims(key).unwrap_or_default();
-            match naming.name(inner) {
-                Some(name) => match names::foreign_part(&name, dims) {
-                    Some(what) => {
-                        return Err(WeightsError::ForeignPart { tensor: key.to_owned(), what });
-                    }
-                    None => drop(named.insert(name, (key, dims))),
-                },
-                None => unnamed.push(key),
+            let name = place.naming.name(inner);
+            if let Some(what) = name.as_deref().and_then(|name| foreign_part(name, dims)) {
+                return Err(WeightsError::ForeignPart { tensor: key.to_owned(), what });
+            }
+            match name {
+                Some(name) if names::is_trunk(&name) => _ = named.insert(name, (key, dims)),
+                _ => others.push(key),
             }
         }
-        let elsewhere = elsewhere(dict);
-        Ok(Self { prefix, naming, named, unnamed, elsewhere })
+        let tensors = Self { place, named, others };
+        tensors.check_norms()?;
+        Ok(tensors)
+    }
+
+    /// Refuses norms that a ResNet of batch norms does not have.
+    fn check_norms(&self) -> Result<(), WeightsError> {
+        let has = |name: &str| self.named.contains_key(name);
+        let refuse = |name: &str, what| {
+            let tensor = self.key(name);
+            Err(WeightsError::ForeignPart { tensor, what })
+        };
+        if has("layer1.0.bn1.weight")
+            && has(STEM)
+            && !self.named.keys().any(|n| n.starts_with("bn1."))
+        {
+            return refuse("layer1.0.bn1.weight", "a pre-activation block (ResNetV2)");
+        }
+        let statistics = self.named.keys().any(|name| name.ends_with(".running_mean"));
+        if has("bn1.weight") && has(STEM) && !statistics {
+            return refuse("bn1.weight", "GroupNorm, or another norm without running statistics,");
+        }
+        Ok(())
     }
 
     /// The actual or expected key of a tensor.
     fn key(&self, name: &str) -> String {
-        format!("{}{}", self.prefix, self.naming.key(name).unwrap_or_else(|| name.to_owned()))
+        self.place.key(name)
     }
 
     fn dims(&self, name: &str) -> Option<&'a [usize]> {
@@ -91,9 +96,7 @@ impl<'a> Tensors<'a> {
     /// Output channels and input channels per group of a convolution, whose kernel must have this
     /// size.
     fn conv(&self, name: &str, side: usize) -> Result<(usize, usize), WeightsError> {
-        // Without a stem the network may be elsewhere; without another convolution it is not whole.
-        let hint = if name == STEM { self.elsewhere.clone() } else { String::new() };
-        let missing = || WeightsError::Missing { tensor: self.key(name), hint };
+        let missing = || WeightsError::Missing { tensor: self.key(name), hint: String::new() };
         match *self.dims(name).ok_or_else(missing)? {
             [o, i, h, w] if o != 0 && i != 0 && [h, w] == [side, side] => Ok((o, i)),
             _ => Err(self.shape_error(name, format!("[out, in, {side}, {side}] without zeros"))),
@@ -101,8 +104,12 @@ impl<'a> Tensors<'a> {
     }
 
     /// The network that results from the shapes and the options.
-    pub fn network(&self, options: &CheckpointOptions) -> Result<ResNet> {
-        let (stem_planes, in_channels) = self.conv(STEM, Stem::KERNEL)?;
+    pub fn network(&self, options: &CheckpointOptions, classes: Option<usize>) -> Result<ResNet> {
+        let (stem, side) = match self.dims(STEM) {
+            Some([_, _, 3, 3]) => (StemKind::Cifar, 3),
+            _ => (StemKind::ImageNet, 7),
+        };
+        let (stem_planes, in_channels) = self.conv(STEM, side)?;
         let (kind, depths) = (self.kind(), self.depths());
         let first = depths.len().max(1);
         let stages =
@@ -117,8 +124,9 @@ impl<'a> Tensors<'a> {
             .depths(depths)
             .planes(stages.iter().map(|stage| stage.planes).collect::<Vec<_>>())
             .in_channels(in_channels)
+            .stem(stem)
             .stem_planes(stem_planes)
-            .classes(self.classes());
+            .classes(classes);
         let builder = options.apply(builder);
         // A BasicBlock has neither; where its shapes say otherwise, the comparison names them.
         Ok(match kind {
@@ -170,18 +178,28 @@ impl<'a> Tensors<'a> {
         Ok(Stage { planes, width, in_per_group })
     }
 
-    fn classes(&self) -> Option<usize> {
-        let dims =
-            self.dims("fc.weight").filter(|dims| !dims.is_empty()).or_else(|| self.dims("fc.bias"));
-        dims.and_then(<[usize]>::first).copied()
+    /// The tensors next to the trunk of this network: those at its place, and those for which
+    /// `is_next_to` returns true.
+    pub fn extras(
+        &self,
+        dict: &'a impl Shapes,
+        network: &ResNet,
+        is_next_to: impl Fn(&str) -> bool,
+    ) -> Extras {
+        let prefix = self.place.prefix.as_str();
+        let outside = dict.keys().filter(|key| {
+            !key.starts_with(prefix) && !key.starts_with(OPTIMIZER) && is_next_to(key)
+        });
+        Extras::of(dict, self.others.iter().copied().chain(outside), network.features())
     }
 
-    /// The differences between the checkpoint and a network. A missing `num_batches_tracked` is
-    /// ignored: old files lack it, and frozen norms do not need it.
+    /// The differences between the trunk of a network and the checkpoint's tensors. A missing
+    /// `num_batches_tracked` is ignored: old files lack it, and frozen norms do not need it.
     pub fn differences(&self, network: &ResNet) -> Differences {
         let mut differences = Differences::default();
         let expected = network.state_dict_shapes();
-        for (name, dims) in expected.iter().filter(|(name, _)| !name.ends_with(BATCHES)) {
+        let needed = expected.iter().filter(|(name, _)| names::is_trunk(name));
+        for (name, dims) in needed.filter(|(name, _)| !name.ends_with(BATCHES)) {
             match self.dims(name) {
                 None => differences.missing.push(self.key(name)),
                 Some(found) if found != dims => {
@@ -198,16 +216,34 @@ impl<'a> Tensors<'a> {
         };
         let unexpected =
             self.named.iter().filter(|(name, _)| !is_known(name)).map(|(_, (key, _))| *key);
-        differences.unexpected =
-            unexpected.chain(self.unnamed.iter().copied()).map(str::to_owned).collect();
+        differences.unexpected = unexpected.map(str::to_owned).collect();
         differences
     }
 
+    /// Adds the differences between the head of a network and the one found.
+    pub fn compare_head(&self, network: &ResNet, head: &Head, differences: &mut Differences) {
+        let Some(classes) = network.classes() else { return };
+        match head {
+            Head::Linear { classes: found, .. } if *found == classes => {}
+            Head::Linear { classes: found, weight, bias } => {
+                let features = network.features();
+                let mut add = |tensor: &String, expected, found| {
+                    let tensor = tensor.clone();
+                    differences.shapes.push(ShapeDifference { tensor, expected, found });
+                };
+                add(weight, vec![classes, features], vec![*found, features]);
+                bias.iter().for_each(|bias| add(bias, vec![classes], vec![*found]));
+            }
+            Head::None => differences.missing.push(self.key("fc.weight")),
+            Head::Other(keys) => differences.unexpected.extend(keys.iter().cloned()),
+        }
+    }
+
     /// The checkpoint's network, if it is valid with this norm.
-    pub fn looks_like(&self, norm: Norm) -> Option<String> {
+    pub fn looks_like(&self, norm: Norm, head: &Head) -> Option<String> {
         let options =
             CheckpointOptions { norm: Some(norm.kind()), eps: norm.eps(), ..Default::default() };
-        let network = self.network(&options).ok()?;
+        let network = self.network(&options, head.classes()).ok()?;
         self.differences(&network).is_empty().then(|| network.to_string())
     }
 }
@@ -222,21 +258,4 @@ fn base_width(stages: &[Stage]) -> usize {
     let smallest = stages.iter().map(least).max().unwrap_or(64);
     let usual = smallest <= 64 && stages.iter().map(beyond).all(|beyond| beyond > 64);
     if usual { 64 } else { smallest }
-}
-
-/// Prefixes of networks in a file, as a hint if the user gave no prefix.
-fn elsewhere(dict: &impl Shapes) -> String {
-    let begins = |key: &'_ str| -> Option<String> {
-        let is_stem = dict.dims(key).is_some_and(|dims| dims.ends_with(&[Stem::KERNEL; 2]));
-        let stems = [Naming::Torchvision, Naming::HuggingFace, Naming::HuggingFaceModel];
-        let prefix =
-            |naming: Naming| key.strip_suffix(&naming.key("conv1.weight")?).map(str::to_owned);
-        stems.into_iter().find_map(prefix).filter(|_| is_stem)
-    };
-    let prefixes: Vec<String> = dict.keys().filter_map(begins).take(4).collect();
-    match &prefixes[..] {
-        [] => " (no key of this file ends in conv1.weight and is 7x7)".to_owned(),
-        [prefix] if prefix.is_empty() => " (the file holds a network without a prefix)".to_owned(),
-        _ => format!(" (prefixes of networks in this file: {})", prefixes.join(", ")),
-    }
 }

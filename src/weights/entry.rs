@@ -20,6 +20,8 @@ pub(super) struct Entry {
     /// Whether f64 may be rounded to f32: weights in a PyTorch file have whatever type they were
     /// trained in.
     pub rounds_f64: bool,
+    /// Whether the values are those in the file with the opposite sign.
+    pub negated: bool,
 }
 
 impl Entry {
@@ -27,13 +29,21 @@ impl Entry {
     /// element type.
     pub fn values<'a>(&self, file: &'a [u8]) -> Option<Cow<'a, [f32]>> {
         let bytes = &file[self.range.clone()];
-        if cfg!(target_endian = "little") && self.dtype == Dtype::F32 && self.strides.is_none() {
+        if cfg!(target_endian = "little")
+            && self.dtype == Dtype::F32
+            && self.strides.is_none()
+            && !self.negated
+        {
             // No format must align its tensors, though all but the legacy one do.
             if let Ok(values) = bytemuck::try_cast_slice(bytes) {
                 return Some(Cow::Borrowed(values));
             }
         }
-        self.copy(bytes).map(Cow::Owned)
+        let mut values = self.copy(bytes)?;
+        if self.negated {
+            values.iter_mut().for_each(|value| *value = -*value);
+        }
+        Some(Cow::Owned(values))
     }
 
     /// Its values from its bytes.

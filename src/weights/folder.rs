@@ -8,6 +8,8 @@ use crate::error::{Error, Result, WeightsError};
 const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// Endings of files of weights.
 const ENDINGS: [&str; 6] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"];
+/// Endings of files of a checkpoint in several files.
+const SHARDS: [&str; 3] = [".safetensors.index.json", ".bin.index.json", ".distcp"];
 /// The number of files that an error lists.
 const NAMED: usize = 8;
 
@@ -28,6 +30,9 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
     {
         return Ok(file);
     }
+    if let Some(found) = shards(path)? {
+        return Err(WeightsError::Shards { folder: path.display().to_string(), found }.into());
+    }
     let mut found = weights_in(path)?;
     match &found[..] {
         [only] => Ok(path.join(only)),
@@ -37,6 +42,20 @@ pub fn weights_file(path: impl AsRef<Path>) -> Result<PathBuf> {
             Err(WeightsError::Folder { folder, count, found }.into())
         }
     }
+}
+
+/// The file of a folder that shows that it holds a checkpoint in several files.
+fn shards(folder: &Path) -> Result<Option<String>> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    let mut found: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if SHARDS.iter().any(|ending| name.ends_with(ending)) {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().next())
 }
 
 /// The names of all files of weights in a folder, by their endings, sorted.

@@ -18,7 +18,10 @@ pub(super) fn check_length(name: &str, start: &[u8], file_bytes: u64) -> Result<
     };
     let length = u64::from_le_bytes(*length);
     if length > file_bytes.saturating_sub(8) {
-        return refuse(format!("the header claims {length} bytes, the file has {file_bytes}"));
+        return refuse(format!(
+            "the header claims {length} bytes, the file has {file_bytes}: it is truncated, or in \
+            another format"
+        ));
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::layers::{self, Layers};
 use super::reader::Reader;
 use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
-use crate::error::{Result, WeightsError};
+use crate::error::{Error, Result, WeightsError};
 use crate::image::Preprocess;
-use crate::network::{LayerSpec, ResNet, Stem};
-use crate::op::{Conv, StepParams};
+use crate::network::{LayerSpec, ResNet};
+use crate::op::StepParams;
 use crate::plan::{Plan, Role, Step};
 
 /// A network and the file with its weights.
@@ -34,7 +34,7 @@ impl NetworkWeights {
     /// [`NetworkWeights::detect_with`].
     pub fn open(path: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self> {
         let file = weights_file(path)?;
-        let dict = StateDict::open(&file)?;
+        let dict = StateDict::open_key(&file, options.key.as_deref())?;
         let config = ModelConfig::of(&file, &dict)?;
         Self::detect_with(dict, options, config)
     }
@@ -59,18 +59,20 @@ impl NetworkWeights {
         options: &CheckpointOptions,
         config: ModelConfig,
     ) -> Result<Self> {
+        check_choice(&dict)?;
         let merged = options.clone().or(config.options()?.clone());
         let checkpoint = Checkpoint::detect(&dict, &merged).map_err(|error| {
+            let error = explained(&dict, error);
             // The configuration is the cause if detection succeeds without it.
             let alone = Checkpoint::detect(&dict, options).is_ok();
             if alone { config.blame(error) } else { error }
         })?;
         config.check_network(checkpoint.network())?;
+        log_ignored(&dict, &checkpoint);
         Ok(Self { dict, checkpoint, config })
     }
 
-    /// The weights of a known network. A prefix of `None` is the one that common wrappers add to
-    /// all keys, if any.
+    /// The weights of a known network. A prefix of `None` is chosen as by [`Checkpoint::detect`].
     ///
     /// # Errors
     /// As [`Checkpoint::matching`] and [`ModelConfig::in_metadata`].
@@ -91,8 +93,10 @@ impl NetworkWeights {
         prefix: Option<&str>,
         config: ModelConfig,
     ) -> Result<Self> {
+        check_choice(&dict)?;
         let checkpoint = Checkpoint::matching(&dict, network, prefix)?;
         config.check_network(network)?;
+        log_ignored(&dict, &checkpoint);
         Ok(Self { dict, checkpoint, config })
     }
 
@@ -143,7 +147,7 @@ impl NetworkWeights {
     /// type; [`WeightsError::Missing`] if the plan belongs to another network.
     pub fn step_params(&self, step: &Step) -> Result<StepParams> {
         let params = self.read_params(step);
-        // The next step has other tensors: only those of one lie in memory at a time.
+        // The next step has other tensors, so the memory of this step's tensors is released.
         self.dict.let_go();
         params
     }
@@ -153,16 +157,14 @@ impl NetworkWeights {
         match step.role {
             Role::MaxPool | Role::AvgPool | Role::Convert => Ok(StepParams::None),
             Role::Stem | Role::StemBn => {
-                let Stem { in_channels, planes, .. } = spec.stem();
-                let conv = Conv::conv7x7(in_channels, planes, Stem::STRIDE);
+                let conv = spec.stem().conv();
                 let stem = LayerSpec { conv_name: "conv1", norm_name: "bn1", conv };
                 self.layer_params("", &[stem], step)
             }
             Role::Fc => {
                 let classes = spec.classes().ok_or_else(|| other_network(step))?;
-                let tensor = |name: &str, dims: &[usize]| self.dict.weight(self.key(name), dims);
-                let weight = tensor("fc.weight", &[classes, spec.features()])?;
-                Ok(StepParams::Conv { weight, bias: tensor("fc.bias", &[classes])? })
+                let (weight, bias) = self.classifier(classes)?;
+                Ok(StepParams::Conv { weight, bias })
             }
             _ => {
                 // The stem is block 0.
@@ -171,6 +173,31 @@ impl NetworkWeights {
                 self.layer_params(&name, &block.layers(), step)
             }
         }
+    }
+
+    /// A tensor by torchvision's name.
+    pub(super) fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        match (name, dims) {
+            ("fc.weight", [classes, _]) => Ok(self.classifier(*classes)?.0),
+            ("fc.bias", [classes]) => Ok(self.classifier(*classes)?.1),
+            _ => self.dict.weight(self.key(name), dims),
+        }
+    }
+
+    /// The weights of the linear layer, which may be stored as a 1x1 convolution, and its bias,
+    /// zeros if it has none.
+    pub(super) fn classifier(&self, classes: usize) -> Result<(Vec<f32>, Vec<f32>), WeightsError> {
+        let key = self.key("fc.weight");
+        let mut dims = vec![classes, self.spec().features()];
+        if self.dict.dims(key).is_some_and(|dims| dims.len() == 4) {
+            dims.extend([1, 1]);
+        }
+        let weight = self.dict.weight(key, &dims)?;
+        let bias = match self.checkpoint.key("fc.bias") {
+            Some(key) => self.dict.weight(key, &[classes])?,
+            None => vec![0.0; classes],
+        };
+        Ok((weight, bias))
     }
 
     fn layer_params(&self, prefix: &str, specs: &[LayerSpec], step: &Step) -> Result<StepParams> {
@@ -183,6 +210,44 @@ impl NetworkWeights {
 
     fn key<'a>(&'a self, name: &'a str) -> &'a str {
         self.checkpoint.key(name).unwrap_or(name)
+    }
+}
+
+/// The reason why a file has no network, if its weights are there but no tensors that can be read:
+/// quantised ones.
+fn explained(dict: &StateDict, error: Error) -> Error {
+    let mut others = dict.others().filter(|(key, _)| key.ends_with("conv1.weight"));
+    match (&error, others.next()) {
+        (Error::Weights(WeightsError::NoNetwork { .. }), Some((key, found))) => {
+            WeightsError::NotATensor { tensor: key.to_owned(), found: found.to_owned() }.into()
+        }
+        _ => error,
+    }
+}
+
+/// Refuses a file of several dicts with networks.
+fn check_choice(dict: &StateDict) -> Result<(), WeightsError> {
+    if dict.networks().is_empty() {
+        return Ok(());
+    }
+    let selectors = dict.networks().iter().map(|key| format!("--key {key}")).collect();
+    Err(WeightsError::SeveralNetworks { selectors })
+}
+
+/// Logs what is not used: modules after the pooling or next to the network, averages of weights.
+fn log_ignored(dict: &StateDict, checkpoint: &Checkpoint) {
+    const NAMED: usize = 8;
+    let ignored = checkpoint.ignored();
+    if !ignored.is_empty() {
+        let names = ignored.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = ignored.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        tracing::warn!("ignored: {names}{more}: not part of the ResNet up to its pooling");
+    }
+    let prefixes = checkpoint.averages().iter().map(|prefix| format!("--prefix {prefix}"));
+    let keys = dict.averages().iter().map(|key| format!("--key {key}"));
+    for selector in keys.chain(prefixes) {
+        tracing::warn!("the file also has an average of the weights (EMA); {selector} selects it");
     }
 }
 

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Other places in this file where a block begins, as a hint if the user forgot the prefix.
+    /// The prefixes of blocks in this file, as a hint if the user forgot the prefix.
     fn prefix_hint(&self) -> String {
         let prefixes: Vec<&str> =
             self.dict.keys().filter_map(|key| key.strip_suffix("conv3.weight")).collect();
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         norm_name: &str,
         affine: bool,
     ) -> Result<LayerTensors, WeightsError> {
-        // What is wrong with it is wrong for inference too.
+        // An error here is an error for inference too.
         let layer = self.layer(conv, conv_name, norm_name, affine)?;
         let key = |part: &str| self.key(&format!("{norm_name}.{part}"));
         let part = |part: &str| self.dict.weight(&key(part), &[conv.out_channels]);

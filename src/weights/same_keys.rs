@@ -1,4 +1,5 @@
-//! Networks with the same keys as ours but other arithmetic. Only their names tell them apart.
+//! Networks with the same keys as this crate's, but different arithmetic. Only their names
+//! distinguish them.
 
 use crate::error::WeightsError;
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::StateDict;
-
 /// Anything with keys and shapes; enough to detect the network of a checkpoint.
 pub trait Shapes {
     /// Every key.
@@ -11,16 +9,6 @@ pub trait Shapes {
 
     /// The dimensions of a tensor, or `None` if there is no such key.
     fn dims(&self, key: &str) -> Option<&[usize]>;
-}
-
-impl Shapes for StateDict {
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        StateDict::keys(self)
-    }
-
-    fn dims(&self, key: &str) -> Option<&[usize]> {
-        StateDict::dims(self, key)
-    }
 }
 
 impl Shapes for BTreeMap<String, Vec<usize>> {

@@ -88,7 +88,7 @@ impl NetworkState {
                 // Files that other programs wrote may lack it.
                 counters.insert(name.clone(), dict.counter(key)?.unwrap_or_default());
             } else {
-                tensors.insert(name.clone(), dict.weight(key, &dims)?);
+                tensors.insert(name.clone(), weights.tensor(&name, &dims)?);
             }
         }
         Ok(Self { spec, tensors, counters })

@@ -1,5 +1,4 @@
-//! Files as state dicts, with everything in a file checked that may be wrong: safetensors here,
-//! PyTorch's own format in `pth`.
+//! Reads and validates files as state dicts: safetensors here, PyTorch's own format in `pth`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -10,23 +9,27 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::bytes::Bytes;
 use super::entry::Entry;
+use super::identify::{identify, identify_end};
+use super::search::{is_average, places};
 use super::values::Values;
-use super::{header, pth};
-use crate::error::{Error, Result, WeightsError};
+use super::{Shapes, header, pth};
+use crate::error::{Error, PthError, Result, WeightsError};
 use crate::tensor::{HostTensor, Shape};
 
 /// A file of weights: safetensors, or PyTorch's own `.pth` (zip or legacy format), recognised by
 /// its first bytes.
 ///
-/// The pickle of a `.pth` file is read, never executed. Its state dict is the file's object itself
-/// or the first of the keys `state_dict`, `model_state_dict`, `model_state`, `model`, `net`,
-/// `network`, `module`, `weights`, `params`, `backbone`, `state_dict_ema`, `model_ema`,
-/// `ema_state_dict`, `ema` that holds tensors, up to four dicts deep. Other entries (an optimizer,
-/// arguments, an epoch) are ignored. Prefixes of keys, such as `module.`, are kept.
+/// The pickle of a `.pth` file is read, never executed. Its state dict is the dict with the tensors
+/// of a ResNet, up to eight dicts deep; of several, the one that is no average of weights (EMA). In
+/// a file without a ResNet it is the first of the keys `state_dict`, `model_state_dict`,
+/// `model_state`, `model`, `net`, `network`, `module`, `weights`, `params`, `backbone` that holds
+/// tensors, or the file's object itself. [`StateDict::open_key`] chooses another one. Other entries
+/// (an optimizer, arguments, an epoch) are ignored, whatever they hold. Prefixes of keys, such as
+/// `module.`, are kept.
 ///
-/// The file's bytes exist only once, mapped or read (see [`StateDict::open`]). Clones share them,
-/// as does every [`Block`](super::Block), whose convolution weights are neither copied nor widened
-/// before they are folded.
+/// The file's bytes are in memory once, mapped or read (see [`StateDict::open`]). Clones share
+/// them, as does every [`Block`](super::Block), whose convolution weights are neither copied nor
+/// widened before they are folded.
 #[derive(Debug, Clone)]
 pub struct StateDict {
     bytes: Arc<Bytes>,
@@ -36,6 +39,16 @@ pub struct StateDict {
     metadata: HashMap<String, String>,
     /// The string under `arch` in a `.pth` file.
     arch: Option<String>,
+    choice: Choice,
+}
+
+/// The dicts with networks that were found in a `.pth` file besides the one chosen, by their keys.
+#[derive(Debug, Clone, Default)]
+struct Choice {
+    /// All dicts with networks, if none of them was to be preferred.
+    networks: Vec<String>,
+    /// Averages of the weights.
+    averages: Vec<String>,
 }
 
 /// One tensor of a state dict, widened to f32.
@@ -60,9 +73,19 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::Io`]; [`WeightsError::Pth`] if it starts like a PyTorch file and cannot be read;
+    /// [`WeightsError::NotACheckpoint`] for a file of another known format;
     /// [`WeightsError::Format`] if it is not safetensors either: a damaged or inconsistent header,
-    /// overlapping or missing data, text.
+    /// overlapping or missing data.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_key(path, None)
+    }
+
+    /// [`StateDict::open`] for one of several dicts of a `.pth` file: `key` is the keys that lead
+    /// to it, joined by dots (`teacher`, `ema.model`). A safetensors file has no dicts.
+    ///
+    /// # Errors
+    /// As [`StateDict::open`]; [`PthError::Key`] within [`WeightsError::Pth`].
+    pub fn open_key(path: impl AsRef<Path>, key: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let io = |source| Error::Io { path: path.to_owned(), source };
@@ -78,10 +101,11 @@ impl StateDict {
         let mut bytes = Vec::new();
         file.by_ref().take(pth::START as u64).read_to_end(&mut bytes).map_err(io)?;
         if pth::recognise(&bytes).is_none() {
+            not_identified(&name, &bytes)?;
             header::check_length(&name, &bytes, about.len())?;
         }
         let may_map = pth::recognise(&bytes) != Some(pth::Container::Pickle);
-        Self::named(&name, Bytes::open(&name, file, &about, bytes, may_map).map_err(io)?)
+        Self::named(&name, Bytes::open(&name, file, &about, bytes, may_map).map_err(io)?, key)
     }
 
     /// Parses the bytes of a file.
@@ -91,26 +115,42 @@ impl StateDict {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let name =
             if pth::recognise(&bytes).is_some() { "PyTorch data" } else { "safetensors data" };
-        Self::named(name, Bytes::Read(bytes))
+        Self::named(name, Bytes::Read(bytes), None)
     }
 
-    fn named(name: &str, bytes: Bytes) -> Result<Self> {
-        match pth::recognise(bytes.now()?) {
-            Some(container) => Self::pth(name, bytes, container),
-            None => Self::safetensors(name, bytes),
+    fn named(name: &str, bytes: Bytes, key: Option<&str>) -> Result<Self> {
+        match (pth::recognise(bytes.now()?), key) {
+            (Some(container), key) => Self::pth(name, bytes, container, key),
+            (None, None) => Self::safetensors(name, bytes),
+            (None, Some(key)) => Err(WeightsError::Format {
+                source_name: name.to_owned(),
+                reason: format!("--key {key} selects a dict of a .pth file; this is none"),
+            }
+            .into()),
         }
     }
 
-    fn pth(name: &str, bytes: Bytes, container: pth::Container) -> Result<Self> {
+    fn pth(name: &str, bytes: Bytes, container: pth::Container, key: Option<&str>) -> Result<Self> {
         let refuse =
             |error| WeightsError::Pth { source_name: name.to_owned(), error: Box::new(error) };
-        let pth::Contents { entries, others, arch } =
-            pth::read(container, bytes.now()?).map_err(refuse)?;
-        Ok(Self { bytes: Arc::new(bytes), entries, others, metadata: HashMap::new(), arch })
+        let mut choice = Choice::default();
+        let pth::Contents { entries, others, arch, appended } =
+            pth::read(container, bytes.now()?, |dicts| choice.choose(dicts, key))
+                .map_err(refuse)?;
+        let bytes = match &appended[..] {
+            [] => bytes,
+            more => Bytes::Read([bytes.now()?, more].concat()),
+        };
+        let metadata = HashMap::new();
+        Ok(Self { bytes: Arc::new(bytes), entries, others, metadata, arch, choice })
     }
 
     fn safetensors(name: &str, file: Bytes) -> Result<Self> {
         let bytes = file.now()?;
+        not_identified(name, &bytes[..bytes.len().min(pth::START)])?;
+        if let Some(what) = identify_end(bytes) {
+            return Err(WeightsError::NotACheckpoint { source_name: name.to_owned(), what }.into());
+        }
         header::check_length(name, bytes, bytes.len() as u64)?;
         let parsed = SafeTensors::deserialize(bytes)
             .map_err(|error| header::explain(name, bytes, &error))?;
@@ -119,14 +159,25 @@ impl StateDict {
             let at = view.data().as_ptr().addr() - start;
             let range = at..at + view.data().len();
             let dims = view.shape().to_vec();
-            (key, Entry { dtype: view.dtype(), dims, range, strides: None, rounds_f64: false })
+            (
+                key,
+                Entry {
+                    dtype: view.dtype(),
+                    dims,
+                    range,
+                    strides: None,
+                    rounds_f64: false,
+                    negated: false,
+                },
+            )
         };
         let entries = parsed.tensors().into_iter().map(entry).collect();
         let header = SafeTensors::read_metadata(bytes)
             .map_err(|error| header::explain(name, bytes, &error))?
             .1;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { bytes: Arc::new(file), entries, others: BTreeMap::new(), metadata, arch: None })
+        let (others, choice) = (BTreeMap::new(), Choice::default());
+        Ok(Self { bytes: Arc::new(file), entries, others, metadata, arch: None, choice })
     }
 
     /// Returns the memory of a mapped file to the system.
@@ -143,6 +194,22 @@ impl StateDict {
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Keys that hold something else than a tensor, with a description.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.others.iter().map(|(key, found)| (key.as_str(), found.as_str()))
+    }
+
+    /// The keys of all dicts of a `.pth` file with a network, if there are several and none was
+    /// chosen; empty otherwise.
+    pub(super) fn networks(&self) -> &[String] {
+        &self.choice.networks
+    }
+
+    /// The keys of the dicts of a `.pth` file with averages of the chosen weights.
+    pub(super) fn averages(&self) -> &[String] {
+        &self.choice.averages
     }
 
     /// The name of the network that training scripts store under `arch` in a `.pth` file.
@@ -235,5 +302,65 @@ impl StateDict {
     pub fn nchw(&self, key: &str) -> Result<HostTensor> {
         let tensor = self.tensor(key)?;
         Ok(HostTensor::new(Shape::named(key, &tensor.dims)?, tensor.data)?)
+    }
+}
+
+/// Refuses a file whose first bytes are those of another format.
+fn not_identified(name: &str, start: &[u8]) -> Result<(), WeightsError> {
+    match identify(start) {
+        None => Ok(()),
+        Some(what) => Err(WeightsError::NotACheckpoint { source_name: name.to_owned(), what }),
+    }
+}
+
+impl Choice {
+    /// The index of the state dict among the dicts of a file; `None` for the usual one.
+    fn choose(
+        &mut self,
+        dicts: &[pth::Dict<'_>],
+        key: Option<&str>,
+    ) -> Result<Option<usize>, PthError> {
+        let inside = key.map(|key| format!("{key}."));
+        let is_wanted = |at: &usize| match (key, &inside) {
+            (Some(key), Some(inside)) => {
+                dicts[*at].path == key || dicts[*at].path.starts_with(inside.as_str())
+            }
+            _ => true,
+        };
+        let wanted: Vec<usize> = (0..dicts.len()).filter(is_wanted).collect();
+        if let (Some(key), []) = (key, &wanted[..]) {
+            let keys: Vec<&str> = dicts.iter().map(|dict| dict.path).take(8).collect();
+            return Err(PthError::Key { key: key.to_owned(), keys: keys.join(", ") });
+        }
+        let has_network = |at: &usize| !places(&dicts[*at]).is_empty();
+        let networks: Vec<usize> = wanted.iter().copied().filter(has_network).collect();
+        let paths = |indices: &[usize]| -> Vec<String> {
+            indices.iter().map(|at| dicts[*at].path.to_owned()).collect()
+        };
+        let is_averaged = |at: &usize| is_average(dicts[*at].path);
+        let (averages, plain): (Vec<usize>, Vec<usize>) =
+            networks.iter().partition(|at| is_averaged(at));
+        match (&plain[..], &networks[..]) {
+            (_, []) => Ok(key.and(wanted.first().copied())),
+            (_, [only]) => Ok(Some(*only)),
+            ([only], _) => {
+                self.averages = paths(&averages);
+                Ok(Some(*only))
+            }
+            _ => {
+                self.networks = paths(&networks);
+                Ok(networks.first().copied())
+            }
+        }
+    }
+}
+
+impl Shapes for StateDict {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        StateDict::keys(self)
+    }
+
+    fn dims(&self, key: &str) -> Option<&[usize]> {
+        StateDict::dims(self, key)
     }
 }

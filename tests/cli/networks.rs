@@ -140,7 +140,7 @@ fn what_fits_no_network_is_named() -> Outcome {
             &["--model", "resnet50"],
             &["w: ", "does not fit resnet50", "missing", "layer1.1.conv1.weight", "it is one of"],
         ),
-        (&["--prefix", "backbone"], &["w: ", "backbone.conv1.weight"]),
+        (&["--prefix", "backbone"], &["w: ", "none at prefix backbone.", "leave the option out"]),
         (&["--multi-grid", "1,2"], &["multi_grid"]),
         (&["--norm", "identity"], &["w: ", "bn1"]),
         (&["--batch", "0"], &["--batch"]),

@@ -12,13 +12,13 @@ use super::super::engine_args::EngineArgs;
 use super::super::error::CliError;
 use super::super::variant_args::VariantArgs;
 
-/// Workloads that belong together.
+/// Sets of workloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetArg {
     /// Five blocks of ResNet-50, ResNeXt-50 and DeepLab, and ResNet-50: for comparison with other
     /// engines.
     PeersCheck,
-    /// Every shape of Bottleneck in torchvision's networks.
+    /// Every Bottleneck shape in torchvision's networks.
     Family,
 }
 
@@ -49,21 +49,25 @@ impl From<BackendArg> for Backend {
 /// Blocks and networks, with sizes and batches.
 #[derive(Debug, Args)]
 pub struct WorkloadArgs {
-    /// Workloads that belong together; peers-check if nothing else is requested.
+    /// A set of workloads; peers-check if nothing else is requested.
     #[arg(long, value_enum, value_name = "NAME")]
     pub preset: Option<PresetArg>,
     /// Whole networks by torchvision's names, e.g. resnet50,resnext50_32x4d
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1)]
     pub model: Vec<String>,
-    /// A network or a block with its weights: safetensors or PyTorch's .pth, or the folder of a
-    /// model, as `run` and `block` read them.
+    /// The weights of a network or of a block to measure: a safetensors file, a .pth file or the
+    /// folder of a model, as for `run` and `block`.
     #[arg(long, value_name = "W", conflicts_with = "block")]
     pub weights: Option<PathBuf>,
     /// The prefix of the keys of --weights: `backbone.` of a network, `layer2.0.` of a block
-    /// [default: the prefix of common wrappers]
+    /// [default: the only prefix with a whole network]
     #[arg(long, value_name = "P", requires = "weights")]
     pub prefix: Option<String>,
-    /// A configuration for --weights, as `run` reads it.
+    /// The dict of the .pth file of --weights, e.g. `teacher` [default: the only dict with a
+    /// network]
+    #[arg(long, value_name = "NAME[.NAME]", requires = "weights")]
+    pub key: Option<String>,
+    /// A configuration for --weights, as for `run`.
     #[arg(long, value_name = "C.json", requires = "weights")]
     pub config: Option<PathBuf>,
     /// Settings of the networks of --model and --weights.
@@ -116,7 +120,7 @@ impl WorkloadArgs {
     workload is checked before it is timed: a block against the reference (f64 on the CPU), a \
     network against the reference at 64x64 and against the other plan at its own size. After a \
     wrong result the exit code is 1, and no times are printed.\n\
-    --adapter all measures every adapter, each workload on one after the other; --json is then a \
+    With --adapter all, every workload is measured on each adapter in turn, and --json prints a \
     list of reports."
 )]
 pub struct BenchArgs {
@@ -126,11 +130,11 @@ pub struct BenchArgs {
     /// How they are run; --adapter all: on every adapter, side by side.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Measure the best adapter of each of these backends, side by side; with --adapter, the one
-    /// that it selects; with --adapter all, all of them.
+    /// Measure the best adapter of each of these backends, in turn; with --adapter, the adapter
+    /// that it selects; with --adapter all, all adapters of these backends.
     #[arg(long, value_enum, value_name = "B,B", value_delimiter = ',', num_args = 1)]
     pub backend: Vec<BackendArg>,
-    /// Spend little time, only to see that it works. Leaves out shares of ceilings.
+    /// Measure briefly, only to test that it works. Reports no shares of ceilings.
     #[arg(long)]
     pub quick: bool,
     /// Load all workloads, then time them in turns, one round of each at a time: for ratios between
@@ -175,7 +179,7 @@ pub struct ShapeArgs {
     /// Its settings, or those of a block in --weights.
     #[command(flatten)]
     pub settings: BlockSettingsArgs,
-    /// Use a convolution and a norm as the shortcut, even if the input could be the shortcut.
+    /// Use a convolution and a norm as the shortcut, even if the block does not require them.
     #[arg(long, requires = "block")]
     pub downsample: bool,
 }

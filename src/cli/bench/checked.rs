@@ -177,7 +177,7 @@ fn network(
         input.shape(),
         &LoadOptions { plan: other, ..LoadOptions::default() },
     )?;
-    // Both are rounded, each as far as this from the truth.
+    // Both results have rounding errors of up to one tolerance.
     let tolerance = Tolerance::relative(2.0 * network.tolerance().relative);
     let found = network.run(input)?;
     for ((name, expected), (_, found)) in trusted.run(input)?.iter().zip(&found) {
@@ -196,7 +196,7 @@ fn small(
     let channels = weights.spec().stem().in_channels;
     let input = seeded::input(Shape::new(1, channels, SMALL, SMALL).map_err(Error::from)?, SEED);
     let mut network = match Network::load(gpu, weights, input.shape(), options) {
-        // A kernel that was asked for may be one for larger images only.
+        // A requested kernel may support larger images only.
         Err(Error::Gpu(GpuError::NoSuchKernel { .. })) => {
             let options = LoadOptions { kernels: KernelChoice::Ranked, ..options.clone() };
             Network::load(gpu, weights, input.shape(), &options)?
@@ -225,7 +225,7 @@ impl Worst<'_> {
         tolerance: Tolerance,
     ) -> Result<(), CliError> {
         let comparison = compare(expected, found, tolerance);
-        // Infinities would hide whatever is behind them.
+        // An infinity hides later errors, so values that are not finite fail too.
         if !comparison.passed() || !found.data().iter().all(|value| value.is_finite()) {
             return Err(CliError::Wrong(format!("{}, {tensor}: {comparison}", self.name)));
         }

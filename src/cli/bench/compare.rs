@@ -60,7 +60,7 @@ pub fn run(before: &Path, after: &Path, as_json: bool) -> Result<(), CliError> {
         compared.push((a, b, pair(a, b).map_err(refused)?));
     }
     if compared.iter().any(|(a, b, _)| a.quick || b.quick) {
-        output::progress("warning: a report of --quick: its times are only a first look");
+        output::progress("warning: a report was made with --quick, so its times are rough");
     }
     match as_json {
         true => {

@@ -239,8 +239,8 @@ mod tests {
         let times = rounds.times();
         assert_eq!(times.gpu.map(|gpu| gpu.p50_ms), Some(7e3));
         let each = [0..1, 1..2, 0..2, 2..3].map(|range| times.gpu_ms(range));
-        // The two together have a separate median, which is not the sum of theirs where it is
-        // not.
+        // Several dispatches have a median of their sums, which may differ from the sum of their
+        // medians.
         assert_eq!(each, [Some(2e3), Some(5e3), Some(7e3), Some(0.5e3)]);
         assert_eq!(times.gpu_ms(2..4), None);
     }

@@ -99,7 +99,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 /// The files to write, checked before any work is done.
 fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>), CliError> {
     if args.html.is_some() && args.html == args.trace {
-        return Err(CliError::Usage("--html and --trace: one file cannot be both".to_owned()));
+        return Err(CliError::Usage("--html and --trace must be different files".to_owned()));
     }
     let check = |path: &Option<PathBuf>| {
         path.as_deref().map(|path| OutputFile::check(path, &[])).transpose()

@@ -30,6 +30,7 @@ impl Source {
             weights: file.clone(),
             model: AUTO.to_owned(),
             prefix: prefix.clone(),
+            key: args.key.clone(),
             config,
             variant,
         };
@@ -52,7 +53,7 @@ impl Source {
     /// Height and width of the input that the configuration names.
     pub fn size(&self) -> Option<[usize; 2]> {
         let BlockOrNetwork::Network(network) = &self.weights else { return None };
-        // A preprocessing that cannot be carried out does not matter here.
+        // An unsupported preprocessing does not matter here.
         let shape = network.config().preprocess().ok()??.preprocess.shape(1).ok()?;
         Some([shape.h, shape.w])
     }

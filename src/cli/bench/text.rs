@@ -26,16 +26,16 @@ pub fn tables(reports: &[Report], steps: bool) -> String {
         fewer with Winograd's; MB: the least memory traffic)\n";
     if have_shares(reports) {
         text += "  (of FMA: the executed operations' share of the ceiling of multiply-adds in f32; \
-            of roof: the time at which every step\n  \
-            would meet the device's ceiling of arithmetic or of traffic, as a share of the time \
-            taken)\n";
+            of roof: the ideal time, with every\n  \
+            step at the device's ceiling of arithmetic or of traffic, as a share of the measured \
+            time)\n";
     }
     if have_matrix_units(reports) {
         text += "  (of matrix units: the share of their ceiling, by all executed operations)\n";
     }
     if reports.iter().flat_map(|report| &report.workloads).any(|workload| !workload.steady) {
-        text += "  (~: the medians were not steady when the time was up: a busy machine, or little \
-            time)\n";
+        text += "  (~: the medians were not steady at the time limit: the machine was busy, or the \
+            limit was short)\n";
     }
     if steps {
         for (number, report) in numbered(reports) {

@@ -349,7 +349,8 @@ mod tests {
             );
         }
         let of = |name: &str| all.iter().filter(|workload| workload.name.starts_with(name)).count();
-        // Each stage's first block and those behind it; other depths of the same widths add none.
+        // The first block of each stage and the blocks after it; other depths of the same widths
+        // add none.
         assert_eq!((of("resnet50."), of("resnet101."), of("resnext50_32x4d.")), (8, 0, 8));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The demonstration's second part: one training step of a block that PyTorch trained, compared
+//! The default run's second part: one training step of a block that PyTorch trained, compared
 //! with PyTorch's numbers.
 
 use wgpu_bottleneck::engine::Gradients;

@@ -11,21 +11,22 @@ use crate::cli::network_args::ImageArgs;
 /// `bottleneck embed`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every file is a row, in the order of the arguments and within folders sorted by path; hidden files \
-are left out. A file that is not an image, is damaged or too large is a row with an error and \
-without a vector, as is one whose vector is not finite; the exit code is then 3. OUT is one of\n\
+Each file gives one row, in the order of the arguments and within folders sorted by path; hidden \
+files are skipped. A file that is not an image, is damaged or is too large gives a row with an \
+error and without a vector, as does a file whose vector is not finite; the exit code is then 3. \
+OUT is one of\n\
 \x20 .parquet      columns path, status (ok or error), error, vector (list of f32)\n\
 \x20 .npy          [rows, values] f32, NaN if there is no vector; OUT.npy.json has path, status \
 and error of each row\n\
 \x20 .safetensors  vectors [rows, values] f32, NaN if there is none; ok [rows] u8; metadata: \
 paths, errors (JSON)\n\
-and also holds the settings that made the vectors, and a checksum.\n\
+and also contains the settings of the run, and a checksum.\n\
 \n\
-While it runs, rows go to a journal, .OUT.journal, and at the end atomically to OUT. Ctrl-C stops \
-after the current batch and writes the finished rows (exit code 130); a second one stops at once. \
-After that, or after a crash, --resume continues. It needs the same network, weights, \
-preprocessing, layer, normalisation and shard, and leaves out the rows of files that are no \
-longer named.\n\
+During the run, rows are written to a journal, .OUT.journal; at the end, they are written \
+atomically to OUT. Ctrl-C stops after the current batch and writes the finished rows (exit code \
+130); a second Ctrl-C stops at once. After that, or after a crash, --resume continues. It needs \
+the same network, weights, preprocessing, layer, normalisation and shard, and drops the rows of \
+files that are no longer among the arguments.\n\
 \n\
 Bytes of a name that are not UTF-8 are written as \\xff.")]
 pub struct EmbedArgs {
@@ -36,13 +37,13 @@ pub struct EmbedArgs {
     /// file is replaced.
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
-    /// Continue an earlier run, from the rows of its journal or of OUT, if there are any.
+    /// Continue an earlier run, from the rows in its journal or in OUT, if there are any.
     #[arg(long)]
     pub resume: bool,
     /// Like --resume, and also retry the images that have an error.
     #[arg(long)]
     pub retry_failed: bool,
-    /// Take part i of n: every n-th file. Each part needs its own OUT.
+    /// Process part i of n: every n-th file. Each part needs a separate OUT.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// Divide each vector by its L2 norm, so that a dot product is a cosine. A vector of zeros

@@ -53,7 +53,7 @@ impl Fingerprint {
                 setting_texts::norm(spec.norm()),
                 setting_texts::stride_in(spec.stride_in()),
                 setting_texts::list(&dilations),
-                // Files of before there was a choice say nothing.
+                // Older files, from before there was a choice, do not state it.
                 match precision {
                     PrecisionArg::F32 => String::new(),
                     other => format!(", {}", other.name()),
@@ -78,7 +78,7 @@ impl Fingerprint {
             ("length of a vector", &self.length.to_string(), &found.length.to_string()),
         ];
         let differs = |(name, now, then): &(&str, &String, &String)| {
-            (now != then).then(|| format!("{name}: {then} there, {now} now"))
+            (now != then).then(|| format!("{name}: {then} in the file, {now} now"))
         };
         let differences: Vec<String> = parts.iter().filter_map(differs).collect();
         if differences.is_empty() {
@@ -86,7 +86,7 @@ impl Fingerprint {
         }
         let (file, differences) = (file.display(), differences.join("; "));
         Err(CliError::Usage(format!(
-            "{file}: its vectors have other settings, nothing can be added: {differences}"
+            "{file}: no rows can be added, its vectors have other settings: {differences}"
         )))
     }
 }

@@ -113,8 +113,8 @@ impl Output {
         let names = names.stage_named(&staged(".json.new"), |file| {
             npy::write_names(file, about, rows, &checksum)
         })?;
-        // Of two files one comes first: the old vectors go, so that they are never next to new
-        // names.
+        // The two files cannot be replaced at once: the old vectors are removed first, so that they
+        // are never next to new names.
         if let Err(error) = std::fs::remove_file(self.path())
             && error.kind() != io::ErrorKind::NotFound
         {

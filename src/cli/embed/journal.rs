@@ -60,7 +60,7 @@ impl Journal {
                 let why = "another process is writing it; wait for it, or choose another --out";
                 return Err(CliError::Usage(format!("{}: {why}", path.display())));
             }
-            // There are file systems without locks.
+            // Some file systems do not support locks.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         let header = header(about).map_err(io)?;
@@ -188,7 +188,7 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if !self.keep {
-            // One that stays has nothing that is not elsewhere.
+            // If the file cannot be removed, no rows are lost: all of them are elsewhere too.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -274,7 +274,7 @@ impl Reader<'_> {
         }
         let found = self.bytes(8)?;
         let length = u32::from_le_bytes([found[0], found[1], found[2], found[3]]);
-        // Zeros are what a file system may leave where the power failed.
+        // A file system may leave zeros after a power failure.
         if length == 0 || u64::from(length) > self.length - self.at {
             return Ok(None);
         }

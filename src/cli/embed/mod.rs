@@ -52,6 +52,9 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
     let weights = args.images.network.weights()?;
+    if args.layer.is_none() {
+        args.images.check_pooling(&weights)?;
+    }
     let preprocess = args.images.preprocess(&weights)?;
     let vectors = Vectors::of(args, &weights, &preprocess)?;
     let precision = args.images.network.engine.precision;
@@ -76,7 +79,7 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     if done.is_err() && journal.is_kept() {
         let (path, rows) =
             (journal.path().display(), count(journal.names().count(), "row", "rows"));
-        output::progress(&format!("{path} keeps {rows}: --resume continues from there"));
+        output::progress(&format!("{path} contains {rows}: --resume continues from there"));
     }
     let summary = done?;
     journal.finish();
@@ -115,7 +118,7 @@ fn tell_of_earlier(files: &Files, journal: &Journal) -> Result<(), CliError> {
     if kept == 0 && rows > 0 {
         let example = journal.names().min().unwrap_or_default();
         let why =
-            "named here; name the files in the same way as before, or drop --resume to start again";
+            "named here; name the files in the same way as before, or omit --resume to start again";
         return Err(CliError::Usage(format!(
             "found {others}, such as that of {example}, but none belongs to a file {why}"
         )));
@@ -169,7 +172,8 @@ fn embed(
     if files.names.is_empty() {
         return Ok(None);
     }
-    // Of the same size whatever is left to do, so that the same kernels make the same vectors.
+    // The batch size does not depend on the number of remaining images, so that the same kernels
+    // compute the same vectors.
     let mut pipeline = args.images.load(weights, None)?;
     let mut images = Images::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());

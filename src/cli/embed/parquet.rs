@@ -52,7 +52,7 @@ fn write_groups(
     rows: &dyn Rows,
     group_rows: usize,
 ) -> io::Result<String> {
-    // Without dictionaries and statistics, which are of no use for paths and vectors.
+    // Without dictionaries and statistics, which do not help for paths and vectors.
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)

@@ -93,7 +93,8 @@ pub fn read(file: File) -> io::Result<Stored> {
     input.read_exact(&mut start).map_err(|_| foreign())?;
     let parsed = parse(&start).map_err(|_| foreign())?;
     let (metadata, about, paths, mut errors) = parsed;
-    // The header is the one that these would be written with, or it is none of ours.
+    // The header must be the one that these rows would be written with; otherwise this program did
+    // not write the file.
     if header(&metadata, paths.len(), about.length)?.get(8..) != Some(&start[..]) {
         return Err(foreign());
     }

@@ -15,7 +15,5 @@ pub struct Stored {
 
 /// The error for a file without a fingerprint.
 pub(super) fn foreign() -> io::Error {
-    damaged(
-        "not written by this version of bottleneck embed, or damaged: nothing can be added to it",
-    )
+    damaged("not written by this version of bottleneck embed, or damaged: no rows can be added")
 }

@@ -12,7 +12,7 @@ use super::super::source_args::SourceArgs;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("size").required(true).args(["input", "shape"])))]
 #[command(
-    after_help = "--weights is a block, with the keys conv1.weight, bn1.running_mean, ..., or a \
+    after_help = "--weights has a block, with the keys conv1.weight, bn1.running_mean, ..., or a \
     whole network. --prefix layer2.0. selects one block of a network. --stride, --groups, \
     --base-width, --dilation and --rate are settings of a block; --model, --config, \
     --replace-stride-with-dilation, --multi-grid, --stride-in and --max-pool are those of a \
@@ -37,10 +37,10 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Ignored, so that `block` or `run` can become `plan` in a command line: nothing is written.
+    /// Ignored, so that `plan` can replace `block` or `run` in a command line: nothing is written.
     #[arg(long, hide = true)]
     pub output: Option<PathBuf>,
-    /// Ignored, as `--output`: nothing is run.
+    /// Ignored, like `--output`: nothing is run.
     #[arg(long, hide = true)]
     pub verify: bool,
 }

@@ -1,6 +1,7 @@
 //! The block or the network of a plan, as text and as JSON.
 
 use serde_json::{Value, json};
+use wgpu_bottleneck::network::StemKind;
 use wgpu_bottleneck::op::PoolWindows;
 use wgpu_bottleneck::{Bottleneck, NetworkWeights, Norm, StrideIn};
 
@@ -75,6 +76,11 @@ fn network_text(network: &NetworkWeights) -> String {
     )
 }
 
+/// The name of a stem's form.
+fn stem(kind: StemKind) -> &'static str {
+    if kind == StemKind::Cifar { "cifar" } else { "imagenet" }
+}
+
 fn network_json(network: &NetworkWeights) -> Value {
     let (spec, source) = (network.spec(), network.config().options_source());
     json!({
@@ -85,6 +91,7 @@ fn network_json(network: &NetworkWeights) -> Value {
         "groups": spec.groups(),
         "width_per_group": spec.width_per_group(),
         "in_channels": spec.stem().in_channels,
+        "stem": stem(spec.stem().kind),
         "stem_planes": spec.stem().planes,
         "classes": spec.classes(),
         "output_stride": spec.output_stride(),

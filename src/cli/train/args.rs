@@ -27,7 +27,7 @@ pub enum OptimizerArg {
 pub enum DecayArg {
     /// No decay.
     Constant,
-    /// Half a cosine, down to zero.
+    /// A half cosine down to zero.
     Cosine,
     /// Multiplied by --factor every --every epochs.
     Step,
@@ -39,7 +39,7 @@ pub struct TrainArgs {
     /// The images: one folder per class. The sorted folder names are the classes.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Images of the same classes that are not trained on, but measured after each epoch.
+    /// Images of the same classes to evaluate after each epoch; they are not used for training.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
     /// The output folder for checkpoint.safetensors, model.safetensors, config.json, log.csv and
@@ -76,19 +76,24 @@ pub struct TrainArgs {
     /// the network's other settings and the normalisation.
     #[arg(long, value_name = "W", conflicts_with_all = ["zero_init_residual"])]
     pub init: Option<PathBuf>,
-    /// The prefix of the network's keys in --init, e.g. `backbone.` [default: the prefix of common
-    /// wrappers]
+    /// The prefix of the network's keys in --init, e.g. `backbone.` [default: the only prefix with
+    /// a whole network]
     #[arg(long, value_name = "P", requires = "init")]
     pub prefix: Option<String>,
-    /// Start each block as its shortcut: initialise the gamma of its last norm to zero.
+    /// The dict of a .pth file of --init that holds the weights, e.g. `teacher` [default: the only
+    /// dict with a network]
+    #[arg(long, value_name = "NAME[.NAME]", requires = "init")]
+    pub key: Option<String>,
+    /// Initialise the gamma of the last norm of each block to zero, so that each block starts as
+    /// its shortcut.
     #[arg(long)]
     pub zero_init_residual: bool,
     /// Do not train the parts with this name or prefix, e.g. conv1, layer1, layer2.0.bn1. Their
-    /// norms are as in eval mode. May be repeated.
+    /// norms run in eval mode. May be repeated.
     #[arg(long, value_name = "PREFIX")]
     pub freeze: Vec<String>,
 
-    /// How often all images are seen.
+    /// Passes over all images.
     #[arg(
         long,
         value_name = "N",
@@ -96,7 +101,7 @@ pub struct TrainArgs {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub epochs: u32,
-    /// Images per batch; images after the last whole batch of an epoch are not seen in it.
+    /// Images per batch; the images after the last whole batch of an epoch are skipped.
     #[arg(
         long,
         value_name = "N",
@@ -142,7 +147,7 @@ pub struct TrainArgs {
     /// No weight decay for the parameters of norms and for biases.
     #[arg(long)]
     pub no_decay_of_norms: bool,
-    /// The share of a target that goes to all classes equally.
+    /// The share of a target that is spread evenly over all classes.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub label_smoothing: f64,
     /// The weight of a batch in the norms' running statistics.
@@ -159,7 +164,7 @@ pub struct TrainArgs {
     /// Height and width of the network's input [default: from the configuration of --init, or 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub size: Option<u32>,
-    /// The smallest and the largest part of an image's area that is trained on.
+    /// The smallest and the largest share of an image's area that a random crop covers.
     #[arg(
         long,
         value_name = "A,B",
@@ -194,10 +199,10 @@ impl TrainArgs {
         let checkpoint = self.out.join("checkpoint.safetensors");
         if self.resume && checkpoint.is_file() {
             // Differences to the options are reported when settings are compared.
-            return Init::open(&checkpoint, &CheckpointOptions::default()).map(Some);
+            return Init::open(&checkpoint, &CheckpointOptions::default(), None).map(Some);
         }
         let options = self.variant.options(self.prefix.clone())?;
-        self.init.as_ref().map(|path| Init::open(path, &options)).transpose()
+        self.init.as_ref().map(|path| Init::open(path, &options, self.key.as_deref())).transpose()
     }
 
     /// The network for this number of classes. Settings that shapes do not show come from the
@@ -329,22 +334,22 @@ impl TrainArgs {
             &[least, most] if 0.0 < least && least <= most && most <= 1.0 => {}
             _ => {
                 return refuse(
-                    "--crop: two parts of the area, the smaller first, above 0 and at most 1",
+                    "--crop: expected two shares, the smaller first, above 0 and at most 1",
                 );
             }
         }
         if !(0.0..=1.0).contains(&self.flip) {
-            return refuse("--flip: from 0 to 1");
+            return refuse("--flip: expected a number from 0 to 1");
         }
         if !(0.0..=1.0).contains(&self.momentum) {
-            return refuse("--momentum: from 0 to 1");
+            return refuse("--momentum: expected a number from 0 to 1");
         }
         if !(self.lr.is_finite() && self.lr >= 0.0) {
-            return refuse("--lr: a finite number, not negative");
+            return refuse("--lr: expected a finite number, not negative");
         }
         let times = [self.warmup, self.every, self.factor];
         if times.iter().any(|time| !(time.is_finite() && *time >= 0.0)) {
-            return refuse("--warmup, --every, --factor: finite numbers, not negative");
+            return refuse("--warmup, --every, --factor: expected finite numbers, not negative");
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ pub fn write(
     say("format", FORMAT.to_owned());
     say("epoch", position.epoch.to_string());
     say("batch", position.batch.to_string());
-    // As bits: not every parser of decimals finds the same number again.
+    // Stored as bits, because not every parser reads the same number back from decimals.
     say("losses", sums.losses.to_bits().to_string());
     say("right", sums.right.to_string());
     say("pictures", sums.images.to_string());
@@ -94,7 +94,7 @@ pub fn write(
     say("classes", serde_json::json!(classes).to_string());
     say(METADATA, config);
     let bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
-    // Of one name, so that what a kill leaves of it is written over.
+    // A fixed temporary name, so that the file of a killed process is overwritten.
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 

@@ -120,7 +120,7 @@ impl Batches {
                 };
                 let made: Result<Vec<(HostTensor, usize)>, CliError> =
                     part.par_iter().enumerate().map(one).collect();
-                // Nobody takes any more where the run has ended.
+                // The receiver is gone if the run has ended.
                 if sender.send(made.and_then(joined)).is_err() {
                     return;
                 }
@@ -143,7 +143,7 @@ impl Drop for Batches {
         // Without a receiver the worker ends.
         self.receiver = None;
         if let Some(worker) = self.worker.take() {
-            // Whoever waits for a batch that does not come says so.
+            // The receiver of the batches reports a missing batch.
             let _ = worker.join();
         }
     }
@@ -286,7 +286,7 @@ mod tests {
             sizes.insert((found.width(), found.height()));
         }
         assert!(sizes.len() > 5, "{sizes:?}");
-        // All of it is all of it, whatever is drawn.
+        // A crop of the whole area is the whole image, whatever the random numbers.
         let square = Image::from_fn(6, 6, |x, y| [x as u8, y as u8, 0])
             .map_err(wgpu_bottleneck::Error::from)?;
         assert_eq!(cropped(square.clone(), [1.0, 1.0], &mut generator(0, 0, 0))?, square);

@@ -21,9 +21,13 @@ pub struct Init {
 impl Init {
     /// Opens a weights file, or the one in a folder. Settings that shapes do not show come from the
     /// options, then from the configuration.
-    pub fn open(path: &Path, options: &CheckpointOptions) -> Result<Self, CliError> {
+    pub fn open(
+        path: &Path,
+        options: &CheckpointOptions,
+        key: Option<&str>,
+    ) -> Result<Self, CliError> {
         let file = weights_file(path)?;
-        let dict = StateDict::open(&file)?;
+        let dict = StateDict::open_key(&file, key)?;
         let config = ModelConfig::of(&file, &dict)?;
         let weights =
             NetworkWeights::detect_with(dict, options, config).map_err(CliError::in_file(&file))?;
@@ -98,6 +102,7 @@ pub fn like(network: &ResNet) -> ResNetBuilder {
         .planes(network.planes().to_vec())
         .groups(network.groups())
         .width_per_group(network.width_per_group())
+        .stem(network.stem().kind)
         .stem_planes(network.stem().planes)
         .in_channels(network.stem().in_channels)
 }

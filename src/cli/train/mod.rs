@@ -269,7 +269,7 @@ impl Run {
             }
         }
         if self.position.batch < batches {
-            return Err(CliError::Incomplete("the batches ended before the epoch did".to_owned()));
+            return Err(CliError::Incomplete("the batches ended before the epoch".to_owned()));
         }
         Ok(speed(self.sums.images))
     }

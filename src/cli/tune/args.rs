@@ -13,7 +13,7 @@ use super::super::engine_args::PrecisionArg;
 #[command(
     after_help = "Every candidate's output is compared with the reference (f64 on the CPU) before \
     it is timed. A candidate with a wrong result is reported and left out of the table, and the \
-    exit code is 1. The table is written after each shape, so Ctrl-C keeps what was measured. \
+    exit code is 1. The table is written after each shape, so Ctrl-C loses no measured shape. \
     Shapes of earlier runs stay in it. Other commands use it with --tuned. It is JSON, one line \
     per shape, and safe to delete. A table of another device, driver or version is ignored, as is \
     one that does not parse."
@@ -22,7 +22,7 @@ pub struct TuneArgs {
     /// The workloads whose shapes are tuned, each shape once.
     #[command(flatten)]
     pub what: WorkloadArgs,
-    /// The precision of the shapes; each precision has separate lines in the table.
+    /// The precision to tune for; each precision has separate lines in the table.
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub precision: PrecisionArg,
     /// Which adapter.
@@ -39,7 +39,7 @@ pub struct TuneArgs {
         value_parser = percent
     )]
     pub assert: Option<f64>,
-    /// Spend little time, only to see that tuning works.
+    /// Measure briefly, only to test that tuning works.
     #[arg(long)]
     pub quick: bool,
     /// Print JSON.

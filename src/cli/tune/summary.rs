@@ -178,7 +178,7 @@ mod tests {
         let said = "the kernel that ranks first is more than 15 % slower on 2 of 3 shapes; worst \
             1.50 times the best, shape 2";
         assert_eq!(codes(&slow, Some(15.0)), Err((1, said.to_owned())));
-        // One with wrong numbers is behind all.
+        // A wrong pick ranks after all others.
         assert!(
             codes(&[Some(1.0), None], Some(1e9))
                 .is_err_and(|(code, said)| code == 1 && said.ends_with("shape 1"))

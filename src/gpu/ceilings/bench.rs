@@ -17,7 +17,7 @@ use crate::gpu::pipeline::Pipeline;
 pub struct CeilingOptions {
     /// Minimum duration of one submit.
     pub submit: Duration,
-    /// Number of submits, of which the fastest counts; for dispatches and barriers, at least eight.
+    /// Number of submits; the fastest is used. For dispatches and barriers, at least eight.
     pub submits: usize,
     /// Bytes per copy, limited by the largest binding of the device.
     pub copy_bytes: u64,

@@ -61,8 +61,8 @@ impl Bench<'_> {
         for matrix in forms {
             match self.matrix_multiply_adds(matrix) {
                 Ok(flops) => most = Some(most.map_or(flops, |most| most.max(flops))),
-                // Matrix units are experimental, and nothing else is wrong for that. Who computes
-                // with them checks what they compute.
+                // Matrix units are experimental, so their errors do not fail the measurement.
+                // Commands that use them check their results.
                 Err(Error::Gpu(error @ GpuError::Wrong { .. })) => {
                     tracing::warn!("no ceiling for matrix units: {error}")
                 }

@@ -122,7 +122,7 @@ mod tests {
                 reflection.members.iter().map(|m| (m.name.as_str(), m.offset as usize)).collect();
             assert_eq!((members, bytes as u32), (&wgsl[..], reflection.params_bytes), "{kernel:?}");
             assert_eq!(reflection.workgroup_size, [LANES, 1, 1]);
-            // The weakest backends bind no more (downlevel GL).
+            // The smallest limit of all backends (downlevel GL).
             assert!(reflection.storage.len() <= 4, "{kernel:?}");
         }
         Ok(())

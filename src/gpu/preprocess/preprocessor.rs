@@ -45,7 +45,7 @@ struct Table {
 /// let sources: Vec<_> = images.iter().map(Into::into).collect();
 /// let input = preprocessor.input(images.len())?;
 /// gpu.queue().submit([preprocessor.fill(&sources, &input)?]);
-/// // `input` is what `BlockChain::bind` takes: NHWC, [2, 224, 224, 4] with a channel of padding.
+/// // `input` is NHWC, [2, 224, 224, 4] with a channel of padding, as `BlockChain::bind` requires.
 /// # Ok::<(), wgpu_bottleneck::Error>(())
 /// ```
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl Preprocessor {
     }
 
     /// The images as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For
-    /// networks on the same device, [`fill`](Self::fill) avoids the way to the host and back.
+    /// networks on the same device, [`fill`](Self::fill) avoids the transfer to the host and back.
     ///
     /// # Errors
     /// As [`Preprocessor::record`].

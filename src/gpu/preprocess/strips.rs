@@ -114,8 +114,8 @@ fn split(passes: &Passes<'_>, per_strip: u32, per_row: u64) -> Result<Vec<StripR
         };
         return Ok(starts.map(strip).collect());
     }
-    // Rows are made of several, which neighbours share; each strip makes as many as it has all rows
-    // for.
+    // Each output row depends on several input rows, which neighbouring output rows share. A strip
+    // produces the output rows for which it has all input rows.
     let mut strips: Vec<StripRows> = Vec::new();
     for made_at in 0..passes.geometry.rows.kept {
         let (first, weights) = down.of(made_at);
@@ -150,7 +150,7 @@ fn upload<'a>(gpu: &Gpu, data: &[u8], width: u32, strips: &[StripRows]) -> Resul
     let strip = |&StripRows { first_row, rows, made_at, made }: &StripRows| {
         let start = (u64::from(first_row) * per_row) as usize;
         let bytes = &data[start..][..(u64::from(rows) * per_row) as usize];
-        // wgpu copies whole words; the last may have to be filled up.
+        // wgpu copies whole words, so the last word may need padding.
         let (words, rest) = bytes.split_at(bytes.len() & !3);
         let buffer = gpu.buffer(
             "image",

@@ -1,4 +1,4 @@
-//! The place of an image in a network's input.
+//! The position of an image in a network's input.
 
 use std::num::NonZeroU64;
 

@@ -79,7 +79,7 @@ impl Config {
         };
         if !crops && self.flag("do_center_crop")? == Some(true) {
             let expected = "false: ViTImageProcessor of transformers 4 does not crop, that of 5 \
-                does, and no config.json says which";
+                does, and no config.json states the version";
             return Err(self.wrong("do_center_crop", self.map.get("do_center_crop"), expected));
         }
         self.resize_and_crop(true, false)

@@ -71,7 +71,7 @@ impl TrainingPlanner {
             let last = at + 1 == main.len();
             let layout = if last { outer } else { inner };
             let names = [layer.conv_name, layer.norm_name];
-            // What the last norm makes is added to the shortcut at once.
+            // The output of the last norm is added to the shortcut in the same step.
             let forward = match last {
                 true => self.convolve(names, layer.conv, false, current, layout)?,
                 false => self.forward(names, layer.conv, true, current, layout)?,
@@ -102,8 +102,8 @@ impl TrainingPlanner {
         Ok(BlockForward { main: branch, shortcut, input: x, out })
     }
 
-    /// The block's convolutions and norms again, from its input, for gradients that need
-    /// activations that were not kept.
+    /// Recomputes the block's convolutions and norms from its input, for gradients that need
+    /// activations that were not stored.
     pub fn block_again(&mut self, before: &BlockForward) -> Result<BlockForward> {
         let (mut branch, mut current) = (Vec::with_capacity(before.main.len()), before.input);
         for (at, layer) in before.main.iter().enumerate() {

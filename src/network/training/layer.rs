@@ -81,7 +81,7 @@ impl TrainingPlanner {
         self.step(name, op, &inputs, layout)
     }
 
-    /// Adds the given tensors of a norm.
+    /// Adds the variables of a norm.
     fn norm_tensors(
         &mut self,
         norm_name: &str,
@@ -132,8 +132,8 @@ impl TrainingPlanner {
         })
     }
 
-    /// The layer again, from the same input, for gradients whose activations were not kept. Its
-    /// norm is applied if the result is read. The statistics are not updated twice.
+    /// Recomputes the layer from the same input, for gradients whose activations were not stored.
+    /// Its norm is applied if the result is read. The statistics are not updated twice.
     pub fn forward_again(
         &mut self,
         before: &Forward,
@@ -245,8 +245,8 @@ impl TrainingPlanner {
         }
     }
 
-    /// Uses a parameter's gradient: in a step of the optimiser, or, without one, kept for the
-    /// caller to read.
+    /// Uses a parameter's gradient: in a step of the optimiser or, without an optimiser, as a fetch
+    /// for the caller.
     pub fn gradient_of(
         &mut self,
         name: &str,

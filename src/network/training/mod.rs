@@ -15,7 +15,7 @@
 //! A network's plan has a segment for the stem, one for each block and one for the head with the
 //! loss, then one for the backward pass of each block and one for that of the stem. The updated
 //! value of a parameter replaces the old one at the end of the segment that computes its gradient.
-//! So a step is one run, and only the losses are read back from the device.
+//! Therefore a step is one run, and only the losses are read back from the device.
 
 mod block;
 mod layer;

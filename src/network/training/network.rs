@@ -26,8 +26,8 @@ pub struct TrainingOptions {
     pub label_smoothing: f64,
     /// Batches whose gradients are accumulated for one step.
     pub batches_per_step: usize,
-    /// Whether the activations of blocks and stem are recomputed for their gradients instead of
-    /// kept.
+    /// Whether the activations of blocks and stem are recomputed in the backward pass instead of
+    /// being stored.
     pub recompute: bool,
     /// The weight of a batch's statistics in the running statistics: `momentum` of PyTorch's
     /// `BatchNorm2d`. With `None`, they are the mean over all batches so far, as with PyTorch's
@@ -36,8 +36,8 @@ pub struct TrainingOptions {
 }
 
 impl Default for TrainingOptions {
-    /// [`Optimizer::sgd`], the whole network, one batch per step, all activations kept,
-    /// PyTorch's momentum of 0.1 for the running statistics.
+    /// [`Optimizer::sgd`], the whole network is trained, one batch per step, all activations are
+    /// stored, PyTorch's momentum of 0.1 for the running statistics.
     fn default() -> Self {
         let frozen = Vec::new();
         Self {
@@ -62,7 +62,7 @@ pub struct NetworkTrainingPlan {
     pub targets: TensorId,
     /// Variable: the scalars that control the updates; see [`CONTROL`](crate::op::CONTROL).
     pub control: TensorId,
-    /// The scores, `[batch, classes, 1, 1]`; the plan keeps them.
+    /// The scores, `[batch, classes, 1, 1]`, a fetch of the plan.
     pub scores: TensorId,
     /// The convolutions and norms, in the order of their keys.
     pub layers: Vec<PlannedLayer>,
@@ -196,9 +196,12 @@ struct Head {
 
 impl TrainingPlanner {
     fn stem_forward(&mut self, stem: Stem) -> Result<StemForward> {
-        let conv = Conv::conv7x7(stem.in_channels, stem.planes, Stem::STRIDE);
         let layout = ChannelLayout::dense(stem.planes);
-        let layer = self.forward(["conv1", "bn1"], conv, true, self.plan.input, layout)?;
+        let layer = self.forward(["conv1", "bn1"], stem.conv(), true, self.plan.input, layout)?;
+        if !stem.has_pool() {
+            let out = layer.activation;
+            return Ok(StemForward { layer, out });
+        }
         let pool = Op::MaxPool { channels: stem.planes, windows: stem.pool };
         let out = self.step("maxpool", pool, &[layer.activation], layout)?;
         Ok(StemForward { layer, out })
@@ -215,6 +218,10 @@ impl TrainingPlanner {
             true => self.forward_again(&forward.layer, self.plan.input, true)?,
             false => forward.layer.clone(),
         };
+        if !stem.has_pool() {
+            self.backward(&layer, gradient, None, false)?;
+            return Ok(());
+        }
         let op = Op::Train(TrainOp::MaxPoolGrad { channels: stem.planes, windows: stem.pool });
         let layout = self.layout(gradient);
         let gradient = self.step("grad.maxpool", op, &[layer.activation, gradient], layout)?;

@@ -11,7 +11,7 @@ use crate::tensor::{ChannelLayout, Shape};
 pub enum Optimizer {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
-        /// The decay of the velocity per step; 0 or more.
+        /// The factor that multiplies the velocity at each step; 0 or more.
         momentum: f64,
         /// Whether to use Nesterov momentum; needs a momentum above 0.
         nesterov: bool,
@@ -22,9 +22,10 @@ pub enum Optimizer {
     },
     /// `torch.optim.AdamW`.
     AdamW {
-        /// The decay of the mean of gradients per step; at least 0, below 1.
+        /// The factor that multiplies the running mean of gradients at each step; at least 0, below
+        /// 1.
         beta1: f64,
-        /// The same for their squares.
+        /// The same for the running mean of squared gradients.
         beta2: f64,
         /// Added to the root; above 0.
         eps: f64,
@@ -85,7 +86,7 @@ impl Optimizer {
         }
     }
 
-    /// The state it keeps for each parameter, by PyTorch's names.
+    /// The names of the optimiser state of each parameter, as in PyTorch.
     #[must_use]
     pub const fn state_names(&self) -> &'static [&'static str] {
         match self {

@@ -17,11 +17,11 @@ pub(super) struct TrainingPlanner {
     /// Prefixes of the names of frozen parts.
     frozen: Vec<String>,
     /// Whether new running statistics replace the previous ones on the device, instead of only
-    /// being kept for the caller to read.
+    /// being fetches for the caller.
     pub updates_statistics: bool,
     /// The layers so far, in the order of their keys.
     pub layers: Vec<PlannedLayer>,
-    /// The optimiser; without one, gradients are kept for the caller to read.
+    /// The optimiser; without one, gradients are fetches for the caller.
     pub updates: Option<Updates>,
     pub parameters: Vec<PlannedParameter>,
 }

@@ -76,7 +76,7 @@ impl TrainingPlanner {
         Ok(())
     }
 
-    /// A given tensor with the layout of another one.
+    /// Adds a variable with the layout of another tensor.
     fn alike(&mut self, tensor: TensorId, name: &str) -> TensorId {
         let info = TensorInfo { name: name.to_owned(), ..self.plan.tensor(tensor).clone() };
         self.variable(info)

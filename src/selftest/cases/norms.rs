@@ -21,7 +21,7 @@ pub(super) fn cases(kernel: Kernel) -> Vec<Case> {
     };
     let mut cases: Vec<Case> = sizes.into_iter().map(|size| case(kernel, size)).collect();
     if let (Family::NormGradSums, Some(first)) = (kernel.family, cases.first()) {
-        // As of a norm that is frozen: the image's gradient needs nothing of its statistics.
+        // For a frozen norm, the gradient of the image does not depend on batch statistics.
         let Op::Train(TrainOp::NormGradSums { channels, relu, .. }) = first.op else {
             return cases;
         };

@@ -58,7 +58,7 @@ const PLAIN: &[Mutant] = mutants! { Conv1x1, "conv1x1":
     "last_term_twice" OffByOne { "shared/mac": "x.w" => "x.z" }
 };
 
-/// Faults without an effect that a test could see.
+/// Faults without an effect that a test can detect.
 const EQUIVALENT: &[Mutant] = &[
     Mutant {
         name: "conv1x1.tile_not_clamped",

@@ -43,7 +43,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     STAGED,
 ];
 
-/// Faults of `conv3x3.wgsl`, which serves two families.
+/// Faults of `conv3x3.wgsl`, which two families use.
 macro_rules! of_the_file {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -98,7 +98,7 @@ macro_rules! of_the_file {
 
 use of_the_file;
 
-/// Faults of `conv3x3_subgroup.wgsl`, which serves two families.
+/// Faults of `conv3x3_subgroup.wgsl`, which two families use.
 macro_rules! of_the_subgroup_file {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:

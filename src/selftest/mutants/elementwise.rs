@@ -14,7 +14,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     CONVERT,
 ];
 
-/// Faults of lines that both files have; the file's name is the family's.
+/// Faults in lines that both files have; the file's name is the family's name.
 macro_rules! of_both {
     ($family:ident, $file:literal) => {
         mutants! { $family, $file:

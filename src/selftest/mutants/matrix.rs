@@ -24,7 +24,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     JOINED,
 ];
 
-/// The faults that each of them must be caught with.
+/// Faults that the self test must catch in each of these kernels.
 macro_rules! of_every_matrix {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -95,7 +95,7 @@ macro_rules! of_every_matrix {
 
 use of_every_matrix;
 
-/// The faults of those that can sum slices of K apart, in the end of their texts.
+/// Faults of kernels that can sum slices of K separately, at the end of their texts.
 macro_rules! of_every_matrix_split {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -119,7 +119,7 @@ macro_rules! of_every_matrix_split {
 
 use of_every_matrix_split;
 
-/// The faults of those that can add a residual.
+/// Faults of kernels that can add a residual.
 macro_rules! of_every_matrix_residual {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -137,7 +137,7 @@ macro_rules! of_every_matrix_residual {
 
 use of_every_matrix_residual;
 
-/// The faults of those with nine taps.
+/// Faults of kernels with nine taps.
 macro_rules! of_every_tap {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:

@@ -35,9 +35,9 @@ use crate::gpu::Gpu;
 use crate::kernel::{DeviceKind, Kernel};
 
 impl Mutant {
-    /// The kernels that the fault changes, the likeliest to show it soon first: with the whole
-    /// epilogue, and the smallest tile of several rows, which compiles fastest; a row of matrices
-    /// is several.
+    /// The kernels that the fault changes. The kernels that probably show it soonest come first:
+    /// those with the whole epilogue, and the smallest tile of several rows, which compiles
+    /// fastest. A row of matrices counts as several rows.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
         let mut kernels: Vec<Kernel> =
@@ -56,28 +56,28 @@ impl Mutant {
     }
 }
 
-/// How a mutant fared.
+/// The outcome of a mutant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// A check failed, as it should.
+    /// A check failed, as expected.
     Caught(Failure),
-    /// No check failed, as its entry says.
+    /// No check failed, as its entry states.
     Equivalent(&'static str),
     /// No check failed: the cases are too weak.
     Survived {
         /// Runs of a kernel on a case.
         cases: usize,
     },
-    /// It did not compile, or was caught although its entry says that it cannot be: the entry is
-    /// wrong.
+    /// The entry is wrong: the mutant did not compile, or was caught although its entry states that
+    /// no check can catch it.
     Mistaken(Failure),
-    /// The device can run none of its kernels, or need not show the fault.
+    /// The device can run none of its kernels, or the fault need not have an effect there.
     NotRun(String),
 }
 
 impl Verdict {
-    /// Whether the proof stands.
+    /// Whether the outcome is consistent with the proof that the self test finds faults.
     #[must_use]
     pub const fn holds(&self) -> bool {
         !matches!(self, Self::Survived { .. } | Self::Mistaken(_))
@@ -104,17 +104,17 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
     lists.into_iter().flatten().copied().flatten()
 }
 
-/// The mutant of this name.
+/// The mutant with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Mutant> {
     all().find(|mutant| mutant.name == name)
 }
 
 /// Runs the self test's cases on each mutant until a check fails, on several devices of one adapter
-/// side by side. The verdicts are in the order of the mutants.
+/// in parallel. The verdicts are in the order of the mutants.
 ///
 /// # Errors
-/// As [`run_on`](super::run_on), [`GpuError::Patch`](crate::error::GpuError::Patch) among them.
+/// As [`run_on`](super::run_on), including [`GpuError::Patch`](crate::error::GpuError::Patch).
 pub fn prove(gpus: &[Gpu], mutants: &[&Mutant]) -> Result<Vec<Verdict>> {
     let mut verdicts = Vec::with_capacity(mutants.len());
     // Mutants of a family share their cases, families do not.
@@ -155,10 +155,10 @@ fn prove_one(gpu: &Gpu, expectations: &Expectations, mutant: &Mutant) -> Result<
         }
     }
     Ok(match mutant.equivalent {
-        // Its kernels may lack different things.
+        // Each of its kernels may lack a different feature.
         _ if count == 0 => Verdict::NotRun(Vec::from_iter(skipped).join(", or ")),
         Some(reason) => Verdict::Equivalent(reason),
-        // A subgroup runs in step, and a workgroup may be a single one.
+        // A subgroup runs in lockstep, and a workgroup may be a single subgroup.
         None if mutant.fault == Fault::DroppedBarrier
             && capabilities.kind != DeviceKind::Software =>
         {

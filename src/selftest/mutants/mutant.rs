@@ -16,25 +16,25 @@ pub enum Fault {
     MissingTail,
     /// A dropped barrier.
     DroppedBarrier,
-    /// A stride or size taken for another.
+    /// A stride or size confused with another.
     SwappedStride,
-    /// A lost bias, scale or shift.
+    /// A missing bias, scale or shift.
     LostBias,
     /// A group, or a workgroup, at a wrong offset.
     WrongGroup,
     /// The dilation ignored at one edge.
     DilationIgnored,
-    /// ReLU before an addition, or none.
+    /// ReLU before an addition, or missing.
     ReluOrder,
-    /// A tile, a lane's or a loop's value that is not the current one.
+    /// A stale value of a tile, of a lane or of a loop.
     StaleTile,
     /// Padding read as data, or not written as zero.
     PaddingAsData,
-    /// The second input from a wrong place.
+    /// The second input read from a wrong position.
     WrongResidual,
-    /// A term, a factor or a sign of a formula that is missing or another.
+    /// A missing or wrong term, factor or sign of a formula.
     WrongTerm,
-    /// NaN swallowed.
+    /// NaN replaced by a number.
     NanSwallowed,
 }
 
@@ -67,11 +67,11 @@ pub struct Mutant {
     pub name: &'static str,
     /// The family through which it must be caught.
     pub family: Family,
-    /// What kind of fault it is.
+    /// The kind of fault.
     pub fault: Fault,
     /// The fault.
     pub patches: &'static [Patch],
-    /// Why no check can tell it from the kernel, where none can.
+    /// The reason why no check can distinguish it from the kernel, if that is the case.
     pub equivalent: Option<&'static str>,
 }
 
@@ -86,7 +86,7 @@ impl Mutant {
     }
 }
 
-/// A list of mutants of one family: name, fault, and the edits as `file: what => what instead`.
+/// A list of mutants of one family: name, fault, and the edits as `file: text => replacement`.
 macro_rules! mutants {
     ($family:ident, $prefix:literal: $($name:literal $fault:ident {
         $($file:literal: $find:literal => $replace:literal),+ $(,)?

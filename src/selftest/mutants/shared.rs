@@ -1,6 +1,6 @@
 //! Faults in the parts that convolutions share: tile, stages, weights, epilogue.
 
-/// The faults that every convolution must be caught with.
+/// Faults that the self test must catch in every convolution.
 macro_rules! of_every_convolution {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -37,7 +37,7 @@ macro_rules! of_every_convolution {
     };
 }
 
-/// The faults of those whose lanes load weights and rows for themselves.
+/// Faults of kernels in which each invocation loads its own weights and rows.
 macro_rules! of_every_register {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -59,7 +59,7 @@ macro_rules! of_every_register {
     };
 }
 
-/// The faults of those with several columns a lane.
+/// Faults of kernels with several columns per invocation.
 macro_rules! of_every_column {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -71,7 +71,7 @@ macro_rules! of_every_column {
     };
 }
 
-/// The faults of those that can add a residual.
+/// Faults of kernels that can add a residual.
 macro_rules! of_every_residual {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -97,7 +97,7 @@ macro_rules! of_every_residual {
     };
 }
 
-/// The faults of those with two stages of a tile in workgroup memory.
+/// Faults of kernels with two stages of a tile in workgroup memory.
 macro_rules! of_every_stage {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -142,7 +142,7 @@ macro_rules! of_every_stage {
     };
 }
 
-/// The faults of those that can sum slices of K apart.
+/// Faults of kernels that can sum slices of K separately.
 macro_rules! of_every_split {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -186,7 +186,7 @@ macro_rules! of_every_split {
     };
 }
 
-/// Those of them that are in the end of staged families' texts.
+/// The same, for faults at the end of the texts of staged families.
 macro_rules! of_every_staged_split {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -203,7 +203,7 @@ macro_rules! of_every_staged_split {
     };
 }
 
-/// The faults of those that slide along a line.
+/// Faults of kernels that slide along an image row.
 macro_rules! of_every_window {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -221,7 +221,7 @@ macro_rules! of_every_window {
     };
 }
 
-/// The faults of those with a form of 64-bit words and textures, in lines that only this form has.
+/// Faults of kernels with a variant for 64-bit words and textures, in lines of that variant only.
 macro_rules! of_every_texture_form {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -242,7 +242,7 @@ macro_rules! of_every_texture_form {
     };
 }
 
-/// The faults of those that load rows by lane and broadcast them.
+/// Faults of kernels that load rows by lane and broadcast them.
 macro_rules! of_every_subgroup {
     ($family:ident, $prefix:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -255,8 +255,8 @@ macro_rules! of_every_subgroup {
     };
 }
 
-/// The faults of those with an output value per invocation; the file's name is the family's where
-/// no other is said.
+/// Faults of kernels with one output value per invocation. The default for the file's name is the
+/// family's name.
 macro_rules! of_every_value {
     ($family:ident, $file:literal) => {
         $crate::selftest::mutants::shared::of_every_value!($family, $file, $file)
@@ -279,7 +279,7 @@ macro_rules! of_every_value {
     };
 }
 
-/// The faults of those with a `vec4` of channels per invocation.
+/// Faults of kernels with a `vec4` of channels per invocation.
 macro_rules! of_every_channel {
     ($family:ident, $prefix:literal, $file:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:
@@ -296,7 +296,7 @@ macro_rules! of_every_channel {
     };
 }
 
-/// The faults of those whose grid may go on along y.
+/// Faults of kernels whose grid may extend along y.
 macro_rules! of_every_second_dimension {
     ($family:ident, $prefix:literal, $file:literal) => {
         $crate::selftest::mutants::mutants! { $family, $prefix:

@@ -1,5 +1,5 @@
-//! Mutants of the sum of slices of K. Those of the slices themselves are those of the families that
-//! are cut (`of_every_split`).
+//! Mutants of the sum of slices of K. The mutants of the slices themselves belong to the families
+//! whose K is split (`of_every_split`).
 
 use super::shared::of_every_value;
 use super::{Mutant, mutants};

@@ -1,4 +1,4 @@
-//! Mutants of the gradients of convolutions, and of what makes weights ready for them.
+//! Mutants of the gradients of convolutions, and of the kernels that prepare weights for them.
 
 use super::shared::{of_every_second_dimension, of_every_value};
 use super::{Fault, Mutant, mutants};
@@ -260,7 +260,7 @@ const IMAGE: &[Mutant] = mutants! { InputGrad, "input_grad":
     }
 };
 
-/// Faults without an effect that a test could see.
+/// Faults without an effect that a test can detect.
 const EQUIVALENT: &[Mutant] = &[
     Mutant {
         name: "input_grad.left_edge",
@@ -272,7 +272,7 @@ const EQUIVALENT: &[Mutant] = &[
             "",
         )],
         equivalent: Some(
-            "a place before the first wraps round to one after the last, which is checked too",
+            "a position before the first wraps around to one after the last, which is checked",
         ),
     },
     Mutant {
@@ -284,7 +284,7 @@ const EQUIVALENT: &[Mutant] = &[
             "if first_column + ${c*LANES}u < params.out_vec4 {",
             "if true {",
         )],
-        equivalent: Some("columns behind the end are the last one again, and store what it stores"),
+        equivalent: Some("columns beyond the end repeat the last one, and store the same values"),
     },
 ];
 

@@ -24,7 +24,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     GATE,
 ];
 
-/// The faults of those with an image per invocation, and of the logarithm of a sum of exponentials.
+/// Faults of kernels with one image per invocation, and of the logarithm of a sum of exponentials.
 macro_rules! of_every_image {
     ($family:ident, $prefix:literal, $file:literal) => {
         mutants! { $family, $prefix:

@@ -24,7 +24,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     GRAD,
 ];
 
-/// The faults of those that go over a slice of the pixels.
+/// Faults of kernels that loop over a part of the pixels.
 macro_rules! of_every_slice {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -59,7 +59,7 @@ macro_rules! of_every_slice {
 
 use of_every_slice;
 
-/// The faults of those with some pixels that follow each other.
+/// Faults of kernels that process consecutive pixels.
 macro_rules! of_every_row {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:

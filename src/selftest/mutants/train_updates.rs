@@ -1,4 +1,4 @@
-//! Mutants of what optimisers do.
+//! Mutants of the kernels of optimisers.
 
 use super::shared::of_every_value;
 use super::{Mutant, mutants};
@@ -22,7 +22,7 @@ pub(super) const MUTANTS: &[&[Mutant]] = &[
     ADAMW,
 ];
 
-/// The faults of both forms of SGD's step.
+/// Faults of both forms of SGD's step.
 macro_rules! of_the_descent {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
@@ -51,7 +51,7 @@ macro_rules! of_the_descent {
 
 use of_the_descent;
 
-/// The faults of both running means.
+/// Faults of both running means.
 macro_rules! of_the_moment {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:

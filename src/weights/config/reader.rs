@@ -80,6 +80,7 @@ impl<'a> Reader<'a> {
         self.value("color_range", "[0, 1]", range)?;
         Ok(CheckpointOptions {
             prefix: None,
+            key: None,
             norm: self.value(
                 "norm",
                 "\"BatchNorm2d\", \"FrozenBatchNorm2d\" or \"Identity\"",
@@ -93,8 +94,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the network computes what ours does, if the configuration describes a network: by
-    /// name, by transformers' values, or under [`KEY`].
+    /// Whether the network computes the same as this crate's ResNet, if the configuration describes
+    /// a network: by name, by transformers' values, or under [`KEY`].
     pub fn arithmetic(&self) -> Option<Result<Described, WeightsError>> {
         let ours = self.map.get(KEY).and_then(|ours| ours.get("activation")).is_some();
         let checked =

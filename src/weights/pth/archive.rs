@@ -75,6 +75,9 @@ impl<'a> Archive<'a> {
             }
         }
         let names = || entries.keys().chain(packed.iter().map(|(name, _)| name));
+        if !names().any(|name| name.ends_with("data.pkl")) {
+            other_archive(names())?;
+        }
         let folder = one_folder(names())?;
         let is_script = names().any(|name| name.strip_prefix(&folder) == Some("constants.pkl"));
         if is_script && names().any(|name| name.contains("/code/")) {
@@ -132,6 +135,20 @@ fn check_count(bytes: &[u8]) -> Result<(), PthError> {
     Ok(())
 }
 
+/// Refuses an archive without an object whose entries show what it is.
+fn other_archive<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), PthError> {
+    let ends = |name: &str, endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    for name in names {
+        if ends(name, &[".npy"]) {
+            return Err(PthError::Npz);
+        }
+        if ends(name, &[".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar"]) {
+            return Err(PthError::Around { entry: name.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// The folder of all entries, with its slash. If there are two, each with an object, it is unclear
 /// which is the file's.
 fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String, PthError> {
@@ -140,7 +157,7 @@ fn one_folder<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<String,
     match names.find(|name| folder_of(name).as_ref() != Some(&folder)) {
         None => Ok(folder),
         Some(name) => {
-            // The order of a map's names is chance, that of the message is not.
+            // The order of a map's names is random; the message must be deterministic.
             let other = folder_of(name).unwrap_or_default();
             let (first, second) = if folder < other { (folder, other) } else { (other, folder) };
             let reason =
@@ -165,5 +182,9 @@ fn overlap() -> PthError {
 }
 
 fn damaged(error: ZipError) -> PthError {
-    PthError::Archive { reason: error.to_string() }
+    let reason = error.to_string();
+    // The directory is at the end of the file.
+    let truncated = reason.contains("EOCD") || reason.contains("central directory");
+    let why = if truncated { "the file is truncated, its directory is missing: " } else { "" };
+    PthError::Archive { reason: format!("{why}{reason}") }
 }

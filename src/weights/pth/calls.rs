@@ -7,12 +7,16 @@
 
 use safetensors::Dtype;
 
+use super::numpy;
 use super::pickle::Machine;
-use super::value::{Name, Node, Storage, Tensor, Value};
+use super::value::{Name, Node, Storage, Tensor, Value, size};
 use crate::error::PthError;
 
 /// Maximum number of dimensions of a tensor. A convolution's weight has four.
 const MAX_DIMS: usize = 16;
+
+/// A tensor whose metadata changes its values in an unknown way.
+const WITH_METADATA: Name<'static> = Name { module: "torch", name: "Tensor with metadata" };
 
 impl<'a> Machine<'a> {
     /// The result of calling `callee`, a class or a function.
@@ -22,7 +26,7 @@ impl<'a> Machine<'a> {
         args: Value<'a>,
     ) -> Result<Value<'a>, PthError> {
         let name = match self.node(callee) {
-            Some(Node::Global(name) | Node::Opaque(name)) => *name,
+            Some(Node::Global(name) | Node::Opaque(name, _)) => *name,
             _ => return Err(self.damaged("a call of something other than a class or function")),
         };
         let Some(args) = self.tuple(args) else {
@@ -30,7 +34,7 @@ impl<'a> Machine<'a> {
         };
         let is_class = matches!(self.node(callee), Some(Node::Global(_)));
         match (name.module, name.name, args) {
-            _ if !is_class => Ok(self.add_node(Node::Opaque(name))),
+            _ if !is_class => Ok(self.add_node(Node::Opaque(name, Vec::new()))),
             ("collections", "OrderedDict", []) => Ok(self.add_node(Node::Dict(Vec::new()))),
             ("collections", "OrderedDict", &[items]) => self.ordered_dict(items),
             (
@@ -38,19 +42,27 @@ impl<'a> Machine<'a> {
                 "_rebuild_tensor" | "_rebuild_tensor_v2",
                 &[storage, offset, dims, strides, ref rest @ ..],
             ) => {
-                // Behind whether it requires a gradient, and its hooks.
-                self.check_metadata(rest.get(2))?;
-                let storage = self.storage(storage)?;
-                self.tensor(storage, offset, dims, strides)
+                // After whether it requires a gradient, and its hooks.
+                let Some(negated) = self.is_negated(rest.get(2)) else {
+                    return Ok(self.add_node(Node::Opaque(WITH_METADATA, Vec::new())));
+                };
+                match self.storage(storage)? {
+                    Ok(storage) => self.tensor(storage, offset, dims, strides, negated),
+                    Err(unknown) => Ok(self.add_node(Node::Opaque(unknown, Vec::new()))),
+                }
             }
             (
                 "torch._utils",
                 "_rebuild_tensor_v3",
                 &[storage, offset, dims, strides, _, _, dtype, ref rest @ ..],
             ) => {
-                self.check_metadata(rest.first())?;
-                let storage = self.storage_as(storage, dtype)?;
-                self.tensor(storage, offset, dims, strides)
+                let Some(negated) = self.is_negated(rest.first()) else {
+                    return Ok(self.add_node(Node::Opaque(WITH_METADATA, Vec::new())));
+                };
+                match self.storage_as(storage, dtype)? {
+                    Ok(storage) => self.tensor(storage, offset, dims, strides, negated),
+                    Err(unknown) => Ok(self.add_node(Node::Opaque(unknown, Vec::new()))),
+                }
             }
             (
                 "torch._utils",
@@ -58,6 +70,14 @@ impl<'a> Machine<'a> {
                 &[tensor, ..],
             ) => Ok(tensor),
             ("torch", "Size", &[dims]) => Ok(dims),
+            ("numpy", "dtype", &[Value::Str(code), ..]) => Ok(match numpy::dtype(code) {
+                Some(dtype) => self.add_node(Node::Dtype(dtype)),
+                None => self.add_node(Node::Opaque(name, Vec::new())),
+            }),
+            ("_codecs", "encode", &[Value::Str(text), Value::Str("latin1" | "latin-1")]) => {
+                Ok(self.add_node(Node::Encoded(text)))
+            }
+            _ if numpy::makes_array(&name) => Ok(self.add_node(Node::ArraySlot)),
             // A tensor with attributes: the call that makes it, and what is set on it.
             ("torch._tensor", "_rebuild_from_type_v2", &[function, _, inner, ..])
                 if self.rebuilds_tensor(function) =>
@@ -69,7 +89,7 @@ impl<'a> Machine<'a> {
                 "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3",
                 _,
             ) => Err(self.damaged("a tensor with too few arguments")),
-            _ => Ok(self.add_node(Node::Opaque(name))),
+            _ => Ok(self.add_node(Node::Opaque(name, Vec::new()))),
         }
     }
 
@@ -91,7 +111,7 @@ impl<'a> Machine<'a> {
             }
             _ => None,
         };
-        // The list may be used again and again, so its copy is paid for before it is made.
+        // The list may be used repeatedly, so its copy is charged before it is made.
         let count = items.len();
         let pairs: Option<Vec<_>> =
             items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect();
@@ -101,39 +121,50 @@ impl<'a> Machine<'a> {
         Ok(self.add_node(Node::Dict(pairs)))
     }
 
-    /// Rejects metadata: it marks tensors that differ from their storage, for example negated or
-    /// conjugated views. PyTorch writes it only for those.
-    fn check_metadata(&self, metadata: Option<&Value<'a>>) -> Result<(), PthError> {
-        let Some(&metadata) = metadata else { return Ok(()) };
-        let found = match (metadata, self.node(metadata)) {
-            (Value::None, _) => return Ok(()),
-            (_, Some(Node::Dict(pairs))) if pairs.is_empty() => return Ok(()),
-            (_, Some(Node::Dict(pairs))) => match pairs[0].0 {
-                Value::Str(key) => key.chars().take(40).collect(),
-                _ => "a key that is not text".to_owned(),
-            },
-            _ => "not a dict".to_owned(),
-        };
-        Err(PthError::Metadata { found })
+    /// Whether a tensor's metadata marks it as negated; `None` for other metadata. PyTorch writes
+    /// metadata only for tensors that differ from their storage: negated and conjugated views. The
+    /// conjugate of a real number is the number.
+    fn is_negated(&self, metadata: Option<&Value<'a>>) -> Option<bool> {
+        let Some(&metadata) = metadata else { return Some(false) };
+        match (metadata, self.node(metadata)) {
+            (Value::None, _) => Some(false),
+            (_, Some(Node::Dict(pairs))) => {
+                let known = |(key, value): &(Value<'a>, Value<'a>)| {
+                    matches!(key, Value::Str("neg" | "conj")) && matches!(value, Value::Bool(_))
+                };
+                let negated =
+                    |pair: &(Value<'a>, Value<'a>)| *pair == (Value::Str("neg"), Value::Bool(true));
+                pairs.iter().all(known).then(|| pairs.iter().any(negated))
+            }
+            _ => None,
+        }
     }
 
-    fn storage(&self, value: Value<'a>) -> Result<Storage<'a>, PthError> {
+    /// A storage, or the name of its type if that is unknown.
+    fn storage(&self, value: Value<'a>) -> Result<Result<Storage<'a>, Name<'a>>, PthError> {
         match self.node(value) {
-            Some(Node::Storage(storage)) => Ok(*storage),
+            Some(Node::Storage(storage)) => Ok(Ok(*storage)),
+            Some(Node::Opaque(unknown, _)) => Ok(Err(*unknown)),
             _ => Err(self.damaged("a tensor without a storage")),
         }
     }
 
     /// A storage of bytes, reinterpreted as elements of a type.
-    fn storage_as(&self, value: Value<'a>, dtype: Value<'a>) -> Result<Storage<'a>, PthError> {
-        let storage = self.storage(value)?;
+    fn storage_as(
+        &self,
+        value: Value<'a>,
+        dtype: Value<'a>,
+    ) -> Result<Result<Storage<'a>, Name<'a>>, PthError> {
+        let storage = match self.storage(value)? {
+            Ok(storage) => storage,
+            Err(unknown) => return Ok(Err(unknown)),
+        };
         let Some(Node::Global(name)) = self.node(dtype) else {
             return Err(self.damaged("a tensor whose element type is not a name"));
         };
-        let unknown = || PthError::StorageType { found: name.to_string() };
-        let dtype = named_dtype(name).ok_or_else(unknown)?;
+        let Some(dtype) = named_dtype(name) else { return Ok(Err(*name)) };
         let bytes = storage.elements.saturating_mul(size(storage.dtype));
-        Ok(Storage { key: storage.key, dtype, elements: bytes / size(dtype) })
+        Ok(Ok(Storage { key: storage.key, dtype, elements: bytes / size(dtype) }))
     }
 
     fn tensor(
@@ -142,6 +173,7 @@ impl<'a> Machine<'a> {
         offset: Value<'a>,
         dims: Value<'a>,
         strides: Value<'a>,
+        negated: bool,
     ) -> Result<Value<'a>, PthError> {
         let (dims, strides) = (self.sizes(dims)?, self.sizes(strides)?);
         if dims.len() != strides.len() {
@@ -149,10 +181,17 @@ impl<'a> Machine<'a> {
         }
         self.charge(dims.len())?;
         let offset = self.size(offset)?;
-        Ok(self.add_node(Node::Tensor(Box::new(Tensor { storage, offset, dims, strides }))))
+        Ok(self.add_node(Node::Tensor(Box::new(Tensor {
+            storage,
+            offset,
+            dims,
+            strides,
+            negated,
+            inline: None,
+        }))))
     }
 
-    fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>, PthError> {
+    pub(super) fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>, PthError> {
         let values =
             self.tuple(value).ok_or_else(|| self.damaged("a shape that is not a tuple"))?;
         if values.len() > MAX_DIMS {
@@ -182,24 +221,34 @@ impl<'a> Machine<'a> {
                         "a storage that is a view of another, as PyTorch before 0.4 wrote",
                     ));
                 }
-                let (dtype, elements) = (self.storage_type(class)?, self.size(elements)?);
-                Ok(self.add_node(Node::Storage(Storage { key, dtype, elements })))
+                let elements = self.size(elements)?;
+                Ok(match self.storage_type(class)? {
+                    Ok((dtype, each)) => {
+                        let elements = elements.saturating_mul(each);
+                        self.add_node(Node::Storage(Storage { key, dtype, elements }))
+                    }
+                    Err(unknown) => self.add_node(Node::Opaque(unknown, Vec::new())),
+                })
             }
             [Value::Str("module"), class, ..] => Ok(class),
             _ => Err(self.damaged("a persistent id that is neither a storage nor a module")),
         }
     }
 
-    fn storage_type(&self, class: Value<'a>) -> Result<Dtype, PthError> {
+    /// The element type of a storage class, and how many of it an element has; the class's name if
+    /// it is unknown.
+    fn storage_type(&self, class: Value<'a>) -> Result<Result<(Dtype, usize), Name<'a>>, PthError> {
         let Some(Node::Global(name)) = self.node(class) else {
             return Err(self.damaged("a storage whose type is not a class"));
         };
         let known = match (name.module, name.name) {
-            ("torch.storage", "UntypedStorage") => Some(Dtype::U8),
-            ("torch" | "torch.cuda", storage) => storage_dtype(storage),
+            ("torch.storage", "UntypedStorage") => Some((Dtype::U8, 1)),
+            // No element type of safetensors has 16 bytes.
+            ("torch" | "torch.cuda", "ComplexDoubleStorage") => Some((Dtype::C64, 2)),
+            ("torch" | "torch.cuda", storage) => storage_dtype(storage).map(|dtype| (dtype, 1)),
             _ => None,
         };
-        known.ok_or_else(|| PthError::StorageType { found: name.to_string() })
+        Ok(known.ok_or(*name))
     }
 }
 
@@ -211,10 +260,10 @@ fn storage_dtype(class: &str) -> Option<Dtype> {
         "BFloat16Storage" => Dtype::BF16,
         "DoubleStorage" => Dtype::F64,
         "LongStorage" => Dtype::I64,
-        "IntStorage" => Dtype::I32,
+        "IntStorage" | "QInt32Storage" => Dtype::I32,
         "ShortStorage" => Dtype::I16,
-        "CharStorage" => Dtype::I8,
-        "ByteStorage" | "UntypedStorage" => Dtype::U8,
+        "CharStorage" | "QInt8Storage" => Dtype::I8,
+        "ByteStorage" | "UntypedStorage" | "QUInt8Storage" => Dtype::U8,
         "BoolStorage" => Dtype::BOOL,
         "ComplexFloatStorage" => Dtype::C64,
         _ => return None,
@@ -242,9 +291,4 @@ fn named_dtype(name: &Name<'_>) -> Option<Dtype> {
         ("torch", "float8_e5m2") => Dtype::F8_E5M2,
         _ => return None,
     })
-}
-
-/// Size of an element in bytes; every supported type has whole bytes.
-pub(super) fn size(dtype: Dtype) -> usize {
-    dtype.bitsize().div_ceil(8)
 }

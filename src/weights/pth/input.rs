@@ -71,7 +71,7 @@ impl<'a> Input<'a> {
         // T and U are texts of Python 2.
         let is_text = matches!(opcode, b'X' | 0x8c | 0x8d | b'T' | b'U');
         let text = if is_text { std::str::from_utf8(bytes).ok() } else { None };
-        Ok(text.map_or(Value::Bytes, Value::Str))
+        Ok(text.map_or(Value::Bytes(bytes), Value::Str))
     }
 
     /// Text up to a line feed.

@@ -16,9 +16,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::calls::size;
 use super::pickle::{self, budget};
-use super::value::{Node, Object, Value};
+use super::value::{Node, Object, Value, size};
 use crate::error::PthError;
 
 /// 0x1950a86a20f9469cfc6c, little-endian.

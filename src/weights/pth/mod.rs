@@ -3,9 +3,9 @@
 //!
 //! `torch.save` writes a **pickle**, a program for a small stack machine that can call any Python
 //! function, and separately the bytes of the tensors' storages. Two containers hold both: the zip
-//! format ([`archive`]) and the legacy format ([`legacy`]). Our machine ([`pickle`]) keeps classes
-//! and functions as names. It implements the half-dozen calls that make a tensor or a dict
-//! ([`calls`]) and does not perform any other. The state dict is then located in the resulting
+//! format ([`archive`]) and the legacy format ([`legacy`]). The machine of this crate ([`pickle`])
+//! keeps classes and functions as names. It implements the half-dozen calls that make a tensor or a
+//! dict ([`calls`]) and performs no other calls. The state dict is then located in the resulting
 //! object ([`pick`]), and its tensors become ranges of the file ([`tensor`]), so that a file takes
 //! little more memory than its own size.
 //!
@@ -17,14 +17,16 @@ mod archive;
 mod calls;
 mod input;
 mod legacy;
+mod numpy;
 mod pick;
 mod pickle;
 mod tensor;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::Shapes;
 use super::entry::Entry;
 use crate::error::PthError;
 use archive::Archive;
@@ -67,21 +69,55 @@ pub(super) struct Contents {
     pub others: BTreeMap<String, String>,
     /// The string under `arch` in the state dict or in an enclosing dict.
     pub arch: Option<String>,
+    /// Bytes after those of the file in which some tensors lie.
+    pub appended: Vec<u8>,
 }
 
-/// Reads a PyTorch file.
-pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthError> {
+/// A dict of a file, to choose from: the keys that lead to it, joined by dots, and its tensors'
+/// keys and dimensions.
+pub(super) struct Dict<'a> {
+    pub path: &'a str,
+    pub dims: BTreeMap<&'a str, &'a [usize]>,
+}
+
+impl Shapes for Dict<'_> {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.dims.keys().copied()
+    }
+
+    fn dims(&self, key: &str) -> Option<&[usize]> {
+        self.dims.get(key).copied()
+    }
+}
+
+/// Reads a PyTorch file. `choose` returns the index of the state dict among the dicts with tensors,
+/// or `None` for the usual one of files without a network.
+pub(super) fn read(
+    container: Container,
+    bytes: &[u8],
+    choose: impl FnOnce(&[Dict<'_>]) -> Result<Option<usize>, PthError>,
+) -> Result<Contents, PthError> {
     match container {
         Container::Zip => {
             let archive = Archive::new(bytes)?;
             let pickle = archive.pickle()?;
             let object = pickle::read(&bytes[pickle], 0, pickle::budget(bytes.len()))?;
-            contents(&object, bytes.len(), |key| archive.storage(key))
+            contents(&object, bytes, choose, |key| archive.storage(key))
         }
         Container::Pickle => {
-            let (object, storages) = legacy::read(bytes)?;
+            let (object, storages) = match legacy::read(bytes) {
+                // A pickle of NumPy arrays has no storages.
+                Err(PthError::NotTorch) => {
+                    let object = pickle::read(bytes, 0, pickle::budget(bytes.len()))?;
+                    if pick::candidates(&object).is_empty() {
+                        return Err(PthError::NotTorch);
+                    }
+                    (object, HashMap::new())
+                }
+                read => read?,
+            };
             let missing = |key: &str| PthError::NoEntry { entry: key.to_owned() };
-            contents(&object, bytes.len(), |key| {
+            contents(&object, bytes, choose, |key| {
                 storages.get(key).cloned().ok_or_else(|| missing(key))
             })
         }
@@ -91,14 +127,39 @@ pub(super) fn read(container: Container, bytes: &[u8]) -> Result<Contents, PthEr
 
 fn contents<'a>(
     object: &Object<'a>,
-    file_bytes: usize,
+    bytes: &'a [u8],
+    choose: impl FnOnce(&[Dict<'_>]) -> Result<Option<usize>, PthError>,
     find: impl Fn(&str) -> Result<Range<usize>, PthError>,
 ) -> Result<Contents, PthError> {
-    let picked = pick::pick(object)?;
-    let mut placer = Placer::new(file_bytes, find);
+    let candidates = pick::candidates(object);
+    let sorted = candidates
+        .iter()
+        .map(|candidate| candidate.sort(object))
+        .collect::<Result<Vec<_>, PthError>>()?;
+    let dicts: Vec<Dict<'_>> = candidates
+        .iter()
+        .zip(&sorted)
+        .map(|(candidate, sorted)| Dict {
+            path: &candidate.path,
+            dims: sorted
+                .tensors
+                .iter()
+                .map(|(key, tensor)| (*key, tensor.dims.as_slice()))
+                .collect(),
+        })
+        .collect();
+    let picked = choose(&dicts)?.or_else(|| pick::usual(&candidates));
+    drop(dicts);
+    let picked = picked.ok_or_else(|| pick::nothing(object))?;
+    let arch = candidates[picked].arch.map(str::to_owned);
+    let Some(pick::Sorted { tensors, others }) = sorted.into_iter().nth(picked) else {
+        return Err(pick::nothing(object));
+    };
+    let mut placer = Placer::new(bytes, find);
     let mut entry =
         |(name, tensor): (&'a str, _)| Ok((name.to_owned(), placer.place(name, tensor)?));
-    let entries = picked.tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
-    let others = picked.others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
-    Ok(Contents { entries, others, arch: picked.arch.map(str::to_owned) })
+    let entries = tensors.into_iter().map(&mut entry).collect::<Result<_, PthError>>()?;
+    let others = others.into_iter().map(|(name, found)| (name.to_owned(), found)).collect();
+    let appended = placer.appended;
+    Ok(Contents { entries, others, arch, appended })
 }

@@ -100,9 +100,11 @@ impl<'a> Machine<'a> {
                 let value = self.call(callee, args)?;
                 self.stack.push(value);
             }
-            // BUILD sets an object's state. No object here has one: an OrderedDict's is its
-            // `_metadata`.
-            b'b' => _ = self.pop()?,
+            b'b' => {
+                let state = self.pop()?;
+                let target = *self.stack.last().ok_or_else(|| self.damaged("an empty stack"))?;
+                self.build(target, state)?;
+            }
             _ => return Err(PthError::Opcode { opcode, at: self.input.place() - 1 }),
         }
         Ok(())
@@ -158,8 +160,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Appends to the container below on the stack. Items added to an unknown object are dropped
-    /// with it.
+    /// Appends to the container below on the stack. Single items added to an unknown
+    /// object are dropped with it.
     fn fill(&mut self, opcode: u8) -> Result<(), PthError> {
         let values = match opcode {
             b'a' => vec![self.pop()?],
@@ -177,7 +179,8 @@ impl<'a> Machine<'a> {
         match (opcode, target) {
             (b'a' | b'e', Some(Node::List(list))) => list.extend(values),
             (b's' | b'u', Some(Node::Dict(dict))) => dict.extend(pairs),
-            (0x90, Some(Node::Set)) | (_, Some(Node::Opaque(_))) => {}
+            (b's' | b'u', Some(Node::Opaque(_, items))) => items.extend(pairs),
+            (0x90, Some(Node::Set)) | (_, Some(Node::Opaque(..))) => {}
             _ => {
                 return Err(
                     self.damaged("an opcode that adds to a container, without that container")

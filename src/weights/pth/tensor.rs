@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::calls::size;
-use super::value::{Storage, Tensor};
+use super::numpy::latin1;
+use super::value::{Inline, Storage, Tensor, size};
 use crate::error::PthError;
 use crate::weights::entry::Entry;
 
@@ -16,20 +16,26 @@ const SMALL: usize = 4 << 20;
 /// Converts tensors to entries, and looks up each storage once.
 pub(super) struct Placer<'a, F> {
     find: F,
-    file_bytes: usize,
+    /// The file.
+    bytes: &'a [u8],
+    /// Bytes after those of the file, for values that are not bytes there.
+    pub appended: Vec<u8>,
     found: HashMap<&'a str, Range<usize>>,
 }
 
 impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
     /// `find` returns a storage's range in the file by its key.
-    pub fn new(file_bytes: usize, find: F) -> Self {
-        Self { find, file_bytes, found: HashMap::new() }
+    pub fn new(bytes: &'a [u8], find: F) -> Self {
+        Self { find, bytes, appended: Vec::new(), found: HashMap::new() }
     }
 
     /// The entry of a tensor under the key `name`.
     pub fn place(&mut self, name: &str, tensor: &Tensor<'a>) -> Result<Entry, PthError> {
-        let Tensor { storage, offset, ref dims, ref strides } = *tensor;
-        let room = self.storage(&storage)?;
+        let Tensor { storage, offset, ref dims, ref strides, negated, inline } = *tensor;
+        let room = match inline {
+            None => self.storage(&storage)?,
+            Some(inline) => self.inline(name, inline)?,
+        };
         let bounds = || PthError::Bounds {
             tensor: name.to_owned(),
             dims: dims.clone(),
@@ -43,7 +49,7 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
             .ok_or_else(bounds)?;
         let end =
             end(dims, strides, offset).filter(|end| *end <= storage.elements).ok_or_else(bounds)?;
-        let most = (self.file_bytes.max(SMALL) / size_of::<f32>()).max(storage.elements);
+        let most = (self.bytes.len().max(SMALL) / size_of::<f32>()).max(storage.elements);
         if count > most {
             return Err(PthError::Limit {
                 what: "elements of a tensor",
@@ -56,7 +62,32 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
         let range =
             if count == 0 { 0..0 } else { room.start + offset * bytes..room.start + end * bytes };
         let strides = (!is_row_major(dims, strides)).then(|| strides.clone());
-        Ok(Entry { dtype: storage.dtype, dims: dims.clone(), range, strides, rounds_f64: true })
+        Ok(Entry {
+            dtype: storage.dtype,
+            dims: dims.clone(),
+            range,
+            strides,
+            rounds_f64: true,
+            negated,
+        })
+    }
+
+    /// The range of an array's bytes, in the file or after it.
+    fn inline(&mut self, name: &str, inline: Inline<'a>) -> Result<Range<usize>, PthError> {
+        match inline {
+            Inline::Bytes(bytes) => {
+                // A part of the file's bytes, as the pickle's values are.
+                let start = bytes.as_ptr().addr() - self.bytes.as_ptr().addr();
+                Ok(start..start + bytes.len())
+            }
+            Inline::Latin1(text) => {
+                let bytes =
+                    latin1(text).ok_or_else(|| PthError::NotBytes { tensor: name.to_owned() })?;
+                let start = self.bytes.len() + self.appended.len();
+                self.appended.extend_from_slice(&bytes);
+                Ok(start..start + bytes.len())
+            }
+        }
     }
 
     /// The range of a storage, which must hold the elements that the pickle declares.

@@ -16,7 +16,7 @@ pub(super) enum Value<'a> {
     Long(&'a [u8]),
     Float,
     Str(&'a str),
-    Bytes,
+    Bytes(&'a [u8]),
     Node(usize),
 }
 
@@ -32,8 +32,15 @@ pub(super) enum Node<'a> {
     Global(Name<'a>),
     Storage(Storage<'a>),
     Tensor(Box<Tensor<'a>>),
-    /// The result of calling an unknown class or function, which was not called.
-    Opaque(Name<'a>),
+    /// A NumPy array whose state has not been given yet.
+    ArraySlot,
+    /// The element type of a NumPy array.
+    Dtype(Dtype),
+    /// A text whose characters are the bytes of a NumPy array.
+    Encoded(&'a str),
+    /// The result of calling an unknown class or function, which was not called, and the pairs that
+    /// were set on it: it may be a subclass of a dict.
+    Opaque(Name<'a>, Vec<(Value<'a>, Value<'a>)>),
 }
 
 /// A Python module and a name in it.
@@ -66,6 +73,18 @@ pub(super) struct Tensor<'a> {
     pub dims: Vec<usize>,
     /// In elements.
     pub strides: Vec<usize>,
+    /// Whether its values are those of the storage with the opposite sign.
+    pub negated: bool,
+    /// The values, if they are in the pickle and not in a storage.
+    pub inline: Option<Inline<'a>>,
+}
+
+/// The bytes of a NumPy array in a pickle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Inline<'a> {
+    Bytes(&'a [u8]),
+    /// A character for each byte, as Python 3 writes bytes in protocol 2.
+    Latin1(&'a str),
 }
 
 /// The object of a pickle, and the arena with its nodes.
@@ -91,6 +110,7 @@ impl<'a> Object<'a> {
     pub fn dict(&self, value: Value<'a>) -> Option<&[(Value<'a>, Value<'a>)]> {
         match self.node(value)? {
             Node::Dict(pairs) => Some(pairs),
+            Node::Opaque(_, pairs) if !pairs.is_empty() => Some(pairs),
             _ => None,
         }
     }
@@ -103,15 +123,24 @@ impl<'a> Object<'a> {
             (Value::Int(_) | Value::Long(_), _) => "an int",
             (Value::Float, _) => "a float",
             (Value::Str(_), _) => "a str",
-            (Value::Bytes, _) => "bytes",
+            (Value::Bytes(_), _) => "bytes",
             (Value::Node(_), Some(Node::Tuple(_))) => "a tuple",
             (Value::Node(_), Some(Node::List(_))) => "a list",
             (Value::Node(_), Some(Node::Dict(_))) => "a dict",
+            (Value::Node(_), Some(Node::Opaque(_, pairs))) if !pairs.is_empty() => "a dict",
             (Value::Node(_), Some(Node::Set)) => "a set",
             (Value::Node(_), Some(Node::Storage(_))) => "a storage",
             (Value::Node(_), Some(Node::Tensor(_))) => "a tensor without a name",
             (Value::Node(_), Some(Node::Global(_))) => "a class or function",
-            (Value::Node(_), Some(Node::Opaque(_)) | None) => "an object",
+            (
+                Value::Node(_),
+                Some(Node::ArraySlot | Node::Dtype(_) | Node::Encoded(_) | Node::Opaque(..)) | None,
+            ) => "an object",
         }
     }
+}
+
+/// Size of an element in bytes; every supported type has whole bytes.
+pub(super) fn size(dtype: Dtype) -> usize {
+    dtype.bitsize().div_ceil(8)
 }

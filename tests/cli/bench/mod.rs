@@ -343,7 +343,7 @@ fn wrong_arguments_are_refused() -> Outcome {
         (&["--compare", "a", "b", "--backend", "gl"], "--backend"),
         (&["--compare", "a", "b", "--weights", "w"], "--weights"),
         (&["--backend", "cuda"], "--backend"),
-        (&["--html", "same", "--trace", "same"], "one file"),
+        (&["--html", "same", "--trace", "same"], "different files"),
         (&["--html", "/nowhere/page.html"], "/nowhere"),
         (&["--trace", "/"], "/"),
     ] {

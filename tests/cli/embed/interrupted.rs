@@ -167,7 +167,7 @@ fn a_journal_is_never_thrown_away() -> Outcome {
             complaint(
                 &studio.embed("out.npy", args)?,
                 2,
-                &[".out.npy.journal", part, "there", "now"]
+                &[".out.npy.journal", part, "in the file", "now"]
             ),
             None
         );

@@ -115,7 +115,7 @@ fn vectors_of_different_kinds_are_never_mixed() -> Outcome {
         studio.expect(0, &out, &["--normalize"])?;
         let bytes = studio.bytes(&out)?;
         for args in [&["--resume"][..], &["--resume", "--layer", "layer2", "--normalize"]] {
-            let says = [&out, "settings", "L2 norm 1", "there", "now"];
+            let says = [&out, "settings", "L2 norm 1", "in the file", "now"];
             assert_eq!(complaint(&studio.embed(&out, args)?, 2, &says), None);
         }
         studio.expect(0, &out, &["--resume", "--normalize"])?;

@@ -18,8 +18,7 @@ pub fn all(report: &Report) -> Markup {
         p {
             "Median GPU time."
             @if !report.quick {
-                " The full part of a bar is the time at which the layer would meet a ceiling of \
-                the device."
+                " The filled part of a bar is the layer's time at the ceiling of the device."
             }
         }
         @for (index, workload) in report.workloads.iter().enumerate() {

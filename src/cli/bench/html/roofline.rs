@@ -38,8 +38,8 @@ pub fn figure(report: &Report) -> Markup {
             figcaption {
                 "Large dots are workloads, small ones their steps"
                 @if !report.quick {
-                    ", each below the line at which the device's arithmetic or its memory would \
-                    be the limit. Steps that stay in caches or save operations may be above it"
+                    ". The lines are the limits of the device's arithmetic and memory. Steps that \
+                    stay in caches or save operations may be above them"
                 }
                 ". Point at a dot for its numbers."
             }

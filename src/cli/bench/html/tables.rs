@@ -56,13 +56,13 @@ pub fn workloads(report: &Report) -> Markup {
             host array; device: input and output stay there; GPU: the sum of the dispatches' \
             times. "
             @if shares {
-                "Of roof: the time at which every step would meet the device's ceiling of \
-                arithmetic or of traffic, as a share of the time taken. "
+                "Of roof: the ideal time, with every step at the device's ceiling of arithmetic or \
+                of traffic, as a share of the measured time. "
             }
             "Error: the largest, as a share of the largest value."
             @if report.workloads.iter().any(|workload| !workload.steady) {
-                " ~: the medians were not steady when the time was up: a busy machine, or little \
-                time."
+                " ~: the medians were not steady at the time limit: the machine was busy, or the \
+                limit was short."
             }
         }
     }
