@@ -4,11 +4,15 @@
 mod bench;
 #[path = "cli/checkpoints.rs"]
 mod checkpoints;
+#[path = "cli/classify.rs"]
+mod classify;
 mod common;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/embed/mod.rs"]
 mod embed;
+#[path = "cli/features.rs"]
+mod features;
 #[path = "cli/networks.rs"]
 mod networks;
 #[path = "cli/plans.rs"]

@@ -3,6 +3,7 @@
 
 use crate::common::seeded_network::weights;
 use crate::common::{Outcome, targets};
+use wgpu_bottleneck::error::SpecError;
 use wgpu_bottleneck::image::Resize;
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::{
@@ -44,6 +45,18 @@ fn images_of_any_size_in_batches_of_any_size() -> Outcome {
         close("logits", &pipeline.logits(&sources)?);
         close("pooled", &pipeline.embed(&sources)?);
         pipeline.features(&sources)?.iter().for_each(|(name, found)| close(name, found));
+        for name in ["stem", "layer1", "layer2"] {
+            close(name, &pipeline.feature_map(&sources, name)?);
+        }
+        for unknown in ["layer3", "pooled", "logits", "conv1", ""] {
+            let error = pipeline.feature_map(&sources, unknown).err();
+            let is_named = matches!(
+                &error,
+                Some(Error::Spec(SpecError::UnknownMap { name, known }))
+                    if name == unknown && *known == ["stem", "layer1", "layer2"]
+            );
+            assert!(is_named, "{error:?}");
+        }
         // A vector does not depend on what else is in the batch: the same bits.
         let alone = pipeline.embed(&sources[3..4])?;
         assert_eq!(

@@ -4,6 +4,7 @@
 
 mod config;
 mod files;
+mod formats;
 mod golden;
 mod gpu;
 mod processors;

@@ -1,59 +1,27 @@
 //! `bottleneck classify`: the most likely classes of images.
+//!
+//! Images are decoded ahead on all cores and run in batches. The rows of each batch are printed
+//! once it is computed.
 
-use std::path::{Path, PathBuf};
+mod rows;
+mod verdict;
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
+
 use wgpu_bottleneck::weights::Head;
-use wgpu_bottleneck::{Image, ImagePipeline, ModelConfig};
+use wgpu_bottleneck::{Image, ImagePipeline};
 
+use self::rows::Rows;
+use self::verdict::{Meaning, Verdict, best};
 use super::each::each;
 use super::error::CliError;
 use super::image_files;
+use super::image_progress::ImageProgress;
 use super::images::{self, Images};
-use super::labels::{ASSUMED, Labels};
+use super::interrupt;
+use super::labels::Labels;
 use super::network_args::ClassifyArgs;
-use super::output::{self, Cell, Table};
-
-/// The meaning of the outputs of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    /// One of several classes: a softmax.
-    OneClass,
-    /// Several labels at once (Hugging Face's multi-label networks): one sigmoid per class.
-    ManyClasses,
-    /// A network with one output: its sigmoid.
-    OneScore,
-}
-
-impl Meaning {
-    fn of(classes: usize, config: &ModelConfig) -> Self {
-        match classes {
-            1 => Self::OneScore,
-            _ if config.is_multi_label() => Self::ManyClasses,
-            _ => Self::OneClass,
-        }
-    }
-
-    /// The name of the number: probabilities sum to 1, scores do not.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::OneClass => "probability",
-            Self::ManyClasses | Self::OneScore => "score",
-        }
-    }
-}
-
-/// A class of an image, and its probability or score.
-struct Guess {
-    class: usize,
-    probability: f64,
-}
-
-/// An image and its most likely classes, or its error.
-struct Verdict {
-    file: PathBuf,
-    guesses: Result<Vec<Guess>, String>,
-}
+use super::output;
 
 /// Runs the command.
 pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
@@ -68,37 +36,25 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let labels = Labels::of(args.labels.as_deref(), weights.config(), classes)?;
     let meaning = Meaning::of(classes, weights.config());
     let mut pipeline = args.images.load(&weights, Some(files.len()))?;
-    let batch = pipeline.network().input_shape().n;
-
-    let mut verdicts: Vec<Verdict> = Vec::new();
-    let mut decoded = Images::decode(files.clone());
-    loop {
-        let batch = decoded.batch(batch);
-        if batch.is_empty() {
-            break;
-        }
-        let readable: Vec<&Image> =
-            batch.iter().filter_map(|one| one.image.as_ref().ok()).collect();
-        let mut of_images = each(&mut pipeline, &readable, ImagePipeline::logits)?.into_iter();
-        for one in &batch {
-            let guesses = match &one.image {
-                Ok(_) => of_images
-                    .next()
-                    .unwrap_or_else(|| Err("no logits were computed".to_owned()))
-                    .map(|logits| best(&logits, args.top as usize, meaning)),
-                // The image's name is printed next to it.
-                Err(error) => Err(images::without_name(&files[one.index], error)),
-            };
-            verdicts.push(Verdict { file: files[one.index].clone(), guesses });
-        }
+    interrupt::heed("the current batch");
+    let mut rows = match (args.json, args.csv) {
+        (true, _) => Rows::json(&labels, meaning)?,
+        (_, true) => Rows::csv(&labels, meaning)?,
+        _ => Rows::table(&labels, meaning, &files),
+    };
+    let done = classify(args, &mut pipeline, &files, meaning, &mut rows);
+    // Also after an error, so that JSON is complete. The error counts.
+    let finished = rows.finish();
+    let Done { images, failed } = done?;
+    finished?;
+    let (left, all) = (files.len() - images, output::count(files.len(), "image", "images"));
+    if interrupt::asked() && left > 0 {
+        return Err(CliError::Interrupted(format!("interrupted, {left} of {all} left")));
     }
-    print(args, &verdicts, &labels, meaning)?;
-    let failed = verdicts.iter().filter(|verdict| verdict.guesses.is_err()).count();
     if failed == 0 {
         Ok(())
     } else {
-        let images = output::count(verdicts.len(), "image", "images");
-        Err(CliError::Incomplete(format!("{failed} of {images} failed")))
+        Err(CliError::Incomplete(format!("{failed} of {all} failed")))
     }
 }
 
@@ -118,155 +74,48 @@ fn no_classes(head: &Head) -> String {
     }
 }
 
-/// The most likely classes of finite logits, computed in f64. Ties go to the lower class.
-fn best(logits: &[f32], top: usize, meaning: Meaning) -> Vec<Guess> {
-    let softmax = || {
-        let largest =
-            logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| largest.max(f64::from(logit)));
-        let powers: Vec<f64> =
-            logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        powers.into_iter().map(|power| power / sum).collect::<Vec<_>>()
-    };
-    let sigmoid = |&logit: &f32| 1.0 / (1.0 + (-f64::from(logit)).exp());
-    let numbers: Vec<f64> = match meaning {
-        Meaning::OneClass => softmax(),
-        Meaning::ManyClasses | Meaning::OneScore => logits.iter().map(sigmoid).collect(),
-    };
-    let guess = |(class, probability): (usize, f64)| Guess { class, probability };
-    let mut guesses: Vec<Guess> = numbers.into_iter().enumerate().map(guess).collect();
-    guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    guesses.truncate(top);
-    guesses
+/// How many images were processed, and how many of these failed.
+struct Done {
+    images: usize,
+    failed: usize,
 }
 
-fn print(
+/// Classifies and prints batch by batch, until the last file or Ctrl-C.
+fn classify(
     args: &ClassifyArgs,
-    verdicts: &[Verdict],
-    labels: &Labels,
+    pipeline: &mut ImagePipeline,
+    files: &[PathBuf],
     meaning: Meaning,
-) -> Result<(), CliError> {
-    if args.json {
-        return output::json(
-            &verdicts.iter().map(|verdict| as_json(verdict, labels, meaning)).collect(),
-        );
-    }
-    if args.csv {
-        return output::print(&as_csv(verdicts, labels, meaning)?);
-    }
-    let number = if meaning == Meaning::OneClass { ">probability" } else { ">score" };
-    let mut table = Table::new(&["image", number, "class"]);
-    for verdict in verdicts {
-        let name = name(&verdict.file);
-        match &verdict.guesses {
-            Ok(guesses) => {
-                for (rank, Guess { class, probability }) in guesses.iter().enumerate() {
-                    let name = if rank == 0 { name.as_str() } else { "" };
-                    let number = match meaning {
-                        Meaning::OneScore => format!("{probability:.4}"),
-                        Meaning::OneClass | Meaning::ManyClasses => {
-                            format!("{:.2} %", 100.0 * probability)
-                        }
-                    };
-                    let label = output::shown(label(labels, *class, meaning).unwrap_or("-"));
-                    table.row([name.into(), number.into(), (&*label).into()]);
-                }
-            }
-            Err(error) => table.row([name.into(), "-".into(), Cell::bad(error)]),
+    rows: &mut Rows<'_>,
+) -> Result<Done, CliError> {
+    let batch = pipeline.network().input_shape().n;
+    let mut progress = ImageProgress::new(files.len());
+    let mut decoded = Images::decode(files.to_vec());
+    let mut done = Done { images: 0, failed: 0 };
+    while !interrupt::asked() {
+        let batch = decoded.batch(batch);
+        if batch.is_empty() {
+            break;
         }
-    }
-    output::print(&table.render())?;
-    if labels.source == ASSUMED {
-        output::print("  (class names assumed to be ImageNet-1k's; --labels FILE sets others)\n")?;
-    }
-    Ok(())
-}
-
-/// The name of a class. A network with one output has a name only if one was given.
-fn label(labels: &Labels, class: usize, meaning: Meaning) -> Option<&str> {
-    (meaning != Meaning::OneScore || labels.are_names()).then(|| labels.name(class))
-}
-
-fn as_json(verdict: &Verdict, labels: &Labels, meaning: Meaning) -> Value {
-    let image = name(&verdict.file);
-    let source = &labels.source;
-    match (&verdict.guesses, meaning) {
-        (Err(error), _) => json!({ "picture": image, "error": error }),
-        (Ok(guesses), Meaning::OneScore) => {
-            let score = guesses.first().map(|guess| guess.probability);
-            json!({
-                "picture": image,
-                "score": score,
-                "label": label(labels, 0, meaning),
-                "label_source": source,
-            })
-        }
-        (Ok(guesses), _) => {
-            let class = |&Guess { class, probability }: &Guess| {
-                json!({
-                    "class": class,
-                    "label": labels.name(class),
-                    meaning.name(): probability,
-                })
+        let readable: Vec<&Image> =
+            batch.iter().filter_map(|one| one.image.as_ref().ok()).collect();
+        let mut of_images = each(pipeline, &readable, &ImagePipeline::logits)?.into_iter();
+        let verdict = |one: &images::Decoded| {
+            let guesses = match &one.image {
+                Ok(_) => of_images
+                    .next()
+                    .unwrap_or_else(|| Err("no logits were computed".to_owned()))
+                    .map(|logits| best(&logits, args.top as usize, meaning)),
+                // The row has the image's name.
+                Err(error) => Err(images::without_name(&files[one.index], error)),
             };
-            let classes: Value = guesses.iter().map(class).collect();
-            json!({ "picture": image, "classes": classes, "label_source": source })
-        }
+            Verdict { file: files[one.index].clone(), guesses }
+        };
+        let verdicts: Vec<Verdict> = batch.iter().map(verdict).collect();
+        rows.add(&verdicts)?;
+        let failed = verdicts.iter().filter(|verdict| verdict.guesses.is_err()).count();
+        progress.add(verdicts.len() - failed, failed);
+        done = Done { images: done.images + verdicts.len(), failed: done.failed + failed };
     }
-}
-
-fn as_csv(verdicts: &[Verdict], labels: &Labels, meaning: Meaning) -> Result<String, CliError> {
-    let failed = |error: csv::Error| CliError::io("standard output", std::io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = ["picture", "rank", "class", "label", meaning.name(), "error", "label_source"];
-    writer.write_record(header).map_err(failed)?;
-    for verdict in verdicts {
-        let image = name(&verdict.file);
-        match &verdict.guesses {
-            Ok(guesses) => {
-                for (rank, guess) in (1..).zip(guesses) {
-                    let (rank, class): (usize, _) = (rank, guess.class);
-                    let numbers =
-                        [rank.to_string(), class.to_string(), guess.probability.to_string()];
-                    let name = label(labels, class, meaning).unwrap_or("");
-                    let source = &labels.source;
-                    let record = [&image, &numbers[0], &numbers[1], name, &numbers[2], "", source];
-                    writer.write_record(record).map_err(failed)?;
-                }
-            }
-            Err(error) => {
-                writer.write_record([&image, "", "", "", "", error, ""]).map_err(failed)?
-            }
-        }
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn name(file: &Path) -> String {
-    file.display().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn softmax_is_exact_where_f32_is_not() {
-        let guesses = best(&[1000.0, 999.0, -1000.0, 1000.0], 3, Meaning::OneClass);
-        let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
-        assert_eq!(classes, [0, 3, 1]);
-        let e = (-1.0_f64).exp();
-        assert!((guesses[2].probability - e / (2.0 + e)).abs() < 1e-15);
-    }
-
-    #[test]
-    fn sigmoids_stand_alone() {
-        let score = |logit: f32| best(&[logit], 5, Meaning::OneScore)[0].probability;
-        assert_eq!((score(0.0), score(1000.0), score(-1000.0)), (0.5, 1.0, 0.0));
-        assert!((score(-2.0) - 0.119_202_922_022_117_56).abs() < 1e-15);
-        let guesses = best(&[-1.0, 3.0], 5, Meaning::ManyClasses);
-        assert_eq!((guesses[0].class, guesses[1].class), (1, 0));
-        assert!(guesses[0].probability + guesses[1].probability > 1.2);
-    }
+    Ok(done)
 }

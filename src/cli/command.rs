@@ -48,7 +48,7 @@ pub enum Command {
     Shaders(ShadersArgs),
     /// Name the most likely classes of images.
     Classify(ClassifyArgs),
-    /// Write the feature maps of an image as images.
+    /// Write the feature maps of an image, as images or values.
     Features(FeaturesArgs),
     /// Run a whole network on one input file: logits, or every feature map.
     Run(RunArgs),

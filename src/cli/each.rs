@@ -6,15 +6,15 @@ use wgpu_bottleneck::{Error, HostTensor, Image, ImagePipeline, Result, Source};
 
 use super::error::CliError;
 
-/// A computation on images that gives one vector per image.
-pub type Compute = fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
+/// A computation on images that gives one vector per image, `[images, values, 1, 1]`.
+pub type Compute<'a> = &'a dyn Fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
 
 /// The vector of each image, or its error. If the batch fails because of an image, the images are
 /// run one by one.
 pub fn each(
     pipeline: &mut ImagePipeline,
     images: &[&Image],
-    compute: Compute,
+    compute: Compute<'_>,
 ) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
     if images.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! `bottleneck features`: the feature maps of an image, as images.
+//! `bottleneck features`: the feature maps of an image, as images or values.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use image::{RgbImage, imageops};
 use wgpu_bottleneck::{Error, HostTensor, Image};
 
 use super::error::CliError;
-use super::files::OutputFolder;
+use super::feature_maps::is_map;
+use super::files::{self, OutputFile, OutputFolder, Staged};
 use super::network_args::FeaturesArgs;
 use super::output;
 
@@ -35,41 +36,96 @@ const VIRIDIS: [[u8; 3]; 10] = [
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
-    let folder = OutputFolder::check(&args.png)?;
+    let mut inputs = args.images.network.inputs()?;
+    inputs.push(args.image.clone());
+    let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    let folder = args.png.as_deref().map(OutputFolder::check).transpose()?;
+    let raw = args.raw.as_deref().map(|raw| OutputFile::check(raw, &inputs)).transpose()?;
+    check_names(args)?;
     let weights = args.images.network.weights()?;
     let image = Image::open(&args.image)?;
-    let mut backbone = args.images.load(&weights, Some(1))?;
-    let maps: Vec<(String, HostTensor)> =
-        backbone.run(&[(&image).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
+    let mut pipeline = args.images.load(&weights, Some(1))?;
+    let maps: Vec<Map> =
+        pipeline.run(&[(&image).into()])?.into_iter().filter(|(name, _)| is_map(name)).collect();
     for (name, map) in &maps {
         if map.data().iter().any(|value| !value.is_finite()) {
             return Err(CliError::Wrong(format!("{name} holds values that are not finite")));
         }
     }
-    let seen = backbone.preprocess().pixels(&image).map_err(Error::from)?;
-    let mut files = vec![("overview.png".to_owned(), png(&overview(&seen, &maps))?)];
-    for (name, map) in &maps {
-        files.push((format!("{name}.png"), png(&sheet(map, args.channels as usize))?));
+    let images = match &folder {
+        Some(_) => {
+            let seen = pipeline.preprocess().pixels(&image).map_err(Error::from)?;
+            pngs(&seen, &maps, args.channels as usize)?
+        }
+        None => Vec::new(),
+    };
+    // Complete under a temporary name before the images are written, so that an error leaves
+    // neither.
+    let staged = raw.as_ref().map(|raw| stage(raw, &maps)).transpose()?;
+    if let Some(folder) = &folder {
+        folder.write(&images, &inputs)?;
     }
-    let inputs = args.images.network.inputs()?;
-    let inputs: Vec<&Path> = inputs.iter().chain([&args.image]).map(PathBuf::as_path).collect();
-    folder.write(&files, &inputs)?;
-    for (name, map) in &maps {
-        let shown =
-            output::count((args.channels as usize).min(map.shape().c), "channel", "channels");
-        output::progress(&format!(
-            "{name}: {}, the {shown} with the largest variance in {name}.png",
-            map.shape()
-        ));
-    }
-    output::progress(
-        "overview.png: the image as the network sees it, and the mean of each map's channels",
-    );
+    staged.map_or(Ok(()), Staged::persist)?;
+    tell(args, &maps);
     Ok(())
 }
 
-fn is_map(name: &str) -> bool {
-    name == "stem" || name.starts_with("layer")
+/// Refuses a file for the values that has the name of an image.
+fn check_names(args: &FeaturesArgs) -> Result<(), CliError> {
+    let (Some(folder), Some(raw)) = (&args.png, &args.raw) else { return Ok(()) };
+    let is_png = raw.extension().is_some_and(|extension| extension == "png");
+    let real = |folder: &Path| std::fs::canonicalize(folder).ok();
+    if is_png && real(files::parent(raw)).is_some_and(|parent| real(folder) == Some(parent)) {
+        let (raw, folder) = (raw.display(), folder.display());
+        return Err(CliError::Usage(format!(
+            "{raw}: the images of --png {folder} have such names; choose another one for --raw"
+        )));
+    }
+    Ok(())
+}
+
+/// A name and a feature map.
+type Map = (String, HostTensor);
+
+/// Names and contents of the images.
+fn pngs(seen: &Image, maps: &[Map], channels: usize) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+    let mut files = vec![("overview.png".to_owned(), png(&overview(seen, maps))?)];
+    for (name, map) in maps {
+        files.push((format!("{name}.png"), png(&sheet(map, channels))?));
+    }
+    Ok(files)
+}
+
+/// Writes the values under a temporary name.
+fn stage<'a>(raw: &'a OutputFile, maps: &[Map]) -> Result<Staged<'a>, CliError> {
+    let dims: Vec<_> = maps.iter().map(|(_, map)| map.shape().dims()).collect();
+    let tensors = maps.iter().zip(&dims);
+    raw.stage_tensors(tensors.map(|((name, map), dims)| (&**name, &dims[..], map.data())))
+}
+
+/// Reports what was written.
+fn tell(args: &FeaturesArgs, maps: &[Map]) {
+    let shown = |map: &HostTensor| {
+        output::count((args.channels as usize).min(map.shape().c), "channel", "channels")
+    };
+    for (name, map) in maps {
+        let shape = map.shape();
+        output::progress(&match &args.png {
+            Some(_) => {
+                let shown = shown(map);
+                format!("{name}: {shape}, the {shown} with the largest variance in {name}.png")
+            }
+            None => format!("{name}: {shape}"),
+        });
+    }
+    if args.png.is_some() {
+        output::progress(
+            "overview.png: the image as the network sees it, and the mean of each map's channels",
+        );
+    }
+    if let Some(raw) = &args.raw {
+        output::progress(&format!("{}: the values", raw.display()));
+    }
 }
 
 /// The channels with the largest variance, in descending order, each from its smallest value (dark)
@@ -96,7 +152,7 @@ fn sheet(map: &HostTensor, most: usize) -> RgbImage {
 }
 
 /// The image, and the mean of each map's channels at the same size.
-fn overview(seen: &Image, maps: &[(String, HostTensor)]) -> RgbImage {
+fn overview(seen: &Image, maps: &[Map]) -> RgbImage {
     let (width, height) = (seen.width(), seen.height());
     let mut tiles =
         vec![RgbImage::from_raw(width, height, seen.data().to_vec()).unwrap_or_default()];

@@ -59,9 +59,7 @@ impl OutputFile {
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
     ) -> Result<(), CliError> {
-        self.write_values(
-            tensors.into_iter().map(|(name, dims, values)| (name, dims, Values::F32(values))),
-        )
+        self.stage_tensors(tensors)?.persist()
     }
 
     /// [`OutputFile::write`] for tensors of several types.
@@ -69,9 +67,27 @@ impl OutputFile {
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,
     ) -> Result<(), CliError> {
+        self.stage_values(tensors)?.persist()
+    }
+
+    /// [`OutputFile::write_values`] without the renaming.
+    fn stage_values<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,
+    ) -> Result<Staged<'_>, CliError> {
         let bytes = serialize(tensors)
             .map_err(|error| CliError::io(&self.path, std::io::Error::other(error)))?;
-        self.stage(&bytes)?.persist()
+        self.stage(&bytes)
+    }
+
+    /// Writes a safetensors file with these f32 tensors under a temporary name.
+    pub fn stage_tensors<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+    ) -> Result<Staged<'_>, CliError> {
+        self.stage_values(
+            tensors.into_iter().map(|(name, dims, values)| (name, dims, Values::F32(values))),
+        )
     }
 
     /// Writes a file with these contents under a temporary name in the same folder, then renames

@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn images_come_in_order_whatever_they_are() -> Outcome {
         let folder = tempfile::tempdir()?;
-        // A portable pixmap is none of the formats that are read, a bitmap of one pixel is.
+        // Text is none of the formats that are read, a bitmap of one pixel is.
         let bitmap = |level: u8| {
             let mut bytes =
                 b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0"
@@ -229,7 +229,7 @@ mod tests {
         for (index, file) in files.iter().enumerate() {
             fs::write(
                 file,
-                if index % 7 == 3 { b"P6 1 1 255 xxx".to_vec() } else { bitmap(index as u8) },
+                if index % 7 == 3 { b"P6: no image".to_vec() } else { bitmap(index as u8) },
             )?;
         }
         for decoding in [MOST_DECODING_BYTES, 1] {

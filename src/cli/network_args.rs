@@ -243,10 +243,10 @@ pub struct ClassifyArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub top: u32,
-    /// Print JSON.
+    /// Print JSON: one array, batch by batch. It is complete also after an error or Ctrl-C.
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
-    /// Print CSV.
+    /// Print CSV, batch by batch.
     #[arg(long)]
     pub csv: bool,
     /// Images, or folders of images.
@@ -287,12 +287,17 @@ pub struct FeaturesArgs {
     #[arg(long, alias = "picture", value_name = "I")]
     pub image: PathBuf,
     /// The output folder for overview.png, stem.png, layer1.png, ...; created if its parent exists.
-    #[arg(long, value_name = "DIR")]
-    pub png: PathBuf,
-    /// How many channels of each map to show.
+    #[arg(long, value_name = "DIR", required_unless_present = "raw")]
+    pub png: Option<PathBuf>,
+    /// A file for the values: `stem`, `layer1`, `layer2`, ... (f32, NCHW). It is written
+    /// atomically.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub raw: Option<PathBuf>,
+    /// How many channels of each map to show in the images.
     #[arg(
         long,
         value_name = "N",
+        requires = "png",
         default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=4096)
     )]

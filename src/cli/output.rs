@@ -17,12 +17,13 @@ const HEADING: Style = Style::new().bold();
 
 /// Writes text to stdout as it is.
 pub fn print(text: &str) -> Result<(), CliError> {
-    let mut stdout = anstream::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        match error.kind() {
-            ErrorKind::BrokenPipe => CliError::OutputClosed,
-            _ => CliError::io("standard output", error),
-        }
+    let written = above_bar(|| {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    });
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => CliError::OutputClosed,
+        _ => CliError::io("standard output", error),
     })
 }
 
@@ -44,7 +45,7 @@ pub fn progress(text: &str) {
 /// The progress bar at the bottom of the terminal.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// From now on, all output on stderr is written above this bar.
+/// From now on, all output is written above this bar.
 pub fn keep_above(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
@@ -140,7 +141,11 @@ pub enum Align {
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
+    /// The least width of each column.
+    least: Vec<usize>,
     rows: Vec<Vec<Cell>>,
+    /// Whether [`Table::take`] has returned the headings.
+    has_begun: bool,
 }
 
 impl Table {
@@ -150,7 +155,14 @@ impl Table {
             Some(heading) => (heading, Align::Right),
             None => (*heading, Align::Left),
         };
-        Self { columns: headings.iter().map(column).collect(), rows: Vec::new() }
+        let columns: Vec<_> = headings.iter().map(column).collect();
+        Self { least: vec![0; columns.len()], columns, rows: Vec::new(), has_begun: false }
+    }
+
+    /// Makes the columns at least this wide, in characters.
+    pub fn widened<const N: usize>(mut self, least: [usize; N]) -> Self {
+        self.least[..N].copy_from_slice(&least);
+        self
     }
 
     /// Appends a row, one cell per column.
@@ -158,8 +170,21 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// The rows since the last call as text, the first time under the headings. For rows that are
+    /// printed one after another; [`Table::widened`] aligns them.
+    pub fn take(&mut self) -> String {
+        let text = self.lines(!self.has_begun);
+        self.has_begun = true;
+        self.rows.clear();
+        text
+    }
+
     /// The whole table as text, indented by two. Empty columns take no room.
     pub fn render(&self) -> String {
+        self.lines(true)
+    }
+
+    fn lines(&self, with_headings: bool) -> String {
         let headings = self
             .columns
             .iter()
@@ -167,12 +192,12 @@ impl Table {
         let headings: Vec<Cell> = headings.collect();
         let rows = || std::iter::once(&headings).chain(&self.rows);
         let width = |column: usize| {
-            rows().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max()
+            let cells = rows().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.text.chars().count()).fold(self.least[column], usize::max)
         };
-        let widths: Vec<usize> =
-            (0..self.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut text = String::new();
-        for row in rows() {
+        for row in rows().skip(if with_headings { 0 } else { 1 }) {
             let mut line = String::new();
             // Spaces are added before the next text only, so that no line ends with spaces.
             let mut owed = 0;
@@ -210,5 +235,24 @@ mod tests {
         table.row(["x".into(), "".into(), 7.into()]);
         let plain = anstream::adapter::strip_str(&table.render()).to_string();
         assert_eq!(plain, "  block  ms\n  x       7\n");
+    }
+
+    #[test]
+    fn rows_are_taken_one_after_another() {
+        let mut table = Table::new(&["image", ">ms", "class"]).widened([7, 3]);
+        let mut taken = String::new();
+        for row in [["a", "1", "cat"], ["b.jpeg", "100", "dog, or so"], ["c", "2", ""]] {
+            table.row(row.map(Cell::from));
+            taken += &table.take();
+        }
+        let plain = anstream::adapter::strip_str(&taken).to_string();
+        let expected = [
+            "  image     ms  class",
+            "  a          1  cat",
+            "  b.jpeg   100  dog, or so",
+            "  c          2",
+        ];
+        assert_eq!(plain.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(table.take(), "");
     }
 }

@@ -77,6 +77,12 @@ pub fn preprocess(preprocess: &Preprocess) -> String {
     )
 }
 
+/// How vectors are made of a feature map: no text for the mean of the last one, unchanged.
+pub fn vectors(layer: Option<&str>, normalize: bool) -> String {
+    let layer = layer.map(|name| format!(", mean of {name}")).unwrap_or_default();
+    format!("{layer}{}", if normalize { ", L2 norm 1" } else { "" })
+}
+
 /// The options of training that determine a plan; the momentum of norms has a separate text.
 pub fn training(options: &TrainingOptions) -> String {
     let TrainingOptions { optimizer, frozen, label_smoothing, batches_per_step, recompute, .. } =
@@ -138,6 +144,7 @@ mod tests {
             0.0001, decay_all: true }, frozen: [], label_smoothing: 0.0, batches_per_step: 1, \
             recompute: false }"
         );
+        assert_eq!(vectors(None, false), "");
         let adamw = TrainingOptions {
             optimizer: Optimizer::adamw(),
             frozen: vec!["layer1".to_owned()],
@@ -150,5 +157,12 @@ mod tests {
             weight_decay: 0.01, decay_all: true }, frozen: [\"layer1\"], label_smoothing: 0.0, \
             batches_per_step: 1, recompute: true }"
         );
+    }
+
+    #[test]
+    fn later_settings_have_a_text_where_they_differ() {
+        assert_eq!(vectors(None, true), ", L2 norm 1");
+        assert_eq!(vectors(Some("layer1"), false), ", mean of layer1");
+        assert_eq!(vectors(Some("stem"), true), ", mean of stem, L2 norm 1");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::network::{Wanted, last};
 use super::{LoadOptions, Network};
-use crate::error::Result;
+use crate::error::{Result, SpecError};
 use crate::gpu::{Gpu, Preprocessor, Source};
 use crate::image::Preprocess;
 use crate::tensor::HostTensor;
@@ -89,6 +89,19 @@ impl ImagePipeline {
         self.tensors(images, Wanted::Features)
     }
 
+    /// One feature map as NCHW: `stem`, `layer1`, `layer2`, ...
+    ///
+    /// # Errors
+    /// [`SpecError::UnknownMap`] for another name, and as [`ImagePipeline::logits`].
+    pub fn feature_map(&mut self, images: &[Source<'_>], name: &str) -> Result<HostTensor> {
+        let names = |wanted| self.network.named(wanted).1;
+        if names(Wanted::Map(name)).is_empty() {
+            let known = [names(Wanted::Map("stem")), names(Wanted::Features)].concat();
+            return Err(SpecError::UnknownMap { name: name.to_owned(), known }.into());
+        }
+        Ok(last(self.tensors(images, Wanted::Map(name))?))
+    }
+
     /// As [`Network::run`].
     ///
     /// # Errors
@@ -100,7 +113,7 @@ impl ImagePipeline {
     fn tensors(
         &mut self,
         images: &[Source<'_>],
-        wanted: Wanted,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<(String, HostTensor)>> {
         // Says that there is none.
         self.preprocess().shape(images.len())?;

@@ -189,14 +189,18 @@ impl Network {
         self.recording().tolerance()
     }
 
-    fn tensors(&mut self, input: &HostTensor, wanted: Wanted) -> Result<Vec<(String, HostTensor)>> {
+    fn tensors(
+        &mut self,
+        input: &HostTensor,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(String, HostTensor)>> {
         let (_, names) = self.named(wanted);
         let found = self.run_parts(input, &names)?;
         Ok(names.into_iter().zip(found).collect())
     }
 
     /// The wanted tensors and their names, in the plan's order.
-    fn named(&self, wanted: Wanted) -> (Vec<TensorId>, Vec<String>) {
+    pub(super) fn named(&self, wanted: Wanted<'_>) -> (Vec<TensorId>, Vec<String>) {
         let plan = &self.recording().plan;
         let all = plan.fetches.iter().copied().chain([plan.output]);
         let with_names = all.map(|id| (id, plan.tensor(id).name.clone()));
@@ -265,7 +269,7 @@ impl Network {
     pub(super) fn run_filled(
         &mut self,
         images: usize,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         fill: impl FnOnce(&Buffer) -> Result<CommandBuffer>,
     ) -> Result<Vec<(String, HostTensor)>> {
         let (ids, names) = self.named(wanted);
@@ -288,23 +292,28 @@ impl Network {
 
 /// Which tensors of a run are returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Wanted<'a> {
     /// The logits, or the last tensor of a network without classes.
     Output,
     /// The mean of the last feature map.
     Pooled,
     /// The feature maps of the stages.
     Features,
+    /// The feature map with this name: of the stem or of a stage.
+    Map(&'a str),
     /// All outputs.
     Everything,
 }
 
-impl Wanted {
+impl Wanted<'_> {
     fn includes(self, name: &str, is_output: bool) -> bool {
         match self {
             Self::Output => is_output,
             Self::Pooled => name == "pooled",
             Self::Features => name.starts_with("layer") && !name.contains('.'),
+            Self::Map(wanted) => {
+                name == wanted && (name == "stem" || Self::Features.includes(name, is_output))
+            }
             Self::Everything => true,
         }
     }

@@ -82,6 +82,14 @@ pub enum SpecError {
         /// The known names.
         known: Vec<&'static str>,
     },
+    /// The network has no feature map with this name.
+    #[error("there is no feature map {name}; there are {}", known.join(", "))]
+    UnknownMap {
+        /// The name as given.
+        name: String,
+        /// The names of its feature maps.
+        known: Vec<String>,
+    },
     /// A block of a network is invalid.
     #[error("{block}: {source}")]
     InBlock {

@@ -2,9 +2,9 @@
 //! `convert("RGB")`.
 //!
 //! Alpha is dropped, not blended. Of sixteen bits per channel, the lower eight are dropped, except
-//! that grey images of sixteen bits are clamped at 255, as in Pillow. Lossless formats give the
-//! same bytes as Pillow; decoders of JPEG and lossy WebP differ from Pillow's by a few levels (see
-//! `tests/images.rs` for the bounds). Only the first frame of an animation is read; if it does
+//! that grey images of more than eight bits are clamped at 255, as in Pillow. Lossless formats give
+//! the same bytes as Pillow; decoders of JPEG and lossy WebP differ from Pillow's by a few levels
+//! (see `tests/images.rs` for the bounds). Only the first frame of an animation is read; if it does
 //! not fill the image, the file is rejected, since programs fill the rest differently.
 
 use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
@@ -16,7 +16,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use super::checks::{check_size, one_line};
 use super::tiff::{Tiff, without_alpha};
-use super::{Image, MAX_PIXELS, bmp, file, gif, jpeg, orientation};
+use super::{Image, MAX_PIXELS, bmp, file, format, gif, jpeg, orientation, pnm, tiff_grey};
 use crate::error::{Error, ImageError};
 
 /// Maximum size of an image file in bytes.
@@ -30,9 +30,9 @@ const FIRST_BYTES: u64 = 64;
 const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
 
 impl Image {
-    /// Reads an image file: PNG, JPEG, WebP, GIF, BMP or TIFF, recognised by its first bytes. The
-    /// image is rotated upright by its EXIF orientation, or that of its XMP if EXIF has none, and
-    /// converted to RGB.
+    /// Reads an image file: PNG, JPEG, WebP, GIF, BMP, TIFF, PNM (PBM, PGM, PPM) or QOI, recognised
+    /// by its first bytes. The image is rotated upright by its EXIF orientation, or that of its XMP
+    /// if EXIF has none, and converted to RGB.
     ///
     /// # Errors
     /// [`Error::Io`]; an [`ImageError`] that names the file, if it is not a regular file, not an
@@ -56,8 +56,16 @@ impl Image {
         let mut first = Vec::new();
         file.by_ref().take(FIRST_BYTES).read_to_end(&mut first).map_err(io)?;
         file.rewind().map_err(io)?;
-        let decoding = match guess(&name, &first)? {
+        let format = format::recognise(&name, &first)?;
+        if format == ImageFormat::Tiff {
+            if let Some(decoding) = tiff_grey::decoding_bytes(&name, &mut file, length)? {
+                return Ok(length.saturating_add(decoding));
+            }
+            file.rewind().map_err(io)?;
+        }
+        let decoding = match format {
             ImageFormat::Jpeg => jpeg::decoding_bytes(&name, file)?,
+            ImageFormat::Pnm => pnm::decoding_bytes(&name, file)?,
             format => {
                 let decoder = open_decoder(&name, file, format)?;
                 // What is decoded, twice where the decoder copies it, and the RGB made of it.
@@ -79,12 +87,6 @@ impl Image {
     }
 }
 
-/// Recognises the format.
-fn guess(name: &str, bytes: &[u8]) -> Result<ImageFormat, ImageError> {
-    let reason = "not PNG, JPEG, WebP, GIF, BMP or TIFF".to_owned();
-    image::guess_format(bytes).map_err(|_| ImageError::Format { image: name.to_owned(), reason })
-}
-
 /// Decodes a file's bytes; `name` is for errors.
 fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
@@ -100,8 +102,9 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     if bytes.is_empty() {
         return Err(refuse("the file is empty".to_owned()));
     }
-    let (decoded, orientation) = match guess(name, bytes)? {
+    let (decoded, orientation) = match format::recognise(name, bytes)? {
         ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
+        ImageFormat::Pnm => (pnm::decode(name, bytes)?, Orientation::NoTransforms),
         format => decode(name, bytes, format)?,
     };
     let mut upright = DynamicImage::ImageRgb8(decoded);
@@ -110,7 +113,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     Image::new(width, height, upright.into_rgb8().into_raw())
 }
 
-/// The decoder of any format but JPEG, after reading its header and checking its size.
+/// The decoder of any format but JPEG and PNM, after reading its header and checking its size.
 fn open_decoder<'a>(
     name: &'a str,
     file: impl BufRead + Seek + 'a,
@@ -130,13 +133,18 @@ fn open_decoder<'a>(
     Ok(decoder)
 }
 
-/// Decodes any format but JPEG.
+/// Decodes any format but JPEG and PNM.
 fn decode(
     name: &str,
     bytes: &[u8],
     format: ImageFormat,
 ) -> Result<(image::RgbImage, Orientation), ImageError> {
     let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
+    if format == ImageFormat::Tiff
+        && let Some(decoded) = tiff_grey::decode(name, bytes, MAX_DECODER_BYTES as usize)?
+    {
+        return Ok(decoded);
+    }
     let mut decoder = open_decoder(name, Cursor::new(bytes), format)?;
     if !matches!(
         decoder.color_type(),

@@ -20,6 +20,8 @@ mod config;
 mod decode;
 mod file;
 mod filter;
+#[cfg(feature = "images")]
+mod format;
 mod geometry;
 #[cfg(feature = "images")]
 mod gif;
@@ -27,6 +29,8 @@ mod gif;
 mod jpeg;
 #[cfg(feature = "images")]
 mod orientation;
+#[cfg(feature = "images")]
+mod pnm;
 mod preprocess;
 mod reference;
 mod resize;
@@ -34,6 +38,8 @@ mod rgb8;
 mod taps;
 #[cfg(feature = "images")]
 mod tiff;
+#[cfg(feature = "images")]
+mod tiff_grey;
 
 pub use channels::Channels;
 pub use config::ConfiguredPreprocess;

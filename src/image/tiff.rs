@@ -78,7 +78,7 @@ impl<'a> Tiff<'a> {
 }
 
 /// The orientation from its tag, or from its XMP if it has none. Unreadable metadata is ignored.
-fn oriented<R: Read + Seek>(decoder: &mut Decoder<R>) -> Orientation {
+pub(super) fn oriented<R: Read + Seek>(decoder: &mut Decoder<R>) -> Orientation {
     const XMP: Tag = Tag::Unknown(700);
     let orientation = match decoder.find_tag(Tag::Orientation) {
         Ok(None) => {

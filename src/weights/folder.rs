@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, WeightsError};
 
 /// Usual names, in order of preference.
-const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const USUAL: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "best.safetensors"];
 /// Endings of files of weights.
 const ENDINGS: [&str; 6] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar"];
 /// Endings of files of a checkpoint in several files.
@@ -14,7 +14,8 @@ const SHARDS: [&str; 3] = [".safetensors.index.json", ".bin.index.json", ".distc
 const NAMED: usize = 8;
 
 /// The file of weights for a path. A path to a file is returned unchanged. In a folder it is
-/// `model.safetensors`, else `pytorch_model.bin`, else the only file with an ending of weights
+/// `model.safetensors`, else `pytorch_model.bin`, else `best.safetensors` (of an unfinished run of
+/// `bottleneck train`), else the only file with an ending of weights
 /// (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.pth.tar`).
 ///
 /// # Errors

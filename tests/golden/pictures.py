@@ -22,6 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
+from picture_formats import more_files
+
 FOLDER = Path(__file__).resolve().parent / "pictures"
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -286,6 +288,9 @@ def files():
     yield "555.bmp", bmp16(w, h, [], levels % 32768)
     yield "565.bmp", bmp16(w, h, [0xF800, 0x7E0, 0x1F], levels)
     yield "turned.tif", saved(noise, "TIFF", exif=exif(5))
+    yield from more_files(noise, grey, rgba, palette, deep)
+    yield "edges.qoi", saved(Image.fromarray(pattern("edges", w, h)), "QOI")
+    yield "palette_turned.tif", saved(palette, "TIFF", exif=exif(6))
 
 
 def decoded(data):

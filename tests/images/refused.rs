@@ -33,7 +33,7 @@ fn files_that_are_no_images_are_named() -> Outcome {
         |name: &str| goldens.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone());
     let cases: [(&str, Vec<u8>, &str); 6] = [
         ("empty.jpg", Vec::new(), "the file is empty"),
-        ("text.png", b"not a picture at all".to_vec(), "not PNG, JPEG, WebP, GIF, BMP or TIFF"),
+        ("text.png", b"not a picture at all".to_vec(), "not PNG, JPEG"),
         ("head.png", b"\x89PNG\r\n\x1a\n".to_vec(), "not a readable image"),
         ("head.jpg", vec![0xff, 0xd8, 0xff], "ends before the image does"),
         ("half.png", png("rgb.png").ok_or("no rgb.png")?[..1500].to_vec(), "not a readable image"),

@@ -25,8 +25,8 @@ and also contains the settings of the run, and a checksum.\n\
 During the run, rows are written to a journal, .OUT.journal; at the end, they are written \
 atomically to OUT. Ctrl-C stops after the current batch and writes the finished rows (exit code \
 130); a second Ctrl-C stops at once. After that, or after a crash, --resume continues. It needs \
-the same network, weights, preprocessing and shard, and drops the rows of files that are no longer \
-among the arguments.\n\
+the same network, weights, preprocessing, layer, normalisation and shard, and drops the rows of \
+files that are no longer among the arguments.\n\
 \n\
 Bytes of a name that are not UTF-8 are written as \\xff.")]
 pub struct EmbedArgs {
@@ -46,6 +46,14 @@ pub struct EmbedArgs {
     /// Process part i of n: every n-th file. Each part needs a separate OUT.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
+    /// Divide each vector by its L2 norm, so that a dot product is a cosine. A vector of zeros
+    /// stays as it is.
+    #[arg(long)]
+    pub normalize: bool,
+    /// The mean over the pixels of this feature map (stem, layer1, layer2, ...), not of the last
+    /// one.
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
     /// Images, or folders of images.
     #[arg(value_name = "DIRS", required = true)]
     pub paths: Vec<PathBuf>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wgpu_bottleneck::{NetworkWeights, Preprocess};
 
 use super::shard::Shard;
+use super::vectors::Vectors;
 use crate::cli::engine_args::PrecisionArg;
 use crate::cli::error::CliError;
 use crate::cli::setting_texts;
@@ -18,7 +19,8 @@ use crate::cli::setting_texts;
 pub struct Fingerprint {
     /// The network, as the program prints it.
     network: String,
-    /// Its other settings: norm, strides, dilations, and the prefix of its keys.
+    /// Its other settings: norm, strides, dilations, the prefix of its keys, and, where they are
+    /// not the default, the precision, the layer and the normalisation of vectors.
     settings: String,
     /// The preprocessing of images.
     preprocessing: String,
@@ -38,6 +40,7 @@ impl Fingerprint {
         preprocess: &Preprocess,
         precision: PrecisionArg,
         shard: Option<Shard>,
+        vectors: &Vectors,
     ) -> Result<Self, CliError> {
         let spec = weights.spec();
         let dilations: Vec<usize> =
@@ -46,7 +49,7 @@ impl Fingerprint {
         Ok(Self {
             network: spec.to_string(),
             settings: format!(
-                "{}, strides in {}, dilations {}, prefix {prefix:?}{}",
+                "{}, strides in {}, dilations {}, prefix {prefix:?}{}{}",
                 setting_texts::norm(spec.norm()),
                 setting_texts::stride_in(spec.stride_in()),
                 setting_texts::list(&dilations),
@@ -54,12 +57,13 @@ impl Fingerprint {
                 match precision {
                     PrecisionArg::F32 => String::new(),
                     other => format!(", {}", other.name()),
-                }
+                },
+                vectors.text()
             ),
             preprocessing: setting_texts::preprocess(preprocess),
             weights: digest(path).map_err(|source| CliError::io(path, source))?,
             shard: shard.unwrap_or_default().to_string(),
-            length: spec.features(),
+            length: vectors.length,
         })
     }
 

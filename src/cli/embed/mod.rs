@@ -16,13 +16,14 @@ mod rows;
 mod safetensors;
 mod shard;
 mod stored_rows;
+mod vectors;
 
 pub use args::EmbedArgs;
 
 use std::io;
 use std::path::PathBuf;
 
-use wgpu_bottleneck::{Image, ImagePipeline, NetworkWeights};
+use wgpu_bottleneck::{Image, ImagePipeline, NetworkWeights, Source};
 
 use self::files::Files;
 use self::fingerprint::Fingerprint;
@@ -30,6 +31,7 @@ use self::format::Output;
 use self::journal::{Journal, Place};
 use self::progress::Progress;
 use self::rows::{Row, Rows, Stamp};
+use self::vectors::Vectors;
 use super::each::each;
 use super::error::CliError;
 use super::images::{Decoded, Images};
@@ -50,8 +52,11 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     let files = Files::find(&args.paths, &output.files(), args.shard)?;
     output.check_names(&files.names)?;
     let weights = args.images.network.weights()?;
-    args.images.check_pooling(&weights)?;
+    if args.layer.is_none() {
+        args.images.check_pooling(&weights)?;
+    }
     let preprocess = args.images.preprocess(&weights)?;
+    let vectors = Vectors::of(args, &weights, &preprocess)?;
     let precision = args.images.network.engine.precision;
     let about = Fingerprint::new(
         &args.images.network.file()?,
@@ -59,6 +64,7 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
         &preprocess,
         precision,
         args.shard,
+        &vectors,
     )?;
     let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
     if !journal.has_begun() {
@@ -66,7 +72,7 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     }
     tell_of_earlier(&files, &journal)?;
     tell_of_changed(&files, &journal);
-    let done = embed(args, &weights, &files, &mut journal).and_then(|said| {
+    let done = embed(args, &weights, &vectors, &files, &mut journal).and_then(|said| {
         journal.hold();
         finish(&output, &about, &files, &journal, said)
     });
@@ -154,6 +160,7 @@ fn tell_of_changed(files: &Files, journal: &Journal) {
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
+    vectors: &Vectors,
     files: &Files,
     journal: &mut Journal,
 ) -> Result<Option<String>, CliError> {
@@ -175,7 +182,7 @@ fn embed(
         if batch.is_empty() {
             break;
         }
-        let rows = embed_batch(&mut pipeline, &files, &batch)?;
+        let rows = embed_batch(&mut pipeline, vectors, &files, &batch)?;
         journal.add(&rows)?;
         progress.add(&rows);
     }
@@ -186,16 +193,22 @@ fn embed(
 /// Embeds a batch. Returns its rows, in order.
 fn embed_batch(
     pipeline: &mut ImagePipeline,
+    kind: &Vectors,
     files: &Files,
     batch: &[Decoded],
 ) -> Result<Vec<Row>, CliError> {
     let images: Vec<&Image> =
         batch.iter().filter_map(|decoded| decoded.image.as_ref().ok()).collect();
-    let mut vectors = each(pipeline, &images, ImagePipeline::embed)?.into_iter();
+    let compute =
+        |pipeline: &mut ImagePipeline, images: &[Source<'_>]| kind.compute(pipeline, images);
+    let mut vectors = each(pipeline, &images, &compute)?.into_iter();
     let row = |decoded: &Decoded| {
         let path = files.names[decoded.index].clone();
         let outcome = match &decoded.image {
-            Ok(_) => vectors.next().unwrap_or_else(|| Err("no vector was computed".to_owned())),
+            Ok(_) => vectors
+                .next()
+                .unwrap_or_else(|| Err("no vector was computed".to_owned()))
+                .map(|vector| kind.finish(vector)),
             Err(error) => Err(error.to_string()),
         };
         // The row says whose error it is.

@@ -1,14 +1,8 @@
 //! Progress of `embed`: a bar if stderr is a terminal, and a line for each of the first images that
 //! fail.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
-
 use super::rows::Row;
+use crate::cli::image_progress::ImageProgress;
 use crate::cli::output;
 
 /// The most failed images that are named.
@@ -16,87 +10,30 @@ const NAMED: usize = 20;
 
 /// The progress of this run.
 #[derive(Debug)]
-pub struct Progress {
-    bar: ProgressBar,
-    begun: Instant,
-    errors: usize,
-    /// Images with a vector.
-    computed: Arc<AtomicUsize>,
-}
+pub struct Progress(ImageProgress);
 
 impl Progress {
     /// The progress of a run with this many images.
     pub fn new(images: usize) -> Self {
-        let bar = ProgressBar::new(images as u64);
-        let computed = Arc::new(AtomicUsize::new(0));
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images{speed}{msg}")
-        {
-            let computed = computed.clone();
-            let key = move |state: &ProgressState, text: &mut dyn fmt::Write| {
-                speed(state, computed.load(Ordering::Relaxed) > 0, text);
-            };
-            bar.set_style(style.with_key("speed", key));
-        }
-        if !bar.is_hidden() {
-            // Updates the remaining time during a batch.
-            bar.enable_steady_tick(Duration::from_millis(500));
-        }
-        output::keep_above(Some(bar.clone()));
-        Self { bar, begun: Instant::now(), errors: 0, computed }
+        Self(ImageProgress::new(images))
     }
 
     /// Adds finished rows.
     pub fn add(&mut self, rows: &[Row]) {
-        for row in rows {
-            let Err(error) = &row.outcome else {
-                self.computed.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            self.errors += 1;
-            if self.errors <= NAMED {
-                output::progress(&format!(
-                    "{}: {}",
-                    output::shown(&row.path),
-                    output::shown(error)
-                ));
-            } else if self.errors == NAMED + 1 {
-                output::progress("further images that fail are only counted");
-            }
+        let failed: Vec<_> =
+            rows.iter().filter_map(|row| Some((&row.path, row.outcome.as_ref().err()?))).collect();
+        let named = NAMED.saturating_sub(self.0.errors());
+        for (path, error) in failed.iter().take(named) {
+            output::progress(&format!("{}: {}", output::shown(path), output::shown(error)));
         }
-        if self.errors > 0 {
-            self.bar.set_message(format!(", {}", output::count(self.errors, "error", "errors")));
+        if self.0.errors() <= NAMED && self.0.errors() + failed.len() > NAMED {
+            output::progress("further images that fail are only counted");
         }
-        self.bar.inc(rows.len() as u64);
+        self.0.add(rows.len() - failed.len(), failed.len());
     }
 
-    /// Images with a vector, and how many per second. There is no rate when there is no such image.
+    /// As [`ImageProgress::rate`].
     pub fn rate(&self) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
-        match self.computed.load(Ordering::Relaxed) {
-            0 => format!("no image computed in {seconds:.1} s"),
-            computed => {
-                let images = output::count(computed, "image", "images");
-                format!("{images} in {seconds:.1} s, {:.1} images/s", computed as f64 / seconds)
-            }
-        }
+        self.0.rate()
     }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        output::keep_above(None);
-        self.bar.finish_and_clear();
-    }
-}
-
-/// The speed, if an image has been computed, and the time left, once they are known.
-fn speed(state: &ProgressState, has_computed: bool, text: &mut dyn fmt::Write) {
-    if state.pos() == 0 {
-        return;
-    }
-    // Failing to draw the bar does not stop the run.
-    if has_computed {
-        let _ = write!(text, ", {:.1} images/s", state.per_sec());
-    }
-    let _ = write!(text, ", {:#} left", HumanDuration(state.eta()));
 }

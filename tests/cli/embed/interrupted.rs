@@ -159,13 +159,15 @@ fn a_journal_is_never_thrown_away() -> Outcome {
         (&["--resume", "--shard", "1/2"], "shard"),
         (&["--resume", "--eps", "0.1"], "settings"),
         (&["--resume", "--precision", "auto"], "settings"),
+        (&["--resume", "--normalize"], "settings"),
+        (&["--resume", "--layer", "layer1"], "length of a vector"),
     ];
     for (args, part) in made_otherwise {
         assert_eq!(
             complaint(
                 &studio.embed("out.npy", args)?,
                 2,
-                &[".out.npy.journal", part, "there", "now"]
+                &[".out.npy.journal", part, "in the file", "now"]
             ),
             None
         );

@@ -4,3 +4,4 @@ mod images;
 mod interrupted;
 mod outputs;
 pub mod studio;
+mod vectors;
