@@ -114,10 +114,9 @@ impl Case<'_> {
         let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let wrong = |(found, expected): (&f32, &f64)| {
             let off = (f64::from(*found) - expected).abs();
-            // NaN is no small number.
-            !(off <= TOLERANCE * largest)
+            off.is_nan() || off > TOLERANCE * largest
         };
-        match found.iter().zip(&expected).position(|pair| wrong(pair)) {
+        match found.iter().zip(&expected).position(wrong) {
             None => Ok(()),
             Some(at) => Err(format!("{name}: {} at {at} instead of {}", found[at], expected[at])),
         }

@@ -119,10 +119,15 @@ impl Preprocessor {
     /// [`GpuError::TooLarge`], [`GpuError::OutOfMemory`]; [`ShapeError`](crate::error::ShapeError)
     /// if `images` is zero.
     pub fn input(&self, images: usize) -> Result<Buffer> {
-        let bytes = ChannelLayout::dense(self.preprocess.channels.count())
-            .bytes(self.preprocess.shape(images)?, DType::F32);
+        let bytes = self.input_bytes(images)?;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
-        Ok(self.gpu.buffer("input", bytes as u64, usage)?)
+        Ok(self.gpu.buffer("input", bytes, usage)?)
+    }
+
+    /// Bytes of the input for this many images.
+    fn input_bytes(&self, images: usize) -> Result<u64> {
+        let layout = ChannelLayout::dense(self.preprocess.channels.count());
+        Ok(layout.bytes(self.preprocess.shape(images)?, DType::F32) as u64)
     }
 
     /// Records the preprocessing of one image into image number `image` of `input`, a buffer with
@@ -151,9 +156,7 @@ impl Preprocessor {
                     .to_owned();
             return Err(GpuError::Buffer { buffer: "image", reason }.into());
         }
-        let image_bytes = ChannelLayout::dense(self.preprocess.channels.count())
-            .bytes(self.preprocess.shape(1)?, DType::F32);
-        let target = Target::new(&self.gpu, input, image, image_bytes as u64)?;
+        let target = Target::new(&self.gpu, input, image, self.input_bytes(1)?)?;
         let (across, down) = (self.table(geometry.columns)?, self.table(geometry.rows)?);
         let passes = Passes { geometry: &geometry, across: &across.taps, down: &down.taps };
         let [middle_width, middle_height] = passes.middle();

@@ -20,6 +20,7 @@ const WITH_METADATA: Name<'static> = Name { module: "torch", name: "Tensor with 
 
 impl<'a> Machine<'a> {
     /// The result of calling `callee`, a class or a function.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per function")]
     pub(super) fn call(
         &mut self,
         callee: Value<'a>,
