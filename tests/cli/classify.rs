@@ -29,7 +29,7 @@ fn classify(studio: &Studio, args: &[&str]) -> Command {
 #[test]
 fn json_is_one_array() -> Outcome {
     let studio = Studio::with(5)?;
-    std::fs::write(studio.path("p/notes.txt"), "no image")?;
+    std::fs::write(studio.path("p/notes.png"), "no image")?;
     for batch in ["1", "2", "8"] {
         let output = run(&mut classify(&studio, &["--json", "--top", "2", "--batch", batch]))?;
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));

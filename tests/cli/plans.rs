@@ -129,7 +129,7 @@ fn what_is_neither_is_named() -> Outcome {
             &[
                 "other: neither a block nor a network",
                 "as a block: tensor conv1.weight",
-                "as a network: tensor conv1.weight",
+                "as a network: no ResNet in this checkpoint",
             ],
         ),
         (

@@ -25,7 +25,7 @@ fn is_near(a: &[f32], b: &[f32]) -> bool {
 #[test]
 fn normalized_vectors_have_the_norm_one() -> Outcome {
     let studio = Studio::with(7)?;
-    std::fs::write(studio.path("p/notes.txt"), "no image")?;
+    std::fs::write(studio.path("p/notes.png"), "no image")?;
     for format in FORMATS {
         let (plain, normal) = (format!("plain.{format}"), format!("normal.{format}"));
         studio.expect(3, &plain, &[])?;

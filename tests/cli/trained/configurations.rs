@@ -40,7 +40,8 @@ fn values_that_cannot_be_are_named() -> Outcome {
     let json = r#"{"wgpu_bottleneck": {"color_order": "BGR", "color_range": [0, 255]}}"#;
     assert_eq!(colours(json)?, caffe);
     // A mean is in the order and the range of its configuration.
-    let json = r#"{"pretrained_cfg": {"mean": [51, 102, 204], "std": [255, 255, 255]},
+    let json = r#"{"pretrained_cfg": {"mean": [51, 102, 204], "std": [255, 255, 255],
+        "input_size": [3, 224, 224]},
         "wgpu_bottleneck": {"color_order": "BGR", "color_range": [0, 255]}}"#;
     let found = colours(json)?;
     assert_eq!((found.channels, found.mean, found.std), (Channels::Bgr, [0.2, 0.4, 0.8], [1.0; 3]));
