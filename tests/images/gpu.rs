@@ -57,7 +57,8 @@ fn made(preprocessor: &Preprocessor, sources: &[Source<'_>]) -> Any<HostTensor> 
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         .collect();
     assert!(values.chunks_exact(4).all(|pixel| pixel[3].to_bits() == 0), "padding is not zero");
-    Ok(HostTensor::from_nhwc(preprocess.shape(sources.len())?, ChannelLayout::dense(3), &values)?)
+    let shape = preprocess.shape(sources.len())?;
+    Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?)
 }
 
 /// Whether two tensors have the same bits, and if not what differs.
