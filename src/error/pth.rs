@@ -54,7 +54,8 @@ pub enum PthError {
     TorchScript,
     /// The tar format of PyTorch before 0.1.10.
     #[error(
-        "the tar format of PyTorch before 0.1.10: load it and save it again with a newer PyTorch"
+        "a tar archive: unpack it and name the checkpoint in it; if PyTorch before 0.1.10 wrote it, \
+        load it and save it again with a newer PyTorch"
     )]
     Tar,
     /// A pickle that does not begin like a file of `torch.save`.
@@ -175,11 +176,11 @@ pub enum PthError {
     #[error("the file holds the state of an optimizer, not the weights of a network")]
     Optimizer,
     /// The key that the caller chose leads to no dict with tensors.
-    #[error("--key {key} leads to no dict with tensors; dicts with tensors: {keys}")]
+    #[error("--key {key} leads to no dict with tensors; {keys}")]
     Key {
         /// The keys, joined by dots.
         key: String,
-        /// Those of the file's dicts with tensors.
+        /// Those of the file's dicts with tensors, in words.
         keys: String,
     },
     /// No dict that holds tensors.

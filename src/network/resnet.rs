@@ -146,6 +146,12 @@ impl ResNet {
         self.classes
     }
 
+    /// The same network without `fc`.
+    #[must_use]
+    pub fn without_classes(self) -> Self {
+        Self { classes: None, ..self }
+    }
+
     /// The norm layer after every convolution.
     #[must_use]
     pub fn norm(&self) -> Norm {

@@ -97,6 +97,11 @@ impl Checkpoint {
         Self { network, prefix, naming, keys, extras, averages }
     }
 
+    /// The same without the linear layer.
+    pub(super) fn without_head(self) -> Self {
+        Self { network: self.network.without_classes(), ..self }
+    }
+
     /// The network.
     #[must_use]
     pub fn network(&self) -> &ResNet {
@@ -188,11 +193,20 @@ fn choose<'a>(
         (Some(found), true) => Ok((found, averages)),
         (Some(last), false) => {
             let all = whole.iter().chain([&last]).map(|found| &found.tensors.place.prefix);
-            let prefixes = all.map(|prefix| format!("--prefix {prefix}")).collect();
+            let prefixes = all.map(|prefix| format!("--prefix {}", quoted(prefix))).collect();
             Err(WeightsError::SeveralNetworks { selectors: prefixes }.into())
         }
         (None, _) => Err(refused.unwrap_or_else(|| nothing(dict, prefix, &all).into())),
     }
+}
+
+/// A name as an argument of a shell.
+pub(super) fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.escape_debug().to_string().replace('\'', "'\\''"))
 }
 
 /// A prefix with its last dot.
@@ -238,18 +252,23 @@ fn extras<'a>(
     let others: Vec<String> = places(dict)
         .into_iter()
         .map(|place| place.prefix)
-        .filter(|prefix| *prefix != tensors.place.prefix && !prefix.is_empty())
+        // A network at the root or around this one does not make its tensors another's.
+        .filter(|other| *other != tensors.place.prefix && !tensors.place.prefix.starts_with(other))
         .collect();
-    tensors.extras(dict, network, |key| {
-        prefix.is_none() && !others.iter().any(|other| key.starts_with(other.as_str()))
-    })
+    let is_others = |key: &str| others.iter().any(|other| key.starts_with(other.as_str()));
+    tensors.extras(dict, network, |key| !is_others(key), |key| prefix.is_none() && !is_others(key))
 }
 
 /// Refuses the backbone of a head of torchvision's DeepLab or FCN, whose last two stages dilate:
 /// shapes do not show that.
 fn check_dilation(extras: &Extras) -> Result<(), WeightsError> {
+    let has = |key: &str| extras.ignored.iter().any(|ignored| ignored == key);
+    // FCN's head is two convolutions, with a norm between them.
+    let is_fcn = has("classifier.0.weight") && has("classifier.4.weight");
     let dilates = |module: &&String| {
-        module.starts_with("classifier.0.convs.") || module.starts_with("aux_classifier.")
+        module.starts_with("classifier.0.convs.")
+            || module.starts_with("aux_classifier.")
+            || (is_fcn && *module == "classifier.0.weight")
     };
     match extras.ignored.iter().find(dilates) {
         None => Ok(()),

@@ -178,19 +178,21 @@ impl<'a> Tensors<'a> {
         Ok(Stage { planes, width, in_per_group })
     }
 
-    /// The tensors next to the trunk of this network: those at its place, and those for which
-    /// `is_next_to` returns true.
+    /// The tensors next to the trunk of this network: those at its place for which `is_own` returns
+    /// true, and others for which `is_next_to` does.
     pub fn extras(
         &self,
         dict: &'a impl Shapes,
         network: &ResNet,
+        is_own: impl Fn(&str) -> bool,
         is_next_to: impl Fn(&str) -> bool,
     ) -> Extras {
         let prefix = self.place.prefix.as_str();
         let outside = dict.keys().filter(|key| {
             !key.starts_with(prefix) && !key.starts_with(OPTIMIZER) && is_next_to(key)
         });
-        Extras::of(dict, self.others.iter().copied().chain(outside), network.features())
+        let own = self.others.iter().copied().filter(|key| is_own(key));
+        Extras::of(dict, own.chain(outside), network.features())
     }
 
     /// The differences between the trunk of a network and the checkpoint's tensors. A missing

@@ -9,6 +9,9 @@ use super::Shapes;
 const CLASSIFIERS: [&str; 7] =
     ["fc", "last_linear", "classifier", "head", "linear", "logits", "probe"];
 
+/// Parts of the names of layers whose outputs are no classes.
+const EMBEDDINGS: [&str; 4] = ["embed", "proj", "neck", "margin"];
+
 /// What follows the pooling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
@@ -102,7 +105,11 @@ fn linear(module: &str, parts: &Parts<'_>, features: usize) -> Head {
         |part: &str| if module.is_empty() { part.to_owned() } else { format!("{module}.{part}") };
     let other = || Head::Other(vec![first_key(module, parts)]);
     let classes = match parts.get("weight").copied() {
-        Some(&[classes, inputs] | &[classes, inputs, 1, 1]) if inputs == features => classes,
+        Some(&[classes, inputs] | &[classes, inputs, 1, 1])
+            if inputs == features && classes > 0 =>
+        {
+            classes
+        }
         _ => return other(),
     };
     let bias = match parts.get("bias").copied() {
@@ -112,6 +119,9 @@ fn linear(module: &str, parts: &Parts<'_>, features: usize) -> Head {
     };
     let mut segments = module.rsplit('.');
     let named = segments.find(|segment| segment.parse::<usize>().is_err()).unwrap_or_default();
+    if EMBEDDINGS.iter().any(|part| named.contains(part)) {
+        return other();
+    }
     // Children of a Sequential have no other name.
     if bias.is_none() && !CLASSIFIERS.contains(&named) && !named.is_empty() {
         return other();

@@ -31,6 +31,9 @@ pub(super) fn check_length(name: &str, start: &[u8], file_bytes: u64) -> Result<
 pub(super) fn explain(name: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
     let reason = match culprit(bytes) {
         Some(culprit) => format!("{error}; {culprit}"),
+        None if error.to_string().contains("incomplete metadata") => {
+            format!("{error}: the file is truncated")
+        }
         None => error.to_string(),
     };
     WeightsError::Format { source_name: name.to_owned(), reason }

@@ -13,7 +13,7 @@ pub(super) fn identify(start: &[u8]) -> Option<&'static str> {
             "a Git LFS pointer, not the file itself: run `git lfs pull` in its repository",
         ),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras); convert the weights to safetensors"),
-        (b"\x1f\x8b", "gzip; unpack it first: gunzip FILE"),
+        (b"\x1f\x8b", "gzip; unpack it first: gunzip < FILE > NEW"),
         (b"BZh", "bzip2; unpack it first"),
         (b"\xfd7zXZ\0", "xz; unpack it first"),
         (b"\x28\xb5\x2f\xfd", "zstd; unpack it first"),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::checkpoint::quoted;
 use super::layers::{self, Layers};
 use super::reader::Reader;
 use super::{Checkpoint, CheckpointOptions, ModelConfig, StateDict, weights_file};
@@ -136,6 +137,13 @@ impl NetworkWeights {
         &self.dict
     }
 
+    /// The same weights without the linear layer, for vectors and feature maps: what follows the
+    /// pooling is then neither checked nor uploaded.
+    #[must_use]
+    pub fn without_head(&self) -> Self {
+        Self { checkpoint: self.checkpoint.clone().without_head(), ..self.clone() }
+    }
+
     /// The network and the keys of its tensors.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -241,7 +249,7 @@ fn check_choice(dict: &StateDict) -> Result<(), WeightsError> {
     if dict.networks().is_empty() {
         return Ok(());
     }
-    let selectors = dict.networks().iter().map(|key| format!("--key {key}")).collect();
+    let selectors = dict.networks().iter().map(|key| format!("--key {}", quoted(key))).collect();
     Err(WeightsError::SeveralNetworks { selectors })
 }
 
@@ -255,8 +263,9 @@ fn log_ignored(dict: &StateDict, checkpoint: &Checkpoint) {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         tracing::warn!("ignored: {names}{more}: not part of the ResNet up to its pooling");
     }
-    let prefixes = checkpoint.averages().iter().map(|prefix| format!("--prefix {prefix}"));
-    let keys = dict.averages().iter().map(|key| format!("--key {key}"));
+    let prefixes =
+        checkpoint.averages().iter().map(|prefix| format!("--prefix {}", quoted(prefix)));
+    let keys = dict.averages().iter().map(|key| format!("--key {}", quoted(key)));
     for selector in keys.chain(prefixes) {
         tracing::warn!("the file also has an average of the weights (EMA); {selector} selects it");
     }

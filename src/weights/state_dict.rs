@@ -329,8 +329,16 @@ impl Choice {
         };
         let wanted: Vec<usize> = (0..dicts.len()).filter(is_wanted).collect();
         if let (Some(key), []) = (key, &wanted[..]) {
-            let keys: Vec<&str> = dicts.iter().map(|dict| dict.path).take(8).collect();
-            return Err(PthError::Key { key: key.to_owned(), keys: keys.join(", ") });
+            let shown = |dict: &pth::Dict<'_>| match dict.path {
+                "" => "the file itself (leave --key out)".to_owned(),
+                path => path.to_owned(),
+            };
+            let keys = match dicts {
+                [] => "no dict of the file has tensors".to_owned(),
+                dicts => dicts.iter().take(8).map(shown).collect::<Vec<_>>().join(", "),
+            };
+            let keys = format!("dicts with tensors: {keys}");
+            return Err(PthError::Key { key: key.to_owned(), keys });
         }
         let has_network = |at: &usize| !places(&dicts[*at]).is_empty();
         let networks: Vec<usize> = wanted.iter().copied().filter(has_network).collect();

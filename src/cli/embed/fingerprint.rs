@@ -41,6 +41,7 @@ impl Fingerprint {
         precision: PrecisionArg,
         shard: Option<Shard>,
         vectors: &Vectors,
+        key: Option<&str>,
     ) -> Result<Self, CliError> {
         let spec = weights.spec();
         let dilations: Vec<usize> =
@@ -49,7 +50,7 @@ impl Fingerprint {
         Ok(Self {
             network: spec.to_string(),
             settings: format!(
-                "{}, strides in {}, dilations {}, prefix {prefix:?}{}{}",
+                "{}, strides in {}, dilations {}, prefix {prefix:?}{}{}{}",
                 setting_texts::norm(spec.norm()),
                 setting_texts::stride_in(spec.stride_in()),
                 setting_texts::list(&dilations),
@@ -58,7 +59,9 @@ impl Fingerprint {
                     PrecisionArg::F32 => String::new(),
                     other => format!(", {}", other.name()),
                 },
-                vectors.text()
+                vectors.text(),
+                // Two networks of a file may have the same prefix.
+                key.map_or_else(String::new, |key| format!(", key {key:?}"))
             ),
             preprocessing: setting_texts::preprocess(preprocess),
             weights: digest(path).map_err(|source| CliError::io(path, source))?,

@@ -65,6 +65,7 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
         precision,
         args.shard,
         &vectors,
+        args.images.network.source.key.as_deref(),
     )?;
     let mut journal = Journal::open(output.journal(), &about, args.resumes())?;
     if !journal.has_begun() {
@@ -174,7 +175,7 @@ fn embed(
     }
     // The batch size does not depend on the number of remaining images, so that the same kernels
     // compute the same vectors.
-    let mut pipeline = args.images.load(weights, None)?;
+    let mut pipeline = args.images.load(&weights.without_head(), None)?;
     let mut images = Images::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());
     while !interrupt::asked() {
