@@ -50,8 +50,8 @@ pub struct EmbedArgs {
     /// stays as it is.
     #[arg(long)]
     pub normalize: bool,
-    /// The mean over the pixels of this feature map (stem, layer1, layer2, ...), not of the last
-    /// one.
+    /// Write the mean over the pixels of this feature map (stem, layer1, layer2, ...) [default:
+    /// the last one]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// Images, or folders of images.
