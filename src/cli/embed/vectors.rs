@@ -63,7 +63,7 @@ impl Vectors {
     }
 }
 
-/// A vector divided by its L2 norm. A vector of zeros stays as it is.
+/// A vector divided by its L2 norm. A vector of zeros is not changed.
 fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
     // In f64, which holds the square of every f32.
     let norm = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
