@@ -307,6 +307,19 @@ fn prefixes_are_taken_off() -> Outcome {
     let text =
         "2 networks in this checkpoint; select one: --prefix backbone. or --prefix k.backbone.";
     assert_eq!(refused(detect(&two)), text);
+    // The empty prefix is an argument too, and selects a network with its own head.
+    let two: Dims =
+        plain.clone().into_iter().chain(renamed(&plain, |key| format!("k.{key}"))).collect();
+    let said = refused(detect(&two));
+    assert!(said.ends_with("--prefix '' or --prefix k."), "{said}");
+    let root = CheckpointOptions { prefix: Some(String::new()), ..Default::default() };
+    assert_eq!(Checkpoint::detect(&two, &root)?.network(), &network);
+    // The heads of torchvision's segmentation models dilate the backbone.
+    let mut fcn = renamed(&plain, |key| format!("backbone.{key}"));
+    fcn.retain(|key, _| !key.starts_with("backbone.fc."));
+    fcn.insert("classifier.0.weight".to_owned(), vec![4, 512, 3, 3]);
+    fcn.insert("classifier.4.weight".to_owned(), vec![2, 4, 1, 1]);
+    assert!(refused(detect(&fcn)).contains("--replace-stride-with-dilation false,true,true"));
     Ok(())
 }
 

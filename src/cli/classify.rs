@@ -1,7 +1,7 @@
 //! `bottleneck classify`: the most likely classes of images.
 //!
 //! Images are decoded ahead on all cores and run in batches. The rows of each batch are printed
-//! once it is computed.
+//! as soon as the batch is computed.
 
 mod rows;
 mod verdict;

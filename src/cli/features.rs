@@ -70,7 +70,7 @@ pub fn run(args: &FeaturesArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Refuses a file for the values that has the name of an image.
+/// Refuses a `--raw` file whose name `--png` may give to an image.
 fn check_names(args: &FeaturesArgs) -> Result<(), CliError> {
     let (Some(folder), Some(raw)) = (&args.png, &args.raw) else { return Ok(()) };
     let is_png = raw.extension().is_some_and(|extension| extension == "png");
@@ -78,16 +78,16 @@ fn check_names(args: &FeaturesArgs) -> Result<(), CliError> {
     if is_png && real(files::parent(raw)).is_some_and(|parent| real(folder) == Some(parent)) {
         let (raw, folder) = (raw.display(), folder.display());
         return Err(CliError::Usage(format!(
-            "{raw}: the images of --png {folder} have such names; choose another one for --raw"
+            "{raw}: .png names in --png {folder} are for images; choose another name for --raw"
         )));
     }
     Ok(())
 }
 
-/// A name and a feature map.
+/// The name of a feature map, and the feature map.
 type Map = (String, HostTensor);
 
-/// Names and contents of the images.
+/// The names and contents of the image files.
 fn pngs(seen: &Image, maps: &[Map], channels: usize) -> Result<Vec<(String, Vec<u8>)>, CliError> {
     let mut files = vec![("overview.png".to_owned(), png(&overview(seen, maps))?)];
     for (name, map) in maps {

@@ -70,7 +70,7 @@ impl OutputFile {
         self.stage_values(tensors)?.persist()
     }
 
-    /// [`OutputFile::write_values`] without the renaming.
+    /// Like [`OutputFile::write_values`], but without the final rename.
     fn stage_values<'a>(
         &self,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize], Values<'a>)>,

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::output::{self, count};
 
-/// Endings of the names of image files, in lower case: first the formats that are read, then others
-/// that photos have. A file of the latter is an error, so that it does not go unnoticed.
+/// Extensions of image files, in lower case: first the supported formats, then other formats that
+/// are common for photos. A file in one of the other formats is reported as an error.
 const ENDINGS: &[&str] = &[
     "png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff",
     "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga",
 ];
 
-/// Bytes that show whether a file is an image.
+/// Number of bytes that are read to recognise an image.
 const FIRST_BYTES: u64 = 16;
 
 /// The images in a folder.
@@ -23,12 +23,13 @@ const FIRST_BYTES: u64 = 16;
 pub struct Found {
     /// Sorted by path.
     pub files: Vec<PathBuf>,
-    /// The number of other files.
+    /// The number of files that are not images.
     pub others: usize,
 }
 
-/// The given files, in the given order; of a folder, the images below it (see [`below`]). A file
-/// that is given twice is returned once. A line on stderr has the number of other files.
+/// Returns the given files, in the given order. A folder is replaced by the images below it (see
+/// [`below`]). A file that is given twice is returned once. A line on stderr reports the number of
+/// files that are not images.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let (mut found, mut others) = (Vec::new(), 0);
     for path in paths {
@@ -60,9 +61,9 @@ pub fn left_out(others: usize) -> String {
     format!("left out {files}: not images, by name and first bytes")
 }
 
-/// The images below a folder: files whose ending or first bytes are those of an image format. Names
-/// that begin with a dot are left out. A link to a folder is followed, unless that folder has been
-/// visited; the folders in `before` have been.
+/// The images below a folder: files that have the extension or the first bytes of an image format.
+/// Names that begin with a dot are left out. A link to a folder is followed, unless that folder has
+/// already been visited. The folders in `before` count as visited.
 pub fn below(folder: &Path, before: &[&Path]) -> Result<Found, CliError> {
     let mut walk = Walk::default();
     for folder in before.iter().copied().chain([folder]) {
@@ -89,7 +90,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Notes a visit; false if it is not the first.
+    /// Records a visit. Returns false if the folder has been visited before.
     fn visit(&mut self, folder: &Path) -> Result<bool, CliError> {
         let path = fs::canonicalize(folder).map_err(|source| CliError::io(folder, source))?;
         Ok(self.visited.insert(path))
@@ -137,8 +138,8 @@ fn is_image(path: &Path) -> bool {
     read.is_ok() && begins_as_image(&first)
 }
 
-/// Whether these are the first bytes of an image. Formats whose mark is as short as two letters
-/// (PNM) are recognised by their names only.
+/// Whether these are the first bytes of an image. Formats with a signature of only two letters
+/// (PNM) are recognised by the file name only.
 fn begins_as_image(first: &[u8]) -> bool {
     let marks: &[&[u8]] = &[
         b"\x89PNG\r\n\x1a\n",
@@ -163,8 +164,8 @@ fn begins_as_image(first: &[u8]) -> bool {
     webp || bmp || heif || marks.iter().any(|mark| first.starts_with(mark))
 }
 
-/// A path as text: as it is, if it is UTF-8. Other bytes become `\xff`, so two paths may have the
-/// same text.
+/// Converts a path to text. Bytes that are not UTF-8 are written as `\xff`, so two paths may have
+/// the same text.
 pub fn text(path: impl AsRef<Path>) -> String {
     let mut text = String::new();
     for chunk in path.as_ref().as_os_str().as_encoded_bytes().utf8_chunks() {

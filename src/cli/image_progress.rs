@@ -1,4 +1,4 @@
-//! Progress of commands that process images one after the other: a bar if stderr is a terminal.
+//! Progress of commands that process many images: a bar if stderr is a terminal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl ImageProgress {
         Self { bar, begun: Instant::now(), errors: 0, computed }
     }
 
-    /// Adds finished images: those with a result, and those that failed.
+    /// Adds finished images: the number of images with a result, and of images that failed.
     pub fn add(&mut self, computed: usize, failed: usize) {
         self.computed.fetch_add(computed, Ordering::Relaxed);
         self.errors += failed;
@@ -55,7 +55,7 @@ impl ImageProgress {
         self.errors
     }
 
-    /// Images with a result, and how many per second. There is no rate when there is no such image.
+    /// The number of images with a result, and images per second. Without a result, no rate.
     pub fn rate(&self) -> String {
         let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
         match self.computed.load(Ordering::Relaxed) {
@@ -75,7 +75,7 @@ impl Drop for ImageProgress {
     }
 }
 
-/// The speed, if an image has been computed, and the time left, once they are known.
+/// Writes the speed, if an image has been computed, and the remaining time, once it is known.
 fn speed(state: &ProgressState, has_computed: bool, text: &mut dyn fmt::Write) {
     if state.pos() == 0 {
         return;

@@ -136,8 +136,8 @@ pub struct ImageArgs {
     /// configuration, or rgb]
     #[arg(long, value_name = "ORDER", value_enum)]
     pub channel_order: Option<ChannelOrderArg>,
-    /// The largest pixel value before the mean is subtracted: with 255 (Caffe, detectron2) the mean
-    /// is subtracted from bytes and nothing is divided [default: from the configuration, or 1]
+    /// The largest pixel value before the mean is subtracted. With 255 (Caffe, detectron2) the mean
+    /// is subtracted from bytes, and nothing is divided [default: from the configuration, or 1]
     #[arg(long, value_name = "R", value_enum)]
     pub range: Option<RangeArg>,
     /// Images per run.
@@ -243,7 +243,7 @@ pub struct ClassifyArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub top: u32,
-    /// Print JSON: one array, batch by batch. It is complete also after an error or Ctrl-C.
+    /// Print JSON: one array, batch by batch. It is complete even after an error or Ctrl-C.
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
     /// Print CSV, batch by batch.
@@ -289,8 +289,8 @@ pub struct FeaturesArgs {
     /// The output folder for overview.png, stem.png, layer1.png, ...; created if its parent exists.
     #[arg(long, value_name = "DIR", required_unless_present = "raw")]
     pub png: Option<PathBuf>,
-    /// A file for the values: `stem`, `layer1`, `layer2`, ... (f32, NCHW). It is written
-    /// atomically.
+    /// The output file for the values of the feature maps: `stem`, `layer1`, `layer2`, ... (f32,
+    /// NCHW). It is written atomically.
     #[arg(long, value_name = "OUT.safetensors")]
     pub raw: Option<PathBuf>,
     /// How many channels of each map to show in the images.

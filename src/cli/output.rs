@@ -141,10 +141,10 @@ pub enum Align {
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
-    /// The least width of each column.
+    /// The minimum width of each column.
     least: Vec<usize>,
     rows: Vec<Vec<Cell>>,
-    /// Whether [`Table::take`] has returned the headings.
+    /// Whether [`Table::take`] has already returned the headings.
     has_begun: bool,
 }
 
@@ -170,8 +170,8 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The rows since the last call as text, the first time under the headings. For rows that are
-    /// printed one after another; [`Table::widened`] aligns them.
+    /// Returns the rows added since the last call as text, the first time with the headings. Use
+    /// [`Table::widened`] to align rows from several calls.
     pub fn take(&mut self) -> String {
         let text = self.lines(!self.has_begun);
         self.has_begun = true;

@@ -77,7 +77,7 @@ pub fn preprocess(preprocess: &Preprocess) -> String {
     )
 }
 
-/// How vectors are made of a feature map: no text for the mean of the last one, unchanged.
+/// The settings of vectors. The default, the mean of the last feature map, has no text.
 pub fn vectors(layer: Option<&str>, normalize: bool) -> String {
     let layer = layer.map(|name| format!(", mean of {name}")).unwrap_or_default();
     format!("{layer}{}", if normalize { ", L2 norm 1" } else { "" })

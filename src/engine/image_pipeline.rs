@@ -92,7 +92,7 @@ impl ImagePipeline {
     /// One feature map as NCHW: `stem`, `layer1`, `layer2`, ...
     ///
     /// # Errors
-    /// [`SpecError::UnknownMap`] for another name, and as [`ImagePipeline::logits`].
+    /// [`SpecError::UnknownMap`] for an unknown name; otherwise as [`ImagePipeline::logits`].
     pub fn feature_map(&mut self, images: &[Source<'_>], name: &str) -> Result<HostTensor> {
         let names = |wanted| self.network.named(wanted).1;
         if names(Wanted::Map(name)).is_empty() {

@@ -132,8 +132,8 @@ pub enum PthError {
         /// Bytes that the file holds for the storage.
         has: u64,
     },
-    /// The bytes of a NumPy array are not stored as such.
-    #[error("tensor {tensor}: its values are text with characters that are no bytes")]
+    /// A NumPy array is stored as text that does not encode bytes.
+    #[error("tensor {tensor}: its values are text with characters that are not bytes")]
     NotBytes {
         /// The full key.
         tensor: String,

@@ -83,7 +83,7 @@ pub enum SpecError {
         known: Vec<&'static str>,
     },
     /// The network has no feature map with this name.
-    #[error("there is no feature map {name}; there are {}", known.join(", "))]
+    #[error("no feature map is named {name}; the feature maps are {}", known.join(", "))]
     UnknownMap {
         /// The name as given.
         name: String,

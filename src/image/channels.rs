@@ -1,4 +1,4 @@
-//! The channels that a network's input has.
+//! The channels of a network's input.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ pub enum Channels {
     Rgb,
     /// Blue, green, red: networks from Caffe, detectron2.
     Bgr,
-    /// One channel, as Pillow's `convert("L")` makes it before the resize.
+    /// One channel: grey, converted before the resize like Pillow's `convert("L")`.
     Gray,
 }
 
 impl Channels {
-    /// Their number: 3 or 1.
+    /// The number of channels: 3 or 1.
     #[must_use]
     pub const fn count(self) -> usize {
         match self {
@@ -25,7 +25,7 @@ impl Channels {
         }
     }
 
-    /// The channels of a pixel that the resize made; unused ones are zero.
+    /// The channels of a resized pixel. Unused channels are zero.
     pub(super) const fn of(self, [red, green, blue]: [u8; 3]) -> [u8; 3] {
         match self {
             Self::Rgb => [red, green, blue],
@@ -45,7 +45,7 @@ impl fmt::Display for Channels {
     }
 }
 
-/// The brightness of a pixel in eight bits, as Pillow's `convert("L")` computes it.
+/// The brightness of a pixel in eight bits, computed like Pillow's `convert("L")`.
 pub(super) const fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((red as u32 * 19595 + green as u32 * 38470 + blue as u32 * 7471 + 0x8000) >> 16) as u8
 }

@@ -31,8 +31,8 @@ const MAX_DECODER_BYTES: u64 = 2 * 8 * MAX_PIXELS;
 
 impl Image {
     /// Reads an image file: PNG, JPEG, WebP, GIF, BMP, TIFF, PNM (PBM, PGM, PPM) or QOI, recognised
-    /// by its first bytes. The image is rotated upright by its EXIF orientation, or that of its XMP
-    /// if EXIF has none, and converted to RGB.
+    /// by its first bytes. The image is rotated upright by its EXIF orientation, or by its XMP
+    /// orientation if EXIF has none. It is then converted to RGB.
     ///
     /// # Errors
     /// [`Error::Io`]; an [`ImageError`] that names the file, if it is not a regular file, not an

@@ -1,4 +1,4 @@
-//! Recognises the format of a file by its first bytes, and names other formats in errors.
+//! Recognises the format of a file by its first bytes. Errors name formats that are not supported.
 
 use image::ImageFormat;
 
@@ -22,7 +22,7 @@ pub(super) fn recognise(name: &str, bytes: &[u8]) -> Result<ImageFormat, ImageEr
     Err(ImageError::Format { image: name.to_owned(), reason })
 }
 
-/// PBM, PGM and PPM, but neither PAM nor a text that begins with a P and a digit.
+/// Whether the bytes are PBM, PGM or PPM, and not PAM or a text that begins with P and a digit.
 fn is_pnm(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'1'..=b'6', b' ' | b'\t'..=b'\r', ..])
 }
@@ -77,7 +77,7 @@ fn other(bytes: &[u8]) -> Option<&'static str> {
     OTHERS.iter().find(|(first, _)| bytes.starts_with(first)).map(|(_, name)| *name)
 }
 
-/// The name of a file of ISO's base media format, from the brands in its first box.
+/// The format name of an ISO base media file, from the brands in its first box.
 fn of_brands(bytes: &[u8]) -> &'static str {
     const HEIF: [&[u8; 4]; 10] =
         [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"];

@@ -10,7 +10,7 @@ use image::RgbImage;
 use super::checks::check_size;
 use crate::error::ImageError;
 
-/// Digits of a number at most.
+/// The maximum number of digits of a number.
 const MOST_DIGITS: usize = 10;
 
 const TOO_SHORT: &str = "the file ends before the image does";
@@ -32,7 +32,7 @@ struct Header {
     largest: u32,
 }
 
-/// The image.
+/// Decodes an image.
 pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
     let mut rest = bytes.iter();
@@ -54,7 +54,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageError> {
         .ok_or_else(|| refuse(TOO_SHORT.to_owned()))
 }
 
-/// The bytes of the image.
+/// The number of bytes of the decoded image.
 pub(super) fn decoding_bytes(name: &str, file: impl BufRead) -> Result<u64, ImageError> {
     let header = Header::read(&mut file.bytes().map_while(Result::ok))
         .map_err(|reason| ImageError::Format { image: name.to_owned(), reason })?;
@@ -63,7 +63,7 @@ pub(super) fn decoding_bytes(name: &str, file: impl BufRead) -> Result<u64, Imag
 }
 
 impl Header {
-    /// Reads it, and one space after it. Errors are the messages to report.
+    /// Reads the header, and one space after it. Errors are the messages to report.
     fn read(bytes: &mut impl Iterator<Item = u8>) -> Result<Self, String> {
         let [_, digit, _] = std::array::from_fn(|_| bytes.next().unwrap_or_default());
         let kind = match digit {
@@ -83,12 +83,12 @@ impl Header {
         self.width as usize * self.height as usize
     }
 
-    /// Samples of all pixels.
+    /// The number of samples of all pixels.
     fn samples(&self) -> usize {
         self.pixels() * if self.kind == Kind::Rgb { 3 } else { 1 }
     }
 
-    /// The least number of bytes of the samples.
+    /// The minimum number of bytes of the samples.
     fn least_bytes(&self) -> usize {
         match (self.kind, self.is_text) {
             (Kind::Bitmap, true) => self.pixels(),
@@ -99,12 +99,12 @@ impl Header {
         }
     }
 
-    /// Bytes of a row of bits.
+    /// The number of bytes in a row of bits.
     fn row_bytes(&self) -> usize {
         self.width.div_ceil(8) as usize
     }
 
-    /// The level of a sample.
+    /// Converts a sample to a level from 0 to 255.
     fn level(&self, value: u32) -> u8 {
         let is_wide = self.kind == Kind::Grey && self.largest > 255;
         let white = if is_wide { 65535.0 } else { 255.0 };
@@ -112,7 +112,7 @@ impl Header {
         scaled.round_ties_even().min(255.0) as u8
     }
 
-    /// The pixels of levels.
+    /// Converts levels to RGB pixels.
     fn rgb(&self, levels: impl Iterator<Item = u8>) -> Vec<u8> {
         match self.kind {
             Kind::Rgb => levels.collect(),
@@ -121,7 +121,7 @@ impl Header {
     }
 }
 
-/// The next number of the header. A comment does not end it.
+/// The next number of the header. A comment does not end a number.
 fn number(bytes: &mut impl Iterator<Item = u8>) -> Result<u32, String> {
     let mut digits = String::new();
     while let Some(byte) = bytes.next() {
@@ -147,7 +147,7 @@ fn skip_comment(bytes: &mut impl Iterator<Item = u8>) {
     while !matches!(bytes.next(), None | Some(b'\r' | b'\n')) {}
 }
 
-/// The bytes without comments. As in Pillow, what is before and after one is not separated by it.
+/// The bytes without comments. As in Pillow, a comment does not separate the bytes around it.
 fn without_comments(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let mut bytes = bytes.iter().copied();
     std::iter::from_fn(move || {
@@ -160,7 +160,7 @@ fn without_comments(bytes: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// A bit per pixel: 1 is black.
+/// One bit per pixel: 1 is black.
 fn bits(header: &Header, bytes: &[u8]) -> Vec<u8> {
     let width = header.width as usize;
     let rows = bytes.chunks_exact(header.row_bytes()).take(header.height as usize);
@@ -168,7 +168,7 @@ fn bits(header: &Header, bytes: &[u8]) -> Vec<u8> {
     header.rgb(rows.flat_map(|row| (0..width).map(move |x| level(row, x))))
 }
 
-/// A digit per pixel, with or without spaces.
+/// One digit per pixel, with or without spaces.
 fn text_bits(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut rgb = Vec::with_capacity(3 * header.pixels());
     for byte in without_comments(bytes) {
@@ -188,7 +188,7 @@ fn text_bits(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
     Err(TOO_SHORT.to_owned())
 }
 
-/// One byte per sample, or two, the higher one first.
+/// One byte per sample, or two bytes in big-endian order.
 fn levels(header: &Header, bytes: &[u8]) -> Vec<u8> {
     let table: Vec<u8> = (0..=0xffff).map(|value| header.level(value)).collect();
     let level = |value: u16| table[usize::from(value)];

@@ -38,8 +38,8 @@ pub struct Preprocess {
     pub rounding: CropRounding,
     /// The channels of the network's input.
     pub channels: Channels,
-    /// Subtracted from each channel, which ranges from 0 to 1. Of a single channel, only the first
-    /// number counts.
+    /// Subtracted from each channel, whose values range from 0 to 1. With a single channel, only
+    /// the first number is used.
     pub mean: [f32; 3],
     /// Divisor after the subtraction.
     pub std: [f32; 3],
@@ -84,8 +84,8 @@ impl Preprocess {
         }
     }
 
-    /// The same with other channels. Mean and standard deviation follow: the mean of both over red,
-    /// green and blue for a single channel.
+    /// Returns these settings with other channels. Mean and standard deviation are reordered. For a
+    /// single channel, they are averaged over red, green and blue.
     #[must_use]
     pub fn with_channels(self, channels: Channels) -> Self {
         let follow = |[red, green, blue]: [f32; 3]| match (self.channels, channels) {
@@ -96,8 +96,8 @@ impl Preprocess {
         Self { channels, mean: follow(self.mean), std: follow(self.std), ..self }
     }
 
-    /// The same for a network of Caffe's kind, whose input ranges from -255 to 255: the mean is
-    /// subtracted from bytes, and nothing is divided.
+    /// Returns these settings for networks like Caffe's: the mean is subtracted from bytes, and
+    /// nothing is divided. The network's input then ranges from -255 to 255.
     #[must_use]
     pub fn of_bytes(self) -> Self {
         Self { std: [1.0 / 255.0; 3], ..self }

@@ -69,7 +69,7 @@ impl Preprocess {
     }
 }
 
-/// An image whose red, green and blue are its brightness.
+/// The pixels of an image in grey: red, green and blue are the brightness.
 fn gray(image: &Image) -> Vec<u8> {
     image.data().as_chunks::<3>().0.iter().flat_map(|pixel| [luma(*pixel); 3]).collect()
 }

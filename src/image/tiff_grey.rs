@@ -1,6 +1,6 @@
 //! TIFF with one sample per pixel that the `image` crate does not read: indices into a palette,
-//! 32-bit integers and floats, and signed integers. Like Pillow, which clamps wide levels to 0 to
-//! 255 and drops their fractions.
+//! 32-bit integers and floats, and signed integers. As in Pillow, wide levels are clamped to 0
+//! to 255, and their fractions are dropped.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read, Seek};
@@ -32,7 +32,7 @@ struct Kind {
 }
 
 impl Kind {
-    /// The kind of a TIFF; `None` if the `image` crate reads it, or reports what is wrong with it.
+    /// The kind of a TIFF; `None` if the `image` crate reads it or reports an error.
     fn of<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Self> {
         let mut tag = |tag, default: u16| -> Option<u16> {
             let values = decoder.find_tag_unsigned_vec(tag).ok()?;
@@ -52,8 +52,8 @@ impl Kind {
         (is_one && is_here && tag(Tag::FillOrder, 1)? == 1).then_some(Self { photometric, bits })
     }
 
-    /// A decoder of the samples as if the smallest were black: it does not read palettes, and
-    /// inverts floats.
+    /// A decoder for the file with its interpretation set to BlackIsZero. With other
+    /// interpretations, the decoder does not read palettes, and inverts floats.
     fn decoder(self, bytes: &[u8]) -> Result<Decoder<Cursor<Cow<'_, [u8]>>>, TiffError> {
         let mut bytes = Cow::Borrowed(bytes);
         if self.photometric != BLACK_IS_ZERO {
@@ -64,8 +64,8 @@ impl Kind {
     }
 }
 
-/// The image and its orientation; `None` for other kinds of TIFF. The decoder may allocate `most`
-/// bytes.
+/// Decodes an image and its orientation; `None` for other kinds of TIFF. The decoder may allocate
+/// `most` bytes.
 pub(super) fn decode(
     name: &str,
     bytes: &[u8],
@@ -99,7 +99,7 @@ pub(super) fn decode(
         levels.into_iter().flat_map(|level| [level; 3]).collect()
     };
     let image = RgbImage::from_raw(width, height, rgb);
-    let image = image.ok_or_else(|| refuse("fewer pixels than its header says".to_owned()))?;
+    let image = image.ok_or_else(|| refuse("fewer pixels than its header declares".to_owned()))?;
     Ok(Some((image, orientation)))
 }
 
@@ -118,7 +118,7 @@ pub(super) fn decoding_bytes(
     Ok(Some(length + (pixels * bits).div_ceil(8) + 4 * pixels))
 }
 
-/// Changes the interpretation in the first directory; `None` if there is none.
+/// Sets the interpretation in the first directory to BlackIsZero; `None` if it has none.
 fn set_black_is_zero(bytes: &mut [u8]) -> Option<()> {
     const PHOTOMETRIC: u16 = 262;
     const SHORT: u16 = 3;
@@ -169,7 +169,7 @@ fn indices(packed: &[u8], width: u32, bits: u16) -> impl Iterator<Item = usize> 
     })
 }
 
-/// The levels of samples.
+/// Converts samples to levels from 0 to 255.
 fn levels(samples: &DecodingResult) -> Option<Vec<u8>> {
     let clamped = |value: i32| value.clamp(0, 255) as u8;
     Some(match samples {

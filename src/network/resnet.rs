@@ -5,22 +5,22 @@ use std::fmt;
 use super::{BlockKind, BlockSpec, Norm, StrideIn};
 use crate::op::{Conv, PoolWindows};
 
-/// The form of a [`Stem`].
+/// The kind of a [`Stem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StemKind {
-    /// torchvision's: a 7x7 convolution and a max pool, each of stride 2.
+    /// torchvision's stem: a 7x7 convolution and a max pool, each with stride 2.
     #[default]
     ImageNet,
-    /// For images of 32 x 32 pixels, as in CIFAR: a 3x3 convolution of stride 1, without a pool.
+    /// A stem for images of 32 x 32 pixels, as in CIFAR: a 3x3 convolution with stride 1, no pool.
     Cifar,
 }
 
 /// The layers before the first stage: a convolution with norm and ReLU, and a max pool or none.
-/// Their strides shrink an image by a factor of four, or not at all.
+/// Their strides reduce the image size by a factor of four, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stem {
-    /// The form.
+    /// The kind of stem.
     pub kind: StemKind,
     /// Channels of the image.
     pub in_channels: usize,
@@ -51,7 +51,7 @@ impl Stem {
         matches!(self.kind, StemKind::ImageNet)
     }
 
-    /// The factor by which it shrinks an image: 4, or 1.
+    /// The factor by which the stem reduces the image size: 4 or 1.
     #[must_use]
     pub const fn stride(&self) -> usize {
         self.conv().stride * if self.has_pool() { Self::POOL_STRIDE } else { 1 }

@@ -123,7 +123,7 @@ impl ResNetBuilder {
         self
     }
 
-    /// The form of the stem. Default [`StemKind::ImageNet`].
+    /// The kind of stem. Default [`StemKind::ImageNet`].
     pub fn stem(mut self, kind: StemKind) -> Self {
         self.stem_kind = kind;
         self

@@ -145,7 +145,7 @@ impl Checkpoint {
         self.extras.exponent.as_deref()
     }
 
-    /// The modules of the checkpoint that are not used, by the keys of their first tensors.
+    /// The modules of the checkpoint that are not used, each named by the key of its first tensor.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.extras.ignored
@@ -209,7 +209,7 @@ pub(super) fn quoted(name: &str) -> String {
     format!("'{}'", name.escape_debug().to_string().replace('\'', "'\\''"))
 }
 
-/// A prefix with its last dot.
+/// A prefix that ends with a dot, or is empty.
 fn dotted(prefix: &str) -> String {
     let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
     format!("{prefix}{dot}")

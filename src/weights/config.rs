@@ -308,7 +308,7 @@ impl ModelConfig {
     }
 }
 
-/// A preprocessing with the colours that the same configuration describes.
+/// Applies a configuration's colours to the preprocessing of the same configuration.
 fn coloured(
     colours: Colours,
     found: Option<Result<ConfiguredPreprocess, ImageError>>,

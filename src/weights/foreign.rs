@@ -54,7 +54,7 @@ pub(super) fn foreign_part(name: &str, dims: &[usize]) -> Option<&'static str> {
     }
 }
 
-/// The family of a network that is no ResNet, and the key that only it has.
+/// The family of a network that is not a ResNet, and a key that occurs only in this family.
 pub(super) fn other_network(dict: &impl Shapes) -> Option<(&'static str, &str)> {
     let families: [(&'static str, &[&str]); 11] = [
         ("a vision transformer (ViT)", &["patch_embed.proj.weight", "patch_embeddings."]),

@@ -46,7 +46,7 @@ pub(super) struct Extras {
     pub head: Head,
     /// The key of a learned exponent of the pooling (GeM).
     pub exponent: Option<String>,
-    /// Modules that are not used, by the keys of their first tensors.
+    /// Modules that are not used, each named by the key of its first tensor.
     pub ignored: Vec<String>,
 }
 

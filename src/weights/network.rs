@@ -117,7 +117,7 @@ impl NetworkWeights {
         Ok(self.for_stem(found))
     }
 
-    /// A preprocessing for the channels of the stem: grey for a stem with one channel.
+    /// Adapts a preprocessing to the channels of the stem: grey for a stem with one channel.
     #[must_use]
     pub fn for_stem(&self, preprocess: Preprocess) -> Preprocess {
         match self.spec().stem().in_channels {
@@ -232,8 +232,8 @@ impl NetworkWeights {
     }
 }
 
-/// The reason why a file has no network, if its weights are there but no tensors that can be read:
-/// quantised ones.
+/// Explains an error about a file without a network, if its weights are values that cannot be read
+/// as tensors, for example quantised tensors.
 fn explained(dict: &StateDict, error: Error) -> Error {
     let mut others = dict.others().filter(|(key, _)| key.ends_with("conv1.weight"));
     match (&error, others.next()) {

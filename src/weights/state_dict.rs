@@ -80,8 +80,9 @@ impl StateDict {
         Self::open_key(path, None)
     }
 
-    /// [`StateDict::open`] for one of several dicts of a `.pth` file: `key` is the keys that lead
-    /// to it, joined by dots (`teacher`, `ema.model`). A safetensors file has no dicts.
+    /// Like [`StateDict::open`], for one of several dicts of a `.pth` file. `key` contains the keys
+    /// that lead to the dict, joined by dots (`teacher`, `ema.model`). A safetensors file has no
+    /// dicts.
     ///
     /// # Errors
     /// As [`StateDict::open`]; [`PthError::Key`] within [`WeightsError::Pth`].
@@ -196,7 +197,7 @@ impl StateDict {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Keys that hold something else than a tensor, with a description.
+    /// Keys whose value is not a tensor, with a description of the value.
     pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         self.others.iter().map(|(key, found)| (key.as_str(), found.as_str()))
     }

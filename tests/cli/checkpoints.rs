@@ -12,7 +12,7 @@ use wgpu_bottleneck::StateDict;
 use crate::common::dict::DictBuilder;
 use crate::common::{Outcome, golden_dir};
 use crate::embed::studio::floats;
-use crate::program::{Folder, Result, bottleneck, run, stderr};
+use crate::program::{Folder, Result, bottleneck, complaint, run, stderr};
 
 /// The largest error allowed, relative to the largest value.
 const TOLERANCE: f64 = 1e-5;
@@ -287,5 +287,47 @@ fn every_kind_gives_its_vector_or_its_refusal() -> Outcome {
     });
     let wrong = wrong.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// Vectors of two networks of one file never go into one output.
+#[test]
+fn another_key_is_another_network() -> Outcome {
+    let (work, image) = (inputs()?, folder().join("image.png"));
+    let embed = |key: &str, more: &[&str]| -> Result<Output> {
+        let mut program = bottleneck();
+        program.args(["embed", "--key", key, "--weights"]).arg(folder().join("two_keys.pth"));
+        run(program.arg("--out").arg(work.path("v.npy")).args(more).arg(&image))
+    };
+    let output = embed("student", &[])?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = embed("teacher", &["--resume"])?;
+    assert_eq!(complaint(&output, 2, &["other settings", "teacher"]), None);
+    let output = embed("student", &["--resume"])?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    Ok(())
+}
+
+/// A vector needs no head: a classifier of NaN is not read.
+#[test]
+fn an_unused_head_is_not_read() -> Outcome {
+    let (work, mut dict) = (inputs()?, DictBuilder::default());
+    let weights = StateDict::open(folder().join("head_fc.pth"))?;
+    for key in weights.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
+        let tensor = weights.tensor(key)?;
+        let values =
+            if key == "fc.weight" { vec![f32::NAN; tensor.data.len()] } else { tensor.data };
+        dict.f32(key, &tensor.dims, &values);
+    }
+    std::fs::write(work.path("w"), dict.bytes())?;
+    let program = |command: &str, more: &[&str]| -> Result<Output> {
+        let mut program = bottleneck();
+        program.args([command, "--weights"]).arg(work.path("w")).args(more);
+        run(program.arg(folder().join("image.png")))
+    };
+    let out = work.path("v.npy").display().to_string();
+    let output = program("embed", &["--out", &out])?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(complaint(&program("classify", &[])?, 2, &["fc.weight", "NaN"]), None);
     Ok(())
 }

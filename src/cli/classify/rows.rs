@@ -1,4 +1,4 @@
-//! Prints verdicts as they come: a table, a JSON array or CSV.
+//! Prints verdicts one batch after another, as a table, a JSON array or CSV.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,12 @@ use crate::cli::output::{self, Cell, Table};
 #[derive(Debug)]
 enum Form {
     Table(Table),
-    /// With the number of elements so far.
+    /// Contains the number of elements printed so far.
     Json(usize),
     Csv,
 }
 
-/// The output under way.
+/// The output while it is being printed.
 #[derive(Debug)]
 pub struct Rows<'a> {
     form: Form,
@@ -36,7 +36,7 @@ impl<'a> Rows<'a> {
         Self { form: Form::Table(table), labels, meaning }
     }
 
-    /// A JSON array. [`Rows::finish`] closes it, also after an error.
+    /// A JSON array. Call [`Rows::finish`] to close it, even after an error.
     pub fn json(labels: &'a Labels, meaning: Meaning) -> Result<Self, CliError> {
         output::print("[")?;
         Ok(Self { form: Form::Json(0), labels, meaning })
@@ -70,7 +70,7 @@ impl<'a> Rows<'a> {
         output::print(&text)
     }
 
-    /// Prints the end.
+    /// Prints the end of the output.
     pub fn finish(self) -> Result<(), CliError> {
         match self.form {
             Form::Table(_) if self.labels.source == ASSUMED => output::print(
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A value as an element of an array, as `{:#}` writes one.
+/// A value as an element of an array, indented as in `{:#}`.
 fn indented(value: &Value) -> String {
     let lines: Vec<String> = format!("{value:#}").lines().map(|line| format!("  {line}")).collect();
     lines.join("\n")
@@ -112,7 +112,7 @@ fn add_rows(table: &mut Table, verdict: &Verdict, labels: &Labels, meaning: Mean
     }
 }
 
-/// The name of a class. A network with one output has a name only if one was given.
+/// The name of a class. The class of a network with one output has a name only if names are set.
 fn label(labels: &Labels, class: usize, meaning: Meaning) -> Option<&str> {
     (meaning != Meaning::OneScore || labels.are_names()).then(|| labels.name(class))
 }

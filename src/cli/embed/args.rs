@@ -47,11 +47,11 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// Divide each vector by its L2 norm, so that a dot product is a cosine. A vector of zeros
-    /// stays as it is.
+    /// is not changed.
     #[arg(long)]
     pub normalize: bool,
-    /// The mean over the pixels of this feature map (stem, layer1, layer2, ...), not of the last
-    /// one.
+    /// Write the mean over the pixels of this feature map (stem, layer1, layer2, ...) [default:
+    /// the last one]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// Images, or folders of images.

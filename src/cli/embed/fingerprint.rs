@@ -19,8 +19,8 @@ use crate::cli::setting_texts;
 pub struct Fingerprint {
     /// The network, as the program prints it.
     network: String,
-    /// Its other settings: norm, strides, dilations, the prefix of its keys, and, where they are
-    /// not the default, the precision, the layer and the normalisation of vectors.
+    /// Its other settings: norm, strides, dilations and key prefix; also the precision, the layer
+    /// and the normalisation of vectors, if these are not the defaults.
     settings: String,
     /// The preprocessing of images.
     preprocessing: String,

@@ -32,7 +32,7 @@ impl Progress {
         self.0.add(rows.len() - failed.len(), failed.len());
     }
 
-    /// As [`ImageProgress::rate`].
+    /// See [`ImageProgress::rate`].
     pub fn rate(&self) -> String {
         self.0.rate()
     }

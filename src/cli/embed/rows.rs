@@ -33,8 +33,8 @@ impl Stamp {
 /// The result of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The file's name. Its bytes that are not UTF-8 are escaped; two files may then have the same
-    /// name, which is refused before anything is done.
+    /// The file's name. Bytes that are not UTF-8 are escaped. Two files with the same escaped name
+    /// are an error at the start of the run.
     pub path: String,
     /// The file's stamp when the row was computed; `None` if the file system provides none.
     pub stamp: Option<Stamp>,

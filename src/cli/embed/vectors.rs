@@ -1,4 +1,4 @@
-//! How the vector of an image is made: of which feature map, and whether it is normalised.
+//! The computation of vectors: the feature map that is used, and the normalisation.
 
 use wgpu_bottleneck::{HostTensor, ImagePipeline, NetworkWeights, Preprocess, Result, Source};
 
@@ -9,10 +9,10 @@ use crate::cli::{feature_maps, setting_texts};
 /// The settings of the vectors.
 #[derive(Debug)]
 pub struct Vectors {
-    /// The feature map whose mean they are; `None` for the output `pooled` of the network.
+    /// The feature map that is averaged; `None` for the output `pooled` of the network.
     layer: Option<String>,
     normalize: bool,
-    /// Values of a vector.
+    /// The number of values in a vector.
     pub length: usize,
 }
 
@@ -40,7 +40,7 @@ impl Vectors {
         Ok(Self { length: shape.c, layer, normalize })
     }
 
-    /// Their text in the fingerprint.
+    /// The text of these settings in the fingerprint.
     pub fn text(&self) -> String {
         setting_texts::vectors(self.layer.as_deref(), self.normalize)
     }
@@ -57,13 +57,13 @@ impl Vectors {
         }
     }
 
-    /// A finished vector of one that was computed.
+    /// Finishes a computed vector: normalises it if the settings require this.
     pub fn finish(&self, vector: Vec<f32>) -> Vec<f32> {
         if self.normalize { normalized(vector) } else { vector }
     }
 }
 
-/// A vector divided by its L2 norm. A vector of zeros stays as it is.
+/// A vector divided by its L2 norm. A vector of zeros is not changed.
 fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
     // In f64, which holds the square of every f32.
     let norm = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();

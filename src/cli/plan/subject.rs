@@ -76,7 +76,7 @@ fn network_text(network: &NetworkWeights) -> String {
     )
 }
 
-/// The name of a stem's form.
+/// The name of a stem's kind.
 fn stem(kind: StemKind) -> &'static str {
     if kind == StemKind::Cifar { "cifar" } else { "imagenet" }
 }

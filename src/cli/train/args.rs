@@ -38,27 +38,28 @@ pub enum DecayArg {
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The images: one folder per class. The sorted folder names are the classes; bytes of a name
-    /// that are not UTF-8 are written as \xff. Files that are not images by name and first bytes,
-    /// hidden files and folders, __MACOSX and folders without images are left out.
+    /// that are not UTF-8 are written as \xff. Left out are files that are not images by name and
+    /// first bytes, hidden files and folders, __MACOSX and folders without images.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Images of the same classes to evaluate after each epoch; they are not used for training.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
-    /// The output folder; created if its parent exists. It gets checkpoint.safetensors,
-    /// model.safetensors, best.safetensors (with --validation: the epoch of the highest accuracy),
-    /// config.json, log.csv, curves.svg, images.jsonl (the list of images, for --resume), and
-    /// failed.csv (images that cannot be used).
+    /// The output folder; created if its parent exists. The run writes checkpoint.safetensors,
+    /// model.safetensors, best.safetensors (with --validation: the epoch with the highest
+    /// accuracy), config.json, log.csv, curves.svg, images.jsonl (the list of images, for --resume)
+    /// and failed.csv (images that cannot be used).
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Resume from the checkpoint in --out; the result is bit-identical to an uninterrupted run.
     /// Without a checkpoint, start a new run. Network, size and normalisation come from the
-    /// checkpoint, and --init is ignored. The images are those of the first start; images that were
-    /// left out stay out. --epochs may be raised: the rates are then those of the new number.
+    /// checkpoint, and --init is ignored. The run uses the images of its first start, except
+    /// images that were left out. --epochs may be raised: the learning rates then follow the
+    /// schedule for the new number.
     #[arg(long)]
     pub resume: bool,
-    /// Stop at the first image that cannot be used; without it, such images are left out and listed
-    /// in failed.csv.
+    /// Stop at the first image that cannot be used. Without --strict, such images are left out and
+    /// listed in failed.csv.
     #[arg(long)]
     pub strict: bool,
 

@@ -8,14 +8,14 @@ use wgpu_bottleneck::Image;
 
 use super::super::error::CliError;
 
-/// How often a crop of a random shape is tried, as in torchvision's `RandomResizedCrop`, before the
-/// whole image is used.
+/// The number of random crops to try before the whole image is used, as in torchvision's
+/// `RandomResizedCrop`.
 const TRIES: usize = 10;
 
 /// The augmentation of training images.
 #[derive(Debug, Clone, Copy)]
 pub struct Augmentation {
-    /// The smallest and the largest part of the area.
+    /// The smallest and the largest fraction of the area.
     pub area: [f64; 2],
     /// The probability of a flip.
     pub flip: f64,
@@ -34,7 +34,7 @@ impl Augmentation {
     }
 }
 
-/// Random numbers for one use.
+/// A random number generator for one purpose (`stream`).
 fn generator(seed: u64, epoch: u64, stream: u64) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     random.set_stream(stream);

@@ -1,10 +1,10 @@
 //! The batches of an epoch, prepared ahead of the device by another thread: decoded, cropped,
 //! flipped and resized.
 //!
-//! All batches have the same number of images. One that cannot be decoded is left out, and the next
-//! one takes its place. The epoch ends when less than one step is left. A step is decoded as a
-//! whole before its first batch is returned, because a step of several batches cannot be taken
-//! back.
+//! All batches have the same number of images. An image that cannot be decoded is left out, and the
+//! next image takes its place. The epoch ends when the remaining images are too few for a step. All
+//! images of a step are decoded before its first batch is returned, because a step cannot be undone
+//! after some of its batches have run.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,7 +18,7 @@ use super::super::images;
 use super::augment::{self, Augmentation};
 use super::list::{Failure, Part, Since};
 
-/// Batches that are prepared ahead of the device.
+/// The number of batches that are prepared ahead of the device.
 const AHEAD: usize = 2;
 
 /// A batch, ready for the device.
@@ -32,18 +32,18 @@ pub struct Batch {
     pub end: usize,
 }
 
-/// The next of an epoch.
+/// The next event of an epoch.
 #[derive(Debug)]
 pub enum Made {
-    /// Images that are left out of the next step.
+    /// Images that are left out before the next step.
     Failed(Vec<Failure>),
     /// A batch.
     Batch(Batch),
-    /// Less than one step is left.
+    /// The epoch has ended: the remaining images are too few for a step.
     End,
 }
 
-/// What is made of the images.
+/// The settings for making batches of images.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
     pub preprocess: Preprocess,
@@ -63,7 +63,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Begins to prepare them.
+    /// Starts to prepare the batches.
     pub fn begin(part: &Part, recipe: Recipe, from: Since) -> Self {
         let (sender, receiver) = sync_channel(AHEAD);
         let mut maker = Maker::new(part.clone(), recipe, from);
@@ -103,7 +103,7 @@ struct Maker {
     order: Vec<usize>,
     /// The next place in the order.
     next: usize,
-    /// Images from there on that have not been left out.
+    /// The number of images from this place on that have not been left out.
     left: usize,
 }
 
@@ -127,7 +127,7 @@ impl Maker {
         Since { epoch: self.epoch, place: place as u64 }
     }
 
-    /// Makes the batches of a step. `None` at the end of the epoch; false if nobody takes them.
+    /// Makes the batches of a step. `None` at the end of the epoch; false if the receiver is gone.
     fn step(&mut self, sender: &SyncSender<Result<Made, CliError>>) -> Option<bool> {
         let Recipe { batch, accumulate, .. } = self.recipe;
         let (ready, failed) = self.decode(batch * accumulate);
@@ -149,8 +149,8 @@ impl Maker {
         Some(true)
     }
 
-    /// The next images that can be decoded, and those that cannot. Fewer than `wanted` if there are
-    /// not enough; then not all of them are decoded.
+    /// Decodes the next images. Returns the decoded images and the images that failed. If fewer
+    /// than `wanted` images are left, it returns fewer and may not decode all of them.
     fn decode(&mut self, wanted: usize) -> (Vec<Ready>, Vec<Failure>) {
         let (mut ready, mut failed) = (Vec::new(), Vec::new());
         while ready.len() < wanted && ready.len() + self.left >= wanted {
@@ -167,7 +167,7 @@ impl Maker {
         (ready, failed)
     }
 
-    /// The next places whose images are not left out.
+    /// The next places, at most this many, whose images are not left out.
     fn take(&mut self, most: usize) -> Vec<usize> {
         let mut places = Vec::with_capacity(most);
         while places.len() < most && self.next < self.order.len() {
@@ -198,7 +198,7 @@ impl Maker {
     }
 }
 
-/// Opens an image file; a panic of the decoder is an error.
+/// Opens an image file. A panic of the decoder is returned as an error.
 pub fn opened(path: &Path) -> Result<Image, CliError> {
     Ok(images::caught(path, || Image::open(path))?)
 }

@@ -16,8 +16,8 @@ use super::settings::{EPOCHS, IMAGES, Settings};
 
 /// The format in the file's metadata.
 const FORMAT: &str = "wgpu-bottleneck training 1";
-/// The format if images have been left out of the current epoch: the number of its batches does not
-/// show the place in the shuffle. Earlier versions refuse it.
+/// The format if images have been left out of the current epoch. The number of batches then does
+/// not determine the place in the shuffle. Earlier versions refuse this format.
 const FORMAT_WITH_PLACE: &str = "wgpu-bottleneck training 2";
 
 /// The position of a run.
@@ -58,7 +58,7 @@ impl Sums {
         self.losses / self.batches.max(1) as f64
     }
 
-    /// The share that was classified correctly.
+    /// The fraction of images that were classified correctly.
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.images.max(1) as f64
     }
@@ -79,7 +79,7 @@ pub struct Checkpoint {
     pub device: String,
     /// The kernel of each step of the plan.
     pub kernels: Vec<String>,
-    /// The number of epochs of the run so far, if it is smaller than that of the settings.
+    /// The number of epochs in the checkpoint, if the settings have a larger number.
     pub raised_from: Option<u64>,
 }
 
@@ -127,8 +127,8 @@ pub fn write(
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 
-/// Reads the checkpoint of a run, which must have the same settings, except that it may have had
-/// fewer epochs. `missing_list` is the path of its list of images if there is no such file.
+/// Reads the checkpoint of a run. Its settings must be the same, except that its number of epochs
+/// may be smaller. `missing_list` is the path of the run's image list if that file does not exist.
 pub fn read(
     path: &Path,
     spec: &ResNet,
@@ -205,7 +205,7 @@ impl Texts<'_> {
         number.map_err(|_| self.refuse(&format!("its {key} is not a number")))
     }
 
-    /// Refuses other settings and other classes. Returns the number of epochs if it was smaller.
+    /// Refuses different settings or classes. Returns the old number of epochs if it was smaller.
     fn compare(&self, settings: &Settings, classes: &[String]) -> Result<Option<u64>, CliError> {
         let mut found: Settings = serde_json::from_str(self.text("settings")?)
             .map_err(|_| self.refuse("its settings cannot be read"))?;
@@ -224,7 +224,7 @@ impl Texts<'_> {
         }
         match first_difference(&found, settings) {
             Some((IMAGES, before, now)) => Err(self.refuse(&format!(
-                "the checkpoint of a run with other images ({before}, now {now}): name the same \
+                "the checkpoint of a run with other images ({before}, now {now}): pass the same \
                 images with --data, or choose another --out"
             ))),
             Some((name, before, now)) => Err(self.refuse(&format!(

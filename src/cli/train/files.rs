@@ -20,7 +20,7 @@ pub const IMAGES: &str = "images.jsonl";
 /// The files that a run writes.
 #[derive(Debug)]
 pub struct Files {
-    /// The folder, as it is named.
+    /// The folder, as named on the command line.
     folder: PathBuf,
     pub checkpoint: OutputFile,
     pub model: OutputFile,
@@ -34,8 +34,8 @@ pub struct Files {
     pub failed: OutputFile,
 }
 
-/// Refuses a folder that a new run cannot have: one with a checkpoint, or with weights or a
-/// config.json, because the run's config.json applies to all weights in the folder.
+/// Refuses a folder that a new run cannot use: one with a checkpoint, weights or a config.json. The
+/// run's config.json would apply to all weights in the folder.
 pub fn refuse_used(out: &Path, resumes: bool) -> Result<(), CliError> {
     let checkpoint = out.join(CHECKPOINT);
     if checkpoint.exists() {

@@ -11,21 +11,21 @@ use super::super::output;
 
 /// The folder of metadata that macOS adds to ZIP archives.
 const OF_MACOS: &str = "__MACOSX";
-/// The most folders that are named.
+/// The maximum number of folders that a message names.
 const NAMED: usize = 20;
 
 /// The classes in a folder and their images.
 #[derive(Debug)]
 pub struct Folders {
     folder: PathBuf,
-    /// The classes' names, in the order of the folders' bytes. Bytes that are not UTF-8 are
-    /// escaped.
+    /// The names of the classes, sorted by the bytes of the folder names. Bytes that are not UTF-8
+    /// are escaped.
     pub classes: Vec<String>,
     /// The path of each image within the folder, and its class.
     pub images: Vec<(PathBuf, usize)>,
-    /// Folders that are no classes.
+    /// Folders that are not classes.
     no_classes: Vec<String>,
-    /// Files that are no images.
+    /// The number of files that are not images.
     others: usize,
 }
 
@@ -105,7 +105,7 @@ impl Folders {
         }
     }
 
-    /// The folders that are no classes.
+    /// The names of the first folders that are not classes, as text.
     fn named(&self) -> Option<String> {
         let first: Vec<_> =
             self.no_classes.iter().take(NAMED).map(|name| output::shown(name)).collect();

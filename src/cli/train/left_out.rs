@@ -1,4 +1,5 @@
-//! Leaves out images that cannot be used: in the list of the run, in `failed.csv` and on stderr.
+//! Leaves out images that cannot be used, and reports them in the run's list, in `failed.csv` and
+//! on stderr.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,19 +12,19 @@ use super::files::Files;
 use super::list::{Failure, ImageList, Kind};
 use super::sources::stopped;
 
-/// The most images that are named on stderr.
+/// The maximum number of images that are named on stderr.
 const NAMED: usize = 20;
 
-/// The images of a run, and what is left out of them.
+/// The images of a run, and the images that are left out.
 #[derive(Debug)]
 pub struct Kept {
     pub list: ImageList,
-    /// How many have been named.
+    /// The number of images that have been named on stderr.
     named: usize,
 }
 
 impl Kept {
-    /// Begins with a list, and writes it.
+    /// Starts with a list of images, and writes it to its file.
     pub fn begin(list: ImageList, is_kept: bool, files: &Files) -> Result<Self, CliError> {
         let mut kept = Self { list, named: 0 };
         kept.list.write(&files.images)?;
@@ -31,8 +32,8 @@ impl Kept {
         if is_kept && !failed.is_empty() {
             let (images, file) = (count(failed.len(), "image", "images"), files.failed_name());
             output::progress(&format!(
-                "{images} left out before ({file}), and not used even if repaired: a new --out \
-                starts afresh with all"
+                "{images} left out before ({file}), and not used even if repaired: to use all \
+                images, choose a new --out"
             ));
         } else {
             for (at, (path, reason)) in failed.iter().enumerate() {
@@ -46,14 +47,14 @@ impl Kept {
         Ok(kept)
     }
 
-    /// All images that are left out, and why.
+    /// All images that are left out, and the reasons.
     fn failed(&self) -> Vec<(PathBuf, String)> {
         let parts = [Some(&self.list.training), self.list.validation.as_ref()];
         let failed = parts.into_iter().flatten().flat_map(|part| part.failed());
         failed.map(|(path, reason)| (path, reason.to_owned())).collect()
     }
 
-    /// Leaves out images from now on; if `is_strict`, the first of them is an error instead.
+    /// Leaves out images from now on. If `is_strict`, the first of them is an error instead.
     pub fn leave_out(
         &mut self,
         kind: Kind,
@@ -77,7 +78,7 @@ impl Kept {
         self.write(&files.failed)
     }
 
-    /// Names an image on stderr, if there are not too many; `number` images are left out by now.
+    /// Names an image on stderr, up to [`NAMED`] images. `number` images are left out so far.
     fn name(&mut self, number: usize, path: &Path, reason: &str, files: &Files) {
         self.named += 1;
         let path = image_files::text(path);

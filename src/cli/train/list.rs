@@ -1,9 +1,9 @@
-//! The images of a run, kept in its folder: the list of the first start, and what has been left out
-//! since.
+//! The image list of a run, stored in its output folder: the images at the first start, and the
+//! images left out since then.
 //!
-//! The file is JSON Lines. The first line is the list, and never changes; the shuffles are those of
-//! this list. Each further line is an image that was left out. It is written before the step that
-//! would have had the image, so that a resumed run leaves out the same.
+//! The file is JSON Lines. The first line is the list and never changes; every epoch shuffles this
+//! list. Each further line is an image that was left out. It is written before the step that needs
+//! the image, so that a resumed run leaves out the same images.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,13 +32,13 @@ pub struct Since {
 pub struct Failure {
     /// Its index in the list.
     pub image: usize,
-    /// From here on it is left out.
+    /// The place from which on the image is left out.
     pub since: Since,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A folder's part of the images.
+/// The purpose of a folder's images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -49,13 +49,13 @@ pub enum Kind {
 /// The images of one folder.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// The folder: as it is named now, or that of the first start.
+    /// The folder, as named in this run or at the first start.
     pub folder: PathBuf,
     /// The folder of the first start, with all links resolved, as text.
     pub origin: String,
     /// The path of each image within the folder, and its class.
     pub images: Arc<Vec<(PathBuf, usize)>>,
-    /// Files that are not in the list, because their headers could not be read, and why.
+    /// Files that are not in the list because their headers could not be read, and the errors.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Images that were left out later.
     pub left_out: BTreeMap<usize, (Since, String)>,
@@ -67,12 +67,12 @@ impl Part {
         self.images.get(image).map_or_else(PathBuf::new, |(path, _)| self.folder.join(path))
     }
 
-    /// Whether an image is left out there.
+    /// Whether an image is left out at this place.
     pub fn is_left_out(&self, image: usize, there: Since) -> bool {
         self.left_out.get(&image).is_some_and(|(since, _)| *since <= there)
     }
 
-    /// Leaves out an image. It stays left out from the first of these places on.
+    /// Leaves out an image. If there are several places, it is left out from the first one on.
     fn leave_out(&mut self, Failure { image, since, reason }: Failure) {
         let entry = self.left_out.entry(image).or_insert((since, reason));
         entry.0 = entry.0.min(since);
@@ -135,13 +135,13 @@ impl ImageList {
         }
     }
 
-    /// Reads a list. A last line that a killed process has not finished is not read.
+    /// Reads a list. An unfinished last line, written by a killed process, is ignored.
     pub fn read(path: &Path) -> Result<Self, CliError> {
         let bytes = std::fs::read(path).map_err(|source| CliError::io(path, source))?;
         let refuse = |why: &str| {
             let path = path.display();
             let how = "restore it, or choose another --out";
-            CliError::Usage(format!("{path}: not the images of a run of `train`, {why}: {how}"))
+            CliError::Usage(format!("{path}: not an image list of `train`, {why}: {how}"))
         };
         let mut lines = bytes.split(|&byte| byte == b'\n');
         let header: Header = serde_json::from_slice(lines.next().unwrap_or_default())
@@ -195,7 +195,7 @@ impl ImageList {
         file.stage_named(".images.part".as_ref(), |to| to.write_all(&bytes))?.persist()
     }
 
-    /// Leaves out images, also in the file.
+    /// Leaves out images, and appends them to the file.
     pub fn leave_out(
         &mut self,
         file: &OutputFile,
@@ -214,7 +214,7 @@ impl ImageList {
     }
 }
 
-/// Appends to a file. The bytes survive a killed process and a power failure.
+/// Appends to a file and syncs it, so that the bytes survive a killed process or a power failure.
 fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().append(true).open(path)?;
     let before = file.metadata()?.len();
@@ -248,7 +248,7 @@ fn text(part: &Part) -> PartText {
     }
 }
 
-/// The inverse; `None` if a text is not a path, or a class does not exist.
+/// The inverse of [`text`]; `None` if a text is not a path, or a class does not exist.
 fn part(text: PartText, classes: usize) -> Option<Part> {
     let one = |(path, class): (String, usize)| Some((decode(&path)?, class));
     let images = text.images.into_iter().map(one).collect::<Option<Vec<_>>>()?;

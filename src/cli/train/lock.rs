@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::super::error::CliError;
 use super::super::output;
 
-/// The file that is locked. The lock is the system's, so it ends with the process; the file may
-/// stay.
+/// The file that is locked. The operating system releases the lock when the process ends; the file
+/// may remain.
 const NAME: &str = "train.lock";
 
-/// A locked folder, until this is dropped.
+/// A locked folder. Dropping this value unlocks it.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -67,7 +67,7 @@ impl Drop for Lock {
     }
 }
 
-/// Whether the path still leads to the file.
+/// Whether the path still refers to this file.
 #[cfg(unix)]
 fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;

@@ -65,8 +65,8 @@ pub fn summary(epoch: &Epoch, epochs: u64) -> String {
     )
 }
 
-/// The epoch with the highest validation accuracy; of equal ones, the one with the lower validation
-/// loss, then the earlier one.
+/// The epoch with the highest validation accuracy. Among epochs of equal accuracy, the one with the
+/// lowest validation loss; if these are also equal, the earliest.
 pub fn best(epochs: &[Epoch]) -> Option<&Epoch> {
     let of = |epoch: &Epoch| Some((epoch.validation_accuracy?, epoch.validation_loss?));
     let better = |best: Option<&Epoch>, epoch: &Epoch| match (best.and_then(of), of(epoch)) {

@@ -92,7 +92,7 @@ struct Run {
     settings: Settings,
     schedule: Schedule,
     log: Vec<Epoch>,
-    /// Where the epochs of the log begin that best.safetensors is the best of.
+    /// The index of the first epoch in the log that is considered for best.safetensors.
     best_from: usize,
 }
 
@@ -178,7 +178,7 @@ impl Run {
             if let Some(before) = saved.raised_from {
                 output::progress(&format!(
                     "--epochs is {} and was {before}: from step {} on, the learning rates are \
-                    those of {0} epochs, and the result is not that of an uninterrupted run",
+                    those of {0} epochs, and the result differs from that of an uninterrupted run",
                     args.epochs,
                     saved.optimizer.steps + 1
                 ));
@@ -248,7 +248,7 @@ impl Run {
         Ok(())
     }
 
-    /// The best epoch, of those that best.safetensors is the best of.
+    /// The best of the epochs that are considered for best.safetensors.
     fn best(&self) -> Option<&Epoch> {
         log::best(self.log.get(self.best_from..)?)
     }
@@ -260,7 +260,7 @@ impl Run {
         Ok(self.network.state()?.to_safetensors(&[], &texts)?)
     }
 
-    /// Batches of an epoch of the whole list, a whole number of steps.
+    /// The number of batches in an epoch of the whole list; a multiple of the batches per step.
     fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
         let per_step = (args.batch * args.accumulate) as usize;
         (self.kept.list.training.images.len() / per_step * args.accumulate as usize) as u64

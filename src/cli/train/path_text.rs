@@ -2,8 +2,8 @@
 
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
-/// A path within a folder as text, with `/` between its parts. A backslash becomes `\\`, and a byte
-/// that is not UTF-8 `\xff`.
+/// Converts a path within a folder to text, with `/` between its parts. A backslash is written as
+/// `\\`, and a byte that is not UTF-8 as `\xff`.
 pub fn encode(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -19,7 +19,7 @@ pub fn encode(path: &Path) -> String {
     text
 }
 
-/// The inverse; `None` if the text is not that of a path.
+/// The inverse of [`encode`]; `None` if the text is not an encoded path.
 pub fn decode(text: &str) -> Option<PathBuf> {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&first, after)) = rest.split_first() {

@@ -12,9 +12,9 @@ use crate::cli::setting_texts;
 /// The settings that determine the results of a run, by name.
 pub type Settings = BTreeMap<String, String>;
 
-/// The name of the number of epochs, which may be raised.
+/// The key of the number of epochs, which may be raised.
 pub const EPOCHS: &str = "epochs";
-/// The name of the number and the checksum of the images.
+/// The key of the number and checksum of the images.
 pub const IMAGES: &str = "pictures";
 
 impl TrainArgs {

@@ -1,5 +1,5 @@
-//! Where the images of a run come from: the folders at its first start, and the list in its output
-//! folder when it is resumed.
+//! The sources of a run's images: the folders for a new run, the list in the output folder for a
+//! resumed run.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -21,15 +21,15 @@ use super::list::{Failure, ImageList, Kind, Part, Since};
 #[derive(Debug)]
 pub struct Sources {
     pub list: ImageList,
-    /// Whether the list is that of an earlier start.
+    /// Whether the list was written by an earlier start.
     pub is_kept: bool,
-    /// Images of the list whose headers cannot be read now, and why.
+    /// Images of the list whose headers cannot be read now, and the errors.
     pub late: Vec<(Kind, usize, String)>,
 }
 
 impl Sources {
-    /// Finds the images and reads all headers. A run that is resumed has the images of the list in
-    /// its folder.
+    /// Finds the images and reads all headers. A resumed run uses the images of the list in its
+    /// output folder.
     pub fn open(args: &TrainArgs, list: &Path, has_checkpoint: bool) -> Result<Self, CliError> {
         let kept = if args.resume && list.is_file() { Some(ImageList::read(list)?) } else { None };
         let mut sources = match kept {
@@ -80,8 +80,8 @@ impl Sources {
         if new > 0 {
             let (folder, new) = (args.data.display(), count(new, "image", "images"));
             output::progress(&format!(
-                "{folder}: {new} not there at the first start, and not used: a new --out starts \
-                afresh with all"
+                "{folder}: {new} not there at the first start, and not used: to use all images, \
+                choose a new --out"
             ));
         }
         let late = unreadable(part, Kind::Training);
@@ -91,7 +91,7 @@ impl Sources {
             && part.origin != origin(&args.data)?
         {
             return Err(CliError::Usage(format!(
-                "{}: not found, but the run began with it, in {}: name the same images with --data",
+                "{}: not found, but the run started with it, in {}: pass the same images to --data",
                 image_files::text(missing),
                 part.origin
             )));
@@ -99,7 +99,7 @@ impl Sources {
         Ok(Self { list, is_kept: true, late })
     }
 
-    /// The images for validation: those of the list if the folder is the same.
+    /// Finds the validation images. If the folder is the same, the list's images are used.
     fn validation(&mut self, folder: &Path, is_strict: bool) -> Result<(), CliError> {
         if let Some(part) = &mut self.list.validation
             && part.origin == origin(folder)?
@@ -116,11 +116,11 @@ impl Sources {
         };
         let missing = differs(&self.list.classes, &folders.classes);
         let unknown = differs(&folders.classes, &self.list.classes);
-        for (what, names) in [("without images of", missing), ("with other classes:", unknown)] {
+        for (what, names) in [("no images of", missing), ("additional classes:", unknown)] {
             if let Some(first) = names.first() {
                 let (folder, more) = (folder.display(), if names.len() > 1 { ", ..." } else { "" });
                 return Err(CliError::Usage(format!(
-                    "{folder}: its classes are not those of --data: {what} {}{more}",
+                    "{folder}: its classes differ from those of --data: {what} {}{more}",
                     output::shown(first)
                 )));
             }
@@ -134,7 +134,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Refuses a run whose images do not suffice for one step.
+    /// Refuses a run with too few images for one step.
     pub fn check(&self, args: &TrainArgs) -> Result<(), CliError> {
         let late = self.late.iter().filter(|(kind, ..)| *kind == Kind::Training).count();
         let (found, needed) =
@@ -148,7 +148,7 @@ impl Sources {
         Err(CliError::Usage(format!("found {found}{out}, fewer than the {needed} of one step")))
     }
 
-    /// The images that cannot be read now, to be left out from there on.
+    /// The images that cannot be read now. They are left out from `since` on.
     pub fn failures(&self, kind: Kind, since: Since) -> Vec<Failure> {
         let late = self.late.iter().filter(|(part, ..)| *part == kind);
         late.map(|(_, image, reason)| Failure { image: *image, since, reason: reason.clone() })
@@ -191,7 +191,7 @@ fn readable(
     part(folder, good, bad)
 }
 
-/// The images of a part whose headers cannot be read, without those that are left out already.
+/// The images of a part whose headers cannot be read and that are not already left out.
 fn unreadable(part: &Part, kind: Kind) -> Vec<(Kind, usize, String)> {
     (0..part.images.len())
         .into_par_iter()
@@ -200,7 +200,7 @@ fn unreadable(part: &Part, kind: Kind) -> Vec<(Kind, usize, String)> {
         .collect()
 }
 
-/// Why the header of an image cannot be read; `None` if it can.
+/// The error of reading an image's header; `None` if there is none.
 fn why_not(path: &Path) -> Option<String> {
     images::caught(path, || Image::decoding_bytes(path)).err()?;
     // Says more, and has the last word.

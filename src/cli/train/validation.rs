@@ -14,14 +14,14 @@ use super::list::{Failure, Part, Since};
 /// The results of a validation.
 #[derive(Debug)]
 pub struct Measured {
-    /// The mean loss and the share that was classified correctly; `None` without a single image.
+    /// The mean loss and the fraction of correctly classified images; `None` without any image.
     pub result: Option<(f64, f64)>,
     /// Images that could not be decoded.
     pub failed: Vec<Failure>,
 }
 
-/// Measures the network after an epoch, with the norms folded as in eval mode. The images of a
-/// batch are those of the list, so a batch without those that are left out is smaller.
+/// Measures the network after an epoch, with the norms folded as in eval mode. Batches are formed
+/// from the whole list, so a batch with images that are left out is smaller.
 pub fn measure(
     gpu: &Gpu,
     state: &NetworkState,
@@ -72,7 +72,8 @@ pub fn measure(
     Ok(Measured { result, failed })
 }
 
-/// The cross entropy of scores, and whether the class ranks first.
+/// The cross entropy of the scores, and whether the class has the highest score. The first of
+/// several equal scores counts as the highest.
 fn judged(scores: &[f32], class: usize) -> (f64, bool) {
     let score = |at: usize| f64::from(scores[at]);
     let largest = (0..scores.len()).map(score).fold(f64::NEG_INFINITY, f64::max);

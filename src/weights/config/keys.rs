@@ -15,7 +15,7 @@ use crate::op::PoolWindows;
 ///   arithmetic.
 /// - `max_pool`: `padded` (`MaxPool2d(3, 2, padding=1)`) or `ceil`
 ///   (`MaxPool2d(3, 2, ceil_mode=True)`).
-/// - `color_order`: `RGB` or `BGR`, the order of the channels, of mean and of standard deviation.
+/// - `color_order`: `RGB` or `BGR`, the order of the channels, the mean and the standard deviation.
 /// - `color_range`: `[0, 1]` or `[0, 255]`, the range of pixel values before the mean is
 ///   subtracted.
 ///

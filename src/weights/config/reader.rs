@@ -23,12 +23,12 @@ pub(super) struct Reader<'a> {
 pub(super) struct Colours {
     channels: Option<Channels>,
     of_bytes: Option<bool>,
-    /// Whether it has a mean, which is then in the order and the range described.
+    /// Whether it has a mean. The mean then uses the described order and range.
     has_mean: bool,
 }
 
 impl Colours {
-    /// Applies them to the preprocessing of the same configuration.
+    /// Applies the colours to the preprocessing of the same configuration.
     pub fn apply(self, found: Option<Preprocess>) -> Option<Preprocess> {
         if self.channels.is_none_or(|channels| channels == Channels::Rgb)
             && self.of_bytes != Some(true)

@@ -69,7 +69,7 @@ pub(super) struct Contents {
     pub others: BTreeMap<String, String>,
     /// The string under `arch` in the state dict or in an enclosing dict.
     pub arch: Option<String>,
-    /// Bytes after those of the file in which some tensors lie.
+    /// Bytes appended to the bytes of the file. They hold the values of some tensors.
     pub appended: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! NumPy arrays in a pickle, as detectron2's model zoo and other converters store weights:
-//! `numpy.core.multiarray._reconstruct`, whose state follows with BUILD.
+//! NumPy arrays in a pickle. detectron2's model zoo and other converters store weights in this
+//! form: a call of `numpy.core.multiarray._reconstruct` creates an array, and BUILD sets its state.
 
 use safetensors::Dtype;
 
@@ -7,7 +7,7 @@ use super::pickle::Machine;
 use super::value::{Inline, Name, Node, Storage, Tensor, Value, size};
 use crate::error::PthError;
 
-/// Whether a function makes an array, to which a state is then given.
+/// Whether a function creates an array whose state is set by BUILD.
 pub(super) fn makes_array(name: &Name<'_>) -> bool {
     let modules = ["numpy.core.multiarray", "numpy._core.multiarray"];
     modules.contains(&name.module) && name.name == "_reconstruct"
@@ -30,8 +30,8 @@ pub(super) fn dtype(code: &str) -> Option<Dtype> {
 }
 
 impl<'a> Machine<'a> {
-    /// Gives a state to the object that BUILD finds on the stack. Only arrays and their element
-    /// types use theirs; an OrderedDict's is its `_metadata`.
+    /// Sets the state of the object that BUILD finds on the stack. Only the states of arrays and of
+    /// their element types are used; the state of an OrderedDict is its `_metadata`.
     pub(super) fn build(&mut self, target: Value<'a>, state: Value<'a>) -> Result<(), PthError> {
         let Value::Node(at) = target else { return Ok(()) };
         let built = match self.nodes.get(at) {
@@ -51,7 +51,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The array of `(version, shape, dtype, is_fortran, data)`; `None` if it is of another type.
+    /// The array of a state `(version, shape, dtype, is_fortran, data)`; `None` for another type.
     fn array(&mut self, state: Value<'a>) -> Result<Option<Node<'a>>, PthError> {
         let Some(&[_, shape, dtype, fortran, data]) = self.tuple(state) else { return Ok(None) };
         let (Some(Node::Dtype(dtype)), Value::Bool(fortran)) = (self.node(dtype), fortran) else {
@@ -87,7 +87,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Text as bytes, a byte for each character; `None` if a character is not one of Latin-1.
+/// Converts text to bytes, one byte per character; `None` if a character is not in Latin-1.
 pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }

@@ -82,9 +82,9 @@ pub(super) fn candidates<'p, 'a>(object: &'p Object<'a>) -> Vec<Candidate<'p, 'a
     found
 }
 
-/// The candidate of a file without a network: the one whose path begins with the first of
-/// [`WRAPPERS`] that any has, as `{"state_dict": ..., "best": tensor}` has a tensor next to it;
-/// else the file's object.
+/// The candidate in a file without a network: the candidate whose path begins with the earliest
+/// entry of [`WRAPPERS`], else the file's object. A file may have a tensor next to the state dict:
+/// `{"state_dict": ..., "best": tensor}`.
 pub(super) fn usual(candidates: &[Candidate<'_, '_>]) -> Option<usize> {
     let rank = |candidate: &Candidate<'_, '_>| {
         let ranks = candidate.path.split('.').map(|key| {

@@ -16,9 +16,9 @@ const SMALL: usize = 4 << 20;
 /// Converts tensors to entries, and looks up each storage once.
 pub(super) struct Placer<'a, F> {
     find: F,
-    /// The file.
+    /// The bytes of the file.
     bytes: &'a [u8],
-    /// Bytes after those of the file, for values that are not bytes there.
+    /// Bytes appended to the bytes of the file, for values that the file does not store as bytes.
     pub appended: Vec<u8>,
     found: HashMap<&'a str, Range<usize>>,
 }
@@ -72,7 +72,7 @@ impl<'a, F: Fn(&str) -> Result<Range<usize>, PthError>> Placer<'a, F> {
         })
     }
 
-    /// The range of an array's bytes, in the file or after it.
+    /// The range of an array's bytes, in the file or in the appended bytes.
     fn inline(&mut self, name: &str, inline: Inline<'a>) -> Result<Range<usize>, PthError> {
         match inline {
             Inline::Bytes(bytes) => {

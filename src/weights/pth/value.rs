@@ -32,7 +32,7 @@ pub(super) enum Node<'a> {
     Global(Name<'a>),
     Storage(Storage<'a>),
     Tensor(Box<Tensor<'a>>),
-    /// A NumPy array whose state has not been given yet.
+    /// A NumPy array whose state has not been set yet.
     ArraySlot,
     /// The element type of a NumPy array.
     Dtype(Dtype),
@@ -83,7 +83,7 @@ pub(super) struct Tensor<'a> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Inline<'a> {
     Bytes(&'a [u8]),
-    /// A character for each byte, as Python 3 writes bytes in protocol 2.
+    /// One character per byte: the form in which Python 3 writes bytes in protocol 2.
     Latin1(&'a str),
 }
 
@@ -140,7 +140,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Size of an element in bytes; every supported type has whole bytes.
+/// The size of an element in bytes. Every supported type has a whole number of bytes.
 pub(super) fn size(dtype: Dtype) -> usize {
     dtype.bitsize().div_ceil(8)
 }
