@@ -54,8 +54,8 @@ pub enum PthError {
     TorchScript,
     /// The tar format of PyTorch before 0.1.10.
     #[error(
-        "a tar archive: unpack it and name the checkpoint in it; if PyTorch before 0.1.10 wrote it, \
-        load it and save it again with a newer PyTorch"
+        "a tar archive: unpack it and name the checkpoint in it; if PyTorch before 0.1.10 wrote \
+        it, load it and save it again with a newer PyTorch"
     )]
     Tar,
     /// A pickle that does not begin like a file of `torch.save`.
