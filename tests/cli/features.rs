@@ -69,7 +69,7 @@ fn impossible_outputs_are_refused() -> Outcome {
         (&["--raw", "maps"], &["maps: ", "regular file"]),
         (&["--raw", "none/maps.safetensors"], &["none"]),
         (&["--raw", "w.safetensors"], &["w.safetensors", "same file"]),
-        (&["--raw", "maps/stem.png", "--png", "maps"], &["maps/stem.png", "another one"]),
+        (&["--raw", "maps/stem.png", "--png", "maps"], &["maps/stem.png", "another name"]),
         (&["--raw", "out", "--channels", "3"], &["--png"]),
     ];
     for (args, says) in cases {
