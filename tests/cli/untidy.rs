@@ -396,3 +396,14 @@ fn the_best_epoch_is_kept() -> Outcome {
     assert!(!studio.path("none/best.safetensors").exists());
     Ok(())
 }
+
+/// A class of unreadable images stays a class, and a warning names it.
+#[test]
+fn a_class_of_damaged_images_is_named() -> Outcome {
+    let studio = Studio::with(60)?;
+    std::fs::create_dir(studio.path("p/damaged"))?;
+    std::fs::write(studio.path("p/damaged/empty.png"), "")?;
+    let said = expect(0, &train(&studio, "out", &["--epochs", "1"])?)?;
+    assert!(said.contains("no image of these classes can be read: damaged"), "{said}");
+    Ok(())
+}

@@ -134,8 +134,23 @@ impl Sources {
         Ok(())
     }
 
-    /// Refuses a run with too few images for one step.
+    /// Names the classes of which no image can be read. They stay classes of the network.
+    fn warn_of_empty_classes(&self) {
+        let images = self.list.training.images.iter();
+        let used: HashSet<usize> = images.map(|(_, class)| *class).collect();
+        let empty = self.list.classes.iter().enumerate().filter(|(class, _)| !used.contains(class));
+        let names: Vec<_> = empty.map(|(_, name)| output::shown(name)).collect();
+        if !names.is_empty() {
+            let (folder, names) = (self.list.training.folder.display(), names.join(", "));
+            output::progress(&format!(
+                "warning: {folder}: no image of these classes can be read: {names}"
+            ));
+        }
+    }
+
+    /// Refuses a run with too few images for one step. Warns of classes without a readable image.
     pub fn check(&self, args: &TrainArgs) -> Result<(), CliError> {
+        self.warn_of_empty_classes();
         let late = self.late.iter().filter(|(kind, ..)| *kind == Kind::Training).count();
         let (found, needed) =
             (self.list.training.used() - late, (args.batch * args.accumulate) as usize);
