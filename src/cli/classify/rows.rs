@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::verdict::{Guess, Meaning, Verdict};
 use crate::cli::error::CliError;
+use crate::cli::image_files;
 use crate::cli::labels::{ASSUMED, Labels};
 use crate::cli::output::{self, Cell, Table};
 
@@ -181,5 +182,5 @@ fn csv(records: impl IntoIterator<Item = [String; 7]>) -> Result<String, CliErro
 }
 
 fn name(file: &Path) -> String {
-    file.display().to_string()
+    image_files::text(file)
 }
