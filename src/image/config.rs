@@ -172,7 +172,10 @@ impl Config {
             Value::Array(values) => {
                 let values: Vec<f32> =
                     values.iter().map(|v| Some(v.as_f64()? as f32)).collect::<Option<_>>()?;
-                values.try_into().ok()
+                match values[..] {
+                    [only] => Some([only; 3]),
+                    _ => values.try_into().ok(),
+                }
             }
             other => other.as_f64().map(|value| [value as f32; 3]),
         })

@@ -334,3 +334,27 @@ fn an_unused_head_is_not_read() -> Outcome {
     assert!(said.contains("fc.weight") && said.contains("NaN"), "{said}");
     Ok(())
 }
+
+/// Training from a stem with one channel writes a network that every command reads.
+#[test]
+fn a_grey_network_is_trained_and_used() -> Outcome {
+    let work = inputs()?;
+    let images = golden_dir().join("trained/images");
+    let out = work.path("o");
+    let mut train = bottleneck();
+    train.args(["train", "--size", "32", "--batch", "4", "--epochs", "1", "--data"]).arg(&images);
+    train.arg("--init").arg(folder().join("gray_stem.pth")).arg("--out").arg(&out);
+    let output = run(&mut train)?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    for command in ["classify", "embed"] {
+        let mut program = bottleneck();
+        program.arg(command).arg("--weights").arg(out.join("model.safetensors"));
+        if command == "embed" {
+            program.arg("--out").arg(work.path("v.npy"));
+        }
+        let output = run(program.arg(images.join("none")))?;
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("gray"), "{}", stderr(&output));
+    }
+    Ok(())
+}

@@ -119,7 +119,7 @@ fn configurations_of_timm_and_hugging_face_are_read() -> Outcome {
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_not_done_here_is_named() -> Outcome {
     let cases = [
-        (TIMM.replace("[3, 224, 224]", "[1, 224, 224]"), "input_size", "3 channels"),
+        (TIMM.replace("[3, 224, 224]", "[2, 224, 224]"), "input_size", "3 channels"),
         (TIMM.replace("[3, 224, 224]", "[3, 224, 192]"), "input_size", "a square"),
         (TIMM.replace("[3, 224, 224]", "[3, 0, 0]"), "input_size", "a size in pixels"),
         (TIMM.replace("[3, 224, 224]", "224"), "input_size", "three sizes"),

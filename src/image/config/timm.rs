@@ -4,9 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Config;
 use crate::error::ImageError;
-use crate::image::{
-    Channels, CropRounding, Filter, IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize,
-};
+use crate::image::{Channels, CropRounding, Filter, Preprocess, Resize};
 
 /// timm's default fraction of a resized image that is cropped.
 const CROP_PCT: f64 = 0.875;
@@ -28,9 +26,11 @@ impl Config {
                 "three sizes: channels, height, width",
             ));
         };
-        if channels.as_u64() != Some(3) {
-            return Err(inner.wrong("input_size", Some(channels), "3 channels"));
-        }
+        let channels = match channels.as_u64() {
+            Some(3) => Channels::Rgb,
+            Some(1) => Channels::Gray,
+            _ => return Err(inner.wrong("input_size", Some(channels), "3 channels, or 1")),
+        };
         let crop = [inner.side("input_size", height)?, inner.side("input_size", width)?];
         let share = inner.number("crop_pct")?.unwrap_or(CROP_PCT);
         let scaled = [inner.divided(crop[0], share)?, inner.divided(crop[1], share)?];
@@ -62,14 +62,15 @@ impl Config {
                 )
             })?,
         };
-        let mean = inner.colours("mean")?.unwrap_or(IMAGENET_MEAN);
-        let std = inner.colours("std")?.unwrap_or(IMAGENET_STD);
+        let usual = Preprocess::imagenet_v1().with_channels(channels);
+        let mean = inner.colours("mean")?.unwrap_or(usual.mean);
+        let std = inner.colours("std")?.unwrap_or(usual.std);
         inner.checked(Preprocess {
             resize,
             filter,
             crop,
             rounding: CropRounding::HalfToEven,
-            channels: Channels::Rgb,
+            channels,
             mean,
             std,
         })

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::keys::{KEY, pool_name, stride_name};
 use super::{ClassNames, ModelConfig};
 use crate::error::Result;
+use crate::image::Channels;
 use crate::network::ResNet;
 
 impl ModelConfig {
@@ -44,13 +45,17 @@ impl ModelConfig {
         if pretrained.contains_key("input_size") {
             say("pretrained_cfg", Value::Object(pretrained));
         }
-        say(KEY, Value::Object(ours(network)));
+        let order = match &self.preprocess {
+            Some(Ok(found)) if found.preprocess.channels == Channels::Bgr => "BGR",
+            _ => "RGB",
+        };
+        say(KEY, Value::Object(ours(network, order)));
         Ok(format!("{:#}\n", Value::Object(config)))
     }
 }
 
 /// The object under [`KEY`].
-fn ours(network: &ResNet) -> Map<String, Value> {
+fn ours(network: &ResNet, color_order: &str) -> Map<String, Value> {
     let mut map = Map::new();
     let mut say = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
     say("dilation", json!(network.dilations()));
@@ -62,7 +67,7 @@ fn ours(network: &ResNet) -> Map<String, Value> {
     say("activation", json!("relu"));
     say("stride_in", json!(stride_name(network.stride_in())));
     say("max_pool", json!(pool_name(network.stem().pool)));
-    say("color_order", json!("RGB"));
+    say("color_order", json!(color_order));
     say("color_range", json!([0, 1]));
     map
 }
