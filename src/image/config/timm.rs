@@ -26,11 +26,7 @@ impl Config {
                 "three sizes: channels, height, width",
             ));
         };
-        let channels = match channels.as_u64() {
-            Some(3) => Channels::Rgb,
-            Some(1) => Channels::Gray,
-            _ => return Err(inner.wrong("input_size", Some(channels), "3 channels, or 1")),
-        };
+        let channels = inner.channels(channels)?;
         let crop = [inner.side("input_size", height)?, inner.side("input_size", width)?];
         let share = inner.number("crop_pct")?.unwrap_or(CROP_PCT);
         let scaled = [inner.divided(crop[0], share)?, inner.divided(crop[1], share)?];
@@ -62,9 +58,9 @@ impl Config {
                 )
             })?,
         };
-        let usual = Preprocess::imagenet_v1().with_channels(channels);
-        let mean = inner.colours("mean")?.unwrap_or(usual.mean);
-        let std = inner.colours("std")?.unwrap_or(usual.std);
+        let Preprocess { mean, std, .. } = Preprocess::imagenet_v1().with_channels(channels);
+        let mean = inner.colours("mean")?.unwrap_or(mean);
+        let std = inner.colours("std")?.unwrap_or(std);
         inner.checked(Preprocess {
             resize,
             filter,
@@ -74,6 +70,15 @@ impl Config {
             mean,
             std,
         })
+    }
+
+    /// The channels of an `input_size`.
+    fn channels(&self, count: &Value) -> Result<Channels, ImageError> {
+        match count.as_u64() {
+            Some(3) => Ok(Channels::Rgb),
+            Some(1) => Ok(Channels::Gray),
+            _ => Err(self.wrong("input_size", Some(count), "3 channels, or 1")),
+        }
     }
 }
 
