@@ -1,8 +1,8 @@
 // conv3x3_subgroup: dense conv3x3 with the input rows loaded one per lane and handed round by
 // subgroupBroadcast.
 //
-// For, fast because, loses when: as conv1x1_subgroup; and each lane computes the taps of its own
-// rows only.
+// Like conv1x1_subgroup in what it is for, why it is fast and when it is slower. Each lane computes
+// only the taps of the rows that it loaded.
 //#include shared/conv_params
 //#include shared/mac
 //#if RESIDUAL

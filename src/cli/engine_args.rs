@@ -34,9 +34,9 @@ pub struct EngineArgs {
     /// the whole network; 0: no transformed weights.
     #[arg(long, value_name = "MIB", default_value_t = 9)]
     pub extra_weights: u32,
-    /// Use the kernels that `bottleneck tune` found to be fastest on this device, instead of those
-    /// that rank first. The table is FILE, or the one in the user's cache directory. The last bits
-    /// of results may differ between tunings.
+    /// Use the fastest kernels that `bottleneck tune` measured on this device. FILE is its table;
+    /// without FILE, the table in the user's cache directory. Unset: the kernels that rank first.
+    /// The last bits of results may differ between tunings.
     #[arg(
         long,
         value_name = "FILE",

@@ -21,8 +21,8 @@ pub struct LoadOptions {
     /// buffers. Host tensors are always f32. Ignored by an [`ImagePipeline`](crate::ImagePipeline),
     /// whose preprocessed images are f32.
     pub half_edges: bool,
-    /// Whether the outputs of a network include that of every block (`layer1.0`, ...), for
-    /// inspection; costs the memory of those tensors.
+    /// Whether the output of every block (`layer1.0`, ...) is also an output of the network, for
+    /// inspection. Each of these tensors then needs device memory of its own size.
     pub keep_blocks: bool,
     /// Names of steps to compute in f32 if the precision is f16: `layer4.2.conv3`, or
     /// `block0.conv2` in a chain of blocks.

@@ -113,7 +113,7 @@ pub enum PthError {
         /// The type's full name.
         found: String,
     },
-    /// A tensor with metadata, so that its elements differ from those of its storage.
+    /// A tensor with metadata, so that its elements differ from its storage.
     #[error(
         "a tensor with metadata ({found}), expected none: save \
         tensor.resolve_neg().resolve_conj(), which holds its own values"

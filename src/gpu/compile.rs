@@ -1,5 +1,5 @@
-//! Compiles kernels: each on first use, and those of a recording on several threads while another
-//! thread uploads the weights.
+//! Compiles kernels on first use. The kernels of a recording are compiled on several threads while
+//! another thread uploads the weights.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};

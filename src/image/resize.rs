@@ -42,7 +42,7 @@ pub enum CropRounding {
     /// Halves round down; halves of the padding before a smaller image round up. Used by Hugging
     /// Face's image processors with the Pillow backend.
     Down,
-    /// Halves round down, also those of the padding. Used by Hugging Face's image processors with
+    /// Halves round down, also in the padding. Used by Hugging Face's image processors with
     /// the torchvision backend, since transformers 4.57 (ConvNext: 5.0).
     DownPadded,
 }

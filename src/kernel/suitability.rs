@@ -83,7 +83,7 @@ impl Kernel {
         match self.family.method() {
             // All columns of a lane lie in one group.
             Method::Window => short_steps && group_columns.is_multiple_of(columns),
-            // The weights of a lane are those of one vec4.
+            // Each lane reads the weights of a single vec4 of channels.
             Method::Slide => {
                 let in_columns = problem.inputs[0].1.vec4_per_pixel() / conv.groups;
                 conv.dilation == 1 && conv.stride == 1 && in_columns == 1

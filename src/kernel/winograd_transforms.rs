@@ -14,9 +14,9 @@ host_struct! {
     }
 }
 
-/// `Params` and workgroups of the weight transform: one word of weights per invocation. Its
-/// channels do not matter, because the weights of each tap have the same order as those of each
-/// position.
+/// `Params` and workgroups of the weight transform: one word of weights per invocation. The
+/// number of channels does not matter: the weights of a tap have the same order as the weights of
+/// a position.
 pub(super) fn weights_dispatch(
     kernel: &Kernel,
     problem: &Problem,

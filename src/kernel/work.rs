@@ -34,9 +34,9 @@ impl Kernel {
         }
     }
 
-    /// Floating-point operations of the convolution's sums as the kernel executes them, without
-    /// those of tiles beyond the output. For Winograd kernels these are the products, which are
-    /// fewer than [`Op::flops`]; their transforms are mostly additions and are not counted.
+    /// Floating-point operations that the kernel executes for the convolution's sums, without tiles
+    /// beyond the output. For Winograd kernels these are the products, which are fewer than
+    /// [`Op::flops`]; their transforms are mostly additions and are not counted.
     #[must_use]
     pub fn executed_flops(&self, problem: &Problem) -> u64 {
         let (output, _) = problem.output;
@@ -50,8 +50,8 @@ impl Kernel {
         }
     }
 
-    /// Bytes by which its weights exceed those of the convolution: transformed weights have 16 or
-    /// 36 values instead of 9. Weights that are transformed in every run are in scratch instead.
+    /// Additional bytes of transformed weights, compared with the convolution's weights: 16 or 36
+    /// values instead of 9. Weights that are transformed in every run are in scratch instead.
     #[must_use]
     pub fn extra_weight_bytes(&self, problem: &Problem) -> u64 {
         let Some(winograd) = self

@@ -10,7 +10,7 @@ use crate::op::Conv;
 /// the shortcut, which is the input or a strided 1x1 convolution and norm of it. Its expansion is
 /// 1: it has as many output channels as planes.
 ///
-/// Built by [`BasicBlock::torchvision`], which validates the parameters. The semantics are those of
+/// Built by [`BasicBlock::torchvision`], which validates the parameters. The semantics follow
 /// `torchvision/models/resnet.py` (`BasicBlock`), which supports no groups, other base width or
 /// dilation.
 ///

@@ -25,7 +25,7 @@ pub enum StrideIn {
 /// sum with the shortcut, which is the input or a strided 1x1 convolution and norm of it.
 ///
 /// Built by [`Bottleneck::torchvision`] or [`Bottleneck::deeplab`], which validate the parameters.
-/// The semantics are those of `torchvision/models/resnet.py` (`Bottleneck`), with the stride in the
+/// The semantics follow `torchvision/models/resnet.py` (`Bottleneck`), with the stride in the
 /// 3x3 convolution unless [`StrideIn`] differs.
 ///
 /// ```

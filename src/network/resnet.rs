@@ -63,7 +63,7 @@ impl Stem {
 ///
 /// Built by [`ResNet::named`] or [`ResNet::builder`], which validate the parameters. Two networks
 /// are equal if they compute the same from the same parameters, however they were specified. The
-/// semantics are those of `torchvision/models/resnet.py`.
+/// semantics follow `torchvision/models/resnet.py`.
 ///
 /// ```
 /// use wgpu_bottleneck::ResNet;

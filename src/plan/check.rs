@@ -119,7 +119,7 @@ impl Recording {
             return Ok(Err("a kernel that is not a candidate"));
         }
         if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
-            return Ok(Err("dispatches that differ from those of the kernel"));
+            return Ok(Err("dispatches that differ from the kernel's"));
         }
         // A caller's buffer need not be one that copies can read.
         let copied = match recorded.kernel.copied() {

@@ -87,8 +87,8 @@ impl Bytes {
         #[cfg(unix)]
         if let Self::Mapped(mapping) = self {
             // SAFETY: the advice drops data written to private pages; these pages are read-only.
-            // The bytes remain those of the file, and every access checks first that the file is
-            // unchanged. A failure is harmless: the memory stays in use.
+            // Later reads load the bytes from the file again, and every access checks first that
+            // the file is unchanged. A failure is harmless: the memory stays in use.
             let _ = unsafe { mapping.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }

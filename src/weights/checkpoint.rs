@@ -31,8 +31,8 @@ impl Checkpoint {
     /// Detects the network of a checkpoint: depths, widths, groups, classes and block kind from the
     /// shapes, strides and dilations from the options. The prefix is the one under which all
     /// tensors of a network exist; without such a prefix in the options there must be only one, not
-    /// counting averages of its weights (EMA). Names may be torchvision's, Hugging Face's,
-    /// detectron2's or those of `nn.Sequential(*children)`. Other tensors are ignored
+    /// counting averages of its weights (EMA). Names may follow torchvision, Hugging Face,
+    /// detectron2 or `nn.Sequential(*children)`. Other tensors are ignored
     /// ([`Checkpoint::ignored`]), and `num_batches_tracked` is optional.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub(super) struct Entry {
     /// Whether f64 may be rounded to f32: weights in a PyTorch file have whatever type they were
     /// trained in.
     pub rounds_f64: bool,
-    /// Whether the values are those in the file with the opposite sign.
+    /// Whether the values in the file must be negated.
     pub negated: bool,
 }
 

@@ -306,7 +306,7 @@ impl StateDict {
     }
 }
 
-/// Refuses a file whose first bytes are those of another format.
+/// Refuses a file with the signature of another format.
 fn not_identified(name: &str, start: &[u8]) -> Result<(), WeightsError> {
     match identify(start) {
         None => Ok(()),

@@ -31,7 +31,7 @@ fn numbers(rows: &Value) -> Vec<f64> {
     rows.flat_map(|row| row.as_array().into_iter().flatten()).filter_map(Value::as_f64).collect()
 }
 
-/// The options of a case without those of images, which do not apply to tensors.
+/// A case's options without image options, which do not apply to tensors.
 fn of_tensors<'a>(options: &[&'a str]) -> Vec<&'a str> {
     let mut kept = Vec::new();
     let mut options = options.iter();

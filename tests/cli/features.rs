@@ -15,7 +15,7 @@ fn features(studio: &Studio, args: &[&str]) -> Result<Output> {
     run(bottleneck().current_dir(studio.0.path()).args(network).args(image).args(args))
 }
 
-/// The same maps as those of `run --features` for the same pixels.
+/// Compares the maps with the output of `run --features` for the same pixels.
 #[test]
 fn raw_maps_are_those_of_run() -> Outcome {
     let studio = Studio::with(1)?;

@@ -275,7 +275,7 @@ fn feature_maps_become_images() -> Outcome {
         .collect::<Result<_>>()?;
     names.sort();
     assert_eq!(names, ["layer1.png", "layer2.png", "overview.png", "stem.png"]);
-    // The image, and three maps beside it.
+    // The image, with three maps next to it.
     let overview = Image::open(folder.path("maps/overview.png"))?;
     assert_eq!((overview.width(), overview.height()), (4 * 226 + 2, 228));
     let seen = Preprocess::imagenet_v1().pixels(&Image::open(folder.path("pictures/a.bmp"))?)?;

@@ -127,7 +127,7 @@ fn classes_have_names_of_any_bytes_and_links_are_followed_once() -> Outcome {
     let said = expect(0, &train(&studio, "killed", &[&args[..], &["--resume"]].concat())?)?;
     assert!(said.contains("resuming from epoch"), "{said}");
     same_results(&studio, "whole", "killed")?;
-    // The names are those that `classify` prints.
+    // `classify` prints these names.
     let mut classify = bottleneck();
     classify.current_dir(studio.0.path()).args(["classify", "--weights", "whole", "--csv"]);
     let entries = std::fs::read_dir(&latin)?.collect::<std::io::Result<Vec<_>>>()?;
@@ -294,7 +294,7 @@ fn a_resumed_run_has_the_images_of_its_first_start() -> Outcome {
     let said = expect(0, &train(&studio, "out", &more)?)?;
     assert!(said.contains("p: 1 image not there at the first start, and not used"), "{said}");
     assert!(
-        said.contains("--epochs is 3 and was 1: from step 8 on, the learning rates are those of 3"),
+        said.contains("--epochs is 3 and was 1: from step 8 on, the schedule of learning"),
         "{said}"
     );
     assert_eq!(String::from_utf8(studio.read("out/log.csv")?)?.lines().count(), 4);

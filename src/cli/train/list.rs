@@ -78,7 +78,7 @@ impl Part {
         entry.0 = entry.0.min(since);
     }
 
-    /// The images that have been left out, and those that are not in the list.
+    /// All images that failed: before training (not in the list), or later (left out of it).
     pub fn failed(&self) -> impl Iterator<Item = (PathBuf, &str)> {
         let unreadable = self.unreadable.iter();
         let unreadable = unreadable.map(|(path, why)| (self.folder.join(path), why.as_str()));

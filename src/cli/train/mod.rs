@@ -177,8 +177,9 @@ impl Run {
             output::progress(&format!("resuming from epoch {}, batch {batch}", epoch + 1));
             if let Some(before) = saved.raised_from {
                 output::progress(&format!(
-                    "--epochs is {} and was {before}: from step {} on, the learning rates are \
-                    those of {0} epochs, and the result differs from that of an uninterrupted run",
+                    "--epochs is {} and was {before}: from step {} on, the schedule of \
+                    learning rates has {0} epochs; the result will differ from an uninterrupted \
+                    run's",
                     args.epochs,
                     saved.optimizer.steps + 1
                 ));

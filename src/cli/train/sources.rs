@@ -120,7 +120,7 @@ impl Sources {
             if let Some(first) = names.first() {
                 let (folder, more) = (folder.display(), if names.len() > 1 { ", ..." } else { "" });
                 return Err(CliError::Usage(format!(
-                    "{folder}: its classes differ from those of --data: {what} {}{more}",
+                    "{folder}: its classes differ from the classes of --data: {what} {}{more}",
                     output::shown(first)
                 )));
             }

@@ -1,4 +1,4 @@
-//! The tensors of a training plan: those of layers, norms and parameters.
+//! The tensors of layers, norms and parameters in a training plan.
 
 use crate::plan::TensorId;
 

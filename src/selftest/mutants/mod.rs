@@ -35,9 +35,9 @@ use crate::gpu::Gpu;
 use crate::kernel::{DeviceKind, Kernel};
 
 impl Mutant {
-    /// The kernels that the fault changes. The kernels that probably show it soonest come first:
-    /// those with the whole epilogue, and the smallest tile of several rows, which compiles
-    /// fastest. A row of matrices counts as several rows.
+    /// The kernels that the fault changes. Kernels that probably show it soonest come first: they
+    /// have the whole epilogue and the smallest tile of several rows, which compiles fastest. A row
+    /// of matrices counts as several rows.
     #[must_use]
     pub fn kernels(&self) -> Vec<Kernel> {
         let mut kernels: Vec<Kernel> =

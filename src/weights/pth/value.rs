@@ -73,7 +73,7 @@ pub(super) struct Tensor<'a> {
     pub dims: Vec<usize>,
     /// In elements.
     pub strides: Vec<usize>,
-    /// Whether its values are those of the storage with the opposite sign.
+    /// Whether the values in the storage must be negated.
     pub negated: bool,
     /// The values, if they are in the pickle and not in a storage.
     pub inline: Option<Inline<'a>>,

@@ -35,7 +35,7 @@ impl Studio {
         Ok(studio)
     }
 
-    /// With so many images, of different sizes, in several folders and two formats.
+    /// Writes `images` images of different sizes, in several folders and two formats.
     pub fn with(images: usize) -> Result<Self> {
         let (studio, mut random) = (Self::new()?, Seeded::new(17));
         for index in 0..images {
