@@ -1,7 +1,7 @@
 //! Writes output files atomically, and never over an input.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -212,6 +212,15 @@ impl OutputFolder {
         let staged = places.iter().zip(files).map(|(place, (_, bytes))| place.stage(bytes));
         staged.collect::<Result<Vec<_>, _>>()?.into_iter().try_for_each(Staged::persist)
     }
+}
+
+/// Opens a file to read and write, creates it if it is missing, and tries to lock it. The operating
+/// system releases the lock when the process ends. Some file systems do not support locks.
+pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    let locked = file.try_lock();
+    Ok((file, locked))
 }
 
 /// The directory of a file; `.` if the path is a bare name.

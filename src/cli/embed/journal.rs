@@ -6,13 +6,14 @@
 //! [`BEGUN`] is written, rows of the output may be missing, and the journal is ignored.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
 use super::rows::{Row, Stamp, damaged};
 use crate::cli::error::CliError;
+use crate::cli::files::open_and_lock;
 use crate::cli::output;
 
 const MAGIC: &[u8] = b"bottleneck embed, journal 1\n";
@@ -48,19 +49,13 @@ impl Journal {
     /// without rows. A journal with rows is an error unless `resume` is set.
     pub fn open(path: PathBuf, about: &Fingerprint, resume: bool) -> Result<Self, CliError> {
         let io = |source| CliError::io(&path, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        match file.try_lock() {
+        let (file, locked) = open_and_lock(&path).map_err(io)?;
+        match locked {
             Err(TryLockError::WouldBlock) => {
                 let why = "another process is writing it; wait for it, or choose another --out";
                 return Err(CliError::Usage(format!("{}: {why}", path.display())));
             }
-            // Some file systems do not support locks.
+            // Without locks, the journal works for a single process.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         let header = header(about).map_err(io)?;

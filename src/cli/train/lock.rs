@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::error::CliError;
+use super::super::files::open_and_lock;
 use super::super::output;
 
-/// The file that is locked. The operating system releases the lock when the process ends; the file
-/// may remain.
+/// The file that is locked. It may remain after the process ends.
 const NAME: &str = "train.lock";
 
 /// A locked folder. Dropping this value unlocks it.
@@ -27,15 +27,8 @@ impl Lock {
         let path = folder.join(NAME);
         let io = |source| CliError::io(&path, source);
         loop {
-            let mut options = File::options();
-            let file = options
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(io)?;
-            match file.try_lock() {
+            let (file, locked) = open_and_lock(&path).map_err(io)?;
+            match locked {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(CliError::Usage(format!(
