@@ -1,0 +1,91 @@
+"""Makes the small inputs of the runners in target/faults/data: images, a folder of classes, weights.
+
+Needs the built program, no package: the images are written as PNG by hand.
+"""
+
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "target/faults/data"
+PROGRAM = ROOT / "target/release/bottleneck"
+
+
+def png(path: Path, width: int, height: int, values: bytes) -> None:
+    """An RGB image of 8 bits."""
+    rows = b"".join(
+        b"\0" + values[row * width * 3 : (row + 1) * width * 3] for row in range(height)
+    )
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def tensor(path: Path, name: str, shape: list[int], values: list[float]) -> None:
+    """A safetensors file of one f32 tensor."""
+    data = struct.pack(f"<{len(values)}f", *values)
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, len(data)]}
+    header = json.dumps({name: entry}).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def main() -> None:
+    r = random.Random(1)
+    for kind in range(3):
+        folder = DATA / f"digits/c{kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for image in range(14):
+            values = bytes(int(r.random() * 90) + kind * 70 for _ in range(16 * 16 * 3))
+            png(folder / f"{image:02}.png", 16, 16, values)
+    images = DATA / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate("abcde"):
+        width, height = 41 - 3 * index, 30 + 7 * index
+        png(images / f"{name}.png", width, height, r.randbytes(width * height * 3))
+    count = 3 * 3 * 32 * 32
+    tensor(DATA / "input.safetensors", "input", [3, 3, 32, 32], [r.gauss(0, 1) for _ in range(count)])
+    preprocessing = {
+        "architecture": "x",
+        "input_size": [3, 32, 32],
+        "crop_pct": 0.9,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "num_classes": 3,
+    }
+    (DATA / "preprocessing.json").write_text(json.dumps(preprocessing))
+    network = DATA / "network.safetensors"
+    if not network.exists():
+        train(network)
+
+
+def train(network: Path) -> None:
+    """A network with three classes, trained for one epoch."""
+    options = "--model bottleneck --depths 1 --planes 4 --stem-planes 4 --size 16 --epochs 1"
+    out = DATA / "trained"
+    shutil.rmtree(out, ignore_errors=True)
+    argv = [PROGRAM, "train", *options.split(), "--batch", "8", "--lr", "0.05"]
+    argv += ["--data", DATA / "digits", "--out", out]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": "/tmp"}
+    subprocess.run(argv, check=True, env=environment, capture_output=True)
+    os.replace(out / "model.safetensors", network)
+
+
+main()

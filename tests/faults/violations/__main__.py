@@ -1,0 +1,35 @@
+"""Runs the checks of every violation, in order: python3 tests/faults/violations [NUMBER...]
+
+Each of the 18 violations was found by a fault that was injected into Vulkan, into a file or into
+the machine. A check repeats its command. Before: `scripts/faults` builds what the checks need.
+The exit code is 1 if a violation reproduces that is not a known bug of a dependency.
+"""
+
+import sys
+import time
+
+import devices
+import files
+import images
+import recordings
+
+
+def main() -> int:
+    wanted = {int(number) for number in sys.argv[1:]}
+    checks = sorted(
+        check for room in (devices, files, images, recordings) for check in room.CHECKS.items()
+    )
+    bad = 0
+    for (number, name), check in checks:
+        if wanted and number not in wanted:
+            continue
+        start = time.time()
+        found = check()
+        bad += found is not None
+        took = f"{time.time() - start:.1f} s"
+        print(f"{number:>2} {name}: {found or 'does not reproduce'} ({took})", flush=True)
+    print(f"{bad} violations reproduce")
+    return 1 if bad else 0
+
+
+sys.exit(main())

@@ -1,0 +1,4 @@
+"""Checks: devices."""
+
+# (number, name): check
+CHECKS = {}

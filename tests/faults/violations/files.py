@@ -1,0 +1,4 @@
+"""Checks: files."""
+
+# (number, name): check
+CHECKS = {}

@@ -1,0 +1,4 @@
+"""Checks: images."""
+
+# (number, name): check
+CHECKS = {}

@@ -1,0 +1,4 @@
+"""Checks: recordings."""
+
+# (number, name): check
+CHECKS = {}
