@@ -8,6 +8,7 @@ use wgpu::{
 };
 
 use super::adapter_info::{describe, is_software};
+use super::contain::contain_async;
 use super::ranking::{comes_before_gl, rank};
 use crate::error::GpuError;
 
@@ -80,21 +81,26 @@ pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
 /// # Errors
 /// As [`adapters`].
 pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
-    let mut adapters = enumerate(backends_from_env()?).await;
+    let mut adapters = enumerate(backends_from_env()?).await?;
     sort(&mut adapters, is_low_power()?);
     Ok(adapters)
 }
 
 /// The adapters of these backends, which it initialises.
-async fn enumerate(backends: Backends) -> Vec<Adapter> {
+async fn enumerate(backends: Backends) -> Result<Vec<Adapter>, GpuError> {
     if backends.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let descriptor = InstanceDescriptor {
-        backends,
-        ..InstanceDescriptor::new_without_display_handle_from_env()
+    let enumeration = async {
+        let descriptor = InstanceDescriptor {
+            backends,
+            ..InstanceDescriptor::new_without_display_handle_from_env()
+        };
+        Instance::new(descriptor).enumerate_adapters(backends).await
     };
-    Instance::new(descriptor).enumerate_adapters(backends).await
+    let doing = "looking for adapters";
+    let found = contain_async(doing, enumeration).await;
+    found.map_err(|reason| GpuError::Device { doing, reason })
 }
 
 /// Best first. Stable: adapters of equal rank keep the system's order.
@@ -111,11 +117,11 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
     let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> {
         adapters.iter().map(Adapter::get_info).collect()
     };
-    let mut adapters = enumerate(backends - Backends::GL).await;
+    let mut adapters = enumerate(backends - Backends::GL).await?;
     sort(&mut adapters, low_power);
     let mut found = choice.pick(&infos(&adapters));
     if !found.is_some_and(|index| comes_before_gl(&adapters[index].get_info(), low_power)) {
-        adapters.extend(enumerate(backends & Backends::GL).await);
+        adapters.extend(enumerate(backends & Backends::GL).await?);
         sort(&mut adapters, low_power);
         found = choice.pick(&infos(&adapters));
     }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Gpu;
-use super::kept_pipelines::KeptPipelines;
 use super::pipeline::{Pipeline, checked_source};
 use crate::error::{GpuError, Result};
 use crate::kernel::Kernel;
@@ -101,11 +100,24 @@ impl Gpu {
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             None => {
                 if !missing.is_empty() {
-                    self.inner.kept_pipelines.get().into_iter().for_each(KeptPipelines::save);
+                    self.save_pipelines()?;
                 }
                 Ok(done)
             }
             Some(error) => Err(error.into()),
         }
+    }
+
+    /// Writes the compiled pipelines to their cache file, if there is one.
+    fn save_pipelines(&self) -> Result<(), GpuError> {
+        let inner = &self.inner;
+        let Some(kept) = inner.kept_pipelines.get() else { return Ok(()) };
+        let data = inner.monitor.guarded(&inner.device, "saving pipelines", || {
+            kept.cache.get_data()
+        })?;
+        if let Some(data) = data {
+            kept.save(&data);
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use wgpu::{
 };
 
 use super::adapter::{self, AdapterChoice};
+use super::contain::contain_async;
 use super::kept_pipelines::KeptPipelines;
 use super::monitor::Monitor;
 use super::pipeline::Pipeline;
@@ -67,12 +68,22 @@ pub(super) struct Inner {
     pub kept_pipelines: OnceLock<KeptPipelines>,
 }
 
+impl Drop for Inner {
+    /// Finds a loss that no call has met, so that the lost device is not dropped.
+    fn drop(&mut self) {
+        if !self.monitor.is_passive() {
+            let _ = self.monitor.check_alive(&self.device);
+        }
+    }
+}
+
 impl Gpu {
     /// Opens the best adapter, as described at [`AdapterChoice::Best`]. Logs a warning if it is
     /// software.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`].
+    /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`],
+    /// [`GpuError::Lost`].
     pub fn new() -> Result<Self> {
         Self::with_options(&GpuOptions::default())
     }
@@ -115,10 +126,13 @@ impl Gpu {
             // kernels load and store matrices within arrays of the same size.
             descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
         }
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            GpuError::NoDevice { adapter: adapter_info::describe(&info), reason: error.to_string() }
-        })?;
+        let no_device =
+            |reason| GpuError::NoDevice { adapter: adapter_info::describe(&info), reason };
+        let requested = contain_async("making a device", adapter.request_device(&descriptor)).await;
+        let (device, queue) =
+            requested.map_err(no_device)?.map_err(|error| no_device(error.to_string()))?;
         let monitor = Monitor::install(&device, &queue, info.backend);
+        monitor.check_alive(&device)?;
         Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
     }
 

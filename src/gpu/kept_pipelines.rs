@@ -58,16 +58,15 @@ impl KeptPipelines {
         Ok(Self { cache, file: file.to_owned(), kept })
     }
 
-    /// Writes the file if the driver's cache has changed.
-    pub fn save(&self) {
-        let Self { cache, file, kept } = self;
-        let Some(data) = cache.get_data() else { return };
-        let checksum = crc32fast::hash(&data);
+    /// Writes the data of the driver's cache to the file if it has changed.
+    pub fn save(&self, data: &[u8]) {
+        let Self { file, kept, .. } = self;
+        let checksum = crc32fast::hash(data);
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if *kept == Some(checksum) {
             return;
         }
-        match user_cache::write_whole(file, &[MAGIC, &checksum.to_le_bytes(), &data]) {
+        match user_cache::write_whole(file, &[MAGIC, &checksum.to_le_bytes(), data]) {
             Ok(()) => *kept = Some(checksum),
             Err(error) => tracing::warn!("pipelines are not kept: {error}"),
         }

@@ -7,6 +7,7 @@ mod bind_groups;
 mod bound;
 mod ceilings;
 mod compile;
+mod contain;
 mod device;
 mod executor;
 mod executor_state;

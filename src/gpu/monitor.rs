@@ -1,10 +1,11 @@
-//! Device errors, device loss, and panics of wgpu when it waits on a lost device.
+//! Device errors, device loss, and panics of wgpu when it works on a failing device.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollType, Queue};
+use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollError, PollType, Queue};
 
+use super::contain::{contain, first_line};
 use super::loss_check::LossCheck;
 use crate::error::GpuError;
 
@@ -17,12 +18,16 @@ const FILTERS: [ErrorFilter; 3] =
 
 /// Watches a device. Our own device reports every error and its loss here. The handlers of a
 /// borrowed device belong to its app and are not changed; error scopes report the errors of our
-/// calls. After every call, a [`LossCheck`] checks whether the device is lost.
+/// calls. After every call, a [`LossCheck`] checks whether the device is lost. A panic of wgpu
+/// counts as the loss of the device. A device that is lost once stays lost for this crate.
 #[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,
     /// Whether the handlers are installed.
     installed: bool,
+    queue: Queue,
+    /// Whether the device is never dropped, see [`Monitor::keep_forever`].
+    kept: Arc<AtomicBool>,
     /// Locked while wgpu works on backends that two threads must not call at once: the GL backend
     /// panics if a thread waits a second for the context that another one holds.
     turns: Option<Arc<Mutex<()>>>,
@@ -34,11 +39,15 @@ impl Monitor {
     /// Watches a borrowed device, only through its calls.
     pub fn borrowed(device: &Device, queue: &Queue, backend: Backend) -> Self {
         let turns = (backend == Backend::Gl).then(Arc::default);
+        // A device on which this panics counts as lost.
+        let loss = contain("testing the device", || LossCheck::new(device, queue)).ok().flatten();
         Self {
             trouble: Trouble::default(),
             installed: false,
+            queue: queue.clone(),
+            kept: Arc::default(),
             turns,
-            loss: LossCheck::new(device, queue),
+            loss,
         }
     }
 
@@ -81,18 +90,55 @@ impl Monitor {
 
     /// Returns an error if the device is lost or destroyed, or reported an error.
     pub fn check_alive(&self, device: &Device) -> Result<(), GpuError> {
-        self.check()?;
-        if self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device)) {
-            return Ok(());
+        let alive = self.check().and_then(|()| {
+            let works = || self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device));
+            if self.contained(device, "testing the device", works)? {
+                return Ok(());
+            }
+            if self.installed {
+                // wgpu gives the reason to the callback when the device is polled.
+                let poll = || device.poll(PollType::Poll);
+                drop(self.contained(device, "polling", poll)?);
+                self.check()?;
+            }
+            Err(self.lost(device, "it was destroyed, or the driver lost it".to_owned()))
+        });
+        if let Err(GpuError::Lost { .. }) = alive {
+            self.keep_forever(device);
         }
-        if self.installed {
-            // wgpu gives the reason to the callback when the device is polled.
-            self.polled(device, "polling", PollType::Poll).ok();
-            self.check()?;
+        alive
+    }
+
+    /// Remembers that the device is lost. Returns the error, with the first reason.
+    pub fn lost(&self, device: &Device, reason: String) -> GpuError {
+        let lost = GpuError::Lost { reason };
+        remember(&self.trouble, lost.clone());
+        self.keep_forever(device);
+        self.check().err().unwrap_or(lost)
+    }
+
+    /// Never drops a device of ours that has failed. wgpu 30 does not survive its destruction:
+    /// after a failed `vkCreateSemaphore` it destroys another semaphore twice, which crashes
+    /// drivers, and after a failed `vkEndCommandBuffer` it panics.
+    fn keep_forever(&self, device: &Device) {
+        static SAID: Once = Once::new();
+        if self.installed && !self.kept.swap(true, Ordering::Relaxed) {
+            std::mem::forget((device.clone(), self.queue.clone()));
+            SAID.call_once(|| {
+                tracing::warn!("a lost device keeps its memory until the process ends");
+            });
         }
-        let reason = "it was destroyed, or the driver lost it".to_owned();
-        remember(&self.trouble, GpuError::Lost { reason });
-        self.check()
+    }
+
+    /// Runs work of wgpu. Its panic is the loss of the device.
+    fn contained<T>(
+        &self,
+        device: &Device,
+        doing: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, GpuError> {
+        let _turn = self.turn();
+        contain(doing, work).map_err(|reason| self.lost(device, reason))
     }
 
     /// The lock for this thread, on backends that need it.
@@ -113,7 +159,10 @@ impl Monitor {
         self.check_alive(device)?;
         match error {
             None => value,
-            Some(error) => Err(convert(&error, doing)),
+            Some(error) => Err(match convert(&error, doing) {
+                GpuError::Lost { reason } => self.lost(device, reason),
+                other => other,
+            }),
         }
     }
 
@@ -130,10 +179,7 @@ impl Monitor {
         work: impl FnOnce() -> T,
     ) -> (Result<T, GpuError>, Option<wgpu::Error>) {
         let scopes = FILTERS.map(|filter| device.push_error_scope(filter));
-        let value = {
-            let _turn = self.turn();
-            contain(doing, work)
-        };
+        let value = self.contained(device, doing, work);
         // Scopes pop in reverse order; on native backends the futures are ready at once.
         let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
         (value, errors.fold(None, Option::or))
@@ -153,14 +199,15 @@ impl Monitor {
 
     /// Polls the device. A loss that wgpu reports takes precedence over the result of the poll.
     fn polled(&self, device: &Device, doing: &'static str, how: PollType) -> Result<(), GpuError> {
-        let polled = {
-            let _turn = self.turn();
-            contain(doing, || device.poll(how))?
-        };
+        let polled = self.contained(device, doing, || device.poll(how))?;
         self.check()?;
-        polled
-            .map(|_| ())
-            .map_err(|error| GpuError::Lost { reason: first_line(&error.to_string()) })
+        match polled {
+            Ok(_) => Ok(()),
+            Err(error @ PollError::Timeout) => {
+                Err(GpuError::Device { doing, reason: first_line(&error.to_string()) })
+            }
+            Err(error) => Err(self.lost(device, first_line(&error.to_string()))),
+        }
     }
 }
 
@@ -170,20 +217,6 @@ fn remember(trouble: &Trouble, error: GpuError) {
     if trouble.is_none() || matches!(error, GpuError::Lost { .. }) {
         *trouble = Some(error);
     }
-}
-
-/// Turns a panic of wgpu into an error. wgpu panics, for example, when it waits on a lost device.
-fn contain<T>(doing: &'static str, work: impl FnOnce() -> T) -> Result<T, GpuError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        GpuError::Lost {
-            reason: format!(
-                "wgpu panicked while {doing}: {}",
-                first_line(&text.unwrap_or_default())
-            ),
-        }
-    })
 }
 
 fn convert(error: &wgpu::Error, doing: &'static str) -> GpuError {
@@ -200,10 +233,6 @@ fn convert(error: &wgpu::Error, doing: &'static str) -> GpuError {
             }
         }
     }
-}
-
-pub(super) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 /// wgpu's messages state the cause in later lines: joins all lines and truncates.

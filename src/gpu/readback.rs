@@ -108,18 +108,16 @@ impl Readback {
         answer: Option<Result<(), BufferAsyncError>>,
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, GpuError> {
-        self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
-        match answer {
-            Some(Ok(())) => {}
-            _ => {
-                return Err(GpuError::Lost { reason: "reading the result back failed".to_owned() });
-            }
+        let (monitor, device) = (&self.gpu.inner.monitor, &self.gpu.inner.device);
+        monitor.check_alive(device)?;
+        if !matches!(answer, Some(Ok(()))) {
+            return Err(monitor.lost(device, "reading the result back failed".to_owned()));
         }
         match self.staging.get_mapped_range(..) {
             Ok(view) => Ok(read(&view)),
             Err(error) => {
                 // Another thread may have destroyed the device since.
-                self.gpu.inner.monitor.check_alive(&self.gpu.inner.device)?;
+                monitor.check_alive(device)?;
                 Err(GpuError::Device {
                     doing: "reading the result back",
                     reason: error.to_string(),

@@ -7,6 +7,9 @@ The exit code is 1 if a violation reproduces that is not a known bug of a depend
 
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import devices
 import files

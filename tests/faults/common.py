@@ -1,4 +1,4 @@
-"""What the checks of this folder share: running the program, the layers, small inputs.
+"""What the runners of this folder share: running the program, the layers, small inputs.
 
 A check is a function without arguments. It returns None if the violation does not reproduce, and
 otherwise a sentence that says what happened. It writes only below `scratch()`.
@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "target/release/bottleneck"
 LIBRARY = ROOT / "target/release/examples/faults_library"
 LAYERS = ROOT / "target/faults"

@@ -1,0 +1,74 @@
+"""The runs of the sweep: commands of the program, and uses of the library."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common import DATA, GOLDEN, LIBRARY, PROGRAM
+
+NETWORK = ["--weights", f"{DATA}/network.safetensors"]
+IMAGES = [*NETWORK, "--config", f"{DATA}/preprocessing.json", "--batch", "2"]
+SMALL_BLOCK = ["--quick", "--block", "--inplanes", "16", "--planes", "4", "--size", "8x8"]
+SMALL_NETWORK = ["--model", "bottleneck", "--depths", "1", "--planes", "4", "--stem-planes", "4"]
+
+
+@dataclass
+class Command:
+    """A run. OUT in an argument is the folder for its files."""
+
+    program: Path
+    argv: list[str]
+    # Whether stdout is a result, which must not differ.
+    prints_result: bool = False
+    # Exit codes, also of a disturbed run.
+    codes: tuple[int, ...] = (0, 4)
+    # Files that may be there after a failure: they say how far the command got.
+    resumes_from: tuple[str, ...] = field(default=())
+
+    def arguments(self, out: Path) -> list[str]:
+        """The command line with the folder for its files."""
+        return [str(self.program)] + [word.replace("OUT", str(out)) for word in self.argv]
+
+
+def program(*argv: str, **more) -> Command:
+    """A command of `bottleneck`."""
+    return Command(PROGRAM, list(argv), **more)
+
+
+def block(name: str) -> list[str]:
+    """A golden block with its input."""
+    file = f"{GOLDEN}/{name}.safetensors"
+    return ["--weights", file, "--input", file, "--output", "OUT/output.safetensors"]
+
+
+TRAIN = ["train", "--data", f"{DATA}/digits", *SMALL_NETWORK, "--size", "16", "--crop", "0.7,1"]
+TRAIN += ["--flip", "0", "--epochs", "2", "--batch", "8", "--lr", "0.05"]
+TRAIN += ["--checkpoint-every", "2", "--out", "OUT/trained"]
+
+COMMANDS = {
+    "block": program("block", *block("s2_odd_downsample"), "--stride", "2"),
+    "block_train": program("block", "--train", *block("plain")),
+    "run": program(
+        *["run", *NETWORK, "--input", f"{DATA}/input.safetensors", "--features", "--batch", "2"],
+        *["--output", "OUT/output.safetensors"],
+    ),
+    "classify": program("classify", *IMAGES, "--json", f"{DATA}/images", prints_result=True),
+    "embed": program(
+        *["embed", *IMAGES, "--out", "OUT/vectors.npy", f"{DATA}/images"],
+        resumes_from=(".vectors.npy.journal", ".vectors.npy.lock"),
+    ),
+    "features": program(
+        *["features", *NETWORK, "--config", f"{DATA}/preprocessing.json"],
+        *["--image", f"{DATA}/images/a.png", "--png", "OUT/maps"],
+    ),
+    "train": program(
+        *TRAIN,
+        resumes_from=("checkpoint.safetensors", "log.csv", "config.json", "training.lock"),
+    ),
+    "selftest": program("selftest", "--kernel", "convert", "--json"),
+    "bench": program("bench", *SMALL_BLOCK, "--json"),
+    "tune": program("tune", *SMALL_BLOCK, "--output", "OUT/tuned.json"),
+    "devices": program("devices", "--json"),
+    "owned": Command(LIBRARY, ["owned"]),
+    "borrowed": Command(LIBRARY, ["borrowed"]),
+    "reuse": Command(LIBRARY, ["reuse"]),
+}
