@@ -11,7 +11,7 @@ pub(super) fn contain<T>(doing: &str, work: impl FnOnce() -> T) -> Result<T, Str
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        format!("wgpu failed while {doing}: {}", first_line(&text.unwrap_or_default()))
+        format!("wgpu failed while {doing}: {}", one_line(&text.unwrap_or_default()))
     })
 }
 
@@ -34,6 +34,11 @@ pub(super) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
+/// wgpu's messages state the cause in later lines: joins all lines and truncates.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,9 +46,9 @@ mod tests {
     #[test]
     fn a_panic_becomes_a_reason() {
         assert_eq!(contain("waiting", || 7), Ok(7));
-        let expected = Err::<(), _>("wgpu failed while waiting: no memory".to_owned());
+        let expected = Err::<(), _>("wgpu failed while waiting: no memory at all".to_owned());
         assert_eq!(contain("waiting", || panic!("no memory\nat all")), expected);
-        let failing = async { panic!("no {}", "memory") };
+        let failing = async { panic!("no {}", "memory at all") };
         assert_eq!(pollster::block_on(contain_async("waiting", failing)), expected);
         assert_eq!(pollster::block_on(contain_async("waiting", async { 7 })), Ok(7));
     }

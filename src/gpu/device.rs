@@ -128,7 +128,9 @@ impl Gpu {
         }
         let no_device =
             |reason| GpuError::NoDevice { adapter: adapter_info::describe(&info), reason };
-        let requested = contain_async("making a device", adapter.request_device(&descriptor)).await;
+        // wgpu makes the device before it returns the future.
+        let request = async { adapter.request_device(&descriptor).await };
+        let requested = contain_async("making a device", request).await;
         let (device, queue) =
             requested.map_err(no_device)?.map_err(|error| no_device(error.to_string()))?;
         let monitor = Monitor::install(&device, &queue, info.backend);

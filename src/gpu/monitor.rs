@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollError, PollType, Queue};
 
-use super::contain::{contain, first_line};
+use super::contain::{contain, first_line, one_line};
 use super::loss_check::LossCheck;
 use crate::error::GpuError;
 
@@ -233,9 +233,4 @@ fn convert(error: &wgpu::Error, doing: &'static str) -> GpuError {
             }
         }
     }
-}
-
-/// wgpu's messages state the cause in later lines: joins all lines and truncates.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }

@@ -25,7 +25,7 @@ impl Case {
         let file = StateDict::open(format!("{GOLDEN}/{name}.safetensors"))?;
         let options = BlockOptions { stride, ..BlockOptions::default() };
         let block = Block::from_state_dict(&file, "", &options)?;
-        Ok(Self { block, input: file.image("input")?, output: file.image("output")? })
+        Ok(Self { block, input: file.nchw("input")?, output: file.nchw("out")? })
     }
 
     /// Loads the block.
