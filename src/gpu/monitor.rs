@@ -187,7 +187,8 @@ impl Monitor {
 
     /// Waits until all submitted work is done.
     pub fn wait(&self, device: &Device) -> Result<(), GpuError> {
-        self.polled(device, "waiting", PollType::wait_indefinitely())?;
+        // On OpenGL, wgpu ends a wait after 2.1 seconds, whatever the limit.
+        while !self.polled(device, "waiting", PollType::wait_indefinitely())? {}
         self.check_alive(device)
     }
 
@@ -197,15 +198,19 @@ impl Monitor {
         self.check()
     }
 
-    /// Polls the device. A loss that wgpu reports takes precedence over the result of the poll.
-    fn polled(&self, device: &Device, doing: &'static str, how: PollType) -> Result<(), GpuError> {
+    /// Polls the device; false after a timeout. A loss that wgpu reports takes precedence over the
+    /// result of the poll.
+    fn polled(
+        &self,
+        device: &Device,
+        doing: &'static str,
+        how: PollType,
+    ) -> Result<bool, GpuError> {
         let polled = self.contained(device, doing, || device.poll(how))?;
         self.check()?;
         match polled {
-            Ok(_) => Ok(()),
-            Err(error @ PollError::Timeout) => {
-                Err(GpuError::Device { doing, reason: first_line(&error.to_string()) })
-            }
+            Ok(_) => Ok(true),
+            Err(PollError::Timeout) => Ok(false),
             Err(error) => Err(self.lost(device, first_line(&error.to_string()))),
         }
     }
