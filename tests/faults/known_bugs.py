@@ -54,7 +54,7 @@ KNOWN_BUGS = (
             *each("BUFFER", (2, 3), "odm", "ohm"),
             *each("BIND", (2, 3), "odm"),
             *each("PLAYOUT", (1, 2), "odm"),
-            *each("SLAYOUT", (2, 3), "odm"),
+            *each("SLAYOUT", (3, 4, 5, 6, 7), "odm"),
             *each("CMDBUF", (1,), "odm", "ohm"),
             *each("BEGIN", (1,), "odm", "ohm"),
         ),
