@@ -1,6 +1,6 @@
 //! A network's state dict in memory, for training to read and write: nothing is folded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -139,10 +139,11 @@ impl NetworkState {
 
     /// The bytes of a safetensors file with all tensors under torchvision's names, `further`
     /// tensors, and `texts` as metadata. Adds the network's configuration to the metadata under
-    /// [`METADATA`] unless `texts` has that key.
+    /// [`METADATA`] unless `texts` has that key. Equal arguments give equal bytes: the keys of the
+    /// metadata are sorted.
     ///
     /// # Errors
-    /// [`WeightsError::Format`] if a name occurs twice.
+    /// [`WeightsError::Format`] if a name occurs twice, or if the header is too large.
     pub fn to_safetensors(
         &self,
         further: &[(String, Vec<usize>, Vec<f32>)],
@@ -178,13 +179,79 @@ impl NetworkState {
             Ok((name.as_str(), view))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
-        let mut texts: HashMap<String, String> = texts.clone().into_iter().collect();
+        let mut texts = texts.clone();
         if !texts.contains_key(METADATA) {
             texts.insert(
                 METADATA.to_owned(),
                 ModelConfig::of_network(&self.spec).to_json(&self.spec)?,
             );
         }
-        safetensors::serialize(views, Some(texts)).map_err(|error| wrong(error.to_string()))
+        let mut bytes =
+            safetensors::serialize(views, None).map_err(|error| wrong(error.to_string()))?;
+        insert_metadata(&mut bytes, &texts).map_err(wrong)?;
+        Ok(bytes)
+    }
+}
+
+/// The most bytes of a safetensors header; readers refuse more.
+const MOST_HEADER_BYTES: usize = 100_000_000;
+
+/// Inserts metadata into a safetensors file without any. The `safetensors` crate takes the metadata
+/// as a hash map and writes it in random order; here the keys are sorted.
+fn insert_metadata(bytes: &mut Vec<u8>, texts: &BTreeMap<String, String>) -> Result<(), String> {
+    let unexpected = || "the header cannot be extended".to_owned();
+    let (length, after) = bytes.split_first_chunk().ok_or_else(unexpected)?;
+    let end = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| unexpected())?;
+    let header = after.get(..end).ok_or_else(unexpected)?.trim_ascii_end();
+    let tensors = header.strip_prefix(b"{").ok_or_else(unexpected)?;
+    let texts = serde_json::to_string(texts).map_err(|error| error.to_string())?;
+    let comma = if tensors == b"}" { "" } else { "," };
+    let start = format!("{{\"__metadata__\":{texts}{comma}");
+    let mut extended = [start.as_bytes(), tensors].concat();
+    // Tensors begin at a multiple of 8 bytes.
+    extended.resize(extended.len().next_multiple_of(8), b' ');
+    if extended.len() > MOST_HEADER_BYTES {
+        return Err(format!(
+            "its header has {} bytes, the limit is {MOST_HEADER_BYTES}",
+            extended.len()
+        ));
+    }
+    let length = (extended.len() as u64).to_le_bytes();
+    bytes.splice(..length.len() + end, length.into_iter().chain(extended));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn metadata_is_sorted_and_read_back() -> Result<(), Box<dyn std::error::Error>> {
+        let pairs = [("b", "two\n\"x\""), ("a", "one"), ("c", ""), ("a.b", "\u{e4}")];
+        let texts: BTreeMap<String, String> =
+            pairs.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        let values = [1.0_f32, -2.0].map(f32::to_le_bytes).concat();
+        for names in [&[][..], &["y", "x"]] {
+            let mut views = Vec::new();
+            for name in names {
+                views.push((*name, TensorView::new(Dtype::F32, vec![2], &values)?));
+            }
+            let mut bytes = safetensors::serialize(views, None)?;
+            insert_metadata(&mut bytes, &texts)?;
+            let (header, read) = SafeTensors::read_metadata(&bytes)?;
+            assert!(header.is_multiple_of(8));
+            assert_eq!(read.metadata(), &Some(texts.clone().into_iter().collect()));
+            let text = std::str::from_utf8(&bytes[8..8 + header])?;
+            let keys = ["\"a\":", "\"a.b\":", "\"b\":", "\"c\":"].map(|key| text.find(key));
+            assert!(keys.is_sorted() && keys[0].is_some(), "{text}");
+            let file = SafeTensors::deserialize(&bytes)?;
+            assert_eq!(file.len(), names.len());
+            for name in names {
+                assert_eq!(file.tensor(name)?.data(), values);
+            }
+        }
+        Ok(())
     }
 }
