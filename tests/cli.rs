@@ -7,6 +7,8 @@ mod checkpoints;
 #[path = "cli/classify.rs"]
 mod classify;
 mod common;
+#[path = "cli/damaged_checkpoints.rs"]
+mod damaged_checkpoints;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/embed/mod.rs"]

@@ -81,6 +81,22 @@ pub enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A checkpoint of training has a checksum or a number that no run writes.
+    #[error(
+        "{}: its {name} is {found}, expected {expected}: the checkpoint is damaged: restore it \
+        from a copy, or choose another --out",
+        path.display()
+    )]
+    DamagedCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// The name of the number.
+        name: String,
+        /// The number in the file, or the checksum of its bytes.
+        found: String,
+        /// The numbers that a run can have, or the checksum in the file.
+        expected: String,
+    },
     /// Two reports have different workloads.
     #[error("{} and {} cannot be compared: {reason}", before.display(), after.display())]
     NotComparable {
@@ -103,6 +119,9 @@ pub enum CliError {
     /// Some images failed.
     #[error("{0}")]
     Incomplete(String),
+    /// The device ran out of memory on some images; the others were processed.
+    #[error("{0}")]
+    OutOfMemory(String),
     /// Ctrl-C; the work done so far is saved.
     #[error("{0}")]
     Interrupted(String),
@@ -127,6 +146,7 @@ impl CliError {
         match self {
             Self::Wrong(_) | Self::Failed(_) | Self::TooSlow(_) => EXIT_WRONG,
             Self::Incomplete(_) => EXIT_INCOMPLETE,
+            Self::OutOfMemory(_) => EXIT_GPU,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
             Self::Library { source: error } | Self::InFile { source: error, .. } => {
                 match error.kind() {
@@ -139,9 +159,10 @@ impl CliError {
             | Self::NoKernel { .. }
             | Self::NotExpressible { .. }
             | Self::OutputClosed => EXIT_USAGE,
-            Self::NotAReport { .. } | Self::NotComparable { .. } | Self::Neither { .. } => {
-                EXIT_USAGE
-            }
+            Self::NotAReport { .. }
+            | Self::NotComparable { .. }
+            | Self::DamagedCheckpoint { .. }
+            | Self::Neither { .. } => EXIT_USAGE,
         }
     }
 }

@@ -156,22 +156,25 @@ impl Trainer {
         }
         let within = self.within;
         let applies = within + 1 == self.options.batches_per_step as u64;
-        let [first, second] = self.options.optimizer.corrections(self.steps + 1);
+        let [first, second] = self.options.optimizer.corrections(self.steps.saturating_add(1));
         let flag = |on: bool| f64::from(u8::from(on));
         let control = [rate, flag(applies), flag(within > 0), first, second];
         let losses = self.run(images, &targets, control)?;
         let batch = collect(&losses);
         if let Some(image) = batch.losses.iter().position(|loss| !loss.is_finite()) {
-            let (step, loss) = (self.steps + 1, batch.losses[image]);
+            let (step, loss) = (self.steps.saturating_add(1), batch.losses[image]);
             // The gradients accumulated for this step are discarded, because they may contain NaN.
             self.within = 0;
-            // If the search fails, the error is still reported, without the layer.
-            let layer = self.first_not_finite(images, &targets).unwrap_or(None);
+            let layer = match self.first_not_finite(images, &targets) {
+                Err(Error::Gpu(lost @ GpuError::Lost { .. })) => return Err(lost.into()),
+                // If the search fails, the error is still reported, without the layer.
+                found => found.unwrap_or(None),
+            };
             return Err(TrainingError::NotFinite { step, image, loss, layer }.into());
         }
         self.batches += 1;
         self.within = if applies { 0 } else { within + 1 };
-        self.steps += u64::from(applies);
+        self.steps = self.steps.saturating_add(u64::from(applies));
         Ok(batch)
     }
 

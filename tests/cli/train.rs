@@ -123,15 +123,8 @@ fn a_killed_run_goes_on_to_the_same_bits() -> Outcome {
 /// Fails unless two runs have the same networks, states and logs, but for how fast they went.
 pub fn same_results(studio: &Studio, whole: &str, killed: &str) -> Outcome {
     let read = |folder: &str, name: &str| std::fs::read(studio.path(folder).join(name)).ok();
-    for name in ["model.safetensors", "best.safetensors", "config.json"] {
+    for name in ["model.safetensors", "best.safetensors", "checkpoint.safetensors", "config.json"] {
         assert!(read(whole, name) == read(killed, name), "{killed}: {name} is not the same");
-    }
-    let [first, second] = [whole, killed]
-        .map(|folder| StateDict::open(studio.path(folder).join("checkpoint.safetensors")));
-    let (first, second) = (first?, second?);
-    assert!(first.keys().eq(second.keys()));
-    for key in first.keys().filter(|key| !key.ends_with("num_batches_tracked")) {
-        assert_eq!(first.tensor(key)?, second.tensor(key)?, "{killed}: {key}");
     }
     let columns = |folder: &str| -> Result<Vec<String>> {
         let log = std::fs::read_to_string(studio.path(folder).join("log.csv"))?;

@@ -1,17 +1,21 @@
 //! The checkpoint of a run: parameters, statistics, the state of the optimiser, the position in the
 //! data, and the kernels, in one file that is written atomically. PyTorch reads the parameters by
 //! their keys.
+//!
+//! The file has a checksum of all its bytes, and its numbers must be ones that a run can have.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use wgpu_bottleneck::engine::{BatchMetrics, OptimizerState};
+use wgpu_bottleneck::engine::OptimizerState;
 use wgpu_bottleneck::weights::{METADATA, NetworkState, OPTIMIZER};
 use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, Trainer};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
+use super::checksum;
+use super::position::{Extent, OutOfRange, Position, Sums};
 use super::settings::{EPOCHS, IMAGES, Settings};
 
 /// The format in the file's metadata.
@@ -20,49 +24,12 @@ const FORMAT: &str = "wgpu-bottleneck training 1";
 /// not determine the place in the shuffle. Earlier versions refuse this format.
 const FORMAT_WITH_PLACE: &str = "wgpu-bottleneck training 2";
 
-/// The position of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Position {
-    /// Finished epochs.
-    pub epoch: u64,
-    /// Finished batches of the current epoch.
-    pub batch: u64,
-    /// The place in the shuffle of the epoch after its last image.
-    pub place: u64,
-}
-
-/// The sums of an epoch so far.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Sums {
-    /// The sum of its batches' losses.
-    pub losses: f64,
-    /// Images that were classified correctly.
-    pub right: usize,
-    /// All images.
-    pub images: usize,
-    /// Batches.
-    pub batches: usize,
-}
-
-impl Sums {
-    /// Adds a batch.
-    pub fn add(&mut self, batch: &BatchMetrics) {
-        self.losses += batch.loss();
-        self.right += batch.right();
-        self.images += batch.losses.len();
-        self.batches += 1;
-    }
-
-    /// The mean loss.
-    pub fn loss(&self) -> f64 {
-        self.losses / self.batches.max(1) as f64
-    }
-
-    /// The fraction of images that were classified correctly.
-    pub fn accuracy(&self) -> f64 {
-        self.right as f64 / self.images.max(1) as f64
-    }
-}
+/// The keys of the metadata of checkpoints without a checksum. If the key of the checksum is
+/// damaged, the file has another key.
+const KEYS: [&str; 14] = [
+    "format", "epoch", "batch", "place", "losses", "right", "pictures", "batches", "steps",
+    "settings", "device", "kernels", "classes", METADATA,
+];
 
 /// All that a resumed run needs.
 #[derive(Debug)]
@@ -106,7 +73,7 @@ pub fn write(
     let kernels: Vec<String> = network.recording().steps().map(|step| step.kernel.name()).collect();
     let mut texts = BTreeMap::new();
     let mut say = |key: &str, value: String| texts.insert(key.to_owned(), value);
-    let is_at_batch = position.place == position.batch * images_per_batch(settings);
+    let is_at_batch = position.place == sums.images;
     say("format", if is_at_batch { FORMAT } else { FORMAT_WITH_PLACE }.to_owned());
     say("epoch", position.epoch.to_string());
     say("batch", position.batch.to_string());
@@ -122,21 +89,25 @@ pub fn write(
     say("kernels", serde_json::json!(kernels).to_string());
     say("classes", serde_json::json!(classes).to_string());
     say(METADATA, config);
-    let bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
+    say(checksum::KEY, checksum::UNKNOWN.to_owned());
+    let mut bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
+    checksum::write(&mut bytes).map_err(|source| CliError::io(file.path(), source))?;
     // A fixed temporary name, so that the file of a killed process is overwritten.
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 
-/// Reads the checkpoint of a run. Its settings must be the same, except that its number of epochs
-/// may be smaller. `missing_list` is the path of the run's image list if that file does not exist.
+/// Reads the checkpoint of a run of this extent. Its settings must be the same, except that its
+/// number of epochs may be smaller. `missing_list` is the path of the run's image list if that file
+/// does not exist.
 pub fn read(
     path: &Path,
     spec: &ResNet,
-    settings: &Settings,
+    (settings, extent): (&Settings, Extent),
     classes: &[String],
     missing_list: Option<&Path>,
 ) -> Result<Checkpoint, CliError> {
     let file = Texts { path, dict: StateDict::open(path)? };
+    let keys = file.checked_keys()?;
     match (file.text("format")?, missing_list) {
         (FORMAT, _) | (FORMAT_WITH_PLACE, None) => {}
         (FORMAT_WITH_PLACE, Some(list)) => {
@@ -150,33 +121,37 @@ pub fn read(
             )));
         }
     }
+    file.check_keys(&keys)?;
     let raised_from = file.compare(settings, classes)?;
     let kernels = serde_json::from_str(file.text("kernels")?)
         .map_err(|_| file.refuse("its kernels cannot be read"))?;
-    let count = |key: &str| Ok::<_, CliError>(file.number(key)? as usize);
     let sums = Sums {
         losses: f64::from_bits(file.number("losses")?),
-        right: count("right")?,
-        images: count("pictures")?,
-        batches: count("batches")?,
+        right: file.number("right")?,
+        images: file.number("pictures")?,
+        batches: file.number("batches")?,
     };
+    let (batch, steps) = (file.number("batch")?, file.number("steps")?);
+    // Earlier versions left out no images.
+    let place = match file.dict.metadata("place") {
+        Some(_) => file.number("place")?,
+        None => batch.saturating_mul(extent.batch),
+    };
+    let position = Position { epoch: file.number("epoch")?, batch, place };
+    let extent = Extent { epochs: raised_from.unwrap_or(extent.epochs), ..extent };
+    extent
+        .check(position, sums, steps)
+        .map_err(|OutOfRange { name, found, expected }| file.damaged(name, found, expected))?;
     let dict = &file.dict;
     let mut tensors = Vec::new();
     for key in dict.keys().filter(|key| key.starts_with(OPTIMIZER)) {
         let tensor = dict.tensor(key).map_err(wgpu_bottleneck::Error::from)?;
         tensors.push((key.to_owned(), tensor.dims, tensor.data));
     }
-    let batches = file.number("batch")?;
-    // Earlier versions left out no images.
-    let place = match dict.metadata("place") {
-        Some(_) => file.number("place")?,
-        None => batches * images_per_batch(settings),
-    };
-    let position = Position { epoch: file.number("epoch")?, batch: batches, place };
     let weights = NetworkWeights::matching(dict.clone(), spec, Some(""))?;
     Ok(Checkpoint {
         state: NetworkState::read(&weights)?,
-        optimizer: OptimizerState { steps: file.number("steps")?, tensors },
+        optimizer: OptimizerState { steps, tensors },
         position,
         sums,
         device: file.text("device")?.to_owned(),
@@ -196,13 +171,39 @@ impl Texts<'_> {
         CliError::Usage(format!("{}: {why}", self.path.display()))
     }
 
+    /// The error for a text or number that no run writes.
+    fn damaged(&self, name: &str, found: String, expected: String) -> CliError {
+        let (path, name) = (self.path.to_owned(), name.to_owned());
+        CliError::DamagedCheckpoint { path, name, found, expected }
+    }
+
+    /// Checks the checksum. Returns the keys of the metadata if the file has none.
+    fn checked_keys(&self) -> Result<Vec<String>, CliError> {
+        match checksum::check(self.path).map_err(|source| CliError::io(self.path, source))? {
+            checksum::Found::Right => Ok(Vec::new()),
+            checksum::Found::Wrong { found, expected } => {
+                Err(self.damaged("checksum", found, expected))
+            }
+            checksum::Found::Missing { keys } => Ok(keys),
+        }
+    }
+
+    /// Refuses keys that no checkpoint without a checksum has.
+    fn check_keys(&self, keys: &[String]) -> Result<(), CliError> {
+        match keys.iter().find(|key| !KEYS.contains(&key.as_str())) {
+            Some(key) => Err(self.damaged("key of the metadata", key.clone(), KEYS.join(", "))),
+            None => Ok(()),
+        }
+    }
+
     fn text(&self, key: &str) -> Result<&str, CliError> {
         self.dict.metadata(key).ok_or_else(|| self.refuse("not a checkpoint of `bottleneck train`"))
     }
 
     fn number(&self, key: &str) -> Result<u64, CliError> {
-        let number = self.text(key)?.parse();
-        number.map_err(|_| self.refuse(&format!("its {key} is not a number")))
+        let text = self.text(key)?;
+        let damaged = |_| self.damaged(key, text.to_owned(), "a whole number".to_owned());
+        text.parse().map_err(damaged)
     }
 
     /// Refuses different settings or classes. Returns the old number of epochs if it was smaller.
@@ -233,11 +234,6 @@ impl Texts<'_> {
             None => Ok(raised_from),
         }
     }
-}
-
-/// The images of a batch.
-fn images_per_batch(settings: &Settings) -> u64 {
-    settings.get("batch").and_then(|batch| batch.parse().ok()).unwrap_or_default()
 }
 
 /// The first setting that differs, with both values. A setting that is missing on one side has its

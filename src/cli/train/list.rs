@@ -3,7 +3,7 @@
 //!
 //! The file is JSON Lines. The first line is the list and never changes; every epoch shuffles this
 //! list. Each further line is an image that was left out. It is written before the step that needs
-//! the image, so that a resumed run leaves out the same images.
+//! the image, so that a resumed run leaves out the same images. Each line has a checksum.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
+use super::checksum;
 use super::path_text::{decode, encode};
 
 /// The format in the first line.
@@ -102,11 +103,13 @@ pub struct ImageList {
 
 /// The first line of the file.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     format: String,
     classes: Vec<String>,
     training: PartText,
     validation: Option<PartText>,
+    checksum: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,12 +121,14 @@ struct PartText {
 
 /// A further line.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Record {
     part: Kind,
     image: usize,
     epoch: u64,
     place: u64,
     reason: String,
+    checksum: Option<String>,
 }
 
 impl ImageList {
@@ -144,7 +149,7 @@ impl ImageList {
             CliError::Usage(format!("{path}: not an image list of `train`, {why}: {how}"))
         };
         let mut lines = bytes.split(|&byte| byte == b'\n');
-        let header: Header = serde_json::from_slice(lines.next().unwrap_or_default())
+        let header: Header = checksum::read_line(lines.next().unwrap_or_default())
             .map_err(|error| refuse(&format!("or damaged ({error})")))?;
         if header.format != FORMAT {
             let found = header.format;
@@ -168,7 +173,7 @@ impl ImageList {
 
     /// Adds an image that was left out.
     fn add(&mut self, line: &[u8]) -> Option<()> {
-        let Record { part, image, epoch, place, reason } = serde_json::from_slice(line).ok()?;
+        let Record { part, image, epoch, place, reason, .. } = checksum::read_line(line).ok()?;
         let part = self.part(part).filter(|part| image < part.images.len())?;
         part.leave_out(Failure { image, since: Since { epoch, place }, reason });
         Some(())
@@ -181,9 +186,10 @@ impl ImageList {
             classes: self.classes.clone(),
             training: text(&self.training),
             validation: self.validation.as_ref().map(text),
+            checksum: Some(checksum::UNKNOWN.to_owned()),
         };
         let io = |source| CliError::io(file.path(), source);
-        let mut bytes = line(&header).map_err(io)?;
+        let mut bytes = checksum::line(&header).map_err(io)?;
         let training = (Kind::Training, &self.training);
         let validation = self.validation.iter().map(|part| (Kind::Validation, part));
         for (kind, part) in std::iter::once(training).chain(validation) {
@@ -230,13 +236,8 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn record(part: Kind, failure: &Failure) -> io::Result<Vec<u8>> {
     let Failure { image, since: Since { epoch, place }, reason } = failure;
     let (image, epoch, place, reason) = (*image, *epoch, *place, reason.clone());
-    line(&Record { part, image, epoch, place, reason })
-}
-
-fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    Ok(line)
+    let checksum = Some(checksum::UNKNOWN.to_owned());
+    checksum::line(&Record { part, image, epoch, place, reason, checksum })
 }
 
 fn text(part: &Part) -> PartText {
@@ -322,8 +323,38 @@ mod tests {
         for (before, after) in
             [("images 1", "images 2"), ("\"image\":2", "\"image\":3"), ("2.png\",1", "2.png\",2")]
         {
-            std::fs::write(&path, lines.replacen(before, after, 1))?;
+            let changed = lines.replacen(before, after, 1);
+            std::fs::write(&path, &changed)?;
             assert!(ImageList::read(&path).is_err(), "{before}");
+            std::fs::write(&path, without_checksums(&changed))?;
+            assert!(ImageList::read(&path).is_err(), "{before}");
+        }
+        // Lists of earlier versions have no checksums.
+        std::fs::write(&path, without_checksums(&lines))?;
+        assert_eq!(shown(&ImageList::read(&path)?), shown(&written));
+        Ok(())
+    }
+
+    fn without_checksums(lines: &str) -> String {
+        let start = format!(",\"{}\":\"", checksum::KEY);
+        let without = |line: &str| line.split(&start).next().map(|rest| format!("{rest}}}\n"));
+        lines.lines().filter_map(without).collect()
+    }
+
+    #[test]
+    fn flipped_bits_are_found() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("images.jsonl");
+        let (file, mut written) = (OutputFile::check(&path, &[])?, list());
+        written.write(&file)?;
+        written.leave_out(&file, Kind::Training, vec![failure(2, 1, 7), failure(0, 2, 1)])?;
+        let whole = std::fs::read(&path)?;
+        // Without its line break, the last line is unfinished.
+        for bit in 0..8 * (whole.len() - 1) {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &flipped)?;
+            assert!(ImageList::read(&path).is_err(), "bit {bit}");
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod args;
 mod augment;
 mod batches;
 mod checkpoint;
+mod checksum;
 mod curves;
 mod files;
 mod folders;
@@ -18,6 +19,7 @@ mod list;
 mod lock;
 mod log;
 mod path_text;
+mod position;
 mod settings;
 mod sources;
 mod validation;
@@ -36,13 +38,14 @@ use wgpu_bottleneck::{Gpu, LoadOptions, ModelConfig, Preprocess, ResNet, Shape, 
 
 use self::augment::Augmentation;
 use self::batches::{Batches, Made, Recipe};
-use self::checkpoint::{About, Position, Sums};
+use self::checkpoint::About;
 use self::files::{CHECKPOINT, Files, IMAGES, refuse_used};
 use self::init::{Init, initial};
 use self::left_out::Kept;
 use self::list::{Failure, Kind, Since};
 use self::lock::Lock;
 use self::log::Epoch;
+use self::position::{Extent, Position, Sums};
 use self::settings::Settings;
 use self::sources::Sources;
 use super::error::CliError;
@@ -84,6 +87,7 @@ struct Run {
     config: String,
     /// The images.
     kept: Kept,
+    extent: Extent,
     position: Position,
     /// The position of the last checkpoint.
     saved: Position,
@@ -108,10 +112,12 @@ impl Run {
         files: Files,
     ) -> Result<Self, CliError> {
         let settings = args.settings(&spec, &preprocess, &sources.list.training);
+        // Of the whole list, whatever is left out.
+        let extent = args.extent(sources.list.training.images.len());
         let saved = if files.checkpoint.is_present() {
             let missing_list = (!sources.is_kept).then(|| files.images.path());
             let (path, classes) = (files.checkpoint.path(), &sources.list.classes);
-            Some(checkpoint::read(path, &spec, &settings, classes, missing_list)?)
+            Some(checkpoint::read(path, &spec, (&settings, extent), classes, missing_list)?)
         } else {
             None
         };
@@ -138,10 +144,7 @@ impl Run {
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
         let mut network = Trainer::load(&gpu, &state, shape, &options, &loading)?;
-        // Of the whole list, whatever is left out.
-        let images = sources.list.training.images.len();
-        let steps_per_epoch = images / (args.batch * args.accumulate) as usize;
-        let schedule = args.schedule(steps_per_epoch as u64);
+        let schedule = args.schedule(extent.steps_per_epoch());
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
         if let Some(saved) = &saved {
             network.restore(&saved.optimizer)?;
@@ -195,6 +198,7 @@ impl Run {
             preprocess,
             config,
             kept,
+            extent,
             position,
             saved: position,
             sums,
@@ -207,7 +211,7 @@ impl Run {
 
     /// Runs the remaining epochs.
     fn epochs(&mut self, args: &TrainArgs) -> Result<(), CliError> {
-        let (epochs, batches) = (u64::from(args.epochs), self.batches_per_epoch(args));
+        let (epochs, batches) = (self.extent.epochs, self.extent.batches_per_epoch());
         let bar = Bar::new((epochs * batches) as usize);
         while self.position.epoch < epochs {
             let images_per_second = self.epoch(args, &bar, batches)?;
@@ -261,12 +265,6 @@ impl Run {
         Ok(self.network.state()?.to_safetensors(&[], &texts)?)
     }
 
-    /// The number of batches in an epoch of the whole list; a multiple of the batches per step.
-    fn batches_per_epoch(&self, args: &TrainArgs) -> u64 {
-        let per_step = (args.batch * args.accumulate) as usize;
-        (self.kept.list.training.images.len() / per_step * args.accumulate as usize) as u64
-    }
-
     /// Runs the rest of an epoch. Returns the images per second.
     fn epoch(&mut self, args: &TrainArgs, bar: &Bar, batches: u64) -> Result<f64, CliError> {
         let Position { epoch, place, .. } = self.position;
@@ -279,7 +277,7 @@ impl Run {
         };
         let all = Batches::begin(&self.kept.list.training, recipe, Since { epoch, place });
         let (begun, before) = (Instant::now(), self.sums.images);
-        let speed = |now: usize| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
+        let speed = |now: u64| (now - before) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
         let mut is_whole = false;
         for made in all {
             let made = match made? {

@@ -7,6 +7,7 @@ use wgpu_bottleneck::{Preprocess, ResNet};
 
 use super::args::{DecayArg, TrainArgs};
 use super::list::Part;
+use super::position::Extent;
 use crate::cli::setting_texts;
 
 /// The settings that determine the results of a run, by name.
@@ -69,6 +70,16 @@ impl TrainArgs {
         say("flip", self.flip.to_string());
         say("seed", self.seed.to_string());
         settings
+    }
+
+    /// The extent of a run on a list of this many images.
+    pub fn extent(&self, images: usize) -> Extent {
+        Extent {
+            epochs: self.epochs.into(),
+            images: images as u64,
+            batch: self.batch.into(),
+            accumulate: self.accumulate.into(),
+        }
     }
 }
 
