@@ -13,7 +13,7 @@ use wgpu_bottleneck::{Image, ImagePipeline};
 
 use self::rows::Rows;
 use self::verdict::{Meaning, Verdict, best};
-use super::each::each;
+use super::each::{NoVector, each};
 use super::error::CliError;
 use super::image_files;
 use super::image_progress::ImageProgress;
@@ -21,6 +21,7 @@ use super::images::{self, Images};
 use super::interrupt;
 use super::labels::Labels;
 use super::network_args::ClassifyArgs;
+use super::no_memory::NoMemory;
 use super::output;
 
 /// Runs the command.
@@ -45,11 +46,14 @@ pub fn run(args: &ClassifyArgs) -> Result<(), CliError> {
     let done = classify(args, &mut pipeline, &files, meaning, &mut rows);
     // Also after an error, so that JSON is complete. The error counts.
     let finished = rows.finish();
-    let Done { images, failed } = done?;
+    let Done { images, failed, no_memory } = done?;
     finished?;
     let (left, all) = (files.len() - images, output::count(files.len(), "image", "images"));
     if interrupt::asked() && left > 0 {
         return Err(CliError::Interrupted(format!("interrupted, {left} of {all} left")));
+    }
+    if let Some(error) = no_memory.error(files.len(), "classify them again") {
+        return Err(error);
     }
     if failed == 0 {
         Ok(())
@@ -75,9 +79,11 @@ fn no_classes(head: &Head) -> String {
 }
 
 /// How many images were processed, and how many of these failed.
+#[derive(Default)]
 struct Done {
     images: usize,
     failed: usize,
+    no_memory: NoMemory,
 }
 
 /// Classifies and prints batch by batch, until the last file or Ctrl-C.
@@ -91,7 +97,7 @@ fn classify(
     let batch = pipeline.network().input_shape().n;
     let mut progress = ImageProgress::new(files.len());
     let mut decoded = Images::decode(files.to_vec());
-    let mut done = Done { images: 0, failed: 0 };
+    let mut done = Done::default();
     while !interrupt::asked() {
         let batch = decoded.batch(batch);
         if batch.is_empty() {
@@ -100,22 +106,28 @@ fn classify(
         let readable: Vec<&Image> =
             batch.iter().filter_map(|one| one.image.as_ref().ok()).collect();
         let mut of_images = each(pipeline, &readable, &ImagePipeline::logits)?.into_iter();
-        let verdict = |one: &images::Decoded| {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for one in &batch {
+            let file = &files[one.index];
             let guesses = match &one.image {
-                Ok(_) => of_images
-                    .next()
-                    .unwrap_or_else(|| Err("no logits were computed".to_owned()))
-                    .map(|logits| best(&logits, args.top as usize, meaning)),
+                Ok(_) => match of_images.next() {
+                    Some(Ok(logits)) => Ok(best(&logits, args.top as usize, meaning)),
+                    Some(Err(NoVector::Image(error))) => Err(error),
+                    Some(Err(NoVector::OutOfMemory(error))) => {
+                        done.no_memory.add(&image_files::text(file), &error);
+                        continue;
+                    }
+                    None => Err("no logits were computed".to_owned()),
+                },
                 // The row has the image's name.
-                Err(error) => Err(images::without_name(&files[one.index], error)),
+                Err(error) => Err(images::without_name(file, error)),
             };
-            Verdict { file: files[one.index].clone(), guesses }
-        };
-        let verdicts: Vec<Verdict> = batch.iter().map(verdict).collect();
+            verdicts.push(Verdict { file: file.clone(), guesses });
+        }
         rows.add(&verdicts)?;
         let failed = verdicts.iter().filter(|verdict| verdict.guesses.is_err()).count();
-        progress.add(verdicts.len() - failed, failed);
-        done = Done { images: done.images + verdicts.len(), failed: done.failed + failed };
+        progress.add(verdicts.len() - failed, failed + batch.len() - verdicts.len());
+        (done.images, done.failed) = (done.images + batch.len(), done.failed + failed);
     }
     Ok(done)
 }

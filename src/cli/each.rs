@@ -9,41 +9,54 @@ use super::error::CliError;
 /// A computation on images that gives one vector per image, `[images, values, 1, 1]`.
 pub type Compute<'a> = &'a dyn Fn(&mut ImagePipeline, &[Source<'_>]) -> Result<HostTensor>;
 
-/// The vector of each image, or its error. If the batch fails because of an image, the images are
-/// run one by one.
+/// Why an image has no vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoVector {
+    /// The image's own error: it has the same one on every attempt.
+    Image(String),
+    /// The device ran out of memory on this image alone; a later attempt may succeed.
+    OutOfMemory(String),
+}
+
+/// The vector of each image, or why there is none. If the batch fails because of an image, the
+/// images are run one by one.
+///
+/// # Errors
+/// A device that is lost, or whose failure does not depend on the images.
 pub fn each(
     pipeline: &mut ImagePipeline,
     images: &[&Image],
     compute: Compute<'_>,
-) -> Result<Vec<Result<Vec<f32>, String>>, CliError> {
+) -> Result<Vec<Result<Vec<f32>, NoVector>>, CliError> {
     if images.is_empty() {
         return Ok(Vec::new());
     }
     let sources: Vec<Source<'_>> = images.iter().map(|&image| image.into()).collect();
     match compute(pipeline, &sources) {
         Ok(found) => {
-            Ok(found.data().chunks(found.shape().c).map(|vector| finite(vector.to_vec())).collect())
+            let vectors = found.data().chunks(found.shape().c);
+            Ok(vectors.map(|vector| finite(vector.to_vec()).map_err(NoVector::Image)).collect())
         }
-        Err(error) if !is_about_images(&error) => Err(error.into()),
-        Err(error) if images.len() == 1 => Ok(vec![Err(error.to_string())]),
-        Err(_) => {
-            let each = images.iter().map(|&image| self::each(pipeline, &[image], compute));
-            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
-        }
+        Err(error) => match (about_images(&error), images) {
+            (None, _) => Err(error.into()),
+            (Some(reason), [_]) => Ok(vec![Err(reason)]),
+            (Some(_), _) => {
+                let each = images.iter().map(|&image| self::each(pipeline, &[image], compute));
+                Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+            }
+        },
     }
 }
 
-/// Whether other images may still succeed.
-fn is_about_images(error: &Error) -> bool {
-    error.kind() == ErrorKind::Input
-        || matches!(
-            error,
-            Error::Gpu(
-                GpuError::OutOfMemory { .. }
-                    | GpuError::KernelLimit { .. }
-                    | GpuError::TooLarge { .. }
-            )
-        )
+/// The error as the error of an image; `None` if other images fail too.
+fn about_images(error: &Error) -> Option<NoVector> {
+    match error {
+        Error::Gpu(GpuError::OutOfMemory { .. }) => Some(NoVector::OutOfMemory(error.to_string())),
+        Error::Gpu(GpuError::KernelLimit { .. } | GpuError::TooLarge { .. }) => {
+            Some(NoVector::Image(error.to_string()))
+        }
+        _ => (error.kind() == ErrorKind::Input).then(|| NoVector::Image(error.to_string())),
+    }
 }
 
 /// The vector, if all of its values are finite.
@@ -51,5 +64,25 @@ fn finite(vector: Vec<f32>) -> Result<Vec<f32>, String> {
     match vector.iter().filter(|value| !value.is_finite()).count() {
         0 => Ok(vector),
         wrong => Err(format!("not finite: {wrong} of {} values of its vector", vector.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu_bottleneck::error::ImageError;
+
+    use super::*;
+
+    #[test]
+    fn only_an_image_s_own_error_is_kept() {
+        let out_of_memory = GpuError::OutOfMemory { doing: "uploading" };
+        let lost = GpuError::Lost { reason: "gone".to_owned() };
+        let too_large = GpuError::TooLarge { what: "an image".to_owned(), bytes: 2, limit: 1 };
+        let format = ImageError::Format { image: "a".to_owned(), reason: "b".to_owned() };
+        let of = |error: Error| about_images(&error);
+        assert!(matches!(of(out_of_memory.into()), Some(NoVector::OutOfMemory(_))));
+        assert!(matches!(of(too_large.into()), Some(NoVector::Image(_))));
+        assert!(matches!(of(format.into()), Some(NoVector::Image(_))));
+        assert_eq!(of(lost.into()), None);
     }
 }

@@ -32,6 +32,7 @@ mod input_tensor;
 mod interrupt;
 mod labels;
 mod network_args;
+mod no_memory;
 mod output;
 mod plan;
 mod progress_bar;

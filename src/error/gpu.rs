@@ -150,6 +150,13 @@ pub enum GpuError {
 }
 
 impl GpuError {
+    /// Whether the device as a whole has failed: it is lost or out of memory. Such an error says
+    /// nothing about the kernel or the request.
+    #[must_use]
+    pub fn is_device_failure(&self) -> bool {
+        matches!(self, GpuError::Lost { .. } | GpuError::OutOfMemory { .. })
+    }
+
     /// Whether the request is invalid, as opposed to the GPU failing.
     pub(super) fn is_input(&self) -> bool {
         matches!(

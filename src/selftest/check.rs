@@ -124,12 +124,8 @@ impl<'g> Checker<'g> {
                 | GpuError::KernelLimit { .. }
                 | GpuError::Device { .. }),
             )) => {
-                findings.fail(Check::Compile, error.to_string(), None);
-                Ok(None)
-            }
-            // A panic of wgpu during compilation counts as device loss, although the device may
-            // still work.
-            Err(Error::Gpu(error @ GpuError::Lost { .. })) if self.gpu.wait().is_ok() => {
+                // A lost device can compile nothing.
+                self.gpu.wait()?;
                 findings.fail(Check::Compile, error.to_string(), None);
                 Ok(None)
             }
@@ -149,6 +145,7 @@ fn run(
     match executor.probe(&variables) {
         Ok(probe) => Ok(Some(probe)),
         Err(Error::Gpu(error @ GpuError::Device { .. })) => {
+            executor.gpu().wait()?;
             findings.fail(Check::Run, error.to_string(), None);
             Ok(None)
         }

@@ -71,8 +71,9 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost) and other failures of the device as a
-    /// whole. An error of a single candidate only rejects that candidate.
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost),
+    /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory). An error of a single
+    /// candidate only rejects that candidate.
     pub fn tune(
         &self,
         problems: &[Problem],

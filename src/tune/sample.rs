@@ -1,6 +1,6 @@
 //! A problem with input values and expected results.
 
-use crate::error::{GpuError, Result};
+use crate::error::{Error, GpuError, Result};
 use crate::gpu::{Executor, ExecutorOptions, Gpu};
 use crate::kernel::Problem;
 use crate::op::StepParams;
@@ -53,10 +53,11 @@ impl Sample {
     /// the results were correct. The inner error describes what is wrong.
     ///
     /// # Errors
-    /// A lost device: no candidate can be checked any more.
+    /// A device that is lost or out of memory: no candidate can be checked any more.
     pub fn check(&mut self, gpu: &Gpu, candidate: usize) -> Result<Result<Executor, String>> {
         match self.run(gpu, candidate) {
             Ok((executor, output)) => Ok(self.compare(output)?.map(|()| executor)),
+            Err(Error::Gpu(error)) if error.is_device_failure() => Err(error.into()),
             Err(error) => gpu.wait().map(|()| Err(error.to_string())),
         }
     }

@@ -32,10 +32,11 @@ use self::journal::{Journal, Place};
 use self::progress::Progress;
 use self::rows::{Row, Rows, Stamp};
 use self::vectors::Vectors;
-use super::each::each;
+use super::each::{NoVector, each};
 use super::error::CliError;
 use super::images::{Decoded, Images};
 use super::interrupt;
+use super::no_memory::NoMemory;
 use super::output::{self, count};
 
 /// The most failed images that the last line names.
@@ -73,9 +74,9 @@ pub fn run(args: &EmbedArgs) -> Result<(), CliError> {
     }
     tell_of_earlier(&files, &journal)?;
     tell_of_changed(&files, &journal);
-    let done = embed(args, &weights, &vectors, &files, &mut journal).and_then(|said| {
+    let done = embed(args, &weights, &vectors, &files, &mut journal).and_then(|work| {
         journal.hold();
-        finish(&output, &about, &files, &journal, said)
+        finish(&output, &about, &files, &journal, work)
     });
     if done.is_err() && journal.is_kept() {
         let (path, rows) =
@@ -157,59 +158,78 @@ fn tell_of_changed(files: &Files, journal: &Journal) {
     }
 }
 
-/// Embeds the files without a row and those that have changed. Returns a summary.
+/// The work of this run.
+#[derive(Default)]
+struct Work {
+    /// Its summary line, unless nothing was left to do.
+    said: Option<String>,
+    no_memory: NoMemory,
+}
+
+/// Embeds the files without a row and those that have changed.
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
     vectors: &Vectors,
     files: &Files,
     journal: &mut Journal,
-) -> Result<Option<String>, CliError> {
+) -> Result<Work, CliError> {
     let files = files.only(|name, stamp| {
         journal
             .place(name)
             .is_none_or(|place| has_changed(place, stamp) || place.failed && args.retry_failed)
     });
     if files.names.is_empty() {
-        return Ok(None);
+        return Ok(Work::default());
     }
     // The batch size does not depend on the number of remaining images, so that the same kernels
     // compute the same vectors.
     let mut pipeline = args.images.load(&weights.without_head(), None)?;
     let mut images = Images::decode(files.paths().to_vec());
     let mut progress = Progress::new(files.names.len());
+    let mut no_memory = NoMemory::default();
     while !interrupt::asked() {
         let batch = images.batch(args.images.batch as usize);
         if batch.is_empty() {
             break;
         }
-        let rows = embed_batch(&mut pipeline, vectors, &files, &batch)?;
+        let rows = embed_batch(&mut pipeline, vectors, &files, &batch, &mut no_memory)?;
         journal.add(&rows)?;
         progress.add(&rows);
+        progress.skip(batch.len() - rows.len());
     }
     let adapter = pipeline.network().executor().gpu().describe();
-    Ok(Some(format!("{}, {adapter}: {}", progress.rate(), weights.spec())))
+    let said = Some(format!("{}, {adapter}: {}", progress.rate(), weights.spec()));
+    Ok(Work { said, no_memory })
 }
 
-/// Embeds a batch. Returns its rows, in order.
+/// Embeds a batch. Returns its rows, in order. Images on which the device runs out of memory have
+/// none.
 fn embed_batch(
     pipeline: &mut ImagePipeline,
     kind: &Vectors,
     files: &Files,
     batch: &[Decoded],
+    no_memory: &mut NoMemory,
 ) -> Result<Vec<Row>, CliError> {
     let images: Vec<&Image> =
         batch.iter().filter_map(|decoded| decoded.image.as_ref().ok()).collect();
     let compute =
         |pipeline: &mut ImagePipeline, images: &[Source<'_>]| kind.compute(pipeline, images);
     let mut vectors = each(pipeline, &images, &compute)?.into_iter();
-    let row = |decoded: &Decoded| {
+    let mut rows = Vec::with_capacity(batch.len());
+    for decoded in batch {
         let path = files.names[decoded.index].clone();
         let outcome = match &decoded.image {
-            Ok(_) => vectors
-                .next()
-                .unwrap_or_else(|| Err("no vector was computed".to_owned()))
-                .map(|vector| kind.finish(vector)),
+            Ok(_) => match vectors.next() {
+                Some(Ok(vector)) => Ok(kind.finish(vector)),
+                Some(Err(NoVector::Image(error))) => Err(error),
+                Some(Err(NoVector::OutOfMemory(error))) => {
+                    no_memory.add(&path, &error);
+                    continue;
+                }
+                None => Err("no vector was computed".to_owned()),
+            },
             Err(error) => Err(error.to_string()),
         };
         // The row says whose error it is.
@@ -217,15 +237,14 @@ fn embed_batch(
             Some(reason) => reason.to_owned(),
             None => error,
         });
-        Row { path, stamp: files.stamp(decoded.index), outcome }
-    };
-    Ok(batch.iter().map(row).collect())
+        rows.push(Row { path, stamp: files.stamp(decoded.index), outcome });
+    }
+    Ok(rows)
 }
 
 /// The contents of the output.
 struct Summary {
-    /// The summary line of this run.
-    said: Option<String>,
+    work: Work,
     files: usize,
     /// Files without a current row.
     left: usize,
@@ -233,19 +252,25 @@ struct Summary {
     failed: Vec<String>,
 }
 
-/// Writes all rows to the output. After Ctrl-C before the first row, nothing is written, and an
-/// existing output is kept.
+/// Writes all rows to the output. Without any row, because of Ctrl-C or a lack of device memory,
+/// nothing is written, and an existing output is kept.
 fn finish(
     output: &Output,
     about: &Fingerprint,
     files: &Files,
     journal: &Journal,
-    said: Option<String>,
+    work: Work,
 ) -> Result<Summary, CliError> {
-    let placed = |name: &String| Some((name.clone(), journal.place(name)?));
+    let no_memory = &work.no_memory;
+    let placed = |name: &String| {
+        // A row from before the file changed, or an error that was to be tried again.
+        let place = journal.place(name).filter(|_| !no_memory.contains(name))?;
+        Some((name.clone(), place))
+    };
     let (names, locations): (Vec<String>, Vec<Place>) =
         files.names.iter().filter_map(placed).unzip();
-    if !(interrupt::asked() && locations.is_empty()) {
+    let is_without_rows = interrupt::asked() || no_memory.count() > 0;
+    if !(is_without_rows && locations.is_empty()) {
         output.write(about, &Finished { journal, places: &locations })?;
     }
     let failed =
@@ -255,7 +280,7 @@ fn finish(
     };
     let left = files.iter().filter(is_left).count();
     Ok(Summary {
-        said,
+        work,
         files: files.names.len(),
         left,
         rows: locations.len(),
@@ -266,17 +291,21 @@ fn finish(
 impl Summary {
     /// Reports how the run ended.
     fn tell(self, output: &Output) -> Result<(), CliError> {
-        let Self { said, files, left, rows, failed } = self;
+        let Self { work: Work { said, no_memory }, files, left, rows, failed } = self;
         let (out, errors) = (output.name.display(), failed.len());
         let (images, vectors) =
             (count(rows, "image", "images"), count(rows - errors, "vector", "vectors"));
         if let Some(said) = said {
             output::progress(&said);
         }
+        let mut lack = no_memory.error(files, "--resume tries again");
         if interrupt::asked() && rows == 0 {
             return Err(CliError::Interrupted(
                 "interrupted before the first image: nothing was written".to_owned(),
             ));
+        }
+        if let Some(error) = lack.take_if(|_| rows == 0) {
+            return Err(error);
         }
         output::progress(&format!(
             "{out}: {images}, {vectors}, {}",
@@ -287,6 +316,9 @@ impl Summary {
             return Err(CliError::Interrupted(format!(
                 "interrupted, {left} of {files} left: --resume continues"
             )));
+        }
+        if let Some(error) = lack {
+            return Err(error);
         }
         if errors == 0 {
             return Ok(());

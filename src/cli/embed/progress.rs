@@ -32,6 +32,11 @@ impl Progress {
         self.0.add(rows.len() - failed.len(), failed.len());
     }
 
+    /// Adds images without a row.
+    pub fn skip(&mut self, images: usize) {
+        self.0.add(0, images);
+    }
+
     /// See [`ImageProgress::rate`].
     pub fn rate(&self) -> String {
         self.0.rate()

@@ -13,7 +13,8 @@ use super::super::engine_args::PrecisionArg;
 #[command(
     after_help = "Every candidate's output is compared with the reference (f64 on the CPU) before \
     it is timed. A candidate with a wrong result is reported and left out of the table, and the \
-    exit code is 1. The table is written after each shape, so Ctrl-C loses no measured shape. \
+    exit code is 1. A device that is lost or runs out of memory ends the command with exit code 4. \
+    The table is written after each shape, so neither this nor Ctrl-C loses a measured shape. \
     Shapes of earlier runs stay in it. Other commands use it with --tuned. It is JSON, one line \
     per shape, and safe to delete. A table of another device, driver or version is ignored, as is \
     one that does not parse."
