@@ -388,3 +388,12 @@ fn the_report_is_json() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn a_lost_device_is_not_a_failed_check() -> Outcome {
+    let gpu = Gpu::new()?;
+    gpu.device().destroy();
+    let found = selftest::run(&gpu, &options("conv1x1_l8s1r4c1_bias_relu", None));
+    assert!(matches!(found, Err(Error::Gpu(GpuError::Lost { .. }))), "{found:?}");
+    Ok(())
+}

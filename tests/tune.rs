@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 
 use crate::common::Outcome;
 use serde_json::{Value, json};
-use wgpu_bottleneck::error::TuningError;
+use wgpu_bottleneck::error::{GpuError, TuningError};
 use wgpu_bottleneck::gpu::LimitsChoice;
 use wgpu_bottleneck::kernel::{Problem, candidates, select};
 use wgpu_bottleneck::network::{VARIANTS, plan_block, plan_network};
 use wgpu_bottleneck::plan::{MemoryBudget, Plan, schedule};
 use wgpu_bottleneck::shader::Patch;
 use wgpu_bottleneck::tune::{Clock, TuneEvent, TuneOptions, TuningTable, worth_tuning};
-use wgpu_bottleneck::{Bottleneck, Gpu, GpuOptions, PlanKind, Shape};
+use wgpu_bottleneck::{Bottleneck, Error, Gpu, GpuOptions, PlanKind, Shape};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -285,5 +285,22 @@ fn each_problem_is_tuned_once() -> Outcome {
     let found = worth_tuning(twice, &gpu);
     // Three convolutions; a norm has but one kernel.
     assert_eq!(found.len(), 3, "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn a_lost_device_is_not_a_wrong_candidate() -> Outcome {
+    let (gpu, problems, mut ran) = (gpu()?, grouped(1)?, 0);
+    let found = gpu.tune(&problems, &SHORT, |event| {
+        match event {
+            TuneEvent::Ran => ran += 1,
+            TuneEvent::Begins { .. } => {}
+            other => panic!("{other:?}"),
+        }
+        gpu.device().destroy();
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(found, Err(Error::Gpu(GpuError::Lost { .. }))), "{found:?}");
+    assert_eq!(ran, 0);
     Ok(())
 }

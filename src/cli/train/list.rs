@@ -350,11 +350,11 @@ mod tests {
         written.leave_out(&file, Kind::Training, vec![failure(2, 1, 7), failure(0, 2, 1)])?;
         let whole = std::fs::read(&path)?;
         // Without its line break, the last line is unfinished.
-        for bit in 0..8 * (whole.len() - 1) {
+        for byte in 0..whole.len() - 1 {
             let mut flipped = whole.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
+            flipped[byte] ^= 1 << (byte % 8);
             std::fs::write(&path, &flipped)?;
-            assert!(ImageList::read(&path).is_err(), "bit {bit}");
+            assert!(ImageList::read(&path).is_err(), "byte {byte}");
         }
         Ok(())
     }
