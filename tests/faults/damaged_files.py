@@ -205,7 +205,6 @@ def killed_journal(folder: Path, images: Path) -> bytes:
 def train_kind(base: Path, target: str) -> Kind:
     """A file that `train --resume` reads: in the last of two epochs."""
     good_folder, folder = base / "good", base / "run"
-    shutil.rmtree(good_folder, ignore_errors=True)
     # The run is resumed after its first epoch.
     ended = bottleneck(*files.training(good_folder, epochs=1))
     assert ended.code == 0, ended.err
@@ -229,7 +228,6 @@ def train_kind(base: Path, target: str) -> Kind:
 
 def table_kind(base: Path) -> Kind:
     """A table that `--tuned` reads. A damaged one is ignored with a warning."""
-    base.mkdir(parents=True, exist_ok=True)
     table, changed = base / "table.json", base / "changed.json"
     block = ["--block", "--inplanes", 16, "--planes", 4, "--size", "8x8"]
     ended = bottleneck("tune", "--quick", *block, "--output", table, timeout=300)
@@ -260,7 +258,9 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
 
 def check(name: str, seconds: float, base: Path) -> int:
     """Damages files of a kind for this long. Returns the number of violations."""
-    r, kind = random.Random(SEED), KINDS[name](base / name)
+    folder = base / name
+    folder.mkdir()
+    r, kind = random.Random(SEED), KINDS[name](folder)
     codes, violations, slow = Counter(), 0, 0
     end = time.time() + seconds
     while time.time() < end:

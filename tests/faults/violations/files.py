@@ -97,6 +97,8 @@ def device_failures() -> str | None:
     folder = scratch("device-failures")
     whole, classes = folder / "whole.npy", classify()
     embed(whole)
+    # How often one of the five images had no row.
+    left_out = 0
     for point, call in calls(folder, ["ALLOC", "BUFFER", "BIND", "IMAGE", "CMDBUF", "BEGIN"]):
         fault = f"{point}={call}:odm"
         out = folder / f"{point}-{call}.npy"
@@ -104,8 +106,9 @@ def device_failures() -> str | None:
         if found := ended.fault((0, 4)):
             return f"embed, {fault}: {found}"
         rows = json.loads(out.with_suffix(".npy.json").read_text())["rows"] if out.exists() else []
-        if ended.code == 4 and any(row["status"] == "error" for row in rows):
+        if any(row["status"] == "error" for row in rows):
             return f"embed, {fault}: a row has an error: {rows}"
+        left_out += ended.code == 4 and len(rows) == 4
         if found := embed(out, None, "--resume").fault((0,)):
             return f"embed --resume after {fault}: {found}"
         if out.read_bytes() != whole.read_bytes():
@@ -117,7 +120,7 @@ def device_failures() -> str | None:
             return f"classify, {fault}: a row has an error: {ended.out}"
         if ended.code == 0 and ended.out != classes.out:
             return f"classify, {fault}: other classes"
-    return None
+    return None if left_out else "no fault left out a single image, with the others computed"
 
 
 def failures_of_checks() -> str | None:
