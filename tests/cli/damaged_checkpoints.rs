@@ -1,5 +1,5 @@
 //! Checkpoints of `bottleneck train` that are damaged: bits, bytes and numbers. They are refused
-//! before training goes on, and no file changes.
+//! before training continues, and no file changes.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -100,6 +100,7 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
         ("batch", "999", "its batch is 999, expected 0"),
         ("batch", &most, "its batch is 18446744073709551615"),
         ("batch", "-1", "its batch is -1, expected a whole number"),
+        ("batch", "1\n2", "its batch is 1\\n2, expected a whole number"),
         ("place", "1", "its place is 1, expected 0"),
         ("steps", "1", "its number of steps is 1, expected from 2 to 6"),
         ("steps", "7", "its number of steps is 7, expected from 2 to 6"),
@@ -108,7 +109,7 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
         ("batches", "1", "its number of batches is 1, expected 0"),
         ("pictures", "10", "its number of images is 10, expected 0"),
         ("right", "1", "its number of right images is 1, expected 0"),
-        ("chdcksum", "12345678", "its key of the metadata is chdcksum"),
+        ("chdcksum", "12345678", "its metadata key is chdcksum"),
         ("checksum", "1234", "its checksum is 1234"),
     ] {
         let insert = |texts: &mut Texts| drop(texts.insert(key.to_owned(), value.to_owned()));

@@ -14,6 +14,7 @@ use wgpu_bottleneck::{NetworkWeights, ResNet, StateDict, Trainer};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
+use super::super::output;
 use super::checksum;
 use super::position::{Extent, OutOfRange, Position, Sums};
 use super::settings::{EPOCHS, IMAGES, Settings};
@@ -168,12 +169,13 @@ struct Texts<'a> {
 
 impl Texts<'_> {
     fn refuse(&self, why: &str) -> CliError {
-        CliError::Usage(format!("{}: {why}", self.path.display()))
+        CliError::Usage(format!("{}: {}", self.path.display(), output::shown(why)))
     }
 
     /// The error for a text or number that no run writes.
     fn damaged(&self, name: &str, found: String, expected: String) -> CliError {
         let (path, name) = (self.path.to_owned(), name.to_owned());
+        let found = output::shown(&found).into_owned();
         CliError::DamagedCheckpoint { path, name, found, expected }
     }
 
@@ -191,7 +193,7 @@ impl Texts<'_> {
     /// Refuses keys that no checkpoint without a checksum has.
     fn check_keys(&self, keys: &[String]) -> Result<(), CliError> {
         match keys.iter().find(|key| !KEYS.contains(&key.as_str())) {
-            Some(key) => Err(self.damaged("key of the metadata", key.clone(), KEYS.join(", "))),
+            Some(key) => Err(self.damaged("metadata key", key.clone(), KEYS.join(", "))),
             None => Ok(()),
         }
     }
