@@ -123,7 +123,6 @@ pub fn write(
     say("classes", serde_json::json!(classes).to_string());
     say(METADATA, config);
     let bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
-    // A fixed temporary name, so that the file of a killed process is overwritten.
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 
