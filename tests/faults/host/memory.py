@@ -1,0 +1,23 @@
+"""A device that runs out of memory and stays so. Needs the fault layer."""
+
+import os
+
+from common import LAYERS, layer
+from suite import CLASSIFY, EMBED, IMAGES, Suite
+
+# From this call on, each call fails.
+POINTS = ["BUFFER=45", "ALLOC=2", "BUFFER=20", "MAP=2"]
+OUTPUTS = ["v.npy", "v.npy.json", ".v.npy.journal"]
+
+
+def run(suite: Suite) -> None:
+    if not any(name.endswith(".so") for name in os.listdir(LAYERS)):
+        print("memory: skipped, because the fault layer is not built")
+        return
+    for point in POINTS:
+        env = layer(f"{point}:odm", FAULT_ALL="1")
+        for name in OUTPUTS:
+            suite.file(name).unlink(missing_ok=True)
+        check = suite.temporary_files
+        suite.run(f"embed, {point}", [*EMBED, "v.npy", IMAGES], (4,), check, env=env)
+        suite.run(f"classify, {point}", [*CLASSIFY, IMAGES], (4,), env=env)
