@@ -89,6 +89,10 @@ mod tests {
                 "/rustc/0123456789abcdef/library/core/src/option.rs",
                 "core/src/option.rs:7".to_owned(),
             ),
+            (
+                "/home/u/.rustup/toolchains/stable/lib/rustlib/src/rust/library/std/src/sync/mpsc.rs",
+                "std/src/sync/mpsc.rs:7".to_owned(),
+            ),
             ("/home/u/work/made/src/lib.rs", "made/src/lib.rs:7".to_owned()),
             ("/home/u/made.rs", "made.rs:7".to_owned()),
             ("/src", "src:7".to_owned()),

@@ -178,7 +178,7 @@ mod tests {
         let name = Name::new();
         for name in [name, name.member(0), name.member(u32::MAX)] {
             assert_eq!(Name::parse(OsStr::new(&name.to_string())), Some(name));
-            assert_eq!(name.locked().is_member(), false);
+            assert!(!name.locked().is_member());
         }
         assert_ne!(Name::new(), Name::new());
     }
