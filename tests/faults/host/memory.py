@@ -1,7 +1,5 @@
 """A device that runs out of memory and stays so. Needs the fault layer."""
 
-import os
-
 from common import LAYERS, layer
 from suite import CLASSIFY, EMBED, IMAGES, Suite
 
@@ -11,7 +9,7 @@ OUTPUTS = ["v.npy", "v.npy.json", ".v.npy.journal"]
 
 
 def run(suite: Suite) -> None:
-    if not any(name.endswith(".so") for name in os.listdir(LAYERS)):
+    if not (LAYERS / "libfault.so").exists():
         print("memory: skipped, because the fault layer is not built")
         return
     for point in POINTS:
