@@ -54,7 +54,10 @@ fn in_crate(file: &str) -> String {
     // Cargo unpacks a crate to `registry/src/INDEX/CRATE-VERSION`. Elsewhere, the crate's folder
     // contains `src`: the standard library's crates, dependencies by path or git.
     let unpacked = parts.windows(2).position(|two| two == ["registry", "src"]).map(|at| at + 3);
-    let before_src = || parts.iter().rposition(|part| *part == "src")?.checked_sub(1);
+    let before_src = || {
+        let at = parts.iter().rposition(|part| *part == "src")?.checked_sub(1)?;
+        (!parts[at].is_empty()).then_some(at)
+    };
     let from = unpacked.or_else(before_src).unwrap_or(parts.len());
     match parts.get(from..) {
         Some(rest) if !rest.is_empty() => rest.join("/"),
@@ -90,12 +93,12 @@ mod tests {
                 "core/src/option.rs:7".to_owned(),
             ),
             (
-                "/home/u/.rustup/toolchains/stable/lib/rustlib/src/rust/library/std/src/sync/mpsc.rs",
+                "/home/u/.rustup/lib/rustlib/src/rust/library/std/src/sync/mpsc.rs",
                 "std/src/sync/mpsc.rs:7".to_owned(),
             ),
             ("/home/u/work/made/src/lib.rs", "made/src/lib.rs:7".to_owned()),
             ("/home/u/made.rs", "made.rs:7".to_owned()),
-            ("/src", "src:7".to_owned()),
+            ("/src/made.rs", "made.rs:7".to_owned()),
         ] {
             assert_eq!(place(file, 7), expected);
         }

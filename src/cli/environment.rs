@@ -22,8 +22,8 @@ pub fn text(variable: &'static str, expected: &'static str) -> Result<Option<Str
 /// signal SIGXFSZ ends the process.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]
-    // SAFETY: SIG_IGN installs no handler, so no code runs in a signal's context. Both arguments are
-    // constants of the system; an error is returned and changes nothing.
+    // SAFETY: SIG_IGN installs no handler, so no code runs in a signal's context. Both arguments
+    // are constants of the system; an error is returned and changes nothing.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }

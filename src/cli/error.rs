@@ -165,7 +165,7 @@ fn advice(error: &Error) -> &'static str {
             run through scripts/with-gpu"
         }
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
-            ": the file size limit is reached; raise it (ulimit -f), or write to another file system"
+            ": the file size limit is reached; raise it (ulimit -f), or use another file system"
         }
         _ => "",
     }

@@ -116,8 +116,8 @@ impl OutputFile {
         self.stage_with(|file| file.write_all(bytes))
     }
 
-    /// The same, but `write` writes the contents. Earlier versions used the temporary name `former`;
-    /// a file that a killed process of theirs left under that name is removed.
+    /// The same, but `write` writes the contents. Version 0.1.0 used the temporary name `former`. A
+    /// file that a killed process left under that name is removed.
     pub fn stage_named(
         &self,
         former: &OsStr,

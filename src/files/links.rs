@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::parent;
-
 /// The largest number of links that are followed, as on Linux.
 const MOST_LINKS: usize = 40;
 
@@ -51,6 +49,12 @@ fn follow_dangling(path: &Path, error: io::Error) -> io::Result<PathBuf> {
     }
     let why = "a symbolic link that leads back to itself: remove it, or choose another output";
     Err(io::Error::new(ErrorKind::InvalidInput, why))
+}
+
+/// The folder of a file; `.` if the path is a bare name.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(all(test, unix))]

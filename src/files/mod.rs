@@ -31,7 +31,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 pub use group::Group;
-pub use links::follow;
+pub use links::{follow, parent};
 pub use staged::Staged;
 pub use stale::remove_stale;
 
@@ -57,12 +57,6 @@ fn permissions(target: &Path) -> io::Result<Option<Permissions>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The folder of a file; `.` if the path is a bare name.
-#[must_use]
-pub fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

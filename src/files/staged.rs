@@ -4,7 +4,7 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::parent;
+use super::links::parent;
 use super::part::{Part, fill};
 use super::stale::remove_stale;
 

@@ -117,8 +117,8 @@ impl Bench<'_> {
     }
 }
 
-/// The amount of work that takes at least this time, found by doubling it. A clock that stands still
-/// or runs backwards is an error: further doubling would take hours.
+/// The amount of work that takes at least this time, found by doubling it. A clock that stands
+/// still or runs backwards is an error: further doubling would take hours.
 fn amount(least: Duration, run: &mut impl FnMut(u32) -> Result<Duration>) -> Result<u32> {
     let mut amount = 1;
     loop {
