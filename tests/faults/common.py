@@ -45,7 +45,7 @@ class Ended:
 
 
 def layer(fault: str, **more: str) -> dict[str, str]:
-    """The environment in which a Vulkan call fails: "SEM=3:odm" fails the third vkCreateSemaphore."""
+    """The environment in which a call fails: "SEM=3:odm" fails the third vkCreateSemaphore."""
     return {
         "VK_LAYER_PATH": str(LAYERS),
         "VK_INSTANCE_LAYERS": "VK_LAYER_fault",
