@@ -1,6 +1,7 @@
 """Makes the small inputs of the runners: images, a folder of classes, weights.
 
-They are written to target/faults/data. Needs the built program, no package: the images are written as PNG by hand.
+They are written to target/faults/data. Needs the built program and no package: this file encodes
+PNG itself.
 """
 
 import json
