@@ -25,6 +25,8 @@
 
 pub mod engine;
 pub mod error;
+#[doc(hidden)]
+pub mod files;
 pub mod gpu;
 pub mod image;
 pub mod kernel;

@@ -13,10 +13,14 @@ mod damaged_checkpoints;
 mod documents;
 #[path = "cli/embed/mod.rs"]
 mod embed;
+#[path = "cli/environment.rs"]
+mod environment;
 #[path = "cli/features.rs"]
 mod features;
 #[path = "cli/networks.rs"]
 mod networks;
+#[path = "cli/output_files.rs"]
+mod output_files;
 #[path = "cli/plans.rs"]
 mod plans;
 #[path = "cli/precision.rs"]

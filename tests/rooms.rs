@@ -13,6 +13,7 @@ use crate::common::Outcome;
 /// circles.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("files", &[]),
     ("tensor", &["error"]),
     ("image", &["tensor", "error"]),
     ("op", &["tensor", "error"]),
@@ -20,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernel", &["shader", "op", "tensor", "error"]),
     ("plan", &["kernel", "op", "tensor", "error"]),
     ("reference", &["plan", "op", "tensor", "error"]),
-    ("gpu", &["plan", "kernel", "shader", "op", "image", "tensor", "error"]),
+    ("gpu", &["plan", "kernel", "shader", "op", "image", "tensor", "files", "error"]),
     ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
     ("tune", &["selftest", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),
     ("network", &["plan", "op", "tensor", "error"]),

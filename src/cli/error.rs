@@ -178,13 +178,17 @@ fn no_driver(error: &Error) -> bool {
     matches!(error, Error::Gpu(GpuError::NoAdapter { present, .. }) if present.is_empty())
 }
 
-/// The advice if there is no adapter at all.
+/// What to do about an error, if its message does not say it.
 fn advice(error: &Error) -> &'static str {
-    if no_driver(error) {
-        "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or run \
-        through scripts/with-gpu"
-    } else {
-        ""
+    match error {
+        _ if no_driver(error) => {
+            "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or \
+            run through scripts/with-gpu"
+        }
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+            ": the file size limit is reached; raise it (ulimit -f), or use another file system"
+        }
+        _ => "",
     }
 }
 

@@ -1,14 +1,18 @@
 //! Writes output files atomically, and never over an input.
+//!
+//! The rules for temporary files and for links are in [`wgpu_bottleneck::files`].
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
-use tempfile::TempPath;
+use wgpu_bottleneck::files::{self, Group};
 
 use super::error::CliError;
+
+pub use wgpu_bottleneck::files::parent;
 
 /// The destination of a result, checked before any work is done.
 #[derive(Debug)]
@@ -20,18 +24,19 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Checks that the file can be written and is none of `inputs`.
+    /// Checks that the file can be written and is none of `inputs`. A symbolic link is followed or
+    /// refused as [`files::follow`] says.
     pub fn check(path: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
-        let present = fs::metadata(path).ok();
         let usage = |why: &str| Err(CliError::Usage(format!("{}: {why}", path.display())));
-        let Some(metadata) = present else {
+        let io = |source| CliError::io(path, source);
+        let Ok(metadata) = fs::metadata(path) else {
             if path.file_name().is_none() {
                 return usage("not the name of a file");
             }
             let parent = parent(path);
             return match fs::metadata(parent) {
                 Ok(metadata) if metadata.is_dir() => {
-                    Ok(Self { path: path.to_owned(), present: None })
+                    Ok(Self { path: files::follow(path).map_err(io)?, present: None })
                 }
                 Ok(_) => usage("its parent is not a directory"),
                 Err(source) => Err(CliError::io(parent, source)),
@@ -43,7 +48,7 @@ impl OutputFile {
         if metadata.permissions().readonly() {
             return usage("the output file is write-protected");
         }
-        let path = fs::canonicalize(path).map_err(|source| CliError::io(path, source))?;
+        let path = files::follow(path).map_err(io)?;
         if let Some(input) = inputs.iter().find(|input| same_file(&path, &metadata, input)) {
             let input = input.display();
             return Err(CliError::Usage(format!(
@@ -108,96 +113,96 @@ impl OutputFile {
 
     /// Writes a file under a temporary name in the same folder.
     fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
-        let mut builder = tempfile::Builder::new();
-        self.stage_as(builder.prefix(".bottleneck-"), |file| file.write_all(bytes))
+        self.stage_with(|file| file.write_all(bytes))
     }
 
-    /// The same, but `write` writes the contents, and the caller gives the temporary name. A file
-    /// that a killed process left under that name is removed.
+    /// The same, but `write` writes the contents. Version 0.1.0 used the temporary name `former`. A
+    /// file that a killed process left under that name is removed.
     pub fn stage_named(
         &self,
-        name: &OsStr,
+        former: &OsStr,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<Staged<'_>, CliError> {
-        match fs::remove_file(parent(&self.path).join(name)) {
+        match fs::remove_file(parent(&self.path).join(former)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(CliError::io(&self.path, error));
             }
             _ => {}
         }
-        self.stage_as(tempfile::Builder::new().prefix(name).rand_bytes(0), write)
+        self.stage_with(write)
     }
 
-    fn stage_as(
+    fn stage_with(
         &self,
-        builder: &mut tempfile::Builder<'_, '_>,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<Staged<'_>, CliError> {
-        let io = |source| CliError::io(&self.path, source);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(parent(&self.path)).map_err(io)?;
-        if let Some(present) = &self.present {
-            file.as_file().set_permissions(present.permissions()).map_err(io)?;
-        }
-        write(file.as_file_mut()).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        // Closed, because there may be more files than a process may have open.
-        Ok(Staged { file: file.into_temp_path(), path: &self.path })
+        let file = files::Staged::write(&self.path, self.permissions(), write)
+            .map_err(|source| CliError::io(&self.path, source))?;
+        Ok(Staged { file, path: &self.path })
+    }
+
+    /// The permissions of the existing file, which the new one keeps.
+    fn permissions(&self) -> Option<Permissions> {
+        self.present.as_ref().map(Metadata::permissions)
     }
 }
 
 /// A complete file under its temporary name. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Staged<'a> {
-    file: TempPath,
+    file: files::Staged,
     path: &'a Path,
 }
 
 impl Staged<'_> {
     /// Renames the file to its final name.
     pub fn persist(self) -> Result<(), CliError> {
-        self.file.persist(self.path).map_err(|error| CliError::io(self.path, error.error))
+        self.file.persist().map_err(|source| CliError::io(self.path, source))
     }
 }
 
 /// A folder for many output files, checked before any work is done.
 #[derive(Debug)]
 pub struct OutputFolder {
+    /// The folder. If it has to be created, symbolic links are followed.
     path: PathBuf,
     /// Whether it has to be created.
     missing: bool,
 }
 
 impl OutputFolder {
-    /// Checks that the folder exists or that its parent does.
+    /// Checks that the folder exists or that its parent does. A symbolic link is followed or
+    /// refused as [`files::follow`] says.
     pub fn check(path: &Path) -> Result<Self, CliError> {
-        let missing = match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => false,
-            Ok(_) => return Err(CliError::Usage(format!("{}: not a folder", path.display()))),
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(source) => return Err(CliError::io(path, source)),
-        };
-        if missing {
-            let parent = parent(path);
-            let metadata = fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
-            if !metadata.is_dir() {
-                return Err(CliError::Usage(format!(
-                    "{}: its parent is not a folder",
-                    path.display()
-                )));
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Ok(Self { path: path.to_owned(), missing: false });
             }
+            Ok(_) => return Err(CliError::Usage(format!("{}: not a folder", path.display()))),
+            Err(_) => {}
         }
-        Ok(Self { path: path.to_owned(), missing })
+        let path = files::follow(path).map_err(|source| CliError::io(path, source))?;
+        let parent = parent(&path);
+        let metadata = fs::metadata(parent).map_err(|source| CliError::io(parent, source))?;
+        if !metadata.is_dir() {
+            return Err(CliError::Usage(format!("{}: its parent is not a folder", path.display())));
+        }
+        Ok(Self { path, missing: true })
+    }
+
+    /// Creates the folder if it does not exist.
+    pub fn create(&self) -> Result<(), CliError> {
+        if self.missing {
+            fs::create_dir(&self.path).map_err(|source| CliError::io(&self.path, source))?;
+        }
+        Ok(())
     }
 
     /// Writes files by name and contents. All are complete under temporary names before the first
     /// is renamed, so that a lack of space or permissions leaves the folder unchanged. They are
     /// renamed in order, and none replaces one of `inputs`.
     pub fn write(&self, files: &[(String, Vec<u8>)], inputs: &[&Path]) -> Result<(), CliError> {
-        if self.missing {
-            fs::create_dir(&self.path).map_err(|source| CliError::io(&self.path, source))?;
-        }
+        self.create()?;
         let written = self.write_into(files, inputs);
         if written.is_err() && self.missing {
             // Removes the folder only if it is empty.
@@ -207,10 +212,23 @@ impl OutputFolder {
     }
 
     fn write_into(&self, files: &[(String, Vec<u8>)], inputs: &[&Path]) -> Result<(), CliError> {
+        let io = |source| CliError::io(&self.path, source);
         let places = files.iter().map(|(name, _)| OutputFile::check(&self.path.join(name), inputs));
         let places = places.collect::<Result<Vec<_>, _>>()?;
-        let staged = places.iter().zip(files).map(|(place, (_, bytes))| place.stage(bytes));
-        staged.collect::<Result<Vec<_>, _>>()?.into_iter().try_for_each(Staged::persist)
+        let folder = fs::canonicalize(&self.path).map_err(io)?;
+        let (mut group, mut linked) = (Group::begin(&folder).map_err(io)?, Vec::new());
+        for (place, (_, bytes)) in places.iter().zip(files) {
+            if fs::canonicalize(parent(&place.path)).map_err(io)? == folder {
+                group
+                    .stage(&place.path, place.permissions(), bytes)
+                    .map_err(|source| CliError::io(&place.path, source))?;
+            } else {
+                // A link to a file in another folder, maybe of another file system.
+                linked.push(place.stage(bytes)?);
+            }
+        }
+        group.persist().map_err(|(path, source)| CliError::io(path, source))?;
+        linked.into_iter().try_for_each(Staged::persist)
     }
 }
 
@@ -221,11 +239,6 @@ pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)
     let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
     let locked = file.try_lock();
     Ok((file, locked))
-}
-
-/// The directory of a file; `.` if the path is a bare name.
-pub fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether two paths lead to one file, through symbolic or hard links.

@@ -10,6 +10,7 @@ mod block;
 mod block_args;
 mod block_or_network;
 mod block_train;
+mod bug_report;
 mod chain;
 mod classify;
 mod command;
@@ -52,7 +53,6 @@ mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -64,18 +64,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 use command::{Cli, Command};
 use error::{CliError, EXIT_GPU, EXIT_USAGE};
 
-/// Message and location of the last panic, for the one line that reports it.
-static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
-
 /// The whole program.
 pub fn main() -> ExitCode {
     // SAFETY: this is the start of the program, and no thread has been started.
     unsafe { environment::set_runtime_dir() };
-    remember_panics();
+    environment::ignore_file_size_signal();
+    bug_report::remember_panics();
     let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|_| {
-        let panic =
-            LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        output::error(&format!("internal error: {panic}"));
+        output::error(&bug_report::line());
         EXIT_GPU
     });
     ExitCode::from(code)
@@ -83,7 +79,10 @@ pub fn main() -> ExitCode {
 
 /// Parses, runs, reports. Returns the exit code.
 fn run_command() -> u8 {
-    start_logging();
+    if let Err(error) = start_logging() {
+        output::error(&error.to_string());
+        return error.exit_code();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -134,22 +133,11 @@ fn usage(error: &clap::Error) -> u8 {
     u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE)
 }
 
-/// Stores panics instead of printing them: the library turns the panics of a lost device into
-/// errors, and [`main`] prints the others.
-fn remember_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("panic").lines().next().unwrap_or_default();
-        let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
-        tracing::debug!("panic: {text}{place}");
-        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{text}{place}"));
-    }));
-}
-
 /// Sends the log to stderr, filtered by `RUST_LOG` (`LEVEL` or `MODULE=LEVEL`, separated by
 /// commas). The default is the warnings of this crate (such as a software adapter) and the errors
-/// of all other crates.
-fn start_logging() {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
+/// of all other crates. A variable that is not UTF-8 is an error.
+fn start_logging() -> Result<(), CliError> {
+    let wanted = environment::text("RUST_LOG", "LEVEL or MODULE=LEVEL, joined by commas")?;
     let default =
         || Targets::new().with_default(Level::ERROR).with_target("wgpu_bottleneck", Level::WARN);
     let (filter, refused) = match wanted.as_deref().map(str::parse::<Targets>) {
@@ -166,4 +154,5 @@ fn start_logging() {
     if let Some(error) = refused {
         output::progress(&format!("warning: RUST_LOG is invalid and ignored: {error}"));
     }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Adapters: listing and choosing them, and the features and limits to request from a device.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use wgpu::{
@@ -34,10 +35,11 @@ impl AdapterChoice {
         text.parse().map_or_else(|_| Self::Named(text.to_owned()), Self::Index)
     }
 
-    /// The index of the chosen adapter in this list, which must be sorted like [`adapters`].
+    /// The index of the chosen adapter in this list, which must be sorted like [`adapters`]. `None`
+    /// if there is no such adapter, or if `WGPU_ADAPTER_NAME` is needed and is not UTF-8.
     #[must_use]
     pub fn pick(&self, adapters: &[AdapterInfo]) -> Option<usize> {
-        match self.or_from_env() {
+        match self.or_from_env().ok()? {
             Self::Best => (!adapters.is_empty()).then_some(0),
             Self::Index(index) => (index < adapters.len()).then_some(index),
             Self::Named(name) => {
@@ -47,14 +49,13 @@ impl AdapterChoice {
         }
     }
 
-    /// The adapter from `WGPU_ADAPTER_NAME` if this choice is [`Best`](Self::Best). As in wgpu, an
-    /// empty variable counts as unset.
-    fn or_from_env(&self) -> Self {
-        let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-        match (self, from_env) {
+    /// The adapter from `WGPU_ADAPTER_NAME` if this choice is [`Best`](Self::Best).
+    fn or_from_env(&self) -> Result<Self, GpuError> {
+        let from_env = variable("WGPU_ADAPTER_NAME", ADAPTER_NAME)?;
+        Ok(match (self, from_env) {
             (Self::Best, Some(name)) => Self::Named(name),
             _ => self.clone(),
-        }
+        })
     }
 }
 
@@ -62,7 +63,7 @@ impl fmt::Display for AdapterChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Best => f.write_str("any adapter"),
-            Self::Named(name) => write!(f, "adapter \"{name}\""),
+            Self::Named(name) => write!(f, "adapter {name:?}"),
             Self::Index(index) => write!(f, "adapter index {index}"),
         }
     }
@@ -71,7 +72,7 @@ impl fmt::Display for AdapterChoice {
 /// Every adapter of the backends that `WGPU_BACKEND` allows, best first.
 ///
 /// # Errors
-/// [`GpuError::Environment`] if one of wgpu's variables has an invalid value.
+/// [`GpuError::Environment`] if one of wgpu's variables has an invalid value, or is not UTF-8.
 pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
     pollster::block_on(adapters_async())
 }
@@ -81,6 +82,7 @@ pub fn adapters() -> Result<Vec<Adapter>, GpuError> {
 /// # Errors
 /// As [`adapters`].
 pub async fn adapters_async() -> Result<Vec<Adapter>, GpuError> {
+    check_variables()?;
     let mut adapters = enumerate(backends_from_env()?).await?;
     sort(&mut adapters, is_low_power()?);
     Ok(adapters)
@@ -113,7 +115,9 @@ fn sort(adapters: &mut [Adapter], low_power: bool) {
 /// # Errors
 /// [`GpuError::NoAdapter`], which lists the available adapters; [`GpuError::Environment`].
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> {
+    check_variables()?;
     let (backends, low_power) = (backends_from_env()?, is_low_power()?);
+    let wanted = choice.or_from_env()?;
     let infos = |adapters: &[Adapter]| -> Vec<AdapterInfo> {
         adapters.iter().map(Adapter::get_info).collect()
     };
@@ -126,13 +130,10 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<Adapter, GpuError> 
         found = choice.pick(&infos(&adapters));
     }
     let present = infos(&adapters).iter().map(describe).collect();
-    let of = std::env::var("WGPU_BACKEND").ok().filter(|backend| !backend.is_empty());
-    let of = of.map_or_else(String::new, |backend| format!(" of WGPU_BACKEND={backend}"));
+    let of = variable("WGPU_BACKEND", BACKENDS)?;
+    let of = of.map_or_else(String::new, |names| format!(" of WGPU_BACKEND={}", shown(&names)));
     let found = found.and_then(|index| adapters.into_iter().nth(index));
-    found.ok_or_else(|| GpuError::NoAdapter {
-        wanted: format!("{}{of}", choice.or_from_env()),
-        present,
-    })
+    found.ok_or_else(|| GpuError::NoAdapter { wanted: format!("{wanted}{of}"), present })
 }
 
 /// The features and limits with which a device runs this crate's kernels well: subgroup operations,
@@ -181,36 +182,86 @@ pub fn matrix_sides(adapter: &Adapter) -> [bool; 2] {
     [8, 16].map(|side| offered && has(side))
 }
 
+/// The valid values of `WGPU_BACKEND`.
+const BACKENDS: &str = "vulkan, metal, dx12 or gl, joined by commas";
+
+/// The valid values of `WGPU_ADAPTER_NAME`.
+const ADAPTER_NAME: &str = "a part of an adapter's name, in UTF-8";
+
+/// The other variables that wgpu reads. It ignores a value that is not UTF-8.
+const OTHER_VARIABLES: [&str; 17] = [
+    "WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER",
+    "WGPU_DEBUG",
+    "WGPU_DISCARD_HAL_LABELS",
+    "WGPU_DX12_AGILITY_SDK_PATH",
+    "WGPU_DX12_AGILITY_SDK_REQUIRE",
+    "WGPU_DX12_AGILITY_SDK_VERSION",
+    "WGPU_DX12_COMPILER",
+    "WGPU_DX12_PRESENTATION_SYSTEM",
+    "WGPU_DX12_USE_FRAME_LATENCY_WAITABLE_OBJECT",
+    "WGPU_GLES_MINOR_VERSION",
+    "WGPU_GL_DEBUG_FNS",
+    "WGPU_GL_FENCE_BEHAVIOR",
+    "WGPU_GPU_BASED_VALIDATION",
+    "WGPU_NOOP_BACKEND",
+    "WGPU_STRICT_WEBGPU_COMPLIANCE",
+    "WGPU_VALIDATION",
+    "WGPU_VALIDATION_INDIRECT_CALL",
+];
+
+/// Refuses variables of wgpu that are not UTF-8.
+fn check_variables() -> Result<(), GpuError> {
+    variable("WGPU_ADAPTER_NAME", ADAPTER_NAME)?;
+    OTHER_VARIABLES.iter().try_for_each(|name| variable(name, "text in UTF-8").map(|_| ()))
+}
+
+/// The value of a variable. As in wgpu, an empty variable counts as unset.
+fn variable(name: &'static str, expected: &'static str) -> Result<Option<String>, GpuError> {
+    match std::env::var_os(name).filter(|value| !value.is_empty()).map(|it| it.into_string()) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(value)) => {
+            let value = value.as_encoded_bytes().escape_ascii().to_string();
+            Err(GpuError::Environment { variable: name, value, expected })
+        }
+    }
+}
+
+/// A value for an error message: one line, no escape sequences.
+fn shown(value: &str) -> Cow<'_, str> {
+    if value.contains(char::is_control) {
+        value.escape_debug().to_string().into()
+    } else {
+        value.into()
+    }
+}
+
 /// `WGPU_BACKEND`: names joined by commas. Unlike wgpu, this rejects unknown names, so that a typo
 /// does not select another API.
 fn backends_from_env() -> Result<Backends, GpuError> {
-    let Some(value) = std::env::var("WGPU_BACKEND").ok().filter(|value| !value.is_empty()) else {
-        return Ok(Backends::all());
-    };
-    value.split(',').try_fold(Backends::empty(), |backends, name| {
-        match Backends::from_comma_list(name.trim()) {
+    let name = "WGPU_BACKEND";
+    let Some(value) = variable(name, BACKENDS)? else { return Ok(Backends::all()) };
+    value.split(',').try_fold(Backends::empty(), |backends, part| {
+        match Backends::from_comma_list(part.trim()) {
             found if !found.is_empty() => Ok(backends | found),
-            _ => Err(GpuError::Environment {
-                variable: "WGPU_BACKEND",
-                value: value.clone(),
-                expected: "vulkan, metal, dx12 or gl, joined by commas",
-            }),
+            _ => Err(invalid(name, &value, BACKENDS)),
         }
     })
 }
 
 /// Whether `WGPU_POWER_PREF` is `low`, not `high` or `none`.
 fn is_low_power() -> Result<bool, GpuError> {
-    let variable = "WGPU_POWER_PREF";
-    match std::env::var(variable).unwrap_or_default().to_lowercase().as_str() {
+    let (name, expected) = ("WGPU_POWER_PREF", "low, high or none");
+    let value = variable(name, expected)?.unwrap_or_default();
+    match value.to_lowercase().as_str() {
         "low" => Ok(true),
         "" | "high" | "none" => Ok(false),
-        other => Err(GpuError::Environment {
-            variable,
-            value: other.to_owned(),
-            expected: "low, high or none",
-        }),
+        _ => Err(invalid(name, &value, expected)),
     }
+}
+
+fn invalid(variable: &'static str, value: &str, expected: &'static str) -> GpuError {
+    GpuError::Environment { variable, value: shown(value).into_owned(), expected }
 }
 
 #[cfg(test)]

@@ -296,7 +296,7 @@ impl Gpu {
     /// empty and is safe to delete; problems are logged.
     ///
     /// The device executes the contents of the file, so it must be in a folder that nobody else can
-    /// write to.
+    /// write to. On Unix, a file whose owner is not the effective user counts as empty.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.

@@ -1,7 +1,6 @@
 //! A cache file of compiled pipelines, so that later processes need not compile the kernels again.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -24,12 +23,12 @@ pub(super) struct KeptPipelines {
 const MAGIC: &[u8] = b"bottleneck pipelines 1\n";
 
 impl KeptPipelines {
-    /// Opens a file, which may be missing. One that is damaged counts as empty.
+    /// Opens a file, which may be missing. One that is damaged or another user's counts as empty.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
     pub fn open(device: &Device, monitor: &Monitor, file: &Path) -> Result<Self, GpuError> {
-        let data = match fs::read(file) {
+        let data = match read(file) {
             Ok(bytes) => checked(&bytes).map(<[u8]>::to_vec).or_else(|| {
                 tracing::warn!(
                     "{} is ignored: it is damaged, or not a pipeline cache",
@@ -71,6 +70,13 @@ impl KeptPipelines {
             Err(error) => tracing::warn!("pipelines are not kept: {error}"),
         }
     }
+}
+
+/// The contents of a file of this user.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    user_cache::open_own(file)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The data of an intact file.

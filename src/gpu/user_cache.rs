@@ -1,10 +1,11 @@
-//! The user's cache directory, and atomic file writes.
+//! The user's cache directory, and its files.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// This crate's folder in the user's cache directory, by platform convention. `None` if the
 /// environment defines no such directory.
@@ -34,29 +35,49 @@ pub(crate) fn file_name(words: &str, extension: &str) -> String {
     format!("{joined}-{:08x}.{extension}", crc32fast::hash(words.as_bytes()))
 }
 
+/// Opens a file whose contents the device will run or trust. On Unix, a file whose owner is not
+/// the effective user is refused. The opened file is checked, not the path, so that no other file
+/// can take its place in between.
+///
+/// # Errors
+/// The system's, and [`io::ErrorKind::PermissionDenied`] for another user's file.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // SAFETY: geteuid has no arguments, cannot fail and does not access memory.
+        let user = unsafe { libc::geteuid() };
+        check_owner(file.metadata()?.uid(), user)?;
+    }
+    Ok(file)
+}
+
+/// Refuses a file of another user.
+#[cfg(unix)]
+fn check_owner(owner: u32, user: u32) -> io::Result<()> {
+    if owner == user {
+        return Ok(());
+    }
+    let why = format!(
+        "it belongs to user {owner}, and this process runs as user {user}: delete the file, or \
+        change its owner"
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+/// Whether a file is in this crate's folder of the user's cache directory.
+pub(crate) fn contains(path: &Path) -> bool {
+    folder("").is_some_and(|folder| path.starts_with(folder))
+}
+
 /// Writes the parts to a temporary file next to the target, then renames it. Creates missing
-/// folders.
+/// folders. A link is followed as [`files::follow`] says.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(io)?;
-    }
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(part);
-    let written = File::create(&part)
-        .and_then(|mut file| {
-            parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all())
-        })
-        .and_then(|()| fs::rename(&part, path));
-    if written.is_err() {
-        // Removes the partial file; an error here is ignored.
-        let _ = fs::remove_file(&part);
-    }
-    written.map_err(io)
+    files::write(path, parts).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -73,5 +94,24 @@ mod tests {
         {
             assert!(other != name && other.len() < 128 && !other.contains(['/', '\\']), "{other}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_own_files_are_opened() -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("file");
+        std::fs::write(&path, "text")?;
+        let user = std::fs::metadata(&path)?.uid();
+        assert!(open_own(&path).is_ok() && check_owner(user, user).is_ok());
+        let error = check_owner(user + 1, user).err();
+        assert!(error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied));
+        // Only root can give a file to another user.
+        if std::os::unix::fs::chown(&path, Some(user + 1), None).is_ok() {
+            let error = open_own(&path).err().map(|error| error.to_string());
+            assert!(error.is_some_and(|error| error.starts_with("it belongs to user")));
+        }
+        Ok(())
     }
 }

@@ -95,7 +95,7 @@ pub fn complaint(output: &Output, code: i32, says: &[&str]) -> Option<String> {
         && errors.first().is_some_and(|line| line.starts_with("error: "))
         && errors.len() <= 2
         && says.iter().all(|part| said.contains(part))
-        && !["panicked", "backtrace", "internal error"].iter().any(|bad| said.contains(bad))
+        && !["panicked", "backtrace", "bug in bottleneck"].iter().any(|bad| said.contains(bad))
         && output.stdout.is_empty();
     (!good).then(|| format!("{}, expected {code} and {says:?}, said:\n{said}", output.status))
 }

@@ -36,7 +36,8 @@ class Ended:
             return f"does not end: {last}"
         if self.code < 0:
             return f"signal {-self.code}: {last}"
-        if re.search(r"panicked at|PANIC|internal error|RUST_BACKTRACE", self.err + self.out):
+        panics = r"panicked at|PANIC|bug in bottleneck|internal error|RUST_BACKTRACE"
+        if re.search(panics, self.err + self.out):
             return f"a panic: {last}"
         if self.code not in allowed:
             return f"exit code {self.code}, not one of {allowed}: {last}"
@@ -44,7 +45,7 @@ class Ended:
 
 
 def layer(fault: str, **more: str) -> dict[str, str]:
-    """The environment in which a Vulkan call fails: "SEM=3:odm" fails the third vkCreateSemaphore."""
+    """The environment in which a call fails: "SEM=3:odm" fails the third vkCreateSemaphore."""
     return {
         "VK_LAYER_PATH": str(LAYERS),
         "VK_INSTANCE_LAYERS": "VK_LAYER_fault",

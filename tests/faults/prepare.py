@@ -1,6 +1,7 @@
-"""Makes the small inputs of the runners in target/faults/data: images, a folder of classes, weights.
+"""Makes the small inputs of the runners: images, a folder of classes, weights.
 
-Needs the built program, no package: the images are written as PNG by hand.
+They are written to target/faults/data. Needs the built program and no package: this file encodes
+PNG itself.
 """
 
 import json
@@ -59,7 +60,8 @@ def main() -> None:
         width, height = 41 - 3 * index, 30 + 7 * index
         png(images / f"{name}.png", width, height, r.randbytes(width * height * 3))
     count = 3 * 3 * 32 * 32
-    tensor(DATA / "input.safetensors", "input", [3, 3, 32, 32], [r.gauss(0, 1) for _ in range(count)])
+    values = [r.gauss(0, 1) for _ in range(count)]
+    tensor(DATA / "input.safetensors", "input", [3, 3, 32, 32], values)
     preprocessing = {
         "architecture": "x",
         "input_size": [3, 32, 32],

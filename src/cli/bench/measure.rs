@@ -44,6 +44,8 @@ impl Effort {
     }
 }
 
+/// Maximum number of uncounted rounds, for a clock that stands still or runs backwards.
+const MOST_WARM_UP: usize = 100_000;
 /// The rounds in a window, whose median is compared with that of the window before.
 const WINDOW: usize = 10;
 /// Medians are steady if those of two windows differ by at most this share.
@@ -133,7 +135,7 @@ pub fn measure(workloads: &mut [(&Gpu, Checked)], effort: &Effort) -> Result<Vec
     let (mut cold, mut taken, start) = (new(), 0, Instant::now());
     let (warm_up, limit) =
         (effort.warm_up * bounds.len() as u32, effort.limit * bounds.len() as u32);
-    while taken < 2 || start.elapsed() < warm_up {
+    while taken < 2 || (taken < MOST_WARM_UP && start.elapsed() < warm_up) {
         round(&mut cold)?;
         taken += 1;
     }

@@ -98,13 +98,17 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 
 /// The files to write, checked before any work is done.
 fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>), CliError> {
-    if args.html.is_some() && args.html == args.trace {
-        return Err(CliError::Usage("--html and --trace must be different files".to_owned()));
-    }
     let check = |path: &Option<PathBuf>| {
         path.as_deref().map(|path| OutputFile::check(path, &[])).transpose()
     };
-    Ok((check(&args.html)?, check(&args.trace)?))
+    let (html, trace) = (check(&args.html)?, check(&args.trace)?);
+    // Two links may lead to one file.
+    if let (Some(page), Some(events)) = (&html, &trace)
+        && page.path() == events.path()
+    {
+        return Err(CliError::Usage("--html and --trace must be different files".to_owned()));
+    }
+    Ok((html, trace))
 }
 
 /// Measures each workload on one device after the other, so that times side by side are from the

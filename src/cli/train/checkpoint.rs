@@ -93,7 +93,6 @@ pub fn write(
     say(checksum::KEY, checksum::UNKNOWN.to_owned());
     let mut bytes = state.to_safetensors(&optimizer.tensors, &texts)?;
     checksum::write(&mut bytes).map_err(|source| CliError::io(file.path(), source))?;
-    // A fixed temporary name, so that the file of a killed process is overwritten.
     file.stage_named(".checkpoint.part".as_ref(), |to| to.write_all(&bytes))?.persist()
 }
 

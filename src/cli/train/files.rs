@@ -1,12 +1,11 @@
 //! The output files of a run.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use wgpu_bottleneck::weights::weights_in;
 
 use super::super::error::CliError;
-use super::super::files::OutputFile;
+use super::super::files::{OutputFile, OutputFolder};
 
 /// The name of the checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -63,9 +62,7 @@ pub fn refuse_used(out: &Path, resumes: bool) -> Result<(), CliError> {
 impl Files {
     /// Checks that the files can be written.
     pub fn check(folder: &Path) -> Result<Self, CliError> {
-        if !folder.is_dir() {
-            fs::create_dir(folder).map_err(|source| CliError::io(folder, source))?;
-        }
+        OutputFolder::check(folder)?.create()?;
         let file = |name: &str| OutputFile::check(&folder.join(name), &[]);
         Ok(Self {
             folder: folder.to_owned(),

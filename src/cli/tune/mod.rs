@@ -13,6 +13,7 @@ use std::path::Path;
 
 use wgpu_bottleneck::engine::largest_part;
 use wgpu_bottleneck::error::TuningError;
+use wgpu_bottleneck::files;
 use wgpu_bottleneck::kernel::Problem;
 use wgpu_bottleneck::plan::Recording;
 use wgpu_bottleneck::tune::{TuneEvent, TuneOptions, TuningTable, worth_tuning};
@@ -89,9 +90,16 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
 /// The table to extend: the existing one if it is of this device, else a new one. Checks that it
 /// can be written before any work is done.
 fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliError> {
+    files::follow(path).map_err(|source| CliError::io(path, source))?;
+    if !asked_for {
+        // In the cache, an unusable table is reported and ignored.
+        let table = TuningTable::load(path, gpu).unwrap_or_else(|| TuningTable::new(gpu));
+        table.save(path)?;
+        return Ok(table);
+    }
     let table = match fs::read_to_string(path).map(|text| TuningTable::parse(&text, gpu)) {
         Ok(Ok(table)) => table,
-        Ok(Err(error @ TuningError::NotATable { .. })) if asked_for => {
+        Ok(Err(error @ TuningError::NotATable { .. })) => {
             return Err(CliError::Usage(format!(
                 "{}: {error}, and is not overwritten",
                 path.display()

@@ -41,6 +41,9 @@ impl CeilingOptions {
 /// Maximum number of rounds, copies or dispatches in a submit, however fast they are.
 const MOST: u32 = 1 << 16;
 
+/// With this amount of work, a submit takes longer than any clock's resolution.
+const MEASURABLE: u32 = 64;
+
 /// A device to measure, and for how long.
 pub(super) struct Bench<'a> {
     pub gpu: &'a Gpu,
@@ -54,13 +57,9 @@ pub(super) struct Bound {
 }
 
 impl Bench<'_> {
-    /// The amount of work that takes the minimum duration of a submit, found by doubling it.
+    /// The amount of work that takes the minimum duration of a submit.
     pub fn amount(&self, run: &mut impl FnMut(u32) -> Result<Duration>) -> Result<u32> {
-        let mut amount = 1;
-        while run(amount)? < self.options.submit && amount < MOST {
-            amount *= 2;
-        }
-        Ok(amount)
+        amount(self.options.submit, run)
     }
 
     /// That amount, and the seconds of the fastest submit with it.
@@ -118,6 +117,23 @@ impl Bench<'_> {
     }
 }
 
+/// The amount of work that takes at least this time, found by doubling it. A clock that stands
+/// still or runs backwards is an error: further doubling would take hours.
+fn amount(least: Duration, run: &mut impl FnMut(u32) -> Result<Duration>) -> Result<u32> {
+    let mut amount = 1;
+    loop {
+        let time = run(amount)?;
+        if time >= least || amount >= MOST {
+            return Ok(amount);
+        }
+        if time.is_zero() && amount >= MEASURABLE {
+            let reason = "the host's clock stands still or runs backwards".to_owned();
+            return Err(wrong("measuring the ceilings", reason));
+        }
+        amount *= 2;
+    }
+}
+
 /// Repeats the same dispatch in one pass.
 pub(super) fn dispatch(
     encoder: &mut CommandEncoder,
@@ -134,4 +150,26 @@ pub(super) fn dispatch(
 /// An error: a kernel's result is wrong.
 pub(super) fn wrong(doing: &'static str, reason: String) -> Error {
     GpuError::Wrong { doing, reason }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_doubled_unless_the_clock_stands_still() -> Result<()> {
+        let least = Duration::from_millis(5);
+        let of = |one: Duration| amount(least, &mut |amount| Ok(one * amount));
+        assert_eq!(of(Duration::from_millis(5))?, 1);
+        assert_eq!(of(Duration::from_micros(3))?, 2048);
+        assert_eq!(of(Duration::from_nanos(1))?, MOST);
+        let mut most = 0;
+        let stopped = amount(least, &mut |amount| {
+            most = amount;
+            Ok(Duration::ZERO)
+        });
+        assert!(stopped.is_err_and(|error| error.to_string().contains("the host's clock")));
+        assert_eq!(most, MEASURABLE);
+        Ok(())
+    }
 }

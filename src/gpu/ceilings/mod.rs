@@ -56,7 +56,8 @@ impl Ceilings {
     /// Measures a device.
     ///
     /// # Errors
-    /// [`GpuError::Wrong`](crate::error::GpuError::Wrong) if a result is wrong;
+    /// [`GpuError::Wrong`](crate::error::GpuError::Wrong) if a result is wrong, or if the host's
+    /// clock stands still or runs backwards;
     /// [`GpuError::OutOfMemory`](crate::error::GpuError::OutOfMemory),
     /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device.
     pub fn measure(gpu: &Gpu, options: &CeilingOptions) -> Result<Self> {

@@ -77,7 +77,7 @@ impl Studio {
         assert!(
             output.stdout.is_empty()
                 && !said.contains("panicked")
-                && !said.contains("internal error"),
+                && !said.contains("bug in bottleneck"),
             "{said}"
         );
         Ok(said)

@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import devices
+import environment
 import files
 import images
 import recordings
@@ -20,7 +21,9 @@ import recordings
 def main() -> int:
     wanted = {int(number) for number in sys.argv[1:]}
     checks = sorted(
-        check for room in (devices, files, images, recordings) for check in room.CHECKS.items()
+        check
+        for room in (devices, environment, files, images, recordings)
+        for check in room.CHECKS.items()
     )
     bad = 0
     for (number, name), check in checks:

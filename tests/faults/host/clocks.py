@@ -1,0 +1,24 @@
+"""Clocks that run backwards: a preloaded library turns each third reading back by a second."""
+
+import subprocess
+from pathlib import Path
+
+from suite import BENCH, BLOCK, EMBED, IMAGES, TRAIN, TUNE, Suite
+
+SOURCE = Path(__file__).resolve().with_name("backward_clock.c")
+
+
+def run(suite: Suite) -> None:
+    library = suite.file("backward_clock.so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
+    train = [*TRAIN, "--epochs", "1", "--batch", "8", "--out", "clock"]
+    commands = [
+        ("block", [*BLOCK, "clock.safetensors"], (0,)),
+        ("embed", [*EMBED, "clock.npy", IMAGES], (0,)),
+        ("bench", BENCH, (0, 4)),
+        ("train", train, (0,)),
+        ("tune", [*TUNE, "--output", "clock.json"], (0, 1)),
+    ]
+    for name, argv, allowed in commands:
+        env = {"LD_PRELOAD": str(library)}
+        suite.run(f"clocks run backwards: {name}", argv, allowed, env=env, timeout=90)

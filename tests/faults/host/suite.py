@@ -1,0 +1,73 @@
+"""What the groups share: the commands, and one line per run."""
+
+import os
+import time
+from pathlib import Path
+
+from common import DATA, GOLDEN, PROGRAM, run, scratch
+
+BLOCK_FILE = GOLDEN / "plain.safetensors"
+BLOCK = [PROGRAM, "block", "--weights", BLOCK_FILE, "--input", BLOCK_FILE, "--output"]
+NETWORK = ["--weights", DATA / "network.safetensors", "--config", DATA / "preprocessing.json"]
+EMBED = [PROGRAM, "embed", *NETWORK, "--batch", "2", "--out"]
+CLASSIFY = [PROGRAM, "classify", *NETWORK, "--batch", "2"]
+IMAGES = DATA / "images"
+SMALL_BLOCK = ["--quick", "--block", "--inplanes", "16", "--planes", "4"]
+TUNE = [PROGRAM, "tune", *SMALL_BLOCK, "--size", "4x4"]
+BENCH = [PROGRAM, "bench", *SMALL_BLOCK, "--size", "8x8", "--json"]
+TRAIN = [
+    *[PROGRAM, "train", "--data", DATA / "digits", "--model", "bottleneck", "--depths", "1"],
+    *["--planes", "4", "--stem-planes", "4", "--size", "16", "--lr", "0.05"],
+]
+
+
+class Suite:
+    """Counts the runs and the violations. All files are in `folder`."""
+
+    def __init__(self) -> None:
+        self.folder = scratch("host")
+        self.runs = 0
+        self.bad = 0
+        self.run("an undisturbed run", [*BLOCK, "good.safetensors"], (0,))
+        self.good = (self.folder / "good.safetensors").read_bytes()
+
+    def run(self, name, argv, allowed=(0,), check=None, **options):
+        """Runs the program. `check` returns what is wrong with its files, if anything."""
+        start = time.time()
+        ended = run(list(argv), cwd=self.folder, **options)
+        fault = ended.fault(allowed)
+        if fault is None and check is not None:
+            fault = check()
+        self.tell(name, fault, ended.code, time.time() - start, ended.err)
+        return ended
+
+    def tell(self, name, fault, code, seconds, err="") -> None:
+        """Counts and prints a run."""
+        self.runs += 1
+        self.bad += fault is not None
+        lines = [line for line in err.splitlines() if "WARN llvmpipe" not in line]
+        verdict = f"VIOLATION {fault}" if fault else "ok"
+        print(f"{name:<44} code {code!s:<4} {seconds:5.1f} s {verdict} | {lines[-1:]}", flush=True)
+
+    def file(self, name) -> Path:
+        """A file of this suite."""
+        return self.folder / name
+
+    def temporary_files(self) -> str | None:
+        """Temporary files that a run has left."""
+        left = [name for name in os.listdir(self.folder) if name.startswith(".bottleneck-")]
+        return f"left {left}" if left else None
+
+    def whole_or_absent(self, name: str):
+        """A check: the file is complete or does not exist. It is removed afterwards."""
+
+        def check() -> str | None:
+            path = self.file(name)
+            if path.exists():
+                whole = path.read_bytes() == self.good
+                path.unlink()
+                if not whole:
+                    return f"wrong bytes in {name}"
+            return self.temporary_files()
+
+        return check
