@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 pub mod gpu;
 pub mod image;
+mod input_file;
 pub mod kernel;
 pub mod network;
 pub mod op;

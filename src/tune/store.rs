@@ -1,12 +1,16 @@
 //! Where tables are stored, and writing them atomically.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{TunedDevice, TuningTable};
 use crate::error::Result;
 use crate::gpu::{Gpu, user_cache};
+use crate::input_file::{self, Refused};
+
+/// The maximum length of a table in bytes. A table of all of torchvision's shapes has some hundred
+/// kilobytes.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl TuningTable {
     /// The path of a device's table in the user's cache directory: one file per device, API and
@@ -18,12 +22,17 @@ impl TuningTable {
     }
 
     /// Loads the table from a file, if there is one that can be used. Problems with an unusable
-    /// file are logged, and the file is ignored.
+    /// file (also one that is not a regular file, or has more than 64 MiB) are logged, and the file
+    /// is ignored.
     #[must_use]
     pub fn load(path: &Path, gpu: &Gpu) -> Option<Self> {
-        let text = match fs::read_to_string(path) {
+        let read = input_file::read(path, MAX_BYTES).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error).into())
+        });
+        let text = match read {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!("{} is ignored: {error}", path.display());
                 return None;

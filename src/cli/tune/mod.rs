@@ -6,8 +6,6 @@ mod summary;
 
 pub use self::args::TuneArgs;
 
-use std::fs;
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -25,7 +23,7 @@ use super::error::CliError;
 use super::interrupt;
 use super::output;
 use super::progress_bar::Bar;
-use super::tuning_table::default_path;
+use super::tuning_table::{self, default_path};
 
 /// Rounds of `--quick`.
 const QUICK: usize = 2;
@@ -89,20 +87,24 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
 /// The table to extend: the existing one if it is of this device, else a new one. Checks that it
 /// can be written before any work is done.
 fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliError> {
-    let table = match fs::read_to_string(path).map(|text| TuningTable::parse(&text, gpu)) {
-        Ok(Ok(table)) => table,
-        Ok(Err(error @ TuningError::NotATable { .. })) if asked_for => {
+    let is_missing = !path.try_exists().map_err(|source| CliError::io(path, source))?;
+    if is_missing {
+        let table = TuningTable::new(gpu);
+        table.save(path)?;
+        return Ok(table);
+    }
+    let table = match TuningTable::parse(&tuning_table::text(path)?, gpu) {
+        Ok(table) => table,
+        Err(error @ TuningError::NotATable { .. }) if asked_for => {
             return Err(CliError::Usage(format!(
                 "{}: {error}, and is not overwritten",
                 path.display()
             )));
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             output::progress(&format!("warning: {} is overwritten: {error}", path.display()));
             TuningTable::new(gpu)
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => TuningTable::new(gpu),
-        Err(error) => return Err(CliError::io(path, error)),
     };
     table.save(path)?;
     Ok(table)
