@@ -68,6 +68,7 @@ pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u6
     let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
     decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
     let header = decoder.info().ok_or_else(|| refuse("it has no header".to_owned()))?;
+    check_size(name, header.width.into(), header.height.into())?;
     let per_sample = if header.sof.is_progressive() { 3 } else { 1 };
     Ok(u64::from(header.width)
         * u64::from(header.height)

@@ -86,7 +86,8 @@ impl NetworkState {
         };
         let shapes = spec.state_dict_shapes().into_iter();
         let all = shapes.fold(0, |sum: u64, (_, dims)| sum.saturating_add(values(dims)));
-        memory::check("the network's parameters", &[], all.saturating_mul(4))?;
+        let dims = [usize::try_from(all).unwrap_or(usize::MAX)];
+        memory::check("the network's parameters", &dims, all.saturating_mul(4))?;
         Ok(Self::initial(spec, how))
     }
 

@@ -358,6 +358,9 @@ fn run(args: &[&str]) -> Result<bool> {
         return Err("expected image|dict|config SEEDS SECONDS [KEEP [SEED]]".into());
     };
     let (name, kind, seeds) = (*kind, Kind::named(kind)?, seeds(folder)?);
+    if let Some(keep) = more.first() {
+        std::fs::create_dir_all(keep)?;
+    }
     let mut random = Random::new(more.get(1).map_or(Ok(1), |seed| seed.parse())?);
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
