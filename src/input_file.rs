@@ -1,9 +1,9 @@
 //! Opens files that must be regular, and reads a limited number of bytes.
 //!
 //! A pipe in place of a file can block the process, and a device can give bytes without end. The
-//! type is checked before the file is opened, since opening a device can have effects. It is checked
-//! again afterwards, since another process can replace the file in between. On Unix, opening a pipe
-//! does not wait for its writer.
+//! type is checked before the file is opened, since opening a device can have effects. It is
+//! checked again afterwards, since another process can replace the file in between. On Unix,
+//! opening a pipe does not wait for its writer.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};

@@ -215,7 +215,8 @@ impl OutputFolder {
 }
 
 /// Opens a regular file to read and write, creates it if it is missing, and tries to lock it. The
-/// operating system releases the lock when the process ends. Some file systems do not support locks.
+/// operating system releases the lock when the process ends. Some file systems do not support
+/// locks.
 pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);

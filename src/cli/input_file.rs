@@ -53,8 +53,8 @@ pub fn text(path: &Path, what: &str, limit: u64) -> Result<String, CliError> {
         .map_err(|error| CliError::io(path, io::Error::new(ErrorKind::InvalidData, error)))
 }
 
-/// Whether the path names a file descriptor of this process that is a pipe. Both ends of such a pipe
-/// are open, so opening it again does not block.
+/// Whether the path names a file descriptor of this process that is a pipe. Opening such a pipe
+/// again does not block, as it is open already.
 #[cfg(unix)]
 fn is_inherited_pipe(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;

@@ -15,9 +15,9 @@ impl Executor {
     /// Runs on host tensors: upload, one submit of all blocks, download.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] if the input has another shape; [`ShapeError::Memory`] if the output
-    /// does not fit into host memory; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or any error of
-    /// the device. No result is returned if the device
+    /// [`ShapeError::Mismatch`] if the input has another shape; [`ShapeError::Memory`] if the
+    /// output does not fit into host memory; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or any
+    /// error of the device. No result is returned if the device
     /// reported an error.
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
         let mut output = self.new_output()?;

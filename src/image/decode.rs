@@ -92,11 +92,14 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
         return Err(ImageError::Format { image: name.to_owned(), reason });
     }
     caught(name, || {
-        // An error of the estimate is reported in more detail below.
-        if let Ok(needed) = decoding_bytes(name, bytes, Cursor::new(bytes), bytes.len() as u64) {
+        let format = format::recognise(name, bytes)?;
+        // An error of the estimate is reported in more detail below, as is any of a JPEG.
+        if format != ImageFormat::Jpeg
+            && let Ok(needed) = decoding_bytes(name, bytes, Cursor::new(bytes), bytes.len() as u64)
+        {
             check_memory(name, needed)?;
         }
-        let (decoded, orientation) = match format::recognise(name, bytes)? {
+        let (decoded, orientation) = match format {
             ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
             ImageFormat::Pnm => (pnm::decode(name, bytes)?, Orientation::NoTransforms),
             format => decode(name, bytes, format)?,

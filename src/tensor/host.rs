@@ -59,8 +59,8 @@ impl HostTensor {
         Ok(Self { shape, data })
     }
 
-    /// A tensor whose value at flat NCHW index `i` is `value(i)`. If there is not enough memory, the
-    /// process ends; [`HostTensor::try_from_fn`] returns an error.
+    /// A tensor whose value at flat NCHW index `i` is `value(i)`. If there is not enough memory,
+    /// the process ends; [`HostTensor::try_from_fn`] returns an error.
     pub fn from_fn(shape: Shape, value: impl FnMut(usize) -> f32) -> Self {
         Self { shape, data: (0..shape.len()).map(value).collect() }
     }

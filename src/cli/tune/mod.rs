@@ -87,24 +87,25 @@ pub fn run(args: &TuneArgs) -> Result<(), CliError> {
 /// The table to extend: the existing one if it is of this device, else a new one. Checks that it
 /// can be written before any work is done.
 fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliError> {
+    let overwritten = |why: &dyn std::fmt::Display| {
+        output::progress(&format!("warning: {} is overwritten: {why}", path.display()));
+        TuningTable::new(gpu)
+    };
     let is_missing = !path.try_exists().map_err(|source| CliError::io(path, source))?;
-    if is_missing {
-        let table = TuningTable::new(gpu);
-        table.save(path)?;
-        return Ok(table);
-    }
-    let table = match TuningTable::parse(&tuning_table::text(path)?, gpu) {
-        Ok(table) => table,
-        Err(error @ TuningError::NotATable { .. }) if asked_for => {
+    let text = if is_missing { None } else { Some(tuning_table::text(path)) };
+    let table = match text.map(|text| text.map(|text| TuningTable::parse(&text, gpu))) {
+        None => TuningTable::new(gpu),
+        Some(Ok(Ok(table))) => table,
+        Some(Ok(Err(error @ TuningError::NotATable { .. }))) if asked_for => {
             return Err(CliError::Usage(format!(
                 "{}: {error}, and is not overwritten",
                 path.display()
             )));
         }
-        Err(error) => {
-            output::progress(&format!("warning: {} is overwritten: {error}", path.display()));
-            TuningTable::new(gpu)
-        }
+        Some(Ok(Err(error))) => overwritten(&error),
+        // Such as a pipe in the cache.
+        Some(Err(error)) if !asked_for => overwritten(&error),
+        Some(Err(error)) => return Err(error),
     };
     table.save(path)?;
     Ok(table)
