@@ -43,7 +43,7 @@ pub(super) fn check_palette(bytes: &[u8]) -> Result<(), String> {
     while let Some((length, rest)) = bytes.get(at..).and_then(|rest| rest.split_first_chunk()) {
         let length = u32::from_be_bytes(*length) as usize;
         match rest.first_chunk() {
-            Some(b"PLTE") if length == 0 || length > 768 || length % 3 != 0 => {
+            Some(b"PLTE") if length == 0 || length > 768 || !length.is_multiple_of(3) => {
                 return Err(format!(
                     "its palette has {length} bytes, expected three per colour of at most 256"
                 ));
