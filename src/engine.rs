@@ -145,7 +145,7 @@ impl BlockChain {
     /// # Errors
     /// See [`Executor::run`].
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = HostTensor::zeros(self.output_shape());
+        let mut output = HostTensor::try_zeros(self.output_shape())?;
         self.run_into(input, &mut output)?;
         Ok(output)
     }
@@ -155,7 +155,7 @@ impl BlockChain {
     /// # Errors
     /// See [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = HostTensor::zeros(self.output_shape());
+        let mut output = HostTensor::try_zeros(self.output_shape())?;
         self.run_into_async(input, &mut output).await?;
         Ok(output)
     }

@@ -29,6 +29,7 @@ pub mod error;
 pub mod files;
 pub mod gpu;
 pub mod image;
+mod input_file;
 pub mod kernel;
 pub mod network;
 pub mod op;

@@ -13,6 +13,9 @@ mod damaged_checkpoints;
 mod documents;
 #[path = "cli/embed/mod.rs"]
 mod embed;
+#[cfg(unix)]
+#[path = "cli/endless_files.rs"]
+mod endless_files;
 #[path = "cli/environment.rs"]
 mod environment;
 #[path = "cli/features.rs"]

@@ -14,18 +14,22 @@ use crate::common::Outcome;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
+    ("input_file", &[]),
     ("tensor", &["error"]),
-    ("image", &["tensor", "error"]),
+    ("image", &["tensor", "input_file", "error"]),
     ("op", &["tensor", "error"]),
     ("shader", &["tensor", "error"]),
     ("kernel", &["shader", "op", "tensor", "error"]),
     ("plan", &["kernel", "op", "tensor", "error"]),
     ("reference", &["plan", "op", "tensor", "error"]),
-    ("gpu", &["plan", "kernel", "shader", "op", "image", "tensor", "files", "error"]),
+    ("gpu", &["plan", "kernel", "shader", "op", "image", "tensor", "files", "input_file", "error"]),
     ("selftest", &["gpu", "reference", "plan", "kernel", "shader", "op", "tensor", "error"]),
-    ("tune", &["selftest", "gpu", "reference", "plan", "kernel", "op", "tensor", "error"]),
+    (
+        "tune",
+        &["selftest", "gpu", "reference", "plan", "kernel", "op", "tensor", "input_file", "error"],
+    ),
     ("network", &["plan", "op", "tensor", "error"]),
-    ("weights", &["network", "plan", "op", "image", "tensor", "error"]),
+    ("weights", &["network", "plan", "op", "image", "tensor", "input_file", "error"]),
     (
         "engine",
         &[

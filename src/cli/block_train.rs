@@ -25,7 +25,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let grad_out = if given {
         file.nchw("grad_out").map_err(CliError::in_file(&args.input))?
     } else {
-        HostTensor::zeros(shape)
+        HostTensor::try_zeros(shape).map_err(Error::from)?
     };
     if grad_out.shape() != shape {
         let (expected, found) = (shape.dims().to_vec(), grad_out.shape().dims().to_vec());

@@ -24,7 +24,7 @@ pub fn run(kernels: &Forced<'_>) -> Result<bool, CliError> {
         "A chain: ResNet-50's 16 blocks at a quarter of its channels, recorded again for every run",
     )?;
     let blocks = blocks()?;
-    let input = seeded::input(Shape::new(1, FIRST_PLANES, 16, 16).map_err(Error::from)?, 1);
+    let input = seeded::input(Shape::new(1, FIRST_PLANES, 16, 16).map_err(Error::from)?, 1)?;
     let (gpu, model) = (kernels.gpu(), kernels.load(&blocks, input.shape(), PlanKind::Fused)?);
     let buffers = Buffers::new(model.executor(), &input)?;
     let runs = timing::interleaved(gpu, &[&buffers.bind(model.executor())?])?.concat();

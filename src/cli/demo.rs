@@ -208,7 +208,7 @@ fn compare_plans(
     ceiling: f64,
     table: &mut Table,
 ) -> Result<usize, CliError> {
-    let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed));
+    let (block, input) = (seeded::block(&sized.spec, seed)?, seeded::input(sized.input, seed)?);
     let fused = Loaded::new(kernels, &block, &input, PlanKind::Fused)?;
     let unfused = Loaded::new(kernels, &block, &input, PlanKind::Unfused)?;
     let bound = [

@@ -232,11 +232,18 @@ impl OutputFolder {
     }
 }
 
-/// Opens a file to read and write, creates it if it is missing, and tries to lock it. The operating
-/// system releases the lock when the process ends. Some file systems do not support locks.
+/// Opens a regular file to read and write, creates it if it is missing, and tries to lock it. The
+/// operating system releases the lock when the process ends. Some file systems do not support
+/// locks.
 pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)> {
     let mut options = File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
     let locked = file.try_lock();
     Ok((file, locked))
 }

@@ -1,11 +1,12 @@
 //! Which files are images, and the images in folders.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use super::input_file;
 use super::output::{self, count};
 
 /// Extensions of image files, in lower case: first the supported formats, then other formats that
@@ -134,7 +135,8 @@ fn is_image(path: &Path) -> bool {
         return true;
     }
     let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
+    let read =
+        input_file::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
     read.is_ok() && begins_as_image(&first)
 }
 

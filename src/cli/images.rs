@@ -1,12 +1,10 @@
 //! Decodes image files on all cores ahead of the GPU.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use wgpu_bottleneck::error::ImageError;
 use wgpu_bottleneck::{Error, Image};
 
 /// Bytes of decoded images beyond which no more are decoded ahead.
@@ -130,7 +128,7 @@ impl Drop for Images {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
         for worker in self.workers.drain(..) {
-            // A worker catches the panics of decoders; it has none of its own.
+            // The library catches the panics of decoders; a worker has no others.
             let _ = worker.join();
         }
     }
@@ -146,11 +144,11 @@ impl Shared {
             let file = &self.files[index];
             // A file without an estimate is rejected once its header is read, and needs no more
             // memory than its size.
-            let bytes = caught(file, || Image::decoding_bytes(file)).unwrap_or(0);
+            let bytes = Image::decoding_bytes(file).unwrap_or(0);
             if !self.reserve(bytes) {
                 return;
             }
-            let image = caught(file, || Image::open(file));
+            let image = Image::open(file);
             let mut state = self.lock();
             state.decoding -= bytes;
             state.bytes += size(&image);
@@ -190,14 +188,6 @@ impl Shared {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
-
-/// The result of reading a file; a panic of its decoder is an error.
-pub fn caught<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        let (image, reason) = (file.display().to_string(), "the decoder panicked".to_owned());
-        Err(ImageError::Format { image, reason }.into())
-    })
 }
 
 fn size(image: &Result<Image, Error>) -> u64 {

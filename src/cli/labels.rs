@@ -1,6 +1,5 @@
 //! Class names: from a file, from the model's configuration, or ImageNet's.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -8,7 +7,7 @@ use wgpu_bottleneck::ModelConfig;
 use wgpu_bottleneck::weights::ClassNames;
 
 use super::error::CliError;
-use super::output;
+use super::{input_file, output};
 
 /// The 1000 classes of ImageNet-1k in their order, as torchvision's weights name them
 /// (torchvision/models/_meta.py, BSD-3-Clause).
@@ -62,17 +61,7 @@ impl Labels {
 
     fn in_file(file: &Path, classes: usize) -> Result<Self, CliError> {
         let refuse = |why: String| Err(CliError::Usage(format!("{}: {why}", file.display())));
-        let metadata = fs::metadata(file).map_err(|source| CliError::io(file, source))?;
-        if !metadata.is_file() {
-            return refuse("not a regular file".to_owned());
-        }
-        if metadata.len() > MOST_BYTES {
-            return refuse(format!(
-                "{} bytes are too many for a list of labels, the limit is {MOST_BYTES}",
-                metadata.len()
-            ));
-        }
-        let text = fs::read_to_string(file).map_err(|source| CliError::io(file, source))?;
+        let text = input_file::text(file, "a list of labels", MOST_BYTES)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         // Invalid JSON is not treated as a list of lines.
         let labels = if text.trim_start().starts_with(['[', '{']) {
@@ -121,6 +110,7 @@ fn from_json(json: &Value) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use std::error::Error;
+    use std::fs;
 
     use super::*;
 

@@ -29,6 +29,7 @@ mod forced;
 mod image_files;
 mod image_progress;
 mod images;
+mod input_file;
 mod input_tensor;
 mod interrupt;
 mod labels;

@@ -4,7 +4,7 @@
 //! The weights are loaded like a user's: a safetensors file in memory, read as a state dict.
 
 use safetensors::{Dtype, tensor::TensorView};
-use wgpu_bottleneck::error::WeightsError;
+use wgpu_bottleneck::error::{ShapeError, WeightsError};
 use wgpu_bottleneck::op::Conv;
 use wgpu_bottleneck::{
     Block, BlockOptions, Bottleneck, Error, HostTensor, NetworkWeights, ResNet, Shape, StateDict,
@@ -36,9 +36,9 @@ impl SplitMix64 {
 }
 
 /// An input with values in -1..1.
-pub fn input(shape: Shape, seed: u64) -> HostTensor {
+pub fn input(shape: Shape, seed: u64) -> Result<HostTensor, Error> {
     let mut random = SplitMix64::new(seed);
-    HostTensor::from_fn(shape, |_| random.uniform(-1.0, 1.0))
+    Ok(HostTensor::try_from_fn(shape, |_| random.uniform(-1.0, 1.0))?)
 }
 
 /// A block with seeded weights: convolutions as He et al. initialise them (variance 2 / fan-in,
@@ -65,9 +65,9 @@ pub fn file(spec: &Bottleneck, seed: u64) -> Result<Vec<u8>, Error> {
     ];
     let shortcut = spec.downsample_conv().map(|conv| ("downsample.0", "downsample.1", conv));
     for (conv_name, norm_name, conv) in convs.into_iter().chain(shortcut) {
-        tensors.conv(conv_name, &conv);
+        tensors.conv(conv_name, &conv)?;
         if spec.norm().eps().is_some() {
-            tensors.norm(norm_name, conv.out_channels);
+            tensors.norm(norm_name, conv.out_channels)?;
         }
     }
     tensors.serialize()
@@ -89,7 +89,7 @@ pub fn network(spec: &ResNet, seed: u64) -> Result<NetworkWeights, Error> {
             "weight" | "running_var" => (0.5, 1.5),
             _ => (-0.2, 0.2),
         };
-        tensors.push(key, dims, low, high);
+        tensors.push(key, dims, low, high)?;
     }
     NetworkWeights::matching(StateDict::from_bytes(tensors.serialize()?)?, spec, None)
 }
@@ -119,13 +119,25 @@ impl Tensors {
     }
 
     /// A tensor with values in `low..high`.
-    fn push(&mut self, key: String, dims: Vec<usize>, low: f32, high: f32) {
+    fn push(
+        &mut self,
+        key: String,
+        dims: Vec<usize>,
+        low: f32,
+        high: f32,
+    ) -> Result<(), ShapeError> {
         let count: usize = dims.iter().product();
-        let bytes = (0..count).flat_map(|_| self.random.uniform(low, high).to_le_bytes()).collect();
+        let length = count.saturating_mul(size_of::<f32>());
+        let mut bytes: Vec<u8> = Vec::new();
+        if bytes.try_reserve_exact(length).is_err() {
+            return Err(ShapeError::Memory { tensor: key, dims, bytes: length as u64 });
+        }
+        bytes.extend((0..count).flat_map(|_| self.random.uniform(low, high).to_le_bytes()));
         self.list.push((key, dims, bytes));
+        Ok(())
     }
 
-    fn conv(&mut self, name: &str, conv: &Conv) {
+    fn conv(&mut self, name: &str, conv: &Conv) -> Result<(), ShapeError> {
         let side = if conv.taps() == 9 { 3 } else { 1 };
         // A uniform distribution of variance v reaches to sqrt(3 v).
         let bound = (6.0 / conv.reduction_length() as f32).sqrt();
@@ -134,18 +146,19 @@ impl Tensors {
             vec![conv.out_channels, conv.in_per_group(), side, side],
             -bound,
             bound,
-        );
+        )
     }
 
-    fn norm(&mut self, name: &str, channels: usize) {
+    fn norm(&mut self, name: &str, channels: usize) -> Result<(), ShapeError> {
         for (part, low, high) in [
             ("weight", -0.5, 1.0),
             ("bias", -0.2, 0.2),
             ("running_mean", -0.2, 0.2),
             ("running_var", 0.5, 1.5),
         ] {
-            self.push(format!("{name}.{part}"), vec![channels], low, high);
+            self.push(format!("{name}.{part}"), vec![channels], low, high)?;
         }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The table of the fastest kernels, which `bottleneck tune` writes and `--tuned` of other commands
 //! reads.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use wgpu_bottleneck::Gpu;
@@ -9,7 +8,10 @@ use wgpu_bottleneck::plan::KernelChoice;
 use wgpu_bottleneck::tune::TuningTable;
 
 use super::error::CliError;
-use super::output;
+use super::{input_file, output};
+
+/// The largest size of a table, in bytes, as in the library.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The kernels of the table in `file`, or of the one in the user's cache directory; `otherwise` if
 /// there is no table of this device.
@@ -19,10 +21,15 @@ pub fn kernels(
     otherwise: KernelChoice,
 ) -> Result<KernelChoice, CliError> {
     let path = file.map_or_else(|| default_path(gpu), |file| Ok(file.to_owned()))?;
-    if file.is_some() {
-        fs::metadata(&path).map_err(|source| CliError::io(&path, source))?;
-    }
-    Ok(TuningTable::load(&path, gpu).map_or_else(
+    let table = match file {
+        None => TuningTable::load(&path, gpu),
+        Some(file) => TuningTable::parse(&text(file)?, gpu)
+            .map_err(|error| {
+                output::progress(&format!("warning: {} is ignored: {error}", file.display()));
+            })
+            .ok(),
+    };
+    Ok(table.map_or_else(
         || {
             let path = path.display();
             output::progress(&format!(
@@ -32,6 +39,11 @@ pub fn kernels(
         },
         |table| table.kernels(),
     ))
+}
+
+/// The text of a table.
+pub(super) fn text(file: &Path) -> Result<String, CliError> {
+    input_file::text(file, "a table of kernels", MOST_BYTES)
 }
 
 /// The path of the table in the user's cache directory.

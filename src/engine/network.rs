@@ -9,7 +9,7 @@ use crate::kernel::Capabilities;
 use crate::network::{self, ResNet};
 use crate::plan::{self, Recording, TensorId};
 use crate::reference;
-use crate::tensor::{HostTensor, Shape, Tolerance};
+use crate::tensor::{HostTensor, Shape, Tolerance, memory};
 use crate::weights::NetworkWeights;
 
 /// Records a network for a device with these capabilities. Needs neither a device nor weights.
@@ -338,6 +338,9 @@ fn in_parts(
     let (part, whole) = (plan.tensor(plan.input).shape, input.shape());
     input.check_shape("input", Shape { n: whole.n, ..part })?;
     let image = whole.len() / whole.n;
+    let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
+    let all: u64 = ids.iter().map(|&id| 4 * shape(id).len() as u64).sum();
+    memory::check("the outputs", &whole.dims(), all)?;
     let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
     for images in input.data().chunks(part.len()) {
         let mut values = images.to_vec();
@@ -348,7 +351,6 @@ fn in_parts(
             );
         }
     }
-    let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
     Ok(ids
         .iter()
         .zip(found)

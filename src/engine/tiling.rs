@@ -12,7 +12,7 @@ use crate::error::{Error, GpuError, Result};
 use crate::gpu;
 use crate::network::{Bottleneck, StrideIn};
 use crate::plan::Recording;
-use crate::tensor::{HostTensor, Rows, Shape};
+use crate::tensor::{HostTensor, Rows, Shape, memory};
 
 /// How an input is split into runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +80,14 @@ pub(super) fn record_tiled(
     let recording = record(micro_batch)?;
     let of_part = recording.plan.tensor(recording.plan.output).shape;
     let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
+    let count = input.n.div_ceil(micro_batch.n).saturating_mul(bands.len());
+    let bytes = (count as u64).saturating_mul(size_of::<MicroBatch>() as u64);
+    memory::check("the list of micro-batches", &input.dims(), bytes)?;
     let micro_batches = (0..input.n).step_by(micro_batch.n);
     let micro_batches = micro_batches
-        .flat_map(|item| bands.iter().map(move |band| MicroBatch { item, band: band.clone() }));
-    let tiling = Tiling {
-        input,
-        output,
-        micro_batch_input: micro_batch,
-        micro_batches: micro_batches.collect(),
-    };
+        .flat_map(|item| bands.iter().map(move |band| MicroBatch { item, band: band.clone() }))
+        .collect();
+    let tiling = Tiling { input, output, micro_batch_input: micro_batch, micro_batches };
     Ok((recording, Some(tiling)))
 }
 

@@ -54,6 +54,14 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
+    /// There is not enough memory to decode an image.
+    #[error("{image}: decoding needs {bytes} bytes of memory, which are not available")]
+    Memory {
+        /// The file's name, or "image" for bytes.
+        image: String,
+        /// The number of bytes, approximately.
+        bytes: u64,
+    },
     /// A folder, a pipe or a device where a file is expected.
     #[error("{path}: not a regular file")]
     NotAFile {

@@ -20,6 +20,16 @@ pub enum ShapeError {
         /// The dimensions found.
         dims: Vec<usize>,
     },
+    /// There is not enough memory for a tensor in host memory.
+    #[error("{tensor}: shape {dims:?} needs {bytes} bytes of host memory, which are not available")]
+    Memory {
+        /// The tensor, or several.
+        tensor: String,
+        /// Its dimensions.
+        dims: Vec<usize>,
+        /// The number of bytes.
+        bytes: u64,
+    },
     /// A tensor has a different shape than required.
     #[error("{tensor}: expected shape {expected:?}, found {found:?}")]
     Mismatch {

@@ -112,9 +112,8 @@ impl Gpu {
     fn save_pipelines(&self) -> Result<(), GpuError> {
         let inner = &self.inner;
         let Some(kept) = inner.kept_pipelines.get() else { return Ok(()) };
-        let data = inner.monitor.guarded(&inner.device, "saving pipelines", || {
-            kept.cache.get_data()
-        })?;
+        let data =
+            inner.monitor.guarded(&inner.device, "saving pipelines", || kept.cache.get_data())?;
         if let Some(data) = data {
             kept.save(&data);
         }

@@ -15,11 +15,12 @@ impl Executor {
     /// Runs on host tensors: upload, one submit of all blocks, download.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] if the input has another shape; [`GpuError::Lost`],
-    /// [`GpuError::OutOfMemory`] or any error of the device. No result is returned if the device
+    /// [`ShapeError::Mismatch`] if the input has another shape; [`ShapeError::Memory`] if the
+    /// output does not fit into host memory; [`GpuError::Lost`], [`GpuError::OutOfMemory`] or any
+    /// error of the device. No result is returned if the device
     /// reported an error.
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = self.new_output();
+        let mut output = self.new_output()?;
         self.run_into(input, &mut output)?;
         Ok(output)
     }
@@ -30,7 +31,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = self.new_output();
+        let mut output = self.new_output()?;
         self.run_into_async(input, &mut output).await?;
         Ok(output)
     }
@@ -156,9 +157,9 @@ impl Executor {
             .download_first(&own.input, info.bytes() as u64, |bytes| unpack(info, bytes))?
     }
 
-    fn new_output(&self) -> HostTensor {
+    fn new_output(&self) -> Result<HostTensor, ShapeError> {
         let plan = &self.ready.recording.plan;
-        HostTensor::zeros(plan.tensor(plan.output).shape)
+        HostTensor::try_zeros(plan.tensor(plan.output).shape)
     }
 
     /// The piece for a whole input and output, whose shapes must match the plan.

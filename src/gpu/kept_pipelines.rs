@@ -1,6 +1,6 @@
 //! A cache file of compiled pipelines, so that later processes need not compile the kernels again.
 
-use std::io::{self, ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use wgpu::{Device, PipelineCache, PipelineCacheDescriptor};
 use super::monitor::Monitor;
 use super::user_cache;
 use crate::error::GpuError;
+use crate::input_file::Refused;
 
 /// The driver's pipeline cache and its file.
 #[derive(Debug)]
@@ -19,16 +20,20 @@ pub(super) struct KeptPipelines {
     kept: Mutex<Option<u32>>,
 }
 
+/// The maximum length of such a file in bytes. Drivers' caches have up to some tens of MB.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// The header of such a file; the checksum of the rest follows.
 const MAGIC: &[u8] = b"bottleneck pipelines 1\n";
 
 impl KeptPipelines {
-    /// Opens a file, which may be missing. One that is damaged or another user's counts as empty.
+    /// Opens a file, which may be missing. One that is damaged, another user's, too long or not a
+    /// regular file counts as empty.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
     pub fn open(device: &Device, monitor: &Monitor, file: &Path) -> Result<Self, GpuError> {
-        let data = match read(file) {
+        let data = match user_cache::read_own(file, MAX_BYTES) {
             Ok(bytes) => checked(&bytes).map(<[u8]>::to_vec).or_else(|| {
                 tracing::warn!(
                     "{} is ignored: it is damaged, or not a pipeline cache",
@@ -36,7 +41,7 @@ impl KeptPipelines {
                 );
                 None
             }),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!("{} is ignored: {error}", file.display());
                 None
@@ -65,18 +70,16 @@ impl KeptPipelines {
         if *kept == Some(checksum) {
             return;
         }
+        let length = (MAGIC.len() + size_of::<u32>() + data.len()) as u64;
+        if length > MAX_BYTES {
+            tracing::warn!("pipelines are not kept: {length} bytes, the limit is {MAX_BYTES}");
+            return;
+        }
         match user_cache::write_whole(file, &[MAGIC, &checksum.to_le_bytes(), data]) {
             Ok(()) => *kept = Some(checksum),
             Err(error) => tracing::warn!("pipelines are not kept: {error}"),
         }
     }
-}
-
-/// The contents of a file of this user.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    user_cache::open_own(file)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The data of an intact file.

@@ -1,11 +1,11 @@
 //! The user's cache directory, and its files.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result as CrateResult};
 use crate::files;
+use crate::input_file::{self, Refused};
 
 /// This crate's folder in the user's cache directory, by platform convention. `None` if the
 /// environment defines no such directory.
@@ -35,22 +35,22 @@ pub(crate) fn file_name(words: &str, extension: &str) -> String {
     format!("{joined}-{:08x}.{extension}", crc32fast::hash(words.as_bytes()))
 }
 
-/// Opens a file whose contents the device will run or trust. On Unix, a file whose owner is not
-/// the effective user is refused. The opened file is checked, not the path, so that no other file
-/// can take its place in between.
+/// Reads a file of at most `limit` bytes, whose contents the device will run or trust. On Unix, a
+/// file whose owner is not the effective user is refused.
 ///
 /// # Errors
-/// The system's, and [`io::ErrorKind::PermissionDenied`] for another user's file.
-pub(crate) fn open_own(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        // SAFETY: geteuid has no arguments, cannot fail and does not access memory.
-        let user = unsafe { libc::geteuid() };
-        check_owner(file.metadata()?.uid(), user)?;
-    }
-    Ok(file)
+/// As [`input_file::read`], and [`io::ErrorKind::PermissionDenied`] for another user's file.
+pub(crate) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
+    input_file::read_if(path, limit, |about| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            // SAFETY: geteuid has no arguments, cannot fail and does not access memory.
+            check_owner(about.uid(), unsafe { libc::geteuid() })?;
+        }
+        let _ = about;
+        Ok(())
+    })
 }
 
 /// Refuses a file of another user.
@@ -76,7 +76,7 @@ pub(crate) fn contains(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> CrateResult<()> {
     files::write(path, parts).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
@@ -98,18 +98,18 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_own_files_are_opened() -> io::Result<()> {
+    fn only_own_files_are_read() -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("file");
         std::fs::write(&path, "text")?;
         let user = std::fs::metadata(&path)?.uid();
-        assert!(open_own(&path).is_ok() && check_owner(user, user).is_ok());
+        assert!(read_own(&path, 9).is_ok() && check_owner(user, user).is_ok());
         let error = check_owner(user + 1, user).err();
         assert!(error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied));
         // Only root can give a file to another user.
         if std::os::unix::fs::chown(&path, Some(user + 1), None).is_ok() {
-            let error = open_own(&path).err().map(|error| error.to_string());
+            let error = read_own(&path, 9).err().map(|error| error.to_string());
             assert!(error.is_some_and(|error| error.starts_with("it belongs to user")));
         }
         Ok(())

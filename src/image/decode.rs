@@ -14,9 +14,12 @@ use image::error::ImageError as DecoderError;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::checks::{check_size, one_line};
+use super::checks::{caught, check_memory, check_size, one_line};
 use super::tiff::{Tiff, without_alpha};
-use super::{Image, MAX_PIXELS, bmp, file, format, gif, jpeg, orientation, pnm, tiff_grey};
+use super::tiff_tags::Tags;
+use super::{
+    Image, MAX_PIXELS, bmp, file, format, gif, jpeg, orientation, png, pnm, tiff_grey, webp,
+};
 use crate::error::{Error, ImageError};
 
 /// Maximum size of an image file in bytes.
@@ -34,9 +37,13 @@ impl Image {
     /// by its first bytes. The image is rotated upright by its EXIF orientation, or by its XMP
     /// orientation if EXIF has none. It is then converted to RGB.
     ///
+    /// A panic of a decoder is caught and returned as an error. The app's panic hook runs before
+    /// that. With `panic = "abort"` no panic can be caught.
+    ///
     /// # Errors
     /// [`Error::Io`]; an [`ImageError`] that names the file, if it is not a regular file, not an
-    /// image, damaged, truncated, too large, or a GIF whose first frame does not fill it.
+    /// image, damaged, truncated, too large, or a GIF whose first frame does not fill it, or if
+    /// there is not enough memory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         Ok(read(&path.display().to_string(), &file::read(path, "a file", MAX_FILE_BYTES)?)?)
@@ -56,25 +63,7 @@ impl Image {
         let mut first = Vec::new();
         file.by_ref().take(FIRST_BYTES).read_to_end(&mut first).map_err(io)?;
         file.rewind().map_err(io)?;
-        let format = format::recognise(&name, &first)?;
-        if format == ImageFormat::Tiff {
-            if let Some(decoding) = tiff_grey::decoding_bytes(&name, &mut file, length)? {
-                return Ok(length.saturating_add(decoding));
-            }
-            file.rewind().map_err(io)?;
-        }
-        let decoding = match format {
-            ImageFormat::Jpeg => jpeg::decoding_bytes(&name, file)?,
-            ImageFormat::Pnm => pnm::decoding_bytes(&name, file)?,
-            format => {
-                let decoder = open_decoder(&name, file, format)?;
-                // What is decoded, twice where the decoder copies it, and the RGB made of it.
-                let copies =
-                    if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
-                let (width, height) = decoder.dimensions();
-                copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height)
-            }
-        };
+        let decoding = caught(&name, || decoding_bytes(&name, &first, file, length))?;
         Ok(length.saturating_add(decoding))
     }
 
@@ -89,7 +78,6 @@ impl Image {
 
 /// Decodes a file's bytes; `name` is for errors.
 fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
-    let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
     if bytes.len() as u64 > MAX_FILE_BYTES {
         let (image, bytes) = (name.to_owned(), bytes.len() as u64);
         return Err(ImageError::TooManyBytes {
@@ -100,17 +88,71 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
         });
     }
     if bytes.is_empty() {
-        return Err(refuse("the file is empty".to_owned()));
+        let reason = "the file is empty".to_owned();
+        return Err(ImageError::Format { image: name.to_owned(), reason });
     }
-    let (decoded, orientation) = match format::recognise(name, bytes)? {
-        ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
-        ImageFormat::Pnm => (pnm::decode(name, bytes)?, Orientation::NoTransforms),
-        format => decode(name, bytes, format)?,
-    };
-    let mut upright = DynamicImage::ImageRgb8(decoded);
-    upright.apply_orientation(orientation);
-    let (width, height) = (upright.width(), upright.height());
-    Image::new(width, height, upright.into_rgb8().into_raw())
+    caught(name, || {
+        let format = format::recognise(name, bytes)?;
+        // An error of the estimate is reported in more detail below, as is any of a JPEG.
+        if format != ImageFormat::Jpeg
+            && let Ok(needed) = decoding_bytes(name, bytes, Cursor::new(bytes), bytes.len() as u64)
+        {
+            check_memory(name, needed)?;
+        }
+        let (decoded, orientation) = match format {
+            ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
+            ImageFormat::Pnm => (pnm::decode(name, bytes)?, Orientation::NoTransforms),
+            format => decode(name, bytes, format)?,
+        };
+        let mut upright = DynamicImage::ImageRgb8(decoded);
+        upright.apply_orientation(orientation);
+        let (width, height) = (upright.width(), upright.height());
+        Image::new(width, height, upright.into_rgb8().into_raw())
+    })
+}
+
+/// Approximate bytes that decoding needs in addition to the file of this length, which begins with
+/// `first`.
+fn decoding_bytes(
+    name: &str,
+    first: &[u8],
+    mut file: impl BufRead + Seek,
+    length: u64,
+) -> Result<u64, ImageError> {
+    let format = format::recognise(name, first)?;
+    let damaged = |reason| ImageError::Format { image: name.to_owned(), reason };
+    let start = |file: &mut dyn Seek| file.rewind().map_err(|error| damaged(one_line(&error)));
+    match format {
+        ImageFormat::Jpeg => return jpeg::decoding_bytes(name, file),
+        ImageFormat::Pnm => return pnm::decoding_bytes(name, file),
+        ImageFormat::Tiff => {
+            Tags::read(&mut file).check().map_err(damaged)?;
+            start(&mut file)?;
+            if let Some(bytes) = tiff_grey::decoding_bytes(name, &mut file, length)? {
+                return Ok(bytes);
+            }
+            start(&mut file)?;
+        }
+        _ => {}
+    }
+    let decoder = open_decoder(name, file, format, most_bytes(name, first, format, length)?)?;
+    // The decoded pixels, twice if the decoder copies them, and the RGB made of them.
+    let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
+    let (width, height) = decoder.dimensions();
+    Ok(copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height))
+}
+
+/// The maximum number of bytes that the decoder of a file may allocate.
+fn most_bytes(
+    name: &str,
+    first: &[u8],
+    format: ImageFormat,
+    length: u64,
+) -> Result<u64, ImageError> {
+    match format {
+        ImageFormat::Png => png::most_bytes(name, first, length),
+        _ => Ok(MAX_DECODER_BYTES),
+    }
 }
 
 /// The decoder of any format but JPEG and PNM, after reading its header and checking its size.
@@ -118,10 +160,11 @@ fn open_decoder<'a>(
     name: &'a str,
     file: impl BufRead + Seek + 'a,
     format: ImageFormat,
+    most_bytes: u64,
 ) -> Result<impl ImageDecoder, ImageError> {
     let mut reader = ImageReader::with_format(file, format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    limits.max_alloc = Some(most_bytes);
     reader.limits(limits);
     let refuse = |error: DecoderError| ImageError::Format {
         image: name.to_owned(),
@@ -140,12 +183,21 @@ fn decode(
     format: ImageFormat,
 ) -> Result<(image::RgbImage, Orientation), ImageError> {
     let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
+    let tags = match format {
+        ImageFormat::Tiff => Tags::read(&mut Cursor::new(bytes)),
+        _ => Tags::default(),
+    };
+    tags.check().map_err(refuse)?;
     if format == ImageFormat::Tiff
-        && let Some(decoded) = tiff_grey::decode(name, bytes, MAX_DECODER_BYTES as usize)?
+        && let Some(decoded) = tiff_grey::decode(name, bytes, &tags, MAX_DECODER_BYTES as usize)?
     {
         return Ok(decoded);
     }
-    let mut decoder = open_decoder(name, Cursor::new(bytes), format)?;
+    if format == ImageFormat::Png {
+        png::check_palette(bytes).map_err(refuse)?;
+    }
+    let most_bytes = most_bytes(name, bytes, format, bytes.len() as u64)?;
+    let mut decoder = open_decoder(name, Cursor::new(bytes), format, most_bytes)?;
     if !matches!(
         decoder.color_type(),
         ColorType::L8
@@ -162,17 +214,16 @@ fn decode(
     if format == ImageFormat::Gif {
         gif::check_first_frame(bytes, decoder.dimensions()).map_err(refuse)?;
     }
-    let tiff =
-        if format == ImageFormat::Tiff { Some(Tiff::new(bytes).map_err(refuse)?) } else { None };
+    if format == ImageFormat::Bmp {
+        bmp::check_length(bytes).map_err(refuse)?;
+    }
+    let tiff = match format {
+        ImageFormat::Tiff => Some(Tiff::new(bytes, &tags).map_err(refuse)?),
+        _ => None,
+    };
     let orientation = match &tiff {
         Some(tiff) => tiff.orientation,
-        // Pillow looks for none.
-        None if format == ImageFormat::Gif => Orientation::NoTransforms,
-        None => {
-            let (exif, xmp) =
-                (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
-            orientation::of(exif.as_deref(), xmp.as_deref())
-        }
+        None => oriented(&mut decoder, bytes, format).map_err(refuse)?,
     };
     let associated = tiff.as_ref().is_some_and(|tiff| tiff.associated);
     if let Some(tiff) = tiff
@@ -188,6 +239,26 @@ fn decode(
         bmp::cut_off(bytes, &mut image);
     }
     Ok((image, orientation))
+}
+
+/// The orientation of any format but TIFF, JPEG and PNM. The error is the message to report.
+fn oriented(
+    decoder: &mut impl ImageDecoder,
+    bytes: &[u8],
+    format: ImageFormat,
+) -> Result<Orientation, String> {
+    Ok(match format {
+        ImageFormat::Png => {
+            let (exif, xmp) = (decoder.exif_metadata(), decoder.xmp_metadata());
+            orientation::of(exif.ok().flatten().as_deref(), xmp.ok().flatten().as_deref())
+        }
+        ImageFormat::WebP => {
+            let webp::Metadata { exif, xmp } = webp::metadata(bytes)?;
+            orientation::of(exif, xmp)
+        }
+        // In GIF, Pillow looks for none.
+        _ => Orientation::NoTransforms,
+    })
 }
 
 /// Converts like Pillow's `convert("RGB")`, also for images stored as 16-bit grey or with

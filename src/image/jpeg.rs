@@ -5,12 +5,12 @@ use std::io::{BufRead, Seek};
 
 use image::RgbImage;
 use image::metadata::Orientation;
-use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
+use zune_jpeg::{ImageInfo, JpegDecoder};
 
-use super::checks::{check_size, one_line};
+use super::checks::{check_memory, check_size, one_line};
 use super::orientation;
 use crate::error::ImageError;
 
@@ -27,6 +27,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<(RgbImage, Orientation)
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     let (width, height) = (width as u32, height as u32);
     check_size(name, width, height)?;
+    check_memory(name, decoder.info().as_ref().map_or(0, needed))?;
     let stored = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
     let wanted = match stored {
         // As they are stored, to be converted here as Pillow does.
@@ -68,10 +69,15 @@ pub(super) fn decoding_bytes(name: &str, file: impl BufRead + Seek) -> Result<u6
     let refuse = |reason| ImageError::Format { image: name.to_owned(), reason };
     decoder.decode_headers().map_err(|error| refuse(one_line(&error)))?;
     let header = decoder.info().ok_or_else(|| refuse("it has no header".to_owned()))?;
+    Ok(needed(&header))
+}
+
+/// [`decoding_bytes`] for a header.
+fn needed(header: &ImageInfo) -> u64 {
     let per_sample = if header.sof.is_progressive() { 3 } else { 1 };
-    Ok(u64::from(header.width)
+    u64::from(header.width)
         * u64::from(header.height)
-        * (per_sample * u64::from(header.components) + 3))
+        * (per_sample * u64::from(header.components) + 3)
 }
 
 /// Converts inverted CMYK to RGB: the light that cyan, magenta and yellow reflect, times what black

@@ -30,6 +30,8 @@ mod jpeg;
 #[cfg(feature = "images")]
 mod orientation;
 #[cfg(feature = "images")]
+mod png;
+#[cfg(feature = "images")]
 mod pnm;
 mod preprocess;
 mod reference;
@@ -40,6 +42,10 @@ mod taps;
 mod tiff;
 #[cfg(feature = "images")]
 mod tiff_grey;
+#[cfg(feature = "images")]
+mod tiff_tags;
+#[cfg(feature = "images")]
+mod webp;
 
 pub use channels::Channels;
 pub use config::ConfiguredPreprocess;

@@ -6,17 +6,23 @@ use std::ops::Range;
 use super::channels::luma;
 use super::{Channels, Geometry, Image, PRECISION_BITS, Preprocess, Taps};
 use crate::error::{Error, ImageError};
-use crate::tensor::{ChannelLayout, HostTensor};
+use crate::tensor::{ChannelLayout, HostTensor, memory};
 
 impl Preprocess {
     /// The resized and cropped image, in eight bits: the result of torchvision's `Resize` and
     /// `CenterCrop` on a Pillow image.
     ///
     /// # Errors
-    /// As [`Geometry::new`] and [`Taps::new`].
+    /// As [`Geometry::new`] and [`Taps::new`]; [`ImageError::Memory`].
     pub fn pixels(&self, image: &Image) -> Result<Image, ImageError> {
         let Geometry { columns, rows, columns_first } =
             Geometry::new(self, image.width(), image.height())?;
+        // The kept pixels, and the image made of them.
+        let bytes = 6 * u64::from(columns.crop) * u64::from(rows.crop);
+        if !memory::is_available(bytes) {
+            let image = "preprocessed image".to_owned();
+            return Err(ImageError::Memory { image, bytes });
+        }
         let across = Taps::new(self.filter, &columns)?;
         let down = Taps::new(self.filter, &rows)?;
         let gray = (self.channels == Channels::Gray).then(|| gray(image));
@@ -54,6 +60,8 @@ impl Preprocess {
     pub fn tensor(&self, images: &[Image]) -> Result<HostTensor, Error> {
         let shape = self.shape(images.len())?;
         let levels = self.levels();
+        let bytes = (shape.pixels() as u64).saturating_mul(16);
+        memory::check("preprocessed images", &shape.dims(), bytes)?;
         let mut values = Vec::with_capacity(shape.pixels() * 4);
         for image in images {
             for pixel in self.pixels(image)?.data().as_chunks::<3>().0 {

@@ -11,6 +11,7 @@ use tiff::{ColorType, TiffError};
 use super::checks::one_line;
 use super::jpeg::printed;
 use super::orientation;
+use super::tiff_tags::Tags;
 
 /// A TIFF and the contents of its tags.
 pub(super) struct Tiff<'a> {
@@ -23,13 +24,13 @@ pub(super) struct Tiff<'a> {
 
 impl<'a> Tiff<'a> {
     /// Reads the tags. Errors are the messages to report.
-    pub fn new(bytes: &'a [u8]) -> Result<Self, String> {
+    pub fn new(bytes: &'a [u8], tags: &Tags) -> Result<Self, String> {
         const ASSOCIATED: u16 = 1;
         let said = |error: TiffError| one_line(&error);
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(said)?;
         let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(said)?;
         let associated = extra.is_some_and(|extra| extra.first() == Some(&ASSOCIATED));
-        let orientation = oriented(&mut decoder);
+        let orientation = oriented(&mut decoder, tags);
         let colours = decoder.colortype().map_err(said)?;
         if associated && matches!(colours, ColorType::GrayA(_)) {
             return Err("grey with premultiplied alpha is not supported".to_owned());
@@ -78,11 +79,15 @@ impl<'a> Tiff<'a> {
 }
 
 /// The orientation from its tag, or from its XMP if it has none. Unreadable metadata is ignored.
-pub(super) fn oriented<R: Read + Seek>(decoder: &mut Decoder<R>) -> Orientation {
+pub(super) fn oriented<R: Read + Seek>(decoder: &mut Decoder<R>, tags: &Tags) -> Orientation {
     const XMP: Tag = Tag::Unknown(700);
+    if !tags.may_read(Tag::Orientation) {
+        return Orientation::NoTransforms;
+    }
     let orientation = match decoder.find_tag(Tag::Orientation) {
         Ok(None) => {
-            let xmp = decoder.find_tag(XMP).ok().flatten().and_then(|xmp| xmp.into_u8_vec().ok());
+            let xmp = if tags.may_read(XMP) { decoder.find_tag(XMP).ok().flatten() } else { None };
+            let xmp = xmp.and_then(|xmp| xmp.into_u8_vec().ok());
             Some(orientation::of(None, xmp.as_deref()))
         }
         Ok(Some(value)) => {

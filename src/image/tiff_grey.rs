@@ -13,6 +13,7 @@ use tiff::tags::Tag;
 
 use super::checks::{check_size, one_line};
 use super::tiff::oriented;
+use super::tiff_tags::Tags;
 use crate::error::ImageError;
 
 const WHITE_IS_ZERO: u16 = 0;
@@ -69,6 +70,7 @@ impl Kind {
 pub(super) fn decode(
     name: &str,
     bytes: &[u8],
+    tags: &Tags,
     most: usize,
 ) -> Result<Option<(RgbImage, Orientation)>, ImageError> {
     let refuse = |reason: String| ImageError::Format { image: name.to_owned(), reason };
@@ -77,7 +79,7 @@ pub(super) fn decode(
     let Some(kind) = Kind::of(&mut decoder) else { return Ok(None) };
     let (width, height) = decoder.dimensions().map_err(said)?;
     check_size(name, width, height)?;
-    let orientation = oriented(&mut decoder);
+    let orientation = oriented(&mut decoder, tags);
     let mut limits = Limits::default();
     (limits.decoding_buffer_size, limits.intermediate_buffer_size, limits.ifd_value_size) =
         (most, most, most);

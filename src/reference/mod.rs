@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
 use crate::plan::{Pow2Scale, Recording, Step, TensorId};
-use crate::tensor::HostTensor;
+use crate::tensor::{HostTensor, memory};
 
 pub use bound::ExactBound;
 use ops::apply;
@@ -26,7 +26,8 @@ pub use tensor64::Tensor64;
 ///
 /// # Errors
 /// [`ShapeError::Mismatch`] if the input differs from the planned one, [`ShapeError::Length`] if
-/// the parameters do not fit the steps.
+/// the parameters do not fit the steps, [`ShapeError::Memory`] if the tensors do not fit into host
+/// memory.
 pub fn run(
     recording: &Recording,
     params: &[StepParams],
@@ -212,6 +213,10 @@ fn walk(
         let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
         return Err(ShapeError::Length { tensor, expected, found: params.count() });
     }
+    // Every tensor stays in memory, in f64.
+    let values: u64 = plan.tensors.iter().map(|info| info.shape.len() as u64).sum();
+    let bytes = values.saturating_mul(size_of::<f64>() as u64);
+    memory::check("the reference's tensors", &plan.tensor(plan.input).shape.dims(), bytes)?;
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
     let mut balance = Pow2Scale::default();

@@ -1,6 +1,6 @@
 //! Tensors in host memory.
 
-use super::{ChannelLayout, Shape};
+use super::{ChannelLayout, Shape, memory};
 use crate::error::ShapeError;
 
 /// Pixels converted between layouts at a time: as many floats as a cache line holds, so that each
@@ -30,13 +30,37 @@ impl HostTensor {
         Ok(Self { shape, data })
     }
 
-    /// A tensor of zeros.
+    /// A tensor of zeros. If there is not enough memory, the process ends;
+    /// [`HostTensor::try_zeros`] returns an error.
     #[must_use]
     pub fn zeros(shape: Shape) -> Self {
         Self { shape, data: vec![0.0; shape.len()] }
     }
 
-    /// A tensor whose value at flat NCHW index `i` is `value(i)`.
+    /// [`HostTensor::zeros`] for shapes that may be too large for this machine.
+    ///
+    /// # Errors
+    /// [`ShapeError::Memory`].
+    pub fn try_zeros(shape: Shape) -> Result<Self, ShapeError> {
+        check_memory(shape)?;
+        let data = bytemuck::allocation::try_zeroed_vec(shape.len());
+        Ok(Self { shape, data: data.map_err(|()| no_memory(shape))? })
+    }
+
+    /// [`HostTensor::from_fn`] for shapes that may be too large for this machine.
+    ///
+    /// # Errors
+    /// [`ShapeError::Memory`].
+    pub fn try_from_fn(shape: Shape, value: impl FnMut(usize) -> f32) -> Result<Self, ShapeError> {
+        check_memory(shape)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(shape.len()).map_err(|_| no_memory(shape))?;
+        data.extend((0..shape.len()).map(value));
+        Ok(Self { shape, data })
+    }
+
+    /// A tensor whose value at flat NCHW index `i` is `value(i)`. If there is not enough memory,
+    /// the process ends; [`HostTensor::try_from_fn`] returns an error.
     pub fn from_fn(shape: Shape, value: impl FnMut(usize) -> f32) -> Self {
         Self { shape, data: (0..shape.len()).map(value).collect() }
     }
@@ -83,9 +107,13 @@ impl HostTensor {
     /// The values in the device's order: NHWC, channels in `layout`, zero padding.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] if `layout` has a different number of channels.
+    /// [`ShapeError::Mismatch`] if `layout` has a different number of channels;
+    /// [`ShapeError::Memory`].
     pub fn to_nhwc(&self, layout: ChannelLayout) -> Result<Vec<f32>, ShapeError> {
-        let mut packed = Vec::with_capacity(self.shape.pixels() * layout.vec4_per_pixel() * 4);
+        let mut packed = Vec::new();
+        packed
+            .try_reserve_exact(self.shape.pixels() * layout.vec4_per_pixel() * 4)
+            .map_err(|_| no_memory(self.shape))?;
         self.nhwc_strips(layout, Rows::all(self.shape), |strip| packed.extend_from_slice(strip))?;
         Ok(packed)
     }
@@ -129,7 +157,8 @@ impl HostTensor {
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] if `layout` has a different number of channels,
-    /// [`ShapeError::Length`] if the length of `packed` does not match this shape and layout.
+    /// [`ShapeError::Length`] if the length of `packed` does not match this shape and layout;
+    /// [`ShapeError::Memory`].
     pub fn from_nhwc(
         shape: Shape,
         layout: ChannelLayout,
@@ -145,7 +174,7 @@ impl HostTensor {
                 found: packed.len(),
             });
         }
-        let mut tensor = Self::zeros(shape);
+        let mut tensor = Self::try_zeros(shape)?;
         tensor.put_nhwc(layout, packed, shape.h, 0, Rows::all(shape));
         Ok(tensor)
     }
@@ -201,6 +230,22 @@ impl Rows {
     }
 }
 
+/// Bytes of a tensor.
+fn bytes(shape: Shape) -> u64 {
+    (shape.len() as u64).saturating_mul(size_of::<f32>() as u64)
+}
+
+/// Checks that the memory of a large tensor is available.
+fn check_memory(shape: Shape) -> Result<(), ShapeError> {
+    let is_small = bytes(shape) < memory::LARGE;
+    if is_small { Ok(()) } else { memory::check("tensor", &shape.dims(), bytes(shape)) }
+}
+
+fn no_memory(shape: Shape) -> ShapeError {
+    let (tensor, dims) = ("tensor".to_owned(), shape.dims().to_vec());
+    ShapeError::Memory { tensor, dims, bytes: bytes(shape) }
+}
+
 /// Checks that the layout has as many channels as the shape.
 fn check_channels(shape: Shape, layout: ChannelLayout) -> Result<(), ShapeError> {
     if shape.c == layout.channels() {
@@ -217,6 +262,23 @@ fn check_channels(shape: Shape, layout: ChannelLayout) -> Result<(), ShapeError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tensor_that_does_not_fit_into_memory_is_an_error() -> Result<(), ShapeError> {
+        let shape = Shape::new(1, 4, 100_000_000, 1_000_000)?;
+        let index = |at: usize| at as f32;
+        for found in [HostTensor::try_zeros(shape), HostTensor::try_from_fn(shape, index)] {
+            let bytes = 1_600_000_000_000_000;
+            assert!(
+                matches!(&found, Err(ShapeError::Memory { bytes: found, .. }) if *found == bytes),
+                "{found:?}"
+            );
+        }
+        let small = Shape::new(1, 2, 1, 2)?;
+        assert_eq!(HostTensor::try_zeros(small)?, HostTensor::zeros(small));
+        assert_eq!(HostTensor::try_from_fn(small, index)?, HostTensor::from_fn(small, index));
+        Ok(())
+    }
 
     #[test]
     fn nhwc_and_back() -> Result<(), ShapeError> {

@@ -7,6 +7,7 @@ mod compare;
 mod dtype;
 mod host;
 mod layout;
+pub(crate) mod memory;
 mod shape;
 
 pub use compare::{Comparison, Mismatch, Tolerance, compare, compare_spread};

@@ -7,7 +7,7 @@ use crate::op::StepParams;
 use crate::plan::{KernelChoice, MemoryBudget, Plan, TensorId, schedule};
 use crate::reference;
 use crate::selftest::{Seeded, exact_params, small_integers};
-use crate::tensor::{DType, HostTensor, Shape, Tolerance, compare};
+use crate::tensor::{DType, HostTensor, Shape, Tolerance, compare, memory};
 
 /// Maximum error of a candidate, relative to the largest value. The inputs are integers and
 /// quarters, for which kernels that sum are exact: a missing or repeated term exceeds this.
@@ -28,6 +28,9 @@ pub(super) struct Sample {
 
 impl Sample {
     pub fn new(problem: &Problem) -> Result<Self> {
+        let (values, output) = (problem.inputs.iter(), problem.output.0.len());
+        let values = values.map(|(shape, _)| shape.len()).sum::<usize>() + 2 * output;
+        memory::check("a sample", &problem.output.0.dims(), 4 * values as u64)?;
         let params = exact_params(&problem.op, &mut Seeded::new(7));
         let inputs: Vec<HostTensor> = (1..)
             .zip(&problem.inputs)

@@ -1,12 +1,16 @@
 //! Where tables are stored, and writing them atomically.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{TunedDevice, TuningTable};
-use crate::error::Result;
+use crate::error::Result as CrateResult;
 use crate::gpu::{Gpu, user_cache};
+use crate::input_file::{self, Refused};
+
+/// The maximum length of a table in bytes. A table of all of torchvision's shapes has some hundred
+/// kilobytes.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl TuningTable {
     /// The path of a device's table in the user's cache directory: one file per device, API and
@@ -18,13 +22,14 @@ impl TuningTable {
     }
 
     /// Loads the table from a file, if there is one that can be used. Problems with an unusable
-    /// file are logged, and the file is ignored. On Unix, a file in the user's cache directory
-    /// whose owner is not the effective user is ignored too.
+    /// file (also one that is not a regular file, or has more than 64 MiB) are logged, and the file
+    /// is ignored. On Unix, a file in the user's cache directory whose owner is not the effective
+    /// user is ignored too.
     #[must_use]
     pub fn load(path: &Path, gpu: &Gpu) -> Option<Self> {
         let text = match read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!("{} is ignored: {error}", path.display());
                 return None;
@@ -41,14 +46,18 @@ impl TuningTable {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: &Path) -> CrateResult<()> {
         user_cache::write_whole(path, &[self.to_json().as_bytes()])
     }
 }
 
 /// The text of a table. In the cache, another user's file is refused. Elsewhere, a table may be
 /// another user's: it only selects among the candidates of this crate.
-fn read(path: &Path) -> io::Result<String> {
-    let is_cached = user_cache::contains(path);
-    io::read_to_string(if is_cached { user_cache::open_own(path)? } else { File::open(path)? })
+fn read(path: &Path) -> Result<String, Refused> {
+    let bytes = match user_cache::contains(path) {
+        true => user_cache::read_own(path, MAX_BYTES)?,
+        false => input_file::read(path, MAX_BYTES)?,
+    };
+    let not_text = |error| io::Error::new(ErrorKind::InvalidData, error);
+    Ok(String::from_utf8(bytes).map_err(not_text)?)
 }

@@ -46,7 +46,7 @@ impl Bytes {
     /// permitted, worthwhile for its size and supported by the file system; otherwise it is read.
     pub fn open(
         name: &str,
-        mut file: File,
+        file: File,
         about: &Metadata,
         start: Vec<u8>,
         may_map: bool,
@@ -67,7 +67,8 @@ impl Bytes {
             }
         }
         let mut bytes = start;
-        file.read_to_end(&mut bytes)?;
+        // No more than the length that was checked, even if the file grows.
+        file.take(about.len().saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
         Ok(Self::Read(bytes))
     }
 

@@ -10,6 +10,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use super::{METADATA, ModelConfig, NetworkWeights};
 use crate::error::{Error, Result, WeightsError};
 use crate::network::{BlockKind, ResNet};
+use crate::tensor::memory;
 
 /// Every parameter and statistic of a network by torchvision's name, f32.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +37,8 @@ impl NetworkState {
     /// Initial parameters, distributed like those of torchvision's `ResNet`: convolutions by
     /// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, norms with ones and zeros, the
     /// linear layer as in `nn.Linear`, uniformly within 1 / sqrt(features). The random numbers come
-    /// from ChaCha, not PyTorch.
+    /// from ChaCha, not PyTorch. If there is not enough memory, the process ends;
+    /// [`NetworkState::try_initial`] returns an error.
     #[must_use]
     pub fn initial(spec: &ResNet, how: Initialization) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(how.seed);
@@ -72,6 +74,21 @@ impl NetworkState {
             state.tensors.insert(key, values);
         }
         state
+    }
+
+    /// [`NetworkState::initial`] for networks that may be too large for this machine.
+    ///
+    /// # Errors
+    /// [`ShapeError::Memory`](crate::error::ShapeError::Memory).
+    pub fn try_initial(spec: &ResNet, how: Initialization) -> Result<Self> {
+        let values = |dims: Vec<usize>| {
+            dims.into_iter().fold(1, |product: u64, dim| product.saturating_mul(dim as u64))
+        };
+        let shapes = spec.state_dict_shapes().into_iter();
+        let all = shapes.fold(0, |sum: u64, (_, dims)| sum.saturating_add(values(dims)));
+        let dims = [usize::try_from(all).unwrap_or(usize::MAX)];
+        memory::check("the network's parameters", &dims, all.saturating_mul(4))?;
+        Ok(Self::initial(spec, how))
     }
 
     /// Reads the state from a checkpoint.

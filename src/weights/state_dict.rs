@@ -14,6 +14,7 @@ use super::search::{is_average, places};
 use super::values::Values;
 use super::{Shapes, header, pth};
 use crate::error::{Error, PthError, Result, WeightsError};
+use crate::input_file::{self, Refused};
 use crate::tensor::{HostTensor, Shape};
 
 /// A file of weights: safetensors, or PyTorch's own `.pth` (zip or legacy format), recognised by
@@ -90,15 +91,15 @@ impl StateDict {
         let path = path.as_ref();
         let name = path.display().to_string();
         let io = |source| Error::Io { path: path.to_owned(), source };
-        let about = std::fs::metadata(path).map_err(io)?;
-        if !about.is_file() {
-            return Err(WeightsError::Format {
-                source_name: name,
-                reason: "it is not a regular file".to_owned(),
+        let refuse = |refused| match refused {
+            Refused::Io(source) => io(source),
+            refused => WeightsError::Format {
+                source_name: name.clone(),
+                reason: format!("it is {refused}"),
             }
-            .into());
-        }
-        let mut file = std::fs::File::open(path).map_err(io)?;
+            .into(),
+        };
+        let (mut file, about) = input_file::open(path).map_err(refuse)?;
         let mut bytes = Vec::new();
         file.by_ref().take(pth::START as u64).read_to_end(&mut bytes).map_err(io)?;
         if pth::recognise(&bytes).is_none() {

@@ -257,6 +257,107 @@ fn sizes_beyond_the_limit_are_refused_before_they_are_allocated() -> Outcome {
     Ok(())
 }
 
+/// A file of `tests/faults/inputs`.
+fn hostile(name: &str) -> std::io::Result<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/inputs");
+    std::fs::read(std::path::Path::new(folder).join(name))
+}
+
+/// Each once made a decoder panic, or allocate 4 GiB.
+#[test]
+fn hostile_files_are_refused_by_name() -> Outcome {
+    let cases = [
+        ("png-plte-of-4-bytes.png", "its palette has 4 bytes"),
+        ("png-plte-of-85-bytes.png", "its palette has 85 bytes"),
+        ("webp-exif-of-4GiB.webp", "its chunk EXIF at byte 56 has 4294901760 bytes"),
+    ];
+    let folder = tempfile::tempdir()?;
+    for (name, said) in cases {
+        let path = folder.path().join(name);
+        std::fs::write(&path, hostile(name)?)?;
+        let error = Image::open(&path).err().map(|error| error.to_string());
+        let starts = format!("{}: not a readable image: {said}", path.display());
+        assert!(error.as_deref().is_some_and(|text| text.starts_with(&starts)), "{error:?}");
+        let error = Image::from_bytes(&hostile(name)?);
+        assert!(matches!(error, Err(ImageError::Format { .. })), "{name}: {error:?}");
+    }
+    Ok(())
+}
+
+/// Tag, type, count and value or offset.
+type Entry = (u16, u16, u32, u32);
+const ASCII: u16 = 2;
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+
+/// A grey TIFF of one pixel of level 7. Entries replace the usual ones of the same tag.
+fn tiff(changed: &[Entry]) -> Vec<u8> {
+    const PIXEL_AT: u32 = 8;
+    let mut entries = std::collections::BTreeMap::new();
+    for (tag, value) in [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)] {
+        entries.insert(tag, (tag, SHORT, 1, value));
+    }
+    entries.insert(273, (273, LONG, 1, PIXEL_AT));
+    entries.insert(279, (279, LONG, 1, 1));
+    entries.extend(changed.iter().map(|&entry| (entry.0, entry)));
+    let mut bytes = [b"II*\0", &10_u32.to_le_bytes()[..], &[7, 0]].concat();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries.into_values() {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn tags_of_tiff_that_claim_too_much_are_refused_or_ignored() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.tif");
+    // Metadata that cannot be read is ignored, and other tags are not read.
+    let ignored: [&[Entry]; 5] = [
+        &[],
+        &[(700, ASCII, u32::MAX, 8)],
+        &[(274, ASCII, 1 << 29, 8)],
+        &[(270, ASCII, 1 << 30, 8)],
+        &[(700, 1, 1 << 22, 8), (34377, 7, u32::MAX, u32::MAX)],
+    ];
+    for changed in ignored {
+        std::fs::write(&path, tiff(changed))?;
+        assert_eq!(Image::open(&path)?.data(), [7; 3], "{changed:?}");
+        assert!(Image::decoding_bytes(&path).is_ok(), "{changed:?}");
+    }
+    let refused = [
+        ((256, ASCII, u32::MAX, 8), "its tag 256 has 4294967295 values, the limit is 8388608"),
+        ((258, ASCII, 1 << 29, 8), "its tag 258 has 536870912 values"),
+        ((273, LONG, 100, 8), "its tag 273 has 400 bytes of values at byte 8, but the file has"),
+        ((279, SHORT, 3, 1 << 31), "its tag 279 has 6 bytes of values at byte 2147483648"),
+        ((320, SHORT, 768, 8), "its tag 320 has 1536 bytes of values"),
+        ((339, 1, 1 << 24, 8), "its tag 339 has 16777216 values"),
+    ];
+    for (entry, said) in refused {
+        std::fs::write(&path, tiff(&[entry]))?;
+        for error in [Image::open(&path).err(), Image::decoding_bytes(&path).err()] {
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains("a.tif") && text.contains(said), "{entry:?}: {text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn bitmaps_shorter_than_their_pixels_are_refused() -> Outcome {
+    let whole = std::fs::read(golden::path("rgb.bmp"))?;
+    for [width, height] in [[13_000, 13_000_i32], [13_000, -13_000]] {
+        let mut bytes = whole.clone();
+        bytes[18..26].copy_from_slice(&[width.to_le_bytes(), height.to_le_bytes()].concat());
+        let error = Image::from_bytes(&bytes).err().map(|error| error.to_string());
+        let said = "the file ends before the image does: 507000000 bytes of pixels";
+        assert!(error.as_deref().is_some_and(|text| text.contains(said)), "{error:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn images_and_resizes_that_cannot_be_are_refused() -> Outcome {
     assert!(matches!(

@@ -58,7 +58,7 @@ impl Checked {
     }
 
     fn load_from(gpu: &Gpu, workload: &Workload, options: &LoadOptions) -> Result<Self, CliError> {
-        let input = seeded::input(workload.input, SEED);
+        let input = seeded::input(workload.input, SEED)?;
         let mut worst = Worst { name: &workload.name, error: 0.0 };
         let (mut engine, against) = match &workload.subject {
             Subject::Block(spec) => {
@@ -87,13 +87,13 @@ impl Checked {
         };
         let plan = &engine.executor().recording().plan;
         let (part, runs) =
-            (seeded::input(plan.tensor(plan.input).shape, SEED), engine.runs(workload.input.n));
+            (seeded::input(plan.tensor(plan.input).shape, SEED)?, engine.runs(workload.input.n));
         let buffers = Buffers::new(engine.executor(), &part)?;
         timing::run(gpu, &buffers.bind(engine.executor())?)?;
         let (expected, found) =
             (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
         worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
-        let output = HostTensor::zeros(engine.output_shape());
+        let output = HostTensor::try_zeros(engine.output_shape()).map_err(Error::from)?;
         let flops = workload.conv_flops()?;
         Ok(Self {
             engine,
@@ -194,7 +194,8 @@ fn small(
     worst: &mut Worst<'_>,
 ) -> Result<(), CliError> {
     let channels = weights.spec().stem().in_channels;
-    let input = seeded::input(Shape::new(1, channels, SMALL, SMALL).map_err(Error::from)?, SEED);
+    let shape = Shape::new(1, channels, SMALL, SMALL).map_err(Error::from)?;
+    let input = seeded::input(shape, SEED)?;
     let mut network = match Network::load(gpu, weights, input.shape(), options) {
         // A requested kernel may support larger images only.
         Err(Error::Gpu(GpuError::NoSuchKernel { .. })) => {

@@ -1,13 +1,12 @@
 //! `bottleneck bench --compare`: two reports of the same workloads side by side.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::error::CliError;
+use super::super::input_file;
 use super::super::output::{self, Cell, Table};
 use super::device::DeviceReport;
 use super::measure::Quantiles;
@@ -79,11 +78,7 @@ pub fn run(before: &Path, after: &Path, as_json: bool) -> Result<(), CliError> {
 /// The reports in a file.
 fn read(path: &Path) -> Result<Vec<Report>, CliError> {
     let refused = |reason: String| CliError::NotAReport { path: path.to_owned(), reason };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
-    if read.map_err(|source| CliError::io(path, source))? as u64 > MOST_BYTES {
-        return Err(refused(format!("it is longer than {MOST_BYTES} bytes")));
-    }
+    let bytes = input_file::read(path, "a report", MOST_BYTES)?;
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
     match value {

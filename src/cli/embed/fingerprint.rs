@@ -1,6 +1,5 @@
 //! The settings that must be equal for the vectors of two runs to go into one file.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use super::shard::Shard;
 use super::vectors::Vectors;
 use crate::cli::engine_args::PrecisionArg;
 use crate::cli::error::CliError;
+use crate::cli::input_file;
 use crate::cli::setting_texts;
 
 /// The settings that made the vectors. Every output file and journal has them as JSON.
@@ -96,7 +96,7 @@ impl Fingerprint {
 
 /// Length and checksum of a file.
 fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = input_file::open(path)?;
     let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0);
     let mut bytes = vec![0; 1 << 20];
     loop {

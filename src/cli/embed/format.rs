@@ -2,7 +2,6 @@
 //! a [`Checksum`] of the rows, and can be read back.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::rows::{Checksum, Row, Rows, damaged};
 use super::{npy, parquet, safetensors};
 use crate::cli::error::CliError;
 use crate::cli::files::OutputFile;
+use crate::cli::input_file;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +132,9 @@ impl Output {
     ) -> Result<(), CliError> {
         let io = |source| CliError::io(self.path(), source);
         let stored = match self.format {
-            Format::Parquet => File::open(self.path()).and_then(parquet::read),
+            Format::Parquet => input_file::open(self.path()).and_then(parquet::read),
             Format::Npy => npy::read(self.path()),
-            Format::Safetensors => File::open(self.path()).and_then(safetensors::read),
+            Format::Safetensors => input_file::open(self.path()).and_then(safetensors::read),
         };
         let stored = stored.map_err(io)?;
         about.check(self.path(), &stored.about)?;

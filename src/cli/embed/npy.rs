@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use super::rows::{Checksum, Row, Rows, Stamp, damaged};
 use super::stored_rows::{Stored, foreign};
+use crate::cli::input_file;
 
 /// The file of names.
 #[derive(Debug, Deserialize)]
@@ -84,10 +85,10 @@ pub fn read(path: &Path) -> io::Result<Stored> {
     let in_names = |error: io::Error| {
         io::Error::new(error.kind(), format!("{}: {error}", names_path.display()))
     };
-    let names = BufReader::new(File::open(&names_path).map_err(in_names)?);
+    let names = BufReader::new(input_file::open(&names_path).map_err(in_names)?);
     let Names { about, checksum, rows } =
         serde_json::from_reader(names).map_err(|_| in_names(foreign()))?;
-    let file = File::open(path)?;
+    let file = input_file::open(path)?;
     let header = header(rows.len(), about.length);
     let bytes = 4 * rows.len() as u128 * about.length as u128 + header.len() as u128;
     let found = file.metadata()?.len();

@@ -169,7 +169,7 @@ impl Maker {
 
     /// The next places, at most this many, whose images are not left out.
     fn take(&mut self, most: usize) -> Vec<usize> {
-        let mut places = Vec::with_capacity(most);
+        let mut places = Vec::new();
         while places.len() < most && self.next < self.order.len() {
             if !self.is_left_out(self.next) {
                 places.push(self.next);
@@ -198,9 +198,9 @@ impl Maker {
     }
 }
 
-/// Opens an image file. A panic of the decoder is returned as an error.
+/// Opens an image file.
 pub fn opened(path: &Path) -> Result<Image, CliError> {
-    Ok(images::caught(path, || Image::open(path))?)
+    Ok(Image::open(path)?)
 }
 
 /// Images as one batch.

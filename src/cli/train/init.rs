@@ -52,7 +52,8 @@ pub fn initial(
     classes: &[String],
     seed: u64,
 ) -> Result<NetworkState, CliError> {
-    let mut state = NetworkState::initial(spec, Initialization { seed, zero_init_residual: false });
+    let mut state =
+        NetworkState::try_initial(spec, Initialization { seed, zero_init_residual: false })?;
     let found = NetworkState::read(weights).map_err(CliError::in_file(file))?;
     let same_classes = found.spec().classes() == spec.classes();
     if let Some(ClassNames { names, source }) = weights.config().class_names()

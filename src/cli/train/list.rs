@@ -15,8 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::CliError;
 use super::super::files::OutputFile;
+use super::super::input_file;
 use super::checksum;
 use super::path_text::{decode, encode};
+
+/// The largest size of the file, in bytes: some tens of millions of images.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// The format in the first line.
 const FORMAT: &str = "wgpu-bottleneck images 1";
@@ -142,7 +146,7 @@ impl ImageList {
 
     /// Reads a list. An unfinished last line, written by a killed process, is ignored.
     pub fn read(path: &Path) -> Result<Self, CliError> {
-        let bytes = std::fs::read(path).map_err(|source| CliError::io(path, source))?;
+        let bytes = input_file::read(path, "an image list", MOST_BYTES)?;
         let refuse = |why: &str| {
             let path = path.display();
             let how = "restore it, or choose another --out";

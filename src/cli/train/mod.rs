@@ -127,7 +127,7 @@ impl Run {
             (None, None) => {
                 let how =
                     Initialization { seed: args.seed, zero_init_residual: args.zero_init_residual };
-                NetworkState::initial(&spec, how)
+                NetworkState::try_initial(&spec, how)?
             }
         };
         let gpu = args.engine.adapter.gpu_with_kept_pipelines()?;

@@ -6,8 +6,6 @@ mod summary;
 
 pub use self::args::TuneArgs;
 
-use std::fs;
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -26,7 +24,7 @@ use super::error::CliError;
 use super::interrupt;
 use super::output;
 use super::progress_bar::Bar;
-use super::tuning_table::default_path;
+use super::tuning_table::{self, default_path};
 
 /// Rounds of `--quick`.
 const QUICK: usize = 2;
@@ -97,20 +95,23 @@ fn begin(path: &Path, asked_for: bool, gpu: &Gpu) -> Result<TuningTable, CliErro
         table.save(path)?;
         return Ok(table);
     }
-    let table = match fs::read_to_string(path).map(|text| TuningTable::parse(&text, gpu)) {
-        Ok(Ok(table)) => table,
-        Ok(Err(error @ TuningError::NotATable { .. })) => {
+    if !path.try_exists().map_err(|source| CliError::io(path, source))? {
+        let table = TuningTable::new(gpu);
+        table.save(path)?;
+        return Ok(table);
+    }
+    let table = match TuningTable::parse(&tuning_table::text(path)?, gpu) {
+        Ok(table) => table,
+        Err(error @ TuningError::NotATable { .. }) => {
             return Err(CliError::Usage(format!(
                 "{}: {error}, and is not overwritten",
                 path.display()
             )));
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             output::progress(&format!("warning: {} is overwritten: {error}", path.display()));
             TuningTable::new(gpu)
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => TuningTable::new(gpu),
-        Err(error) => return Err(CliError::io(path, error)),
     };
     table.save(path)?;
     Ok(table)

@@ -35,6 +35,20 @@ fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
     Ok(folder.path(name).display().to_string())
 }
 
+/// 16 TB and 105 TB: more than machines have.
+#[test]
+fn inputs_larger_than_the_memory_are_refused() -> Outcome {
+    let block = ["bench", "--quick", "--block", "--inplanes", "4", "--planes", "1"];
+    for [size, batch] in [["1000000x1000000", "1"], ["10000x10000", "65536"]] {
+        let output = bench(&[&block[..], &["--size", size, "--batch", batch]].concat())?;
+        let said = stderr(&output);
+        let last = said.lines().last().unwrap_or_default();
+        let is_named = last.starts_with("error: ") && last.contains("bytes of host memory");
+        assert!(output.status.code() == Some(2) && is_named, "{size}, {batch}: {said}");
+    }
+    Ok(())
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "one job from start to end")]
 fn json_has_every_number() -> Outcome {

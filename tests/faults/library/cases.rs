@@ -42,8 +42,12 @@ impl Case {
 
 /// Four different cases.
 pub fn cases() -> Result<Vec<Case>> {
-    let names =
-        [("plain", 1), ("s2_odd_downsample", 2), ("groups8_5_per_group", 1), ("odd_13x9_batch3", 1)];
+    let names = [
+        ("plain", 1),
+        ("s2_odd_downsample", 2),
+        ("groups8_5_per_group", 1),
+        ("odd_13x9_batch3", 1),
+    ];
     names.into_iter().map(|(name, stride)| Case::open(name, stride)).collect()
 }
 

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wgpu_bottleneck::{
-    Gpu, ImagePipeline, LoadOptions, Network, Source, Trainer, TrainingOptions,
-};
+use wgpu_bottleneck::{Gpu, ImagePipeline, LoadOptions, Network, Source, Trainer, TrainingOptions};
 
 use super::cases::{cases, image, inputs, preprocess, state, weights};
 use super::{Failure, Outcome, wrong};
@@ -110,7 +108,8 @@ pub fn soak(time: Duration) -> Outcome {
         // Images of many sizes.
         let mut images = Vec::new();
         for number in 0..4 {
-            let (width, height) = ((turns * 7 + number * 13) % 300, (turns * 5 + number * 11) % 200);
+            let (width, height) =
+                ((turns * 7 + number * 13) % 300, (turns * 5 + number * 11) % 200);
             images.push(image(20 + width, 20 + height)?);
         }
         pipeline.embed(&images.iter().map(Source::from).collect::<Vec<_>>())?;

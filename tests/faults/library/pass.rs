@@ -2,9 +2,7 @@
 
 use wgpu_bottleneck::error::{Error, GpuError};
 use wgpu_bottleneck::tensor::compare;
-use wgpu_bottleneck::{
-    Gpu, LoadOptions, Network, Preprocessor, Result, Trainer, TrainingOptions,
-};
+use wgpu_bottleneck::{Gpu, LoadOptions, Network, Preprocessor, Result, Trainer, TrainingOptions};
 
 use super::cases::{Case, image, inputs, preprocess, state, weights};
 use super::{Failure, Outcome, app, wrong};
@@ -95,9 +93,9 @@ fn network(gpu: &Gpu, errors: &mut Errors) -> Outcome {
     for _ in 0..2 {
         let is_right = network.run(&input).map(|outputs| {
             let pairs = outputs.iter().zip(&expected);
-            pairs.into_iter().all(|((_, found), (_, expected))| {
-                compare(expected, found, tolerance).passed()
-            })
+            pairs
+                .into_iter()
+                .all(|((_, found), (_, expected))| compare(expected, found, tolerance).passed())
         });
         errors.check("running a network", is_right)?;
     }
@@ -175,7 +173,8 @@ fn steps(gpu: &Gpu, errors: &mut Errors) -> Outcome<Vec<f64>> {
     let mut losses = Vec::new();
     for _ in 0..20 {
         let metrics = trainer.step(&batch, &[0, 1, 2, 3], 0.05);
-        errors.check("a step", metrics.map(|metrics| losses.push(metrics.loss())).map(|()| true))?;
+        errors
+            .check("a step", metrics.map(|metrics| losses.push(metrics.loss())).map(|()| true))?;
         if losses.len() == 6 {
             break;
         }

@@ -1,0 +1,122 @@
+//! Reads the files that options name: labels, tables of kernels, reports, lists of images.
+//!
+//! A named pipe can block the process, and a device can give bytes without end, so both are
+//! refused. A pipe that is open already is read, as for `--compare <(COMMAND) after.json`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use super::error::CliError;
+
+/// Opens a regular file, or a pipe that this process has inherited, to read. On Unix, opening waits
+/// for no writer, even if another process replaces the file by a pipe in the meantime.
+pub fn open(path: &Path) -> io::Result<File> {
+    let refused = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
+    let is_pipe = is_inherited_pipe(path);
+    if !is_pipe && !fs::metadata(path)?.is_file() {
+        return Err(refused());
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    if !is_pipe {
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    if is_pipe || file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
+}
+
+/// Reads a file of at most `limit` bytes; `what` describes it in the error.
+pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, CliError> {
+    let io = |source| CliError::io(path, source);
+    let file = open(path).map_err(io)?;
+    let refuse = |bytes: u64| {
+        let path = path.display();
+        Err(CliError::Usage(format!(
+            "{path}: {what} of {bytes} bytes or more, the limit is {limit}"
+        )))
+    };
+    match file.metadata().map_err(io)?.len() {
+        bytes if bytes > limit => return refuse(bytes),
+        _ => {}
+    }
+    let mut bytes = Vec::new();
+    // One byte more than the limit, to detect a file that grows.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit { refuse(bytes.len() as u64) } else { Ok(bytes) }
+}
+
+/// [`read`] for a text in UTF-8.
+pub fn text(path: &Path, what: &str, limit: u64) -> Result<String, CliError> {
+    String::from_utf8(read(path, what, limit)?)
+        .map_err(|error| CliError::io(path, io::Error::new(ErrorKind::InvalidData, error)))
+}
+
+/// Whether the path names a file descriptor of this process that is a pipe. Opening such a pipe
+/// again does not block, as it is open already.
+#[cfg(unix)]
+fn is_inherited_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let folders = ["/dev/fd", "/proc/self/fd"];
+    let is_descriptor = path == Path::new("/dev/stdin")
+        || path.parent().is_some_and(|parent| folders.iter().any(|it| parent == Path::new(it)));
+    is_descriptor && fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_inherited_pipe(_: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn said<T>(found: Result<T, CliError>) -> String {
+        found.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn files_are_read_up_to_the_limit() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("list");
+        fs::write(&path, "0123456789")?;
+        assert_eq!(text(&path, "a list", 10)?, "0123456789");
+        let error = said(read(&path, "a list", 9));
+        assert!(error.ends_with("list: a list of 10 bytes or more, the limit is 9"), "{error}");
+        fs::write(&path, [0xff])?;
+        assert!(said(text(&path, "a list", 10)).contains("utf-8"));
+        assert!(said(read(folder.path(), "a list", 10)).ends_with("not a regular file"));
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn open_pipes_are_read_and_others_refused() -> Outcome {
+        use std::io::Write as _;
+        use std::os::fd::AsRawFd as _;
+        let folder = tempfile::tempdir()?;
+        let named = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&named).status()?;
+        assert!(made.success());
+        for path in [&named, Path::new("/dev/zero")] {
+            assert!(said(read(path, "a list", 10)).ends_with("not a regular file"), "{path:?}");
+        }
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(b"0123456789")?;
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        assert_eq!(read(Path::new(&path), "a list", 10)?, b"0123456789");
+        // Without end, as far as the limit shows.
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(&[b'x'; 100])?;
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let error = said(read(Path::new(&path), "a list", 10));
+        assert!(error.contains("a list of 11 bytes or more"), "{error}");
+        drop(writer);
+        Ok(())
+    }
+}
