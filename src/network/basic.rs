@@ -42,7 +42,7 @@ pub struct BasicBlockBuilder {
 }
 
 impl BasicBlockBuilder {
-    /// Stride of the first convolution and of the downsample. Default 1.
+    /// Stride of the first convolution and of the downsample. From 1, the default, to 2^24.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self

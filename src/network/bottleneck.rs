@@ -64,7 +64,7 @@ pub struct BottleneckBuilder {
 
 impl BottleneckBuilder {
     /// Stride of the block, which applies to one of its convolutions
-    /// ([`stride_in`](Self::stride_in)) and to the downsample. Default 1.
+    /// ([`stride_in`](Self::stride_in)) and to the downsample. From 1, the default, to 2^24.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
@@ -89,7 +89,8 @@ impl BottleneckBuilder {
         self
     }
 
-    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). Default 1.
+    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). From 1, the default, to
+    /// 2^24.
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.dilation = dilation;
         self
