@@ -11,9 +11,10 @@ use wgpu_bottleneck::plan::{
 };
 use wgpu_bottleneck::tensor::{ChannelLayout, DType};
 use wgpu_bottleneck::{
-    BlockKind, Bottleneck, Gpu, LoadOptions, ResNet, Shape, TrainingOptions, record,
+    BlockKind, Bottleneck, Gpu, LoadOptions, ResNet, Shape, TrainingOptions, record, reference,
 };
 
+use crate::common::seeded::small_integers;
 use crate::common::{Outcome, targets};
 
 fn device() -> &'static Gpu {
@@ -357,5 +358,26 @@ fn other_limits_do_not_overflow() -> Outcome {
     let options = ExecutorOptions { guard_bytes: u64::MAX - 3 };
     let error = Executor::new(gpu, recording, &params, options).err();
     assert!(error.is_some_and(|error| error.to_string().contains("the device's limit is")));
+    Ok(())
+}
+
+/// Runs from host tensors whose input or output is weights.
+#[test]
+fn weights_are_packed_for_runs() -> Outcome {
+    let conv = Conv::conv3x3(6, 5, 1, 1, 1);
+    let layout =
+        WeightLayout { conv, input: ChannelLayout::dense(6), output: ChannelLayout::dense(5) };
+    let op = Op::Train(TrainOp::MirroredWeights { conv });
+    let tensors =
+        vec![TensorInfo::weights("weights", layout), TensorInfo::weights("out", layout.mirrored())];
+    let plan = Plan::of_step(op, tensors, false);
+    let kernel = first_kernel(&plan).ok_or("no kernel")?;
+    let recording = by_hand(plan, kernel);
+    let input = small_integers(conv.weight_shape(), 3);
+    let expected = reference::run(&recording, &[StepParams::None], &input)?;
+    let options = ExecutorOptions::default();
+    let mut executor = Executor::new(device(), recording, &[StepParams::None], options)?;
+    let found = executor.run(&input)?;
+    assert_eq!(found, expected);
     Ok(())
 }

@@ -319,6 +319,18 @@ mod tests {
             block(usize::MAX, 64).build(),
             Err(SpecError::TooLarge { parameter: "inplanes", .. })
         ));
+        let strided = |stride| block(256, 64).downsample(true).stride(stride).build();
+        assert!(strided(1 << 24).is_ok() && block(256, 64).dilation(1 << 24).build().is_ok());
+        for large in [(1 << 24) + 1, 1 << 32, usize::MAX] {
+            assert!(matches!(
+                strided(large),
+                Err(SpecError::TooLarge { parameter: "stride", value, .. }) if value == large
+            ));
+            assert!(matches!(
+                block(256, 64).dilation(large).build(),
+                Err(SpecError::TooLarge { parameter: "dilation", value, .. }) if value == large
+            ));
+        }
         assert!(matches!(
             block(4 << 22, 1 << 22).base_width(1 << 20).build(),
             Err(SpecError::TooLarge { .. })

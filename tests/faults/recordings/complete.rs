@@ -72,7 +72,8 @@ fn complete_step(plan: &mut Plan, step: &mut Step) -> Option<()> {
     if step.inputs.is_empty() || step.reads().chain([step.output]).any(|id| id.0 >= known) {
         return None;
     }
-    fit_operation(&mut step.op, &plan.input_shapes(step));
+    let shapes = plan.input_shapes(step);
+    fit_operation(&mut step.op, &shapes);
     complete_inputs(plan, step)?;
     let output = step.op.output_shape(&plan.input_shapes(step)).ok()?;
     complete_output(plan, step, output);

@@ -63,7 +63,8 @@ fn one(
     let base = bases.pick(draw.below(1 << 30));
     let mut recording = base.clone();
     let is_completed = draw.below(4) > 0;
-    let mut changes = draw.change(&mut recording, !is_completed || draw.below(4) == 0);
+    let is_wild = !is_completed || draw.below(4) == 0;
+    let mut changes = draw.change(&mut recording, is_wild);
     let guarded = |work: &mut dyn FnMut() -> Option<(&'static str, String)>| {
         panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             let place = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
