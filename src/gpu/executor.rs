@@ -59,8 +59,8 @@ impl Executor {
     /// prevents.
     ///
     /// # Safety
-    /// Kernels may run without bounds checks: a recording that [`Recording::check`] refuses for this
-    /// device may read and write other memory.
+    /// Kernels may run without bounds checks: a recording that [`Recording::check`] refuses for
+    /// this device may read and write other memory.
     ///
     /// # Errors
     /// As [`Executor::new`].

@@ -16,8 +16,8 @@ pub struct WeightLayout {
 }
 
 impl WeightLayout {
-    /// Values on the device, padding included; `usize::MAX` if their number does not fit, or without
-    /// groups.
+    /// Values on the device, padding included; `usize::MAX` if their number does not fit, or
+    /// without groups.
     #[must_use]
     pub const fn values(&self) -> usize {
         let Self { conv, input, output } = self;

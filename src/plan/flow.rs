@@ -38,8 +38,8 @@ impl Recording {
                 return Err((self.named(lost.from), reason));
             }
         }
-        let mut kept = plan.variables.iter().chain(&plan.fetches).chain([&plan.output]);
-        match kept.find(|id| !self.is_held(&held, **id)) {
+        let mut needed = plan.variables.iter().chain(&plan.fetches).chain([&plan.output]);
+        match needed.find(|id| !self.is_held(&held, **id)) {
             None => Ok(()),
             Some(&lost) => Err((
                 self.named(lost),
