@@ -133,71 +133,59 @@ fn grouped(channels: usize, conv: Conv) -> ChannelLayout {
 
 /// Sets the shapes and layouts of all inputs that follow from the first one.
 fn complete_inputs(plan: &mut Plan, step: &Step) -> Option<()> {
-    let first = plan.tensor(step.inputs[0]).shape;
-    let mut set = |at: usize, shape: Shape, layout: ChannelLayout| {
-        let id = if at < step.inputs.len() { step.inputs[at] } else { return };
-        let tensor = &mut plan.tensors[id.0];
-        (tensor.shape, tensor.layout) = (shape, layout);
-    };
-    let dense = ChannelLayout::dense;
-    let per_channel = |values| Shape { n: 1, c: first.c, h: 1, w: values };
-    match step.op {
+    let first = plan.tensor(step.inputs[0]);
+    let (first, layout) = (first.shape, first.layout);
+    let inputs = match step.op {
         Op::Conv { conv, .. } => {
             let output = conv.output_shape(first).ok()?;
-            set(0, first, grouped(first.c, conv));
-            set(1, output, grouped(output.c, conv));
+            vec![(0, first, grouped(first.c, conv)), (1, output, grouped(output.c, conv))]
         }
-        Op::Add { .. } => {
-            let layout = plan.tensor(step.inputs[0]).layout;
-            let id = *step.inputs.get(1)?;
-            (plan.tensors[id.0].shape, plan.tensors[id.0].layout) = (first, layout);
+        Op::Add { .. } => vec![(1, first, layout)],
+        Op::Train(op) => training_inputs(op, first)?,
+        _ => Vec::new(),
+    };
+    for (input, shape, layout) in inputs {
+        if let Some(id) = step.inputs.get(input) {
+            let tensor = &mut plan.tensors[id.0];
+            (tensor.shape, tensor.layout) = (shape, layout);
         }
-        Op::Train(op) => match op {
-            TrainOp::InputGrad { conv, height, width } => {
-                let image = Shape { n: first.n, c: conv.in_channels, h: height, w: width };
-                let gradient = conv.output_shape(image).ok()?;
-                set(0, gradient, grouped(gradient.c, conv));
-            }
-            TrainOp::WeightGrad { conv } => {
-                let gradient = conv.output_shape(first).ok()?;
-                set(0, first, grouped(first.c, conv));
-                set(1, gradient, grouped(gradient.c, conv));
-            }
-            TrainOp::NormStats { .. } => set(1, per_channel(2), dense(first.c)),
-            TrainOp::NormFrozen { .. } => {
-                set(0, per_channel(NORM_RUNNING), dense(first.c));
-                set(1, per_channel(2), dense(first.c));
-            }
-            TrainOp::NormApply { .. } => {
-                set(1, per_channel(NORM_COEFFICIENTS), dense(first.c));
-                set(2, first, dense(first.c));
-            }
-            TrainOp::RunningStats { .. } => {
-                set(0, per_channel(NORM_COEFFICIENTS), dense(first.c));
-                set(1, per_channel(NORM_RUNNING), dense(first.c));
-            }
-            TrainOp::NormGradSums { .. } | TrainOp::NormGrad { .. } => {
-                let sums = matches!(op, TrainOp::NormGrad { .. });
-                let values = if sums { NORM_SUMS } else { NORM_COEFFICIENTS };
-                set(1, first, dense(first.c));
-                set(2, per_channel(values), dense(first.c));
-            }
-            TrainOp::ReluGrad { .. } => set(1, first, dense(first.c)),
-            TrainOp::AddBias { .. } => set(1, per_channel(1), dense(first.c)),
-            TrainOp::MaxPoolGrad { channels, windows } => {
-                let pool = Op::MaxPool { channels, windows };
-                set(1, pool.output_shape(&[first]).ok()?, dense(first.c));
-            }
-            TrainOp::AvgPoolGrad { .. } => set(0, Shape { h: 1, w: 1, ..first }, dense(first.c)),
-            TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. } => {
-                set(0, Shape { h: 1, w: 1, ..first }, dense(first.c));
-                set(1, Shape { c: 1, h: 1, w: 1, ..first }, dense(1));
-            }
-            _ => {}
-        },
-        _ => {}
     }
     Some(())
+}
+
+/// The inputs of an operation of training that follow from the first one: index, shape, layout.
+fn training_inputs(op: TrainOp, first: Shape) -> Option<Vec<(usize, Shape, ChannelLayout)>> {
+    let dense = |input: usize, shape: Shape| (input, shape, ChannelLayout::dense(shape.c));
+    let values =
+        |input: usize, count: usize| dense(input, Shape { n: 1, c: first.c, h: 1, w: count });
+    let pixel = Shape { h: 1, w: 1, ..first };
+    Some(match op {
+        TrainOp::InputGrad { conv, height, width } => {
+            let image = Shape { n: first.n, c: conv.in_channels, h: height, w: width };
+            let gradient = conv.output_shape(image).ok()?;
+            vec![(0, gradient, grouped(gradient.c, conv))]
+        }
+        TrainOp::WeightGrad { conv } => {
+            let gradient = conv.output_shape(first).ok()?;
+            vec![(0, first, grouped(first.c, conv)), (1, gradient, grouped(gradient.c, conv))]
+        }
+        TrainOp::NormStats { .. } => vec![values(1, 2)],
+        TrainOp::NormFrozen { .. } => vec![values(0, NORM_RUNNING), values(1, 2)],
+        TrainOp::NormApply { .. } => vec![values(1, NORM_COEFFICIENTS), dense(2, first)],
+        TrainOp::RunningStats { .. } => vec![values(0, NORM_COEFFICIENTS), values(1, NORM_RUNNING)],
+        TrainOp::NormGradSums { .. } => vec![dense(1, first), values(2, NORM_COEFFICIENTS)],
+        TrainOp::NormGrad { .. } => vec![dense(1, first), values(2, NORM_SUMS)],
+        TrainOp::ReluGrad { .. } => vec![dense(1, first)],
+        TrainOp::AddBias { .. } => vec![values(1, 1)],
+        TrainOp::MaxPoolGrad { channels, windows } => {
+            vec![dense(1, Op::MaxPool { channels, windows }.output_shape(&[first]).ok()?)]
+        }
+        TrainOp::AvgPoolGrad { .. } => vec![dense(0, pixel)],
+        TrainOp::CrossEntropy { .. } | TrainOp::CrossEntropyGrad { .. } => {
+            vec![dense(0, pixel), dense(1, Shape { c: 1, ..pixel })]
+        }
+        _ => Vec::new(),
+    })
 }
 
 /// Sets shape, layout and weights of the output, and the layout of a step's weights.
