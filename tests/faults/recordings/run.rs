@@ -189,15 +189,36 @@ fn compare_step(
         }
         op => Tolerance::relative(2e-5).or(Tolerance::for_sum(DType::F32, op.reduction_length())),
     };
-    let tolerance = Tolerance { spreads: true, ..tolerance };
+    let rounding = rounding(&step.op, &inputs);
     for (expected, found) in parts(&step.op, &expected).iter().zip(&parts(&step.op, found)) {
-        let comparison = compare(expected, found, tolerance);
+        let relative = tolerance.relative.max(rounding / largest(expected));
+        let comparison = compare(expected, found, Tolerance { relative, spreads: true });
         if !comparison.passed() {
             let kernel = recorded.kernel.name();
             return Err(Differs::Values(format!("{step}, {kernel}: {comparison}")));
         }
     }
     Ok(())
+}
+
+/// The largest rounding error of sums whose terms may cancel each other.
+fn rounding(op: &Op, inputs: &[&HostTensor]) -> f64 {
+    let Op::Train(op) = op else { return 0.0 };
+    let pixels = inputs[0].shape().pixels() as f64;
+    let terms = match op {
+        TrainOp::WeightGrad { .. } => pixels * largest(inputs[0]) * largest(inputs[1]),
+        TrainOp::NormGradSums { .. } => pixels * largest(inputs[1]),
+        TrainOp::BiasGrad { .. } => pixels * largest(inputs[0]),
+        TrainOp::CrossEntropy { .. } => largest(inputs[0]),
+        _ => 0.0,
+    };
+    1e-6 * terms
+}
+
+/// The largest finite absolute value, or the smallest positive number.
+fn largest(tensor: &HostTensor) -> f64 {
+    let finite = tensor.data().iter().map(|value| f64::from(value.abs()));
+    finite.filter(|value| value.is_finite()).fold(f64::MIN_POSITIVE, f64::max)
 }
 
 /// The parts of an output that are compared by themselves: the numbers of a norm. The mean is the
