@@ -269,8 +269,11 @@ fn remove_block(_: &mut Draw, recording: &mut Recording) {
         let outputs = recording.segments.last().and_then(|segment| segment.steps.last());
         if let Some(last) = outputs {
             let (old, new) = (recording.plan.output, last.step.output);
-            recording.locations.swap(old.0, new.0);
             recording.plan.output = new;
+            // An earlier change may have made one of them unknown.
+            if old.0.max(new.0) < recording.locations.len() {
+                recording.locations.swap(old.0, new.0);
+            }
         }
     }
 }
