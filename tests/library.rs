@@ -20,6 +20,7 @@ mod networks;
 mod parts;
 mod plan;
 mod pth;
+mod recordings;
 mod rooms;
 mod selftest;
 mod shaders;

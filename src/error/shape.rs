@@ -50,10 +50,12 @@ pub enum ShapeError {
         /// The number of values passed.
         found: usize,
     },
-    /// A convolution with a stride or dilation of zero, or groups that do not divide its channels.
+    /// A convolution whose stride or dilation is not from 1 to 2^24, or whose groups do not divide
+    /// its channels.
     #[error(
         "{name}: stride {stride}, dilation {dilation}, groups {groups} with {in_channels} to \
-        {out_channels} channels is not a valid convolution"
+        {out_channels} channels is not a valid convolution: stride and dilation must be from 1 to \
+        16777216, and the groups must divide both numbers of channels"
     )]
     ImpossibleConv {
         /// The operation.

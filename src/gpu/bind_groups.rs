@@ -27,9 +27,9 @@ impl Ready {
         if input == output {
             return Err(GpuError::SameBuffer);
         }
-        let guard = self.guard_bytes;
-        check_buffer("input", input, self.tensor_bytes(self.recording.plan.input) + guard)?;
-        check_buffer("output", output, self.tensor_bytes(self.recording.plan.output) + guard)?;
+        let bytes = |id| self.tensor_bytes(id).saturating_add(self.guard_bytes);
+        check_buffer("input", input, bytes(self.recording.plan.input))?;
+        check_buffer("output", output, bytes(self.recording.plan.output))?;
         let inner = &self.gpu.inner;
         inner.monitor.guarded(&inner.device, "binding buffers", || {
             let dispatches = self.recording.steps().flat_map(|recorded| {

@@ -318,10 +318,6 @@ impl Gpu {
     }
 }
 
-/// The largest binding used, even if a device allows more: shaders index with 32 bits, and drivers
-/// convert indices to byte offsets.
-const MAX_BINDING_BYTES: u64 = 1 << 31;
-
 /// The part of limits and adapter info that kernels depend on.
 fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capabilities {
     let subgroup_size =
@@ -330,7 +326,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
         max_binding_bytes: limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
-            .min(MAX_BINDING_BYTES),
+            .min(Capabilities::MAX_BINDING_BYTES),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         max_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_x: limits.max_compute_workgroup_size_x,

@@ -51,7 +51,7 @@ impl Executor {
         options: ExecutorOptions,
     ) -> Result<Self> {
         recording.check(gpu.capabilities())?;
-        // SAFETY: just checked.
+        // SAFETY: `Recording::check` accepted the recording for this device.
         unsafe { Self::new_unchecked(gpu, recording, params, options) }
     }
 
@@ -59,8 +59,8 @@ impl Executor {
     /// prevents.
     ///
     /// # Safety
-    /// Kernels may run without bounds checks: dispatches that do not fit the tensors read and write
-    /// other memory.
+    /// Kernels may run without bounds checks: a recording that [`Recording::check`] refuses for
+    /// this device may read and write other memory.
     ///
     /// # Errors
     /// As [`Executor::new`].

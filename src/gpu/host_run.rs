@@ -68,8 +68,7 @@ impl Executor {
         output: &mut HostTensor,
         piece: RowRun,
     ) -> Result<()> {
-        self.start(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))?;
-        Ok(())
+        Ok(self.start(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))??)
     }
 
     /// [`Executor::run_rows`] for async callers.
@@ -79,8 +78,8 @@ impl Executor {
         output: &mut HostTensor,
         piece: RowRun,
     ) -> Result<()> {
-        self.start(input, piece.from)?.wait_async(|bytes| self.put(bytes, output, piece)).await?;
-        Ok(())
+        let readback = self.start(input, piece.from)?;
+        Ok(readback.wait_async(|bytes| self.put(bytes, output, piece)).await??)
     }
 
     /// Sets a [variable](crate::plan::Plan::variables) of the plan, for all later runs.
@@ -174,13 +173,17 @@ impl Executor {
     fn start(&mut self, input: &HostTensor, lines: Rows) -> Result<Readback> {
         self.make_own_buffers()?;
         let (plan, bytes) = (&self.ready.recording.plan, self.input_bytes());
-        let TensorInfo { layout, dtype, .. } = *plan.tensor(plan.input);
+        let info = plan.tensor(plan.input);
         let kept = self.own.as_mut().and_then(|own| own.upload.take());
         let upload = match kept.filter(UploadStaging::is_mapped) {
             Some(upload) => upload,
             None => UploadStaging::new(&self.ready.gpu, bytes)?,
         };
-        upload.fill(&self.ready.gpu, dtype, |write| input.nhwc_strips(layout, lines, write))?;
+        upload.fill(&self.ready.gpu, info.dtype, |write| match info.weights {
+            None => input.nhwc_strips(info.layout, lines, write),
+            // Weights are never run in parts.
+            Some(_) => info.pack(input).map(|packed| write(&packed)),
+        })?;
         let readback = self.submit(|device, input| {
             let mut copy = device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
@@ -212,11 +215,16 @@ impl Executor {
         Ok(Readback::start(&self.ready.gpu, &own.staging)?)
     }
 
-    /// Copies rows of a result to their position in the output.
-    fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: RowRun) {
+    /// Copies rows of a result to their position in the output; weights are copied as a whole.
+    fn put(&self, bytes: &[u8], output: &mut HostTensor, piece: RowRun) -> Result<(), ShapeError> {
         let plan = &self.ready.recording.plan;
-        let TensorInfo { shape, layout, dtype, .. } = plan.tensor(plan.output);
-        output.put_nhwc(*layout, &dtype.decode(bytes), shape.h, piece.first, piece.to);
+        let info = plan.tensor(plan.output);
+        let values = info.dtype.decode(bytes);
+        match info.weights {
+            None => output.put_nhwc(info.layout, &values, info.shape.h, piece.first, piece.to),
+            Some(_) => *output = info.unpack(&values)?,
+        }
+        Ok(())
     }
 
     /// Creates the buffers of [`Executor::run`] if needed.

@@ -24,8 +24,8 @@ impl OwnBuffers {
         let (input_bytes, output_bytes) =
             (ready.tensor_bytes(plan.input), ready.tensor_bytes(plan.output));
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let input = gpu.buffer("input", input_bytes + guard, usage)?;
-        let output = gpu.buffer("output", output_bytes + guard, usage)?;
+        let input = gpu.buffer("input", input_bytes.saturating_add(guard), usage)?;
+        let output = gpu.buffer("output", output_bytes.saturating_add(guard), usage)?;
         let staging =
             gpu.buffer("staging", output_bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
         let groups = ready.bind_groups(&input, &output)?;

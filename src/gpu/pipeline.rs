@@ -84,10 +84,23 @@ pub(super) fn checked_source(
 
 /// A module without injected bounds checks, loop guards and division guards.
 fn unchecked(device: &Device, descriptor: ShaderModuleDescriptor<'_>) -> ShaderModule {
-    // SAFETY: only kernels of this crate are compiled here. They clamp or mask every index to
-    // tensors whose sizes `Params` contains, the executor binds buffers of at least those sizes,
-    // every loop counts up to a bound that does not change, and every divisor is a size of at least
-    // one. The guard-band tests run every kernel with the checks on and off.
+    // SAFETY: only kernels of this crate are compiled here (`shader/catalogue.rs`; patched ones are
+    // compiled with runtime checks). They clamp or mask every index to tensors whose sizes `Params`
+    // contains, every loop counts up to a bound that does not change, and every divisor is a size
+    // or a stride.
+    // What they rely on is checked before a dispatch exists:
+    // - `Recording::check` (`plan/check.rs`), which every safe constructor of an executor calls:
+    //   shapes and layouts of at least one value whose sizes do not overflow, strides and dilations
+    //   from 1 to `Conv::MAX_STEP` (`plan/plan_check.rs`); tensors, slots and packed weights of at
+    //   most `Capabilities::MAX_BINDING_BYTES`, so that their `vec4`s and words fit in 32 bits;
+    //   tensors no larger than their slots; and `Params` and workgroups equal to those that the
+    //   kernel itself computes from these sizes.
+    // - The executor binds the tensors, scratch and weights of these sizes, and refuses smaller
+    //   buffers of the caller (`gpu/bind_groups.rs`).
+    // - The preprocessor of images and the measurements of a device compute their own sizes, from
+    //   checked images (`gpu/preprocess/params.rs`) and constants (`gpu/ceilings`).
+    // `tests/recordings.rs` and `tests/faults/recordings` test the check; the guard-band tests run
+    // every kernel with the checks on and off.
     unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
 }
 

@@ -32,7 +32,11 @@ pub(super) fn slots(
         | BufferUsages::COPY_DST
         | BufferUsages::COPY_SRC;
     let slot = |(index, slot): (usize, &Slot)| {
-        gpu.buffer(&format!("workspace slot {index}"), slot.bytes as u64 + guard_bytes, usage)
+        gpu.buffer(
+            &format!("workspace slot {index}"),
+            (slot.bytes as u64).saturating_add(guard_bytes),
+            usage,
+        )
     };
     recording.slots.iter().enumerate().map(slot).collect()
 }

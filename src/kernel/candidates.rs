@@ -83,9 +83,13 @@ fn matrix_variants(family: Family) -> impl Iterator<Item = Kernel> {
     )
 }
 
-/// Every kernel that can run the problem on a device with these capabilities.
+/// Every kernel that can run the problem on a device with these capabilities: none if its shapes
+/// and layouts do not fit each other and the operation.
 #[must_use]
 pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel> {
+    if !problem.is_consistent() {
+        return Vec::new();
+    }
     let (epilogue, strided) = match problem.op {
         Op::Conv { conv, epilogue } => (epilogue, conv.stride != 1),
         Op::JoinedConv { relu, .. } => (Epilogue { bias: true, residual: false, relu }, false),

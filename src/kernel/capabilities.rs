@@ -3,7 +3,8 @@
 /// Limits and kind of a device. Plain data, so that a choice can be tested without the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Bytes of the largest storage binding.
+    /// Bytes of the largest storage binding; of a device at most
+    /// [`Capabilities::MAX_BINDING_BYTES`].
     pub max_binding_bytes: u64,
     /// Workgroups per dimension.
     pub max_workgroups: u32,
@@ -46,6 +47,10 @@ pub enum DeviceKind {
 }
 
 impl Capabilities {
+    /// The largest binding used, even if a device allows more: shaders index with 32 bits, and
+    /// drivers convert indices to byte offsets.
+    pub const MAX_BINDING_BYTES: u64 = 1 << 31;
+
     /// The core limits of WebGPU (W3C, "WebGPU", section 3.6.2), on a GPU.
     pub const CORE: Self = Self {
         max_binding_bytes: 128 << 20,

@@ -17,7 +17,8 @@ host_struct! {
 }
 
 /// `Params` and workgroups of a convolution. All numbers fit in 32 bits: they count parts of
-/// tensors that fit in a binding, and strides and dilations are limited when a block is specified.
+/// tensors and weights that fit in a binding, and [`Conv::output_shape`](crate::op::Conv) limits
+/// strides and dilations.
 pub(super) fn dispatch(
     kernel: &Kernel,
     problem: &Problem,
@@ -52,7 +53,7 @@ pub(super) fn dispatch(
     let taps = if kernel.winograd.is_some() { 1 } else { taps };
     let batch_tiles = kernel.row_tiles(problem);
     let row_tiles = batch_tiles * gemms as u64;
-    let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups));
+    let row_groups = row_tiles.min(u64::from(capabilities.max_workgroups)).max(1);
     let workgroups = [
         columns.div_ceil(u64::from(kernel.tile_columns())),
         row_groups,

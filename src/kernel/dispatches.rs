@@ -74,14 +74,14 @@ impl Kernel {
             return train::scratch_bytes(problem);
         }
         let planes = |count: usize, rows: usize, layout| {
-            count * plane(rows, layout) * 4 * DType::F32.bytes()
+            plane(rows, layout).saturating_mul(count * 4 * DType::F32.bytes())
         };
         let (gemms, rows) = self.gemm_batch(problem);
         match self.winograd {
             Some(_) => {
                 let weights = self
                     .transforms_weights_each_run
-                    .then(|| self.packed_values(problem) * DType::F32.bytes());
+                    .then(|| self.packed_values(problem).saturating_mul(DType::F32.bytes()));
                 let items = [problem.inputs[0].1, problem.output.1]
                     .map(|layout| planes(gemms, rows, layout));
                 items.into_iter().chain(weights).collect()

@@ -35,7 +35,7 @@ pub(super) fn grid(
     capabilities: &Capabilities,
 ) -> Result<(u32, [u32; 3]), GpuError> {
     let (shape, layout) = problem.output;
-    let vec4s = shape.pixels() * layout.vec4_per_pixel();
+    let vec4s = shape.pixels().saturating_mul(layout.vec4_per_pixel());
     Ok((vec4s as u32, workgroups(kernel, vec4s, capabilities)?))
 }
 
@@ -46,6 +46,6 @@ pub(super) fn workgroups(
     capabilities: &Capabilities,
 ) -> Result<[u32; 3], GpuError> {
     let groups = (vec4s as u64).div_ceil(u64::from(kernel.tile.workgroup_x));
-    let row_groups = groups.min(u64::from(capabilities.max_workgroups));
+    let row_groups = groups.min(u64::from(capabilities.max_workgroups)).max(1);
     check_grid(kernel, [row_groups, groups.div_ceil(row_groups), 1], capabilities)
 }

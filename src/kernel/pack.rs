@@ -11,7 +11,7 @@ use half::f16;
 
 use super::{Family, Kernel, Method, Problem, Winograd};
 use crate::error::ShapeError;
-use crate::op::{Conv, Epilogue, Op, StepParams, WeightLayout};
+use crate::op::{Conv, Epilogue, Op, StepParams, WeightLayout, padded_weights};
 use crate::tensor::{ChannelLayout, DType};
 
 /// A convolution's OIHW weights in the device's order for weights that are a tensor: as from
@@ -54,7 +54,8 @@ impl Kernel {
         }
     }
 
-    /// The number of values that [`Kernel::pack`] returns, without packing anything.
+    /// The number of values that [`Kernel::pack`] returns, without packing anything; `usize::MAX`
+    /// if it does not fit.
     #[must_use]
     pub fn packed_values(&self, problem: &Problem) -> usize {
         match self.winograd {
@@ -118,8 +119,8 @@ fn packed_winograd_values(kernel: &Kernel, winograd: Winograd, problem: &Problem
         Family::WinogradInput | Family::WinogradWeights => 0,
         Family::WinogradOutput => packed_bias_values(kernel, problem),
         _ => {
-            let values = |layout: ChannelLayout| layout.vec4_per_pixel() * 4;
-            values(problem.inputs[0].1) * values(problem.output.1) * winograd.positions()
+            let Op::Conv { conv, .. } = problem.op else { return 0 };
+            padded_weights(conv, winograd.positions(), problem.inputs[0].1, problem.output.1)
         }
     }
 }
@@ -137,23 +138,28 @@ fn pack_bias(problem: &Problem, params: &StepParams) -> Vec<f32> {
 
 /// The number of values for a dispatch that reads only the bias.
 fn packed_bias_values(kernel: &Kernel, problem: &Problem) -> usize {
-    if kernel.epilogue.bias { problem.output.1.vec4_per_pixel() * 4 } else { 0 }
+    if kernel.epilogue.bias { padded_channels(problem.output.1) } else { 0 }
+}
+
+/// Channels with padding.
+fn padded_channels(layout: ChannelLayout) -> usize {
+    layout.vec4_per_pixel().saturating_mul(4)
 }
 
 /// The number of values from [`pack`].
 fn packed_values(problem: &Problem) -> usize {
-    let per_channel = problem.output.1.vec4_per_pixel() * 4;
-    let matrix = |conv: Conv, input: ChannelLayout| {
-        input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * per_channel
+    let per_channel = padded_channels(problem.output.1);
+    let matrix = |conv: Conv, input: usize| {
+        padded_weights(conv, conv.taps(), problem.inputs[input].1, problem.output.1)
     };
     match problem.op {
         Op::Conv { conv, epilogue } => {
-            matrix(conv, problem.inputs[0].1) + if epilogue.bias { per_channel } else { 0 }
+            matrix(conv, 0).saturating_add(if epilogue.bias { per_channel } else { 0 })
         }
         Op::JoinedConv { main, shortcut, .. } => {
-            matrix(main, problem.inputs[0].1) + matrix(shortcut, problem.inputs[1].1) + per_channel
+            matrix(main, 0).saturating_add(matrix(shortcut, 1)).saturating_add(per_channel)
         }
-        Op::BatchNorm { .. } => 2 * per_channel,
+        Op::BatchNorm { .. } => per_channel.saturating_mul(2),
         Op::Add { .. }
         | Op::MaxPool { .. }
         | Op::GlobalAvgPool { .. }
@@ -166,7 +172,8 @@ fn packed_values(problem: &Problem) -> usize {
 /// at an alignment that every device supports (WebGPU's `minStorageBufferOffsetAlignment` is at
 /// most 256).
 fn offset_of_bias(matrix_values: usize) -> usize {
-    (matrix_values * DType::F16.bytes()).next_multiple_of(256)
+    let bytes = matrix_values.saturating_mul(DType::F16.bytes());
+    bytes.checked_next_multiple_of(256).unwrap_or(usize::MAX)
 }
 
 impl Kernel {
@@ -187,14 +194,15 @@ impl Kernel {
         offset_of_bias(self.packed_values(problem) - bias_values(problem))
     }
 
-    /// Bytes of the packed parameters on the device.
+    /// Bytes of the packed parameters on the device; `usize::MAX` if their number does not fit.
     #[must_use]
     pub fn packed_bytes(&self, problem: &Problem) -> usize {
         let values = self.packed_values(problem);
         match (self.has_half_weights(), bias_values(problem)) {
-            (false, _) => values * DType::F32.bytes(),
-            (true, 0) => values * DType::F16.bytes(),
-            (true, bias) => offset_of_bias(values - bias) + bias * DType::F32.bytes(),
+            (false, _) => values.saturating_mul(DType::F32.bytes()),
+            (true, 0) => values.saturating_mul(DType::F16.bytes()),
+            (true, bias) => offset_of_bias(values - bias)
+                .saturating_add(bias.saturating_mul(DType::F32.bytes())),
         }
     }
 
@@ -245,7 +253,7 @@ fn small_channel(matrix: &[f32], channels: usize) -> Option<f32> {
 fn bias_values(problem: &Problem) -> usize {
     match problem.op {
         Op::Conv { epilogue: Epilogue { bias: true, .. }, .. } | Op::JoinedConv { .. } => {
-            problem.output.1.vec4_per_pixel() * 4
+            padded_channels(problem.output.1)
         }
         _ => 0,
     }

@@ -7,8 +7,12 @@ use crate::tensor::ChannelLayout;
 /// so that no two addresses share a set of a CPU's L1 cache, which has one set for each 64 bytes of
 /// 4 KiB.
 pub(super) fn plane(rows: usize, layout: ChannelLayout) -> usize {
-    let vec4s = rows * layout.vec4_per_pixel();
-    if vec4s < PAGE { vec4s } else { vec4s.next_multiple_of(PAGE) + 8 }
+    let vec4s = rows.saturating_mul(layout.vec4_per_pixel());
+    match vec4s.checked_next_multiple_of(PAGE) {
+        _ if vec4s < PAGE => vec4s,
+        Some(whole) => whole.saturating_add(8),
+        None => usize::MAX,
+    }
 }
 
 /// 4 KiB in `vec4`s of f32.

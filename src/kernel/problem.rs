@@ -23,3 +23,18 @@ pub struct Problem {
     /// The layout of its first input, if that is weights.
     pub weights: Option<WeightLayout>,
 }
+
+impl Problem {
+    /// Whether shapes and layouts fit each other and the operation. If not, no kernel can run it.
+    pub(super) fn is_consistent(&self) -> bool {
+        let fits = |(shape, layout): &(Shape, ChannelLayout)| {
+            layout.groups > 0
+                && layout.channels() == shape.c
+                && Shape::named("tensor", &shape.dims()).is_ok()
+        };
+        let shapes: Vec<Shape> = self.inputs.iter().map(|(shape, _)| *shape).collect();
+        self.inputs.iter().chain([&self.output]).all(fits)
+            && self.weights.is_none_or(|weights| weights.conv.is_possible())
+            && self.op.output_shape(&shapes) == Ok(self.output.0)
+    }
+}

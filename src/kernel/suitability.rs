@@ -72,7 +72,7 @@ impl Kernel {
         }
         let Op::Conv { conv, .. } = problem.op else { return true };
         if let Some(winograd) = self.winograd {
-            let weights = self.packed_values(problem) * DType::F32.bytes();
+            let weights = self.packed_values(problem).saturating_mul(DType::F32.bytes());
             return winograd.suits(&conv)
                 && fits(weights)
                 && self.scratch_bytes(problem).into_iter().all(fits);

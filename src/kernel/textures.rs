@@ -8,12 +8,13 @@ impl Kernel {
     /// may end early.
     #[must_use]
     pub fn weights_texture(&self, problem: &Problem) -> Option<[u32; 2]> {
-        let width = problem.output.1.vec4_per_pixel() * 4;
-        let height = self.packed_values(problem).div_ceil(width * 4);
+        let width = problem.output.1.vec4_per_pixel().saturating_mul(4);
+        let height = self.packed_values(problem).div_ceil(width.saturating_mul(4));
         let transforms = self.family.is_transform()
             || self.family.is_training()
             || self.transforms_weights_each_run;
-        (self.access == Access::Texture && !transforms).then_some([width as u32, height as u32])
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        (self.access == Access::Texture && !transforms).then(|| [width, height].map(side))
     }
 
     /// Width and height of the texture into which data is copied before a launch, if the kernel

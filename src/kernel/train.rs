@@ -55,7 +55,7 @@ fn norm_slices(item: Shape) -> (usize, usize) {
 
 /// The pixels in a slice of the gradient of weights, and the number of slices.
 fn weight_slices(layout: &WeightLayout, gradient: Shape) -> (usize, usize) {
-    let (pixels, bytes) = (gradient.pixels(), layout.values() * DType::F32.bytes());
+    let (pixels, bytes) = (gradient.pixels(), layout.values().saturating_mul(DType::F32.bytes()));
     let most = (WEIGHT_SLICES_BYTES / bytes.max(1)).max(1);
     let chunk = pixels.div_ceil(most).clamp(LEAST_WEIGHT_CHUNK, MOST_WEIGHT_CHUNK);
     (chunk, pixels.div_ceil(chunk))
@@ -69,10 +69,11 @@ pub(super) fn gradient_texture(problem: &Problem, most_lines: u32) -> Option<([u
     let (shape, layout) = *problem.inputs.get(1)?;
     let (pixels, columns) = (shape.pixels(), layout.vec4_per_pixel());
     let folds = (0..u32::BITS).take_while(|&fold| pixels.is_multiple_of(1 << fold));
-    let mut sizes = folds.map(|fold| ([columns << fold, pixels >> fold], fold));
+    let mut sizes = folds.map(|fold| ([columns.saturating_mul(1 << fold), pixels >> fold], fold));
     let (size, fold) = sizes
         .find(|([width, height], _)| width.is_multiple_of(16) && *height <= most_lines as usize)?;
-    Some((size.map(|side| side as u32), fold))
+    let [width, height] = size.map(|side| u32::try_from(side).ok());
+    Some(([width?, height?], fold))
 }
 
 /// The convolution of an operation, with its weight layout, image and output.
@@ -99,13 +100,15 @@ fn conv_of(problem: &Problem) -> Option<(WeightLayout, Shape, Shape)> {
 pub(super) fn scratch_bytes(problem: &Problem) -> Vec<usize> {
     let sums = |rows: usize| {
         let (item, layout) = item(problem);
-        vec![norm_slices(item).1 * rows * layout.vec4_per_pixel() * 4 * DType::F32.bytes()]
+        let values = (norm_slices(item).1 * rows).saturating_mul(layout.vec4_per_pixel());
+        vec![values.saturating_mul(4 * DType::F32.bytes())]
     };
     match (problem.op, conv_of(problem)) {
         (Op::Train(TrainOp::NormStats { .. }), _) => sums(3),
         (Op::Train(TrainOp::NormGradSums { .. }), _) => sums(2),
         (Op::Train(TrainOp::WeightGrad { .. }), Some((layout, _, gradient))) => {
-            vec![weight_slices(&layout, gradient).1 * layout.values() * DType::F32.bytes()]
+            let values = weight_slices(&layout, gradient).1.saturating_mul(layout.values());
+            vec![values.saturating_mul(DType::F32.bytes())]
         }
         _ => Vec::new(),
     }
@@ -256,7 +259,7 @@ fn tiled(
     capabilities: &Capabilities,
 ) -> Result<[u32; 3], GpuError> {
     let tiles = (tiles as u64).div_ceil(u64::from(kernel.tile.workgroup_y));
-    let row_groups = tiles.min(u64::from(capabilities.max_workgroups));
+    let row_groups = tiles.min(u64::from(capabilities.max_workgroups)).max(1);
     let columns = (columns as u64).div_ceil(u64::from(kernel.tile.workgroup_x));
     check_grid(kernel, [columns, row_groups, tiles.div_ceil(row_groups)], capabilities)
 }

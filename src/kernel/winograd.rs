@@ -195,7 +195,10 @@ impl Grid {
 
     /// The total number of tiles.
     pub fn tiles(&self) -> usize {
-        self.items * self.phases.iter().chain(&self.tiles).product::<usize>()
+        self.phases
+            .iter()
+            .chain(&self.tiles)
+            .fold(self.items, |tiles, &count| tiles.saturating_mul(count))
     }
 }
 

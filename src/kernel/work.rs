@@ -43,7 +43,7 @@ impl Kernel {
         match (self.winograd, problem.op) {
             (Some(winograd), Op::Conv { conv, .. }) => {
                 let outputs = winograd.outputs() * winograd.outputs();
-                problem.op.flops(output) * winograd.positions() as u64
+                problem.op.flops(output).saturating_mul(winograd.positions() as u64)
                     / (conv.taps() * outputs) as u64
             }
             (_, op) => op.flops(output),
@@ -61,7 +61,7 @@ impl Kernel {
             return 0;
         };
         let values = self.packed_values(problem);
-        ((values - values / winograd.positions() * 9) * DType::F32.bytes()) as u64
+        (values - values / winograd.positions() * 9).saturating_mul(DType::F32.bytes()) as u64
     }
 
     /// The approximate number of loop iterations of one invocation: one for each `vec4` of a sum

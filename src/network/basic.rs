@@ -42,7 +42,7 @@ pub struct BasicBlockBuilder {
 }
 
 impl BasicBlockBuilder {
-    /// Stride of the first convolution and of the downsample. Default 1.
+    /// Stride of the first convolution and of the downsample. From 1, the default, to 2^24.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
@@ -195,6 +195,10 @@ mod tests {
         refused(block().base_width(128), "base_width");
         refused(block().dilation(2), "dilation");
         assert!(matches!(block().stride(0).build(), Err(SpecError::Zero { parameter: "stride" })));
+        assert!(matches!(
+            block().stride((1 << 24) + 1).build(),
+            Err(SpecError::TooLarge { parameter: "stride", .. })
+        ));
         assert!(matches!(block().stride(2).build(), Err(SpecError::DownsampleRequired { .. })));
         assert!(matches!(
             BasicBlock::torchvision(64, 128).build(),

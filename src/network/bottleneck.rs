@@ -64,7 +64,7 @@ pub struct BottleneckBuilder {
 
 impl BottleneckBuilder {
     /// Stride of the block, which applies to one of its convolutions
-    /// ([`stride_in`](Self::stride_in)) and to the downsample. Default 1.
+    /// ([`stride_in`](Self::stride_in)) and to the downsample. From 1, the default, to 2^24.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
@@ -89,7 +89,8 @@ impl BottleneckBuilder {
         self
     }
 
-    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). Default 1.
+    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). From 1, the default, to
+    /// 2^24.
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.dilation = dilation;
         self
@@ -318,6 +319,18 @@ mod tests {
             block(usize::MAX, 64).build(),
             Err(SpecError::TooLarge { parameter: "inplanes", .. })
         ));
+        let strided = |stride| block(256, 64).downsample(true).stride(stride).build();
+        assert!(strided(1 << 24).is_ok() && block(256, 64).dilation(1 << 24).build().is_ok());
+        for large in [(1 << 24) + 1, 1 << 32, usize::MAX] {
+            assert!(matches!(
+                strided(large),
+                Err(SpecError::TooLarge { parameter: "stride", value, .. }) if value == large
+            ));
+            assert!(matches!(
+                block(256, 64).dilation(large).build(),
+                Err(SpecError::TooLarge { parameter: "dilation", value, .. }) if value == large
+            ));
+        }
         assert!(matches!(
             block(4 << 22, 1 << 22).base_width(1 << 20).build(),
             Err(SpecError::TooLarge { .. })

@@ -2,10 +2,11 @@
 
 use super::Norm;
 use crate::error::SpecError;
+use crate::op::Conv;
 
 /// The largest stride, dilation or number of channels. Sums of two of them, and of one with an
 /// image side, fit in 32 bits.
-pub(super) const LIMIT: usize = 1 << 24;
+pub(super) const LIMIT: usize = Conv::MAX_STEP;
 
 /// Rejects a parameter that is zero or above [`LIMIT`].
 pub(super) fn check_size(parameter: &'static str, value: usize) -> Result<(), SpecError> {

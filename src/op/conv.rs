@@ -37,16 +37,20 @@ pub struct Conv {
     pub out_channels: usize,
     /// Kernel size.
     pub kernel: KernelSize,
-    /// Step between output pixels, at least 1.
+    /// Step between output pixels, from 1 to [`Conv::MAX_STEP`].
     pub stride: usize,
-    /// Step between taps, at least 1. The padding is the dilation times half the kernel size,
-    /// rounded down.
+    /// Step between taps, from 1 to [`Conv::MAX_STEP`]. The padding is the dilation times half the
+    /// kernel size, rounded down.
     pub dilation: usize,
     /// Groups, dividing both channel counts.
     pub groups: usize,
 }
 
 impl Conv {
+    /// The largest stride or dilation: 2^24. With it, three dilations, and a stride or a dilation
+    /// plus an image side, fit in the 32-bit arithmetic of the kernels.
+    pub const MAX_STEP: usize = 1 << 24;
+
     /// A dense 1x1 convolution.
     #[must_use]
     pub const fn conv1x1(in_channels: usize, out_channels: usize, stride: usize) -> Self {
@@ -104,9 +108,8 @@ impl Conv {
     /// [`ShapeError::ImpossibleConv`] for an invalid stride, dilation or number of groups.
     pub fn output_shape(&self, image: Shape) -> Result<Shape, ShapeError> {
         let image = Shape::named("image", &image.dims())?;
-        let Self { in_channels, out_channels, stride, dilation, groups, .. } = *self;
-        let divides = groups != 0 && in_channels % groups == 0 && out_channels % groups == 0;
-        if stride == 0 || dilation == 0 || !divides {
+        if !self.is_possible() {
+            let Self { in_channels, out_channels, stride, dilation, groups, .. } = *self;
             return Err(ShapeError::ImpossibleConv {
                 name: self.name(),
                 in_channels,
@@ -129,6 +132,19 @@ impl Conv {
         Shape::new(image.n, self.out_channels, size(image.h), size(image.w))
     }
 
+    /// Whether the groups divide both channel counts, and stride and dilation are in their range.
+    #[must_use]
+    pub(crate) const fn is_possible(&self) -> bool {
+        let Self { in_channels, out_channels, stride, dilation, groups, .. } = *self;
+        groups != 0
+            && in_channels.is_multiple_of(groups)
+            && out_channels.is_multiple_of(groups)
+            && 0 < stride
+            && stride <= Self::MAX_STEP
+            && 0 < dilation
+            && dilation <= Self::MAX_STEP
+    }
+
     /// The shape of its weights: OIHW.
     #[must_use]
     pub const fn weight_shape(&self) -> Shape {
@@ -144,33 +160,70 @@ impl Conv {
         Self { in_channels: self.out_channels, out_channels: self.in_channels, stride: 1, ..*self }
     }
 
-    /// Input channels that contribute to one output channel.
+    /// Input channels that contribute to one output channel; 0 without groups.
     #[must_use]
     pub const fn in_per_group(&self) -> usize {
-        self.in_channels / self.groups
+        per_group(self.in_channels, self.groups)
     }
 
-    /// Output channels of one group.
+    /// Output channels of one group; 0 without groups.
     #[must_use]
     pub const fn out_per_group(&self) -> usize {
-        self.out_channels / self.groups
+        per_group(self.out_channels, self.groups)
     }
 
-    /// Terms in the sum of one output value.
+    /// Terms in the sum of one output value; `usize::MAX` if their number does not fit.
     #[must_use]
     pub const fn reduction_length(&self) -> usize {
-        self.in_per_group() * self.taps()
+        self.in_per_group().saturating_mul(self.taps())
     }
 
-    /// Values in the weight tensor.
+    /// Values in the weight tensor; `usize::MAX` if their number does not fit.
     #[must_use]
     pub const fn weights(&self) -> usize {
-        self.out_channels * self.reduction_length()
+        self.out_channels.saturating_mul(self.reduction_length())
     }
 
     /// Multiply-adds for an output of this shape. Taps on padding are counted, as is usual.
     #[must_use]
     pub const fn macs(&self, output: Shape) -> u64 {
-        output.pixels() as u64 * self.weights() as u64
+        (output.pixels() as u64).saturating_mul(self.weights() as u64)
+    }
+}
+
+const fn per_group(channels: usize, groups: usize) -> usize {
+    match channels.checked_div(groups) {
+        Some(channels) => channels,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_convolutions_are_refused() -> Result<(), ShapeError> {
+        let (conv, image) = (Conv::conv3x3(4, 4, 1, 1, 1), Shape::new(1, 4, 5, 5)?);
+        let most = Conv { stride: Conv::MAX_STEP, dilation: Conv::MAX_STEP, ..conv };
+        assert_eq!(most.output_shape(image)?.dims(), [1, 4, 1, 1]);
+        for impossible in [
+            Conv { stride: 0, ..conv },
+            Conv { stride: Conv::MAX_STEP + 1, ..conv },
+            Conv { stride: 1 << 32, ..conv },
+            Conv { dilation: 0, ..conv },
+            Conv { dilation: Conv::MAX_STEP + 1, ..conv },
+            Conv { dilation: 1 << 32, ..conv },
+            Conv { groups: 0, ..conv },
+            Conv { groups: 3, ..conv },
+        ] {
+            let error = impossible.output_shape(image);
+            assert!(matches!(error, Err(ShapeError::ImpossibleConv { .. })), "{impossible:?}");
+        }
+        let none = Conv { groups: 0, ..conv };
+        assert_eq!((none.weights(), none.weight_shape().c), (0, 0));
+        let huge = Conv::conv3x3(usize::MAX, usize::MAX, 1, 1, 1);
+        assert_eq!((huge.weights(), huge.macs(image)), (usize::MAX, u64::MAX));
+        Ok(())
     }
 }

@@ -22,3 +22,4 @@ pub use scalar::Scalar;
 pub use train::{LOSSES, NORM_COEFFICIENTS, NORM_RUNNING, NORM_SUMS, TrainOp};
 pub use update::{CONTROL, UpdateOp};
 pub use weights::WeightLayout;
+pub(crate) use weights::padded_weights;

@@ -140,11 +140,11 @@ impl Op {
     pub fn flops(&self, output: Shape) -> u64 {
         let values = output.len() as u64;
         match self {
-            Op::Conv { conv, .. } => 2 * conv.macs(output),
+            Op::Conv { conv, .. } => conv.macs(output).saturating_mul(2),
             Op::JoinedConv { main, shortcut, .. } => {
-                2 * (main.macs(output) + shortcut.macs(output))
+                main.macs(output).saturating_add(shortcut.macs(output)).saturating_mul(2)
             }
-            Op::BatchNorm { .. } => 2 * values,
+            Op::BatchNorm { .. } => values.saturating_mul(2),
             Op::Add { .. } => values,
             Op::MaxPool { .. } | Op::GlobalAvgPool { .. } | Op::Convert { .. } => 0,
             Op::Train(op) => op.flops(output),
@@ -158,16 +158,18 @@ impl Op {
         let read: usize = match self {
             Op::JoinedConv { shortcut, .. } => {
                 // A strided 1x1 convolution reads only the pixels it steps on.
-                let used = output.pixels() * shortcut.in_channels;
-                inputs.first().map_or(0, |s| s.len()) + used
+                let used = output.pixels().saturating_mul(shortcut.in_channels);
+                inputs.first().map_or(0, |s| s.len()).saturating_add(used)
             }
             Op::Conv { conv, epilogue } if conv.kernel == KernelSize::One => {
-                output.pixels() * conv.in_channels
-                    + if epilogue.residual { output.len() } else { 0 }
+                let residual = if epilogue.residual { output.len() } else { 0 };
+                output.pixels().saturating_mul(conv.in_channels).saturating_add(residual)
             }
-            _ => inputs.iter().map(|s| s.len()).sum(),
+            _ => inputs.iter().fold(0, |sum, shape| sum.saturating_add(shape.len())),
         };
-        ((read + output.len() + self.parameters()) * dtype.bytes()) as u64
+        let values =
+            [output.len(), self.parameters()].into_iter().fold(read, usize::saturating_add);
+        values.saturating_mul(dtype.bytes()) as u64
     }
 
     /// Values in the operation's parameters.
@@ -175,12 +177,14 @@ impl Op {
     pub fn parameters(&self) -> usize {
         match self {
             Op::Conv { conv, epilogue } => {
-                conv.weights() + if epilogue.bias { conv.out_channels } else { 0 }
+                let bias = if epilogue.bias { conv.out_channels } else { 0 };
+                conv.weights().saturating_add(bias)
             }
             Op::JoinedConv { main, shortcut, .. } => {
-                main.weights() + shortcut.weights() + main.out_channels
+                let bias = main.out_channels;
+                main.weights().saturating_add(shortcut.weights()).saturating_add(bias)
             }
-            Op::BatchNorm { channels, .. } => 2 * channels,
+            Op::BatchNorm { channels, .. } => channels.saturating_mul(2),
             Op::Add { .. }
             | Op::MaxPool { .. }
             | Op::GlobalAvgPool { .. }
@@ -197,7 +201,7 @@ impl Op {
         match self {
             Op::Conv { conv, .. } => conv.reduction_length(),
             Op::JoinedConv { main, shortcut, .. } => {
-                main.reduction_length() + shortcut.reduction_length()
+                main.reduction_length().saturating_add(shortcut.reduction_length())
             }
             Op::BatchNorm { .. } | Op::Add { .. } => 2,
             Op::MaxPool { .. } | Op::Convert { .. } => 1,

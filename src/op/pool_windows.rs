@@ -30,7 +30,7 @@ impl PoolWindows {
     pub(super) fn output_shape(self, channels: usize, image: Shape) -> Result<Shape, ShapeError> {
         same("input", Shape { c: channels, ..image }, image)?;
         // A single pixel has no window in ceil mode, as in PyTorch.
-        let half = |size: usize| (size + self.padding()) / 2;
+        let half = |size: usize| size.saturating_add(self.padding()) / 2;
         Shape::new(image.n, channels, half(image.h), half(image.w))
     }
 }

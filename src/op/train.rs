@@ -315,9 +315,9 @@ impl TrainOp {
     /// and is counted by [`Plan::step_flops`](crate::plan::Plan::step_flops).
     pub(super) fn flops(&self, output: Shape) -> u64 {
         match self {
-            Self::InputGrad { conv, .. } => {
-                conv.output_shape(output).map_or(0, |gradient| 2 * conv.macs(gradient))
-            }
+            Self::InputGrad { conv, .. } => conv
+                .output_shape(output)
+                .map_or(0, |gradient| conv.macs(gradient).saturating_mul(2)),
             _ => 0,
         }
     }
@@ -326,7 +326,7 @@ impl TrainOp {
     /// operation does not know.
     pub(super) const fn reduction_length(&self) -> usize {
         match self {
-            Self::InputGrad { conv, .. } => conv.out_per_group() * conv.taps(),
+            Self::InputGrad { conv, .. } => conv.out_per_group().saturating_mul(conv.taps()),
             _ => 1,
         }
     }

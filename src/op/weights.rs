@@ -16,16 +16,56 @@ pub struct WeightLayout {
 }
 
 impl WeightLayout {
-    /// Values on the device, padding included.
+    /// Values on the device, padding included; `usize::MAX` if their number does not fit, or
+    /// without groups.
     #[must_use]
     pub const fn values(&self) -> usize {
         let Self { conv, input, output } = self;
-        input.vec4_per_pixel() * 4 / conv.groups * conv.taps() * output.vec4_per_pixel() * 4
+        padded_weights(*conv, conv.taps(), *input, *output)
     }
 
     /// The layout of the [mirrored](Conv::mirrored) convolution's weights.
     #[must_use]
     pub const fn mirrored(&self) -> Self {
         Self { conv: self.conv.mirrored(), input: self.output, output: self.input }
+    }
+}
+
+/// Values of a matrix of weights with this number of taps, padding included; `usize::MAX` if their
+/// number does not fit, or without groups.
+#[must_use]
+pub(crate) const fn padded_weights(
+    conv: Conv,
+    taps: usize,
+    input: ChannelLayout,
+    output: ChannelLayout,
+) -> usize {
+    let (Some(inputs), Some(outputs)) =
+        (input.vec4_per_pixel().checked_mul(4), output.vec4_per_pixel().checked_mul(4))
+    else {
+        return usize::MAX;
+    };
+    match inputs.checked_div(conv.groups) {
+        Some(inputs) => inputs.saturating_mul(taps).saturating_mul(outputs),
+        None => usize::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_do_not_wrap() {
+        let dense = ChannelLayout::dense(4);
+        let conv = Conv::conv1x1(4, 4, 1);
+        let of = |conv, input, output| WeightLayout { conv, input, output }.values();
+        assert_eq!(of(conv, dense, dense), 16);
+        assert_eq!(of(Conv { groups: 0, ..conv }, dense, dense), usize::MAX);
+        let wide = ChannelLayout::dense(1 << 33);
+        assert_eq!(of(conv, wide, wide), usize::MAX);
+        // 2^62 vec4s of four values are 2^64 values, which must not become fewer by the groups.
+        let wraps = ChannelLayout { groups: 1 << 62, per_group: 1 };
+        assert_eq!(of(Conv { groups: 4, ..conv }, wraps, dense), usize::MAX);
     }
 }

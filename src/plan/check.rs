@@ -8,51 +8,88 @@ use crate::op::{Conv, Epilogue, LOSSES, Op, TrainOp, UpdateOp, WeightLayout};
 use crate::tensor::ChannelLayout;
 
 impl Recording {
-    /// Checks every step: shapes, layouts, locations, and that each dispatch is the one that the
-    /// kernel itself computes.
+    /// Checks everything that a run relies on, because kernels run without bounds checks:
+    ///
+    /// - the plan: shapes, layouts and weights whose sizes do not overflow, strides and dilations
+    ///   of at most [`Conv::MAX_STEP`], identifiers, and the order in which tensors are written and
+    ///   read;
+    /// - the memory: every tensor, slot and packed weight fits in a binding (at most 2 GiB), every
+    ///   tensor fits in its slot, and none is overwritten while it is needed;
+    /// - the steps: they are the plan's, and each dispatch is the one that the kernel itself
+    ///   computes.
     ///
     /// # Errors
-    /// [`GpuError::Recording`] with the step and the reason; a
-    /// [`ShapeError`](crate::error::ShapeError) for shapes that do not fit the step's operation.
+    /// [`GpuError::Recording`] with the step and the reason; [`GpuError::TooLarge`] for a tensor, a
+    /// slot or weights beyond the limit of a binding; a [`ShapeError`](crate::error::ShapeError)
+    /// for shapes that do not fit the step's operation; any error of
+    /// [`Kernel::dispatch`](crate::kernel::Kernel::dispatch).
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), Error> {
-        let whole =
-            |reason| Err(GpuError::Recording { step: "as a whole".to_owned(), reason }.into());
-        if self.locations.len() != self.plan.tensors.len() {
-            return whole("there must be one location for every tensor");
-        }
-        if self.plan.input.0 >= self.locations.len() || self.plan.output.0 >= self.locations.len() {
-            return whole("input or output is not in the plan");
-        }
-        if self.plan.tensors.iter().any(|tensor| tensor.layout.channels() != tensor.shape.c) {
-            return whole("a tensor's layout is for another number of channels");
-        }
-        if self.plan.tensors.iter().any(|tensor| tensor.shape.dims().contains(&0)) {
-            return whole("a tensor without values");
-        }
-        let of_weights = |tensor: &TensorInfo| {
-            tensor.weights.is_none_or(|layout| layout.conv.weight_shape() == tensor.shape)
-        };
-        if !self.plan.tensors.iter().all(of_weights) {
-            return whole("weights whose shape differs from their convolution's");
-        }
-        if !self.plan.updates.iter().all(|carry| self.carry_fits(carry)) {
-            return whole("an update that does not fit its variable");
+        let limit = capabilities.max_binding_bytes.min(Capabilities::MAX_BINDING_BYTES);
+        let capabilities = &Capabilities { max_binding_bytes: limit, ..*capabilities };
+        self.plan.check()?;
+        self.check_memory(limit)?;
+        self.check_segments()?;
+        if !self.plan.updates.iter().all(|update| self.update_fits(update)) {
+            return Err(whole("an update that does not fit its variable").into());
         }
         for recorded in self.steps() {
             let wrong = |reason| GpuError::Recording { step: recorded.step.to_string(), reason };
             self.check_step(recorded, capabilities)?.map_err(wrong)?;
         }
+        self.check_flow().map_err(|(step, reason)| GpuError::Recording { step, reason }.into())
+    }
+
+    /// Checks that every tensor and slot fits in a binding, and that every tensor in a slot fits in
+    /// it.
+    fn check_memory(&self, limit: u64) -> Result<(), GpuError> {
+        let plan = &self.plan;
+        if self.locations.len() != plan.tensors.len() {
+            return Err(whole("there must be one location for every tensor"));
+        }
+        let sizes = plan.tensors.iter().map(|tensor| (tensor.bytes(), Some(tensor)));
+        for (bytes, tensor) in sizes.chain(self.slots.iter().map(|slot| (slot.bytes, None))) {
+            let bytes = bytes as u64;
+            if bytes > limit {
+                let what = tensor.map_or("a workspace slot".to_owned(), |tensor| {
+                    format!("tensor {} {}", tensor.name, tensor.shape)
+                });
+                return Err(GpuError::TooLarge { what, bytes, limit });
+            }
+        }
+        for (tensor, location) in plan.tensors.iter().zip(&self.locations) {
+            let Location::Slot(slot) = *location else { continue };
+            if self.slots.get(slot).is_none_or(|slot| slot.bytes < tensor.bytes()) {
+                let step = format!("tensor {} {}", tensor.name, tensor.shape);
+                let reason = "it is in a slot that is missing or too small";
+                return Err(GpuError::Recording { step, reason });
+            }
+        }
+        if self.locations[plan.input.0] != Location::Input
+            || self.locations[plan.output.0] != Location::Output
+        {
+            return Err(whole("input or output is not in the caller's buffer"));
+        }
         Ok(())
+    }
+
+    /// Checks that the segments are the plan's blocks with the plan's steps.
+    fn check_segments(&self) -> Result<(), GpuError> {
+        let plan = &self.plan;
+        let alike = self.segments.len() == plan.blocks.len()
+            && self.segments.iter().zip(&plan.blocks).enumerate().all(
+                |(index, (segment, block))| {
+                    let steps = segment.steps.iter().map(|recorded| &recorded.step);
+                    segment.block == index && steps.eq(&plan.steps[block.clone()])
+                },
+            );
+        if alike { Ok(()) } else { Err(whole("its segments differ from the plan's blocks")) }
     }
 
     /// Whether `from` is written and has the type and layout of the variable `to`, no other
     /// tensor shares its location, and no later segment reads `to`.
-    fn carry_fits(&self, Update { from, to }: &Update) -> bool {
+    fn update_fits(&self, Update { from, to }: &Update) -> bool {
         let plan = &self.plan;
-        if from.0 >= self.locations.len()
-            || to.0 >= self.locations.len()
-            || !plan.variables.contains(to)
-        {
+        if !plan.variables.contains(to) {
             return false;
         }
         let (one, other, Some(block)) =
@@ -65,13 +102,11 @@ impl Recording {
             && one.weights == other.weights
             && one.dtype == other.dtype;
         let in_slots = [from, to].map(|id| match self.locations[id.0] {
-            Location::Slot(slot) => {
-                self.slots.get(slot).filter(|slot| slot.bytes >= one.bytes()).map(|_| slot)
-            }
+            Location::Slot(slot) => Some(slot),
             Location::Input | Location::Output => None,
         });
         let apart = matches!(in_slots, [Some(from), Some(to)] if from != to);
-        let only = plan.updates.iter().filter(|carry| carry.to == *to).count() == 1;
+        let only = plan.updates.iter().filter(|update| update.to == *to).count() == 1;
         let end = plan.blocks[block].end;
         let read_later = plan.steps.iter().skip(end).any(|step| step.reads().any(|id| id == *to));
         alike && apart && only && !read_later
@@ -84,15 +119,6 @@ impl Recording {
         capabilities: &Capabilities,
     ) -> Result<Result<(), &'static str>, Error> {
         let step = &recorded.step;
-        let known = |id: &TensorId| id.0 < self.locations.len();
-        if !step.reads().chain([step.output]).all(|id| known(&id)) {
-            return Ok(Err("a tensor that is not in the plan"));
-        }
-        if step.op.output_shape(&self.plan.input_shapes(step))?
-            != self.plan.tensor(step.output).shape
-        {
-            return Ok(Err("the output has another shape"));
-        }
         if !self.weights_fit(step) {
             return Ok(Err("missing or unexpected weights"));
         }
@@ -100,7 +126,7 @@ impl Recording {
             return Ok(Err("layouts that the kernels do not read"));
         }
         if !step.reads().chain([step.output]).all(|id| self.place_fits(id)) {
-            return Ok(Err("a tensor in a slot that is missing or too small"));
+            return Ok(Err("a tensor that is larger than the caller's buffer"));
         }
         let output = self.locations[step.output.0];
         if output == Location::Input || step.reads().any(|id| self.locations[id.0] == output) {
@@ -118,16 +144,27 @@ impl Recording {
         if !kernel::candidates(&problem, capabilities).contains(&recorded.kernel) {
             return Ok(Err("a kernel that is not a candidate"));
         }
+        let (bytes, limit) =
+            (recorded.kernel.packed_bytes(&problem) as u64, capabilities.max_binding_bytes);
+        if bytes > limit {
+            let what = format!("weights of {step}");
+            return Err(GpuError::TooLarge { what, bytes, limit }.into());
+        }
         if Dispatch::all(&recorded.kernel, &problem, capabilities)? != recorded.dispatches {
             return Ok(Err("dispatches that differ from the kernel's"));
         }
-        // A caller's buffer need not be one that copies can read.
-        let copied = match recorded.kernel.copied() {
-            Some(Binding::CopiedInput(index)) => Some(self.locations[step.inputs[index].0]),
-            _ => None,
-        };
-        if copied.is_some_and(|location| !matches!(location, Location::Slot(_))) {
-            return Ok(Err("a kernel that copies a tensor which is not in a slot"));
+        // A caller's buffer need not be one that copies can read, or that can be a uniform.
+        let mut bindings =
+            recorded.dispatches.iter().flat_map(|dispatch| dispatch.kernel.bindings());
+        let outside = bindings.any(|binding| match binding {
+            Binding::CopiedInput(index) | Binding::UniformInput(index) => {
+                !matches!(self.locations[step.inputs[index].0], Location::Slot(_))
+            }
+            _ => false,
+        });
+        if outside {
+            return Ok(Err("a kernel that copies a tensor, or reads it as a uniform, and the \
+                           tensor is not in a slot"));
         }
         let bytes: Vec<usize> = recorded.scratch.iter().map(|scratch| scratch.bytes).collect();
         if bytes != recorded.kernel.scratch_bytes(&problem) || !self.scratch_fits(recorded) {
@@ -175,9 +212,6 @@ impl Recording {
         let layout = |id: TensorId| self.plan.tensor(id).layout;
         let output = layout(step.output);
         let (item, second) = (layout(step.inputs[0]), step.inputs.get(1).map(|&id| layout(id)));
-        let grouped = |conv: Conv, layout: ChannelLayout| {
-            conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
-        };
         let weights = |conv: Conv| {
             let expected = WeightLayout { conv, input: item, output };
             step.weights.is_none_or(|id| self.plan.tensor(id).weights == Some(expected))
@@ -188,8 +222,8 @@ impl Recording {
             }
             Op::Conv { conv, .. } if !weights(conv) => false,
             Op::Conv { conv, .. } => {
-                grouped(conv, item)
-                    && grouped(conv, output)
+                item.suits_groups(conv.groups)
+                    && output.suits_groups(conv.groups)
                     && second.is_none_or(|residual| residual == output)
             }
             Op::JoinedConv { .. } => true,
@@ -209,12 +243,10 @@ impl Recording {
         let output = tensor(step.output);
         let inputs: Vec<&TensorInfo> = step.inputs.iter().map(|&id| tensor(id)).collect();
         let layouts = |conv: Conv, item: &TensorInfo, gradient: &TensorInfo| {
-            let grouped = |layout: ChannelLayout| {
-                conv.groups == 1 || layout == ChannelLayout::grouped(layout.channels(), conv.groups)
-            };
+            let suits = |layout: ChannelLayout| layout.suits_groups(conv.groups);
             let pixels = item.weights.is_none() && gradient.weights.is_none();
             let layout = WeightLayout { conv, input: item.layout, output: gradient.layout };
-            (pixels && grouped(item.layout) && grouped(gradient.layout)).then_some(layout)
+            (pixels && suits(item.layout) && suits(gradient.layout)).then_some(layout)
         };
         match op {
             TrainOp::MirroredWeights { conv } => {
@@ -244,19 +276,19 @@ impl Recording {
         }
     }
 
+    /// Whether a tensor fits in its location, which is checked before for slots.
     fn place_fits(&self, id: TensorId) -> bool {
-        match self.locations[id.0] {
-            Location::Input => {
-                self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.input).bytes()
-            }
-            Location::Output => {
-                self.plan.tensor(id).bytes() <= self.plan.tensor(self.plan.output).bytes()
-            }
-            Location::Slot(slot) => {
-                self.slots.get(slot).is_some_and(|slot| slot.bytes >= self.plan.tensor(id).bytes())
-            }
-        }
+        let owner = match self.locations[id.0] {
+            Location::Input => self.plan.input,
+            Location::Output => self.plan.output,
+            Location::Slot(_) => return true,
+        };
+        self.plan.tensor(id).bytes() <= self.plan.tensor(owner).bytes()
     }
+}
+
+fn whole(reason: &'static str) -> GpuError {
+    GpuError::Recording { step: "as a whole".to_owned(), reason }
 }
 
 /// Whether these are tensors of pixels, each with this number of channels in a dense layout.

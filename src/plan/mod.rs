@@ -7,7 +7,9 @@
 //! GPU.
 
 mod check;
+mod flow;
 mod memory;
+mod plan_check;
 mod pow2_scale;
 mod precision;
 mod recording;

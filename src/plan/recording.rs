@@ -154,6 +154,6 @@ impl Recording {
     /// Bytes of the workspace.
     #[must_use]
     pub fn workspace_bytes(&self) -> usize {
-        self.slots.iter().map(|slot| slot.bytes).sum()
+        self.slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.bytes))
     }
 }

@@ -76,6 +76,7 @@ impl Default for MemoryBudget {
 /// Records a plan for a device with these capabilities.
 ///
 /// # Errors
+/// [`GpuError::Recording`] or a [`ShapeError`](crate::error::ShapeError) for an inconsistent plan;
 /// [`GpuError::TooLarge`] if a tensor or the weights of a step exceed the device's binding limit,
 /// [`GpuError::TooManyWorkgroups`], [`GpuError::NoSuchKernel`] if no step has the requested kernel.
 pub fn schedule(
@@ -84,6 +85,7 @@ pub fn schedule(
     choice: &KernelChoice,
     mut budget: MemoryBudget,
 ) -> Result<Recording> {
+    plan.check()?;
     check_sizes(&plan, capabilities)?;
     let (mut picks, mut named, mut compiled) =
         (Vec::with_capacity(plan.steps.len()), false, Vec::new());

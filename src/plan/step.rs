@@ -48,11 +48,11 @@ impl TensorInfo {
         }
     }
 
-    /// Bytes on the device, padding included.
+    /// Bytes on the device, padding included; `usize::MAX` if their number does not fit.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Some(weights) => weights.values() * self.dtype.bytes(),
+            Some(weights) => weights.values().saturating_mul(self.dtype.bytes()),
             None => self.layout.bytes(self.shape, self.dtype),
         }
     }
@@ -289,7 +289,7 @@ impl Plan {
     pub fn step_flops(&self, step: &Step) -> u64 {
         match step.op {
             Op::Train(TrainOp::WeightGrad { conv }) => {
-                2 * conv.macs(self.tensor(step.inputs[1]).shape)
+                conv.macs(self.tensor(step.inputs[1]).shape).saturating_mul(2)
             }
             op => op.flops(self.tensor(step.output).shape),
         }

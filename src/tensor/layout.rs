@@ -25,17 +25,20 @@ impl ChannelLayout {
     }
 
     /// `channels` in `groups` runs. Runs of whole `vec4`s need no padding, which makes the layout
-    /// dense.
+    /// dense. A layout without channels if `groups` is 0.
     #[must_use]
     pub const fn grouped(channels: usize, groups: usize) -> Self {
-        let per_group = channels / groups;
-        if per_group.is_multiple_of(4) { Self::dense(channels) } else { Self { groups, per_group } }
+        match channels.checked_div(groups) {
+            None => Self { groups, per_group: 0 },
+            Some(per_group) if per_group.is_multiple_of(4) => Self::dense(channels),
+            Some(per_group) => Self { groups, per_group },
+        }
     }
 
-    /// Channels without padding.
+    /// Channels without padding; `usize::MAX` if the product does not fit.
     #[must_use]
     pub const fn channels(self) -> usize {
-        self.groups * self.per_group
+        self.groups.saturating_mul(self.per_group)
     }
 
     /// `vec4`s of one run.
@@ -44,25 +47,33 @@ impl ChannelLayout {
         self.per_group.div_ceil(4)
     }
 
-    /// `vec4`s of one pixel.
+    /// `vec4`s of one pixel; `usize::MAX` if the product does not fit.
     #[must_use]
     pub const fn vec4_per_pixel(self) -> usize {
-        self.groups * self.vec4_per_group()
+        self.groups.saturating_mul(self.vec4_per_group())
+    }
+
+    /// Whether a convolution with these groups can read or write it: all, or each group, in one
+    /// run.
+    #[must_use]
+    pub(crate) fn suits_groups(self, groups: usize) -> bool {
+        groups == 1 || self == Self::grouped(self.channels(), groups)
     }
 
     /// The channel at a padded position (0 .. 4 * [`vec4_per_pixel`](Self::vec4_per_pixel)), or
     /// `None` for padding.
     #[must_use]
     pub const fn channel_at(self, position: usize) -> Option<usize> {
-        let run = self.vec4_per_group() * 4;
-        let within = position % run;
+        let run = self.vec4_per_group().saturating_mul(4);
+        // A layout without channels has no positions.
+        let Some(within) = position.checked_rem(run) else { return None };
         if within < self.per_group { Some(position / run * self.per_group + within) } else { None }
     }
 
-    /// Bytes of a whole tensor in this layout.
+    /// Bytes of a whole tensor in this layout; `usize::MAX` if they do not fit.
     #[must_use]
     pub const fn bytes(self, shape: Shape, dtype: DType) -> usize {
-        shape.pixels() * self.vec4_per_pixel() * 4 * dtype.bytes()
+        shape.pixels().saturating_mul(self.vec4_per_pixel()).saturating_mul(4 * dtype.bytes())
     }
 }
 
@@ -79,5 +90,16 @@ mod tests {
         assert_eq!(layout.channel_at(28), Some(26));
         assert_eq!(ChannelLayout::grouped(128, 32), ChannelLayout::dense(128));
         assert_eq!(ChannelLayout::dense(3).channel_at(3), None);
+        assert_eq!(ChannelLayout::grouped(4, 0).channels(), 0);
+    }
+
+    /// Sizes that would wrap to small ones.
+    #[test]
+    fn sizes_do_not_wrap() {
+        let layout = ChannelLayout { groups: 1 << 32, per_group: 1 << 34 };
+        let shape = Shape { n: 1, c: 4, h: 1 << 31, w: 1 << 31 };
+        assert_eq!((layout.channels(), layout.vec4_per_pixel()), (usize::MAX, usize::MAX));
+        assert_eq!(ChannelLayout::dense(4).bytes(shape, DType::F32), usize::MAX);
+        assert_eq!(layout.bytes(Shape { h: 1, w: 1, ..shape }, DType::F16), usize::MAX);
     }
 }

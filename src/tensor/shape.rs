@@ -54,10 +54,11 @@ impl Shape {
         [self.n, self.c, self.h, self.w]
     }
 
-    /// Values in the tensor.
+    /// Values in the tensor; `usize::MAX` for a shape made without [`Shape::new`] whose product
+    /// does not fit.
     #[must_use]
     pub const fn len(self) -> usize {
-        self.n * self.c * self.h * self.w
+        self.pixels().saturating_mul(self.c)
     }
 
     /// Always false: no dimension is zero.
@@ -66,10 +67,11 @@ impl Shape {
         false
     }
 
-    /// Pixels in the whole batch: the rows of the matrix of a 1x1 convolution.
+    /// Pixels in the whole batch: the rows of the matrix of a 1x1 convolution. `usize::MAX` if the
+    /// product does not fit.
     #[must_use]
     pub const fn pixels(self) -> usize {
-        self.n * self.h * self.w
+        self.n.saturating_mul(self.h).saturating_mul(self.w)
     }
 
     /// Image, channel, row and column of the value at a flat NCHW index.
@@ -100,5 +102,7 @@ mod tests {
         ));
         assert!(matches!(Shape::named("input", &[1, 2]), Err(ShapeError::Rank { .. })));
         assert_eq!(Shape::new(2, 3, 5, 7).map(Shape::len), Ok(210));
+        let wraps = Shape { n: 1, c: 4, h: 1 << 32, w: 1 << 32 };
+        assert_eq!((wraps.pixels(), wraps.len()), (usize::MAX, usize::MAX));
     }
 }
