@@ -1,6 +1,6 @@
 //! The style of text: line lengths, and phrases that documentation and messages do not use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -18,6 +18,7 @@ const WRITTEN: &[&str] = &[
     "CONTRIBUTING.md",
     "Cargo.toml",
     "README.md",
+    "SECURITY.md",
     "benches",
     "build.rs",
     "docs",
@@ -320,5 +321,38 @@ fn no_identifier_has_an_old_name() -> Outcome {
         assert!(all.contains(*new), "{new} is nowhere in src/");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The number of unsafe blocks and functions in a file of src/, by its path.
+fn unsafe_code() -> Result<BTreeMap<String, usize>, Box<dyn std::error::Error>> {
+    let mut sources = Vec::new();
+    files(root().join("src"), &mut sources)?;
+    let mut found = BTreeMap::new();
+    for path in sources.iter().filter(|path| path.extension().is_some_and(|it| it == "rs")) {
+        let text = std::fs::read_to_string(path)?;
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let count =
+            code.map(|line| line.matches("unsafe {").count() + line.matches("unsafe fn ").count());
+        match count.sum() {
+            0 => {}
+            count => {
+                let name = path.strip_prefix(root())?.to_string_lossy().replace('\\', "/");
+                found.insert(name, count);
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn security_lists_every_unsafe_block() -> Outcome {
+    let text = std::fs::read_to_string(root().join("SECURITY.md"))?;
+    let mut listed = BTreeMap::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("| `src/")) {
+        let file = row.split('`').next().unwrap_or_default();
+        *listed.entry(format!("src/{file}")).or_default() += 1;
+    }
+    assert_eq!(listed, unsafe_code()?);
     Ok(())
 }
