@@ -1,5 +1,5 @@
-//! Panics of wgpu as values. wgpu panics, for example, when it waits on a lost device or when memory
-//! ends while it makes a device.
+//! Panics of wgpu as values. wgpu panics, for example, when it waits on a lost device or when
+//! memory ends while it makes a device.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
