@@ -25,7 +25,7 @@ impl Name {
     /// A name that this process has not used yet.
     fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // The time, because an earlier process may have had the same id.
+        // Contains the time, because an earlier process may have had the same id.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let number = (time as u64).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
         Self { process: std::process::id(), number, index: None }
@@ -52,7 +52,7 @@ impl Name {
         Self { index: Some(index), ..self }
     }
 
-    /// Whether another file has the lock.
+    /// Whether the lock is on another file.
     pub fn is_member(self) -> bool {
         self.index.is_some()
     }
@@ -96,7 +96,7 @@ impl Part {
             }
             return Ok((name, Self { path, lock: Some(file), is_renamed: false }));
         }
-        let why = format!("no temporary file can be kept in {}", folder.display());
+        let why = format!("no temporary file can be created in {}", folder.display());
         Err(io::Error::other(why))
     }
 
@@ -133,7 +133,7 @@ impl Drop for Part {
     }
 }
 
-/// Writes the contents, down to the disk.
+/// Writes the contents and syncs them to the disk.
 pub(super) fn fill(
     file: &mut File,
     permissions: Option<Permissions>,
