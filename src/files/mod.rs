@@ -33,6 +33,7 @@ use std::path::Path;
 
 pub use group::Group;
 pub use links::{follow, parent};
+pub use part::is_same;
 pub use staged::Staged;
 pub use stale::remove_stale;
 
