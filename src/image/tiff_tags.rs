@@ -1,5 +1,6 @@
-//! TIFF: checks the tags of the first image before the decoder reads their values. It allocates the
-//! number of values that a tag claims, and prints a line to stderr for a text that is too long.
+//! TIFF: checks the tags of the first image before the decoder reads their values. The decoder
+//! allocates memory for the count of a tag without a check, and prints a line to stderr for a text
+//! that is too long.
 
 use std::io::{BufRead, Seek, SeekFrom};
 

@@ -1,5 +1,5 @@
-//! WebP: finds the metadata in the file's chunks. The decoder would allocate the length that a
-//! chunk claims.
+//! WebP: finds the metadata in the file's chunks. The decoder would allocate memory for the length
+//! of a chunk without a check.
 
 /// EXIF and XMP of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
