@@ -117,7 +117,7 @@ impl Monitor {
         self.check().err().unwrap_or(lost)
     }
 
-    /// Never drops a device of ours that has failed. wgpu 30 does not survive its destruction:
+    /// Never drops a device of ours that has failed. wgpu 30 cannot destroy such a device safely:
     /// after a failed `vkCreateSemaphore` it destroys another semaphore twice, which crashes
     /// drivers, and after a failed `vkEndCommandBuffer` it panics.
     fn keep_forever(&self, device: &Device) {

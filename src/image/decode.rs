@@ -256,7 +256,7 @@ fn oriented(
             let webp::Metadata { exif, xmp } = webp::metadata(bytes)?;
             orientation::of(exif, xmp)
         }
-        // In GIF, Pillow looks for none.
+        // Pillow does not read an orientation from other formats.
         _ => Orientation::NoTransforms,
     })
 }

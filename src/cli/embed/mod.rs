@@ -166,7 +166,7 @@ struct Work {
     no_memory: NoMemory,
 }
 
-/// Embeds the files without a row and those that have changed.
+/// Embeds the files that have no row or have changed.
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
