@@ -256,7 +256,7 @@ fn oriented(
             let webp::Metadata { exif, xmp } = webp::metadata(bytes)?;
             orientation::of(exif, xmp)
         }
-        // Pillow does not read an orientation from other formats.
+        // Pillow reads no orientation from GIF files. The other formats have none.
         _ => Orientation::NoTransforms,
     })
 }
