@@ -47,8 +47,8 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
     read_if(path, limit, |_| Ok(()))
 }
 
-/// [`read`] of a file that `check` accepts. The opened file is checked, not the path, so that no
-/// other file can take its place in between.
+/// [`read`] of a file that `check` accepts. `check` gets the metadata of the open file, because
+/// another process can replace the file at the path.
 pub(crate) fn read_if(
     path: &Path,
     limit: u64,
@@ -90,7 +90,7 @@ mod tests {
             assert!(matches!(read(&pipe, 10), Err(Refused::NotRegular)));
             assert!(matches!(read(Path::new("/dev/zero"), 10), Err(Refused::NotRegular)));
         }
-        // Its length is zero, as the system makes it when it is read.
+        // This file has the length zero: the system creates its contents when it is read.
         if cfg!(target_os = "linux") {
             assert!(read(Path::new("/proc/self/status"), 1 << 20).is_ok_and(|it| !it.is_empty()));
             let error = read(Path::new("/proc/self/status"), 10);

@@ -1,5 +1,5 @@
-//! Recordings made by hand: those that would read or write outside their buffers, or compute
-//! something else than the reference, are refused with the reason.
+//! Recordings made by hand. A recording that would read or write outside its buffers, or compute a
+//! result other than the reference's, is refused with the reason.
 
 use wgpu_bottleneck::gpu::{Executor, ExecutorOptions};
 use wgpu_bottleneck::kernel::{self, Capabilities, Kernel};

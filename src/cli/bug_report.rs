@@ -1,4 +1,4 @@
-//! The line about a panic, which is a bug of the program or of a library that it uses.
+//! The error line for a panic, which is a bug of the program or of a library that it uses.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,8 +7,8 @@ use super::output;
 /// The report of the last panic.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Stores panics instead of printing them: the library turns the panics of a lost device into
-/// errors, and [`line`] reports the others.
+/// Stores panics instead of printing them. The library returns panics of a lost device as errors;
+/// [`line`] reports the others.
 pub fn remember_panics() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("panic").lines().next().unwrap_or_default();
@@ -19,7 +19,7 @@ pub fn remember_panics() {
     }));
 }
 
-/// One line about the last panic, for users: a bug, the version, the place, how to report it.
+/// The error line for the last panic: the version, the place, and how to report the bug.
 pub fn line() -> String {
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     last.unwrap_or_else(|| report("panic", None))
@@ -34,8 +34,8 @@ fn report(text: &str, place: Option<&str>) -> String {
     )
 }
 
-/// A location in source code as `CRATE-VERSION/src/FILE:LINE`. The paths in a binary also contain
-/// folders of the machine that built it, which are removed.
+/// A location in source code as `CRATE-VERSION/src/FILE:LINE`. Removes the folders of the build
+/// machine from the path.
 fn place(file: &str, line: u32) -> String {
     let file = file.replace('\\', "/");
     let is_absolute = file.starts_with('/') || file.contains(':');
@@ -51,8 +51,8 @@ fn place(file: &str, line: u32) -> String {
 /// The part of an absolute path that begins with the folder of the crate.
 fn in_crate(file: &str) -> String {
     let parts: Vec<&str> = file.split('/').collect();
-    // Cargo unpacks a crate to `registry/src/INDEX/CRATE-VERSION`. Elsewhere, the crate's folder
-    // contains `src`: the standard library's crates, dependencies by path or git.
+    // Cargo unpacks a crate to `registry/src/INDEX/CRATE-VERSION`. Other crates (the standard
+    // library, dependencies by path or git) have their files in `src`.
     let unpacked = parts.windows(2).position(|two| two == ["registry", "src"]).map(|at| at + 3);
     let before_src = || {
         let at = parts.iter().rposition(|part| *part == "src")?.checked_sub(1)?;

@@ -12,7 +12,7 @@ pub type Compute<'a> = &'a dyn Fn(&mut ImagePipeline, &[Source<'_>]) -> Result<H
 /// Why an image has no vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoVector {
-    /// The image's own error: it has the same one on every attempt.
+    /// An error of the image, which is the same on every attempt.
     Image(String),
     /// The device ran out of memory on this image alone; a later attempt may succeed.
     OutOfMemory(String),
@@ -22,7 +22,7 @@ pub enum NoVector {
 /// images are run one by one.
 ///
 /// # Errors
-/// A device that is lost, or whose failure does not depend on the images.
+/// An error of the device that does not depend on the images, such as its loss.
 pub fn each(
     pipeline: &mut ImagePipeline,
     images: &[&Image],

@@ -18,8 +18,8 @@ pub fn text(variable: &'static str, expected: &'static str) -> Result<Option<Str
     }
 }
 
-/// From now on, a write beyond the file size limit (`ulimit -f`) is an error. By default, the
-/// signal SIGXFSZ ends the process.
+/// Makes a write beyond the file size limit (`ulimit -f`) an error. By default, the signal SIGXFSZ
+/// ends the process.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]
     // SAFETY: SIG_IGN installs no handler, so no code runs in a signal's context. Both arguments

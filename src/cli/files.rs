@@ -24,8 +24,8 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Checks that the file can be written and is none of `inputs`. A symbolic link is followed or
-    /// refused as [`files::follow`] says.
+    /// Checks that the file can be written and is none of `inputs`. [`files::follow`] has the rule
+    /// for symbolic links.
     pub fn check(path: &Path, inputs: &[&Path]) -> Result<Self, CliError> {
         let usage = |why: &str| Err(CliError::Usage(format!("{}: {why}", path.display())));
         let io = |source| CliError::io(path, source);
@@ -116,8 +116,8 @@ impl OutputFile {
         self.stage_with(|file| file.write_all(bytes))
     }
 
-    /// The same, but `write` writes the contents. Version 0.1.0 used the temporary name `former`. A
-    /// file that a killed process left under that name is removed.
+    /// Like `stage`, but `write` writes the contents. Version 0.1.0 used the temporary name
+    /// `former`: a file with that name, left by a killed process, is removed.
     pub fn stage_named(
         &self,
         former: &OsStr,
@@ -171,8 +171,8 @@ pub struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Checks that the folder exists or that its parent does. A symbolic link is followed or
-    /// refused as [`files::follow`] says.
+    /// Checks that the folder or its parent exists. [`files::follow`] has the rule for symbolic
+    /// links.
     pub fn check(path: &Path) -> Result<Self, CliError> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
@@ -223,7 +223,7 @@ impl OutputFolder {
                     .stage(&place.path, place.permissions(), bytes)
                     .map_err(|source| CliError::io(&place.path, source))?;
             } else {
-                // A link to a file in another folder, maybe of another file system.
+                // A link to a file in another folder, perhaps on another file system.
                 linked.push(place.stage(bytes)?);
             }
         }

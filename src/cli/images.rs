@@ -128,7 +128,7 @@ impl Drop for Images {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
         for worker in self.workers.drain(..) {
-            // The library catches the panics of decoders; a worker has no others.
+            // The library catches the panics of decoders, so a worker does not panic.
             let _ = worker.join();
         }
     }

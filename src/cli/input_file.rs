@@ -1,7 +1,7 @@
 //! Reads the files that options name: labels, tables of kernels, reports, lists of images.
 //!
 //! A named pipe can block the process, and a device can give bytes without end, so both are
-//! refused. A pipe that is open already is read, as for `--compare <(COMMAND) after.json`.
+//! refused. An inherited pipe is read, as for `--compare <(COMMAND) after.json`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::error::CliError;
 
-/// Opens a regular file, or a pipe that this process has inherited, to read. On Unix, opening waits
-/// for no writer, even if another process replaces the file by a pipe in the meantime.
+/// Opens a regular file or an inherited pipe to read. On Unix, this does not wait for a writer,
+/// even if another process replaces the file by a pipe in the meantime.
 pub fn open(path: &Path) -> io::Result<File> {
     let refused = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
     let is_pipe = is_inherited_pipe(path);
@@ -53,8 +53,8 @@ pub fn text(path: &Path, what: &str, limit: u64) -> Result<String, CliError> {
         .map_err(|error| CliError::io(path, io::Error::new(ErrorKind::InvalidData, error)))
 }
 
-/// Whether the path names a file descriptor of this process that is a pipe. Opening such a pipe
-/// again does not block, as it is open already.
+/// Whether the path names a file descriptor of this process that is a pipe. Such a pipe is already
+/// open, so opening it again does not block.
 #[cfg(unix)]
 fn is_inherited_pipe(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
@@ -110,7 +110,7 @@ mod tests {
         drop(writer);
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
         assert_eq!(read(Path::new(&path), "a list", 10)?, b"0123456789");
-        // Without end, as far as the limit shows.
+        // The writer stays open: only the limit ends the read.
         let (reader, mut writer) = io::pipe()?;
         writer.write_all(&[b'x'; 100])?;
         let path = format!("/dev/fd/{}", reader.as_raw_fd());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::error::CliError;
 use super::output;
 
-/// The most images that the error names.
+/// The maximum number of images that the error names.
 const NAMED: usize = 3;
 
 /// The names of the images so far.
@@ -16,23 +16,23 @@ pub struct NoMemory {
 }
 
 impl NoMemory {
-    /// Adds an image, and names it on stderr.
+    /// Adds an image and reports it on stderr.
     pub fn add(&mut self, name: &str, reason: &str) {
         output::progress(&format!("{}: {reason}: it has no row", output::shown(name)));
         self.names.insert(name.to_owned());
     }
 
-    /// How many there are.
+    /// The number of images.
     pub fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether the image is one of them.
+    /// Whether an image was added.
     pub fn contains(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// The error of a command that has processed all the others; `None` without such an image.
+    /// The error of a command that has processed all other images; `None` if no image was added.
     /// `advice` says what to do.
     pub fn error(&self, images: usize, advice: &str) -> Option<CliError> {
         let some: Vec<_> = self.names.iter().take(NAMED).map(|name| output::shown(name)).collect();

@@ -10,7 +10,7 @@ use wgpu_bottleneck::tune::TuningTable;
 use super::error::CliError;
 use super::{input_file, output};
 
-/// The largest size of a table, in bytes, as in the library.
+/// The maximum size of a table in bytes, as in the library.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The kernels of the table in `file`, or of the one in the user's cache directory; `otherwise` if

@@ -23,7 +23,7 @@ pub enum ShapeError {
     /// There is not enough memory for a tensor in host memory.
     #[error("{tensor}: shape {dims:?} needs {bytes} bytes of host memory, which are not available")]
     Memory {
-        /// The tensor, or several.
+        /// The tensor, or the description of several tensors.
         tensor: String,
         /// Its dimensions.
         dims: Vec<usize>,

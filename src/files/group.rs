@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::part::{Name, Part, fill};
 use super::stale::remove_stale;
 
-/// Complete files under temporary names in one folder. Only one file is open: an empty one, which
-/// is locked, and which is created before the others and removed after them. Dropping the group
-/// removes all of its files.
+/// Complete files under temporary names in one folder. Only one file is open: an empty, locked file
+/// that is created before the others and removed after them. Dropping the group removes all of its
+/// files.
 #[derive(Debug)]
 pub struct Group {
     // Dropped before the locked file.
@@ -23,7 +23,7 @@ impl Group {
     /// A group without files. Removes stale files of the folder.
     ///
     /// # Errors
-    /// The system's.
+    /// An I/O error of the system.
     pub fn begin(folder: &Path) -> io::Result<Self> {
         remove_stale(folder);
         let (name, locked) = Part::create(folder)?;
@@ -33,7 +33,7 @@ impl Group {
     /// Adds a file. The target must be in the folder of the group, and must not be a link.
     ///
     /// # Errors
-    /// The system's.
+    /// An I/O error of the system.
     pub fn stage(
         &mut self,
         target: &Path,
@@ -50,7 +50,7 @@ impl Group {
     /// Renames the files to their final names, in order.
     ///
     /// # Errors
-    /// The first target that could not be written, and the system's error.
+    /// The first target that could not be written, and the I/O error.
     pub fn persist(mut self) -> Result<(), (PathBuf, io::Error)> {
         for (part, target) in self.members.drain(..) {
             part.rename(&target).map_err(|error| (target, error))?;

@@ -18,7 +18,7 @@ const MOST_LINKS: usize = 40;
 /// absolute path.
 ///
 /// # Errors
-/// The system's, and the errors above.
+/// An I/O error of the system, and the errors above.
 pub fn follow(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(_) => fs::canonicalize(path),

@@ -1,20 +1,21 @@
-//! Files that are written whole: under a temporary name in the folder of the target, then renamed.
-//! The target is the old file or the complete new one at every moment, however the process ends.
+//! Atomic writes of files. A file is written under a temporary name in the folder of the target,
+//! and then renamed. The target is always the old file or the complete new one, however the process
+//! ends.
 //!
-//! For the program and for the cache files of the library. Not part of the public API: it can
-//! change in any version.
+//! The program and the cache files of the library use this module. It is not part of the public API
+//! and can change in any version.
 //!
 //! # Temporary files
 //!
 //! A temporary file is named `.bottleneck-PROCESS-NUMBER.part`. The process that writes it holds a
 //! lock on it until it is renamed or removed. The operating system releases the lock when the
-//! process ends, also when it is killed. So a file with such a name that can be locked belongs to a
-//! dead process, and [`remove_stale`] removes it. Each write first does this in its folder, so the
-//! files of killed runs do not accumulate, and runs that write to one folder at the same time do
-//! not remove each other's files. If the file system has no locks, nothing is removed.
+//! process ends, even if it is killed. So a temporary file that can be locked belongs to a dead
+//! process, and [`remove_stale`] removes it. Each write first removes the stale files of its
+//! folder, so the files of killed runs do not accumulate. Runs that write to one folder at the same
+//! time do not remove each other's files. If the file system has no locks, nothing is removed.
 //!
-//! Many files that are renamed together share one lock, because a process may have few files open:
-//! see [`Group`].
+//! Files that are renamed together share one lock, because the number of open files is limited: see
+//! [`Group`].
 //!
 //! # Links
 //!
@@ -32,13 +33,15 @@ use std::path::Path;
 
 pub use group::Group;
 pub use links::{follow, parent};
+pub use part::is_same;
 pub use staged::Staged;
 pub use stale::remove_stale;
 
 /// Writes a file. It keeps the permissions of an existing file. Missing folders are created.
 ///
 /// # Errors
-/// The system's; of [`follow`]; if the path is not a regular file.
+/// An I/O error of the system; the errors of [`follow`]; an error if the path is not a regular
+/// file.
 pub fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     fs::create_dir_all(parent(path))?;
     let target = follow(path)?;

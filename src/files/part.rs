@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ impl Name {
     /// A name that this process has not used yet.
     fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // The time, because an earlier process may have had the same id.
+        // Contains the time, because an earlier process may have had the same id.
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let number = (time as u64).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
         Self { process: std::process::id(), number, index: None }
@@ -52,7 +52,7 @@ impl Name {
         Self { index: Some(index), ..self }
     }
 
-    /// Whether another file has the lock.
+    /// Whether the lock is on another file.
     pub fn is_member(self) -> bool {
         self.index.is_some()
     }
@@ -90,13 +90,13 @@ impl Part {
             // Another process may have locked the file first to remove it.
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => continue,
-                Ok(()) if !is_same(&file, &path)? => continue,
+                Ok(()) if !is_same(&file, fs::symlink_metadata(&path))? => continue,
                 // Some file systems have no locks. There, nothing removes the file.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
             return Ok((name, Self { path, lock: Some(file), is_renamed: false }));
         }
-        let why = format!("no temporary file can be kept in {}", folder.display());
+        let why = format!("no temporary file can be created in {}", folder.display());
         Err(io::Error::other(why))
     }
 
@@ -133,7 +133,7 @@ impl Drop for Part {
     }
 }
 
-/// Writes the contents, down to the disk.
+/// Writes the contents and syncs them to the disk.
 pub(super) fn fill(
     file: &mut File,
     permissions: Option<Permissions>,
@@ -151,22 +151,30 @@ fn create_new(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).open(path)
 }
 
-/// Whether the path still refers to this file.
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let file = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino()) == (file.dev(), file.ino())),
+/// Whether a path still refers to an open file. `found` is the metadata of the path, read with or
+/// without following links.
+///
+/// # Errors
+/// An I/O error of the system, except that the path does not exist.
+pub fn is_same(file: &File, found: io::Result<Metadata>) -> io::Result<bool> {
+    match found {
+        Ok(found) => has_identity_of(file, &found),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
+#[cfg(unix)]
+fn has_identity_of(file: &File, found: &Metadata) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let file = file.metadata()?;
+    Ok((found.dev(), found.ino()) == (file.dev(), file.ino()))
+}
+
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "on Unix it may fail")]
-fn is_same(_: &File, path: &Path) -> io::Result<bool> {
-    Ok(path.exists())
+fn has_identity_of(_: &File, _: &Metadata) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Staged {
     /// that folder. The target must not be a link: see [`follow`](super::follow).
     ///
     /// # Errors
-    /// The system's, and the errors of `write`.
+    /// An I/O error of the system, or of `write`.
     pub fn write(
         target: &Path,
         permissions: Option<Permissions>,
@@ -38,7 +38,7 @@ impl Staged {
     /// Renames the file to its final name.
     ///
     /// # Errors
-    /// The system's; if the target has become a symbolic link.
+    /// An I/O error of the system; an error if the target has become a symbolic link.
     pub fn persist(self) -> io::Result<()> {
         self.part.rename(&self.target)
     }

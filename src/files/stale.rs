@@ -36,7 +36,7 @@ fn remove_group(locked: &Path, members: &[PathBuf]) {
     // Some network file systems grant an exclusive lock only on a file that is open for writing.
     let file = match File::options().read(true).write(true).open(locked) {
         Ok(file) if file.try_lock().is_ok() => Some(file),
-        // The locked file is the first of its group and the last: this group has ended, or its
+        // The locked file is created first and removed last. So this group has ended, or its
         // removal was interrupted.
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Ok(_) | Err(_) => return,

@@ -1,12 +1,12 @@
-//! Panics of wgpu as values. wgpu panics, for example, when it waits on a lost device or when
-//! memory ends while it makes a device.
+//! Catches panics of wgpu. wgpu panics, for example, if it waits for a lost device, or if it runs
+//! out of memory while it creates a device.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Runs work of wgpu. The error is the message of its panic.
+/// Runs work of wgpu. The error is the message of a panic.
 pub(super) fn contain<T>(doing: &str, work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

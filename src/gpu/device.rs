@@ -69,7 +69,7 @@ pub(super) struct Inner {
 }
 
 impl Drop for Inner {
-    /// Finds a loss that no call has met, so that the lost device is not dropped.
+    /// Detects a loss that no call has reported, so that the lost device is not dropped.
     fn drop(&mut self) {
         if !self.monitor.is_passive() {
             let _ = self.monitor.check_alive(&self.device);
@@ -128,7 +128,7 @@ impl Gpu {
         }
         let no_device =
             |reason| GpuError::NoDevice { adapter: adapter_info::describe(&info), reason };
-        // wgpu makes the device before it returns the future.
+        // wgpu creates the device before it returns the future.
         let request = async { adapter.request_device(&descriptor).await };
         let requested = contain_async("making a device", request).await;
         let (device, queue) =

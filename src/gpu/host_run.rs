@@ -181,7 +181,7 @@ impl Executor {
         };
         upload.fill(&self.ready.gpu, info.dtype, |write| match info.weights {
             None => input.nhwc_strips(info.layout, lines, write),
-            // Weights are never run in parts.
+            // Weights are never split into parts.
             Some(_) => info.pack(input).map(|packed| write(&packed)),
         })?;
         let readback = self.submit(|device, input| {

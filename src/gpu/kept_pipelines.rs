@@ -27,8 +27,8 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAGIC: &[u8] = b"bottleneck pipelines 1\n";
 
 impl KeptPipelines {
-    /// Opens a file, which may be missing. One that is damaged, another user's, too long or not a
-    /// regular file counts as empty.
+    /// Opens a file, which may be missing. A file counts as empty if it is damaged, too long, not a
+    /// regular file, or (on Unix) owned by another user.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.

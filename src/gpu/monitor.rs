@@ -19,7 +19,7 @@ const FILTERS: [ErrorFilter; 3] =
 /// Watches a device. Our own device reports every error and its loss here. The handlers of a
 /// borrowed device belong to its app and are not changed; error scopes report the errors of our
 /// calls. After every call, a [`LossCheck`] checks whether the device is lost. A panic of wgpu
-/// counts as the loss of the device. A device that is lost once stays lost for this crate.
+/// counts as the loss of the device. A loss is permanent.
 #[derive(Debug, Clone)]
 pub(super) struct Monitor {
     trouble: Trouble,
@@ -117,7 +117,7 @@ impl Monitor {
         self.check().err().unwrap_or(lost)
     }
 
-    /// Never drops a device of ours that has failed. wgpu 30 does not survive its destruction:
+    /// Never drops a device of ours that has failed. wgpu 30 cannot destroy such a device safely:
     /// after a failed `vkCreateSemaphore` it destroys another semaphore twice, which crashes
     /// drivers, and after a failed `vkEndCommandBuffer` it panics.
     fn keep_forever(&self, device: &Device) {
@@ -130,7 +130,7 @@ impl Monitor {
         }
     }
 
-    /// Runs work of wgpu. Its panic is the loss of the device.
+    /// Runs work of wgpu. A panic counts as the loss of the device.
     fn contained<T>(
         &self,
         device: &Device,

@@ -35,8 +35,8 @@ pub(crate) fn file_name(words: &str, extension: &str) -> String {
     format!("{joined}-{:08x}.{extension}", crc32fast::hash(words.as_bytes()))
 }
 
-/// Reads a file of at most `limit` bytes, whose contents the device will run or trust. On Unix, a
-/// file whose owner is not the effective user is refused.
+/// Reads a file of at most `limit` bytes whose contents must be trusted. On Unix, a file whose
+/// owner is not the effective user is refused.
 ///
 /// # Errors
 /// As [`input_file::read`], and [`io::ErrorKind::PermissionDenied`] for another user's file.
@@ -72,7 +72,7 @@ pub(crate) fn contains(path: &Path) -> bool {
 }
 
 /// Writes the parts to a temporary file next to the target, then renames it. Creates missing
-/// folders. A link is followed as [`files::follow`] says.
+/// folders. [`files::follow`] has the rule for links.
 ///
 /// # Errors
 /// [`Error::Io`].

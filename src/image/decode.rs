@@ -93,7 +93,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     }
     caught(name, || {
         let format = format::recognise(name, bytes)?;
-        // An error of the estimate is reported in more detail below, as is any of a JPEG.
+        // Decoding reports errors of the estimate, and all errors of a JPEG, in more detail.
         if format != ImageFormat::Jpeg
             && let Ok(needed) = decoding_bytes(name, bytes, Cursor::new(bytes), bytes.len() as u64)
         {
@@ -136,7 +136,7 @@ fn decoding_bytes(
         _ => {}
     }
     let decoder = open_decoder(name, file, format, most_bytes(name, first, format, length)?)?;
-    // The decoded pixels, twice if the decoder copies them, and the RGB made of them.
+    // The decoded pixels, twice if the decoder copies them, and the RGB pixels.
     let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
     let (width, height) = decoder.dimensions();
     Ok(copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height))
@@ -256,7 +256,7 @@ fn oriented(
             let webp::Metadata { exif, xmp } = webp::metadata(bytes)?;
             orientation::of(exif, xmp)
         }
-        // In GIF, Pillow looks for none.
+        // Pillow reads no orientation from GIF files. The other formats have none.
         _ => Orientation::NoTransforms,
     })
 }

@@ -8,8 +8,8 @@ use crate::error::ImageError;
 const HEADER: usize = 33;
 /// The colour type of images with a palette.
 const INDEXED: u8 = 3;
-/// Memory of the decoder that does not depend on the file. It limits what compressed metadata, such
-/// as a colour profile, can expand to.
+/// The part of the decoder's memory limit that does not depend on the file. The limit includes the
+/// expanded metadata, such as a colour profile.
 const SPARE_BYTES: u64 = 64 << 20;
 
 /// Width and height in the header; `None` if the decoder reports an error.

@@ -17,7 +17,7 @@ impl Preprocess {
     pub fn pixels(&self, image: &Image) -> Result<Image, ImageError> {
         let Geometry { columns, rows, columns_first } =
             Geometry::new(self, image.width(), image.height())?;
-        // The kept pixels, and the image made of them.
+        // Two images of this size are in memory at once.
         let bytes = 6 * u64::from(columns.crop) * u64::from(rows.crop);
         if !memory::is_available(bytes) {
             let image = "preprocessed image".to_owned();

@@ -1,5 +1,6 @@
-//! TIFF: checks the tags of the first image before the decoder reads their values. It allocates the
-//! number of values that a tag claims, and prints a line to stderr for a text that is too long.
+//! TIFF: checks the tags of the first image before the decoder reads their values. The decoder
+//! allocates memory for the count of a tag without a check, and prints a line to stderr for a text
+//! that is too long.
 
 use std::io::{BufRead, Seek, SeekFrom};
 
@@ -70,7 +71,7 @@ impl Tags {
         let mut entries = Vec::new();
         for _ in 0..order.short(&count) {
             let mut entry = [0; 12];
-            // A directory that ends early is for the decoder to report.
+            // The decoder reports a directory that ends early.
             if file.read_exact(&mut entry).is_err() {
                 break;
             }
@@ -96,7 +97,7 @@ impl Tags {
         ))
     }
 
-    /// Whether the values of a tag, if it is present, are within the file and not too many.
+    /// Whether a tag is missing, or its values are within the file and within the limit.
     pub fn may_read(&self, tag: Tag) -> bool {
         let mut entries = self.entries.iter().filter(|entry| entry.tag == tag.to_u16());
         entries.all(|entry| self.holds(entry))
@@ -110,7 +111,7 @@ impl Tags {
 }
 
 impl Entry {
-    /// An entry from its bytes; `None` for a type that the decoder does not read either.
+    /// An entry from its bytes; `None` for a type that the decoder does not read.
     fn new(order: Order, entry: &[u8; 12]) -> Option<Self> {
         let (tag, kind) = (order.short(entry), order.short(&entry[2..]));
         let (count, offset) = (order.long(&entry[4..]).into(), order.long(&entry[8..]).into());

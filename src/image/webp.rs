@@ -1,5 +1,5 @@
-//! WebP: finds the metadata in the file's chunks. The decoder would allocate the length that a
-//! chunk claims.
+//! WebP: finds the metadata in the file's chunks. The decoder would allocate memory for the length
+//! of a chunk without a check.
 
 /// EXIF and XMP of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -8,13 +8,13 @@ pub(super) struct Metadata<'a> {
     pub xmp: Option<&'a [u8]>,
 }
 
-/// The metadata of a file: of chunks with the same name, the first. The error is the message to
-/// report: a chunk of metadata ends after the file does.
+/// The metadata of a file. Of several chunks with the same name, the first counts. The error is the
+/// message to report: a chunk of metadata extends beyond the end of the file.
 pub(super) fn metadata(bytes: &[u8]) -> Result<Metadata<'_>, String> {
     /// `RIFF`, its length, and `WEBP`.
     const HEADER: usize = 12;
     let mut found = Metadata::default();
-    // Only this chunk is followed by metadata.
+    // Only files that begin with this chunk have metadata.
     if bytes.get(HEADER..HEADER + 4) != Some(b"VP8X") {
         return Ok(found);
     }
@@ -55,7 +55,7 @@ fn length(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A file of these chunks, after one of the extended format.
+    /// A file of these chunks, after the chunk of the extended format.
     fn file(chunks: &[(&[u8; 4], u32, &[u8])]) -> Vec<u8> {
         let mut body = b"WEBP".to_vec();
         for (name, length, data) in [(b"VP8X", 10, &[0; 10][..])].iter().chain(chunks) {
@@ -76,7 +76,7 @@ mod tests {
         ]);
         let expected = Metadata { exif: Some(b"one"), xmp: Some(b"text") };
         assert_eq!(metadata(&whole), Ok(expected));
-        // An image that ends early is for the decoder to report.
+        // The decoder reports an image that ends early.
         assert_eq!(metadata(&file(&[(b"VP8L", 99, b"image")])), Ok(Metadata::default()));
         for (name, length) in [(b"EXIF", u32::MAX), (b"XMP ", 5), (b"ICCP", 0xffff_0000)] {
             let bytes = file(&[(b"VP8L", 5, b"image"), (name, length, b"four")]);

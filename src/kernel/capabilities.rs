@@ -3,7 +3,7 @@
 /// Limits and kind of a device. Plain data, so that a choice can be tested without the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Bytes of the largest storage binding; of a device at most
+    /// Bytes of the largest storage binding. For a device, at most
     /// [`Capabilities::MAX_BINDING_BYTES`].
     pub max_binding_bytes: u64,
     /// Workgroups per dimension.
@@ -47,8 +47,8 @@ pub enum DeviceKind {
 }
 
 impl Capabilities {
-    /// The largest binding used, even if a device allows more: shaders index with 32 bits, and
-    /// drivers convert indices to byte offsets.
+    /// The maximum size of a binding in bytes, even if a device allows more: shaders index with 32
+    /// bits, and drivers convert indices to byte offsets.
     pub const MAX_BINDING_BYTES: u64 = 1 << 31;
 
     /// The core limits of WebGPU (W3C, "WebGPU", section 3.6.2), on a GPU.

@@ -42,7 +42,7 @@ pub struct BasicBlockBuilder {
 }
 
 impl BasicBlockBuilder {
-    /// Stride of the first convolution and of the downsample. From 1, the default, to 2^24.
+    /// Stride of the first convolution and of the downsample. From 1 to 2^24; default 1.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self

@@ -64,7 +64,7 @@ pub struct BottleneckBuilder {
 
 impl BottleneckBuilder {
     /// Stride of the block, which applies to one of its convolutions
-    /// ([`stride_in`](Self::stride_in)) and to the downsample. From 1, the default, to 2^24.
+    /// ([`stride_in`](Self::stride_in)) and to the downsample. From 1 to 2^24; default 1.
     pub fn stride(mut self, stride: usize) -> Self {
         self.stride = stride;
         self
@@ -89,8 +89,7 @@ impl BottleneckBuilder {
         self
     }
 
-    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). From 1, the default, to
-    /// 2^24.
+    /// Dilation and padding of the 3x3 convolution (DeepLab's `rate`). From 1 to 2^24; default 1.
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.dilation = dilation;
         self

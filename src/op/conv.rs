@@ -160,13 +160,13 @@ impl Conv {
         Self { in_channels: self.out_channels, out_channels: self.in_channels, stride: 1, ..*self }
     }
 
-    /// Input channels that contribute to one output channel; 0 without groups.
+    /// Input channels that contribute to one output channel; 0 if `groups` is 0.
     #[must_use]
     pub const fn in_per_group(&self) -> usize {
         per_group(self.in_channels, self.groups)
     }
 
-    /// Output channels of one group; 0 without groups.
+    /// Output channels of one group; 0 if `groups` is 0.
     #[must_use]
     pub const fn out_per_group(&self) -> usize {
         per_group(self.out_channels, self.groups)

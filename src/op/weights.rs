@@ -16,8 +16,8 @@ pub struct WeightLayout {
 }
 
 impl WeightLayout {
-    /// Values on the device, padding included; `usize::MAX` if their number does not fit, or
-    /// without groups.
+    /// Values on the device, padding included; `usize::MAX` if their number does not fit, or if the
+    /// number of groups is 0.
     #[must_use]
     pub const fn values(&self) -> usize {
         let Self { conv, input, output } = self;
@@ -32,7 +32,7 @@ impl WeightLayout {
 }
 
 /// Values of a matrix of weights with this number of taps, padding included; `usize::MAX` if their
-/// number does not fit, or without groups.
+/// number does not fit, or if the number of groups is 0.
 #[must_use]
 pub(crate) const fn padded_weights(
     conv: Conv,
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(of(Conv { groups: 0, ..conv }, dense, dense), usize::MAX);
         let wide = ChannelLayout::dense(1 << 33);
         assert_eq!(of(conv, wide, wide), usize::MAX);
-        // 2^62 vec4s of four values are 2^64 values, which must not become fewer by the groups.
+        // 2^62 vec4s of four values are 2^64 values. The division by the groups must not hide that.
         let wraps = ChannelLayout { groups: 1 << 62, per_group: 1 };
         assert_eq!(of(Conv { groups: 4, ..conv }, wraps, dense), usize::MAX);
     }

@@ -15,8 +15,8 @@ impl Recording {
     ///   read;
     /// - the memory: every tensor, slot and packed weight fits in a binding (at most 2 GiB), every
     ///   tensor fits in its slot, and none is overwritten while it is needed;
-    /// - the steps: they are the plan's, and each dispatch is the one that the kernel itself
-    ///   computes.
+    /// - the steps: they equal the plan's steps, and each dispatch equals the one that the kernel
+    ///   itself computes.
     ///
     /// # Errors
     /// [`GpuError::Recording`] with the step and the reason; [`GpuError::TooLarge`] for a tensor, a

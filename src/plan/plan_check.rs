@@ -7,8 +7,8 @@ use crate::op::WeightLayout;
 use crate::tensor::{ChannelLayout, Shape};
 
 impl Plan {
-    /// Checks that all tensors are in the plan and possible, that each step writes the shape that
-    /// its operation gives, and the order in which tensors are written and read.
+    /// Checks that all tensors are in the plan and possible, that each step writes the output shape
+    /// of its operation, and the order in which tensors are written and read.
     ///
     /// # Errors
     /// [`GpuError::Recording`] with the part of the plan and the reason; a
@@ -30,7 +30,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks that every identifier is that of a tensor, and that the blocks are all steps in
+    /// Checks that every identifier belongs to a tensor, and that the blocks contain all steps in
     /// order.
     fn check_references(&self) -> Result<(), GpuError> {
         let whole = |reason| Err(wrong("as a whole".to_owned(), reason));
@@ -81,8 +81,8 @@ impl Plan {
 }
 
 impl TensorInfo {
-    /// Checks shape, layout and weights by themselves. Their sizes may still be too large, and are
-    /// then `usize::MAX` if they do not fit.
+    /// Checks shape, layout and weights of a single tensor. Their sizes may still be too large for
+    /// a device; a size that does not fit in `usize` is `usize::MAX`.
     fn check(&self) -> Result<(), &'static str> {
         let Self { shape, layout, .. } = self;
         if shape.dims().contains(&0) {

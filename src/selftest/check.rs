@@ -124,7 +124,7 @@ impl<'g> Checker<'g> {
                 | GpuError::KernelLimit { .. }
                 | GpuError::Device { .. }),
             )) => {
-                // A lost device can compile nothing.
+                // If the device is lost, this is not a finding about the kernel.
                 self.gpu.wait()?;
                 findings.fail(Check::Compile, error.to_string(), None);
                 Ok(None)

@@ -25,7 +25,7 @@ impl ChannelLayout {
     }
 
     /// `channels` in `groups` runs. Runs of whole `vec4`s need no padding, which makes the layout
-    /// dense. A layout without channels if `groups` is 0.
+    /// dense. If `groups` is 0, the layout has no channels.
     #[must_use]
     pub const fn grouped(channels: usize, groups: usize) -> Self {
         match channels.checked_div(groups) {
@@ -53,8 +53,8 @@ impl ChannelLayout {
         self.groups.saturating_mul(self.vec4_per_group())
     }
 
-    /// Whether a convolution with these groups can read or write it: all, or each group, in one
-    /// run.
+    /// Whether a convolution with this number of groups can read or write this layout. A single
+    /// group accepts every layout.
     #[must_use]
     pub(crate) fn suits_groups(self, groups: usize) -> bool {
         groups == 1 || self == Self::grouped(self.channels(), groups)
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(ChannelLayout::grouped(4, 0).channels(), 0);
     }
 
-    /// Sizes that would wrap to small ones.
+    /// Sizes that would wrap to small numbers.
     #[test]
     fn sizes_do_not_wrap() {
         let layout = ChannelLayout { groups: 1 << 32, per_group: 1 << 34 };

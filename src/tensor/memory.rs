@@ -1,9 +1,9 @@
-//! Whether memory of the host is available, checked before it is allocated: an allocation that
-//! fails ends the process.
+//! Checks that host memory is available before it is allocated, because a failed allocation ends
+//! the process.
 
 use crate::error::ShapeError;
 
-/// For fewer bytes, the system is not asked how much memory is left.
+/// For fewer bytes, the system's available memory is not queried.
 pub(crate) const LARGE: u64 = 256 << 20;
 
 /// Whether this many bytes can be allocated now. Other threads and processes may take them before
@@ -11,9 +11,9 @@ pub(crate) const LARGE: u64 = 256 << 20;
 pub(crate) fn is_available(bytes: u64) -> bool {
     let mut probe: Vec<u8> = Vec::new();
     let reserved = usize::try_from(bytes).map(|bytes| probe.try_reserve_exact(bytes));
-    // Without a use of the memory, the compiler could leave out the allocation.
+    // Keeps the compiler from removing the allocation.
     std::hint::black_box(&mut probe);
-    // Some systems promise more memory than they have, and end a process that uses it.
+    // Some systems overcommit memory, and kill a process that uses it.
     matches!(reserved, Ok(Ok(()))) && (bytes < LARGE || left().is_none_or(|left| bytes <= left))
 }
 

@@ -56,7 +56,7 @@ impl Sample {
     /// the results were correct. The inner error describes what is wrong.
     ///
     /// # Errors
-    /// A device that is lost or out of memory: no candidate can be checked any more.
+    /// A device that is lost or out of memory, after which no candidate can be checked.
     pub fn check(&mut self, gpu: &Gpu, candidate: usize) -> Result<Result<Executor, String>> {
         match self.run(gpu, candidate) {
             Ok((executor, output)) => Ok(self.compare(output)?.map(|()| executor)),

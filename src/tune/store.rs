@@ -21,10 +21,9 @@ impl TuningTable {
         Some(user_cache::folder("tuning")?.join(name))
     }
 
-    /// Loads the table from a file, if there is one that can be used. Problems with an unusable
-    /// file (also one that is not a regular file, or has more than 64 MiB) are logged, and the file
-    /// is ignored. On Unix, a file in the user's cache directory whose owner is not the effective
-    /// user is ignored too.
+    /// Loads the table from a file, if the file exists and can be used. An unusable file is logged
+    /// and ignored. This includes a file that is not regular or has more than 64 MiB. On Unix, it
+    /// includes a file in the user's cache directory whose owner is not the effective user.
     #[must_use]
     pub fn load(path: &Path, gpu: &Gpu) -> Option<Self> {
         let text = match read(path) {
@@ -51,8 +50,8 @@ impl TuningTable {
     }
 }
 
-/// The text of a table. In the cache, another user's file is refused. Elsewhere, a table may be
-/// another user's: it only selects among the candidates of this crate.
+/// The text of a table. In the cache, a file of another user is refused. Elsewhere, it is accepted,
+/// because a table only selects among the candidates of this crate.
 fn read(path: &Path) -> Result<String, Refused> {
     let bytes = match user_cache::contains(path) {
         true => user_cache::read_own(path, MAX_BYTES)?,

@@ -67,7 +67,7 @@ impl Bytes {
             }
         }
         let mut bytes = start;
-        // No more than the length that was checked, even if the file grows.
+        // At most the length that was checked, even if the file grows.
         file.take(about.len().saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
         Ok(Self::Read(bytes))
     }

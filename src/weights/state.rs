@@ -210,11 +210,11 @@ impl NetworkState {
     }
 }
 
-/// The most bytes of a safetensors header; readers refuse more.
+/// The maximum size of a safetensors header in bytes; readers refuse a larger header.
 const MOST_HEADER_BYTES: usize = 100_000_000;
 
-/// Inserts metadata into a safetensors file without any. The `safetensors` crate takes the metadata
-/// as a hash map and writes it in random order; here the keys are sorted.
+/// Inserts metadata into a safetensors file that has none. The `safetensors` crate takes the
+/// metadata as a hash map and writes it in random order; here the keys are sorted.
 fn insert_metadata(bytes: &mut Vec<u8>, texts: &BTreeMap<String, String>) -> Result<(), String> {
     let unexpected = || "the header cannot be extended".to_owned();
     let (length, after) = bytes.split_first_chunk().ok_or_else(unexpected)?;

@@ -1,19 +1,18 @@
-//! Checkpoints of `bottleneck train` that are damaged: bits, bytes and numbers. They are refused
-//! before training continues, and no file changes.
+//! Checkpoints of `bottleneck train` with damaged bits, bytes and numbers. `--resume` refuses them
+//! before training continues, and changes no file.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 
 use crate::common::Outcome;
 use crate::common::seeded::Seeded;
 use crate::embed::studio::Studio;
-use crate::program::{Result, complaint, stderr};
-use crate::train::train;
+use crate::program::{Result, complaint, expect};
+use crate::train::{train, without_checksum};
 
-/// Two epochs of three steps of two batches. The last epoch has been interrupted after a step.
+/// Two epochs of three steps of two batches.
 const ARGS: [&str; 6] = ["--epochs", "2", "--batch", "10", "--accumulate", "2"];
 
 type Texts = HashMap<String, String>;
@@ -28,8 +27,7 @@ struct Run {
 impl Run {
     fn new() -> Result<Self> {
         let studio = Studio::with(60)?;
-        let output = train(&studio, "out", &ARGS)?;
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        expect(0, &train(&studio, "out", &ARGS)?)?;
         std::fs::remove_file(studio.path("out/model.safetensors"))?;
         let path = studio.path("out/checkpoint.safetensors");
         let bytes = std::fs::read(&path)?;
@@ -46,17 +44,6 @@ impl Run {
         assert!(!self.studio.path("out/model.safetensors").exists());
         Ok(())
     }
-
-    /// The checkpoint with other texts, as an earlier version wrote it: without a checksum.
-    fn without_checksum(&self, change: impl Fn(&mut Texts)) -> Result<Vec<u8>> {
-        let (_, header) = SafeTensors::read_metadata(&self.bytes)?;
-        let mut texts = header.metadata().clone().ok_or("no metadata")?;
-        texts.remove("checksum").ok_or("no checksum")?;
-        change(&mut texts);
-        let file = SafeTensors::deserialize(&self.bytes)?;
-        let tensors: Vec<(String, TensorView)> = file.tensors();
-        Ok(safetensors::serialize(tensors, Some(texts))?)
-    }
 }
 
 #[test]
@@ -72,7 +59,7 @@ fn flipped_bits_are_refused_wherever_they_are() -> Outcome {
         bytes[place] ^= 1 << random.below(8);
         run.refuse(&bytes, &[])?;
     }
-    // In a tensor, no other check would find it.
+    // In a tensor, only the checksum detects the damage.
     let mut bytes = run.bytes.clone();
     let last = bytes.len() - 1;
     bytes[last - 8] ^= 1;
@@ -80,10 +67,9 @@ fn flipped_bits_are_refused_wherever_they_are() -> Outcome {
     for length in [0, 8, header, run.bytes.len() - 1] {
         run.refuse(&run.bytes[..length], &[])?;
     }
-    // Undamaged, it is resumed.
+    // The undamaged checkpoint is resumed.
     std::fs::write(&run.path, &run.bytes)?;
-    let output = train(&run.studio, "out", &[&ARGS[..], &["--resume"]].concat())?;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    expect(0, &train(&run.studio, "out", &[&ARGS[..], &["--resume"]].concat())?)?;
     assert!(std::fs::read(&run.path)? == run.bytes);
     Ok(())
 }
@@ -113,7 +99,7 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
         ("checksum", "1234", "its checksum is 1234"),
     ] {
         let insert = |texts: &mut Texts| drop(texts.insert(key.to_owned(), value.to_owned()));
-        run.refuse(&run.without_checksum(insert)?, &[says])?;
+        run.refuse(&without_checksum(&run.bytes, insert)?, &[says])?;
     }
     // Within an epoch.
     let within = |key: &'static str, value: &str| {
@@ -126,7 +112,7 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
             ("steps", "4"),
             (key, value),
         ];
-        run.without_checksum(|all| {
+        without_checksum(&run.bytes, |all| {
             all.extend(texts.map(|(key, value)| (key.to_owned(), value.to_owned())));
         })
     };
@@ -134,12 +120,11 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
     run.refuse(&within("batch", "3")?, &["its batch is 3, expected a multiple of the 2 batches"])?;
     run.refuse(&within("place", "61")?, &["its place is 61, expected from 20 to 60"])?;
     run.refuse(&within("losses", &nan)?, &["its sum of losses is NaN, expected a finite number"])?;
-    // Without a checksum and within the ranges, it is resumed.
+    // A checkpoint without a checksum and with possible numbers is resumed.
     std::fs::write(&run.path, within("epoch", "1")?)?;
-    let output = train(&run.studio, "out", &[&ARGS[..], &["--resume"]].concat())?;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("resuming from epoch 2, batch 2"), "{}", stderr(&output));
-    // The next checkpoint has one.
+    let said = expect(0, &train(&run.studio, "out", &[&ARGS[..], &["--resume"]].concat())?)?;
+    assert!(said.contains("resuming from epoch 2, batch 2"), "{said}");
+    // The next checkpoint has a checksum.
     let (_, header) = SafeTensors::read_metadata(&std::fs::read(&run.path)?)?;
     assert!(header.metadata().as_ref().is_some_and(|texts| texts.contains_key("checksum")));
     Ok(())
@@ -149,8 +134,7 @@ fn numbers_that_no_run_has_are_refused() -> Outcome {
 fn two_equal_runs_write_the_same_bytes() -> Outcome {
     let studio = Studio::with(60)?;
     for out in ["first", "second"] {
-        let output = train(&studio, out, &["--epochs", "1", "--optimizer", "adamw"])?;
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        expect(0, &train(&studio, out, &["--epochs", "1", "--optimizer", "adamw"])?)?;
     }
     for name in ["checkpoint.safetensors", "model.safetensors", "config.json", "images.jsonl"] {
         let [first, second] = ["first", "second"].map(|out| studio.read(&format!("{out}/{name}")));

@@ -1,11 +1,10 @@
 //! Pipes and devices in place of files: no command waits for a writer or reads without end.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::Outcome;
-use crate::program::{Folder, Result, bottleneck, complaint, good_folder, stderr};
+use crate::program::{Folder, Result, bottleneck, complaint, expect, good_folder, make_pipe};
 
 /// The output of a command, which must end within a minute.
 fn ended(command: &mut Command) -> Result<Output> {
@@ -19,12 +18,6 @@ fn ended(command: &mut Command) -> Result<Output> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(child.wait_with_output()?)
-}
-
-fn make_pipe(path: &Path) -> Outcome {
-    let made = Command::new("mkfifo").arg(path).status()?;
-    assert!(made.success());
-    Ok(())
 }
 
 /// The block of the folder, with its own cache directory.
@@ -56,8 +49,7 @@ fn options_refuse_pipes_and_devices() -> Outcome {
 #[test]
 fn pipes_in_the_cache_are_ignored() -> Outcome {
     let folder = good_folder()?;
-    let output = ended(&mut block(&folder, &[]))?;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    expect(0, &ended(&mut block(&folder, &[]))?)?;
     let kept = folder.path("cache/wgpu-bottleneck/pipelines");
     if !kept.exists() {
         eprintln!("not tested: this device keeps no pipelines");
@@ -68,9 +60,7 @@ fn pipes_in_the_cache_are_ignored() -> Outcome {
         std::fs::remove_file(&path)?;
         make_pipe(&path)?;
     }
-    let output = ended(&mut block(&folder, &[]))?;
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let said = expect(0, &ended(&mut block(&folder, &[]))?)?;
     assert!(said.contains("is ignored: not a regular file"), "{said}");
     Ok(())
 }

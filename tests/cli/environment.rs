@@ -1,5 +1,4 @@
-//! What the environment of the program may contain: variables of any bytes, and cache files of
-//! other users.
+//! The environment of the program: variables with arbitrary bytes, and cache files of other users.
 #![cfg(unix)]
 
 use std::ffi::{OsStr, OsString};
@@ -10,8 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::common::Outcome;
 use crate::program::{Result, bottleneck, complaint, good_folder, run, stderr};
 
-/// Variables that a message names are refused if they are not UTF-8, and a message has one line
-/// whatever they contain.
+/// Variables that are not UTF-8 are refused. The message has one line, whatever they contain.
 #[test]
 fn variables_that_are_not_utf8_are_refused() -> Outcome {
     let folder = good_folder()?;
@@ -24,7 +22,7 @@ fn variables_that_are_not_utf8_are_refused() -> Outcome {
         assert_eq!(complaint(&output, 2, &[&said]), None);
         assert_eq!(folder.files()?, ["in", "w"], "{variable}");
     }
-    // `devices` asks for no adapter.
+    // `devices` does not choose an adapter.
     let output = run(bottleneck().arg("devices").env("WGPU_BACKEND", OsStr::from_bytes(b"\xc3")))?;
     assert_eq!(complaint(&output, 2, &["WGPU_BACKEND=\\xc3"]), None);
     for (variable, said) in [
@@ -66,7 +64,7 @@ fn a_cache_directory_has_a_name_of_any_bytes() -> Outcome {
     Ok(())
 }
 
-/// Only root can give files to another user, so this test ends early for others.
+/// Only root can give files to another user, so for other users this test ends early.
 #[test]
 fn cache_files_of_other_users_are_not_read() -> Outcome {
     let folder = good_folder()?;
@@ -86,7 +84,7 @@ fn cache_files_of_other_users_are_not_read() -> Outcome {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!stderr(&output).contains("has no times"), "{}", stderr(&output));
     let user = std::fs::metadata(&cache)?.uid();
-    // Without the driver's files.
+    // Excludes the driver's files.
     let mut all = files(&cache)?;
     all.retain(|file| file.components().any(|part| part.as_os_str() == "wgpu-bottleneck"));
     for file in &all {
@@ -99,12 +97,12 @@ fn cache_files_of_other_users_are_not_read() -> Outcome {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stderr(&output);
     assert!(refused(&said) == all.len() && said.contains("has no times"), "{said}");
-    // The file of the pipelines has been written again. `tune` replaces the table.
+    // The previous command has replaced the file of pipelines. `tune` replaces the table.
     let output = cached(&mut tune())?;
     assert_eq!((output.status.code(), refused(&stderr(&output))), (Some(0), 1));
     let output = cached(&mut tuned())?;
     assert_eq!((output.status.code(), refused(&stderr(&output))), (Some(0), 0));
-    // A table that the user names may be another user's.
+    // A table of `--tuned=FILE` may belong to another user.
     let table = all.iter().find(|file| file.extension().is_some_and(|it| it == "json"));
     let copy = folder.path("table.json");
     std::fs::copy(table.ok_or("no table")?, &copy)?;

@@ -8,10 +8,12 @@ use crate::common::Outcome;
 use crate::common::dict::DictBuilder;
 use crate::common::seeded_network::uniform;
 use crate::embed::studio::Studio;
-use crate::program::{Result, bottleneck, complaint, input, run, stderr, weights};
+use crate::program::{
+    Result, bottleneck, complaint, expect, input, names_in, run, stderr, weights,
+};
 use crate::train::command as train;
 
-/// Commands that write a file, and the name of the file. In a studio of [`studio`].
+/// Commands that write a file, and the name of the file. They run in the folder of [`studio`].
 const COMMANDS: [(&str, &str); 8] = [
     ("block --stride 2 --weights b --input i --output", "out"),
     ("block --train --stride 2 --weights b --input i --output", "out"),
@@ -23,7 +25,7 @@ const COMMANDS: [(&str, &str); 8] = [
     ("bench --quick --block --inplanes 8 --planes 4 --size 4x4 --trace", "out"),
 ];
 
-/// Writes some files into a folder.
+/// A command that writes several files to a folder.
 const SHADERS: &str = "shaders --target wgsl --kernel conv1x1_l8s1r4c1 --out";
 
 /// A folder with images, a network, a block, and inputs for both.
@@ -45,11 +47,7 @@ fn command(studio: &Studio, command: &str, output: &str) -> Command {
     program
 }
 
-fn succeeds(output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
-}
-
-/// Followed if the link leads to a file, or to a missing file of a folder. Else refused.
+/// A link to a file, or to a missing file in an existing folder, is followed. Others are refused.
 #[cfg(unix)]
 #[test]
 fn links_are_followed_or_refused() -> Outcome {
@@ -61,7 +59,7 @@ fn links_are_followed_or_refused() -> Outcome {
         symlink(format!("elsewhere/{name}"), &link)?;
         // The target is missing at first.
         for _ in 0..2 {
-            succeeds(&run(&mut command(&studio, arguments, name))?);
+            expect(0, &run(&mut command(&studio, arguments, name))?)?;
             assert!(link.is_symlink(), "{arguments}: the link was replaced");
             assert!(target.is_file() && !target.is_symlink(), "{arguments}");
         }
@@ -119,14 +117,14 @@ fn links_to_folders_and_in_folders_are_followed_or_refused() -> Outcome {
         }
         // The folder is created.
         symlink("elsewhere/out", &link)?;
-        succeeds(&run(&mut command())?);
+        expect(0, &run(&mut command())?)?;
         let folder = studio.path("elsewhere/out");
         assert!(link.is_symlink() && folder.join(file).is_file(), "{name}");
         // A link in the folder, to another folder.
         std::fs::remove_dir_all(&folder)?;
         std::fs::create_dir(&folder)?;
         symlink("../file", folder.join(file))?;
-        succeeds(&run(&mut command())?);
+        expect(0, &run(&mut command())?)?;
         assert!(link.is_symlink() && folder.join(file).is_symlink(), "{name}");
         assert!(std::fs::metadata(studio.path("elsewhere/file"))?.len() > 0, "{name}");
         std::fs::remove_file(studio.path("elsewhere/file"))?;
@@ -136,7 +134,7 @@ fn links_to_folders_and_in_folders_are_followed_or_refused() -> Outcome {
     Ok(())
 }
 
-/// The next run into a folder removes what killed runs left, and nothing else.
+/// The next run that writes to a folder removes the temporary files of killed runs, and no others.
 #[test]
 fn stale_files_are_removed() -> Outcome {
     let studio = studio()?;
@@ -150,10 +148,10 @@ fn stale_files_are_removed() -> Outcome {
         for name in dead.iter().chain(&alive).chain(&others) {
             std::fs::write(studio.path("out").join(name), "left")?;
         }
-        // As another run holds it.
+        // Another run would hold this lock.
         let lock = File::open(studio.path("out").join(alive[0]))?;
         lock.lock()?;
-        succeeds(&run(&mut command(&studio, arguments, out))?);
+        expect(0, &run(&mut command(&studio, arguments, out))?)?;
         let is_left = |name: &&&str| studio.path("out").join(name).exists();
         assert_eq!(dead.iter().find(is_left), None, "{arguments}");
         assert_eq!(alive.iter().chain(&others).filter(is_left).count(), 5, "{arguments}");
@@ -162,12 +160,12 @@ fn stale_files_are_removed() -> Outcome {
     let output =
         train(&studio, "out", &["--data", "p", "--batch", "3", "--epochs", "1"]).output()?;
     // The folder has a .npy file, which is not a network's.
-    succeeds(&output);
+    expect(0, &output)?;
     assert!(!studio.path("out").join(alive[0]).exists());
     Ok(())
 }
 
-/// Runs that write one file at the same time. Each writes it whole.
+/// Concurrent runs that write the same files. Each file is complete.
 #[test]
 fn concurrent_runs_do_not_disturb_each_other() -> Outcome {
     let studio = studio()?;
@@ -180,14 +178,12 @@ fn concurrent_runs_do_not_disturb_each_other() -> Outcome {
     for mut child in shaders {
         assert!(child.wait()?.success());
     }
-    let names = std::fs::read_dir(studio.path("elsewhere"))?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect::<std::io::Result<Vec<_>>>()?;
+    let names = names_in(&studio.path("elsewhere"))?;
     assert!(names.len() > 2 && names.iter().all(|name| !name.ends_with(".part")), "{names:?}");
     Ok(())
 }
 
-/// Without this, the signal SIGXFSZ ends the process, and a temporary file stays.
+/// By default, the signal SIGXFSZ would end the process and leave a temporary file.
 #[cfg(unix)]
 #[test]
 fn the_file_size_limit_is_an_error() -> Outcome {

@@ -1,6 +1,6 @@
 //! The program, folders for it to work in, and a block that it likes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use safetensors::Dtype;
@@ -54,13 +54,25 @@ impl Folder {
     }
 
     pub fn files(&self) -> Result<Vec<String>> {
-        let entries = std::fs::read_dir(self.0.path())?;
-        let mut names = entries
-            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        names.sort();
-        Ok(names)
+        names_in(self.0.path())
     }
+}
+
+/// The names of the files and folders in a folder, sorted.
+pub fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder)?;
+    let mut names = entries
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Creates a named pipe.
+#[cfg(unix)]
+pub fn make_pipe(path: &Path) -> Result<()> {
+    assert!(Command::new("mkfifo").arg(path).status()?.success());
+    Ok(())
 }
 
 pub fn bottleneck() -> Command {
@@ -84,6 +96,14 @@ pub fn text(bytes: &[u8]) -> String {
 /// What the program wrote to stderr. No driver writes anything.
 pub fn stderr(output: &Output) -> String {
     text(&output.stderr).trim_end().to_owned()
+}
+
+/// Checks the exit code, and that there was no panic. Returns stderr.
+pub fn expect(code: i32, output: &Output) -> Result<String> {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked") && !said.contains("bug in bottleneck"), "{said}");
+    Ok(said)
 }
 
 /// What is wrong with a failed run that should have said `says` and left with `code`; nothing if

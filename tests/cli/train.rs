@@ -1,8 +1,11 @@
 //! `bottleneck train`: what it writes, what it refuses, and runs that are killed.
 
+use std::collections::HashMap;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use wgpu_bottleneck::{CheckpointOptions, NetworkWeights, StateDict};
 
 use crate::common::Outcome;
@@ -45,6 +48,19 @@ pub fn train(studio: &Studio, out: &str, args: &[&str]) -> Result<Output> {
 
 pub fn begun(studio: &Studio, out: &str, args: &[&str]) -> Result<Child> {
     Ok(command(studio, out, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?)
+}
+
+/// A checkpoint with other texts in its metadata and without a checksum, as in version 0.1.0.
+pub fn without_checksum(
+    bytes: &[u8],
+    change: impl Fn(&mut HashMap<String, String>),
+) -> Result<Vec<u8>> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let mut texts = header.metadata().clone().ok_or("no metadata")?;
+    texts.remove("checksum").ok_or("no checksum")?;
+    change(&mut texts);
+    let tensors: Vec<(String, TensorView)> = SafeTensors::deserialize(bytes)?.tensors();
+    Ok(safetensors::serialize(tensors, Some(texts))?)
 }
 
 #[test]

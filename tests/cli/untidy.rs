@@ -2,19 +2,17 @@
 //! links, names of any bytes, and a second run in the same folder.
 
 use std::path::Path;
-use std::process::{Child, Output};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 use serde_json::Value;
 use wgpu_bottleneck::StateDict;
 
 use crate::common::Outcome;
 use crate::common::seeded::Seeded;
 use crate::embed::studio::Studio;
-use crate::program::{Result, bottleneck, complaint, run, stderr};
-use crate::train::{begun, same_results, train};
+use crate::program::{Result, bottleneck, complaint, expect, run};
+use crate::train::{begun, same_results, train, without_checksum};
 
 /// Copies a folder.
 fn copy(from: &Path, to: &Path) -> Outcome {
@@ -35,13 +33,6 @@ fn copy(from: &Path, to: &Path) -> Outcome {
 fn truncate(path: &Path) -> Outcome {
     let bytes = std::fs::read(path)?;
     Ok(std::fs::write(path, &bytes[..bytes.len() / 2])?)
-}
-
-fn expect(code: i32, output: &Output) -> Result<String> {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked") && !said.contains("bug in bottleneck"), "{said}");
-    Ok(said)
 }
 
 /// The rows of failed.csv: files and reasons.
@@ -322,13 +313,7 @@ fn checkpoints_without_a_list_are_resumed_or_refused() -> Outcome {
     let path = studio.path("out/checkpoint.safetensors");
     let bytes = std::fs::read(&path)?;
     let old = |change: &dyn Fn(&mut std::collections::HashMap<String, String>)| -> Outcome {
-        let (_, header) = SafeTensors::read_metadata(&bytes)?;
-        let mut texts = header.metadata().clone().ok_or("no metadata")?;
-        texts.remove("checksum").ok_or("no checksum")?;
-        change(&mut texts);
-        let file = SafeTensors::deserialize(&bytes)?;
-        let tensors: Vec<(String, TensorView)> = file.tensors();
-        Ok(std::fs::write(&path, safetensors::serialize(tensors, Some(texts))?)?)
+        Ok(std::fs::write(&path, without_checksum(&bytes, change)?)?)
     };
     std::fs::remove_file(studio.path("out/images.jsonl"))?;
     old(&|texts| drop(texts.insert("format".into(), "wgpu-bottleneck training 2".into())))?;
@@ -364,7 +349,7 @@ fn a_folder_has_one_run_at_a_time() -> Outcome {
     let studio = Studio::with(60)?;
     let epochs = ["--epochs", "30"];
     expect(0, &train(&studio, "alone", &epochs)?)?;
-    // The first of two runs is unharmed.
+    // The second run does not affect the first run.
     let mut child = running(&studio, &epochs)?;
     for args in [&["--resume"][..], &[]] {
         let begun = Instant::now();

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import DATA, GOLDEN, LIBRARY, PROGRAM
+from common import DATA, GOLDEN, LIBRARY, NETWORK, PROGRAM, WEIGHTS
 
-NETWORK = ["--weights", f"{DATA}/network.safetensors"]
-IMAGES = [*NETWORK, "--config", f"{DATA}/preprocessing.json", "--batch", "2"]
+IMAGES = [*NETWORK, "--batch", "2"]
 SMALL_BLOCK = ["--quick", "--block", "--inplanes", "16", "--planes", "4", "--size", "8x8"]
 SMALL_NETWORK = ["--model", "bottleneck", "--depths", "1", "--planes", "4", "--stem-planes", "4"]
 
@@ -17,11 +16,11 @@ class Command:
 
     program: Path
     argv: list[str]
-    # Whether stdout is a result, which must not differ.
+    # Whether stdout is a result that must not differ.
     prints_result: bool = False
-    # Exit codes, also of a disturbed run.
+    # The allowed exit codes of a disturbed run.
     codes: tuple[int, ...] = (0, 4)
-    # Files that may be there after a failure: they say how far the command got.
+    # Files that may exist after a failure: a later run resumes from them.
     resumes_from: tuple[str, ...] = field(default=())
 
     def arguments(self, out: Path) -> list[str]:
@@ -48,21 +47,20 @@ COMMANDS = {
     "block": program("block", *block("s2_odd_downsample"), "--stride", "2"),
     "block_train": program("block", "--train", *block("plain")),
     "run": program(
-        *["run", *NETWORK, "--input", f"{DATA}/input.safetensors", "--features", "--batch", "2"],
+        *["run", *WEIGHTS, "--input", f"{DATA}/input.safetensors", "--features", "--batch", "2"],
         *["--output", "OUT/output.safetensors"],
     ),
     "classify": program("classify", *IMAGES, "--json", f"{DATA}/images", prints_result=True),
     "embed": program(
         *["embed", *IMAGES, "--out", "OUT/vectors.npy", f"{DATA}/images"],
-        resumes_from=(".vectors.npy.journal", ".vectors.npy.lock"),
+        resumes_from=(".vectors.npy.journal",),
     ),
     "features": program(
-        *["features", *NETWORK, "--config", f"{DATA}/preprocessing.json"],
-        *["--image", f"{DATA}/images/a.png", "--png", "OUT/maps"],
+        *["features", *NETWORK, "--image", f"{DATA}/images/a.png", "--png", "OUT/maps"],
     ),
     "train": program(
         *TRAIN,
-        resumes_from=("checkpoint.safetensors", "log.csv", "config.json", "training.lock"),
+        resumes_from=("checkpoint.safetensors", "log.csv", "config.json"),
     ),
     "selftest": program("selftest", "--kernel", "convert", "--json"),
     "bench": program("bench", *SMALL_BLOCK, "--json"),

@@ -1,11 +1,12 @@
-"""What the runners of this folder share: running the program, the layers, small inputs.
+"""Shared by the runners of this folder: paths, arguments, limits, and running the program.
 
 A check is a function without arguments. It returns None if the violation does not reproduce, and
-otherwise a sentence that says what happened. It writes only below `scratch()`.
+otherwise a sentence that describes it. It writes only to folders from `scratch()`.
 """
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -20,6 +21,17 @@ INPUTS = ROOT / "tests/faults/inputs"
 # Made by `prepare.py`: a small network, images, a folder of classes.
 DATA = ROOT / "target/faults/data"
 
+# Arguments: a small network without and with its preprocessing.
+WEIGHTS = ["--weights", str(DATA / "network.safetensors")]
+NETWORK = [*WEIGHTS, "--config", str(DATA / "preprocessing.json")]
+
+
+def training(out: Path, epochs: int = 2) -> list:
+    """The arguments that train a tiny network, in epochs of five batches."""
+    network = ["--model", "bottleneck", "--depths", 1, "--planes", 4, "--stem-planes", 4]
+    sizes = ["--size", 16, "--epochs", epochs, "--batch", 8, "--lr", 0.05]
+    return ["train", *network, *sizes, "--data", DATA / "digits", "--out", out]
+
 
 @dataclass
 class Ended:
@@ -30,7 +42,7 @@ class Ended:
     err: str
 
     def fault(self, allowed: tuple[int, ...]) -> str | None:
-        """What no run may do: hang, die by a signal, panic, or end with another exit code."""
+        """The fault of a run that hangs, dies by a signal, panics, or has another exit code."""
         last = " / ".join(self.err.strip().splitlines()[-3:])
         if self.code is None:
             return f"does not end: {last}"
@@ -55,15 +67,24 @@ def layer(fault: str, **more: str) -> dict[str, str]:
     }
 
 
+def environment(more=None) -> dict:
+    """The environment of the program, with more variables."""
+    return {**os.environ, "XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1", **(more or {})}
+
+
+def limit(kind: int, value: int):
+    """A function that sets a limit (`resource.RLIMIT_...`) of the process that calls it."""
+    return lambda: resource.setrlimit(kind, (value, value))
+
+
 def run(argv, env=None, timeout=60, cwd=None, before=None) -> Ended:
-    """Runs a process to its end. `before` runs in the child before the program, to set limits."""
-    env = {**os.environ, "XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1", **(env or {})}
+    """Runs a process to its end. The child calls `before` before the program, to set limits."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=env,
+        env=environment(env),
         cwd=cwd,
         preexec_fn=before,
     )
@@ -88,3 +109,8 @@ def scratch(name: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def temporary_files(folder: Path) -> list[str]:
+    """The names of the program's temporary files in a folder."""
+    return [name for name in os.listdir(folder) if name.startswith(".bottleneck-")]

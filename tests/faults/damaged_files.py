@@ -3,10 +3,10 @@
 
     python3 tests/faults/damaged_files.py [KIND,KIND...] [SECONDS_PER_KIND]
 
-Before: `scripts/faults`. For each kind of file, the script changes bytes at random. The program has
-to end within 60 s with an exit code of that kind and without a panic. With exit code 0 it must have
-written the bytes of an undisturbed run. Files that break this rule are kept in
-target/faults/scratch/damaged-files/found.
+Run scripts/faults first. For each kind of file, the script changes bytes at random. The program
+must end within 60 seconds, without a panic, and with an exit code that is allowed for this kind.
+With exit code 0, it must have written the bytes of an undisturbed run. Files that break this rule
+are copied to target/faults/scratch/damaged-files/found.
 """
 
 import hashlib
@@ -23,16 +23,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "violations"))
-
-import files
-from common import DATA, GOLDEN, PROGRAM, Ended, bottleneck, scratch
+from common import DATA, GOLDEN, NETWORK, PROGRAM, Ended, bottleneck, scratch, training
 
 SEED = 7
 SECONDS = 60
-# A run that takes longer is counted.
+# A run that takes longer counts as slow.
 SLOW = 20
-# The most files that are kept per kind.
+# The maximum number of copied files per kind.
 KEPT = 5
 NUMBERS = [0, 1, 2, 255, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1]
 TEXTS = [*NUMBERS, -1, 1e308, "1e999", "-0", "99999999999999999999999"]
@@ -113,7 +110,7 @@ class Kind:
 
     # The undamaged file.
     content: bytes
-    # Runs the program on a changed file. Also returns what is wrong with a result of exit code 0.
+    # Runs the program on a changed file. Also returns the fault of a result with exit code 0.
     run: Callable[[bytes], tuple[Ended, str | None]]
     # The allowed exit codes.
     codes: tuple[int, ...]
@@ -133,7 +130,7 @@ def filled(folder: Path, content: dict[str, bytes]) -> None:
 
 
 def difference(good: dict[str, bytes], found: dict[str, bytes]) -> str | None:
-    """The names of the files that are not the same."""
+    """The names of the files that differ."""
     names = [name for name in {*good, *found} if good.get(name) != found.get(name)]
     return f"exit code 0 and other bytes: {', '.join(sorted(names))}" if names else None
 
@@ -142,7 +139,7 @@ def difference(good: dict[str, bytes], found: dict[str, bytes]) -> str | None:
 
 
 def embedding(out: Path, images: Path) -> list:
-    return ["embed", *files.NETWORK, "--batch", 2, "--out", out, images]
+    return ["embed", *NETWORK, "--batch", 2, "--out", out, images]
 
 
 def embed_kind(base: Path, extension: str, target: str) -> Kind:
@@ -206,17 +203,17 @@ def train_kind(base: Path, target: str) -> Kind:
     """A file that `train --resume` reads: in the last of two epochs."""
     good_folder, folder = base / "good", base / "run"
     # The run is resumed after its first epoch.
-    ended = bottleneck(*files.training(good_folder, epochs=1))
+    ended = bottleneck(*training(good_folder, epochs=1))
     assert ended.code == 0, ended.err
     start = contents(good_folder)
-    ended = bottleneck(*files.training(good_folder, epochs=2), "--resume")
+    ended = bottleneck(*training(good_folder, epochs=2), "--resume")
     assert ended.code == 0, ended.err
     results = ("checkpoint.safetensors", "model.safetensors")
     good = {name: (good_folder / name).read_bytes() for name in results}
 
     def run(content: bytes) -> tuple[Ended, str | None]:
         filled(folder, {**start, target: content})
-        ended = bottleneck(*files.training(folder, epochs=2), "--resume")
+        ended = bottleneck(*training(folder, epochs=2), "--resume")
         found = {name: its for name, its in contents(folder).items() if name in results}
         return ended, difference(good, found)
 

@@ -3,12 +3,11 @@
 
     python3 tests/faults/kill_and_resume.py [embed|train|all] [CYCLES] [SEED]
 
-Before: `scripts/faults`. A cycle kills a run up to five times with SIGKILL, SIGTERM or SIGINT, each
-time at another moment, and resumes it until it ends. The files must then be byte-identical to those
-of an undisturbed run.
+Run scripts/faults first. A cycle kills a run up to five times with SIGKILL, SIGTERM or SIGINT, each
+time at another moment, and resumes it until it ends. Its files must then be byte-identical to the
+files of an undisturbed run.
 """
 
-import os
 import random
 import re
 import shutil
@@ -20,13 +19,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "violations"))
-
-import files
-from common import DATA, PROGRAM, scratch
+from common import DATA, NETWORK, PROGRAM, environment, scratch, training
 
 CYCLES = 6
-# Kills per cycle, and resumed runs until the cycle is given up.
+# The maximum numbers of kills and of resumed runs per cycle.
 KILLS = 5
 ATTEMPTS = 40
 SIGNALS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
@@ -46,7 +42,7 @@ class Variant:
 
 
 def embed_variants(base: Path) -> list[Variant]:
-    """Sixty images, of which one is damaged, in every format of the output."""
+    """Sixty images, one of them damaged, in every output format."""
     images = base / "images"
     images.mkdir()
     for index in range(60):
@@ -56,7 +52,7 @@ def embed_variants(base: Path) -> list[Variant]:
     for extension in ("npy", "parquet", "safetensors"):
         output = f"v.{extension}"
         names = [output, "v.npy.json"] if extension == "npy" else [output]
-        argv = ["embed", *files.NETWORK, "--batch", 2, "--out", output, images]
+        argv = ["embed", *NETWORK, "--batch", 2, "--out", output, images]
         variants.append(Variant(extension, argv, names, (0, 3)))
     return variants
 
@@ -65,7 +61,7 @@ def train_variants(base: Path) -> list[Variant]:
     """Six epochs with a checkpoint after every step, of one batch or of two."""
     variants = []
     for accumulate in (1, 2):
-        argv = files.training(Path("out"), epochs=6)
+        argv = training(Path("out"), epochs=6)
         argv += ["--crop", "0.7,1", "--flip", 0.5, "--accumulate", accumulate]
         argv += ["--checkpoint-every", 1]
         names = ["out/checkpoint.safetensors", "out/model.safetensors"]
@@ -76,11 +72,10 @@ def train_variants(base: Path) -> list[Variant]:
 def start(variant: Variant, folder: Path, *more: str) -> subprocess.Popen:
     """Starts a run in a folder."""
     argv = [str(PROGRAM), *map(str, variant.arguments), *more]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1"}
     return subprocess.Popen(
         argv,
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,7 +124,7 @@ class Cycle:
             self.violations.append(f"left behind: {', '.join(hidden)}")
 
     def kill(self, process: subprocess.Popen) -> None:
-        """Sends a signal. The process has to end within a minute."""
+        """Sends a signal. The process must end within a minute."""
         number = self.r.choice(SIGNALS)
         process.send_signal(number)
         self.kills[number.name] += 1

@@ -1,7 +1,7 @@
-"""Faults that only a dependency can fix: narrow, one entry for each cause.
+"""Faults that only a dependency can fix: narrow entries, one for each cause.
 
-A sweep fails if a run ends badly and no entry covers it, and if an entry that it has tried covers
-no run that ends badly: then the bug is fixed, and the entry goes.
+A sweep fails if no entry covers a bad run. It also fails if a fault of an entry was tried and the
+entry covers no bad run. Then the bug is fixed: remove the entry.
 """
 
 import re
@@ -13,7 +13,7 @@ class KnownBug:
     """One cause, and the faults that show it."""
 
     cause: str
-    # The crates and the last versions that were seen to have it.
+    # The crates with the bug, and the latest version in which it was observed.
     crates: str
     # The draft of the report, in the folder `upstream`.
     report: str
@@ -38,11 +38,11 @@ def each(point: str, calls: tuple[int, ...], *codes: str) -> tuple[str, ...]:
     return tuple(f"{point}={call}:{code}" for call in calls for code in codes)
 
 
-# All three are met only on the device of an app: a device of the library is made within
-# gpu/contain.rs, and never dropped once it is lost.
+# All three occur only on the device of an app. A device of the library is created within
+# gpu/contain.rs, and is never dropped after it is lost.
 KNOWN_BUGS = (
     KnownBug(
-        cause="the app's request_device panics if memory ends while wgpu makes the device",
+        cause="the app's request_device panics if wgpu runs out of memory",
         crates="wgpu, wgpu-core, wgpu-hal 30.0.2",
         report="request_device_panics_without_memory.md",
         commands=("borrowed",),

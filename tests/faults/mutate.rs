@@ -31,10 +31,10 @@ use wgpu_bottleneck::{
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// A file that takes longer is a finding.
+/// A file that takes longer than this is a finding.
 const SLOW: Duration = Duration::from_secs(2);
-/// A file that needs more memory is a finding, in bytes: twice as much as the largest image of four
-/// channels of 16 bits, and its RGB.
+/// A file that needs more bytes of memory than this is a finding: twice the size of the largest
+/// image with four channels of 16 bits, and its RGB pixels.
 const MUCH_MEMORY: usize = 4 << 30;
 /// The maximum length of a mutated file in bytes.
 const MAX_BYTES: usize = 2 << 20;
@@ -102,7 +102,7 @@ impl Random {
     }
 }
 
-/// Numbers at which programs go wrong.
+/// Numbers at which programs often fail.
 const EDGES: [u64; 17] = [
     0,
     1,
@@ -151,17 +151,17 @@ fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
         mutate(random, &mut bytes, seeds);
         bytes.truncate(MAX_BYTES);
     }
-    // Else most changes of a PNG only make a checksum wrong.
+    // Otherwise most changes of a PNG file only break a checksum.
     if random.below(3) == 0 && bytes.starts_with(b"\x89PNG") {
         correct_checksums(&mut bytes);
     }
     bytes
 }
 
-/// Changes the bytes once. They are not empty.
+/// Changes the bytes once. They must not be empty.
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     let length = bytes.len();
-    // Headers and ends have most to lose.
+    // Changes of the header and the end find the most faults.
     let at = match random.below(4) {
         0 => random.below(length),
         1 => random.below(length.min(64)),
@@ -234,7 +234,7 @@ fn correct_checksums(bytes: &mut [u8]) {
     }
 }
 
-/// What the files are.
+/// The kind of the files.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Image,
@@ -265,7 +265,7 @@ impl Kind {
         }
     }
 
-    /// The panic that the library has caught, as it shows in the error of an image.
+    /// Whether the library caught a panic, according to the error of the image.
     fn caught(self, bytes: &[u8]) -> bool {
         matches!(self, Self::Image)
             && Image::from_bytes(bytes).is_err_and(|error| error.to_string().contains("panicked"))
@@ -328,7 +328,7 @@ impl Run {
         let panic = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match outcome {
             Err(_) => Some(format!("panic {panic}")),
-            // Of a decoder, which the library turns into an error.
+            // A panic of a decoder, which the library returned as an error.
             Ok(false) if !panic.is_empty() && kind.caught(bytes) => {
                 *self.findings.entry(format!("(caught: {panic})")).or_default() += 1;
                 None

@@ -1,7 +1,7 @@
 """Makes the small inputs of the runners: images, a folder of classes, weights.
 
-They are written to target/faults/data. Needs the built program and no package: this file encodes
-PNG itself.
+Writes them to target/faults/data. Needs the built program, but no packages: this file encodes PNG
+itself.
 """
 
 import json
@@ -13,9 +13,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "target/faults/data"
-PROGRAM = ROOT / "target/release/bottleneck"
+from common import DATA, PROGRAM, environment, training
 
 
 def png(path: Path, width: int, height: int, values: bytes) -> None:
@@ -80,13 +78,10 @@ def main() -> None:
 
 def train(network: Path) -> None:
     """A network with three classes, trained for one epoch."""
-    options = "--model bottleneck --depths 1 --planes 4 --stem-planes 4 --size 16 --epochs 1"
     out = DATA / "trained"
     shutil.rmtree(out, ignore_errors=True)
-    argv = [PROGRAM, "train", *options.split(), "--batch", "8", "--lr", "0.05"]
-    argv += ["--data", DATA / "digits", "--out", out]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": "/tmp"}
-    subprocess.run(argv, check=True, env=environment, capture_output=True)
+    argv = [PROGRAM, *map(str, training(out, epochs=1))]
+    subprocess.run(argv, check=True, env=environment(), capture_output=True)
     os.replace(out / "model.safetensors", network)
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Fails one Vulkan call after another: python3 tests/faults/sweep.py COMMAND[,COMMAND] [options]
 
-Before: scripts/faults. For each command, point and error, the n-th call fails, for n from 1 to the
-number of calls that an undisturbed run makes, at most --calls. A run must end with exit code 4, or
-with 0 and the outputs of an undisturbed run. It must not die by a signal, panic, take longer than
-60 seconds, or leave a file that an undisturbed run does not write. Files that differ between two
-undisturbed runs are not compared. The exit code is 1 if a run ends otherwise and known_bugs.py does
-not cover it, or if one of its entries does not reproduce.
+Run scripts/faults first. For each command, point and error, the n-th call fails, for n from 1 to
+the number of calls of an undisturbed run, at most --calls. A run must end with exit code 4, or with
+exit code 0 and the outputs of an undisturbed run. It must not die by a signal, panic, take longer
+than 60 seconds, or leave a file that an undisturbed run does not write. Files that differ between
+two undisturbed runs are not compared. The exit code is 1 if a run breaks these rules and no entry
+of known_bugs.py covers it, or if an entry does not reproduce.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from common import Ended, layer, run, scratch
 from known_bugs import KNOWN_BUGS
 from points import POINTS
 
-# Temporary files and locks may remain after a failure: the next run removes or reuses them.
+# Lock files may remain after a failure: the next run reuses them.
 IGNORED = (".lock",)
 
 
@@ -85,7 +85,7 @@ class Sweep:
         ]
 
     def fault_of(self, ended: Ended, found: dict[str, str]) -> str | None:
-        """What is wrong with a disturbed run."""
+        """The fault of a disturbed run, if any."""
         bad = ended.fault(self.command.codes)
         if bad:
             return bad
@@ -163,11 +163,11 @@ def main() -> int:
     parser.add_argument("--points", type=lambda text: text.split(","), help="only these points")
     parser.add_argument("--calls", type=int, default=40, help="fail calls 1 to this (40)")
     parser.add_argument("--sample", type=int, help="a random choice of this many runs")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice (1)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of this choice (1)")
     parser.add_argument("--once", action="store_true", help="only the one call fails")
     parser.add_argument("--all", action="store_true", help="every later call fails too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
-    parser.add_argument("--log", help="writes bad runs to this file, a JSON object a line")
+    parser.add_argument("--log", help="appends bad runs to this file, as JSON Lines")
     options = parser.parse_args()
     results = [sweep(name, options) for name in options.commands.split(",")]
     return 1 if sum(bad for bad, _ in results) else 0

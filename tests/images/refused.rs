@@ -263,7 +263,7 @@ fn hostile(name: &str) -> std::io::Result<Vec<u8>> {
     std::fs::read(std::path::Path::new(folder).join(name))
 }
 
-/// Each once made a decoder panic, or allocate 4 GiB.
+/// These files made a decoder panic, or allocate 4 GiB.
 #[test]
 fn hostile_files_are_refused_by_name() -> Outcome {
     let cases = [
@@ -290,7 +290,7 @@ const ASCII: u16 = 2;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// A grey TIFF of one pixel of level 7. Entries replace the usual ones of the same tag.
+/// A grey TIFF file with one pixel of level 7. An entry replaces the usual entry with the same tag.
 fn tiff(changed: &[Entry]) -> Vec<u8> {
     const PIXEL_AT: u32 = 8;
     let mut entries = std::collections::BTreeMap::new();

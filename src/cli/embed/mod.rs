@@ -161,12 +161,12 @@ fn tell_of_changed(files: &Files, journal: &Journal) {
 /// The work of this run.
 #[derive(Default)]
 struct Work {
-    /// Its summary line, unless nothing was left to do.
+    /// The summary line, if there was work to do.
     said: Option<String>,
     no_memory: NoMemory,
 }
 
-/// Embeds the files without a row and those that have changed.
+/// Embeds the files that have no row or have changed.
 fn embed(
     args: &EmbedArgs,
     weights: &NetworkWeights,
@@ -252,8 +252,8 @@ struct Summary {
     failed: Vec<String>,
 }
 
-/// Writes all rows to the output. Without any row, because of Ctrl-C or a lack of device memory,
-/// nothing is written, and an existing output is kept.
+/// Writes all rows to the output. If there are no rows because of Ctrl-C or a lack of device
+/// memory, nothing is written, and an existing output stays.
 fn finish(
     output: &Output,
     about: &Fingerprint,
@@ -263,7 +263,8 @@ fn finish(
 ) -> Result<Summary, CliError> {
     let no_memory = &work.no_memory;
     let placed = |name: &String| {
-        // A row from before the file changed, or an error that was to be tried again.
+        // An image without memory may have an old row: the file has changed since, or the row is an
+        // error that was tried again.
         let place = journal.place(name).filter(|_| !no_memory.contains(name))?;
         Some((name.clone(), place))
     };

@@ -2,7 +2,7 @@
 //! data, and the kernels, in one file that is written atomically. PyTorch reads the parameters by
 //! their keys.
 //!
-//! The file has a checksum of all its bytes, and its numbers must be ones that a run can have.
+//! The file has a checksum of all its bytes. Its numbers must be possible for the run.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -25,8 +25,8 @@ const FORMAT: &str = "wgpu-bottleneck training 1";
 /// not determine the place in the shuffle. Earlier versions refuse this format.
 const FORMAT_WITH_PLACE: &str = "wgpu-bottleneck training 2";
 
-/// The keys of the metadata of checkpoints without a checksum. If the key of the checksum is
-/// damaged, the file has another key.
+/// The keys of the metadata of a checkpoint without a checksum. A checkpoint whose checksum has a
+/// damaged key contains another key.
 const KEYS: [&str; 14] = [
     "format", "epoch", "batch", "place", "losses", "right", "pictures", "batches", "steps",
     "settings", "device", "kernels", "classes", METADATA,
@@ -189,7 +189,7 @@ impl Texts<'_> {
         }
     }
 
-    /// Refuses keys that no checkpoint without a checksum has.
+    /// Refuses unknown keys in a checkpoint without a checksum.
     fn check_keys(&self, keys: &[String]) -> Result<(), CliError> {
         match keys.iter().find(|key| !KEYS.contains(&key.as_str())) {
             Some(key) => Err(self.damaged("metadata key", key.clone(), KEYS.join(", "))),

@@ -1,6 +1,6 @@
-//! The checksums of a checkpoint and of each line of an image list: the CRC-32 of the whole file or
-//! line, in which the eight digits of the checksum are zeros. The checksum is a text of the file's
-//! metadata, or of the line's object.
+//! The checksums of a checkpoint and of each line of an image list. A checksum is the CRC-32 of the
+//! whole file or line, computed with zeros as the eight digits of the checksum. It is stored in the
+//! metadata of the file, or in the object of the line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,22 +13,22 @@ use serde::{Deserialize, Serialize};
 
 /// The key of the checksum.
 pub const KEY: &str = "checksum";
-/// The text before the checksum is known.
+/// The placeholder for the checksum.
 pub const UNKNOWN: &str = "00000000";
 
-/// The checksum of a file or a line.
+/// The result of a check of a file or a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It is right.
+    /// The checksum is right.
     Right,
-    /// It is wrong.
+    /// The checksum is wrong.
     Wrong {
         /// The checksum of the bytes.
         found: String,
         /// The stated checksum.
         expected: String,
     },
-    /// There is none, as in checkpoints of version 0.1.0.
+    /// There is no checksum, as in checkpoints of version 0.1.0.
     Missing {
         /// The keys of a file's metadata.
         keys: Vec<String>,
@@ -55,7 +55,7 @@ pub fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The object of a line that has the right checksum, or none; otherwise the reason.
+/// The object of a line with the right checksum or without a checksum. The error is the reason.
 pub fn read_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
     if let Found::Wrong { found, expected } = check_line(line) {
         return Err(format!("its checksum is {found}, expected {expected}"));
@@ -88,7 +88,7 @@ pub fn check(path: &Path) -> io::Result<Found> {
     let size = file.metadata()?.len();
     let mut length = [0; 8];
     file.read_exact(&mut length)?;
-    // At most the whole file.
+    // The stated length may be larger than the file.
     let mut header = Vec::new();
     file.by_ref().take(u64::from_le_bytes(length).min(size)).read_to_end(&mut header)?;
     let Some(at) = digits(&header) else {
@@ -149,7 +149,7 @@ fn texts(header: &[u8]) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    /// A file with one tensor of eight bytes, whose metadata is this.
+    /// A file with this metadata and one tensor of eight bytes.
     fn file(metadata: &str) -> Vec<u8> {
         let tensor = r#""x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
         let header = format!("{{\"__metadata__\":{metadata},{tensor}}}");

@@ -19,7 +19,7 @@ use super::super::input_file;
 use super::checksum;
 use super::path_text::{decode, encode};
 
-/// The largest size of the file, in bytes: some tens of millions of images.
+/// The maximum size of the file in bytes: enough for tens of millions of images.
 const MOST_BYTES: u64 = 4 << 30;
 
 /// The format in the first line.

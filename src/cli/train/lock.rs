@@ -1,8 +1,9 @@
 //! The lock of an output folder: one run at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
+
+use wgpu_bottleneck::files::is_same;
 
 use super::super::error::CliError;
 use super::super::files::open_and_lock;
@@ -43,7 +44,7 @@ impl Lock {
                 )),
             }
             // The run before removes its file when it ends, maybe after this one has opened it.
-            if is_same(&file, &path).map_err(io)? {
+            if is_same(&file, fs::metadata(&path)).map_err(io)? {
                 return Ok(Some(Self { file, path }));
             }
         }
@@ -58,24 +59,6 @@ impl Drop for Lock {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// Whether the path still refers to this file.
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let file = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino()) == (file.dev(), file.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "on Unix it may fail")]
-fn is_same(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
 }
 
 #[cfg(test)]

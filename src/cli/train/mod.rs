@@ -112,7 +112,7 @@ impl Run {
         files: Files,
     ) -> Result<Self, CliError> {
         let settings = args.settings(&spec, &preprocess, &sources.list.training);
-        // Of the whole list, whatever is left out.
+        // Includes images that are left out.
         let extent = args.extent(sources.list.training.images.len());
         let saved = if files.checkpoint.is_present() {
             let missing_list = (!sources.is_kept).then(|| files.images.path());

@@ -9,7 +9,7 @@ pub struct Position {
     pub epoch: u64,
     /// Finished batches of the current epoch.
     pub batch: u64,
-    /// The place in the shuffle of the epoch after its last image.
+    /// The index in the shuffle of the epoch after the last image that was used.
     pub place: u64,
 }
 
@@ -20,9 +20,9 @@ pub struct Sums {
     pub losses: f64,
     /// Images that were classified correctly.
     pub right: u64,
-    /// All images.
+    /// Images so far.
     pub images: u64,
-    /// Batches.
+    /// Batches so far.
     pub batches: u64,
 }
 
@@ -51,7 +51,7 @@ impl Sums {
 pub struct Extent {
     /// Epochs.
     pub epochs: u64,
-    /// Images in the list, whatever is left out.
+    /// Images in the list, including images that are left out.
     pub images: u64,
     /// Images per batch.
     pub batch: u64,
@@ -59,7 +59,7 @@ pub struct Extent {
     pub accumulate: u64,
 }
 
-/// A number that no run has.
+/// A number that no run can have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OutOfRange {
     /// Its name.
@@ -85,34 +85,34 @@ impl Extent {
     /// is the number of steps of the optimiser since the first epoch.
     pub fn check(&self, position: Position, sums: Sums, steps: u64) -> Result<(), OutOfRange> {
         let Position { epoch, batch, place } = position;
-        at_most("epoch", epoch, 0, self.epochs)?;
+        check_range("epoch", epoch, 0, self.epochs)?;
         // After the last epoch there are no more batches.
         let batches = if epoch < self.epochs { self.batches_per_epoch() } else { 0 };
-        at_most("batch", batch, 0, batches)?;
+        check_range("batch", batch, 0, batches)?;
         if !batch.is_multiple_of(self.accumulate) {
             let expected = format!("a multiple of the {} batches per step", self.accumulate);
             return Err(OutOfRange { name: "batch", found: batch.to_string(), expected });
         }
-        // Images that are left out have places too.
+        // Images that are left out also count.
         let images = batch * self.batch;
-        at_most("place", place, images, if batch == 0 { 0 } else { self.images })?;
-        at_most("number of batches", sums.batches, batch, batch)?;
-        at_most("number of images", sums.images, images, images)?;
-        at_most("number of right images", sums.right, 0, images)?;
+        check_range("place", place, images, if batch == 0 { 0 } else { self.images })?;
+        check_range("number of batches", sums.batches, batch, batch)?;
+        check_range("number of images", sums.images, images, images)?;
+        check_range("number of right images", sums.right, 0, images)?;
         if !sums.losses.is_finite() || batch == 0 && sums.losses != 0.0 {
             let expected = if batch == 0 { "0 before the first batch" } else { "a finite number" };
             let (name, found) = ("sum of losses", sums.losses.to_string());
             return Err(OutOfRange { name, found, expected: expected.to_owned() });
         }
-        // Every epoch has at least one step, and fewer than usual if images are left out.
+        // Every epoch has at least one step. An epoch has fewer steps if images are left out.
         let of_epoch = batch / self.accumulate;
         let most = epoch.saturating_mul(self.steps_per_epoch()).saturating_add(of_epoch);
-        at_most("number of steps", steps, epoch + of_epoch, most)
+        check_range("number of steps", steps, epoch + of_epoch, most)
     }
 }
 
 /// Checks that a number is in a range, including both ends.
-fn at_most(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), OutOfRange> {
+fn check_range(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), OutOfRange> {
     if (least..=most).contains(&found) {
         return Ok(());
     }
@@ -125,7 +125,7 @@ fn at_most(name: &'static str, found: u64, least: u64, most: u64) -> Result<(), 
 mod tests {
     use super::*;
 
-    /// Three steps of two batches per epoch, and one image more.
+    /// Three steps of two batches per epoch, and one more image.
     const EXTENT: Extent = Extent { epochs: 5, images: 25, batch: 4, accumulate: 2 };
     const POSITION: Position = Position { epoch: 2, batch: 4, place: 17 };
     const SUMS: Sums = Sums { losses: 4.5, right: 9, images: 16, batches: 4 };

@@ -41,7 +41,7 @@ impl CeilingOptions {
 /// Maximum number of rounds, copies or dispatches in a submit, however fast they are.
 const MOST: u32 = 1 << 16;
 
-/// With this amount of work, a submit takes longer than any clock's resolution.
+/// A submit of this amount of work takes longer than the resolution of any clock.
 const MEASURABLE: u32 = 64;
 
 /// A device to measure, and for how long.

@@ -35,7 +35,7 @@ fn write(folder: &Folder, name: &str, value: &Value) -> Result<String> {
     Ok(folder.path(name).display().to_string())
 }
 
-/// 16 TB and 105 TB: more than machines have.
+/// Inputs of 16 TB and 105 TB.
 #[test]
 fn inputs_larger_than_the_memory_are_refused() -> Outcome {
     let block = ["bench", "--quick", "--block", "--inplanes", "4", "--planes", "1"];

@@ -233,7 +233,7 @@ fn files_may_come_and_go() -> Outcome {
 #[test]
 fn pipes_are_left_out_and_links_to_nothing_are_errors() -> Outcome {
     let studio = Studio::with(2)?;
-    assert!(Command::new("mkfifo").arg(studio.path("p/pipe.png")).status()?.success());
+    crate::program::make_pipe(&studio.path("p/pipe.png"))?;
     std::os::unix::fs::symlink("nowhere", studio.path("p/link.png"))?;
     std::os::unix::fs::symlink("0/000.png", studio.path("p/other.png"))?;
     studio.expect(3, "out.parquet", &[])?;
@@ -243,7 +243,7 @@ fn pipes_are_left_out_and_links_to_nothing_are_errors() -> Outcome {
     Ok(())
 }
 
-/// A TIFF whose orientation claims to be a text of 512 MiB: the decoder once printed a line.
+/// A TIFF file with texts of 512 MiB in place of numbers: the decoder printed a line.
 fn tiff_of_a_long_text() -> Vec<u8> {
     let entry = |tag: u16, kind: u16, count: u32, value: u32| {
         let (tag, kind) = (tag.to_le_bytes(), kind.to_le_bytes());
@@ -264,7 +264,8 @@ fn tiff_of_a_long_text() -> Vec<u8> {
     [b"II*\0\x0a\0\0\0\x07\0", &count[..], &entries.concat(), &[0; 4]].concat()
 }
 
-/// The files of `tests/faults/inputs`, and one more. Each must be named, and the others embedded.
+/// A folder with two good images, the files of `tests/faults/inputs`, and a damaged TIFF file. Also
+/// returns the names of the bad files.
 fn with_hostile_files() -> crate::program::Result<(Studio, Vec<String>)> {
     let studio = Studio::with(2)?;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/inputs");
@@ -298,7 +299,7 @@ fn hostile_files_have_rows_with_errors_and_others_their_vectors() -> Outcome {
     Ok(())
 }
 
-/// With less address space than an image's metadata claims to need.
+/// With less address space than the length in an image's metadata.
 #[cfg(unix)]
 #[test]
 fn hostile_files_are_refused_with_little_memory() -> Outcome {
@@ -313,7 +314,7 @@ fn hostile_files_are_refused_with_little_memory() -> Outcome {
         .env_remove("RUST_LOG");
     let output = run(&mut limited)?;
     let said = crate::program::stderr(&output);
-    // Drivers of some GPUs reserve more addresses than that.
+    // Some drivers reserve more address space than that.
     if output.status.code() == Some(4) {
         eprintln!("not tested, as the device does not start with 3 GB of addresses: {said}");
         return Ok(());

@@ -15,7 +15,7 @@ use wgpu_bottleneck::{BlockKind, ResNet};
 use crate::common::dict::DictBuilder;
 use crate::common::seeded::Seeded;
 use crate::common::seeded_network;
-use crate::program::{Result, bottleneck, run, stderr};
+use crate::program::{Result, bottleneck, names_in, run, stderr};
 
 /// Values of a vector.
 pub const LENGTH: usize = 32;
@@ -115,12 +115,8 @@ impl Studio {
 
     /// What lies in the folder beside what was there at first.
     pub fn files(&self) -> Result<Vec<String>> {
-        let entries = std::fs::read_dir(self.0.path())?.collect::<std::io::Result<Vec<_>>>()?;
-        let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = names
-            .filter(|name| !["w.safetensors", "config.json", "p"].contains(&&**name))
-            .collect();
-        names.sort();
+        let mut names = names_in(self.0.path())?;
+        names.retain(|name| !["w.safetensors", "config.json", "p"].contains(&&**name));
         Ok(names)
     }
 }

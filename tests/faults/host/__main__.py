@@ -1,9 +1,9 @@
 """Runs the program under the limits and oddities of a host: python3 tests/faults/host [GROUP,...]
 
-Groups: limits, memory, names, races, clocks. Before: build the program, and run
-`tests/faults/prepare.py`. The group `memory` needs the fault layer, and is skipped without it; the
-group `clocks` needs gcc. The exit code is 1 if a run does what no run may do: it hangs, dies by a
-signal, panics, ends with an unexpected code, or leaves a wrong file.
+Groups: limits, memory, names, races, clocks. Run scripts/faults first, or build the program and run
+`tests/faults/prepare.py`. Without the fault layer, the group `memory` is skipped. The group
+`clocks` needs gcc. The exit code is 1 if a run hangs, dies by a signal, panics, ends with an
+unexpected exit code, or leaves a wrong file.
 """
 
 import sys

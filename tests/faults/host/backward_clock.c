@@ -1,4 +1,4 @@
-// Turns the clocks of a process back by a second at each third reading.
+// Sets the clocks of a process back by one more second after every third reading.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <time.h>

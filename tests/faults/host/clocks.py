@@ -1,4 +1,4 @@
-"""Clocks that run backwards: a preloaded library turns each third reading back by a second."""
+"""Clocks that run backwards: a preloaded library sets them back after every third reading."""
 
 import subprocess
 from pathlib import Path

@@ -2,20 +2,16 @@
 
 import resource
 
+from common import limit
 from suite import BLOCK, EMBED, IMAGES, TRAIN, TUNE, Suite
 
 MIB = 1 << 20
 ADDRESS_SPACE = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1500]
-# With 3, the dynamic linker cannot open a library.
+# With a limit of 3, the dynamic linker cannot open a library.
 OPEN_FILES = [4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32]
 FILE_SIZES = [0, 100, 4096, MIB]
-# In KiB. With 64, the main thread of a Rust program that parses arguments overflows its stack.
+# In KiB. With a limit of 64, the main thread overflows its stack while it parses arguments.
 STACK = [256, 1024]
-
-
-def limit(kind: int, value: int):
-    """Sets a limit in the child process."""
-    return lambda: resource.setrlimit(kind, (value, value))
 
 
 def run(suite: Suite) -> None:

@@ -1,9 +1,9 @@
-"""A device that runs out of memory and stays so. Needs the fault layer."""
+"""A device that runs out of memory permanently. Needs the fault layer."""
 
 from common import LAYERS, layer
 from suite import CLASSIFY, EMBED, IMAGES, Suite
 
-# From this call on, each call fails.
+# The first call that fails; all later calls of the function fail too.
 POINTS = ["BUFFER=45", "ALLOC=2", "BUFFER=20", "MAP=2"]
 OUTPUTS = ["v.npy", "v.npy.json", ".v.npy.journal"]
 
@@ -24,6 +24,6 @@ def run(suite: Suite) -> None:
 
 
 def fails_if_fired(suite: Suite, name: str, ended) -> None:
-    """The layer reports on stderr that a call has failed. A run may make too few calls for that."""
+    """A violation if a call failed and the run succeeded. The layer reports the call on stderr."""
     fired = "fault: " in ended.err
     suite.tell(name, "success without memory" if fired and ended.code == 0 else None, ended.code, 0)

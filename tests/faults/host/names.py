@@ -1,4 +1,4 @@
-"""Names of any bytes, variables of any bytes, links, and long names."""
+"""Names and variables with arbitrary bytes, links, and long names."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def variables(suite: Suite) -> None:
     output = [*BLOCK, "x.safetensors"]
     cache = os.fsencode(suite.folder) + b"/cache\xff"
     suite.run("a cache that is not UTF-8: block", output, env={"XDG_CACHE_HOME": cache})
-    # Mesa's cache is in this folder too, so all kernels are compiled.
+    # Mesa's cache is also in this folder, so all kernels are compiled.
     options = {"env": {"XDG_CACHE_HOME": cache}, "timeout": 300}
     suite.run("a cache that is not UTF-8: tune", TUNE, (0, 1), **options)
     suite.run("RUST_LOG is invalid", output, env={"RUST_LOG": "[[["})

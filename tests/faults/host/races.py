@@ -1,15 +1,16 @@
-"""Runs that write one output at the same time."""
+"""Concurrent runs with the same output."""
 
 import os
 import subprocess
 import time
 
+from common import environment
 from suite import BLOCK, EMBED, IMAGES, TRAIN, Suite
 
 
 def at_once(suite: Suite, argvs, more=None) -> list[tuple[int, str]]:
     """Starts all processes, and waits for them. Returns their codes and last lines."""
-    env = {**os.environ, "XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1", **(more or {})}
+    env = environment(more)
     processes = [
         subprocess.Popen(
             argv, cwd=suite.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -25,7 +26,7 @@ def at_once(suite: Suite, argvs, more=None) -> list[tuple[int, str]]:
 
 
 def tell(suite: Suite, name: str, ends, allowed, wrong: str | None) -> None:
-    """Counts a group of processes. One must succeed, the others may refuse."""
+    """Counts a group of processes. At least one must succeed."""
     codes = [code for code, _ in ends]
     fault = wrong
     if 0 not in codes or any(code not in allowed for code in codes):

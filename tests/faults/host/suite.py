@@ -1,14 +1,12 @@
-"""What the groups share: the commands, and one line per run."""
+"""Shared by the groups: the commands, and a report of one line per run."""
 
-import os
 import time
 from pathlib import Path
 
-from common import DATA, GOLDEN, PROGRAM, run, scratch
+from common import DATA, GOLDEN, NETWORK, PROGRAM, run, scratch, temporary_files
 
 BLOCK_FILE = GOLDEN / "plain.safetensors"
 BLOCK = [PROGRAM, "block", "--weights", BLOCK_FILE, "--input", BLOCK_FILE, "--output"]
-NETWORK = ["--weights", DATA / "network.safetensors", "--config", DATA / "preprocessing.json"]
 EMBED = [PROGRAM, "embed", *NETWORK, "--batch", "2", "--out"]
 CLASSIFY = [PROGRAM, "classify", *NETWORK, "--batch", "2"]
 IMAGES = DATA / "images"
@@ -32,7 +30,7 @@ class Suite:
         self.good = (self.folder / "good.safetensors").read_bytes()
 
     def run(self, name, argv, allowed=(0,), check=None, **options):
-        """Runs the program. `check` returns what is wrong with its files, if anything."""
+        """Runs the program. `check` returns the fault of its files, if any."""
         start = time.time()
         ended = run(list(argv), cwd=self.folder, **options)
         fault = ended.fault(allowed)
@@ -55,7 +53,7 @@ class Suite:
 
     def temporary_files(self) -> str | None:
         """Temporary files that a run has left."""
-        left = [name for name in os.listdir(self.folder) if name.startswith(".bottleneck-")]
+        left = temporary_files(self.folder)
         return f"left {left}" if left else None
 
     def whole_or_absent(self, name: str):

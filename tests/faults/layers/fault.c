@@ -94,7 +94,7 @@ static void say(long call) {
     if (path) fclose(file);
 }
 
-// What this call of a function returns instead of being passed on; VK_SUCCESS to pass it on.
+// The error that this call returns; VK_SUCCESS to pass the call on to the driver.
 static VkResult hit(int at) {
     read_environment();
     long call = __atomic_add_fetch(&counts[at], 1, __ATOMIC_SEQ_CST);
@@ -119,8 +119,8 @@ static PFN_vkGetInstanceProcAddr next_instance;
 static PFN_vkGetDeviceProcAddr next_device;
 static PFN_vkDeviceWaitIdle wait_idle;
 
-// A driver that works on while its device is reported lost would read memory that wgpu then frees,
-// so it finishes first.
+// wgpu frees memory after the loss of a device. So the driver finishes its work before the loss is
+// reported.
 #define FAIL(at)                                                                                   \
     do {                                                                                           \
         VkResult fault = hit(at);                                                                  \

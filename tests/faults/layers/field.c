@@ -1,9 +1,9 @@
-// A Vulkan layer that behaves as GPUs do in the field: work that never runs, devices that get lost,
+// A Vulkan layer that simulates failures of real GPUs: work that never runs, devices that are lost,
 // and properties of other devices.
 //
-//   DROP=n            the n-th vkQueueSubmit with command buffers signals without running them, as
-//                     a failed command buffer of Metal looks through wgpu
-//   DROP_ALL=1        and every later one too
+//   DROP=n            the n-th vkQueueSubmit with command buffers signals without running them,
+//                     like a failed command buffer of Metal in wgpu
+//   DROP_ALL=1        every later submit too
 //   LOST=n            the n-th and every later submit returns VK_ERROR_DEVICE_LOST
 //   PIPE=n            the n-th vkCreateComputePipelines returns VK_ERROR_UNKNOWN
 //   NODEV=1           vkCreateDevice returns VK_ERROR_INITIALIZATION_FAILED

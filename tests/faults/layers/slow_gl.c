@@ -1,5 +1,5 @@
-// A preload for OpenGL whose fences are signalled DELAY seconds after they are made, as on a GPU
-// whose work takes that long. LD_PRELOAD=libslow_gl.so DELAY=3. Built by scripts/faults.
+// A preloaded library for OpenGL. It signals each fence DELAY seconds after its creation, like a
+// GPU whose work takes this time. LD_PRELOAD=libslow_gl.so DELAY=3. Built by scripts/faults.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>

@@ -51,7 +51,7 @@ pub fn cases() -> Result<Vec<Case>> {
     names.into_iter().map(|(name, stride)| Case::open(name, stride)).collect()
 }
 
-/// A network of two blocks with five classes, with its first weights.
+/// A network of two blocks and five classes, with its initial weights.
 pub fn state() -> Result<NetworkState> {
     let builder = ResNet::builder(BlockKind::Bottleneck).depths(vec![1, 1]).planes(vec![4, 8]);
     let spec = builder.stem_planes(4).classes(Some(5)).build()?;

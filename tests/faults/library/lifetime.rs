@@ -1,4 +1,4 @@
-//! Objects that are dropped in unusual orders, futures that are cancelled, devices made anew.
+//! Drops in unusual orders, cancelled futures, and many loads and devices.
 
 use std::task::{Context, Waker};
 use std::thread;
@@ -83,7 +83,7 @@ fn buffer(gpu: &Gpu, size: u64) -> Buffer {
     gpu.device().create_buffer(&descriptor)
 }
 
-/// Drops futures after some polls; later runs are right.
+/// Drops futures after some polls. Later runs must be right.
 pub fn cancel() -> Outcome {
     let gpu = Gpu::new()?;
     let (case, other) = (Case::open("odd_13x9_batch3", 1)?, Case::open("plain", 1)?);

@@ -1,4 +1,4 @@
-//! Many threads, many devices, a long time.
+//! Load tests: many threads, many devices, and long runs.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use super::{Failure, Outcome, wrong};
 
 const THREADS: usize = 4;
 
-/// What the process holds: resident memory, open files and threads.
+/// The resources of the process: resident memory, open files and threads.
 pub fn holds() -> String {
     let count = |folder| fs::read_dir(folder).map_or(0, Iterator::count);
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -59,7 +59,7 @@ pub fn threads(time: Duration) -> Outcome {
     Ok(())
 }
 
-/// Several threads, each with a device that it makes again and again.
+/// Several threads, each of which repeatedly creates a device.
 pub fn devices(time: Duration) -> Outcome {
     let (cases, end, runs) = (cases()?, Instant::now() + time, AtomicUsize::new(0));
     on_threads(|number| {
@@ -81,7 +81,8 @@ pub fn devices(time: Duration) -> Outcome {
     Ok(())
 }
 
-/// Blocks, a network, images and training, again and again: the same bits, and no growth.
+/// Repeats blocks, a network, images and training: the results are bit-identical, and the resources
+/// do not grow.
 pub fn soak(time: Duration) -> Outcome {
     let (gpu, cases, weights) = (Gpu::new()?, cases()?, weights()?);
     let (loading, (input, batch)) = (LoadOptions::default(), inputs()?);

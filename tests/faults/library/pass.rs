@@ -1,4 +1,4 @@
-//! One pass over the library: every result is right or an error.
+//! One pass over the library: every result must be right or an error.
 
 use wgpu_bottleneck::error::{Error, GpuError};
 use wgpu_bottleneck::tensor::compare;
@@ -27,7 +27,7 @@ struct Errors {
 }
 
 impl Errors {
-    /// The value, or nothing and an error more.
+    /// The value of a result. Records an error.
     fn value<T>(&mut self, doing: &str, result: Result<T>) -> Option<T> {
         let note = |error: Error| {
             self.is_lost |= matches!(error, Error::Gpu(GpuError::Lost { .. }));
@@ -36,7 +36,7 @@ impl Errors {
         result.map_err(note).ok()
     }
 
-    /// Fails if there is a value and it is wrong, or comes from a lost device.
+    /// Fails if the result is a wrong value, or a value from a lost device.
     fn check(&mut self, doing: &str, is_right: Result<bool>) -> Outcome {
         match self.value(doing, is_right) {
             Some(_) if self.is_lost => wrong(format!("{doing} worked on a lost device")),
@@ -45,7 +45,7 @@ impl Errors {
         }
     }
 
-    /// An error if there was one.
+    /// An error if a call failed.
     fn finish(&self) -> Outcome {
         match self.texts.as_slice() {
             [] => Ok(()),
@@ -131,7 +131,7 @@ fn images(gpu: &Gpu, errors: &mut Errors) -> Outcome {
     Ok(())
 }
 
-/// After an error, the same objects are used again: each later result is right or an error.
+/// Uses the same objects again after an error: each later result must be right or an error.
 pub fn reuse() -> Outcome {
     let gpu = Gpu::new()?;
     let case = Case::open("plain", 1)?;

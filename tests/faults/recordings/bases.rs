@@ -1,4 +1,4 @@
-//! The good recordings from which others are made.
+//! The valid recordings that are then changed.
 
 use wgpu_bottleneck::kernel::Capabilities;
 use wgpu_bottleneck::network::{Optimizer, plan_network_training};
@@ -10,10 +10,10 @@ use wgpu_bottleneck::{
 
 use crate::single;
 
-/// Candidates of each step from which recordings are made.
+/// The number of kernel choices per plan.
 const CHOICES: usize = 6;
 
-/// Good recordings for a device: single steps, chains of blocks, networks and their training.
+/// Valid recordings for a device: single steps, chains of blocks, networks and their training.
 pub struct Bases {
     single: Vec<Recording>,
     large: Vec<Recording>,

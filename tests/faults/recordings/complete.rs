@@ -1,4 +1,4 @@
-//! Completes a changed recording: computes what follows from its operations and its input.
+//! Completes a changed recording: computes all values that its operations and its input determine.
 
 use wgpu_bottleneck::kernel::{self, Capabilities};
 use wgpu_bottleneck::op::{
@@ -10,10 +10,8 @@ use wgpu_bottleneck::plan::{
 use wgpu_bottleneck::tensor::ChannelLayout;
 use wgpu_bottleneck::{Result, Shape};
 
-/// Completes a recording, so that it may be accepted. `choose` selects a kernel of a number.
-///
-/// # Errors
-/// `None` if that is not possible.
+/// Completes a recording, so that it may be accepted. `choose` selects one of a number of kernels.
+/// `None` if the recording cannot be completed.
 pub fn complete(
     recording: &mut Recording,
     capabilities: &Capabilities,
@@ -43,7 +41,7 @@ pub fn complete(
     Some(())
 }
 
-/// Makes the plan's steps and blocks those of the segments.
+/// Sets the plan's steps and blocks from the segments.
 fn copy_steps(recording: &mut Recording) {
     let Recording { plan, segments, .. } = recording;
     plan.steps.clear();
@@ -66,7 +64,7 @@ fn copy_steps(recording: &mut Recording) {
     plan.updates.retain(|update| !lost.contains(&update.from));
 }
 
-/// A step's operation from its inputs, and the tensors that follow from the operation.
+/// Completes a step's operation from its inputs, and the tensors that the operation determines.
 fn complete_step(plan: &mut Plan, step: &mut Step) -> Option<()> {
     let known = plan.tensors.len();
     if step.inputs.is_empty() || step.reads().chain([step.output]).any(|id| id.0 >= known) {
@@ -80,7 +78,7 @@ fn complete_step(plan: &mut Plan, step: &mut Step) -> Option<()> {
     Some(())
 }
 
-/// Sets the channels of an operation to those of its inputs.
+/// Sets the channels of an operation to the channels of its inputs.
 fn fit_operation(op: &mut Op, inputs: &[Shape]) {
     let read = inputs[0].c;
     match op {
@@ -131,7 +129,7 @@ fn grouped(channels: usize, conv: Conv) -> ChannelLayout {
     }
 }
 
-/// Sets the shapes and layouts of all inputs that follow from the first one.
+/// Sets the shapes and layouts of the inputs that the first input determines.
 fn complete_inputs(plan: &mut Plan, step: &Step) -> Option<()> {
     let first = plan.tensor(step.inputs[0]);
     let (first, layout) = (first.shape, first.layout);
@@ -153,7 +151,7 @@ fn complete_inputs(plan: &mut Plan, step: &Step) -> Option<()> {
     Some(())
 }
 
-/// The inputs of an operation of training that follow from the first one: index, shape, layout.
+/// The inputs of a training operation that the first input determines: index, shape, layout.
 fn training_inputs(op: TrainOp, first: Shape) -> Option<Vec<(usize, Shape, ChannelLayout)>> {
     let dense = |input: usize, shape: Shape| (input, shape, ChannelLayout::dense(shape.c));
     let values =
@@ -228,7 +226,8 @@ fn complete_output(plan: &mut Plan, step: &Step, shape: Shape) {
     }
 }
 
-/// A step's kernel, unless it is a candidate, and what follows from it.
+/// Replaces a step's kernel unless it is a candidate, and sets the values that the kernel
+/// determines.
 fn complete_kernel(
     plan: &Plan,
     recorded: &mut RecordedStep,

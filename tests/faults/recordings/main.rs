@@ -1,12 +1,13 @@
 //! Random recordings made by hand: `faults_recordings COUNT [SEED]`.
 //!
-//! Each recording is a good one with a few random changes, of which some are completed so that the
-//! rest of the recording follows from them. `Recording::check` must answer without a panic. Every
-//! recording that it accepts runs twice, with wgpu's runtime checks, from memory filled with NaN:
+//! Each recording is a valid recording with a few random changes. Some are completed: the rest of
+//! the recording is computed from the changes. `Recording::check` must return without a panic.
+//! Every recording that it accepts runs twice, with wgpu's runtime checks and with memory filled
+//! with NaN:
 //!
 //! - with a separate slot for each tensor: each step must equal the reference, and the guard bands
 //!   after the tensors must not change;
-//! - with its own slots: it must give the same values.
+//! - with the slots of the recording: it must give the same values.
 //!
 //! Recordings are checked and run in child processes, and a process that dies or hangs is
 //! attributed to its recording. `tests/faults/recordings/run.sh` builds this program with overflow

@@ -44,7 +44,7 @@ pub struct Draw {
 
 type Change = fn(&mut Draw, &mut Recording);
 
-/// Changes that often leave a recording that can be completed, with their names.
+/// Changes after which a recording can often be completed, with their names.
 const MILD: &[(&str, Change)] = &[
     ("shape", shape),
     ("channels", channels),
@@ -57,7 +57,7 @@ const MILD: &[(&str, Change)] = &[
     ("remove a block", remove_block),
 ];
 
-/// Changes of everything else.
+/// Other changes, with their names.
 const WILD: &[(&str, Change)] = &[
     ("layout", layout),
     ("weights", weights),
@@ -256,13 +256,13 @@ fn segment(draw: &mut Draw, recording: &mut Recording) {
         0 => recording.segments[segment].block = draw.size(),
         _ => drop(recording.segments.remove(segment)),
     }
-    // No base is without segments, and later changes need one.
+    // Every base has a segment, and later changes need one.
     if recording.segments.is_empty() {
         recording.segments.push(wgpu_bottleneck::plan::Segment { block: 0, steps: Vec::new() });
     }
 }
 
-/// Removes the last block: what no other step reads.
+/// Removes the last block, because no other step reads its tensors.
 fn remove_block(_: &mut Draw, recording: &mut Recording) {
     if recording.segments.len() > 1 {
         recording.segments.pop();
@@ -270,7 +270,7 @@ fn remove_block(_: &mut Draw, recording: &mut Recording) {
         if let Some(last) = outputs {
             let (old, new) = (recording.plan.output, last.step.output);
             recording.plan.output = new;
-            // An earlier change may have made one of them unknown.
+            // An earlier change may have made an identifier invalid.
             if old.0.max(new.0) < recording.locations.len() {
                 recording.locations.swap(old.0, new.0);
             }

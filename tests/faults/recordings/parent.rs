@@ -8,13 +8,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest time between two lines of a worker: compiling kernels takes seconds.
+/// The maximum time between two lines of a worker: compiling kernels takes seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Failures that are printed in full.
+/// The maximum number of failures that are printed in full.
 const MOST_SHOWN: usize = 40;
 
-/// Counts by kind, and what went wrong.
+/// Counts by kind, and failures.
 #[derive(Default)]
 struct Report {
     kinds: BTreeMap<String, u64>,
@@ -39,7 +39,7 @@ pub fn run(count: u64, seed: u64) -> ExitCode {
     report.print(count, start.elapsed())
 }
 
-/// Runs a range of recordings, in as many processes as it takes.
+/// Runs a range of recordings. Starts another process after each one that dies or hangs.
 fn run_range(seed: u64, range: Range<u64>) -> io::Result<Report> {
     let (mut report, mut next) = (Report::default(), range.start);
     while next < range.end {
@@ -84,7 +84,7 @@ fn follow(child: &mut Child, report: &mut Report, next: &mut u64) -> Option<u64>
             }
             Err(RecvTimeoutError::Disconnected) => return tried,
             Err(RecvTimeoutError::Timeout) => {
-                // It may have ended in the meantime.
+                // The process may have ended in the meantime.
                 let _ = child.kill();
                 return tried;
             }

@@ -13,7 +13,7 @@ use crate::values;
 /// Bytes after each tensor that no kernel may change.
 const GUARD: ExecutorOptions = ExecutorOptions { guard_bytes: 4096 };
 
-/// The most multiply-adds, values and bytes of a recording that is run.
+/// The maximum number of multiply-adds, values and bytes of a recording that is run.
 const MOST_WORK: u64 = 1 << 26;
 
 /// The result of a recording that was accepted.
@@ -34,8 +34,8 @@ pub fn run(gpu: &Gpu, recording: &Recording, seed: u64) -> Outcome {
     }
     match compare_runs(gpu, recording, seed) {
         Ok(()) => Outcome::Right,
-        // The sign of a value near zero, which ReLU and its gradient depend on, differs from the
-        // reference with a few inputs; a wrong kernel differs with all.
+        // With some inputs, the sign of a value near zero differs from the reference, and ReLU and
+        // its gradient depend on it. A wrong kernel differs with all inputs.
         Err(Differs::Values(first)) => match compare_runs(gpu, recording, seed ^ 0x5eed) {
             Ok(()) => Outcome::Right,
             Err(second) => Outcome::Wrong(format!("{first}; again: {}", second.text())),
@@ -46,7 +46,7 @@ pub fn run(gpu: &Gpu, recording: &Recording, seed: u64) -> Outcome {
 
 /// Why a recording is wrong.
 enum Differs {
-    /// A value is not that of the reference.
+    /// A value differs from the reference.
     Values(String),
     /// A guard band or a variable changed, two runs differ, or a call fails.
     Memory(String),
@@ -122,8 +122,8 @@ fn identical(one: &HostTensor, other: &HostTensor) -> bool {
     one.shape() == other.shape() && one.data().iter().zip(other.data()).all(same)
 }
 
-/// The same recording with a separate slot for each tensor and scratch, whose steps can all be
-/// read.
+/// The same recording with a separate slot for each tensor and scratch, so that the outputs of all
+/// steps can be read.
 fn separate(recording: &Recording) -> Recording {
     let mut apart = recording.clone();
     let plan = &mut apart.plan;
@@ -140,8 +140,7 @@ fn separate(recording: &Recording) -> Recording {
     apart
 }
 
-/// Runs a recording from poisoned memory, and reads all that can be read: the output, fetches and
-/// variables.
+/// Runs a recording with poisoned memory, and reads the output, the fetches and the variables.
 fn execute(
     gpu: &Gpu,
     recording: Recording,
@@ -221,8 +220,8 @@ fn largest(tensor: &HostTensor) -> f64 {
     finite.filter(|value| value.is_finite()).fold(f64::MIN_POSITIVE, f64::max)
 }
 
-/// The parts of an output that are compared by themselves: the numbers of a norm. The mean is the
-/// sum of the first two numbers of the statistics, which executors choose freely.
+/// The parts of an output that are compared separately: the numbers of a norm. The mean is the sum
+/// of the first two numbers of the statistics. Executors choose these two numbers freely.
 fn parts(op: &Op, output: &HostTensor) -> Vec<HostTensor> {
     let (shape, data) = (output.shape(), output.data());
     let is_stats = matches!(op, Op::Train(TrainOp::NormStats { .. }));

@@ -3,7 +3,7 @@
 #
 #     tests/faults/recordings/run.sh [COUNT [SEED]]
 #
-# COUNT is 2000 unless given, for which it takes a minute or two; 100000 take half an hour.
+# COUNT is 2000 by default, which takes one or two minutes. 100000 take half an hour.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 checks='profile.release.package.wgpu-bottleneck.overflow-checks=true'

@@ -18,7 +18,7 @@ pub fn of(plan: &Plan, id: TensorId, seed: u64) -> HostTensor {
     }
 }
 
-/// Reals in -2 .. 2.
+/// Real numbers in -2 .. 2.
 fn reals(shape: Shape, seed: u64) -> HostTensor {
     let mut random = Seeded::new(seed);
     HostTensor::from_fn(shape, |_| random.below(1 << 20) as f32 / (1 << 18) as f32 - 2.0)
@@ -56,7 +56,7 @@ fn control(shape: Shape) -> HostTensor {
     HostTensor::from_fn(shape, |at| [0.5, 1.0, 1.0, 2.0, 4.0][at % 5])
 }
 
-/// The parameters of a step: weights that keep the size of values about the same.
+/// The parameters of a step: weights that roughly preserve the magnitude of values.
 pub fn params(step: &Step, seed: u64) -> StepParams {
     if step.weights.is_some() {
         return StepParams::None;

@@ -47,11 +47,11 @@ pub fn work(seed: u64, range: Range<u64>) -> ExitCode {
 /// Reports a line: its kind, the recording's number and a text.
 fn say(kind: &str, number: u64, text: &str) {
     let line = text.replace('\n', " ");
-    // The parent ends without an error only after the last line.
+    // A write fails only if the parent ended early, with an error.
     let _ = writeln!(io::stdout(), "{kind} {number} {line}");
 }
 
-/// Makes, checks and runs the recording of a number. Returns the kind and text of the report.
+/// Makes, checks and runs the recording with this number. Returns the kind and text of the report.
 fn one(
     gpu: &Gpu,
     bases: &Bases,

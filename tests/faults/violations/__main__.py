@@ -1,8 +1,8 @@
 """Runs the checks of every violation, in order: python3 tests/faults/violations [NUMBER...]
 
-Each of the 18 violations was found by a fault that was injected into Vulkan, into a file or into
-the machine. A check repeats its command. Before: `scripts/faults` builds what the checks need.
-The exit code is 1 if a violation reproduces that is not a known bug of a dependency.
+Faults that were injected into Vulkan, files or the host found 18 violations. A check repeats the
+command of a violation. Run scripts/faults first. The exit code is 1 if a violation reproduces.
+Known bugs of dependencies are reported and do not count.
 """
 
 import sys

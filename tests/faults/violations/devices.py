@@ -1,4 +1,4 @@
-"""Checks of the device: a Vulkan call fails while it is made, used and dropped."""
+"""Checks of devices: a Vulkan call fails while a device is created, used or dropped."""
 
 from common import LIBRARY, layer, run, scratch
 from commands import COMMANDS
@@ -29,7 +29,7 @@ def first(found) -> str | None:
 
 
 def semaphore() -> str | None:
-    """The first submit has no memory for a semaphore: its destruction crashed."""
+    """The first submit fails to create a semaphore: the destruction of the device crashed."""
     names = "block block_train run classify embed features selftest tune".split()
     checks = [lambda name=name: program(name, "SEM=3:odm") for name in names]
     checks += [lambda mode=mode: library(mode, "SEM=3:odm") for mode in ("owned", "borrowed")]
@@ -37,7 +37,7 @@ def semaphore() -> str | None:
 
 
 def making_a_device() -> str | None:
-    """Memory ends while the device is made: a panic came out of Gpu::new."""
+    """Gpu::new runs out of memory: it panicked."""
     faults = [
         f"{point}={call}:odm"
         for point, calls in {"PIPE": 2, "SHADER": 2, "BUFFER": 3, "BIND": 3}.items()
@@ -49,19 +49,19 @@ def making_a_device() -> str | None:
 
 
 def destructor() -> str | None:
-    """Waiting fails on a borrowed device: a destructor's error reached the app's handler."""
+    """Waiting fails on a borrowed device: an error in a destructor reached the app's handler."""
     return first(library("borrowed", f"WAITS={call}:ohm") for call in (5, 6, 8))
 
 
 def ending_a_command_buffer() -> str | None:
-    """vkEndCommandBuffer fails: dropping the device panicked."""
+    """vkEndCommandBuffer fails: the drop of the device panicked."""
     found = [program("block", "END=8:odm", codes=(0, 4))]
     found += [library("owned", f"END={call}:odm") for call in (8, 30)]
     return first(found)
 
 
 def forgotten_loss() -> str | None:
-    """A call works although an earlier one said that the device is lost."""
+    """A call gave a result after an earlier call reported the loss of the device."""
     return first(
         library("reuse", f"CMDBUF={call}:odm", FAULT_ONCE="1") for call in range(1, 9)
     ) or program("selftest", "BEGIN=55:ohm")

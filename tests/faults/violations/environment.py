@@ -1,4 +1,4 @@
-"""Checks: the file size limit, killed runs, environment variables, links as outputs."""
+"""Checks of the file size limit, killed runs, environment variables, and links as outputs."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from common import GOLDEN, PROGRAM, bottleneck, scratch
+from common import GOLDEN, PROGRAM, bottleneck, limit, scratch, temporary_files
 
 BLOCK = GOLDEN / "plain.safetensors"
 
@@ -17,19 +17,11 @@ def block(output: Path, **options):
     return bottleneck("block", "--weights", BLOCK, "--input", BLOCK, "--output", output, **options)
 
 
-def temporary(folder: Path) -> list[str]:
-    """The temporary files of the program in a folder."""
-    return [name for name in os.listdir(folder) if name.startswith(".bottleneck-")]
-
-
 def file_size_limit() -> str | None:
-    """RLIMIT_FSIZE was a death by SIGXFSZ, which left a temporary file."""
+    """SIGXFSZ ended the process, and a temporary file stayed."""
     folder = scratch("file_size_limit")
-    for limit in (0, 100):
-        ended = block(
-            folder / "out",
-            before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        )
+    for size in (0, 100):
+        ended = block(folder / "out", before=limit(resource.RLIMIT_FSIZE, size))
         if fault := ended.fault((2,)):
             return fault
         if "out: " not in ended.err or "file size limit" not in ended.err:
@@ -48,17 +40,17 @@ def killed_runs() -> str | None:
         process = subprocess.Popen(
             [PROGRAM, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and not temporary(folder):
+        while process.poll() is None and not temporary_files(folder):
             time.sleep(0.0005)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += bool(temporary(folder))
+        kills += bool(temporary_files(folder))
         if kills == 2:
             break
     if kills == 0:
         return "no run could be killed while it had a temporary file"
     ended = bottleneck(*argv)
-    return ended.fault((0,)) or (f"left {left}" if (left := temporary(folder)) else None)
+    return ended.fault((0,)) or (f"left {left}" if (left := temporary_files(folder)) else None)
 
 
 def variables() -> str | None:

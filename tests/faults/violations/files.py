@@ -1,23 +1,23 @@
-"""Checks: training files, and the exit codes of a failed device."""
+"""Checks of training files, and of the exit codes of failed devices."""
 
 import csv
 import json
-import os
 import struct
 import subprocess
 import time
 from pathlib import Path
 
-from common import DATA, PROGRAM, Ended, bottleneck, layer, scratch
-
-NETWORK = ["--weights", DATA / "network.safetensors", "--config", DATA / "preprocessing.json"]
-
-
-def training(out: Path, epochs: int = 2) -> list:
-    """The arguments that train a tiny network, in epochs of five batches."""
-    network = ["--model", "bottleneck", "--depths", 1, "--planes", 4, "--stem-planes", 4]
-    sizes = ["--size", 16, "--epochs", epochs, "--batch", 8, "--lr", 0.05]
-    return ["train", *network, *sizes, "--data", DATA / "digits", "--out", out]
+from common import (
+    DATA,
+    NETWORK,
+    PROGRAM,
+    Ended,
+    bottleneck,
+    environment,
+    layer,
+    scratch,
+    training,
+)
 
 
 def read_safetensors(path: Path) -> tuple[dict, bytes]:
@@ -28,7 +28,7 @@ def read_safetensors(path: Path) -> tuple[dict, bytes]:
 
 
 def write_safetensors(path: Path, header: dict, data: bytes) -> None:
-    """The inverse."""
+    """Writes a file from its header and data."""
     text = json.dumps(header, separators=(",", ":")).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
@@ -44,7 +44,7 @@ def refused(out: Path, what: str) -> str | None:
 
 
 def damaged_checkpoints() -> str | None:
-    """Numbers that no run has, and flipped bits."""
+    """Impossible numbers, and flipped bits."""
     out = scratch("damaged-checkpoints") / "out"
     if fault := bottleneck(*training(out)).fault((0,)):
         return fault
@@ -54,7 +54,7 @@ def damaged_checkpoints() -> str | None:
     largest = 2**64 - 1
     numbers = [("batch", 999), ("batch", largest), ("steps", largest), ("losses", not_a_number)]
     for key, number in [*numbers, ("epoch", 3), ("place", largest), ("pictures", largest)]:
-        # As version 0.1.0 wrote it, so that the number alone is wrong.
+        # Without a checksum, as in version 0.1.0, so that only the number is wrong.
         texts = {name: text for name, text in header["__metadata__"].items() if name != "checksum"}
         texts[key] = str(number)
         write_safetensors(path, {**header, "__metadata__": texts}, data)
@@ -93,11 +93,11 @@ def calls(folder: Path, points: list[str]) -> list[tuple[str, int]]:
 
 
 def device_failures() -> str | None:
-    """A lack of memory while images are embedded or classified one by one."""
+    """The device runs out of memory while images are embedded or classified one by one."""
     folder = scratch("device-failures")
     whole, classes = folder / "whole.npy", classify()
     embed(whole)
-    # How often one of the five images had no row.
+    # The number of runs in which one of the five images had no row.
     left_out = 0
     for point, call in calls(folder, ["ALLOC", "BUFFER", "BIND", "IMAGE", "CMDBUF", "BEGIN"]):
         fault = f"{point}={call}:odm"
@@ -124,7 +124,7 @@ def device_failures() -> str | None:
 
 
 def failures_of_checks() -> str | None:
-    """A failed device is no failed check of `selftest` or `tune`."""
+    """A failed device is not a failed check of `selftest` or `tune`."""
     out = scratch("failures-of-checks") / "table.json"
     block = ["--block", "--inplanes", 16, "--planes", 4, "--size", "8x8"]
     commands = {
@@ -142,14 +142,13 @@ def failures_of_checks() -> str | None:
 
 
 def two_runs_in_one_folder() -> str | None:
-    """The second run is refused at once, and the first one ends as if it were alone."""
+    """The second run is refused at once, and does not affect the first run."""
     folder = scratch("two-runs")
     epochs = 60
     if fault := bottleneck(*training(folder / "alone", epochs)).fault((0,)):
         return fault
     argv = [str(PROGRAM), *map(str, training(folder / "out", epochs))]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": "/tmp"}
-    first = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(argv, env=environment(), stderr=subprocess.DEVNULL)
     try:
         checkpoint = folder / "out/checkpoint.safetensors"
         while not checkpoint.exists() and first.poll() is None:

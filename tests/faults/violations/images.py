@@ -1,7 +1,8 @@
-"""Checks: hostile images, sizes larger than the memory, files without end.
+"""Checks of hostile images, sizes larger than the memory, and endless files.
 
-2: a chunk of a WebP claims 4 GiB. 3: a palette of a PNG makes the decoder panic. 8: pipes and
-devices in place of files. 9: inputs larger than the memory. 17: the TIFF decoder prints a line.
+2: a chunk of a WebP file has a length of 4 GiB. 3: a palette of a PNG file makes the decoder panic.
+8: pipes and devices in place of files. 9: inputs larger than the memory. 17: the TIFF decoder
+prints a line.
 """
 
 import json
@@ -10,23 +11,21 @@ import resource
 import shutil
 import struct
 
-from common import DATA, INPUTS, ROOT, bottleneck, run, scratch
+from common import DATA, INPUTS, NETWORK, ROOT, bottleneck, limit, run, scratch
 
 MUTATE = ROOT / "target/release/examples/faults_mutate"
 
 
 def address_space(size: int):
-    """Limits the address space of a child, in bytes."""
-    return lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    """Limits the address space of a child to this number of bytes."""
+    return limit(resource.RLIMIT_AS, size)
 
 
 def embedded(folder, before=None) -> str | None:
-    """Embeds `folder/images`. The file `bad*` must be named, and the others embedded."""
+    """Embeds `folder/images`. The error must name the file `bad*`; the others are embedded."""
     shutil.copy(DATA / "images/a.png", folder / "images")
     out = folder / "out.npy"
-    argv = ["embed", "--weights", DATA / "network.safetensors"]
-    argv += ["--config", DATA / "preprocessing.json", "--out", out, folder / "images"]
-    ended = bottleneck(*argv, before=before)
+    ended = bottleneck("embed", *NETWORK, "--out", out, folder / "images", before=before)
     fault = ended.fault((3,))
     if fault:
         return fault
@@ -77,7 +76,7 @@ def tiff(entries: list[tuple[int, int, int, int]]) -> bytes:
 
 
 def tiff_of_a_long_text() -> str | None:
-    """Violation 17: a number that claims to be a text of 512 MiB."""
+    """Violation 17: a tag for a number has a text of 512 MiB."""
     short, long, text = 3, 4, 2
     entries = [
         (256, short, 1, 1),
@@ -97,8 +96,7 @@ def tiff_of_a_long_text() -> str | None:
 def endless_files() -> str | None:
     """Violation 8: the cache of pipelines, and `--tuned`."""
     folder = scratch("endless")
-    argv = ["embed", "--weights", DATA / "network.safetensors"]
-    argv += ["--config", DATA / "preprocessing.json", "--out", folder / "out.npy"]
+    argv = ["embed", *NETWORK, "--out", folder / "out.npy"]
     env = {"XDG_CACHE_HOME": str(folder / "cache")}
     limits = {"env": env, "before": address_space(8 << 30)}
     fault = bottleneck(*argv, DATA / "images", **limits).fault((0,))
@@ -129,10 +127,10 @@ def endless_files() -> str | None:
 
 
 def large_inputs() -> str | None:
-    """Violation 9: sizes that a user asks for, larger than the memory."""
+    """Violation 9: options with sizes larger than the memory."""
     block = ["bench", "--quick", "--block", "--inplanes", "4", "--planes", "1", "--size"]
-    for more, limit in [(["100000x100000"], None), (["64x64", "--batch", "65536"], 5 << 30)]:
-        before = address_space(limit) if limit else None
+    for more, size in [(["100000x100000"], None), (["64x64", "--batch", "65536"], 5 << 30)]:
+        before = address_space(size) if size else None
         fault = bottleneck(*block, *more, before=before, timeout=300).fault((2, 4))
         if fault:
             return f"{' '.join(more)}: {fault}"

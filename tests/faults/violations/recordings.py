@@ -1,4 +1,4 @@
-"""Checks: recordings."""
+"""The check of recordings that are made by hand."""
 
 import re
 
@@ -15,7 +15,7 @@ TESTS = [
 
 
 def recordings_by_hand() -> str | None:
-    """Every recording that would access memory outside its buffers is refused with the reason."""
+    """Recordings that would access memory outside their buffers are refused, with a reason."""
     cargo = ["cargo", "test", "--quiet", "--locked", "--release", "--test", "library", "--"]
     argv = [str(ROOT / "scripts/with-gpu"), *cargo, "--exact", *TESTS]
     ended = run(argv, timeout=1800, cwd=ROOT)
