@@ -1,5 +1,6 @@
 //! The user's cache directory, and its files.
 
+#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub(crate) fn file_name(words: &str, extension: &str) -> String {
 /// owner is not the effective user is refused.
 ///
 /// # Errors
-/// As [`input_file::read`], and [`io::ErrorKind::PermissionDenied`] for another user's file.
+/// As [`input_file::read`], and [`std::io::ErrorKind::PermissionDenied`] for another user's file.
 pub(crate) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
     input_file::read_if(path, limit, |about| {
         #[cfg(unix)]
