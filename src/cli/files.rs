@@ -159,6 +159,12 @@ impl Staged<'_> {
     pub fn persist(self) -> Result<(), CliError> {
         self.file.persist().map_err(|source| CliError::io(self.path, source))
     }
+
+    /// Renames this file and one that describes it, as [`files::Staged::persist_with`] says.
+    pub fn persist_with(self, description: Self) -> Result<(), CliError> {
+        let renamed = self.file.persist_with(description.file);
+        renamed.map_err(|(path, source)| CliError::io(path, source))
+    }
 }
 
 /// A folder for many output files, checked before any work is done.
