@@ -67,7 +67,8 @@ fn check_owner(owner: u32, user: u32) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
-/// Whether a file is in this crate's folder of the user's cache directory.
+/// Whether a path begins with this crate's folder of the user's cache directory, as [`folder`]
+/// returns it. Links and `..` are not resolved: other paths to its files are not recognised.
 pub(crate) fn contains(path: &Path) -> bool {
     folder("").is_some_and(|folder| path.starts_with(folder))
 }
