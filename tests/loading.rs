@@ -7,10 +7,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::common::Outcome;
+#[cfg(unix)]
 use crate::common::dict::DictBuilder;
-use wgpu_bottleneck::error::{Error, WeightsError};
-use wgpu_bottleneck::network::plan_chain;
-use wgpu_bottleneck::{Block, BlockOptions, PlanKind, Shape, StateDict};
+use wgpu_bottleneck::error::Error;
+use wgpu_bottleneck::{Block, BlockOptions, StateDict};
+#[cfg(unix)]
+use wgpu_bottleneck::{PlanKind, Shape, error::WeightsError, network::plan_chain};
 
 /// Names the file that [`load_in_a_process_of_its_own`] loads.
 const FILE: &str = "BOTTLENECK_TEST_LOADS";
@@ -121,6 +123,7 @@ fn f32_that_lie_askew_are_read() -> Outcome {
 }
 
 /// A block of 256 planes, 4.5 MB: large enough to be mapped.
+#[cfg(unix)]
 fn block_file() -> Vec<u8> {
     let mut dict = DictBuilder::default();
     let of_block =
@@ -134,6 +137,7 @@ fn block_file() -> Vec<u8> {
 
 /// What is refused of a block's file that was changed after the block was loaded from it: the
 /// block, and another one.
+#[cfg(unix)]
 fn changed(
     change: impl Fn(&Path) -> std::io::Result<()>,
 ) -> Result<[Option<Error>; 2], Box<dyn std::error::Error>> {

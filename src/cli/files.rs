@@ -159,6 +159,12 @@ impl Staged<'_> {
     pub fn persist(self) -> Result<(), CliError> {
         self.file.persist().map_err(|source| CliError::io(self.path, source))
     }
+
+    /// Renames this file and one that describes it, as [`files::Staged::persist_with`] says.
+    pub fn persist_with(self, description: Self) -> Result<(), CliError> {
+        let renamed = self.file.persist_with(description.file);
+        renamed.map_err(|(path, source)| CliError::io(path, source))
+    }
 }
 
 /// A folder for many output files, checked before any work is done.
@@ -236,13 +242,19 @@ impl OutputFolder {
 /// operating system releases the lock when the process ends. Some file systems do not support
 /// locks.
 pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)> {
+    let refused = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
+    // Checked before, since opening a device can have effects, and after, since another process can
+    // replace the file in between.
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Err(refused());
+    }
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        return Err(refused());
     }
     let locked = file.try_lock();
     Ok((file, locked))

@@ -71,8 +71,8 @@ pub fn main() -> ExitCode {
     unsafe { environment::set_runtime_dir() };
     environment::ignore_file_size_signal();
     bug_report::remember_panics();
-    let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|_| {
-        output::error(&bug_report::line());
+    let code = catch_unwind(AssertUnwindSafe(run_command)).unwrap_or_else(|payload| {
+        output::error(&bug_report::line(&*payload));
         EXIT_GPU
     });
     ExitCode::from(code)

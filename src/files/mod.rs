@@ -143,6 +143,29 @@ mod tests {
         Ok(())
     }
 
+    /// The name of a group's locked file is made from the name of a member, so it is checked too.
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_are_opened_and_removed() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "text")?;
+        for (name, to) in [(".bottleneck-5-6.part", "/dev/null"), (".bottleneck-5-7.part", "file")]
+        {
+            std::os::unix::fs::symlink(to, path(name))?;
+        }
+        let made = std::process::Command::new("mkfifo").arg(path(".bottleneck-5-8.part")).status();
+        assert!(made?.success());
+        for group in 6..9 {
+            fs::write(path(&format!(".bottleneck-5-{group}-0.part")), "left")?;
+        }
+        let before = names(folder.path())?;
+        assert_eq!(before.len(), 7);
+        remove_stale(folder.path());
+        assert_eq!(names(folder.path())?, before);
+        Ok(())
+    }
+
     #[test]
     fn a_dropped_group_leaves_nothing() -> Outcome {
         let folder = tempfile::tempdir()?;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::links::parent;
+
 /// The largest number of names to try. One is enough unless another process takes the name, or
 /// removes the file before it is locked.
 const MOST_NAMES: usize = 1000;
@@ -105,6 +107,23 @@ impl Part {
         let path = folder.join(name.to_string());
         let file = create_new(&path)?;
         Ok((Self { path, lock: None, is_renamed: false }, file))
+    }
+
+    /// Renames a regular file to a name of a group; `None` if there is no such file. Fails if it
+    /// has become something else.
+    pub fn set_aside(file: &Path, name: Name) -> io::Result<Option<Self>> {
+        match fs::symlink_metadata(file) {
+            Ok(about) if about.is_file() => {}
+            Ok(_) => {
+                let why = "is not a regular file any more, and is not replaced";
+                return Err(io::Error::new(ErrorKind::AlreadyExists, why));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let path = parent(file).join(name.to_string());
+        fs::rename(file, &path)?;
+        Ok(Some(Self { path, lock: None, is_renamed: false }))
     }
 
     /// The open file, unless it is a member of a group.

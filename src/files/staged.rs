@@ -42,4 +42,25 @@ impl Staged {
     pub fn persist(self) -> io::Result<()> {
         self.part.rename(&self.target)
     }
+
+    /// Renames this file and one that describes it. The system cannot replace two files at once.
+    /// While this happens, and for good if the process is killed then, the description is missing.
+    /// This file is the old or the new one at every moment, and the description of one is never
+    /// next to the other.
+    ///
+    /// # Errors
+    /// The target that could not be written, and why, as for [`persist`](Self::persist). Both old
+    /// files are kept, unless only the new description could not be renamed.
+    pub fn persist_with(self, description: Self) -> Result<(), (PathBuf, io::Error)> {
+        let in_description = |error| (description.target.clone(), error);
+        let (name, _lock) = Part::create(parent(&description.target)).map_err(in_description)?;
+        let old = Part::set_aside(&description.target, name.member(0)).map_err(in_description)?;
+        if let Err(error) = self.part.rename(&self.target) {
+            if let Some(old) = old {
+                old.rename(&description.target).map_err(in_description)?;
+            }
+            return Err((self.target, error));
+        }
+        description.part.rename(&description.target).map_err(in_description)
+    }
 }

@@ -1,8 +1,8 @@
 //! Removes the temporary files of dead processes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::part::Name;
@@ -33,8 +33,7 @@ pub fn remove_stale(folder: &Path) {
 
 /// Removes a locked file and the members of its group if the lock is free.
 fn remove_group(locked: &Path, members: &[PathBuf]) {
-    // Some network file systems grant an exclusive lock only on a file that is open for writing.
-    let file = match File::options().read(true).write(true).open(locked) {
+    let file = match open(locked) {
         Ok(file) if file.try_lock().is_ok() => Some(file),
         // The locked file is created first and removed last. So this group has ended, or its
         // removal was interrupted.
@@ -47,4 +46,25 @@ fn remove_group(locked: &Path, members: &[PathBuf]) {
     if file.is_some() {
         let _ = fs::remove_file(locked);
     }
+}
+
+/// Opens a regular file, not through a link. The type is checked before the file is opened, since
+/// opening a device can have effects, and afterwards, since the file can be replaced in between.
+fn open(path: &Path) -> io::Result<File> {
+    let check = |about: &Metadata| match about.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file")),
+    };
+    check(&fs::symlink_metadata(path)?)?;
+    let mut options = File::options();
+    // Some network file systems grant an exclusive lock only on a file that is open for writing.
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    let file = options.open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
 }

@@ -49,13 +49,21 @@ impl AdapterChoice {
         }
     }
 
-    /// The adapter from `WGPU_ADAPTER_NAME` if this choice is [`Best`](Self::Best).
+    /// The adapter from `WGPU_ADAPTER_NAME` if this choice is [`Best`](Self::Best). The variable is
+    /// not read for other choices.
     fn or_from_env(&self) -> Result<Self, GpuError> {
-        let from_env = variable("WGPU_ADAPTER_NAME", ADAPTER_NAME)?;
-        Ok(match (self, from_env) {
-            (Self::Best, Some(name)) => Self::Named(name),
-            _ => self.clone(),
-        })
+        self.or_named(|| variable("WGPU_ADAPTER_NAME", ADAPTER_NAME))
+    }
+
+    /// The adapter of this name if this choice is [`Best`](Self::Best).
+    fn or_named(
+        &self,
+        name: impl FnOnce() -> Result<Option<String>, GpuError>,
+    ) -> Result<Self, GpuError> {
+        match self {
+            Self::Best => Ok(name()?.map_or(Self::Best, Self::Named)),
+            Self::Index(_) | Self::Named(_) => Ok(self.clone()),
+        }
     }
 }
 
@@ -289,5 +297,18 @@ mod tests {
             (Some(2), None)
         );
         assert_eq!(AdapterChoice::parse("llvm"), AdapterChoice::Named("llvm".to_owned()));
+    }
+
+    #[test]
+    fn only_the_best_adapter_depends_on_the_variable() {
+        let named = AdapterChoice::Named("A".to_owned());
+        for choice in [AdapterChoice::Index(0), named.clone()] {
+            let chosen = choice.or_named(|| Err(invalid("WGPU_ADAPTER_NAME", "?", ADAPTER_NAME)));
+            assert_eq!(chosen.ok(), Some(choice));
+        }
+        let best = AdapterChoice::Best;
+        assert!(best.or_named(|| Err(invalid("WGPU_ADAPTER_NAME", "?", ADAPTER_NAME))).is_err());
+        assert_eq!(best.or_named(|| Ok(None)).ok(), Some(AdapterChoice::Best));
+        assert_eq!(best.or_named(|| Ok(Some("A".to_owned()))).ok(), Some(named));
     }
 }

@@ -1,5 +1,6 @@
 //! The user's cache directory, and its files.
 
+#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub(crate) fn file_name(words: &str, extension: &str) -> String {
 /// owner is not the effective user is refused.
 ///
 /// # Errors
-/// As [`input_file::read`], and [`io::ErrorKind::PermissionDenied`] for another user's file.
+/// As [`input_file::read`], and [`std::io::ErrorKind::PermissionDenied`] for another user's file.
 pub(crate) fn read_own(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
     input_file::read_if(path, limit, |about| {
         #[cfg(unix)]
@@ -66,7 +67,8 @@ fn check_owner(owner: u32, user: u32) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
-/// Whether a file is in this crate's folder of the user's cache directory.
+/// Whether a path begins with this crate's folder of the user's cache directory, as [`folder`]
+/// returns it. Links and `..` are not resolved: other paths to its files are not recognised.
 pub(crate) fn contains(path: &Path) -> bool {
     folder("").is_some_and(|folder| path.starts_with(folder))
 }

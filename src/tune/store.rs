@@ -23,7 +23,8 @@ impl TuningTable {
 
     /// Loads the table from a file, if the file exists and can be used. An unusable file is logged
     /// and ignored. This includes a file that is not regular or has more than 64 MiB. On Unix, it
-    /// includes a file in the user's cache directory whose owner is not the effective user.
+    /// includes a file whose owner is not the effective user, if the path begins with the user's
+    /// cache directory, like [`TuningTable::default_path`].
     #[must_use]
     pub fn load(path: &Path, gpu: &Gpu) -> Option<Self> {
         let text = match read(path) {
@@ -50,8 +51,8 @@ impl TuningTable {
     }
 }
 
-/// The text of a table. In the cache, a file of another user is refused. Elsewhere, it is accepted,
-/// because a table only selects among the candidates of this crate.
+/// The text of a table. At a path in the cache, a file of another user is refused. Elsewhere, it is
+/// accepted, because a table only selects among the candidates of this crate.
 fn read(path: &Path) -> Result<String, Refused> {
     let bytes = match user_cache::contains(path) {
         true => user_cache::read_own(path, MAX_BYTES)?,

@@ -2,15 +2,17 @@
 //! limit.
 
 use std::fs::File;
-use std::process::{Command, Output};
+use std::process::Command;
+#[cfg(unix)]
+use std::process::Output;
 
 use crate::common::Outcome;
 use crate::common::dict::DictBuilder;
 use crate::common::seeded_network::uniform;
 use crate::embed::studio::Studio;
-use crate::program::{
-    Result, bottleneck, complaint, expect, input, names_in, run, stderr, weights,
-};
+use crate::program::{Result, bottleneck, expect, input, names_in, run, weights};
+#[cfg(unix)]
+use crate::program::{complaint, stderr};
 use crate::train::command as train;
 
 /// Commands that write a file, and the name of the file. They run in the folder of [`studio`].

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
 use serde_json::Value;
 use wgpu_bottleneck::StateDict;
 
 use crate::common::Outcome;
 use crate::common::seeded::Seeded;
 use crate::embed::studio::Studio;
-use crate::program::{Result, bottleneck, complaint, expect, run};
+use crate::program::{Result, complaint, expect};
+#[cfg(target_os = "linux")]
+use crate::program::{bottleneck, run};
 use crate::train::{begun, same_results, train, without_checksum};
 
 /// Copies a folder.

@@ -2,7 +2,6 @@
 //! a [`Checksum`] of the rows, and can be read back.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
@@ -97,7 +96,8 @@ impl Output {
         }
     }
 
-    /// Writes all rows, each file atomically.
+    /// Writes all rows, each file atomically. If the process is killed between the two renames of
+    /// .npy, the file of names is missing, and the journal has all rows.
     pub fn write(&self, about: &Fingerprint, rows: &dyn Rows) -> Result<(), CliError> {
         let staged = |extension| self.hidden(extension).file_name().unwrap_or_default().to_owned();
         let mut checksum = String::new();
@@ -113,15 +113,7 @@ impl Output {
         let names = names.stage_named(&staged(".json.new"), |file| {
             npy::write_names(file, about, rows, &checksum)
         })?;
-        // The two files cannot be replaced at once: the old vectors are removed first, so that they
-        // are never next to new names.
-        if let Err(error) = std::fs::remove_file(self.path())
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(CliError::io(self.path(), error));
-        }
-        names.persist()?;
-        vectors.persist()
+        vectors.persist_with(names)
     }
 
     /// Reads the rows of an earlier run, whose fingerprint must be `about`.
@@ -151,5 +143,77 @@ impl Output {
             visit(row)?;
         }
         checksum.check(&stored.checksum).map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// Writes one row as a .npy file.
+    fn write(output: &Output, about: &Fingerprint, value: f32) -> Result<(), CliError> {
+        let rows = [Row { path: "a".to_owned(), stamp: None, outcome: Ok(vec![value]) }];
+        output.write(about, &&rows[..])
+    }
+
+    /// The value of the row.
+    fn value(output: &Output, about: &Fingerprint) -> Result<f32, CliError> {
+        let mut value = f32::NAN;
+        output.read(about, |row| {
+            value = row.outcome.map_or(f32::NAN, |vector| vector[0]);
+            Ok(())
+        })?;
+        Ok(value)
+    }
+
+    #[test]
+    fn both_files_are_kept_if_one_cannot_be_replaced() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let about = Fingerprint::of_length(1);
+        let (vectors, names) = (folder.path().join("x.npy"), folder.path().join("x.npy.json"));
+        let output = Output::check(&vectors, &[])?;
+        write(&output, &about, 1.0)?;
+        write(&output, &about, 2.0)?;
+        assert_eq!(value(&output, &about)?, 2.0);
+        let aside = folder.path().join("aside");
+        for blocked in [&vectors, &names] {
+            // A folder in the place of a file, from now on.
+            fs::rename(blocked, &aside)?;
+            fs::create_dir(blocked)?;
+            let error = write(&output, &about, 3.0).err().map(|error| error.to_string());
+            let shown = format!("{}: ", blocked.display());
+            assert!(error.as_ref().is_some_and(|text| text.starts_with(&shown)), "{error:?}");
+            fs::remove_dir(blocked)?;
+            fs::rename(&aside, blocked)?;
+            assert_eq!(value(&output, &about)?, 2.0, "{}", blocked.display());
+        }
+        assert_eq!(fs::read_dir(folder.path())?.count(), 2);
+        Ok(())
+    }
+
+    /// The states in which a killed process may leave the files.
+    #[test]
+    fn one_file_of_a_pair_is_refused() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let about = Fingerprint::of_length(1);
+        let path = folder.path().join("x.npy");
+        let output = Output::check(&path, &[])?;
+        write(&output, &about, 1.0)?;
+        let names = npy::names_path(&path);
+        let old = fs::read(&names)?;
+        fs::remove_file(&names)?;
+        let error = value(&output, &about).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("x.npy.json")));
+        write(&output, &about, 2.0)?;
+        fs::write(&names, old)?;
+        let error = value(&output, &about).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("checksum")));
+        write(&output, &about, 3.0)?;
+        assert_eq!(value(&output, &about)?, 3.0);
+        Ok(())
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The format is a line that names the file type, then records: a length, a checksum, and that many
 //! bytes. The first record is the [`Fingerprint`], the others are rows; of two rows for one image,
-//! the later one counts. A truncated or damaged record ends the journal. Before the record
-//! [`BEGUN`] is written, rows of the output may be missing, and the journal is ignored.
+//! the later one counts, and none that is before a record [`REMOVED`] with the image's name. A
+//! truncated or damaged record ends the journal; for version 0.1.0, `REMOVED` is one. Before the
+//! record [`BEGUN`] is written, rows of the output may be missing, and the journal is ignored.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -20,6 +21,10 @@ const MAGIC: &[u8] = b"bottleneck embed, journal 1\n";
 
 /// The record after which new rows follow.
 const BEGUN: &[u8] = &[2];
+
+/// The first byte of a record that removes the row of an image. The image's name follows. Records
+/// of rows begin with other bytes.
+const REMOVED: u8 = 3;
 
 /// The position of a row.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +139,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes the rows of these images, if they have any.
+    pub fn remove(&mut self, names: &[&str]) -> Result<(), CliError> {
+        let mut bytes = Vec::new();
+        for name in names.iter().filter(|name| self.places.contains_key(**name)) {
+            let payload = [&[REMOVED], name.as_bytes()].concat();
+            bytes.extend(record(&payload).map_err(|source| CliError::io(&self.path, source))?);
+        }
+        self.write(&bytes).map_err(|source| CliError::io(&self.path, source))?;
+        for name in names {
+            self.places.remove(*name);
+        }
+        Ok(())
+    }
+
     /// The position of an image's row, if there is one.
     pub fn place(&self, name: &str) -> Option<Place> {
         self.places.get(name).copied()
@@ -230,6 +249,10 @@ impl Found {
                 begun = true;
                 continue;
             }
+            if let Some(name) = removed(&payload) {
+                places.remove(name);
+                continue;
+            }
             let row = Row::decode(&payload).filter(|row| row.fits(about.length));
             let Some(row) = row else {
                 end = at;
@@ -245,6 +268,12 @@ impl Found {
             dropped: length - end,
         }))
     }
+}
+
+/// The image whose row a record removes; `None` if it is another record.
+fn removed(payload: &[u8]) -> Option<&str> {
+    let (&kind, name) = payload.split_first()?;
+    std::str::from_utf8(name).ok().filter(|_| kind == REMOVED)
 }
 
 /// Reads records, and never beyond the end of the file.
@@ -294,4 +323,54 @@ fn record(payload: &[u8]) -> io::Result<Vec<u8>> {
 /// The beginning of a journal.
 fn header(about: &Fingerprint) -> io::Result<Vec<u8>> {
     Ok([MAGIC, &record(&serde_json::to_vec(about)?)?].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_rows_stay_removed() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let (path, about) = (folder.path().join("journal"), Fingerprint::of_length(1));
+        let row = |path: &str, outcome: Result<f32, &str>| Row {
+            path: path.to_owned(),
+            stamp: None,
+            outcome: outcome.map(|value| vec![value]).map_err(str::to_owned),
+        };
+        let names = |journal: &Journal| -> Vec<String> {
+            let mut names: Vec<_> = journal.names().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let mut journal = Journal::open(path.clone(), &about, false)?;
+        journal.add(&[row("a", Err("bad")), row("b", Ok(1.0)), row("c", Err("bad"))])?;
+        journal.begin()?;
+        journal.hold();
+        journal.remove(&["a", "c", "none"])?;
+        journal.add(&[row("c", Ok(2.0)), row("d", Ok(3.0))])?;
+        assert_eq!(names(&journal), ["b", "c", "d"]);
+        drop(journal);
+        let journal = Journal::open(path.clone(), &about, true)?;
+        assert_eq!(names(&journal), ["b", "c", "d"]);
+        let place = journal.place("c").ok_or("no row")?;
+        assert_eq!(journal.row(place)?, row("c", Ok(2.0)));
+        journal.finish();
+        assert!(!path.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn no_row_is_a_record_of_removal() -> io::Result<()> {
+        for outcome in [Ok(vec![1.0]), Err("bad".to_owned())] {
+            for stamp in [None, Some(Stamp { bytes: 3, modified_ns: 3 })] {
+                let mut bytes = Vec::new();
+                Row { path: "a".to_owned(), stamp, outcome: outcome.clone() }.encode(&mut bytes)?;
+                assert_eq!(removed(&bytes), None);
+            }
+        }
+        assert_eq!(removed(&[REMOVED, b'a']), Some("a"));
+        assert_eq!((removed(BEGUN), Row::decode(&[REMOVED, b'a'])), (None, None));
+        Ok(())
+    }
 }

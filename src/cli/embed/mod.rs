@@ -195,6 +195,10 @@ fn embed(
         }
         let rows = embed_batch(&mut pipeline, vectors, &files, &batch, &mut no_memory)?;
         journal.add(&rows)?;
+        // An image without memory may have an old row: the file has changed since, or the row is an
+        // error that was tried again.
+        let names = batch.iter().map(|decoded| files.names[decoded.index].as_str());
+        journal.remove(&names.filter(|name| no_memory.contains(name)).collect::<Vec<_>>())?;
         progress.add(&rows);
         progress.skip(batch.len() - rows.len());
     }
@@ -261,16 +265,10 @@ fn finish(
     journal: &Journal,
     work: Work,
 ) -> Result<Summary, CliError> {
-    let no_memory = &work.no_memory;
-    let placed = |name: &String| {
-        // An image without memory may have an old row: the file has changed since, or the row is an
-        // error that was tried again.
-        let place = journal.place(name).filter(|_| !no_memory.contains(name))?;
-        Some((name.clone(), place))
-    };
+    let placed = |name: &String| Some((name.clone(), journal.place(name)?));
     let (names, locations): (Vec<String>, Vec<Place>) =
         files.names.iter().filter_map(placed).unzip();
-    let is_without_rows = interrupt::asked() || no_memory.count() > 0;
+    let is_without_rows = interrupt::asked() || work.no_memory.count() > 0;
     if !(is_without_rows && locations.is_empty()) {
         output.write(about, &Finished { journal, places: &locations })?;
     }
@@ -299,7 +297,7 @@ impl Summary {
         if let Some(said) = said {
             output::progress(&said);
         }
-        let mut lack = no_memory.error(files, "--resume tries again");
+        let mut lack = no_memory.error(files, again(rows, output.is_present()));
         if interrupt::asked() && rows == 0 {
             return Err(CliError::Interrupted(
                 "interrupted before the first image: nothing was written".to_owned(),
@@ -331,6 +329,16 @@ impl Summary {
         Err(CliError::Incomplete(format!(
             "{errors} of {images} failed ({first}{more}): --retry-failed tries again"
         )))
+    }
+}
+
+/// How to try the images again on which the device ran out of memory, after a run with this many
+/// rows, and whether its output existed before. Without rows nothing was written: an output from
+/// before may have rows of these images, which `--resume` would keep.
+fn again(rows: usize, is_present: bool) -> &'static str {
+    match rows == 0 && is_present {
+        true => "nothing was written; the same command tries again",
+        false => "--resume tries again",
     }
 }
 

@@ -57,8 +57,8 @@ pub fn damaged(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io:
 
 const VECTOR: u8 = 0;
 const ERROR: u8 = 1;
-/// Added to either value if a stamp follows. The value 2 is taken: it marks a record of the
-/// journal.
+/// Added to either value if a stamp follows. The values 2 and 3 are taken: they mark other records
+/// of the journal.
 const STAMPED: u8 = 4;
 
 impl Row {

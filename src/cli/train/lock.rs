@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use wgpu_bottleneck::files::is_same;
 
 use super::super::error::CliError;
-use super::super::files::open_and_lock;
+use super::super::files::{OutputFolder, open_and_lock};
 use super::super::output;
+use super::files::refuse_used;
 
 /// The file that is locked. It may remain after the process ends.
 const NAME: &str = "train.lock";
@@ -51,6 +52,16 @@ impl Lock {
     }
 }
 
+/// Creates and locks a folder that did not exist when the run began. If another run has used it in
+/// the meantime, this is the error for a new run, also if the run resumes: it looked for the
+/// files of a run before they were there.
+pub fn create_and_lock(folder: &Path) -> Result<Option<Lock>, CliError> {
+    OutputFolder::check(folder)?.create()?;
+    let lock = Lock::of(folder)?;
+    refuse_used(folder, false)?;
+    Ok(lock)
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // While it is locked; elsewhere than on Unix an open file cannot be removed for sure. An
@@ -63,6 +74,7 @@ impl Drop for Lock {
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::CHECKPOINT;
     use super::*;
 
     #[test]
@@ -78,6 +90,27 @@ mod tests {
         // What a killed run leaves is no obstacle.
         fs::write(folder.path().join(NAME), "")?;
         assert!(Lock::of(folder.path())?.is_some());
+        Ok(())
+    }
+
+    /// Two runs that begin when the folder does not exist: neither is locked at first.
+    #[test]
+    fn a_folder_that_another_run_has_used_in_the_meantime_is_refused()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let parent = tempfile::tempdir()?;
+        let folder = parent.path().join("new");
+        let lock = create_and_lock(&folder)?;
+        assert!(lock.is_some() && folder.is_dir());
+        let refused = || create_and_lock(&folder).err().map(|error| error.to_string());
+        assert!(refused().is_some_and(|error| error.contains("another run")));
+        fs::write(folder.join(CHECKPOINT), "")?;
+        drop(lock);
+        assert!(refused().is_some_and(|error| error.contains("already exists: --resume")));
+        fs::remove_file(folder.join(CHECKPOINT))?;
+        fs::write(folder.join("config.json"), "{}")?;
+        assert!(refused().is_some_and(|error| error.contains("choose another --out")));
+        fs::remove_file(folder.join("config.json"))?;
+        assert!(create_and_lock(&folder)?.is_some());
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ use self::files::{CHECKPOINT, Files, IMAGES, refuse_used};
 use self::init::{Init, initial};
 use self::left_out::Kept;
 use self::list::{Failure, Kind, Since};
-use self::lock::Lock;
+use self::lock::{Lock, create_and_lock};
 use self::log::Epoch;
 use self::position::{Extent, Position, Sums};
 use self::settings::Settings;
@@ -67,9 +67,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let preprocess = args.preprocess(init.as_ref())?;
     let shape = preprocess.shape(args.batch as usize).map_err(wgpu_bottleneck::Error::from)?;
     plan_network_training(&spec, shape, &options)?;
+    let lock = lock.map_or_else(|| create_and_lock(&args.out), |lock| Ok(Some(lock)))?;
     let files = Files::check(&args.out)?;
-    // The folder may be new.
-    let lock = lock.map_or_else(|| Lock::of(&args.out), |lock| Ok(Some(lock)))?;
     interrupt::heed("the current batch");
     let mut training = Run::begin(args, init, (spec, options, preprocess), shape, sources, files)?;
     let done = training.epochs(args);

@@ -9,7 +9,8 @@ pub fn encode(path: &Path) -> String {
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         for letter in chunk.valid().chars() {
             match letter {
-                MAIN_SEPARATOR => text.push('/'),
+                // Not a pattern: on Windows it is the same letter as the next one.
+                letter if letter == MAIN_SEPARATOR => text.push('/'),
                 '\\' => text.push_str("\\\\"),
                 other => text.push(other),
             }

@@ -1,5 +1,6 @@
 //! Which files have rows, and which rows have vectors.
 
+#[cfg(unix)]
 use std::process::Command;
 
 use super::studio::{FORMATS, Studio, Table, native, network, table};

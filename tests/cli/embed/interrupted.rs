@@ -3,9 +3,9 @@
 use super::studio::{FORMATS, LENGTH, Studio, table};
 use crate::common::Outcome;
 use crate::common::seeded::Seeded;
+use crate::program::complaint;
 #[cfg(unix)]
-use crate::program::signal;
-use crate::program::{complaint, stderr};
+use crate::program::{signal, stderr};
 
 /// Killed three times at random moments and resumed, a run ends with the bytes of one that nobody
 /// disturbed.
