@@ -14,7 +14,7 @@ use super::step_check::{self, Checked};
 
 /// Runs the command.
 pub fn run(args: &BlockArgs) -> Result<(), CliError> {
-    let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
+    let output = args.check_output()?;
     let block = args.spec.block_state()?;
     let input = read_input(&args.input)?;
     let plan = network::plan_block_training(&block.spec, input.shape())

@@ -111,6 +111,15 @@ impl OutputFile {
         self.present.is_some()
     }
 
+    /// Whether both are one name in one folder, so that the second file would replace the first.
+    /// Links and `..` may lead to one folder on different ways.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let folder = |file: &Self| fs::canonicalize(parent(&file.path)).ok();
+        let is_one_path = self.path == other.path;
+        let is_one_name = self.path.file_name() == other.path.file_name();
+        is_one_path || is_one_name && folder(self).is_some_and(|it| folder(other) == Some(it))
+    }
+
     /// Writes a file under a temporary name in the same folder.
     fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
         self.stage_with(|file| file.write_all(bytes))
