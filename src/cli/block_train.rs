@@ -25,7 +25,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let grad_out = if given {
         file.nchw("grad_out").map_err(CliError::in_file(&args.input))?
     } else {
-        HostTensor::try_zeros(shape).map_err(Error::from)?
+        HostTensor::try_zeros(shape).map_err(|error| Error::from(error.of_tensor("grad_out")))?
     };
     if grad_out.shape() != shape {
         let (expected, found) = (shape.dims().to_vec(), grad_out.shape().dims().to_vec());

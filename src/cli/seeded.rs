@@ -38,7 +38,8 @@ impl SplitMix64 {
 /// An input with values in -1..1.
 pub fn input(shape: Shape, seed: u64) -> Result<HostTensor, Error> {
     let mut random = SplitMix64::new(seed);
-    Ok(HostTensor::try_from_fn(shape, |_| random.uniform(-1.0, 1.0))?)
+    let input = HostTensor::try_from_fn(shape, |_| random.uniform(-1.0, 1.0));
+    Ok(input.map_err(|error| error.of_tensor("input"))?)
 }
 
 /// A block with seeded weights: convolutions as He et al. initialise them (variance 2 / fan-in,
@@ -130,7 +131,8 @@ impl Tensors {
         let length = count.saturating_mul(size_of::<f32>());
         let mut bytes: Vec<u8> = Vec::new();
         if bytes.try_reserve_exact(length).is_err() {
-            return Err(ShapeError::Memory { tensor: key, dims, bytes: length as u64 });
+            let bytes = length as u64;
+            return Err(ShapeError::Memory { tensor: key, dims, bytes, available: None });
         }
         bytes.extend((0..count).flat_map(|_| self.random.uniform(low, high).to_le_bytes()));
         self.list.push((key, dims, bytes));

@@ -1,5 +1,7 @@
 //! Errors of images and of their preprocessing.
 
+use super::lack::lack_of_memory;
+
 /// An image, an image file or a preprocessing that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,13 +56,15 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
-    /// There is not enough memory to decode an image.
-    #[error("{image}: decoding needs {bytes} bytes of memory, which are not available")]
+    /// There is not enough memory to read, decode or resize an image.
+    #[error("{image}: needs {bytes} bytes of host memory, {}", lack_of_memory(*available))]
     Memory {
-        /// The file's name, or "image" for bytes.
+        /// The file's name, or another name of the image.
         image: String,
         /// The number of bytes, approximately.
         bytes: u64,
+        /// The number of available bytes, if it is known.
+        available: Option<u64>,
     },
     /// A folder, a pipe or a device where a file is expected.
     #[error("{path}: not a regular file")]
