@@ -250,8 +250,9 @@ pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, files::NotRegular::of(&about)));
     }
     let locked = file.try_lock();
     Ok((file, locked))

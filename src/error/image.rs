@@ -45,7 +45,7 @@ pub enum ImageError {
         of: &'static str,
     },
     /// More bytes than can be read or created.
-    #[error("{image}: {what} of {bytes} bytes or more, the limit is {limit}")]
+    #[error("{image}: {what} of {bytes} bytes or more, the limit is {limit}: use a smaller one")]
     TooManyBytes {
         /// The file's name, or another name of the image.
         image: String,
@@ -67,10 +67,14 @@ pub enum ImageError {
         available: Option<u64>,
     },
     /// A folder, a pipe or a device where a file is expected.
-    #[error("{path}: not a regular file")]
+    #[error("{path}: {found}, not a regular file: {advice}")]
     NotAFile {
         /// The file's name.
         path: String,
+        /// What it leads to, such as "a folder".
+        found: &'static str,
+        /// What to do instead.
+        advice: &'static str,
     },
     /// A file that is not an image, is damaged, or has an unsupported format.
     #[error("{image}: not a readable image: {reason}")]
