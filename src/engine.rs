@@ -139,13 +139,18 @@ impl BlockChain {
         self.tiling.as_deref().map_or(1, |(tiling, _)| tiling.runs())
     }
 
+    fn new_output(&self) -> Result<HostTensor> {
+        let output = HostTensor::try_zeros(self.output_shape());
+        Ok(output.map_err(|error| error.of_tensor("output"))?)
+    }
+
     /// Runs on host tensors (NCHW, f32): upload, one submit with a command buffer per block,
     /// download; for each part.
     ///
     /// # Errors
     /// See [`Executor::run`].
     pub fn run(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = HostTensor::try_zeros(self.output_shape())?;
+        let mut output = self.new_output()?;
         self.run_into(input, &mut output)?;
         Ok(output)
     }
@@ -155,7 +160,7 @@ impl BlockChain {
     /// # Errors
     /// See [`Executor::run`].
     pub async fn run_async(&mut self, input: &HostTensor) -> Result<HostTensor> {
-        let mut output = HostTensor::try_zeros(self.output_shape())?;
+        let mut output = self.new_output()?;
         self.run_into_async(input, &mut output).await?;
         Ok(output)
     }

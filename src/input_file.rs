@@ -9,12 +9,15 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::files::NotRegular;
+use crate::tensor::memory::{self, Lack};
+
 /// The reason why a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     /// A folder, a pipe or a device.
-    #[error("not a regular file")]
-    NotRegular,
+    #[error(transparent)]
+    NotRegular(#[from] NotRegular),
     /// A file with more bytes than the limit.
     #[error("a file of {bytes} bytes or more, the limit is {limit}")]
     TooLong {
@@ -23,6 +26,9 @@ pub(crate) enum Refused {
         /// The limit.
         limit: u64,
     },
+    /// There is not enough memory for the file's bytes.
+    #[error("a file of {} bytes, for which there is not enough memory", _0.bytes)]
+    Memory(Lack),
     /// An error of the system.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -30,8 +36,9 @@ pub(crate) enum Refused {
 
 /// Opens a regular file to read.
 pub(crate) fn open(path: &Path) -> Result<(File, Metadata), Refused> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(Refused::NotRegular);
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(NotRegular::of(&about).into());
     }
     let mut options = OpenOptions::new();
     options.read(true);
@@ -39,7 +46,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), Refused> {
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path)?;
     let about = file.metadata()?;
-    if about.is_file() { Ok((file, about)) } else { Err(Refused::NotRegular) }
+    if about.is_file() { Ok((file, about)) } else { Err(NotRegular::of(&about).into()) }
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -58,12 +65,23 @@ pub(crate) fn read_if(
     check(&about)?;
     let check = |bytes| if bytes > limit { Err(Refused::TooLong { bytes, limit }) } else { Ok(()) };
     check(about.len())?;
-    let mut bytes = Vec::new();
+    // One byte more than the file has, which shows its end without another allocation.
+    let mut bytes = with_capacity(about.len().saturating_add(1))?;
     // One byte more than the limit, to detect a file that grows. A file of /proc has the length
-    // zero. Memory that is not available is an error of `read_to_end`.
+    // zero.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     check(bytes.len() as u64)?;
     Ok(bytes)
+}
+
+/// Room for this many bytes.
+fn with_capacity(length: u64) -> Result<Vec<u8>, Refused> {
+    memory::reserve(length).map_err(Refused::Memory)?;
+    let mut bytes = Vec::new();
+    usize::try_from(length)
+        .is_ok_and(|length| bytes.try_reserve_exact(length).is_ok())
+        .then_some(bytes)
+        .ok_or_else(|| Refused::Memory(Lack::of(length)))
 }
 
 #[cfg(test)]
@@ -80,15 +98,25 @@ mod tests {
         assert!(matches!(error, Err(Refused::TooLong { bytes: 10, limit: 9 })), "{error:?}");
         File::create(&path)?.set_len(1 << 40)?;
         assert!(matches!(read(&path, 10), Err(Refused::TooLong { .. })));
-        assert!(matches!(read(folder.path(), 10), Err(Refused::NotRegular)));
+        // A hole, for which the limit has room and no machine has memory.
+        if cfg!(target_os = "linux") {
+            File::create(&path)?.set_len(1 << 42)?;
+            let error = read(&path, u64::MAX);
+            let needed = (1 << 42) + 1;
+            assert!(
+                matches!(error, Err(Refused::Memory(Lack { bytes, .. })) if bytes == needed),
+                "{error:?}"
+            );
+        }
+        assert!(matches!(read(folder.path(), 10), Err(Refused::NotRegular(_))));
         assert!(matches!(read(&folder.path().join("none"), 10), Err(Refused::Io(_))));
         #[cfg(unix)]
         {
             let pipe = folder.path().join("pipe");
             let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
             assert!(made.success());
-            assert!(matches!(read(&pipe, 10), Err(Refused::NotRegular)));
-            assert!(matches!(read(Path::new("/dev/zero"), 10), Err(Refused::NotRegular)));
+            assert!(matches!(read(&pipe, 10), Err(Refused::NotRegular(_))));
+            assert!(matches!(read(Path::new("/dev/zero"), 10), Err(Refused::NotRegular(_))));
         }
         // This file has the length zero: the system creates its contents when it is read.
         if cfg!(target_os = "linux") {

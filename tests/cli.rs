@@ -20,6 +20,9 @@ mod endless_files;
 mod environment;
 #[path = "cli/features.rs"]
 mod features;
+#[cfg(target_os = "linux")]
+#[path = "cli/host_memory.rs"]
+mod host_memory;
 #[path = "cli/networks.rs"]
 mod networks;
 #[path = "cli/output_files.rs"]

@@ -14,8 +14,8 @@ use crate::common::Outcome;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
-    ("input_file", &[]),
     ("tensor", &["error"]),
+    ("input_file", &["tensor", "files"]),
     ("image", &["tensor", "input_file", "error"]),
     ("op", &["tensor", "error"]),
     ("shader", &["tensor", "error"]),

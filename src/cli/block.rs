@@ -5,13 +5,12 @@ use wgpu_bottleneck::{BlockChain, HostTensor, network};
 
 use super::block_args::BlockArgs;
 use super::error::CliError;
-use super::files::OutputFile;
 use super::input_tensor::read_input;
 use super::output::{self, count};
 
 /// Runs the command.
 pub fn run(args: &BlockArgs) -> Result<(), CliError> {
-    let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
+    let output = args.check_output()?;
     let block = args.spec.block()?;
     let input = read_input(&args.input)?;
     // Errors of the files are reported before the device is opened, so also without a GPU.

@@ -8,6 +8,7 @@ use wgpu_bottleneck::{Block, BlockOptions, BlockState, Error, Norm, StateDict};
 
 use super::engine_args::EngineArgs;
 use super::error::CliError;
+use super::files::OutputFile;
 use super::variant_args::NormArgs;
 
 /// Settings of a block that the shapes of its weights do not show.
@@ -140,6 +141,15 @@ pub struct BlockArgs {
     /// The weight of the batch in the running statistics; none: 1 / batches so far [default: 0.1]
     #[arg(long, value_name = "M", requires = "train")]
     pub momentum: Option<Momentum>,
+}
+
+impl BlockArgs {
+    /// Checks that the output can be written and is none of the inputs.
+    pub fn check_output(&self) -> Result<OutputFile, CliError> {
+        let table = self.spec.engine.table();
+        let inputs = [self.input.as_path(), &self.spec.weights].into_iter().chain(table);
+        OutputFile::check(&self.output, &inputs.collect::<Vec<_>>())
+    }
 }
 
 /// PyTorch's momentum of a norm: a number or `none`.

@@ -14,7 +14,7 @@ use super::step_check::{self, Checked};
 
 /// Runs the command.
 pub fn run(args: &BlockArgs) -> Result<(), CliError> {
-    let output = OutputFile::check(&args.output, &[&args.input, &args.spec.weights])?;
+    let output = args.check_output()?;
     let block = args.spec.block_state()?;
     let input = read_input(&args.input)?;
     let plan = network::plan_block_training(&block.spec, input.shape())
@@ -25,7 +25,7 @@ pub fn run(args: &BlockArgs) -> Result<(), CliError> {
     let grad_out = if given {
         file.nchw("grad_out").map_err(CliError::in_file(&args.input))?
     } else {
-        HostTensor::try_zeros(shape).map_err(Error::from)?
+        HostTensor::try_zeros(shape).map_err(|error| Error::from(error.of_tensor("grad_out")))?
     };
     if grad_out.shape() != shape {
         let (expected, found) = (shape.dims().to_vec(), grad_out.shape().dims().to_vec());

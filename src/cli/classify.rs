@@ -119,6 +119,11 @@ fn classify(
                     }
                     None => Err("no logits were computed".to_owned()),
                 },
+                Err(error) if error.is_out_of_memory() => {
+                    let reason = images::without_name(file, error);
+                    done.no_memory.add(&image_files::text(file), &reason);
+                    continue;
+                }
                 // The row has the image's name.
                 Err(error) => Err(images::without_name(file, error)),
             };

@@ -23,7 +23,7 @@ use super::tune::TuneArgs;
 #[command(name = "bottleneck", version, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 some images \
-    failed, 4 a GPU failure or a bug of the program, 130 Ctrl-C.\n\
+    failed, 4 a GPU failure, a lack of memory or a bug of the program, 130 Ctrl-C.\n\
     WGPU_BACKEND, WGPU_ADAPTER_NAME, WGPU_POWER_PREF, RUST_LOG and NO_COLOR are honoured. \
     WGPU_... and RUST_LOG must be UTF-8.\n\
     An output is written whole or not at all. A symbolic link is followed if its folder exists, \

@@ -14,7 +14,7 @@ pub type Compute<'a> = &'a dyn Fn(&mut ImagePipeline, &[Source<'_>]) -> Result<H
 pub enum NoVector {
     /// An error of the image, which is the same on every attempt.
     Image(String),
-    /// The device ran out of memory on this image alone; a later attempt may succeed.
+    /// The device or the host ran out of memory on this image alone; a later attempt may succeed.
     OutOfMemory(String),
 }
 
@@ -51,7 +51,7 @@ pub fn each(
 /// The error as the error of an image; `None` if other images fail too.
 fn about_images(error: &Error) -> Option<NoVector> {
     match error {
-        Error::Gpu(GpuError::OutOfMemory { .. }) => Some(NoVector::OutOfMemory(error.to_string())),
+        _ if error.is_out_of_memory() => Some(NoVector::OutOfMemory(error.to_string())),
         Error::Gpu(GpuError::KernelLimit { .. } | GpuError::TooLarge { .. }) => {
             Some(NoVector::Image(error.to_string()))
         }
@@ -69,7 +69,7 @@ fn finite(vector: Vec<f32>) -> Result<Vec<f32>, String> {
 
 #[cfg(test)]
 mod tests {
-    use wgpu_bottleneck::error::ImageError;
+    use wgpu_bottleneck::error::{ImageError, ShapeError};
 
     use super::*;
 
@@ -79,7 +79,13 @@ mod tests {
         let lost = GpuError::Lost { reason: "gone".to_owned() };
         let too_large = GpuError::TooLarge { what: "an image".to_owned(), bytes: 2, limit: 1 };
         let format = ImageError::Format { image: "a".to_owned(), reason: "b".to_owned() };
+        let image = ImageError::Memory { image: "a".to_owned(), bytes: 2, available: None };
+        let (tensor, dims) = ("a".to_owned(), vec![1]);
+        let shape = ShapeError::Memory { tensor, dims, bytes: 2, available: Some(1) };
         let of = |error: Error| about_images(&error);
+        for of_host in [image.into(), shape.into()] {
+            assert!(matches!(of(of_host), Some(NoVector::OutOfMemory(_))));
+        }
         assert!(matches!(of(out_of_memory.into()), Some(NoVector::OutOfMemory(_))));
         assert!(matches!(of(too_large.into()), Some(NoVector::Image(_))));
         assert!(matches!(of(format.into()), Some(NoVector::Image(_))));

@@ -1,6 +1,6 @@
 //! The arguments that set how a block or a network is run: plan, kernels, precision and adapter.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
@@ -98,6 +98,11 @@ impl From<PrecisionArg> for Precision {
 }
 
 impl EngineArgs {
+    /// The file of --tuned, which must not be overwritten.
+    pub fn table(&self) -> Option<&Path> {
+        self.tuned.as_ref()?.as_deref()
+    }
+
     /// Fused or unfused.
     pub fn plan_kind(&self) -> PlanKind {
         match self.plan {

@@ -11,7 +11,7 @@ const EXIT_WRONG: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// The command ran, but some images failed.
 const EXIT_INCOMPLETE: u8 = 3;
-/// A GPU failure or a bug in this program: other arguments would not help.
+/// A GPU failure, a lack of memory or a bug in this program.
 pub const EXIT_GPU: u8 = 4;
 /// Ctrl-C, by the convention of shells.
 pub const EXIT_INTERRUPTED: u8 = 130;
@@ -119,7 +119,7 @@ pub enum CliError {
     /// Some images failed.
     #[error("{0}")]
     Incomplete(String),
-    /// The device ran out of memory on some images; the others were processed.
+    /// The device or the host ran out of memory on some images; the others were processed.
     #[error("{0}")]
     OutOfMemory(String),
     /// Ctrl-C; the work done so far is saved.
@@ -141,6 +141,15 @@ impl CliError {
         move |source| Self::InFile { path: path.to_owned(), source }
     }
 
+    /// Whether the host or the device ran out of memory. The same command may succeed later.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Library { source } | Self::InFile { source, .. } => source.is_out_of_memory(),
+            Self::OutOfMemory(_) => true,
+            _ => false,
+        }
+    }
+
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -151,8 +160,8 @@ impl CliError {
             Self::Library { source: error } | Self::InFile { source: error, .. } => {
                 match error.kind() {
                     _ if no_driver(error) => EXIT_GPU,
-                    ErrorKind::Gpu => EXIT_GPU,
-                    ErrorKind::Input => EXIT_USAGE,
+                    ErrorKind::Gpu | ErrorKind::Memory => EXIT_GPU,
+                    _ => EXIT_USAGE,
                 }
             }
             Self::Usage(_)

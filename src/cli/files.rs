@@ -111,6 +111,15 @@ impl OutputFile {
         self.present.is_some()
     }
 
+    /// Whether both are one name in one folder, so that the second file would replace the first.
+    /// Links and `..` may lead to one folder on different ways.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let folder = |file: &Self| fs::canonicalize(parent(&file.path)).ok();
+        let is_one_path = self.path == other.path;
+        let is_one_name = self.path.file_name() == other.path.file_name();
+        is_one_path || is_one_name && folder(self).is_some_and(|it| folder(other) == Some(it))
+    }
+
     /// Writes a file under a temporary name in the same folder.
     fn stage(&self, bytes: &[u8]) -> Result<Staged<'_>, CliError> {
         self.stage_with(|file| file.write_all(bytes))
@@ -242,20 +251,21 @@ impl OutputFolder {
 /// operating system releases the lock when the process ends. Some file systems do not support
 /// locks.
 pub fn open_and_lock(path: &Path) -> io::Result<(File, Result<(), TryLockError>)> {
-    let refused = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
+    let check = |about: &Metadata| match about.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, files::NotRegular::of(about))),
+    };
     // Checked before, since opening a device can have effects, and after, since another process can
     // replace the file in between.
-    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
-        return Err(refused());
+    if let Ok(about) = fs::metadata(path) {
+        check(&about)?;
     }
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(refused());
-    }
+    check(&file.metadata()?)?;
     let locked = file.try_lock();
     Ok((file, locked))
 }

@@ -3,19 +3,24 @@
 //! A named pipe can block the process, and a device can give bytes without end, so both are
 //! refused. An inherited pipe is read, as for `--compare <(COMMAND) after.json`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+
+use wgpu_bottleneck::files::NotRegular;
 
 use super::error::CliError;
 
 /// Opens a regular file or an inherited pipe to read. On Unix, this does not wait for a writer,
 /// even if another process replaces the file by a pipe in the meantime.
 pub fn open(path: &Path) -> io::Result<File> {
-    let refused = || io::Error::new(ErrorKind::InvalidInput, "not a regular file");
-    let is_pipe = is_inherited_pipe(path);
-    if !is_pipe && !fs::metadata(path)?.is_file() {
-        return Err(refused());
+    let refused = |about: &Metadata| {
+        let what = NotRegular::of(about);
+        io::Error::new(ErrorKind::InvalidInput, format!("{what}: {}", what.advice()))
+    };
+    let (is_pipe, about) = (is_inherited_pipe(path), fs::metadata(path)?);
+    if !is_pipe && !about.is_file() {
+        return Err(refused(&about));
     }
     let mut options = OpenOptions::new();
     options.read(true);
@@ -24,7 +29,8 @@ pub fn open(path: &Path) -> io::Result<File> {
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     }
     let file = options.open(path)?;
-    if is_pipe || file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
+    let about = file.metadata()?;
+    if is_pipe || about.is_file() { Ok(file) } else { Err(refused(&about)) }
 }
 
 /// Reads a file of at most `limit` bytes; `what` describes it in the error.
@@ -34,17 +40,29 @@ pub fn read(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>, CliError> {
     let refuse = |bytes: u64| {
         let path = path.display();
         Err(CliError::Usage(format!(
-            "{path}: {what} of {bytes} bytes or more, the limit is {limit}"
+            "{path}: {what} of {bytes} bytes or more, the limit is {limit}: use a smaller one"
         )))
     };
-    match file.metadata().map_err(io)?.len() {
-        bytes if bytes > limit => return refuse(bytes),
-        _ => {}
+    let length = file.metadata().map_err(io)?.len();
+    if length > limit {
+        return refuse(length);
     }
-    let mut bytes = Vec::new();
+    // One byte more than the file has, which shows its end without another allocation. A pipe has
+    // the length zero.
+    let mut bytes = with_capacity(length.saturating_add(1)).map_err(io)?;
     // One byte more than the limit, to detect a file that grows.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { refuse(bytes.len() as u64) } else { Ok(bytes) }
+}
+
+/// Room for this many bytes.
+fn with_capacity(length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if usize::try_from(length).is_ok_and(|length| bytes.try_reserve_exact(length).is_ok()) {
+        return Ok(bytes);
+    }
+    let why = format!("reading needs {length} bytes of host memory, which are not available");
+    Err(io::Error::new(ErrorKind::OutOfMemory, why))
 }
 
 /// [`read`] for a text in UTF-8.
@@ -86,10 +104,15 @@ mod tests {
         fs::write(&path, "0123456789")?;
         assert_eq!(text(&path, "a list", 10)?, "0123456789");
         let error = said(read(&path, "a list", 9));
-        assert!(error.ends_with("list: a list of 10 bytes or more, the limit is 9"), "{error}");
+        let expected = "list: a list of 10 bytes or more, the limit is 9: use a smaller one";
+        assert!(error.ends_with(expected), "{error}");
+        let found = with_capacity(1 << 60).map_err(|error| CliError::io(&path, error));
+        assert!(found.as_ref().is_err_and(CliError::is_out_of_memory), "{found:?}");
+        assert!(said(found).contains("needs 1152921504606846976 bytes of host memory"));
         fs::write(&path, [0xff])?;
         assert!(said(text(&path, "a list", 10)).contains("utf-8"));
-        assert!(said(read(folder.path(), "a list", 10)).ends_with("not a regular file"));
+        let found = said(read(folder.path(), "a list", 10));
+        assert!(found.ends_with("a folder, not a regular file: name a file in it"), "{found}");
         Ok(())
     }
 
@@ -102,8 +125,10 @@ mod tests {
         let named = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&named).status()?;
         assert!(made.success());
-        for path in [&named, Path::new("/dev/zero")] {
-            assert!(said(read(path, "a list", 10)).ends_with("not a regular file"), "{path:?}");
+        for (path, what) in [(&*named, "a named pipe"), (Path::new("/dev/zero"), "a device")] {
+            let found = said(read(path, "a list", 10));
+            let expected = format!("{what}, not a regular file: save its data to a file, and name");
+            assert!(found.contains(&expected), "{found}");
         }
         let (reader, mut writer) = io::pipe()?;
         writer.write_all(b"0123456789")?;

@@ -1,7 +1,7 @@
 //! The arguments of the commands that run whole networks, and the options of the library that they
 //! set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use wgpu_bottleneck::gpu::Memory;
@@ -34,9 +34,11 @@ impl NetworkArgs {
         self.source.file()
     }
 
-    /// As [`SourceArgs::inputs`].
+    /// The input files, which must not be overwritten: weights, configurations and the table of
+    /// kernels.
     pub fn inputs(&self) -> Result<Vec<PathBuf>, CliError> {
-        self.source.inputs()
+        let table = self.engine.table().map(Path::to_owned);
+        Ok(self.source.inputs()?.into_iter().chain(table).collect())
     }
 
     /// As [`SourceArgs::network`].

@@ -1,5 +1,5 @@
-//! The images on which the device ran out of memory. They have no row in the output, because a
-//! later attempt may succeed.
+//! The images on which the device or the host ran out of memory. They have no row in the output,
+//! because a later attempt may succeed.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ impl NoMemory {
         (of > 0).then(|| {
             let some = some.join(", ");
             CliError::OutOfMemory(format!(
-                "out of device memory on {of} of {all} ({some}{more}): {advice}"
+                "out of memory on {of} of {all} ({some}{more}): {advice}"
             ))
         })
     }
@@ -62,10 +62,10 @@ mod tests {
             let error = images.error(9, "try again");
             error.map(|error| (error.exit_code(), error.to_string()))
         };
-        let expected = "out of device memory on 3 of 9 images (a, b, c): try again";
+        let expected = "out of memory on 3 of 9 images (a, b, c): try again";
         assert_eq!(text(&images), Some((4, expected.to_owned())));
         images.add("d", "out of device memory while testing");
-        let expected = "out of device memory on 4 of 9 images (a, b, c, ...): try again";
+        let expected = "out of memory on 4 of 9 images (a, b, c, ...): try again";
         assert_eq!(text(&images), Some((4, expected.to_owned())));
         assert!(images.contains("d") && !images.contains("e") && images.count() == 4);
     }

@@ -339,7 +339,8 @@ fn in_parts(
     input.check_shape("input", Shape { n: whole.n, ..part })?;
     let image = whole.len() / whole.n;
     let shape = |id: TensorId| Shape { n: whole.n, ..plan.tensor(id).shape };
-    let all: u64 = ids.iter().map(|&id| 4 * shape(id).len() as u64).sum();
+    let values = ids.iter().map(|&id| shape(id).len() as u64).fold(0, u64::saturating_add);
+    let all = values.saturating_mul(size_of::<f32>() as u64);
     memory::check("the outputs", &whole.dims(), all)?;
     let mut found: Vec<Vec<f32>> = vec![Vec::new(); ids.len()];
     for images in input.data().chunks(part.len()) {

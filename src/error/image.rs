@@ -1,5 +1,7 @@
 //! Errors of images and of their preprocessing.
 
+use super::lack::lack_of_memory;
+
 /// An image, an image file or a preprocessing that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -43,7 +45,7 @@ pub enum ImageError {
         of: &'static str,
     },
     /// More bytes than can be read or created.
-    #[error("{image}: {what} of {bytes} bytes or more, the limit is {limit}")]
+    #[error("{image}: {what} of {bytes} bytes or more, the limit is {limit}: use a smaller one")]
     TooManyBytes {
         /// The file's name, or another name of the image.
         image: String,
@@ -54,19 +56,25 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
-    /// There is not enough memory to decode an image.
-    #[error("{image}: decoding needs {bytes} bytes of memory, which are not available")]
+    /// There is not enough memory to read, decode or resize an image.
+    #[error("{image}: needs {bytes} bytes of host memory, {}", lack_of_memory(*available))]
     Memory {
-        /// The file's name, or "image" for bytes.
+        /// The file's name, or another name of the image.
         image: String,
         /// The number of bytes, approximately.
         bytes: u64,
+        /// The number of available bytes, if it is known.
+        available: Option<u64>,
     },
     /// A folder, a pipe or a device where a file is expected.
-    #[error("{path}: not a regular file")]
+    #[error("{path}: {found}, not a regular file: {advice}")]
     NotAFile {
         /// The file's name.
         path: String,
+        /// What it leads to, such as "a folder".
+        found: &'static str,
+        /// What to do instead.
+        advice: &'static str,
     },
     /// A file that is not an image, is damaged, or has an unsupported format.
     #[error("{image}: not a readable image: {reason}")]

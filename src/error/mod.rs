@@ -4,6 +4,7 @@
 mod differences;
 mod gpu;
 mod image;
+mod lack;
 mod patch;
 mod precision;
 mod pth;
@@ -29,7 +30,7 @@ pub use weights::WeightsError;
 
 /// Any error that a call of this crate can return.
 ///
-/// [`Error::kind`] sorts the variants into the two groups that a program handles differently.
+/// [`Error::kind`] sorts the variants into the groups that a program handles differently.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,13 +65,17 @@ pub enum Error {
     },
 }
 
-/// The two groups of errors: the caller can correct one, the other is a failure of the GPU.
+/// The groups of errors. The caller can correct the first; a later attempt may succeed after the
+/// others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The request or its arguments are wrong; the same call fails again.
     Input,
     /// The GPU failed, is lost or ran out of memory; another device or a later attempt may succeed.
     Gpu,
+    /// There is not enough host memory; a smaller request or a later attempt may succeed.
+    Memory,
 }
 
 impl Error {
@@ -79,10 +84,49 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Gpu(error) if !error.is_input() => ErrorKind::Gpu,
+            Error::Shape(ShapeError::Memory { .. }) | Error::Image(ImageError::Memory { .. }) => {
+                ErrorKind::Memory
+            }
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => {
+                ErrorKind::Memory
+            }
             _ => ErrorKind::Input,
         }
+    }
+
+    /// Whether the host or the device ran out of memory. The same call may succeed later.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.kind() == ErrorKind::Memory || matches!(self, Error::Gpu(GpuError::OutOfMemory { .. }))
     }
 }
 
 /// The crate's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_memory_has_its_kind_and_its_numbers() {
+        let (tensor, image) = ("tensor".to_owned(), "a.png".to_owned());
+        let shape = ShapeError::Memory { tensor, dims: vec![1, 2], bytes: 9, available: Some(8) };
+        let shape = shape.of_tensor("input");
+        let image = ImageError::Memory { image, bytes: 9, available: None };
+        let advice = "use a smaller size or batch, or close other programs";
+        let text = "input: shape [1, 2] needs 9 bytes of host memory, 8 are available: ";
+        assert_eq!(shape.to_string(), format!("{text}{advice}"));
+        let text = "a.png: needs 9 bytes of host memory, which are not available: ";
+        assert_eq!(image.to_string(), format!("{text}{advice}"));
+        let io = |kind: std::io::ErrorKind| Error::Io { path: "a".into(), source: kind.into() };
+        for error in [shape.into(), image.into(), io(std::io::ErrorKind::OutOfMemory)] {
+            let kind = Error::kind(&error);
+            assert!(kind == ErrorKind::Memory && error.is_out_of_memory(), "{error:?}");
+        }
+        let device = Error::from(GpuError::OutOfMemory { doing: "testing" });
+        assert!(device.kind() == ErrorKind::Gpu && device.is_out_of_memory());
+        let other = io(std::io::ErrorKind::NotFound);
+        assert!(other.kind() == ErrorKind::Input && !other.is_out_of_memory());
+    }
+}

@@ -1,5 +1,7 @@
 //! Errors of shapes and sizes.
 
+use super::lack::lack_of_memory;
+
 /// An impossible or mismatched shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -21,7 +23,10 @@ pub enum ShapeError {
         dims: Vec<usize>,
     },
     /// There is not enough memory for a tensor in host memory.
-    #[error("{tensor}: shape {dims:?} needs {bytes} bytes of host memory, which are not available")]
+    #[error(
+        "{tensor}: shape {dims:?} needs {bytes} bytes of host memory, {}",
+        lack_of_memory(*available)
+    )]
     Memory {
         /// The tensor, or the description of several tensors.
         tensor: String,
@@ -29,6 +34,8 @@ pub enum ShapeError {
         dims: Vec<usize>,
         /// The number of bytes.
         bytes: u64,
+        /// The number of available bytes, if it is known.
+        available: Option<u64>,
     },
     /// A tensor has a different shape than required.
     #[error("{tensor}: expected shape {expected:?}, found {found:?}")]
@@ -87,4 +94,15 @@ pub enum ShapeError {
         /// The dimensions found.
         dims: Vec<usize>,
     },
+}
+
+impl ShapeError {
+    /// The same error with this name of the tensor, if it is a lack of memory.
+    #[must_use]
+    pub fn of_tensor(mut self, name: &str) -> Self {
+        if let Self::Memory { tensor, .. } = &mut self {
+            name.clone_into(tensor);
+        }
+        self
+    }
 }

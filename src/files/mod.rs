@@ -22,6 +22,7 @@
 //! A symbolic link is followed, and never replaced by a file: see [`follow`].
 
 mod group;
+mod irregular;
 mod links;
 mod part;
 mod staged;
@@ -32,6 +33,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 pub use group::Group;
+pub use irregular::NotRegular;
 pub use links::{follow, parent};
 pub use part::is_same;
 pub use staged::Staged;
@@ -56,7 +58,7 @@ pub fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 fn permissions(target: &Path) -> io::Result<Option<Permissions>> {
     match fs::metadata(target) {
         Ok(metadata) if metadata.is_file() => Ok(Some(metadata.permissions())),
-        Ok(_) => Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file")),
+        Ok(found) => Err(io::Error::new(ErrorKind::InvalidInput, NotRegular::of(&found))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -93,12 +93,6 @@ fn read(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     }
     caught(name, || {
         let format = format::recognise(name, bytes)?;
-        // Decoding reports errors of the estimate, and all errors of a JPEG, in more detail.
-        if format != ImageFormat::Jpeg
-            && let Ok(needed) = decoding_bytes(name, bytes, Cursor::new(bytes), bytes.len() as u64)
-        {
-            check_memory(name, needed)?;
-        }
         let (decoded, orientation) = match format {
             ImageFormat::Jpeg => jpeg::decode(name, bytes)?,
             ImageFormat::Pnm => (pnm::decode(name, bytes)?, Orientation::NoTransforms),
@@ -136,10 +130,15 @@ fn decoding_bytes(
         _ => {}
     }
     let decoder = open_decoder(name, file, format, most_bytes(name, first, format, length)?)?;
-    // The decoded pixels, twice if the decoder copies them, and the RGB pixels.
+    Ok(needed(&decoder, format))
+}
+
+/// [`decoding_bytes`] for a decoder that has read the header.
+fn needed(decoder: &impl ImageDecoder, format: ImageFormat) -> u64 {
+    // The decoded pixels, twice if the decoder copies them, and the RGB made of them.
     let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::WebP) { 2 } else { 1 };
     let (width, height) = decoder.dimensions();
-    Ok(copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height))
+    copies * decoder.total_bytes() + 3 * u64::from(width) * u64::from(height)
 }
 
 /// The maximum number of bytes that the decoder of a file may allocate.
@@ -198,6 +197,7 @@ fn decode(
     }
     let most_bytes = most_bytes(name, bytes, format, bytes.len() as u64)?;
     let mut decoder = open_decoder(name, Cursor::new(bytes), format, most_bytes)?;
+    check_memory(name, needed(&decoder, format))?;
     if !matches!(
         decoder.color_type(),
         ColorType::L8

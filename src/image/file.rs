@@ -26,10 +26,14 @@ pub(super) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8
 fn error(path: &Path, what: &'static str, refused: Refused) -> Error {
     let name = path.display().to_string();
     match refused {
-        Refused::NotRegular => ImageError::NotAFile { path: name }.into(),
+        Refused::NotRegular(what) => {
+            let (found, advice) = (what.found, what.advice());
+            ImageError::NotAFile { path: name, found, advice }.into()
+        }
         Refused::TooLong { bytes, limit } => {
             ImageError::TooManyBytes { image: name, what, bytes, limit }.into()
         }
+        Refused::Memory(lack) => lack.of_image(&name).into(),
         Refused::Io(source) => Error::Io { path: path.to_owned(), source },
     }
 }

@@ -7,7 +7,7 @@ use std::io::BufRead;
 
 use image::RgbImage;
 
-use super::checks::check_size;
+use super::checks::{check_memory, check_size};
 use crate::error::ImageError;
 
 /// The maximum number of digits of a number.
@@ -44,6 +44,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageError> {
     if samples.len() < header.least_bytes() {
         return Err(refuse(TOO_SHORT.to_owned()));
     }
+    check_memory(name, header.rgb_bytes())?;
     let rgb = match (header.kind, header.is_text) {
         (Kind::Bitmap, true) => text_bits(&header, samples),
         (Kind::Bitmap, false) => Ok(bits(&header, samples)),
@@ -59,10 +60,15 @@ pub(super) fn decoding_bytes(name: &str, file: impl BufRead) -> Result<u64, Imag
     let header = Header::read(&mut file.bytes().map_while(Result::ok))
         .map_err(|reason| ImageError::Format { image: name.to_owned(), reason })?;
     check_size(name, header.width, header.height)?;
-    Ok(3 * u64::from(header.width) * u64::from(header.height))
+    Ok(header.rgb_bytes())
 }
 
 impl Header {
+    /// The number of bytes of the decoded image.
+    fn rgb_bytes(&self) -> u64 {
+        3 * u64::from(self.width) * u64::from(self.height)
+    }
+
     /// Reads the header, and one space after it. Errors are the messages to report.
     fn read(bytes: &mut impl Iterator<Item = u8>) -> Result<Self, String> {
         let [_, digit, _] = std::array::from_fn(|_| bytes.next().unwrap_or_default());

@@ -150,7 +150,7 @@ impl Preprocess {
     #[must_use]
     pub fn levels(&self) -> [[f32; 4]; 256] {
         let mut levels = [[0.0; 4]; 256];
-        for (byte, level) in (0u8..).zip(&mut levels) {
+        for (byte, level) in (0u8..=255).zip(&mut levels) {
             for ((value, mean), std) in level.iter_mut().zip(self.mean).zip(self.std) {
                 *value = (f32::from(byte) / 255.0 - mean) / std;
             }
@@ -210,5 +210,14 @@ mod tests {
             );
         }
         assert!(v1.check().is_ok() && Preprocess::preset("v3").is_err());
+    }
+
+    // Built with overflow checks, this also finds a counter that goes on after the last byte.
+    #[test]
+    fn each_byte_has_a_level() {
+        let levels = Preprocess { std: [1.0, 0.5, 0.25], ..Preprocess::imagenet_v1() }.levels();
+        let [red, green, blue] = IMAGENET_MEAN;
+        assert_eq!(levels[0], [-red, -green / 0.5, -blue / 0.25, 0.0]);
+        assert_eq!(levels[255], [1.0 - red, (1.0 - green) / 0.5, (1.0 - blue) / 0.25, 0.0]);
     }
 }

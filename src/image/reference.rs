@@ -19,10 +19,7 @@ impl Preprocess {
             Geometry::new(self, image.width(), image.height())?;
         // Two images of this size are in memory at once.
         let bytes = 6 * u64::from(columns.crop) * u64::from(rows.crop);
-        if !memory::is_available(bytes) {
-            let image = "preprocessed image".to_owned();
-            return Err(ImageError::Memory { image, bytes });
-        }
+        memory::reserve(bytes).map_err(|lack| lack.of_image("preprocessed image"))?;
         let across = Taps::new(self.filter, &columns)?;
         let down = Taps::new(self.filter, &rows)?;
         let gray = (self.channels == Channels::Gray).then(|| gray(image));

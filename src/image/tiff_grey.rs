@@ -11,7 +11,7 @@ use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 
-use super::checks::{check_size, one_line};
+use super::checks::{check_memory, check_size, one_line};
 use super::tiff::oriented;
 use super::tiff_tags::Tags;
 use crate::error::ImageError;
@@ -79,6 +79,7 @@ pub(super) fn decode(
     let Some(kind) = Kind::of(&mut decoder) else { return Ok(None) };
     let (width, height) = decoder.dimensions().map_err(said)?;
     check_size(name, width, height)?;
+    check_memory(name, needed(width, height, &kind, bytes.len() as u64))?;
     let orientation = oriented(&mut decoder, tags);
     let mut limits = Limits::default();
     (limits.decoding_buffer_size, limits.intermediate_buffer_size, limits.ifd_value_size) =
@@ -116,8 +117,13 @@ pub(super) fn decoding_bytes(
     let Some(kind) = Kind::of(&mut decoder) else { return Ok(None) };
     let Ok((width, height)) = decoder.dimensions() else { return Ok(None) };
     check_size(name, width, height)?;
+    Ok(Some(needed(width, height, &kind, length)))
+}
+
+/// [`decoding_bytes`] for a size and a kind.
+fn needed(width: u32, height: u32, kind: &Kind, length: u64) -> u64 {
     let (pixels, bits) = (u64::from(width) * u64::from(height), u64::from(kind.bits));
-    Ok(Some(length + (pixels * bits).div_ceil(8) + 4 * pixels))
+    length + (pixels * bits).div_ceil(8) + 4 * pixels
 }
 
 /// Sets the interpretation in the first directory to BlackIsZero; `None` if it has none.

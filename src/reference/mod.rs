@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use crate::error::ShapeError;
 use crate::op::{Op, StepParams};
-use crate::plan::{Pow2Scale, Recording, Step, TensorId};
+use crate::plan::{Plan, Pow2Scale, Recording, Step, TensorId};
 use crate::tensor::{HostTensor, memory};
 
 pub use bound::ExactBound;
@@ -194,6 +194,12 @@ pub fn all_tensors(
     walk(recording, params, variables, Rounding::None)
 }
 
+/// Bytes of all tensors of a plan: every tensor stays in memory, in f64.
+fn bytes(plan: &Plan) -> u64 {
+    let values = plan.tensors.iter().map(|info| info.shape.len() as u64);
+    values.fold(0, u64::saturating_add).saturating_mul(size_of::<f64>() as u64)
+}
+
 /// Every tensor of the plan, by its index, with or without rounding.
 fn walk(
     recording: &Recording,
@@ -213,10 +219,7 @@ fn walk(
         let (tensor, expected) = (format!("parameters of {step}"), step.op.parameters());
         return Err(ShapeError::Length { tensor, expected, found: params.count() });
     }
-    // Every tensor stays in memory, in f64.
-    let values: u64 = plan.tensors.iter().map(|info| info.shape.len() as u64).sum();
-    let bytes = values.saturating_mul(size_of::<f64>() as u64);
-    memory::check("the reference's tensors", &plan.tensor(plan.input).shape.dims(), bytes)?;
+    memory::check("the reference's tensors", &plan.tensor(plan.input).shape.dims(), bytes(plan))?;
     let empty = |info: &crate::plan::TensorInfo| Tensor64 { shape: info.shape, data: Vec::new() };
     let mut every: Vec<Tensor64> = plan.tensors.iter().map(empty).collect();
     let mut balance = Pow2Scale::default();
@@ -247,4 +250,25 @@ fn walk(
         rounding.of_values(&mut every[step.output.0].data, plan.tensor(step.output).dtype);
     }
     Ok(every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Bottleneck, plan_block};
+    use crate::plan::PlanKind;
+    use crate::tensor::Shape;
+
+    #[test]
+    fn sizes_beyond_every_number_are_the_largest_one() -> Result<(), Box<dyn std::error::Error>> {
+        let spec = Bottleneck::torchvision(16, 4).build()?;
+        let mut plan = plan_block(&spec, Shape::new(1, 16, 6, 5)?, PlanKind::Fused)?;
+        // The input, two tensors of four channels, the output.
+        assert_eq!(bytes(&plan), 8 * 30 * (16 + 4 + 4 + 16));
+        for info in &mut plan.tensors {
+            info.shape = Shape { n: 1, c: 1, h: 1, w: 1 << 62 };
+        }
+        assert_eq!(bytes(&plan), u64::MAX);
+        Ok(())
+    }
 }

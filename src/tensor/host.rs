@@ -242,8 +242,7 @@ fn check_memory(shape: Shape) -> Result<(), ShapeError> {
 }
 
 fn no_memory(shape: Shape) -> ShapeError {
-    let (tensor, dims) = ("tensor".to_owned(), shape.dims().to_vec());
-    ShapeError::Memory { tensor, dims, bytes: bytes(shape) }
+    memory::Lack::of(bytes(shape)).of_tensor("tensor", &shape.dims())
 }
 
 /// Checks that the layout has as many channels as the shape.

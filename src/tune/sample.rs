@@ -13,6 +13,13 @@ use crate::tensor::{DType, HostTensor, Shape, Tolerance, compare, memory};
 /// quarters, for which kernels that sum are exact: a missing or repeated term exceeds this.
 const TOLERANCE: f64 = 1e-5;
 
+/// Bytes of the inputs and of two outputs, in f32.
+fn bytes(problem: &Problem) -> u64 {
+    let (inputs, output) = (problem.inputs.iter().map(|(shape, _)| shape), &problem.output.0);
+    let values = inputs.chain([output, output]).map(|shape| shape.len() as u64);
+    values.fold(0, u64::saturating_add).saturating_mul(size_of::<f32>() as u64)
+}
+
 /// A problem with inputs, parameters and the reference's results.
 pub(super) struct Sample {
     plan: Plan,
@@ -28,9 +35,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub fn new(problem: &Problem) -> Result<Self> {
-        let (values, output) = (problem.inputs.iter(), problem.output.0.len());
-        let values = values.map(|(shape, _)| shape.len()).sum::<usize>() + 2 * output;
-        memory::check("a sample", &problem.output.0.dims(), 4 * values as u64)?;
+        memory::check("a sample", &problem.output.0.dims(), bytes(problem))?;
         let params = exact_params(&problem.op, &mut Seeded::new(7));
         let inputs: Vec<HostTensor> = (1..)
             .zip(&problem.inputs)
@@ -109,4 +114,22 @@ impl Sample {
 fn image(batch: &HostTensor, at: usize) -> Result<HostTensor> {
     let shape = Shape { n: 1, ..batch.shape() };
     Ok(HostTensor::new(shape, batch.data()[at * shape.len()..(at + 1) * shape.len()].to_vec())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Bottleneck, plan_block};
+    use crate::plan::PlanKind;
+
+    #[test]
+    fn sizes_beyond_every_number_are_the_largest_one() -> Result<()> {
+        let spec = Bottleneck::torchvision(16, 4).build()?;
+        let plan = plan_block(&spec, Shape::new(1, 16, 6, 5)?, PlanKind::Fused)?;
+        let mut problem = plan.problem(&plan.steps[0]);
+        assert_eq!(bytes(&problem), 4 * 30 * (16 + 2 * 4));
+        problem.output.0 = Shape { n: 1, c: 1, h: 1, w: usize::MAX };
+        assert_eq!(bytes(&problem), u64::MAX);
+        Ok(())
+    }
 }

@@ -93,11 +93,14 @@ impl StateDict {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let refuse = |refused| match refused {
             Refused::Io(source) => io(source),
-            refused => WeightsError::Format {
-                source_name: name.clone(),
-                reason: format!("it is {refused}"),
+            refused => {
+                let advice = match &refused {
+                    Refused::NotRegular(what) => format!(": {}", what.advice()),
+                    _ => String::new(),
+                };
+                let (source_name, reason) = (name.clone(), format!("it is {refused}{advice}"));
+                WeightsError::Format { source_name, reason }.into()
             }
-            .into(),
         };
         let (mut file, about) = input_file::open(path).map_err(refuse)?;
         let mut bytes = Vec::new();

@@ -61,7 +61,7 @@ fn pipes_in_the_cache_are_ignored() -> Outcome {
         make_pipe(&path)?;
     }
     let said = expect(0, &ended(&mut block(&folder, &[]))?)?;
-    assert!(said.contains("is ignored: not a regular file"), "{said}");
+    assert!(said.contains("is ignored: a named pipe, not a regular file"), "{said}");
     Ok(())
 }
 

@@ -64,11 +64,13 @@ fn values_and_images_can_be_written_together() -> Outcome {
 fn impossible_outputs_are_refused() -> Outcome {
     let studio = Studio::with(1)?;
     std::fs::create_dir(studio.path("maps"))?;
-    let cases: [(&[&str], &[&str]); 6] = [
+    std::fs::write(studio.path("w.json"), "{}")?;
+    let cases: [(&[&str], &[&str]); 7] = [
         (&[], &["--png", "required"]),
         (&["--raw", "maps"], &["maps: ", "regular file"]),
         (&["--raw", "none/maps.safetensors"], &["none"]),
         (&["--raw", "w.safetensors"], &["w.safetensors", "same file"]),
+        (&["--raw", "w.json", "--tuned=w.json"], &["w.json", "same file"]),
         (&["--raw", "maps/stem.png", "--png", "maps"], &["maps/stem.png", "another name"]),
         (&["--raw", "out", "--channels", "3"], &["--png"]),
     ];
@@ -80,6 +82,6 @@ fn impossible_outputs_are_refused() -> Outcome {
     let output = features(&studio, &["--raw", "out", "--png", "maps"])?;
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("error: maps/layer1.png: the output must be a regular file"));
-    assert_eq!(studio.files()?, ["maps"]);
+    assert_eq!(studio.files()?, ["maps", "w.json"]);
     Ok(())
 }

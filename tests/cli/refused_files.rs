@@ -183,6 +183,13 @@ fn wrong_paths_are_refused() -> Outcome {
         let complaint = complaint(&run(bottleneck().args(args))?, 2, &[says]);
         assert_eq!(complaint, None, "{args:?}");
     }
+    // Also not the table of kernels.
+    let tuned = format!("--tuned={input}");
+    for train in [&[][..], &["--train"]] {
+        let args = ["block", "--stride", "2", "--weights", &w, "--input", &w, "--output", &input];
+        let output = run(bottleneck().args(args).arg(&tuned).args(train))?;
+        assert_eq!(complaint(&output, 2, &["same file"]), None, "{train:?}");
+    }
     assert_eq!(folder.files()?, names);
     assert_eq!((std::fs::read(&w)?, std::fs::read(&input)?), (before_w, before_in));
     Ok(())

@@ -90,7 +90,7 @@ fn only_regular_files_are_read_and_none_too_long() -> Outcome {
         for error in outcomes(&path) {
             let named = matches!(
                 &error,
-                Some(Error::Image(ImageError::NotAFile { path: named }))
+                Some(Error::Image(ImageError::NotAFile { path: named, .. }))
                     if *named == path.display().to_string()
             );
             assert!(named, "{error:?}");

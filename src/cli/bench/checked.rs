@@ -93,7 +93,8 @@ impl Checked {
         let (expected, found) =
             (engine.executor_mut().run(&part)?, buffers.download(engine.executor())?);
         worst.check("the output on the device", &expected, &found, Tolerance::EXACT)?;
-        let output = HostTensor::try_zeros(engine.output_shape()).map_err(Error::from)?;
+        let output = HostTensor::try_zeros(engine.output_shape())
+            .map_err(|error| Error::from(error.of_tensor("output")))?;
         let flops = workload.conv_flops()?;
         Ok(Self {
             engine,

@@ -20,7 +20,7 @@ mod text;
 mod trace;
 mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wgpu_bottleneck::gpu::Ceilings;
 use wgpu_bottleneck::{Gpu, LoadOptions};
@@ -98,13 +98,15 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 
 /// The files to write, checked before any work is done.
 fn outputs(args: &BenchArgs) -> Result<(Option<OutputFile>, Option<OutputFile>), CliError> {
+    let of_weights = source::inputs(&args.what)?;
+    let inputs = of_weights.iter().map(PathBuf::as_path).chain(args.engine.table());
+    let inputs: Vec<&Path> = inputs.collect();
     let check = |path: &Option<PathBuf>| {
-        path.as_deref().map(|path| OutputFile::check(path, &[])).transpose()
+        path.as_deref().map(|path| OutputFile::check(path, &inputs)).transpose()
     };
     let (html, trace) = (check(&args.html)?, check(&args.trace)?);
-    // Two links may lead to one file.
     if let (Some(page), Some(events)) = (&html, &trace)
-        && page.path() == events.path()
+        && page.is_same(events)
     {
         return Err(CliError::Usage("--html and --trace must be different files".to_owned()));
     }

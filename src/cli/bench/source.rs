@@ -9,6 +9,23 @@ use super::super::error::CliError;
 use super::super::source_args::{AUTO, SourceArgs};
 use super::args::WorkloadArgs;
 
+/// --weights, as the other commands have it.
+fn source_args(args: &WorkloadArgs) -> Option<SourceArgs> {
+    Some(SourceArgs {
+        weights: args.weights.clone()?,
+        model: AUTO.to_owned(),
+        prefix: args.prefix.clone(),
+        key: args.key.clone(),
+        config: args.config.clone(),
+        variant: args.variant.clone(),
+    })
+}
+
+/// The files of --weights, which must not be overwritten: weights and configurations.
+pub fn inputs(args: &WorkloadArgs) -> Result<Vec<PathBuf>, CliError> {
+    source_args(args).map_or(Ok(Vec::new()), |source| source.inputs())
+}
+
 /// A file of weights.
 #[derive(Debug)]
 pub struct Source {
@@ -23,19 +40,9 @@ pub struct Source {
 impl Source {
     /// The file of --weights.
     pub fn open(args: &WorkloadArgs) -> Result<Option<Self>, CliError> {
-        let Some(file) = args.weights.clone() else { return Ok(None) };
-        let (prefix, config, variant) =
-            (args.prefix.clone(), args.config.clone(), args.variant.clone());
-        let source = SourceArgs {
-            weights: file.clone(),
-            model: AUTO.to_owned(),
-            prefix: prefix.clone(),
-            key: args.key.clone(),
-            config,
-            variant,
-        };
+        let Some(source) = source_args(args) else { return Ok(None) };
         let weights = block_or_network::open(&source, &args.shape.settings)?;
-        Ok(Some(Self { file, prefix, weights }))
+        Ok(Some(Self { file: source.weights, prefix: source.prefix, weights }))
     }
 
     /// A short name: the file's, with the prefix if one was given.

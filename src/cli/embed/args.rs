@@ -14,9 +14,9 @@ use crate::cli::network_args::ImageArgs;
 Each image gives one row, in the order of the arguments and within folders sorted by path. In \
 folders, hidden files and files that are not images by name and first bytes are left out. An image \
 that is damaged or too large gives a row with an error and without a vector, as does an image \
-whose vector is not finite; the exit code is then 3. An image on which the device runs out of \
-memory gives no row; the others are processed, --resume tries it again, and the exit code is then \
-4. OUT is one of\n\
+whose vector is not finite; the exit code is then 3. An image on which the device or the \
+host runs out of memory gives no row; the others are processed, --resume tries it again, and the \
+exit code is then 4. OUT is one of\n\
 \x20 .parquet      columns path, status (ok or error), error, vector (list of f32)\n\
 \x20 .npy          [rows, values] f32, NaN if there is no vector; OUT.npy.json has path, status \
 and error of each row\n\

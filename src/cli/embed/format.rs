@@ -54,6 +54,13 @@ impl Output {
             Format::Npy => Some(OutputFile::check(&npy::names_path(file.path()), inputs)?),
             _ => None,
         };
+        if let Some(names) = names.as_ref().filter(|names| names.is_same(&file)) {
+            let (path, names) = (path.display(), names.path().display());
+            return Err(CliError::Usage(format!(
+                "{path}: the file of names would replace it, as both lead to {names}: remove the \
+                link, or choose another --out"
+            )));
+        }
         Ok(Self { name: path.to_owned(), format, file, names })
     }
 

@@ -34,7 +34,7 @@ use self::rows::{Row, Rows, Stamp};
 use self::vectors::Vectors;
 use super::each::{NoVector, each};
 use super::error::CliError;
-use super::images::{Decoded, Images};
+use super::images::{self, Decoded, Images};
 use super::interrupt;
 use super::no_memory::NoMemory;
 use super::output::{self, count};
@@ -207,8 +207,8 @@ fn embed(
     Ok(Work { said, no_memory })
 }
 
-/// Embeds a batch. Returns its rows, in order. Images on which the device runs out of memory have
-/// none.
+/// Embeds a batch. Returns its rows, in order. Images on which the device or the host runs out of
+/// memory have none.
 fn embed_batch(
     pipeline: &mut ImagePipeline,
     kind: &Vectors,
@@ -234,6 +234,10 @@ fn embed_batch(
                 }
                 None => Err("no vector was computed".to_owned()),
             },
+            Err(error) if error.is_out_of_memory() => {
+                no_memory.add(&path, &images::without_name(&files.paths()[decoded.index], error));
+                continue;
+            }
             Err(error) => Err(error.to_string()),
         };
         // The row says whose error it is.
@@ -256,7 +260,7 @@ struct Summary {
     failed: Vec<String>,
 }
 
-/// Writes all rows to the output. If there are no rows because of Ctrl-C or a lack of device
+/// Writes all rows to the output. If there are no rows because of Ctrl-C or a lack of
 /// memory, nothing is written, and an existing output stays.
 fn finish(
     output: &Output,

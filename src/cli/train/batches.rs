@@ -130,7 +130,14 @@ impl Maker {
     /// Makes the batches of a step. `None` at the end of the epoch; false if the receiver is gone.
     fn step(&mut self, sender: &SyncSender<Result<Made, CliError>>) -> Option<bool> {
         let Recipe { batch, accumulate, .. } = self.recipe;
-        let (ready, failed) = self.decode(batch * accumulate);
+        let (ready, failed) = match self.decode(batch * accumulate) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                // The run may have ended.
+                let _ = sender.send(Err(error));
+                return None;
+            }
+        };
         if !failed.is_empty() && sender.send(Ok(Made::Failed(failed))).is_err() {
             return Some(false);
         }
@@ -151,20 +158,20 @@ impl Maker {
 
     /// Decodes the next images. Returns the decoded images and the images that failed. If fewer
     /// than `wanted` images are left, it returns fewer and may not decode all of them.
-    fn decode(&mut self, wanted: usize) -> (Vec<Ready>, Vec<Failure>) {
+    fn decode(&mut self, wanted: usize) -> Result<(Vec<Ready>, Vec<Failure>), CliError> {
         let (mut ready, mut failed) = (Vec::new(), Vec::new());
         while ready.len() < wanted && ready.len() + self.left >= wanted {
             let places = self.take(wanted - ready.len());
-            let made: Vec<Result<Ready, Failure>> =
-                places.into_par_iter().map(|place| self.one(place)).collect();
+            let made: Vec<_> = places.into_par_iter().map(|place| self.one(place)).collect();
             for one in made {
+                let one = one?;
                 match one {
                     Ok(one) => ready.push(one),
                     Err(failure) => failed.push(failure),
                 }
             }
         }
-        (ready, failed)
+        Ok((ready, failed))
     }
 
     /// The next places, at most this many, whose images are not left out.
@@ -180,27 +187,33 @@ impl Maker {
         places
     }
 
-    /// The image at a place.
-    fn one(&self, place: usize) -> Result<Ready, Failure> {
+    /// The image at a place, or why it is left out.
+    fn one(&self, place: usize) -> Result<Result<Ready, Failure>, CliError> {
         let image = self.order[place];
         let path = self.part.path(image);
         let Recipe { preprocess, augmentation, seed, .. } = self.recipe;
         let made = opened(&path)
             .and_then(|image| augmentation.apply(image, (seed, self.epoch, place)))
             .and_then(|image| Ok(preprocess.tensor(&[image])?));
-        match made {
-            Ok(tensor) => Ok((tensor, self.part.images[image].1, place)),
-            Err(error) => {
-                let reason = images::without_name(&path, &error);
-                Err(Failure { image, since: self.since(place), reason })
-            }
-        }
+        let made = or_reason(&path, made)?;
+        Ok(made
+            .map(|tensor| (tensor, self.part.images[image].1, place))
+            .map_err(|reason| Failure { image, since: self.since(place), reason }))
     }
 }
 
 /// Opens an image file.
 pub fn opened(path: &Path) -> Result<Image, CliError> {
     Ok(Image::open(path)?)
+}
+
+/// What was made of an image, or why the image is left out. A lack of memory is not the image's own
+/// error, and leaving the image out would change the training: it ends the run.
+pub fn or_reason<T>(path: &Path, made: Result<T, CliError>) -> Result<Result<T, String>, CliError> {
+    match made {
+        Err(error) if error.is_out_of_memory() => Err(error),
+        made => Ok(made.map_err(|error| images::without_name(path, &error))),
+    }
 }
 
 /// Images as one batch.

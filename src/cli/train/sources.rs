@@ -11,9 +11,9 @@ use wgpu_bottleneck::Image;
 
 use super::super::error::CliError;
 use super::super::image_files;
-use super::super::images;
 use super::super::output::{self, count};
 use super::args::TrainArgs;
+use super::batches::{opened, or_reason};
 use super::folders::Folders;
 use super::list::{Failure, ImageList, Kind, Part, Since};
 
@@ -56,7 +56,7 @@ impl Sources {
         let mut late = Vec::new();
         let training = if keeps_unreadable {
             let part = part(&args.data, folders.images, Vec::new())?;
-            late = unreadable(&part, Kind::Training);
+            late = unreadable(&part, Kind::Training)?;
             part
         } else {
             readable(&args.data, folders.images, args.strict)?
@@ -84,7 +84,7 @@ impl Sources {
                 choose a new --out"
             ));
         }
-        let late = unreadable(part, Kind::Training);
+        let late = unreadable(part, Kind::Training)?;
         let missing =
             late.iter().map(|(_, image, _)| part.path(*image)).find(|path| !path.exists());
         if let Some(missing) = missing
@@ -105,7 +105,7 @@ impl Sources {
             && part.origin == origin(folder)?
         {
             part.folder = folder.to_owned();
-            self.late.extend(unreadable(part, Kind::Validation));
+            self.late.extend(unreadable(part, Kind::Validation)?);
             return Ok(());
         }
         let folders = Folders::find(folder)?;
@@ -193,8 +193,8 @@ fn readable(
     images: Vec<(PathBuf, usize)>,
     is_strict: bool,
 ) -> Result<Part, CliError> {
-    let reasons: Vec<Option<String>> =
-        images.par_iter().map(|(path, _)| why_not(&folder.join(path))).collect();
+    let reasons = images.par_iter().map(|(path, _)| why_not(&folder.join(path)));
+    let reasons: Vec<Option<String>> = reasons.collect::<Result<_, _>>()?;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for ((path, class), reason) in images.into_iter().zip(reasons) {
         match reason {
@@ -207,20 +207,24 @@ fn readable(
 }
 
 /// The images of a part whose headers cannot be read and that are not already left out.
-fn unreadable(part: &Part, kind: Kind) -> Vec<(Kind, usize, String)> {
-    (0..part.images.len())
-        .into_par_iter()
+fn unreadable(part: &Part, kind: Kind) -> Result<Vec<(Kind, usize, String)>, CliError> {
+    let images = (0..part.images.len()).into_par_iter();
+    images
         .filter(|image| !part.left_out.contains_key(image))
-        .filter_map(|image| Some((kind, image, why_not(&part.path(image))?)))
+        .filter_map(|image| {
+            let why = why_not(&part.path(image)).transpose()?;
+            Some(why.map(|why| (kind, image, why)))
+        })
         .collect()
 }
 
 /// The error of reading an image's header; `None` if there is none.
-fn why_not(path: &Path) -> Option<String> {
-    Image::decoding_bytes(path).err()?;
+fn why_not(path: &Path) -> Result<Option<String>, CliError> {
+    if Image::decoding_bytes(path).is_ok() {
+        return Ok(None);
+    }
     // Says more, and has the last word.
-    let error = Image::open(path).err()?;
-    Some(images::without_name(path, &error))
+    Ok(or_reason(path, opened(path))?.err())
 }
 
 /// The error of a strict run.

@@ -7,8 +7,7 @@ use wgpu_bottleneck::weights::NetworkState;
 use wgpu_bottleneck::{Gpu, LoadOptions, Network, NetworkWeights, Preprocess, StateDict};
 
 use super::super::error::CliError;
-use super::super::images;
-use super::batches::{joined, opened};
+use super::batches::{joined, opened, or_reason};
 use super::list::{Failure, Part, Since};
 
 /// The results of a validation.
@@ -39,10 +38,12 @@ pub fn measure(
     let one = |(image, class): (usize, usize)| {
         let path = part.path(image);
         let made = opened(&path).and_then(|image| Ok(preprocess.tensor(&[image])?));
-        made.map(|tensor| (tensor, class, image)).map_err(|error| {
-            let reason = images::without_name(&path, &error);
-            Failure { image, since, reason }
-        })
+        let made = or_reason(&path, made)?;
+        Ok::<_, CliError>(made.map(|tensor| (tensor, class, image)).map_err(|reason| Failure {
+            image,
+            since,
+            reason,
+        }))
     };
     let all: Vec<(usize, usize)> =
         part.images.iter().enumerate().map(|(image, (_, class))| (image, *class)).collect();
@@ -51,7 +52,7 @@ pub fn measure(
         let made: Vec<_> = used.map(|&of| one(of)).collect();
         let mut ready = Vec::new();
         for one in made {
-            match one {
+            match one? {
                 Ok(one) => ready.push(one),
                 Err(failure) => failed.push(failure),
             }

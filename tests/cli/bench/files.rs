@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{SMALL, bench, report};
 use crate::common::Outcome;
-use crate::program::{Folder, stderr};
+use crate::program::{Folder, complaint, good_folder, stderr};
 
 /// A page that needs nothing from elsewhere, with a bar for every step and a dot for every one that
 /// computes.
@@ -55,6 +55,38 @@ fn a_page_stands_alone() -> Outcome {
     // A browser drops what it cannot read; a number that is none would be that.
     let text = std::fs::read_to_string(&path)?;
     assert!(!text.contains("NaN") && !text.contains("inf\""), "{text}");
+    Ok(())
+}
+
+/// Weights, configuration and table, and one output for both files.
+#[test]
+fn inputs_and_other_outputs_are_not_overwritten() -> Outcome {
+    let folder = good_folder()?;
+    std::fs::create_dir(folder.path("new"))?;
+    let [w, table, page, nested] = ["w", "table.json", "page", "new/../page"]
+        .map(|name| folder.path(name).display().to_string());
+    std::fs::write(&table, "{}")?;
+    let (names, before) = (folder.files()?, std::fs::read(&w)?);
+    let tuned = format!("--tuned={table}");
+    let cases: [(&[&str], &str); 5] = [
+        (&["--html", &w], "same file"),
+        (&["--trace", &w], "same file"),
+        (&["--html", &table, &tuned], "same file"),
+        (&["--trace", &table, &tuned], "same file"),
+        (&["--html", &page, "--trace", &nested], "must be different files"),
+    ];
+    for (args, says) in cases {
+        let args =
+            [&["bench", "--quick", "--stride", "2", "--size", "4", "--weights", &w], args].concat();
+        assert_eq!(complaint(&bench(&args)?, 2, &[says]), None, "{args:?}");
+    }
+    let config = folder.path("config.json").display().to_string();
+    std::fs::write(&config, "{}")?;
+    let small = ["bench", "--quick", "--stride", "2", "--size", "4x4", "--weights", &w];
+    let output = bench(&[&small[..], &["--html", &config]].concat())?;
+    assert_eq!(complaint(&output, 2, &["same file"]), None);
+    std::fs::remove_file(&config)?;
+    assert_eq!((folder.files()?, std::fs::read(&w)?), (names, before));
     Ok(())
 }
 

@@ -44,7 +44,7 @@ fn inputs_larger_than_the_memory_are_refused() -> Outcome {
         let said = stderr(&output);
         let last = said.lines().last().unwrap_or_default();
         let is_named = last.starts_with("error: ") && last.contains("bytes of host memory");
-        assert!(output.status.code() == Some(2) && is_named, "{size}, {batch}: {said}");
+        assert!(output.status.code() == Some(4) && is_named, "{size}, {batch}: {said}");
     }
     Ok(())
 }

@@ -98,6 +98,7 @@ fn impossible_outputs_are_refused_before_anything_is_done() -> Outcome {
     std::fs::create_dir(studio.path("n.npy.json"))?;
     std::fs::create_dir(studio.path(".j.npy.journal"))?;
     std::fs::copy(studio.path("p/0/000.png"), studio.path("picture.npy"))?;
+    std::fs::write(studio.path("table.npy"), "{}")?;
     let cases = [
         ("out.csv", "out.csv: the output must end in .parquet, .npy or .safetensors"),
         ("out", ".parquet, .npy or .safetensors"),
@@ -108,10 +109,16 @@ fn impossible_outputs_are_refused_before_anything_is_done() -> Outcome {
         ("j.npy", ".j.npy.journal"),
         ("w.safetensors", "same file"),
         ("picture.npy", "same file"),
+        ("table.npy", "same file"),
     ];
+    #[cfg(unix)]
+    let cases = {
+        std::os::unix::fs::symlink("s.npy", studio.path("s.npy.json"))?;
+        [&cases[..], &[("s.npy", "both lead to")]].concat()
+    };
     let before = studio.files()?;
     for (out, why) in cases {
-        let mut command = studio.command(out, &[]);
+        let mut command = studio.command(out, &["--tuned=table.npy"]);
         assert_eq!(complaint(&run(command.arg("picture.npy"))?, 2, &[why]), None, "{out}");
     }
     assert_eq!(studio.files()?, before);
