@@ -10,12 +10,14 @@ use super::adapter_info::is_software;
 pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) {
     let kind = match info.device_type {
         // All software is of one kind: OpenGL's drivers name theirs differently.
-        _ if is_software(info) => 4,
+        _ if is_software(info) => 5,
+        // After integrated GPUs.
+        _ if is_slow_nouveau(info) => 2,
         DeviceType::DiscreteGpu => u8::from(low_power),
         DeviceType::IntegratedGpu => u8::from(!low_power),
-        DeviceType::VirtualGpu => 2,
-        DeviceType::Other => 3,
-        DeviceType::Cpu => 4,
+        DeviceType::VirtualGpu => 3,
+        DeviceType::Other => 4,
+        DeviceType::Cpu => 5,
     };
     let api = match info.backend {
         Backend::Vulkan | Backend::Metal => 0,
@@ -25,6 +27,22 @@ pub(super) fn rank(info: &AdapterInfo, low_power: bool) -> (bool, u8, u8, bool) 
         Backend::Noop => 4,
     };
     (is_software(info), kind, api, info.name.to_lowercase().contains("swiftshader"))
+}
+
+/// Whether nouveau drives an NVIDIA GPU before Turing. It cannot raise the clock of such a GPU
+/// (nouveau.freedesktop.org, "Power Management"), so an integrated GPU is faster. Mesa names the
+/// chip: `(NVK GP106)` on Vulkan, `NV136` on OpenGL. The names of Kepler, Maxwell, Pascal and Volta
+/// begin with GK, GM, GP and GV; Turing's numbers begin at 0x160.
+fn is_slow_nouveau(info: &AdapterInfo) -> bool {
+    let words: Vec<&str> = info.name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let on_vulkan = words.windows(2).any(|pair| {
+        pair[0] == "NVK" && ["GK", "GM", "GP", "GV"].iter().any(|chip| pair[1].starts_with(chip))
+    });
+    let number = |word: &&str| {
+        let digits = word.strip_prefix("NV").filter(|digits| digits.len() <= 3)?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    on_vulkan || words.iter().find_map(number).is_some_and(|chip| chip < 0x160)
 }
 
 /// Whether an adapter ranks before every adapter that OpenGL could have. OpenGL does not report
@@ -62,6 +80,23 @@ mod tests {
         );
         let soft_gl = info("softpipe", DeviceType::Other, Backend::Gl);
         assert!(rank(&cpu, false) < rank(&soft_gl, false));
+    }
+
+    #[test]
+    fn nouveau_before_turing_comes_after_integrated_gpus() {
+        let nouveau = |name: &str| AdapterInfo {
+            name: name.to_owned(),
+            ..AdapterInfo::new(DeviceType::DiscreteGpu, Backend::Vulkan)
+        };
+        let integrated = AdapterInfo::new(DeviceType::IntegratedGpu, Backend::Vulkan);
+        for name in ["NVIDIA GeForce GTX 1060 (NVK GP106)", "NV136", "NV50"] {
+            for low_power in [false, true] {
+                assert!(rank(&integrated, low_power) < rank(&nouveau(name), low_power), "{name}");
+            }
+        }
+        for name in ["NVIDIA GeForce RTX 2060 (NVK TU106)", "NV166", "NVIDIA GeForce GTX 1060"] {
+            assert!(rank(&nouveau(name), false) < rank(&integrated, false), "{name}");
+        }
     }
 
     /// The chosen adapter still ranks first after any adapter that OpenGL may list is added.
