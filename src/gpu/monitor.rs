@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use wgpu::{Backend, Device, DeviceLostReason, ErrorFilter, PollError, PollType, Queue};
 
@@ -11,6 +13,9 @@ use crate::error::GpuError;
 
 /// The first error of a device outside of any error scope.
 type Trouble = Arc<Mutex<Option<GpuError>>>;
+
+/// A pause between two waits for the same work.
+const BETWEEN_WAITS: Duration = Duration::from_millis(1);
 
 /// The filters of the error scopes around our work.
 const FILTERS: [ErrorFilter; 3] =
@@ -187,8 +192,11 @@ impl Monitor {
 
     /// Waits until all submitted work is done.
     pub fn wait(&self, device: &Device) -> Result<(), GpuError> {
-        // On OpenGL, wgpu ends a wait after 2.1 seconds, whatever the limit.
-        while !self.polled(device, "waiting", PollType::wait_indefinitely())? {}
+        // On OpenGL, wgpu ends a wait after 2.1 seconds, whatever the limit. Between two waits
+        // other threads get their turn.
+        while !self.polled(device, "waiting", PollType::wait_indefinitely())? {
+            thread::sleep(BETWEEN_WAITS);
+        }
         self.check_alive(device)
     }
 
@@ -206,6 +214,7 @@ impl Monitor {
         doing: &'static str,
         how: PollType,
     ) -> Result<bool, GpuError> {
+        self.check()?;
         let polled = self.contained(device, doing, || device.poll(how))?;
         self.check()?;
         match polled {
