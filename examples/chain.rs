@@ -59,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "run {run}: {count} command buffers recorded and submitted in {:?}",
             start.elapsed()
         );
-        gpu.wait()?;
+        // Waits, and checks that the work ran.
+        bound.verify()?;
         if count != 4 {
             return Err(format!("expected one command buffer per block, found {count}").into());
         }

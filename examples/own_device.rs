@@ -56,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, output_bytes);
     queue.submit([encoder.finish()]);
 
+    // Checks that the work ran: drivers can fail without an error.
+    bound.verify()?;
     // Reading back is plain wgpu.
     let (sender, mapped) = channel();
     readback.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));

@@ -105,6 +105,10 @@ impl BlockChain {
 
     /// Loads with exactly these options, without falling back to f32.
     fn load_as(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
+        gpu.load_what_compiles(|gpu| Self::load_on(gpu, blocks, input, options))
+    }
+
+    fn load_on(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
         let (mut recording, tiling) = record_tiled(&specs, input, |micro_batch| {

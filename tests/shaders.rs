@@ -231,7 +231,7 @@ fn spirv_val_accepts_every_kernel() -> Outcome {
 fn every_file_is_in_the_catalogue_and_every_kernel_is_used() -> Outcome {
     let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut on_disk = BTreeSet::new();
-    let folders = ["", "train/", "shared/", "picture/", "bench/"];
+    let folders = ["", "train/", "shared/", "picture/", "bench/", "proof/"];
     for (folder, prefix) in folders.map(|prefix| (shaders.join(prefix), prefix)) {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -276,7 +276,9 @@ fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let knows_matrices = validated && knows_matrices()?;
     let (images, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
     assert_eq!((images.len(), ceilings.len()), (18, 19));
-    let images = images.into_iter().map(|(name, source)| (name, source, Extensions::default()));
+    let proof = ("proof/count".to_owned(), text("proof/count").unwrap_or_default().to_owned());
+    let images = images.into_iter().chain([proof]);
+    let images = images.map(|(name, source)| (name, source, Extensions::default()));
     for (name, source, extensions) in images.chain(ceilings) {
         let (shader, reflection) =
             inspect(&source, extensions).map_err(|error| format!("{name}: {error}"))?;

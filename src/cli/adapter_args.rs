@@ -19,10 +19,16 @@ pub struct AdapterArgs {
 }
 
 impl AdapterArgs {
-    /// Opens the requested device; by default, the best one.
+    /// Opens the requested device; by default, the best one. Kernels that its driver did not
+    /// compile in earlier runs are left out.
     pub fn gpu(&self) -> Result<Gpu, CliError> {
         let adapter = self.adapter.as_deref().map_or(AdapterChoice::Best, AdapterChoice::parse);
-        Ok(Gpu::with_options(&GpuOptions { adapter, matrices: true, ..Default::default() })?)
+        let options = GpuOptions { adapter, matrices: true, ..Default::default() };
+        let gpu = Gpu::with_options(&options)?;
+        Ok(match gpu.default_pipelines_path() {
+            Some(file) => gpu.without_refused(&file),
+            None => gpu,
+        })
     }
 
     /// Opens one device per core of a software adapter, up to [`MOST_DEVICES`], because a software

@@ -70,3 +70,18 @@ pub enum Command {
     /// Test whether this device and its driver compute correctly.
     Selftest(SelftestArgs),
 }
+
+impl Command {
+    /// The `--batch` of the command, if it has one.
+    pub fn batch(&self) -> Option<u32> {
+        match self {
+            Self::Classify(args) => Some(args.images.batch),
+            Self::Features(args) => Some(args.images.batch),
+            Self::Embed(args) => Some(args.images.batch),
+            Self::Verify(args) => Some(args.images.batch),
+            Self::Run(args) => args.batch,
+            Self::Train(args) => Some(args.batch),
+            _ => None,
+        }
+    }
+}

@@ -1,9 +1,12 @@
 //! `bottleneck devices`: the adapters, and the limits and features that the kernels depend on.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::{Value, json};
 use wgpu_bottleneck::gpu::{
-    adapters, describe, is_software, matrix_sides, required, subgroup_size,
+    adapters, default_pipelines_path, describe, hidden_adapters, is_software, matrix_sides,
+    refused_kernels, required, subgroup_size,
 };
 use wgpu_bottleneck::kernel;
 use wgpu_bottleneck::wgpu::{Adapter, AdapterInfo, DeviceType, Features};
@@ -125,7 +128,14 @@ pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     for (index, adapter) in adapters.iter().enumerate() {
         output::print(&as_text(index, adapter))?;
     }
+    output::progress(&hidden_adapters());
     Ok(())
+}
+
+/// The kernels that the driver of an adapter does not compile, and the file that lists them.
+fn refused(info: &AdapterInfo) -> Option<(Vec<String>, PathBuf)> {
+    let found = refused_kernels(&default_pipelines_path(info, false)?);
+    Some(found).filter(|(names, _)| !names.is_empty())
 }
 
 /// The limits that the kernels depend on, by name, with their unit.
@@ -187,7 +197,15 @@ fn as_text(index: usize, adapter: &Adapter) -> String {
             [name, offered, used, state.why_off.as_deref().unwrap_or(""), purpose].map(Into::into),
         );
     }
-    text + &table.render()
+    text += &table.render();
+    if let Some((names, file)) = refused(&adapter.get_info()) {
+        text += &format!(
+            "   left out, as the driver does not compile them: {} (delete {} to try again)\n",
+            names.join(", "),
+            file.display()
+        );
+    }
+    text
 }
 
 fn as_json(index: usize, adapter: &Adapter) -> Value {
@@ -222,6 +240,7 @@ fn as_json(index: usize, adapter: &Adapter) -> Value {
         "subgroup_sizes": [info.subgroup_min_size, info.subgroup_max_size],
         "vendor": info.vendor,
         "device": info.device,
+        "refused_kernels": refused(&info).unwrap_or_default().0,
         "limits": limits,
         "features": features,
     })

@@ -26,6 +26,14 @@ pub enum CliError {
         #[from]
         source: Error,
     },
+    /// An error of the library, with what to do.
+    #[error("{source}{advice}")]
+    Advised {
+        /// The error.
+        source: Error,
+        /// It begins with a separator.
+        advice: String,
+    },
     /// An error of the library about the contents of a file.
     #[error("{}: {source}", path.display())]
     InFile {
@@ -157,13 +165,13 @@ impl CliError {
             Self::Incomplete(_) => EXIT_INCOMPLETE,
             Self::OutOfMemory(_) => EXIT_GPU,
             Self::Interrupted(_) => EXIT_INTERRUPTED,
-            Self::Library { source: error } | Self::InFile { source: error, .. } => {
-                match error.kind() {
-                    _ if no_driver(error) => EXIT_GPU,
-                    ErrorKind::Gpu | ErrorKind::Memory => EXIT_GPU,
-                    _ => EXIT_USAGE,
-                }
-            }
+            Self::Library { source: error }
+            | Self::Advised { source: error, .. }
+            | Self::InFile { source: error, .. } => match error.kind() {
+                _ if no_driver(error) => EXIT_GPU,
+                ErrorKind::Gpu | ErrorKind::Memory => EXIT_GPU,
+                _ => EXIT_USAGE,
+            },
             Self::Usage(_)
             | Self::NoKernel { .. }
             | Self::NotExpressible { .. }
@@ -193,6 +201,9 @@ fn advice(error: &Error) -> &'static str {
         _ if no_driver(error) => {
             "\ninstall a GPU driver, or a software one (Debian, Ubuntu: mesa-vulkan-drivers), or \
             run through scripts/with-gpu"
+        }
+        Error::Gpu(GpuError::NoDevice { others, .. }) if !others.is_empty() => {
+            "; --adapter INDEX picks one"
         }
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
             ": the file size limit is reached; raise it (ulimit -f), or use another file system"

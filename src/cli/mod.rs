@@ -5,6 +5,7 @@
 //! library, and do not know how a block is computed.
 
 mod adapter_args;
+mod batch_advice;
 mod bench;
 mod block;
 mod block_args;
@@ -88,6 +89,7 @@ fn run_command() -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    let batch = cli.command.as_ref().and_then(Command::batch);
     let outcome = match cli.command {
         None => demo::run(&cli.demo),
         Some(Command::Devices(args)) => devices::run(&args),
@@ -110,7 +112,7 @@ fn run_command() -> u8 {
         // The reader of stdout does not want more output.
         Err(CliError::OutputClosed) => 0,
         Err(error) => {
-            output::error(&error.to_string());
+            output::error(&(error.to_string() + &batch_advice::after(&error, batch)));
             error.exit_code()
         }
     }

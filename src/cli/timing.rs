@@ -67,7 +67,7 @@ pub struct Run {
     pub complete: Duration,
 }
 
-/// Records, submits, waits.
+/// Records, submits, waits; then checks that the work ran.
 pub fn run(gpu: &Gpu, bound: &Bound) -> Result<Run, Error> {
     let start = Instant::now();
     let commands = bound.record()?;
@@ -75,7 +75,9 @@ pub fn run(gpu: &Gpu, bound: &Bound) -> Result<Run, Error> {
     gpu.queue().submit(commands);
     let submitted = Instant::now();
     gpu.wait()?;
-    Ok(Run { record: recorded - start, submit: submitted - recorded, complete: recorded.elapsed() })
+    let complete = recorded.elapsed();
+    bound.verify()?;
+    Ok(Run { record: recorded - start, submit: submitted - recorded, complete })
 }
 
 /// Runs the models in turn, and in the opposite order in every other round, so that other load on

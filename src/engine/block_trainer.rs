@@ -76,17 +76,16 @@ impl BlockTrainer {
     ) -> Result<Self> {
         half::only_f32(loading)?;
         let training = plan_block_training(&block.spec, input)?;
-        let mut recording = plan::schedule(
-            training.plan.clone(),
-            gpu.capabilities(),
-            &loading.kernels,
-            loading.budget,
-        )?;
-        if loading.executor.guard_bytes > 0 {
-            recording.unshare_slots();
-        }
-        let params = vec![StepParams::None; training.plan.steps.len()];
-        let executor = Executor::new(gpu, recording, &params, loading.executor)?;
+        let executor = gpu.load_what_compiles(|gpu| {
+            let plan = training.plan.clone();
+            let mut recording =
+                plan::schedule(plan, gpu.capabilities(), &loading.kernels, loading.budget)?;
+            if loading.executor.guard_bytes > 0 {
+                recording.unshare_slots();
+            }
+            let params = vec![StepParams::None; training.plan.steps.len()];
+            Executor::new(gpu, recording, &params, loading.executor)
+        })?;
         let mut trained = Self { executor, training, bn_momentum: options.bn_momentum, block };
         for (id, tensor) in trained.variables()? {
             trained.executor.write(id, &tensor)?;

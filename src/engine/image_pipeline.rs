@@ -49,7 +49,9 @@ impl ImagePipeline {
         preprocess.check()?;
         let options = LoadOptions { half_edges: false, ..options.clone() };
         let network = Network::load(gpu, weights, preprocess.shape(batch)?, &options)?;
-        Ok(Self { network, preprocessor: Preprocessor::new(gpu, preprocess)? })
+        // Not `gpu`, which may be lost if its driver does not compile a kernel.
+        let preprocessor = Preprocessor::new(network.executor().gpu(), preprocess)?;
+        Ok(Self { network, preprocessor })
     }
 
     /// The network.
@@ -125,9 +127,7 @@ impl ImagePipeline {
             let (part, others) = rest.split_at(rest.len().min(self.network.input_shape().n));
             rest = others;
             let preprocessor = &self.preprocessor;
-            let found = self
-                .network
-                .run_filled(part.len(), wanted, |input| preprocessor.fill(part, input))?;
+            let found = self.network.run_images(preprocessor, part, wanted)?;
             if whole.is_empty() {
                 whole = found;
                 continue;

@@ -1,10 +1,10 @@
 //! A whole network on a device.
 
-use wgpu::{Buffer, CommandBuffer};
+use wgpu::Buffer;
 
 use super::{LoadOptions, half};
 use crate::error::Result;
-use crate::gpu::{Bound, Executor, Gpu, Memory};
+use crate::gpu::{Bound, Executor, Gpu, Memory, Preprocessor, Source};
 use crate::kernel::Capabilities;
 use crate::network::{self, ResNet};
 use crate::plan::{self, Recording, TensorId};
@@ -35,8 +35,8 @@ pub fn record_network(
 /// one for each block and one for the head.
 ///
 /// Batches of any size can be run. A batch is run in several parts if its largest tensor would not
-/// fit one of the device's bindings, its workspace would exceed 1 GiB, or it is larger than the
-/// batch that the network was loaded for.
+/// fit one of the device's bindings, its workspace would exceed 1 GiB, a block would occupy an
+/// integrated GPU for too long, or it is larger than the batch that the network was loaded for.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{CheckpointOptions, Gpu, LoadOptions, Network, NetworkWeights, StateDict};
@@ -73,6 +73,15 @@ impl Network {
 
     /// Loads with exactly these options, without falling back to f32.
     fn load_as(
+        gpu: &Gpu,
+        weights: &NetworkWeights,
+        input: Shape,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        gpu.load_what_compiles(|gpu| Self::load_on(gpu, weights, input, options))
+    }
+
+    fn load_on(
         gpu: &Gpu,
         weights: &NetworkWeights,
         input: Shape,
@@ -265,22 +274,22 @@ impl Network {
         ids.iter().map(tensor).collect()
     }
 
-    /// Tensors of the first images of a run whose input is written on the GPU.
-    pub(super) fn run_filled(
+    /// Tensors of images that are preprocessed on the GPU, at most as many as a batch has.
+    pub(super) fn run_images(
         &mut self,
-        images: usize,
+        preprocessor: &Preprocessor,
+        images: &[Source<'_>],
         wanted: Wanted<'_>,
-        fill: impl FnOnce(&Buffer) -> Result<CommandBuffer>,
     ) -> Result<Vec<(String, HostTensor)>> {
         let (ids, names) = self.named(wanted);
-        let output = self.executor.run_filled(fill)?;
+        let output = self.executor.run_images(preprocessor, images)?;
         let mut taken = self.taken(&ids, &output)?;
         if self.recording().has_half() && taken.iter().any(half::has_non_finite) {
             let input = self.executor.own_input()?;
             taken = self.run_parts(&input, &names)?;
         }
         let first = |tensor: HostTensor| {
-            let shape = Shape { n: images, ..tensor.shape() };
+            let shape = Shape { n: images.len(), ..tensor.shape() };
             let mut data = tensor.into_data();
             data.truncate(shape.len());
             Ok(HostTensor::new(shape, data)?)
@@ -363,7 +372,8 @@ fn in_parts(
 const MOST_WORKSPACE: u64 = 1 << 30;
 
 /// The largest part of a batch that one run of a [`Network`] takes: its largest tensor must fit one
-/// binding, and all tensors together a limited workspace.
+/// binding, and all tensors together a limited workspace. On a device with a watchdog, no segment
+/// of several images takes longer than a submit may ([`SUBMIT_SECONDS`](plan::SUBMIT_SECONDS)).
 ///
 /// # Errors
 /// As [`record_network`] for a single image.
@@ -379,5 +389,9 @@ pub fn largest_part(
     let workspace: u64 = recording.slots.iter().map(|slot| slot.bytes as u64).sum();
     let most =
         (capabilities.max_binding_bytes / largest.max(1)).min(MOST_WORKSPACE / workspace.max(1));
+    let most = most.min(capabilities.watched_rate.map_or(u64::MAX, |rate| {
+        let works = (0..recording.segments.len()).map(|segment| recording.segment_work(segment));
+        (rate as f64 * plan::SUBMIT_SECONDS) as u64 / works.max().unwrap_or(0).max(1)
+    }));
     Ok(Shape { n: input.n.min(usize::try_from(most).unwrap_or(usize::MAX).max(1)), ..input })
 }

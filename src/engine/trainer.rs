@@ -97,7 +97,8 @@ impl Trainer {
     ) -> Result<Self> {
         let training = plan_network_training(state.spec(), input, options)?;
         let bn_momentum = options.bn_momentum.ok_or(TrainingError::NoMomentum)?;
-        let executor = executor(gpu, training.plan.clone(), loading)?;
+        let executor =
+            gpu.load_what_compiles(|gpu| executor(gpu, training.plan.clone(), loading))?;
         let (options, state) = (options.clone(), state.clone());
         let mut network =
             Self { executor, training, options, state, batches: 0, within: 0, steps: 0 };

@@ -25,12 +25,14 @@ pub enum GpuError {
         expected: &'static str,
     },
     /// The adapter provided no device.
-    #[error("{adapter}: no device: {reason}")]
+    #[error("{adapter}: no device: {reason}{}", or_another(others))]
     NoDevice {
         /// The adapter.
         adapter: String,
         /// The driver's message.
         reason: String,
+        /// The other adapters, each with its index in [`adapters`](crate::gpu::adapters).
+        others: Vec<String>,
     },
     /// Something is larger than this device allows.
     #[error("{what} needs {bytes} bytes, the device's limit is {limit}")]
@@ -91,6 +93,16 @@ pub enum GpuError {
         /// The kernel.
         kernel: String,
         /// naga's message.
+        reason: String,
+    },
+    /// The driver does not compile a kernel. If the device is one of this crate, loading has
+    /// already been tried without this kernel and others. On a borrowed device, load again on a
+    /// new device after [`Gpu::without_kernels`](crate::Gpu::without_kernels).
+    #[error("the driver does not compile the kernel {kernel}: {reason}")]
+    Compile {
+        /// The kernel.
+        kernel: String,
+        /// The message of the driver or of wgpu.
         reason: String,
     },
     /// A caller's buffer cannot be used.
@@ -173,6 +185,11 @@ impl GpuError {
                 | GpuError::Patch(_)
         )
     }
+}
+
+/// The other adapters, if there are any.
+fn or_another(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!("; other adapters: {}", list(others)) }
 }
 
 /// Names joined by commas, or "none".

@@ -1,6 +1,8 @@
 //! Properties from the information on an adapter: a line to display, whether it is software, and
 //! its subgroup size.
 
+use std::path::Path;
+
 use wgpu::{AdapterInfo, Backend, DeviceType};
 
 /// One line to display: name, backend, kind, driver.
@@ -29,6 +31,34 @@ pub fn is_software(info: &AdapterInfo) -> bool {
         || ["llvmpipe", "softpipe", "swiftshader", "basic render"]
             .iter()
             .any(|known| name.contains(known))
+}
+
+/// Why a GPU may be missing from the adapters, and what to do, in a sentence.
+#[must_use]
+pub fn hidden_adapters() -> String {
+    let container = if is_in_container() {
+        "; in this container, an NVIDIA GPU needs NVIDIA_DRIVER_CAPABILITIES=graphics (or all)"
+    } else {
+        ""
+    };
+    format!(
+        "wgpu hides GPUs whose driver is not conformant (WSL, Haswell, development versions): \
+        WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER=1 shows them; run `bottleneck selftest` before \
+        you trust one{container}"
+    )
+}
+
+/// Whether this process runs in a container of Docker or Podman, or in one that says so.
+fn is_in_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
+        || std::env::var_os("container").is_some()
+}
+
+/// Whether a watchdog of the system may end work that takes a second or more on this adapter: on
+/// integrated, virtual and unknown hardware. Software has none, and a GPU with its own memory is
+/// fast enough.
+pub fn has_watchdog(info: &AdapterInfo) -> bool {
+    !is_software(info) && info.device_type != DeviceType::DiscreteGpu
 }
 
 /// The subgroup size of an adapter, if it has only one. For Metal, wgpu 30 reports 4 to 64 whatever

@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use wgpu::{
-    BindGroup, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo,
+    BindGroup, Buffer, CommandBuffer, CommandEncoder, ComputePass, TexelCopyBufferInfo,
     TexelCopyBufferLayout,
 };
 
 use super::executor_state::Ready;
 use super::launches::Launch;
+use super::proof::Path;
 use super::texels::TEXEL_BYTES;
+use super::unverified::Unverified;
 use super::workspace::TextureCopy;
 use crate::error::Result;
 
@@ -20,9 +22,17 @@ use crate::error::Result;
 pub struct Bound {
     pub(super) ready: Arc<Ready>,
     pub(super) groups: Vec<BindGroup>,
+    unverified: Unverified,
 }
 
 impl Bound {
+    /// Binds the caller's buffers.
+    pub(super) fn new(ready: Arc<Ready>, input: &Buffer, output: &Buffer) -> Result<Self> {
+        let groups = ready.bind_groups(input, output)?;
+        let unverified = Unverified::new(&ready.gpu, ready.copy_sections())?;
+        Ok(Self { ready, groups, unverified })
+    }
+
     /// Records one command buffer per block, for the caller to submit in this order, in one submit
     /// or several.
     ///
@@ -32,9 +42,12 @@ impl Bound {
     /// [`Gpu::wait`](super::Gpu::wait) and [`Gpu::download`](super::Gpu::download) report the loss.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
         let inner = &self.ready.gpu.inner;
-        Ok(inner
-            .monitor
-            .guarded(&inner.device, "recording", || self.ready.command_buffers(&self.groups))?)
+        Ok(inner.monitor.guarded(&inner.device, "recording", || {
+            let mut path = self.unverified.begin(&self.ready.gpu);
+            let commands = self.ready.command_buffers(&self.groups, &mut path, true);
+            self.unverified.ended(&path);
+            commands
+        })?)
     }
 
     /// Records every block into the caller's encoder, as one compute pass each unless textures must
@@ -46,11 +59,40 @@ impl Bound {
         let (ready, mut first) = (&self.ready, 0);
         let inner = &ready.gpu.inner;
         inner.monitor.guarded(&inner.device, "recording", || {
+            let mut path = self.unverified.begin(&ready.gpu);
             for segment in 0..ready.recording.segments.len() {
-                first = ready.encode(segment, first, &self.groups, encoder);
+                first = ready.encode(segment, first, &self.groups, encoder, &mut path);
             }
+            path.end(encoder);
+            self.unverified.ended(&path);
         })?;
         Ok(())
+    }
+
+    /// Waits for the work recorded since the last call, and checks that it ran: a driver may report
+    /// work as finished that never ran, and the output then still holds earlier values. Call it
+    /// after all that was recorded has been submitted, and before you rely on results that stay on
+    /// the device. It checks the last 16 recordings. Each of them counts as not run if a command
+    /// buffer of it was not submitted. On Metal it checks every command buffer, elsewhere the
+    /// submit with the last one.
+    ///
+    /// [`BlockChain::run`](crate::BlockChain::run) and all other calls that return results check
+    /// their own work.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost) if work did not run; any error of the
+    /// device.
+    pub fn verify(&self) -> Result<()> {
+        self.unverified.verify(&self.ready.gpu)
+    }
+
+    /// [`Bound::verify`] for async callers. On native backends, the future polls the device
+    /// whenever it is polled.
+    ///
+    /// # Errors
+    /// As [`Bound::verify`].
+    pub async fn verify_async(&self) -> Result<()> {
+        self.unverified.verify_async(&self.ready.gpu).await
     }
 }
 
@@ -63,6 +105,7 @@ impl Ready {
         first: usize,
         groups: &[BindGroup],
         encoder: &mut CommandEncoder,
+        path: &mut Path<'_>,
     ) -> usize {
         let behind = first
             + self.recording.segments[segment]
@@ -71,11 +114,12 @@ impl Ready {
                 .map(|step| step.dispatches.len())
                 .sum::<usize>();
         for run in self.passes(first..behind) {
-            self.copy_textures(run.start, encoder);
+            self.copy_textures(run.start, encoder, path);
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             run.for_each(|at| self.launch(at, groups, &mut pass));
+            path.computed(&mut pass);
         }
-        self.carry(segment, encoder);
+        self.carry(segment, encoder, path);
         behind
     }
 
@@ -93,24 +137,41 @@ impl Ready {
         runs
     }
 
+    /// How many sections of copies a run has at most: before a pass, after a segment, and to fill
+    /// the input.
+    pub(super) fn copy_sections(&self) -> usize {
+        self.copies.len() + self.updates.len() + 1
+    }
+
     /// Encodes the copies of tensors into textures before a dispatch.
-    pub(super) fn copy_textures(&self, before: usize, encoder: &mut CommandEncoder) {
-        for TextureCopy { slot, texture, .. } in
-            self.copies.iter().filter(|copy| copy.before == before)
-        {
+    pub(super) fn copy_textures(
+        &self,
+        before: usize,
+        encoder: &mut CommandEncoder,
+        path: &mut Path<'_>,
+    ) {
+        let mut copies = self.copies.iter().filter(|copy| copy.before == before).peekable();
+        let any = copies.peek().is_some();
+        for TextureCopy { slot, texture, .. } in copies {
             let bytes_per_row = Some(texture.width() * TEXEL_BYTES);
             let layout = TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
             let source = TexelCopyBufferInfo { buffer: &self.slots[*slot], layout };
             encoder.copy_buffer_to_texture(source, texture.as_image_copy(), texture.size());
         }
+        if any {
+            path.copied(encoder);
+        }
     }
 
     /// Encodes the updates after a segment: copies of tensors that it wrote to their variables.
-    pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder) {
-        for &(block, from, to, bytes) in &self.updates {
-            if block == segment {
-                encoder.copy_buffer_to_buffer(&self.slots[from], 0, &self.slots[to], 0, bytes);
-            }
+    pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder, path: &mut Path<'_>) {
+        let mut updates = self.updates.iter().filter(|update| update.0 == segment).peekable();
+        let any = updates.peek().is_some();
+        for &(_, from, to, bytes) in updates {
+            encoder.copy_buffer_to_buffer(&self.slots[from], 0, &self.slots[to], 0, bytes);
+        }
+        if any {
+            path.copied(encoder);
         }
     }
 
@@ -122,17 +183,26 @@ impl Ready {
         pass.dispatch_workgroups(*x, *y, *z);
     }
 
-    /// One command buffer per segment.
-    pub(super) fn command_buffers(&self, groups: &[BindGroup]) -> Vec<CommandBuffer> {
-        let mut first = 0;
+    /// One command buffer per segment. If the recording `ends` with the last of them, the number of
+    /// the run stays in its word.
+    pub(super) fn command_buffers(
+        &self,
+        groups: &[BindGroup],
+        path: &mut Path<'_>,
+        ends: bool,
+    ) -> Vec<CommandBuffer> {
+        let (mut first, count) = (0, self.recording.segments.len());
         let record = |segment: usize| {
             let first_step = self.recording.segments[segment].steps.first();
             let label = first_step.map(|recorded| recorded.step.module.as_str());
             let descriptor = wgpu::CommandEncoderDescriptor { label };
             let mut encoder = self.gpu.inner.device.create_command_encoder(&descriptor);
-            first = self.encode(segment, first, groups, &mut encoder);
+            first = self.encode(segment, first, groups, &mut encoder, path);
+            if ends && segment + 1 == count {
+                path.end(&mut encoder);
+            }
             encoder.finish()
         };
-        (0..self.recording.segments.len()).map(record).collect()
+        (0..count).map(record).collect()
     }
 }

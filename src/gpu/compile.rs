@@ -7,10 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Gpu;
+use super::kept_pipelines::KeptPipelines;
 use super::pipeline::{Pipeline, checked_source};
 use crate::error::{GpuError, Result};
 use crate::kernel::Kernel;
 use crate::shader::Extensions;
+
+/// The stack of a thread that compiles. Drivers' compilers recurse deeply, and are tested on main
+/// threads, which have 8 MiB on Linux and macOS.
+const COMPILER_STACK: usize = 8 << 20;
 
 impl Gpu {
     /// The compiled kernel; compiled on first use, then cached.
@@ -44,11 +49,23 @@ impl Gpu {
         extensions: Extensions,
     ) -> Result<Pipeline, GpuError> {
         let (shader, reflection) = checked_source(name, source, extensions, self.capabilities())?;
-        let inner = &self.inner;
-        inner.monitor.guarded(&inner.device, "compiling a kernel", || {
+        let (inner, mut valid) = (&self.inner, true);
+        let compiled = inner.monitor.guarded(&inner.device, "compiling a kernel", || {
             let cache = inner.kept_pipelines.get().map(|kept| &kept.cache);
             let checks = self.runtime_checks();
-            Pipeline::new(&inner.device, name, shader, &reflection, checks, cache)
+            let pipeline = Pipeline::new(&inner.device, name, shader, &reflection, checks, cache);
+            valid = pipeline.is_valid(&inner.device);
+            pipeline
+        });
+        compiled.map_err(|error| match error {
+            // Another thread may have lost the device.
+            GpuError::Lost { reason } if !valid => {
+                GpuError::Compile { kernel: name.to_owned(), reason }
+            }
+            GpuError::Device { reason, .. } => {
+                GpuError::Compile { kernel: name.to_owned(), reason }
+            }
+            other => other,
         })
     }
 
@@ -57,8 +74,7 @@ impl Gpu {
     /// when [`Gpu::pipeline`] requests them.
     ///
     /// # Errors
-    /// The error of `meanwhile`, otherwise the first compilation error. Either stops the other
-    /// soon.
+    /// The first compilation error, or the error of `meanwhile`. Either stops the other soon.
     pub(super) fn compile_while<T>(
         &self,
         kernels: &[Kernel],
@@ -70,13 +86,19 @@ impl Gpu {
                 missing.push(kernel);
             }
         }
+        let kept = self.inner.kept_pipelines.get().filter(|_| !missing.is_empty());
+        let compiling = kept.and_then(KeptPipelines::compiling);
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<GpuError>));
         let stop = || next.store(missing.len(), Ordering::Relaxed);
         let compile = || {
             while let Some(&kernel) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Err(error) = self.pipeline(kernel) {
                     stop();
-                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    // The kernel that failed takes precedence over the loss that it caused.
+                    if failed.is_none() || matches!(error, GpuError::Compile { .. }) {
+                        *failed = Some(error);
+                    }
                 }
             }
         };
@@ -85,6 +107,7 @@ impl Gpu {
             for _ in 0..threads {
                 if thread::Builder::new()
                     .name("compile".to_owned())
+                    .stack_size(COMPILER_STACK)
                     .spawn_scoped(scope, compile)
                     .is_err()
                 {
@@ -96,16 +119,19 @@ impl Gpu {
                 stop();
             }
             done
-        })?;
-        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            None => {
-                if !missing.is_empty() {
-                    self.save_pipelines()?;
-                }
-                Ok(done)
-            }
-            Some(error) => Err(error.into()),
+        });
+        drop(compiling);
+        let done = match (done, failed.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+            // It may be why the other work failed.
+            (_, Some(error @ GpuError::Compile { .. })) => return Err(error.into()),
+            (Err(error), _) => return Err(error),
+            (Ok(_), Some(error)) => return Err(error.into()),
+            (Ok(done), None) => done,
+        };
+        if !missing.is_empty() {
+            self.save_pipelines()?;
         }
+        Ok(done)
     }
 
     /// Writes the compiled pipelines to their cache file, if there is one.

@@ -4,47 +4,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use wgpu::{
-    Adapter, AdapterInfo, Device, DeviceDescriptor, ExperimentalFeatures, Features, Limits, Queue,
-};
+use wgpu::{Adapter, AdapterInfo, Device, Features, Limits, Queue};
 
-use super::adapter::{self, AdapterChoice};
-use super::contain::contain_async;
+use super::adapter;
 use super::kept_pipelines::KeptPipelines;
+use super::measured_rate::MeasuredRate;
 use super::monitor::Monitor;
+use super::options::Opened;
 use super::pipeline::Pipeline;
+use super::proof::{self, NUMBER_BYTES, Proof};
 use super::{adapter_info, user_cache};
 use crate::error::{GpuError, Result};
 use crate::kernel::{Capabilities, DeviceKind, Kernel};
+use crate::plan::ASSUMED_RATE;
 use crate::shader::Patch;
-
-/// Which limits a device is created with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LimitsChoice {
-    /// The limits of [`required`](super::required): the adapter's own for buffers and compute.
-    #[default]
-    Adapter,
-    /// WebGPU's core limits, the minimum of every WebGPU device: for tests.
-    Core,
-}
-
-/// Options for creating a device.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GpuOptions {
-    /// Which adapter.
-    pub adapter: AdapterChoice,
-    /// Which limits.
-    pub limits: LimitsChoice,
-    /// Whether shaders are compiled with wgpu's bounds checks and loop guards. Off by default: the
-    /// kernels clamp every index themselves, and buffers are checked to be large enough when they
-    /// are bound.
-    pub runtime_checks: bool,
-    /// Whether computations in half precision use matrix units, if the adapter has them. Off by
-    /// default: this needs wgpu's experimental feature `EXPERIMENTAL_COOPERATIVE_MATRIX`, which
-    /// according to wgpu may contain bugs, including undefined behaviour. **Experimental**: this
-    /// option may change or disappear without a new major version.
-    pub matrices: bool,
-}
 
 /// A GPU: device, queue and compiled kernels. Cloning is cheap and shares all of it.
 #[derive(Debug, Clone)]
@@ -58,14 +31,27 @@ pub(super) struct Inner {
     pub queue: Queue,
     pub monitor: Monitor,
     info: AdapterInfo,
-    capabilities: Capabilities,
+    pub capabilities: Capabilities,
     runtime_checks: bool,
+    /// Whether every command buffer must change the number of its run, even within one submit.
+    pub proves_every: bool,
+    /// The kernel that counts numbers of runs up, if every command buffer must.
+    pub counting: OnceLock<Arc<Pipeline>>,
+    /// The rate of runs.
+    pub rate: MeasuredRate,
+    /// For submits without separate buffers for their numbers; locked from the write of a number
+    /// to its submit.
+    pub proof: Mutex<Option<Proof>>,
     /// Faults to compile the kernels with; empty except in tests of the self test.
     pub patches: Vec<Patch>,
+    /// How the device was opened; `None` if it is borrowed.
+    pub opened: Option<Opened>,
     /// The kernels compiled so far.
     pub pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     /// The file that pipelines are cached in, once there is one.
     pub kept_pipelines: OnceLock<KeptPipelines>,
+    /// The path of that file, also if the device does not support such files.
+    pub kept_path: OnceLock<PathBuf>,
 }
 
 impl Drop for Inner {
@@ -78,66 +64,6 @@ impl Drop for Inner {
 }
 
 impl Gpu {
-    /// Opens the best adapter, as described at [`AdapterChoice::Best`]. Logs a warning if it is
-    /// software.
-    ///
-    /// # Errors
-    /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`],
-    /// [`GpuError::Lost`].
-    pub fn new() -> Result<Self> {
-        Self::with_options(&GpuOptions::default())
-    }
-
-    /// Opens a device with these options. Never falls back to another adapter.
-    ///
-    /// # Errors
-    /// As [`Gpu::new`].
-    pub fn with_options(options: &GpuOptions) -> Result<Self> {
-        pollster::block_on(Self::with_options_async(options))
-    }
-
-    /// [`Gpu::with_options`] for async callers.
-    ///
-    /// # Errors
-    /// As [`Gpu::new`].
-    pub async fn with_options_async(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::choose(&options.adapter).await?;
-        let info = adapter.get_info();
-        if adapter_info::is_software(&info) {
-            tracing::warn!("{} computes on the CPU: results are correct, but slow", info.name);
-        }
-        let (required_features, required_limits) = match options.limits {
-            LimitsChoice::Adapter => adapter::required(&adapter),
-            LimitsChoice::Core => (Features::empty(), Limits::default()),
-        };
-        // Without half precision, matrices of it are useless.
-        let matrices = options.matrices
-            && required_features.contains(Features::SHADER_F16 | Features::SUBGROUP);
-        let sides = if matrices { adapter::matrix_sides(&adapter) } else { [false; 2] };
-        let mut descriptor = DeviceDescriptor {
-            label: Some("wgpu-bottleneck"),
-            required_features,
-            required_limits,
-            ..Default::default()
-        };
-        if sides.contains(&true) {
-            descriptor.required_features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller requested this, and the documentation repeats wgpu's warning. The
-            // kernels load and store matrices within arrays of the same size.
-            descriptor.experimental_features = unsafe { ExperimentalFeatures::enabled() };
-        }
-        let no_device =
-            |reason| GpuError::NoDevice { adapter: adapter_info::describe(&info), reason };
-        // wgpu creates the device before it returns the future.
-        let request = async { adapter.request_device(&descriptor).await };
-        let requested = contain_async("making a device", request).await;
-        let (device, queue) =
-            requested.map_err(no_device)?.map_err(|error| no_device(error.to_string()))?;
-        let monitor = Monitor::install(&device, &queue, info.backend);
-        monitor.check_alive(&device)?;
-        Ok(Self::assemble(device, queue, info, monitor, options.runtime_checks, sides))
-    }
-
     /// Wraps the device of an app. Its error handler and lost callback are not replaced. Create the
     /// device with at least the result of [`required`](super::required) to get the adapter's full
     /// buffer sizes. Once the device is lost, or the app has destroyed it, every call that needs it
@@ -187,7 +113,7 @@ impl Gpu {
         gpu
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         device: Device,
         queue: Queue,
         info: AdapterInfo,
@@ -196,8 +122,8 @@ impl Gpu {
         [matrices_of_8, matrices_of_16]: [bool; 2],
     ) -> Self {
         let capabilities = capabilities(&device.limits(), device.features(), &info);
+        let proves_every = proof::proves_every(info.backend);
         let capabilities = Capabilities { matrices_of_8, matrices_of_16, ..capabilities };
-        let (patches, pipelines, kept_pipelines) = (Vec::new(), Mutex::default(), OnceLock::new());
         Self {
             inner: Arc::new(Inner {
                 device,
@@ -206,9 +132,15 @@ impl Gpu {
                 info,
                 capabilities,
                 runtime_checks,
-                patches,
-                pipelines,
-                kept_pipelines,
+                proves_every,
+                counting: OnceLock::new(),
+                rate: MeasuredRate::default(),
+                proof: Mutex::default(),
+                patches: Vec::new(),
+                opened: None,
+                pipelines: Mutex::default(),
+                kept_pipelines: OnceLock::new(),
+                kept_path: OnceLock::new(),
             }),
         }
     }
@@ -231,10 +163,16 @@ impl Gpu {
             info,
             capabilities: *capabilities,
             runtime_checks: true,
+            proves_every: self.inner.proves_every,
+            counting: OnceLock::new(),
+            rate: MeasuredRate::default(),
+            proof: Mutex::default(),
             patches: patches.to_vec(),
+            opened: None,
             pipelines: Mutex::default(),
             // Prevents that faulty kernels are stored in the cache file.
             kept_pipelines: OnceLock::new(),
+            kept_path: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -301,7 +239,8 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
     pub fn keep_pipelines(&self, file: &Path) -> Result<bool, GpuError> {
-        let Inner { device, monitor, kept_pipelines, .. } = &*self.inner;
+        let Inner { device, monitor, kept_pipelines, kept_path, .. } = &*self.inner;
+        let _ = kept_path.set(file.to_owned());
         if kept_pipelines.get().is_some() || !device.features().contains(Features::PIPELINE_CACHE) {
             return Ok(false);
         }
@@ -312,10 +251,17 @@ impl Gpu {
     /// and driver. `None` if the environment defines no such directory.
     #[must_use]
     pub fn default_pipelines_path(&self) -> Option<PathBuf> {
-        let checks = if self.runtime_checks() { " with runtime checks" } else { "" };
-        let name = user_cache::file_name(&format!("{}{checks}", self.describe()), "bin");
-        Some(user_cache::folder("pipelines")?.join(name))
+        default_pipelines_path(self.info(), self.runtime_checks())
     }
+}
+
+/// [`Gpu::default_pipelines_path`] of a device of this adapter, compiled with or without
+/// [`GpuOptions::runtime_checks`](super::GpuOptions::runtime_checks).
+#[must_use]
+pub fn default_pipelines_path(info: &AdapterInfo, runtime_checks: bool) -> Option<PathBuf> {
+    let checks = if runtime_checks { " with runtime checks" } else { "" };
+    let name = user_cache::file_name(&format!("{}{checks}", adapter_info::describe(info)), "bin");
+    Some(user_cache::folder("pipelines")?.join(name))
 }
 
 /// The part of limits and adapter info that kernels depend on.
@@ -325,7 +271,8 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
     Capabilities {
         max_binding_bytes: limits
             .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size)
+            // A staging buffer also holds the number of its run.
+            .min(limits.max_buffer_size.saturating_sub(2 * NUMBER_BYTES))
             .min(Capabilities::MAX_BINDING_BYTES),
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         max_invocations: limits.max_compute_invocations_per_workgroup,
@@ -344,5 +291,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
             _ => DeviceKind::Discrete,
         },
+        watched_rate: adapter_info::has_watchdog(info).then_some(ASSUMED_RATE),
+        refused: &[],
     }
 }

@@ -118,6 +118,7 @@ impl Executor {
         let uniforms = gpu.buffer_with("params", &uniforms, BufferUsages::UNIFORM)?;
         let slots = slots(gpu, &recording, options.guard_bytes)?;
         let (copies, updates) = (copies(&recording, &launches), updates(&recording));
+        gpu.finish_uploads()?;
         let gpu = gpu.clone();
         let ready = Arc::new(Ready {
             gpu,
@@ -181,7 +182,7 @@ impl Executor {
     /// # Errors
     /// [`GpuError::SameBuffer`]; [`GpuError::Buffer`] if one is too small or lacks the usage.
     pub fn bind(&self, input: &Buffer, output: &Buffer) -> Result<Bound> {
-        Ok(Bound { ready: self.ready.clone(), groups: self.ready.bind_groups(input, output)? })
+        Bound::new(self.ready.clone(), input, output)
     }
 
     /// Binds the input and output buffers that another executor created for its own runs: for

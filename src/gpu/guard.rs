@@ -2,7 +2,7 @@
 //! mistaken for results, and guard bands after each tensor, inside its binding, must stay
 //! unchanged.
 
-use wgpu::{Buffer, BufferUsages};
+use wgpu::Buffer;
 
 use super::Executor;
 use super::memory::{poison, poison_word};
@@ -82,14 +82,14 @@ impl Executor {
         let probed = self.probed(variables)?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let bytes: usize = probed.iter().map(|probed| probed.before.len()).sum();
-        let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
-        let staging = self.ready.gpu.buffer("staging", bytes as u64, usage)?;
+        let staging = self.ready.gpu.staging_buffer(bytes as u64)?;
         let inner = &self.ready.gpu.inner;
-        inner.monitor.guarded(&inner.device, "probing", || {
+        let expected = inner.monitor.guarded(&inner.device, "probing", || {
             probed
                 .iter()
                 .for_each(|probed| inner.queue.write_buffer(probed.buffer, 0, &probed.before));
-            let mut commands = self.ready.command_buffers(&own.groups);
+            let mut path = own.proof.begin(&inner.queue, 0);
+            let mut commands = self.ready.command_buffers(&own.groups, &mut path, false);
             let mut copy =
                 inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut at = 0;
@@ -97,10 +97,13 @@ impl Executor {
                 copy.copy_buffer_to_buffer(buffer, 0, &staging, at, buffer.size());
                 at += buffer.size();
             }
+            path.bring_back(&mut copy, &staging, bytes as u64);
             commands.push(copy.finish());
             inner.queue.submit(commands);
+            path.expected()
         })?;
-        let after = Readback::start(&self.ready.gpu, &staging)?.wait(<[u8]>::to_vec)?;
+        let readback = Readback::start(&self.ready.gpu, &staging, bytes as u64, expected)?;
+        let after = readback.wait(<[u8]>::to_vec)?;
         self.judge(&probed, &after)
     }
 

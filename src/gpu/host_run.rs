@@ -1,12 +1,15 @@
 //! Runs from host tensors to host tensors, in the executor's own buffers.
 
-use wgpu::{Buffer, CommandBuffer, Device};
+use std::time::Instant;
 
-use super::Executor;
+use wgpu::{Buffer, CommandBuffer, CommandEncoder, CommandEncoderDescriptor};
+
 use super::executor_state::Ready;
 use super::own_buffers::OwnBuffers;
+use super::proof::Path;
 use super::readback::Readback;
 use super::upload_staging::UploadStaging;
+use super::{Executor, Preprocessor, Source};
 use crate::error::{GpuError, Result, ShapeError};
 use crate::plan::{Location, TensorId, TensorInfo};
 use crate::tensor::{HostTensor, Rows};
@@ -68,7 +71,13 @@ impl Executor {
         output: &mut HostTensor,
         piece: RowRun,
     ) -> Result<()> {
-        Ok(self.start(input, piece.from)?.wait(|bytes| self.put(bytes, output, piece))??)
+        let start = self.stopwatch();
+        let readback = self.start(input, piece.from)?;
+        let read = |bytes: &[u8]| {
+            self.measured(start);
+            self.put(bytes, output, piece)
+        };
+        Ok(readback.wait(read)??)
     }
 
     /// [`Executor::run_rows`] for async callers.
@@ -126,21 +135,37 @@ impl Executor {
         self.ready.gpu.download_first(slot, info.bytes() as u64, |bytes| unpack(info, bytes))?
     }
 
-    /// Runs on an input that is written on the GPU: the command buffer returned by `fill` writes it
-    /// into the buffer passed to `fill`, as NHWC (see [`input_bytes`](Self::input_bytes)). Padding
-    /// must be zero.
+    /// Runs on an input that is written on the GPU: `fill` encodes the work that writes it into the
+    /// buffer passed to `fill`, as NHWC (see [`input_bytes`](Self::input_bytes)). Padding must be
+    /// zero.
     ///
     /// # Errors
     /// As [`Executor::run`], and any error of `fill`.
     pub fn run_filled(
         &mut self,
-        fill: impl FnOnce(&Buffer) -> Result<CommandBuffer>,
+        fill: impl FnOnce(&Buffer, &mut CommandEncoder) -> Result<()>,
+    ) -> Result<HostTensor> {
+        self.run_on_filled(|input, encoder, _| fill(input, encoder))
+    }
+
+    /// Runs on images, which are preprocessed in the same submit.
+    pub(crate) fn run_images(
+        &mut self,
+        preprocessor: &Preprocessor,
+        images: &[Source<'_>],
+    ) -> Result<HostTensor> {
+        self.run_on_filled(|input, encoder, path| {
+            preprocessor.encode_all(encoder, images, input, path)
+        })
+    }
+
+    fn run_on_filled(
+        &mut self,
+        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path<'_>) -> Result<()>,
     ) -> Result<HostTensor> {
         self.make_own_buffers()?;
-        let Some(own) = &self.own else { unreachable!("made above") };
-        let first = fill(&own.input)?;
         let plan = &self.ready.recording.plan;
-        self.submit(|_, _| first)?.wait(|bytes| unpack(plan.tensor(plan.output), bytes))?
+        self.submit("images", fill)?.wait(|bytes| unpack(plan.tensor(plan.output), bytes))?
     }
 
     /// Reads the input buffer of the executor's own runs.
@@ -159,6 +184,7 @@ impl Executor {
     fn new_output(&self) -> Result<HostTensor, ShapeError> {
         let plan = &self.ready.recording.plan;
         HostTensor::try_zeros(plan.tensor(plan.output).shape)
+            .map_err(|error| error.of_tensor("output"))
     }
 
     /// The piece for a whole input and output, whose shapes must match the plan.
@@ -184,11 +210,10 @@ impl Executor {
             // Weights are never split into parts.
             Some(_) => info.pack(input).map(|packed| write(&packed)),
         })?;
-        let readback = self.submit(|device, input| {
-            let mut copy = device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("upload") });
-            copy.copy_buffer_to_buffer(upload.buffer(), 0, input, 0, bytes);
-            copy.finish()
+        let readback = self.submit("upload", |input, encoder, path| {
+            encoder.copy_buffer_to_buffer(upload.buffer(), 0, input, 0, bytes);
+            path.copied(encoder);
+            Ok(())
         })?;
         let upload = upload.map_again(&self.ready.gpu)?;
         if let Some(own) = &mut self.own {
@@ -198,21 +223,63 @@ impl Executor {
     }
 
     /// Submits a run in the executor's own buffers, after the commands that fill the input.
-    fn submit(&self, first: impl FnOnce(&Device, &Buffer) -> CommandBuffer) -> Result<Readback> {
+    fn submit(
+        &self,
+        label: &str,
+        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path<'_>) -> Result<()>,
+    ) -> Result<Readback> {
         let output_bytes = self.output_bytes();
         let Some(own) = &self.own else { unreachable!("the callers made them") };
         let inner = &self.ready.gpu.inner;
-        inner.monitor.guarded(&inner.device, "running", || {
-            let mut commands = vec![first(&inner.device, &own.input)];
-            commands.extend(self.ready.command_buffers(&own.groups));
-            let mut copy = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("readback"),
-            });
-            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
-            commands.push(copy.finish());
-            inner.queue.submit(commands);
+        let (mut first, mut path) = inner.monitor.guarded(&inner.device, "recording", || {
+            let descriptor = CommandEncoderDescriptor { label: Some(label) };
+            let first = inner.device.create_command_encoder(&descriptor);
+            (first, own.proof.begin(&inner.queue, 0))
         })?;
-        Ok(Readback::start(&self.ready.gpu, &own.staging)?)
+        fill(&own.input, &mut first, &mut path)?;
+        inner.monitor.guarded(&inner.device, "running", || {
+            let mut commands = vec![first.finish()];
+            commands.extend(self.ready.command_buffers(&own.groups, &mut path, false));
+            let label = Some("readback");
+            let mut copy = inner.device.create_command_encoder(&CommandEncoderDescriptor { label });
+            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
+            path.bring_back(&mut copy, &own.staging, output_bytes);
+            commands.push(copy.finish());
+            self.submit_in_parts(commands);
+        })?;
+        Ok(Readback::start(&self.ready.gpu, &own.staging, output_bytes, path.expected())?)
+    }
+
+    /// The current time, if runs are submitted in parts; wasm has no clock of this kind.
+    fn stopwatch(&self) -> Option<Instant> {
+        let watched = self.ready.gpu.inner.capabilities.watched_rate.is_some();
+        (watched && !cfg!(target_family = "wasm")).then(Instant::now)
+    }
+
+    /// Adds a run that began at this time to the device's rate.
+    fn measured(&self, start: Option<Instant>) {
+        let Some(start) = start else { return };
+        let Ready { gpu, recording, .. } = &*self.ready;
+        let work = (0..recording.segments.len()).map(|segment| recording.segment_work(segment));
+        gpu.inner.rate.add(work.fold(0, u64::saturating_add), start.elapsed());
+    }
+
+    /// Submits the command buffers of a run: all at once, or on a device with a watchdog in parts
+    /// that take a short time. The first and the last of them are no segments.
+    fn submit_in_parts(&self, mut commands: Vec<CommandBuffer>) {
+        let Ready { gpu, recording, .. } = &*self.ready;
+        let inner = &gpu.inner;
+        if let Some(assumed) = inner.capabilities.watched_rate {
+            let groups = recording.submits(inner.rate.get().unwrap_or(assumed));
+            let all_but_last = groups.split_last().map_or(&[][..], |(_, others)| others);
+            for group in all_but_last {
+                let fills_input = usize::from(group.start == 0);
+                let rest = commands.split_off(group.len() + fills_input);
+                inner.queue.submit(commands);
+                commands = rest;
+            }
+        }
+        inner.queue.submit(commands);
     }
 
     /// Copies rows of a result to their position in the output; weights are copied as a whole.
@@ -228,7 +295,7 @@ impl Executor {
     }
 
     /// Creates the buffers of [`Executor::run`] if needed.
-    pub(super) fn make_own_buffers(&mut self) -> Result<(), GpuError> {
+    pub(super) fn make_own_buffers(&mut self) -> Result<()> {
         if self.own.is_some() {
             return Ok(());
         }

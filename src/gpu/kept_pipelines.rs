@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use wgpu::{Device, PipelineCache, PipelineCacheDescriptor};
 
+use super::compiling::Compiling;
 use super::monitor::Monitor;
 use super::user_cache;
 use crate::error::GpuError;
@@ -28,12 +29,20 @@ const MAGIC: &[u8] = b"bottleneck pipelines 1\n";
 
 impl KeptPipelines {
     /// Opens a file, which may be missing. A file counts as empty if it is damaged, too long, not a
-    /// regular file, or (on Unix) owned by another user.
+    /// regular file, or (on Unix) owned by another user, and once after a process died while it
+    /// compiled.
     ///
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
     pub fn open(device: &Device, monitor: &Monitor, file: &Path) -> Result<Self, GpuError> {
         let data = match user_cache::read_own(file, MAX_BYTES) {
+            Ok(_) if Compiling::was_interrupted(file) => {
+                tracing::warn!(
+                    "{} is ignored this time: a process ended while the driver compiled kernels",
+                    file.display()
+                );
+                None
+            }
             Ok(bytes) => checked(&bytes).map(<[u8]>::to_vec).or_else(|| {
                 tracing::warn!(
                     "{} is ignored: it is damaged, or not a pipeline cache",
@@ -47,6 +56,8 @@ impl KeptPipelines {
                 None
             }
         };
+        // The driver reads the data here, or when the first kernel is compiled.
+        let compiling = data.as_ref().and_then(|_| Compiling::begin(file));
         let cache = monitor.guarded(device, "reading kept pipelines", || {
             let descriptor = PipelineCacheDescriptor {
                 label: Some("kept pipelines"),
@@ -58,8 +69,14 @@ impl KeptPipelines {
             // driver.
             unsafe { device.create_pipeline_cache(&descriptor) }
         })?;
+        drop(compiling);
         let kept = Mutex::new(data.as_deref().map(crc32fast::hash));
         Ok(Self { cache, file: file.to_owned(), kept })
+    }
+
+    /// Marks that kernels are compiled, until the result is dropped.
+    pub fn compiling(&self) -> Option<Compiling> {
+        Compiling::begin(&self.file)
     }
 
     /// Writes the data of the driver's cache to the file if it has changed.

@@ -1,11 +1,13 @@
 //! Buffers and textures: checks the limits before allocating.
 
 use wgpu::{
-    Buffer, BufferDescriptor, BufferUsages, Extent3d, TexelCopyBufferLayout, Texture,
-    TextureDescriptor, TextureDimension, TextureUsages, TextureView, TextureViewDescriptor,
+    Buffer, BufferDescriptor, BufferUsages, CommandEncoder, CommandEncoderDescriptor, Extent3d,
+    TexelCopyBufferLayout, Texture, TextureDescriptor, TextureDimension, TextureUsages,
+    TextureView, TextureViewDescriptor,
 };
 
 use super::Gpu;
+use super::proof::NUMBER_BYTES;
 use super::texels::{TEXEL_BYTES, TEXELS};
 use crate::error::GpuError;
 
@@ -43,6 +45,16 @@ impl Gpu {
         self.new_buffer(what, bytes, usage, true)
     }
 
+    /// A buffer for reading back this many bytes, and behind them the number of the run.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(super) fn staging_buffer(&self, bytes: u64) -> Result<Buffer, GpuError> {
+        self.check_size("staging", bytes)?;
+        let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
+        self.allocate("staging", bytes + NUMBER_BYTES, usage, false)
+    }
+
     fn new_buffer(
         &self,
         what: &str,
@@ -50,10 +62,25 @@ impl Gpu {
         usage: BufferUsages,
         mapped: bool,
     ) -> Result<Buffer, GpuError> {
+        self.check_size(what, bytes)?;
+        self.allocate(what, bytes, usage, mapped)
+    }
+
+    fn check_size(&self, what: &str, bytes: u64) -> Result<(), GpuError> {
         let limit = self.capabilities().max_binding_bytes;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: what.to_owned(), bytes, limit });
         }
+        Ok(())
+    }
+
+    fn allocate(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: BufferUsages,
+        mapped: bool,
+    ) -> Result<Buffer, GpuError> {
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
             // wgpu copies and maps in multiples of four bytes, and a binding must not be empty.
@@ -121,6 +148,14 @@ impl Memory {
 }
 
 impl Gpu {
+    /// A new encoder.
+    pub(super) fn encoder(&self, label: &str) -> Result<CommandEncoder, GpuError> {
+        let inner = &self.inner;
+        let descriptor = CommandEncoderDescriptor { label: Some(label) };
+        let create = || inner.device.create_command_encoder(&descriptor);
+        inner.monitor.guarded(&inner.device, "recording", create)
+    }
+
     /// A texture with these values, four per texel, row by row, padded with zeros.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use wgpu::{BindGroup, Buffer, BufferUsages};
 
 use super::executor_state::Ready;
+use super::proof::Proof;
 use super::upload_staging::UploadStaging;
-use crate::error::GpuError;
+use crate::error::Result;
 
 /// Buffers for runs on host tensors, in addition to weights and workspace.
 #[derive(Debug)]
@@ -15,20 +16,21 @@ pub(super) struct OwnBuffers {
     /// The staging buffer for the next input; not reused if still unmapped after the last run.
     pub upload: Option<UploadStaging>,
     pub groups: Vec<BindGroup>,
+    pub proof: Proof,
 }
 
 impl OwnBuffers {
     /// Creates the buffers, except for the upload.
-    pub fn new(ready: &Ready) -> Result<Self, GpuError> {
+    pub fn new(ready: &Ready) -> Result<Self> {
         let (gpu, plan, guard) = (&ready.gpu, &ready.recording.plan, ready.guard_bytes);
         let (input_bytes, output_bytes) =
             (ready.tensor_bytes(plan.input), ready.tensor_bytes(plan.output));
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let input = gpu.buffer("input", input_bytes.saturating_add(guard), usage)?;
         let output = gpu.buffer("output", output_bytes.saturating_add(guard), usage)?;
-        let staging =
-            gpu.buffer("staging", output_bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
+        let staging = gpu.staging_buffer(output_bytes)?;
         let groups = ready.bind_groups(&input, &output)?;
-        Ok(Self { input, output, staging, upload: None, groups })
+        let proof = gpu.proof(ready.copy_sections(), 1)?;
+        Ok(Self { input, output, staging, upload: None, groups, proof })
     }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
-    BufferBindingType, ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache,
-    PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule, ShaderModuleDescriptor,
-    ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess, TextureSampleType,
-    TextureViewDimension,
+    BufferBindingType, ComputePipeline, ComputePipelineDescriptor, Device, ErrorFilter,
+    PipelineCache, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
+    ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, ShaderStages, StorageTextureAccess,
+    TextureSampleType, TextureViewDimension,
 };
 
 use super::texels::TEXELS;
@@ -63,6 +63,14 @@ impl Pipeline {
             cache,
         });
         Self { pipeline, layout }
+    }
+
+    /// Whether the driver has compiled it. On a lost device no error scope reports a failure.
+    pub fn is_valid(&self, device: &Device) -> bool {
+        let scope = device.push_error_scope(ErrorFilter::Validation);
+        drop(self.pipeline.get_bind_group_layout(0));
+        // On native backends the future is ready at once.
+        pollster::block_on(scope.pop()).is_none()
     }
 }
 

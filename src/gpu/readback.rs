@@ -1,18 +1,23 @@
 //! Reads results back, and never from a device that reported an error.
 
 use std::future::poll_fn;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::task::Poll;
 use std::time::Duration;
 
-use wgpu::{Buffer, BufferAsyncError, BufferUsages, MapMode};
+use wgpu::{Buffer, BufferAsyncError, CommandEncoder, MapMode};
 
 use super::Gpu;
+use super::proof::{DID_NOT_RUN, Expected, NUMBER_BYTES, Path, Proof};
 use crate::error::{GpuError, Result};
 
 /// How long the mapping may take after its work is done: another thread that waits on the same
 /// device may be processing it.
 const DELIVERY: Duration = Duration::from_secs(10);
+
+/// What errors of a mapping happened in.
+const READING: &str = "reading the result back";
 
 impl Gpu {
     /// The bytes of a buffer with usage `COPY_SRC`.
@@ -42,17 +47,62 @@ impl Gpu {
         Ok(self.start_download(buffer, buffer.size())?.wait_async(<[u8]>::to_vec).await?)
     }
 
-    fn start_download(&self, buffer: &Buffer, bytes: u64) -> Result<Readback, GpuError> {
-        let staging =
-            self.buffer("staging", bytes, BufferUsages::COPY_DST | BufferUsages::MAP_READ)?;
-        let inner = &self.inner;
-        inner.monitor.guarded(&inner.device, "downloading", || {
-            let mut copy =
-                inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            copy.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
-            inner.queue.submit([copy.finish()]);
+    fn start_download(&self, buffer: &Buffer, bytes: u64) -> Result<Readback> {
+        self.submit_and_read("downloading", bytes, |encoder, staging| {
+            encoder.copy_buffer_to_buffer(buffer, 0, staging, 0, bytes);
+        })
+    }
+
+    /// Submits the writes of the host since the last submit, waits for them, and checks that they
+    /// were executed.
+    pub(super) fn finish_uploads(&self) -> Result<()> {
+        if cfg!(target_family = "wasm") {
+            // A page must not block; browsers report the errors of their work themselves.
+            let inner = &self.inner;
+            inner.monitor.guarded(&inner.device, "uploading", || inner.queue.submit([]))?;
+            return Ok(());
+        }
+        Ok(self.submit_and_read("uploading", 0, |_, _| ())?.wait(|_| ())?)
+    }
+
+    /// Submits a command buffer that writes this many bytes, a multiple of 4, into a staging
+    /// buffer.
+    pub(super) fn submit_and_read(
+        &self,
+        doing: &'static str,
+        bytes: u64,
+        encode: impl FnOnce(&mut CommandEncoder, &Buffer),
+    ) -> Result<Readback> {
+        let mut proof = self.inner.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        let proof = match &*proof {
+            Some(proof) => proof,
+            None => proof.insert(self.proof(1, 1)?),
+        };
+        self.submit_proven(doing, bytes, proof, |encoder, staging, _| {
+            encode(encoder, staging);
+            Ok(())
+        })
+    }
+
+    /// [`Gpu::submit_and_read`] for commands with compute passes or errors, with words for their
+    /// number that no other thread uses.
+    pub(super) fn submit_proven(
+        &self,
+        doing: &'static str,
+        bytes: u64,
+        proof: &Proof,
+        encode: impl FnOnce(&mut CommandEncoder, &Buffer, &mut Path<'_>) -> Result<()>,
+    ) -> Result<Readback> {
+        let (staging, inner) = (self.staging_buffer(bytes)?, &self.inner);
+        let mut encoder = self.encoder(doing)?;
+        let begin = || proof.begin(&inner.queue, 0);
+        let mut path = inner.monitor.guarded(&inner.device, doing, begin)?;
+        encode(&mut encoder, &staging, &mut path)?;
+        inner.monitor.guarded(&inner.device, doing, || {
+            path.bring_back(&mut encoder, &staging, bytes);
+            inner.queue.submit([encoder.finish()]);
         })?;
-        Readback::start(self, &staging)
+        Ok(Readback::start(self, &staging, bytes, path.expected())?)
     }
 }
 
@@ -61,25 +111,42 @@ pub(super) struct Readback {
     gpu: Gpu,
     staging: Buffer,
     mapped: Receiver<Result<(), BufferAsyncError>>,
+    /// Bytes of the results.
+    bytes: u64,
+    /// The number that the work brings back behind the results.
+    expected: Expected,
 }
 
 impl Readback {
-    /// Maps a whole staging buffer, after everything submitted so far.
-    pub fn start(gpu: &Gpu, staging: &Buffer) -> Result<Self, GpuError> {
+    /// Maps a staging buffer, after everything submitted so far: results of this many bytes, and
+    /// behind them the number of the work that wrote them.
+    pub fn start(
+        gpu: &Gpu,
+        staging: &Buffer,
+        bytes: u64,
+        expected: Expected,
+    ) -> Result<Self, GpuError> {
         let (sender, mapped) = channel();
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "mapping", || {
             // The receiver is gone if the result is no longer awaited.
             staging.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
         })?;
-        Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped })
+        Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped, bytes, expected })
     }
 
     /// Blocks until the bytes are available; returns the result of `read`.
     pub fn wait<T>(self, read: impl FnOnce(&[u8]) -> T) -> Result<T, GpuError> {
         self.gpu.inner.monitor.wait(&self.gpu.inner.device)?;
-        let answer = self.mapped.recv_timeout(DELIVERY);
-        self.finish(answer.ok(), read)
+        let answer = match self.mapped.recv_timeout(DELIVERY) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                let reason = format!("the mapping was not reported within {DELIVERY:?}");
+                return Err(GpuError::Device { doing: READING, reason });
+            }
+        };
+        self.finish(answer, read)
     }
 
     /// [`Readback::wait`] that polls the device each time it is polled.
@@ -114,14 +181,17 @@ impl Readback {
             return Err(monitor.lost(device, "reading the result back failed".to_owned()));
         }
         match self.staging.get_mapped_range(..) {
-            Ok(view) => Ok(read(&view)),
+            Ok(view) => {
+                let (results, behind) = view.split_at(self.bytes as usize);
+                if !self.expected.is_in(&behind[..NUMBER_BYTES as usize]) {
+                    return Err(monitor.lost(device, DID_NOT_RUN.to_owned()));
+                }
+                Ok(read(results))
+            }
             Err(error) => {
                 // Another thread may have destroyed the device since.
                 monitor.check_alive(device)?;
-                Err(GpuError::Device {
-                    doing: "reading the result back",
-                    reason: error.to_string(),
-                })
+                Err(GpuError::Device { doing: READING, reason: error.to_string() })
             }
         }
     }

@@ -6,6 +6,7 @@
 //! are reported.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wgpu::{
@@ -16,6 +17,8 @@ use wgpu::{
 
 use super::Bound;
 use super::Gpu;
+use super::proof::{Path, Proof};
+use super::readback::Readback;
 use crate::error::Result;
 use crate::plan::Segment;
 
@@ -78,6 +81,8 @@ pub struct Timer<'a> {
     kind: TimestampKind,
     sets: Vec<QuerySet>,
     resolved: Buffer,
+    /// Brings back the number of each run; locked while a run is submitted.
+    proof: Mutex<Proof>,
     /// Nanoseconds per tick.
     period: f64,
 }
@@ -111,7 +116,8 @@ impl Bound {
         let resolved =
             gpu.buffer("timestamps", bytes, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)?;
         let period = f64::from(inner.queue.get_timestamp_period());
-        Ok(Some(Timer { bound: self, kind, sets, resolved, period }))
+        let proof = gpu.proof(self.ready.copy_sections(), 1)?;
+        Ok(Some(Timer { bound: self, kind, sets, resolved, proof: Mutex::new(proof), period }))
     }
 }
 
@@ -128,39 +134,46 @@ impl Timer<'_> {
     /// # Errors
     /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device.
     pub fn run(&self) -> Result<TimedRun> {
-        let (gpu, start) = (&self.bound.ready.gpu, Instant::now());
-        let inner = &gpu.inner;
+        let (gpu, bytes) = (&self.bound.ready.gpu, self.resolved.size());
+        let staging = gpu.staging_buffer(bytes)?;
+        let (inner, start) = (&gpu.inner, Instant::now());
         let mut recording = Vec::new();
-        let submit = inner.monitor.guarded(&inner.device, "running with timestamps", || {
-            let mut commands = self.record(|since| recording.push(since - start..start.elapsed()));
-            commands.push(self.resolve());
-            let begun = start.elapsed();
-            inner.queue.submit(commands);
-            begun..start.elapsed()
-        })?;
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        let (submit, expected) =
+            inner.monitor.guarded(&inner.device, "running with timestamps", || {
+                let mut path = proof.begin(&inner.queue, 0);
+                let mut commands =
+                    self.record(&mut path, |since| recording.push(since - start..start.elapsed()));
+                commands.push(self.resolve(&path, &staging));
+                let begun = start.elapsed();
+                inner.queue.submit(commands);
+                (begun..start.elapsed(), path.expected())
+            })?;
+        drop(proof);
         gpu.wait()?;
         let wait = submit.end..start.elapsed();
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.download(&self.resolved)?);
+        let readback = Readback::start(gpu, &staging, bytes, expected)?;
+        let ticks: Vec<u64> = readback.wait(bytemuck::pod_collect_to_vec)?;
         Ok(TimedRun { recording, submit, wait, dispatches: spans(&ticks, self.period) })
     }
 
     /// A command buffer per segment. `done` is called after each, with its start time.
-    fn record(&self, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
+    fn record(&self, path: &mut Path<'_>, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
         let mut at = 0;
         let segment = |(index, segment): (usize, &Segment)| {
             let start = Instant::now();
             let count = segment.steps.iter().map(|step| step.dispatches.len()).sum::<usize>();
             let commands = self.commands("timed segment", |encoder| {
                 for run in self.bound.ready.passes(at..at + count) {
-                    self.bound.ready.copy_textures(run.start, encoder);
+                    self.bound.ready.copy_textures(run.start, encoder, path);
                     match self.kind {
-                        TimestampKind::InsidePasses => self.encode_pass(encoder, run),
+                        TimestampKind::InsidePasses => self.encode_pass(encoder, run, path),
                         TimestampKind::PassPerDispatch => {
                             run.for_each(|at| self.encode_dispatch(encoder, at))
                         }
                     }
                 }
-                self.bound.ready.carry(index, encoder);
+                self.bound.ready.carry(index, encoder, path);
             });
             at += count;
             done(start);
@@ -169,13 +182,16 @@ impl Timer<'_> {
         self.bound.ready.recording.segments.iter().enumerate().map(segment).collect()
     }
 
-    /// The commands that copy the timestamps into a buffer.
-    fn resolve(&self) -> CommandBuffer {
+    /// The commands that copy the timestamps into a staging buffer, and behind them the number.
+    fn resolve(&self, path: &Path<'_>, staging: &Buffer) -> CommandBuffer {
         self.commands("timestamps", |encoder| {
             for (set, index) in self.sets.iter().zip(0..) {
                 let offset = index * u64::from(QUERY_SET_MAX_QUERIES) * u64::from(QUERY_SIZE);
                 encoder.resolve_query_set(set, 0..set.count(), &self.resolved, offset);
             }
+            let bytes = self.resolved.size();
+            encoder.copy_buffer_to_buffer(&self.resolved, 0, staging, 0, bytes);
+            path.bring_back(encoder, staging, bytes);
         })
     }
 
@@ -187,7 +203,12 @@ impl Timer<'_> {
     }
 
     /// Encodes dispatches as one pass.
-    fn encode_pass(&self, encoder: &mut CommandEncoder, dispatches: Range<usize>) {
+    fn encode_pass(
+        &self,
+        encoder: &mut CommandEncoder,
+        dispatches: Range<usize>,
+        path: &mut Path<'_>,
+    ) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
         for at in dispatches {
             let (set, before) = self.queries(at);
@@ -195,9 +216,11 @@ impl Timer<'_> {
             self.bound.ready.launch(at, &self.bound.groups, &mut pass);
             pass.write_timestamp(set, before + 1);
         }
+        path.computed(&mut pass);
     }
 
-    /// Encodes one dispatch as a separate pass.
+    /// Encodes one dispatch as a separate pass. A dispatch that counts the number of the run up
+    /// would be part of the measured time.
     fn encode_dispatch(&self, encoder: &mut CommandEncoder, at: usize) {
         let (query_set, before) = self.queries(at);
         let timestamp_writes = Some(ComputePassTimestampWrites {

@@ -89,34 +89,27 @@ impl<'a> Uploader<'a> {
     }
 
     /// As [`Gpu::buffer_with`], for a storage buffer.
-    pub fn buffer(&mut self, what: &str, contents: &[u8]) -> Result<Buffer, GpuError> {
+    pub fn buffer(&mut self, what: &str, contents: &[u8]) -> Result<Buffer> {
         let buffer = self.gpu.buffer_with(what, contents, BufferUsages::STORAGE)?;
         self.count(buffer.size())?;
         Ok(buffer)
     }
 
     /// As [`Gpu::texture_with`].
-    pub fn texture(
-        &mut self,
-        what: &str,
-        values: Vec<f32>,
-        size: [u32; 2],
-    ) -> Result<TextureView, GpuError> {
+    pub fn texture(&mut self, what: &str, values: Vec<f32>, size: [u32; 2]) -> Result<TextureView> {
         let view = self.gpu.texture_with(what, values, size)?;
         self.count(texture_bytes(size))?;
         Ok(view)
     }
 
-    fn count(&mut self, bytes: u64) -> Result<(), GpuError> {
+    fn count(&mut self, bytes: u64) -> Result<()> {
         self.uploaded += bytes;
         self.under_way += bytes;
         if self.under_way >= MOST_UNDER_WAY { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), GpuError> {
-        let inner = &self.gpu.inner;
-        inner.monitor.guarded(&inner.device, "uploading", || inner.queue.submit([]))?;
-        inner.monitor.wait(&inner.device)?;
+    fn flush(&mut self) -> Result<()> {
+        self.gpu.finish_uploads()?;
         self.under_way = 0;
         Ok(())
     }

@@ -32,6 +32,11 @@ pub struct Capabilities {
     pub matrices_of_16: bool,
     /// The kind of device.
     pub kind: DeviceKind,
+    /// If a watchdog may end long work, the FLOP/s that the device is assumed to compute: runs are
+    /// then planned and submitted in short parts.
+    pub watched_rate: Option<u64>,
+    /// The names of kernels that the driver does not compile. No step uses them.
+    pub refused: &'static [String],
 }
 
 /// Kinds of devices, which need different tiles.
@@ -67,5 +72,7 @@ impl Capabilities {
         matrices_of_8: false,
         matrices_of_16: false,
         kind: DeviceKind::Discrete,
+        watched_rate: None,
+        refused: &[],
     };
 }

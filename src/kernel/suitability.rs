@@ -41,7 +41,12 @@ impl Kernel {
                 "too little workgroup memory",
             ),
         ];
-        demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))
+        demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))?;
+        let refused = |kernel: &Self| capabilities.refused.contains(&kernel.name());
+        if !capabilities.refused.is_empty() && self.dispatches().iter().any(refused) {
+            return Err("the driver does not compile it");
+        }
+        Ok(())
     }
 
     /// Whether the kernel supports the problem's form and size, beyond its operation.

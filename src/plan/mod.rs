@@ -16,6 +16,7 @@ mod recording;
 mod scheduler;
 mod single;
 mod step;
+mod submits;
 
 pub use memory::{Location, MemoryPlan, Scratch, Slot, assign};
 pub(crate) use pow2_scale::Pow2Scale;
@@ -23,3 +24,4 @@ pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};
 pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo, Update};
+pub use submits::{ASSUMED_RATE, SUBMIT_SECONDS};

@@ -39,6 +39,7 @@ static FILES: &[(&str, &str)] = catalogue![
     "max_pool",
     "picture/resize_first",
     "picture/resize_last",
+    "proof/count",
     "residual_add",
     "shared/broadcast_rows",
     "shared/channels",

@@ -139,7 +139,9 @@ impl<'a> Racer<'a> {
         let start = Instant::now();
         gpu.queue().submit(commands);
         gpu.wait()?;
-        Ok(Some(start.elapsed().as_secs_f64().max(1e-9)))
+        let seconds = start.elapsed().as_secs_f64().max(1e-9);
+        self.bound.verify()?;
+        Ok(Some(seconds))
     }
 
     /// The lower quartile of the runs: other load on the machine slows most of them down, and a

@@ -48,6 +48,7 @@ use self::log::Epoch;
 use self::position::{Extent, Position, Sums};
 use self::settings::Settings;
 use self::sources::Sources;
+use super::batch_advice;
 use super::error::CliError;
 use super::interrupt;
 use super::output::{self, count};
@@ -142,7 +143,10 @@ impl Run {
             loading =
                 LoadOptions { kernels: KernelChoice::Recorded(saved.kernels.clone()), ..loading };
         }
-        let mut network = Trainer::load(&gpu, &state, shape, &options, &loading)?;
+        let mut network =
+            Trainer::load(&gpu, &state, shape, &options, &loading).map_err(|error| {
+                batch_advice::for_training(error, (state.spec(), &gpu), shape, &options, &loading)
+            })?;
         let schedule = args.schedule(extent.steps_per_epoch());
         let (mut position, mut sums, mut log) = (Position::default(), Sums::default(), Vec::new());
         if let Some(saved) = &saved {
@@ -166,6 +170,8 @@ impl Run {
         }
         output::progress(&format!("preprocessing of validation and inference: {preprocess}"));
         let memory = network.memory().total() as f64 / f64::from(1 << 20);
+        // A fresh device if the driver does not compile a kernel.
+        let gpu = network.executor().gpu().clone();
         let (spec, device) = (state.spec(), gpu.describe());
         let images = count(kept.list.training.used(), "image", "images");
         let classes = kept.list.classes.len();

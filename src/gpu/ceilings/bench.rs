@@ -11,6 +11,7 @@ use super::kernels::Kernel;
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pipeline::Pipeline;
+use crate::gpu::readback::Readback;
 
 /// How much time [`Ceilings::measure`](super::Ceilings::measure) spends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,16 +76,21 @@ impl Bench<'_> {
     /// The time from submit to the end of the wait.
     pub fn time(&self, encode: impl FnOnce(&mut CommandEncoder)) -> Result<Duration> {
         let inner = &self.gpu.inner;
-        let commands = inner.monitor.guarded(&inner.device, "recording", || {
+        let (proof, staging) = (self.gpu.proof(1, 1)?, self.gpu.staging_buffer(0)?);
+        let (commands, expected) = inner.monitor.guarded(&inner.device, "recording", || {
             let descriptor = CommandEncoderDescriptor { label: Some("ceilings") };
             let mut encoder = inner.device.create_command_encoder(&descriptor);
             encode(&mut encoder);
-            encoder.finish()
+            let path = proof.begin(&inner.queue, 0);
+            path.bring_back(&mut encoder, &staging, 0);
+            (encoder.finish(), path.expected())
         })?;
         let start = Instant::now();
         inner.monitor.guarded(&inner.device, "measuring", || inner.queue.submit([commands]))?;
         self.gpu.wait()?;
-        Ok(start.elapsed())
+        let elapsed = start.elapsed();
+        Readback::start(self.gpu, &staging, 0, expected)?.wait(|_| ())?;
+        Ok(elapsed)
     }
 
     /// Writes into a buffer before the next submit.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding,
-    BufferUsages, CommandBuffer, CommandEncoder, CommandEncoderDescriptor, ComputePassDescriptor,
+    BufferUsages, CommandBuffer, CommandEncoder, ComputePassDescriptor,
 };
 
 use super::kernels::Kernel;
@@ -17,6 +17,7 @@ use super::target::Target;
 use crate::error::{GpuError, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pipeline::Pipeline;
+use crate::gpu::proof::Path;
 use crate::image::{Axis, Channels, Geometry, Preprocess, Taps};
 use crate::kernel::check_iterations;
 use crate::shader::Extensions;
@@ -146,7 +147,18 @@ impl Preprocessor {
         input: &Buffer,
         image: usize,
     ) -> Result<()> {
-        let source = source.into();
+        self.encode(encoder, source.into(), input, image, None)
+    }
+
+    /// [`Preprocessor::record`] with a pass that counts the number of its run up.
+    fn encode(
+        &self,
+        encoder: &mut CommandEncoder,
+        source: Source<'_>,
+        input: &Buffer,
+        image: usize,
+        path: Option<&mut Path<'_>>,
+    ) -> Result<()> {
         source.check()?;
         let [width, height] = source.size();
         let geometry = Geometry::new(&self.preprocess, width, height)?;
@@ -205,6 +217,9 @@ impl Preprocessor {
             let (levels, image) = (self.levels.as_entire_binding(), target.resource(input));
             let at = strips.len();
             dispatch(&last, vec![params(at), middle, taps, levels, image], &launches[at]);
+            if let Some(path) = path {
+                path.computed(&mut pass);
+            }
         })?;
         Ok(())
     }
@@ -215,14 +230,26 @@ impl Preprocessor {
     /// As [`Preprocessor::record`].
     pub fn fill(&self, sources: &[Source<'_>], input: &Buffer) -> Result<CommandBuffer> {
         let inner = &self.gpu.inner;
-        let descriptor = CommandEncoderDescriptor { label: Some("images") };
-        let mut encoder = inner.monitor.guarded(&inner.device, "recording images", || {
-            inner.device.create_command_encoder(&descriptor)
-        })?;
+        let mut encoder = self.gpu.encoder("images")?;
         for (image, source) in sources.iter().enumerate() {
             self.record(&mut encoder, *source, input, image)?;
         }
         Ok(inner.monitor.guarded(&inner.device, "recording images", || encoder.finish())?)
+    }
+
+    /// Encodes the preprocessing of the sources into images 0, 1, 2, ... of `input`, with passes
+    /// that count the number of their run up.
+    pub(in crate::gpu) fn encode_all(
+        &self,
+        encoder: &mut CommandEncoder,
+        sources: &[Source<'_>],
+        input: &Buffer,
+        path: &mut Path<'_>,
+    ) -> Result<()> {
+        let mut images = sources.iter().enumerate();
+        images.try_for_each(|(image, source)| {
+            self.encode(encoder, *source, input, image, Some(&mut *path))
+        })
     }
 
     /// The images as an NCHW tensor in host memory: preprocessed on the GPU, and read back. For
@@ -233,10 +260,15 @@ impl Preprocessor {
     pub fn run(&self, sources: &[Source<'_>]) -> Result<HostTensor> {
         let shape = self.preprocess.shape(sources.len())?;
         let input = self.input(sources.len())?;
-        let commands = self.fill(sources, &input)?;
-        let inner = &self.gpu.inner;
-        inner.monitor.guarded(&inner.device, "running", || inner.queue.submit([commands]))?;
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&input)?);
+        let proof = self.gpu.proof(1, 1)?;
+        let bytes = input.size();
+        let readback =
+            self.gpu.submit_proven("running", bytes, &proof, |encoder, staging, path| {
+                self.encode_all(encoder, sources, &input, path)?;
+                encoder.copy_buffer_to_buffer(&input, 0, staging, 0, bytes);
+                Ok(())
+            })?;
+        let values: Vec<f32> = readback.wait(bytemuck::pod_collect_to_vec)?;
         Ok(HostTensor::from_nhwc(shape, ChannelLayout::dense(shape.c), &values)?)
     }
 

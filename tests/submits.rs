@@ -1,0 +1,113 @@
+//! Watchdogs: what an integrated GPU of 400 GFLOP/s gets in one submit and in one dispatch.
+
+use crate::common::Outcome;
+use crate::common::seeded_network::weights;
+use wgpu_bottleneck::engine::largest_part;
+use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
+use wgpu_bottleneck::network::{TrainingOptions, plan_network_training};
+use wgpu_bottleneck::plan::{
+    ASSUMED_RATE, KernelChoice, MemoryBudget, Recording, SUBMIT_SECONDS, schedule,
+};
+use wgpu_bottleneck::{
+    BlockKind, Gpu, HostTensor, LoadOptions, Network, ResNet, Shape, record_network,
+};
+
+/// The longest time of a dispatch in seconds.
+const DISPATCH_SECONDS: f64 = 0.5;
+
+/// An integrated GPU that can bind 1 GiB.
+const INTEGRATED: Capabilities = Capabilities {
+    kind: DeviceKind::Integrated,
+    max_binding_bytes: 1 << 30,
+    watched_rate: Some(ASSUMED_RATE),
+    ..Capabilities::CORE
+};
+
+/// Prints a row of the table, and checks the limits.
+fn check(name: &str, images: usize, runs: usize, recording: &Recording) -> Outcome {
+    let seconds = |work: u64| work as f64 / ASSUMED_RATE as f64;
+    let works: Vec<f64> =
+        (0..recording.segments.len()).map(|at| seconds(recording.segment_work(at))).collect();
+    let submits = recording.submits(ASSUMED_RATE);
+    let covered: Vec<usize> = submits.iter().cloned().flatten().collect();
+    assert_eq!(
+        covered,
+        (0..works.len()).collect::<Vec<_>>(),
+        "{name}: each segment once, in order"
+    );
+    let longest = |times: Vec<f64>| times.into_iter().fold(0.0, f64::max);
+    let submit = longest(submits.iter().map(|group| works[group.clone()].iter().sum()).collect());
+    let dispatch =
+        longest(recording.steps().map(|step| seconds(recording.step_work(step))).collect());
+    println!(
+        "| {name} | {images} x {runs} | {:.0} ms | {} | {:.0} ms | {:.0} ms |",
+        1e3 * works.iter().sum::<f64>(),
+        submits.len(),
+        1e3 * submit,
+        1e3 * dispatch
+    );
+    assert!(submit <= SUBMIT_SECONDS, "{name}: a submit of {submit} s");
+    assert!(dispatch <= DISPATCH_SECONDS, "{name}: a dispatch of {dispatch} s");
+    Ok(())
+}
+
+fn network(name: &str, spec: &ResNet, batch: Shape) -> Outcome {
+    let options = LoadOptions::default();
+    let part = largest_part(spec, batch, &INTEGRATED, &options)?;
+    let recording = record_network(spec, part, &INTEGRATED, &options)?;
+    check(name, part.n, batch.n.div_ceil(part.n), &recording)
+}
+
+#[test]
+fn no_submit_is_long_on_an_integrated_gpu() -> Outcome {
+    println!("| work | images x runs | run | submits | longest submit | longest dispatch |");
+    let resnet50 = ResNet::named("resnet50")?.build()?;
+    network("ResNet-50, batch 64", &resnet50, Shape::new(64, 3, 224, 224)?)?;
+    let dilated = ResNet::named("resnet101")?.replace_stride_with_dilation([false, true, true]);
+    let deeplab = dilated.classes(None).build()?;
+    network(
+        "ResNet-101, output stride 8, batch 8 of 513 x 513",
+        &deeplab,
+        Shape::new(8, 3, 513, 513)?,
+    )?;
+    let options = TrainingOptions { bn_momentum: Some(0.1), ..TrainingOptions::default() };
+    let plan = plan_network_training(&resnet50, Shape::new(32, 3, 224, 224)?, &options)?.plan;
+    let recording = schedule(plan, &INTEGRATED, &KernelChoice::Ranked, MemoryBudget::default())?;
+    check("training of ResNet-50, batch 32", 32, 1, &recording)
+}
+
+/// Without a watchdog nothing is cut.
+#[test]
+fn other_devices_run_whole_batches() -> Outcome {
+    let spec = ResNet::named("resnet50")?.build()?;
+    let batch = Shape::new(64, 3, 224, 224)?;
+    let capabilities = Capabilities { watched_rate: None, ..INTEGRATED };
+    let part = largest_part(&spec, batch, &capabilities, &LoadOptions::default())?;
+    assert_eq!(part, batch);
+    Ok(())
+}
+
+/// A run in many submits has the bits of a run in one, at any rate.
+#[test]
+fn parts_have_the_same_bits() -> Outcome {
+    let gpu = Gpu::new()?;
+    let spec = ResNet::builder(BlockKind::Bottleneck).depths([2, 2]).planes([4, 8]).stem_planes(4);
+    let spec = spec.classes(Some(5)).build()?;
+    let (weights, _) = weights(&spec)?;
+    let input = HostTensor::from_fn(Shape::new(3, 3, 40, 36)?, |at| (at % 17) as f32 / 8.0 - 1.0);
+    let run = |gpu: &Gpu| -> Result<_, wgpu_bottleneck::Error> {
+        let mut network = Network::load(gpu, &weights, input.shape(), &LoadOptions::default())?;
+        let first = network.run(&input)?;
+        assert_eq!(first, network.run(&input)?);
+        Ok((network.recording().submits(u64::MAX).len(), first))
+    };
+    let (one, whole) = run(&gpu)?;
+    assert_eq!(one, 1);
+    for rate in [1, 10_000_000, 1_000_000_000] {
+        let capabilities = Capabilities { watched_rate: Some(rate), ..*gpu.capabilities() };
+        // SAFETY: the driver's capabilities are the same; only submits are shorter.
+        let watched = unsafe { gpu.with_capabilities(capabilities) };
+        assert_eq!(run(&watched)?.1, whole, "{rate} FLOP/s");
+    }
+    Ok(())
+}
