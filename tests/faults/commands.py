@@ -60,7 +60,7 @@ COMMANDS = {
     ),
     "train": program(
         *TRAIN,
-        resumes_from=("checkpoint.safetensors", "log.csv", "config.json"),
+        resumes_from=("checkpoint.safetensors", "log.csv", "curves.svg", "config.json"),
     ),
     "selftest": program("selftest", "--kernel", "convert", "--json"),
     "bench": program("bench", *SMALL_BLOCK, "--json"),
@@ -68,5 +68,6 @@ COMMANDS = {
     "devices": program("devices", "--json"),
     "owned": Command(LIBRARY, ["owned"]),
     "borrowed": Command(LIBRARY, ["borrowed"]),
+    "submits": Command(LIBRARY, ["submits"]),
     "reuse": Command(LIBRARY, ["reuse"]),
 }

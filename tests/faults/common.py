@@ -58,11 +58,15 @@ class Ended:
 
 def layer(fault: str, **more: str) -> dict[str, str]:
     """The environment in which a call fails: "SEM=3:odm" fails the third vkCreateSemaphore."""
+    return with_layer("VK_LAYER_fault", FAULT=fault, **more)
+
+
+def with_layer(name: str, **more: str) -> dict[str, str]:
+    """The environment with a layer."""
     return {
         "VK_LAYER_PATH": str(LAYERS),
-        "VK_INSTANCE_LAYERS": "VK_LAYER_fault",
+        "VK_INSTANCE_LAYERS": name,
         "WGPU_BACKEND": "vulkan",
-        "FAULT": fault,
         **more,
     }
 

@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 
 from commands import COMMANDS, Command
-from common import Ended, layer, run, scratch
+from common import Ended, run, scratch, with_layer
 from known_bugs import KNOWN_BUGS
 from points import POINTS
 
@@ -42,13 +42,13 @@ def files(folder: Path) -> dict[str, str]:
 class Sweep:
     """The runs of one command."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, undisturbed: dict[str, str]):
         self.name = name
         self.command: Command = COMMANDS[name]
         self.folder = scratch(f"sweep-{name}")
         self.numbers = itertools.count()
-        counts = self.folder / "counts"
-        self.good, self.files, _ = self.run({"FAULT_COUNT": str(counts)})
+        self.undisturbed = undisturbed
+        self.good, self.files, _ = self.run({"FAULT_COUNT": str(self.folder / "counts")})
         again, files_again, _ = self.run({})
         if self.good.code != 0:
             sys.exit(f"{name}: an undisturbed run fails: {self.good.err}")
@@ -56,8 +56,11 @@ class Sweep:
         self.stable = {
             file: sum_ for file, sum_ in self.files.items() if files_again.get(file) == sum_
         }
-        lines = counts.read_text().splitlines()
-        self.counts = {point: int(count) for point, count in map(str.split, lines)}
+
+    def counts(self) -> dict[str, int]:
+        """How often each point was called in the first run."""
+        lines = (self.folder / "counts").read_text().splitlines()
+        return {point: int(count) for point, count in map(str.split, lines)}
 
     def run(self, env: dict[str, str]) -> tuple[Ended, dict[str, str], bool]:
         """One run: how it ended, its files, and whether the fault was injected."""
@@ -65,9 +68,7 @@ class Sweep:
         out.mkdir()
         said = out.with_suffix(".said")
         cache = str(self.folder / "cache")
-        env = {**layer(""), **env, "XDG_CACHE_HOME": cache, "FAULT_SAY": str(said)}
-        if not env["FAULT"]:
-            del env["FAULT"]
+        env = {**self.undisturbed, **env, "XDG_CACHE_HOME": cache, "FAULT_SAY": str(said)}
         ended = run(self.command.arguments(out), env)
         found, fired = files(out), said.exists()
         shutil.rmtree(out)
@@ -76,12 +77,13 @@ class Sweep:
 
     def jobs(self, points: list[str], most: int) -> list[str]:
         """The faults to inject."""
+        counts = self.counts()
         return [
             f"{point}={call}:{error}"
             for point, errors in POINTS.items()
             if point in points
             for error in errors
-            for call in range(1, min(most, self.counts[point]) + 1)
+            for call in range(1, min(most, counts[point]) + 1)
         ]
 
     def fault_of(self, ended: Ended, found: dict[str, str]) -> str | None:
@@ -111,8 +113,8 @@ class Sweep:
 
 def sweep(name: str, options) -> tuple[int, set[int]]:
     """Sweeps a command: the number of bad runs, and the known bugs that were seen."""
-    subject, start = Sweep(name), time.time()
-    counted = {point: count for point, count in subject.counts.items() if count}
+    subject, start = Sweep(name, with_layer("VK_LAYER_fault")), time.time()
+    counted = {point: count for point, count in subject.counts().items() if count}
     print(f"{name}: calls {counted}, {len(subject.stable)} files to compare", flush=True)
     jobs = subject.jobs(options.points or list(POINTS), options.calls)
     if options.sample and len(jobs) > options.sample:
@@ -173,4 +175,5 @@ def main() -> int:
     return 1 if sum(bad for bad, _ in results) else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

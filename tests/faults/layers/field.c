@@ -4,6 +4,7 @@
 //   DROP=n            the n-th vkQueueSubmit with command buffers signals without running them,
 //                     like a failed command buffer of Metal in wgpu
 //   DROP_ALL=1        every later submit too
+//   DROP_BUFFER=n     the n-th command buffer that is submitted is left out of its submit
 //   LOST=n            the n-th and every later submit returns VK_ERROR_DEVICE_LOST
 //   PIPE=n            the n-th vkCreateComputePipelines returns VK_ERROR_UNKNOWN
 //   NODEV=1           vkCreateDevice returns VK_ERROR_INITIALIZATION_FAILED
@@ -29,7 +30,7 @@ static PFN_vkCmdDispatch next_dispatch;
 static PFN_vkGetPhysicalDeviceProperties next_properties;
 static PFN_vkGetPhysicalDeviceProperties2 next_properties2;
 
-static int submits, pipelines, dispatches;
+static int submits, submitted, pipelines, dispatches;
 
 // A number of the environment; 0 if it is not set.
 static long number(const char *name) {
@@ -42,22 +43,51 @@ static VKAPI_ATTR void VKAPI_CALL dispatch(VkCommandBuffer c, uint32_t x, uint32
     next_dispatch(c, x, y, z);
 }
 
+// Submits everything but the command buffer with this index.
+static VkResult without(uint32_t index, VkQueue queue, uint32_t count, const VkSubmitInfo *infos,
+                        VkFence fence) {
+    fprintf(stderr, "field: command buffer %u of submit %d is not run\n", index + 1, submits);
+    VkSubmitInfo *fewer = malloc(sizeof *fewer * count);
+    memcpy(fewer, infos, sizeof *fewer * count);
+    VkCommandBuffer *rest = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t buffers = infos[i].commandBufferCount;
+        if (index < buffers) {
+            rest = malloc(sizeof *rest * buffers);
+            memcpy(rest, infos[i].pCommandBuffers, sizeof *rest * buffers);
+            memmove(rest + index, rest + index + 1, sizeof *rest * (buffers - index - 1));
+            fewer[i].pCommandBuffers = rest;
+            fewer[i].commandBufferCount = buffers - 1;
+            break;
+        }
+        index -= buffers;
+    }
+    VkResult result = next_submit(queue, count, fewer, fence);
+    free(rest);
+    free(fewer);
+    return result;
+}
+
 static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, uint32_t count,
                                              const VkSubmitInfo *infos, VkFence fence) {
     uint32_t buffers = 0;
     for (uint32_t i = 0; i < count; i++) buffers += infos[i].commandBufferCount;
     if (!buffers) return next_submit(queue, count, infos, fence);
     submits++;
+    int before = submitted;
+    submitted += buffers;
     if (getenv("LOG")) {
         fprintf(stderr, "field: submit %d: %u command buffers, %d dispatches since the last\n",
                 submits, buffers, dispatches);
         dispatches = 0;
     }
-    long lost = number("LOST"), drop = number("DROP");
+    long lost = number("LOST"), drop = number("DROP"), buffer = number("DROP_BUFFER");
     if (lost && submits >= lost) {
         if (submits == lost) fprintf(stderr, "field: submit %d is lost\n", submits);
         return VK_ERROR_DEVICE_LOST;
     }
+    if (buffer > before && buffer <= submitted)
+        return without(buffer - before - 1, queue, count, infos, fence);
     if (!drop || (submits != drop && !(getenv("DROP_ALL") && submits > drop)))
         return next_submit(queue, count, infos, fence);
     fprintf(stderr, "field: submit %d is not run\n", submits);

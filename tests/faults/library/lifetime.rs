@@ -77,7 +77,7 @@ fn drop_in_order(order: usize, case: &Case, gpu: Gpu, mut chain: BlockChain) -> 
     Ok(())
 }
 
-fn buffer(gpu: &Gpu, size: u64) -> Buffer {
+pub fn buffer(gpu: &Gpu, size: u64) -> Buffer {
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
     let descriptor = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
     gpu.device().create_buffer(&descriptor)

@@ -9,7 +9,9 @@ mod app;
 mod cases;
 mod lifetime;
 mod load;
+mod parts;
 mod pass;
+mod submits;
 
 use std::panic::{catch_unwind, set_hook};
 use std::process::ExitCode;
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         "threads" => load::threads(time),
         "devices" => load::devices(time),
         "soak" => load::soak(time),
+        "parts" => parts::parts(),
+        "submits" => submits::submits(),
         "drops" => lifetime::drops(),
         "cancel" => lifetime::cancel(),
         "reload" => lifetime::reload(),
