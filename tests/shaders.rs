@@ -276,7 +276,7 @@ fn kernels_beside_the_plans_are_written_in_every_language() -> Outcome {
     let knows_matrices = validated && knows_matrices()?;
     let (images, ceilings) = (Preprocessor::kernels()?, ceiling_kernels()?);
     assert_eq!((images.len(), ceilings.len()), (18, 19));
-    let proof = ("proof/count".to_owned(), text("proof/count").unwrap_or_default().to_owned());
+    let proof = ("proof_count".to_owned(), text("proof/count").unwrap_or_default().to_owned());
     let images = images.into_iter().chain([proof]);
     let images = images.map(|(name, source)| (name, source, Extensions::default()));
     for (name, source, extensions) in images.chain(ceilings) {

@@ -50,6 +50,8 @@ impl Gpu {
     ) -> Result<Pipeline, GpuError> {
         let (shader, reflection) = checked_source(name, source, extensions, self.capabilities())?;
         let (inner, mut valid) = (&self.inner, true);
+        // On a device that is already lost, no pipeline is valid.
+        inner.monitor.check_alive(&inner.device)?;
         let compiled = inner.monitor.guarded(&inner.device, "compiling a kernel", || {
             let cache = inner.kept_pipelines.get().map(|kept| &kept.cache);
             let checks = self.runtime_checks();
@@ -95,9 +97,12 @@ impl Gpu {
                 if let Err(error) = self.pipeline(kernel) {
                     stop();
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    // The kernel that failed takes precedence over the loss that it caused.
-                    if failed.is_none() || matches!(error, GpuError::Compile { .. }) {
-                        *failed = Some(error);
+                    // The kernel that failed first takes precedence over the loss that it caused.
+                    match (&*failed, &error) {
+                        (None, _) => *failed = Some(error),
+                        (Some(GpuError::Compile { .. }), _) => {}
+                        (Some(_), GpuError::Compile { .. }) => *failed = Some(error),
+                        (Some(_), _) => {}
                     }
                 }
             }

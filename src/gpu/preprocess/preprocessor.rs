@@ -162,12 +162,7 @@ impl Preprocessor {
         source.check()?;
         let [width, height] = source.size();
         let geometry = Geometry::new(&self.preprocess, width, height)?;
-        if matches!(source, Source::Rgba8 { buffer, .. } if buffer == input) {
-            let reason =
-                "the same as the input that is written: use a separate buffer for the image"
-                    .to_owned();
-            return Err(GpuError::Buffer { buffer: "image", reason }.into());
-        }
+        check_separate(source, input)?;
         let target = Target::new(&self.gpu, input, image, self.input_bytes(1)?)?;
         let (across, down) = (self.table(geometry.columns)?, self.table(geometry.rows)?);
         let passes = Passes { geometry: &geometry, across: &across.taps, down: &down.taps };
@@ -343,6 +338,15 @@ impl Preprocessor {
             entries: &entries,
         })
     }
+}
+
+/// Refuses an image in the buffer that is written.
+fn check_separate(source: Source<'_>, input: &Buffer) -> Result<(), GpuError> {
+    if matches!(source, Source::Rgba8 { buffer, .. } if buffer == input) {
+        let reason = "the same as the input that is written: use a separate buffer for the image";
+        return Err(GpuError::Buffer { buffer: "image", reason: reason.to_owned() });
+    }
+    Ok(())
 }
 
 /// The `Params` of one launch.
