@@ -58,7 +58,8 @@ pub fn record_micro_batches(
     capabilities: &Capabilities,
     options: &LoadOptions,
 ) -> Result<(Recording, usize)> {
-    let (recording, tiling) = record_tiled(blocks, input, |micro_batch| {
+    let rate = capabilities.watched_rate;
+    let (recording, tiling) = record_tiled(blocks, input, rate, |micro_batch| {
         record(blocks, micro_batch, capabilities, options)
     })?;
     Ok((recording, tiling.map_or(1, |tiling| tiling.runs())))
@@ -66,8 +67,8 @@ pub fn record_micro_batches(
 
 /// A chain of blocks on a device, for one input shape.
 ///
-/// An input with a tensor that is too large for the device's bindings (128 MiB on some) is run in
-/// parts: images of the batch, or bands of rows of an image, which overlap by the receptive field
+/// An input with a tensor that is too large for the device's bindings (128 MiB on some), or with a
+/// step that would occupy an integrated GPU for half a second, is run in parts: images of the batch, or bands of rows of an image, which overlap by the receptive field
 /// of the 3x3 convolutions. [`BlockChain::runs`] returns the number of parts.
 ///
 /// ```no_run
@@ -111,7 +112,8 @@ impl BlockChain {
     fn load_on(gpu: &Gpu, blocks: &[Block], input: Shape, options: &LoadOptions) -> Result<Self> {
         let specs: Vec<Bottleneck> = blocks.iter().map(|block| *block.spec()).collect();
         let capabilities = gpu.capabilities();
-        let (mut recording, tiling) = record_tiled(&specs, input, |micro_batch| {
+        let rate = capabilities.watched_rate;
+        let (mut recording, tiling) = record_tiled(&specs, input, rate, |micro_batch| {
             record(&specs, micro_batch, capabilities, options)
         })?;
         // Capabilities of a device without limits on bindings and workgroups.

@@ -1,15 +1,16 @@
 //! Watchdogs: what an integrated GPU of 400 GFLOP/s gets in one submit and in one dispatch.
 
-use crate::common::Outcome;
 use crate::common::seeded_network::weights;
+use crate::common::{Golden, Outcome, goldens};
 use wgpu_bottleneck::engine::largest_part;
 use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
 use wgpu_bottleneck::network::{TrainingOptions, plan_network_training};
 use wgpu_bottleneck::plan::{
     ASSUMED_RATE, KernelChoice, MemoryBudget, Recording, SUBMIT_SECONDS, schedule,
 };
+use wgpu_bottleneck::tensor::compare;
 use wgpu_bottleneck::{
-    BlockKind, Gpu, HostTensor, LoadOptions, Network, ResNet, Shape, record_network,
+    BlockChain, BlockKind, Gpu, HostTensor, LoadOptions, Network, ResNet, Shape, record_network,
 };
 
 /// The longest time of a dispatch in seconds.
@@ -109,5 +110,39 @@ fn parts_have_the_same_bits() -> Outcome {
         let watched = unsafe { gpu.with_capabilities(capabilities) };
         assert_eq!(run(&watched)?.1, whole, "{rate} FLOP/s");
     }
+    Ok(())
+}
+
+/// A chain whose steps would take too long runs in images, then in bands of rows.
+#[test]
+fn long_steps_of_chains_are_split() -> Outcome {
+    let gpu = Gpu::new()?;
+    let named = |golden: &Golden| golden.name == "odd_13x9_batch3";
+    let golden = goldens()?.into_iter().find(named).ok_or("no such golden")?;
+    let block = golden.block()?;
+    let load = |gpu: &Gpu| {
+        let blocks = std::slice::from_ref(&block);
+        BlockChain::load(gpu, blocks, golden.input.shape(), &LoadOptions::default())
+    };
+    let work = {
+        let whole = load(&gpu)?;
+        assert_eq!(whole.runs(), 1);
+        let recording = whole.recording();
+        recording.steps().map(|step| recording.step_work(step)).max().unwrap_or_default()
+    };
+    let (batch, mut runs) = (golden.input.shape().n, Vec::new());
+    // Half a second for the longest step, for a third of it, and for less than an image.
+    for part in [1, 3, 8] {
+        let rate = (2 * work).div_ceil(part);
+        let capabilities = Capabilities { watched_rate: Some(rate), ..*gpu.capabilities() };
+        // SAFETY: the driver's capabilities are the same; only parts are smaller.
+        let watched = unsafe { gpu.with_capabilities(capabilities) };
+        let mut chain = load(&watched)?;
+        let comparison = compare(&golden.output, &chain.run(&golden.input)?, chain.tolerance());
+        assert!(comparison.passed(), "{part}: {comparison}");
+        runs.push(chain.runs());
+    }
+    assert_eq!(runs[..2], [1, batch]);
+    assert!(runs[2] > batch, "{runs:?}");
     Ok(())
 }

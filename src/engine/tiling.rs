@@ -45,39 +45,65 @@ struct Band {
     rows: Range<usize>,
 }
 
-/// Records the whole input, or, if a tensor is too large for the device, the largest micro-batch
-/// that fits, and how the input is split into micro-batches.
+/// Records the whole input, or, if a tensor is too large for the device or a step takes too long
+/// for a watchdog, the largest micro-batch that fits, and how the input is split into micro-batches. Steps that
+/// take too long for every micro-batch are not split.
 ///
 /// # Errors
 /// Any error of `record` for the whole input, if no micro-batch can be recorded either.
 pub(super) fn record_tiled(
     blocks: &[Bottleneck],
     input: Shape,
+    watched_rate: Option<u64>,
     record: impl Fn(Shape) -> Result<Recording>,
 ) -> Result<(Recording, Option<Tiling>)> {
+    let is_short =
+        |recording: &Recording| watched_rate.is_none_or(|rate| recording.has_short_steps(rate));
     let whole = match record(input) {
-        Err(error @ Error::Gpu(GpuError::TooLarge { .. })) => error,
-        recorded => return recorded.map(|recording| (recording, None)),
+        Ok(recording) if is_short(&recording) => return Ok((recording, None)),
+        whole @ (Ok(_) | Err(Error::Gpu(GpuError::TooLarge { .. }))) => whole,
+        Err(error) => return Err(error),
     };
-    let fits = |micro_batch: Shape| match record(micro_batch) {
-        Ok(_) => Ok(true),
-        Err(Error::Gpu(GpuError::TooLarge { .. })) => Ok(false),
-        Err(error) => Err(error),
-    };
-    let images = largest(input.n, |n| fits(Shape { n, ..input }))?;
-    let (micro_batch, bands) = match images {
-        Some(n) => (Shape { n, ..input }, vec![Band::whole(blocks, input.h)]),
-        None => {
-            let heights = Heights::of(blocks, input.h);
-            let fitting = |h: usize| fits(Shape { n: 1, h, ..input });
-            let Some((h, bands)) = heights.bands(fitting)? else {
-                // Even a single image does not fit: report what is too large for it.
-                return Err(record(Shape { n: 1, ..input }).err().unwrap_or(whole));
-            };
-            (Shape { n: 1, h, ..input }, bands)
+    let limits: [&dyn Fn(&Recording) -> bool; 2] = [&is_short, &|_| true];
+    // A whole input that fits is not split without need.
+    for limit in &limits[..if whole.is_ok() { 1 } else { 2 }] {
+        let fits = |micro_batch: Shape| match record(micro_batch) {
+            Ok(recording) => Ok(limit(&recording)),
+            Err(Error::Gpu(GpuError::TooLarge { .. })) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if let Some((micro_batch, bands)) = largest_that_fits(blocks, input, fits)? {
+            return tiled(blocks, input, record(micro_batch)?, &bands);
         }
-    };
-    let recording = record(micro_batch)?;
+    }
+    match whole {
+        Ok(recording) => Ok((recording, None)),
+        // Even a single image does not fit: report what is too large for it.
+        Err(whole) => Err(record(Shape { n: 1, ..input }).err().unwrap_or(whole)),
+    }
+}
+
+/// The largest micro-batch that fits, and the bands of rows of an image.
+fn largest_that_fits(
+    blocks: &[Bottleneck],
+    input: Shape,
+    fits: impl Fn(Shape) -> Result<bool>,
+) -> Result<Option<(Shape, Vec<Band>)>> {
+    if let Some(n) = largest(input.n, |n| fits(Shape { n, ..input }))? {
+        return Ok(Some((Shape { n, ..input }, vec![Band::whole(blocks, input.h)])));
+    }
+    let bands = Heights::of(blocks, input.h).bands(|h| fits(Shape { n: 1, h, ..input }))?;
+    Ok(bands.map(|(h, bands)| (Shape { n: 1, h, ..input }, bands)))
+}
+
+/// The runs of a recording of one micro-batch over the whole input.
+fn tiled(
+    blocks: &[Bottleneck],
+    input: Shape,
+    recording: Recording,
+    bands: &[Band],
+) -> Result<(Recording, Option<Tiling>)> {
+    let micro_batch = recording.plan.tensor(recording.plan.input).shape;
     let of_part = recording.plan.tensor(recording.plan.output).shape;
     let output = Shape { n: input.n, h: Heights::of(blocks, input.h).outputs(), ..of_part };
     let count = input.n.div_ceil(micro_batch.n).saturating_mul(bands.len());

@@ -24,4 +24,4 @@ pub use precision::Precision;
 pub use recording::{Dispatch, RecordedStep, Recording, Segment};
 pub use scheduler::{KernelChoice, MemoryBudget, schedule};
 pub use step::{Plan, PlanKind, Role, Step, TensorId, TensorInfo, Update};
-pub use submits::{ASSUMED_RATE, SUBMIT_SECONDS};
+pub use submits::{ASSUMED_RATE, STEP_SECONDS, SUBMIT_SECONDS};

@@ -11,6 +11,10 @@ use super::{RecordedStep, Recording};
 /// The longest estimated time of a submit, in seconds, unless a single segment takes longer.
 pub const SUBMIT_SECONDS: f64 = 0.2;
 
+/// The longest estimated time of a step of a chain of blocks, in seconds, if its input can be
+/// split.
+pub const STEP_SECONDS: f64 = 0.5;
+
 /// The FLOP/s of a device with a watchdog until its rate has been measured: an integrated GPU of
 /// 2015 or later reaches it.
 pub const ASSUMED_RATE: u64 = 400_000_000_000;
@@ -33,6 +37,13 @@ impl Recording {
     pub fn segment_work(&self, segment: usize) -> u64 {
         let steps = self.segments[segment].steps.iter();
         steps.fold(0, |sum, step| sum.saturating_add(self.step_work(step)))
+    }
+
+    /// Whether no step takes longer than [`STEP_SECONDS`] at this rate in FLOP/s.
+    #[must_use]
+    pub fn has_short_steps(&self, rate: u64) -> bool {
+        let most = (rate as f64 * STEP_SECONDS) as u64;
+        self.steps().all(|step| self.step_work(step) <= most)
     }
 
     /// Ranges of segments to submit together on a device of this rate in FLOP/s: each takes at
