@@ -68,8 +68,9 @@ pub fn record_micro_batches(
 /// A chain of blocks on a device, for one input shape.
 ///
 /// An input with a tensor that is too large for the device's bindings (128 MiB on some), or with a
-/// step that would occupy an integrated GPU for half a second, is run in parts: images of the batch, or bands of rows of an image, which overlap by the receptive field
-/// of the 3x3 convolutions. [`BlockChain::runs`] returns the number of parts.
+/// step that would occupy an integrated GPU for half a second, is run in parts: images of the
+/// batch, or bands of rows of an image, which overlap by the receptive field of the 3x3
+/// convolutions. [`BlockChain::runs`] returns the number of parts.
 ///
 /// ```no_run
 /// use wgpu_bottleneck::{Block, BlockOptions, Gpu, LoadOptions, BlockChain, StateDict};

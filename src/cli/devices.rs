@@ -200,7 +200,8 @@ fn as_text(index: usize, adapter: &Adapter) -> String {
     text += &table.render();
     if let Some((names, file)) = refused(&adapter.get_info()) {
         text += &format!(
-            "   left out, as the driver does not compile them: {} (delete {} to try again)\n",
+            "   the driver does not compile: {} (left out if there are others; delete {} to try \
+            again)\n",
             names.join(", "),
             file.display()
         );

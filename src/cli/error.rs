@@ -205,6 +205,9 @@ fn advice(error: &Error) -> &'static str {
         Error::Gpu(GpuError::NoDevice { others, .. }) if !others.is_empty() => {
             "; --adapter INDEX picks one"
         }
+        Error::Gpu(GpuError::Compile { .. }) => {
+            "; start again: other kernels are used where there are any"
+        }
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
             ": the file size limit is reached; raise it (ulimit -f), or use another file system"
         }

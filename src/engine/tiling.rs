@@ -46,8 +46,8 @@ struct Band {
 }
 
 /// Records the whole input, or, if a tensor is too large for the device or a step takes too long
-/// for a watchdog, the largest micro-batch that fits, and how the input is split into micro-batches. Steps that
-/// take too long for every micro-batch are not split.
+/// for a watchdog, the largest micro-batch that fits, and how the input is split into
+/// micro-batches. Steps that take too long for every micro-batch are not split.
 ///
 /// # Errors
 /// Any error of `record` for the whole input, if no micro-batch can be recorded either.

@@ -162,11 +162,14 @@ pub enum GpuError {
 }
 
 impl GpuError {
-    /// Whether the device as a whole has failed: it is lost or out of memory. Such an error says
-    /// nothing about the kernel or the request.
+    /// Whether the device as a whole has failed: it is lost, out of memory, or lost with a kernel
+    /// that its driver does not compile. Such an error says nothing about the request.
     #[must_use]
     pub fn is_device_failure(&self) -> bool {
-        matches!(self, GpuError::Lost { .. } | GpuError::OutOfMemory { .. })
+        matches!(
+            self,
+            GpuError::Lost { .. } | GpuError::OutOfMemory { .. } | GpuError::Compile { .. }
+        )
     }
 
     /// Whether the request is invalid, as opposed to the GPU failing.

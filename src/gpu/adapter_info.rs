@@ -41,6 +41,9 @@ pub fn hidden_adapters() -> String {
     } else {
         ""
     };
+    if std::env::var_os("WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER").is_some() {
+        return format!("run `bottleneck selftest` before you trust a driver{container}");
+    }
     format!(
         "wgpu hides GPUs whose driver is not conformant (WSL, Haswell, development versions): \
         WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER=1 shows them; run `bottleneck selftest` before \

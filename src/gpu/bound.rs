@@ -29,7 +29,7 @@ impl Bound {
     /// Binds the caller's buffers.
     pub(super) fn new(ready: Arc<Ready>, input: &Buffer, output: &Buffer) -> Result<Self> {
         let groups = ready.bind_groups(input, output)?;
-        let unverified = Unverified::new(&ready.gpu, ready.copy_sections())?;
+        let unverified = Unverified::new(ready.copy_sections());
         Ok(Self { ready, groups, unverified })
     }
 
@@ -42,12 +42,12 @@ impl Bound {
     /// [`Gpu::wait`](super::Gpu::wait) and [`Gpu::download`](super::Gpu::download) report the loss.
     pub fn record(&self) -> Result<Vec<CommandBuffer>> {
         let inner = &self.ready.gpu.inner;
-        Ok(inner.monitor.guarded(&inner.device, "recording", || {
-            let mut path = self.unverified.begin(&self.ready.gpu);
-            let commands = self.ready.command_buffers(&self.groups, &mut path, true);
-            self.unverified.ended(&path);
-            commands
-        })?)
+        let mut path = self.unverified.begin(&self.ready.gpu)?;
+        let commands = inner.monitor.guarded(&inner.device, "recording", || {
+            self.ready.command_buffers(&self.groups, &mut path, true)
+        })?;
+        self.unverified.ended(&path);
+        Ok(commands)
     }
 
     /// Records every block into the caller's encoder, as one compute pass each unless textures must
@@ -58,30 +58,30 @@ impl Bound {
     pub fn record_into(&self, encoder: &mut CommandEncoder) -> Result<()> {
         let (ready, mut first) = (&self.ready, 0);
         let inner = &ready.gpu.inner;
+        let mut path = self.unverified.begin(&ready.gpu)?;
         inner.monitor.guarded(&inner.device, "recording", || {
-            let mut path = self.unverified.begin(&ready.gpu);
             for segment in 0..ready.recording.segments.len() {
                 first = ready.encode(segment, first, &self.groups, encoder, &mut path);
             }
             path.end(encoder);
-            self.unverified.ended(&path);
         })?;
+        self.unverified.ended(&path);
         Ok(())
     }
 
-    /// Waits for the work recorded since the last call, and checks that it ran: a driver may report
-    /// work as finished that never ran, and the output then still holds earlier values. Call it
-    /// after all that was recorded has been submitted, and before you rely on results that stay on
-    /// the device. It checks the last 16 recordings. Each of them counts as not run if a command
-    /// buffer of it was not submitted. On Metal it checks every command buffer, elsewhere the
-    /// submit with the last one.
+    /// Waits for the work recorded since the last successful call, and checks that it ran: a driver
+    /// may report work as finished that never ran, and the output then still holds earlier values.
+    /// Call it after all that was recorded has been submitted, and before you rely on results that
+    /// stay on the device. It checks the last 240 recordings. A recording that was not submitted
+    /// counts as not run, also one that another thread has just made. On Metal it checks every
+    /// command buffer, elsewhere the submit with the last one.
     ///
     /// [`BlockChain::run`](crate::BlockChain::run) and all other calls that return results check
     /// their own work.
     ///
     /// # Errors
-    /// [`GpuError::Lost`](crate::error::GpuError::Lost) if work did not run; any error of the
-    /// device.
+    /// [`GpuError::Lost`](crate::error::GpuError::Lost) if work did not run, and from then on from
+    /// every call on the device; any error of the device.
     pub fn verify(&self) -> Result<()> {
         self.unverified.verify(&self.ready.gpu)
     }
@@ -105,7 +105,7 @@ impl Ready {
         first: usize,
         groups: &[BindGroup],
         encoder: &mut CommandEncoder,
-        path: &mut Path<'_>,
+        path: &mut Path,
     ) -> usize {
         let behind = first
             + self.recording.segments[segment]
@@ -148,7 +148,7 @@ impl Ready {
         &self,
         before: usize,
         encoder: &mut CommandEncoder,
-        path: &mut Path<'_>,
+        path: &mut Path,
     ) {
         let mut copies = self.copies.iter().filter(|copy| copy.before == before).peekable();
         let any = copies.peek().is_some();
@@ -164,7 +164,7 @@ impl Ready {
     }
 
     /// Encodes the updates after a segment: copies of tensors that it wrote to their variables.
-    pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder, path: &mut Path<'_>) {
+    pub(super) fn carry(&self, segment: usize, encoder: &mut CommandEncoder, path: &mut Path) {
         let mut updates = self.updates.iter().filter(|update| update.0 == segment).peekable();
         let any = updates.peek().is_some();
         for &(_, from, to, bytes) in updates {
@@ -188,7 +188,7 @@ impl Ready {
     pub(super) fn command_buffers(
         &self,
         groups: &[BindGroup],
-        path: &mut Path<'_>,
+        path: &mut Path,
         ends: bool,
     ) -> Vec<CommandBuffer> {
         let (mut first, count) = (0, self.recording.segments.len());

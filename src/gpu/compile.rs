@@ -31,7 +31,11 @@ impl Gpu {
         })?;
         // Without the lock, so that several threads can compile; if two compile the same kernel,
         // the first result is kept.
-        let pipeline = Arc::new(self.compile(&name, &source, kernel.extensions())?);
+        let compiled = self.compile(&name, &source, kernel.extensions());
+        if let Err(GpuError::Compile { kernel, .. }) = &compiled {
+            self.keep_refused(kernel);
+        }
+        let pipeline = Arc::new(compiled?);
         let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
     }
@@ -49,19 +53,19 @@ impl Gpu {
         extensions: Extensions,
     ) -> Result<Pipeline, GpuError> {
         let (shader, reflection) = checked_source(name, source, extensions, self.capabilities())?;
-        let (inner, mut valid) = (&self.inner, true);
-        // On a device that is already lost, no pipeline is valid.
-        inner.monitor.check_alive(&inner.device)?;
+        let (inner, mut alive, mut valid) = (&self.inner, false, true);
         let compiled = inner.monitor.guarded(&inner.device, "compiling a kernel", || {
             let cache = inner.kept_pipelines.get().map(|kept| &kept.cache);
             let checks = self.runtime_checks();
-            let pipeline = Pipeline::new(&inner.device, name, shader, &reflection, checks, cache);
+            // On a device that another thread has just lost, no pipeline is valid.
+            let before = || alive = inner.monitor.is_alive(&inner.device);
+            let pipeline =
+                Pipeline::new(&inner.device, name, shader, &reflection, checks, cache, before);
             valid = pipeline.is_valid(&inner.device);
             pipeline
         });
         compiled.map_err(|error| match error {
-            // Another thread may have lost the device.
-            GpuError::Lost { reason } if !valid => {
+            GpuError::Lost { reason } if alive && !valid => {
                 GpuError::Compile { kernel: name.to_owned(), reason }
             }
             GpuError::Device { reason, .. } => {

@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub rate: MeasuredRate,
     /// For submits without separate buffers for their numbers; locked from the write of a number
     /// to its submit.
-    pub proof: Mutex<Option<Proof>>,
+    pub proof: Mutex<Option<Arc<Proof>>>,
     /// Faults to compile the kernels with; empty except in tests of the self test.
     pub patches: Vec<Patch>,
     /// How the device was opened; `None` if it is borrowed.

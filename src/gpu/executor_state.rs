@@ -33,4 +33,9 @@ impl Ready {
     pub fn tensor_bytes(&self, id: TensorId) -> u64 {
         self.recording.plan.tensor(id).bytes() as u64
     }
+
+    /// Bytes of the plan's output.
+    pub fn output_bytes(&self) -> u64 {
+        self.tensor_bytes(self.recording.plan.output)
+    }
 }

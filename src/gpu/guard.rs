@@ -6,7 +6,7 @@ use wgpu::Buffer;
 
 use super::Executor;
 use super::memory::{poison, poison_word};
-use super::readback::Readback;
+use super::readback::{Readback, Staging};
 use crate::error::{GpuError, Result};
 use crate::plan::{Location, TensorId};
 use crate::tensor::HostTensor;
@@ -82,7 +82,7 @@ impl Executor {
         let probed = self.probed(variables)?;
         let Some(own) = &self.own else { unreachable!("made above") };
         let bytes: usize = probed.iter().map(|probed| probed.before.len()).sum();
-        let staging = self.ready.gpu.staging_buffer(bytes as u64)?;
+        let staging = Staging::new(&self.ready.gpu, bytes as u64)?;
         let inner = &self.ready.gpu.inner;
         let expected = inner.monitor.guarded(&inner.device, "probing", || {
             probed
@@ -94,10 +94,10 @@ impl Executor {
                 inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut at = 0;
             for Probed { buffer, .. } in &probed {
-                copy.copy_buffer_to_buffer(buffer, 0, &staging, at, buffer.size());
+                copy.copy_buffer_to_buffer(buffer, 0, &staging.buffer, at, buffer.size());
                 at += buffer.size();
             }
-            path.bring_back(&mut copy, &staging, bytes as u64);
+            path.bring_back(&mut copy, &staging.buffer, bytes as u64);
             commands.push(copy.finish());
             inner.queue.submit(commands);
             path.expected()

@@ -7,7 +7,7 @@ use wgpu::{Buffer, CommandBuffer, CommandEncoder, CommandEncoderDescriptor};
 use super::executor_state::Ready;
 use super::own_buffers::OwnBuffers;
 use super::proof::Path;
-use super::readback::Readback;
+use super::readback::{Readback, Staging};
 use super::upload_staging::UploadStaging;
 use super::{Executor, Preprocessor, Source};
 use crate::error::{GpuError, Result, ShapeError};
@@ -87,8 +87,13 @@ impl Executor {
         output: &mut HostTensor,
         piece: RowRun,
     ) -> Result<()> {
+        let start = self.stopwatch();
         let readback = self.start(input, piece.from)?;
-        Ok(readback.wait_async(|bytes| self.put(bytes, output, piece)).await??)
+        let read = |bytes: &[u8]| {
+            self.measured(start);
+            self.put(bytes, output, piece)
+        };
+        Ok(readback.wait_async(read).await??)
     }
 
     /// Sets a [variable](crate::plan::Plan::variables) of the plan, for all later runs.
@@ -161,11 +166,15 @@ impl Executor {
 
     fn run_on_filled(
         &mut self,
-        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path<'_>) -> Result<()>,
+        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path) -> Result<()>,
     ) -> Result<HostTensor> {
         self.make_own_buffers()?;
-        let plan = &self.ready.recording.plan;
-        self.submit("images", fill)?.wait(|bytes| unpack(plan.tensor(plan.output), bytes))?
+        let (plan, start) = (&self.ready.recording.plan, self.stopwatch());
+        let readback = self.submit("images", fill)?;
+        readback.wait(|bytes| {
+            self.measured(start);
+            unpack(plan.tensor(plan.output), bytes)
+        })?
     }
 
     /// Reads the input buffer of the executor's own runs.
@@ -226,11 +235,12 @@ impl Executor {
     fn submit(
         &self,
         label: &str,
-        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path<'_>) -> Result<()>,
+        fill: impl FnOnce(&Buffer, &mut CommandEncoder, &mut Path) -> Result<()>,
     ) -> Result<Readback> {
         let output_bytes = self.output_bytes();
         let Some(own) = &self.own else { unreachable!("the callers made them") };
         let inner = &self.ready.gpu.inner;
+        let staging = &own.staging.buffer;
         let (mut first, mut path) = inner.monitor.guarded(&inner.device, "recording", || {
             let descriptor = CommandEncoderDescriptor { label: Some(label) };
             let first = inner.device.create_command_encoder(&descriptor);
@@ -242,8 +252,8 @@ impl Executor {
             commands.extend(self.ready.command_buffers(&own.groups, &mut path, false));
             let label = Some("readback");
             let mut copy = inner.device.create_command_encoder(&CommandEncoderDescriptor { label });
-            copy.copy_buffer_to_buffer(&own.output, 0, &own.staging, 0, output_bytes);
-            path.bring_back(&mut copy, &own.staging, output_bytes);
+            copy.copy_buffer_to_buffer(&own.output, 0, staging, 0, output_bytes);
+            path.bring_back(&mut copy, staging, output_bytes);
             commands.push(copy.finish());
             self.submit_in_parts(commands);
         })?;
@@ -296,10 +306,13 @@ impl Executor {
 
     /// Creates the buffers of [`Executor::run`] if needed.
     pub(super) fn make_own_buffers(&mut self) -> Result<()> {
-        if self.own.is_some() {
-            return Ok(());
+        match &mut self.own {
+            None => self.own = Some(OwnBuffers::new(&self.ready)?),
+            Some(own) if own.staging.is_pending() => {
+                own.staging = Staging::new(&self.ready.gpu, self.ready.output_bytes())?;
+            }
+            Some(_) => {}
         }
-        self.own = Some(OwnBuffers::new(&self.ready)?);
         Ok(())
     }
 

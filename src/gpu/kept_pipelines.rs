@@ -35,8 +35,9 @@ impl KeptPipelines {
     /// # Errors
     /// [`GpuError::Lost`], or any error of the device.
     pub fn open(device: &Device, monitor: &Monitor, file: &Path) -> Result<Self, GpuError> {
+        let interrupted = Compiling::was_interrupted(file);
         let data = match user_cache::read_own(file, MAX_BYTES) {
-            Ok(_) if Compiling::was_interrupted(file) => {
+            Ok(_) if interrupted => {
                 tracing::warn!(
                     "{} is ignored this time: a process ended while the driver compiled kernels",
                     file.display()

@@ -69,6 +69,7 @@ impl Monitor {
             let reason = match reason {
                 DeviceLostReason::Destroyed => "wgpu::Device::destroy was called".to_owned(),
                 _ if message.is_empty() => format!("{reason:?}"),
+                _ if message == "Device is lost" => "the driver gave no reason".to_owned(),
                 _ => first_line(&message),
             };
             remember(&trouble, GpuError::Lost { reason });
@@ -96,7 +97,7 @@ impl Monitor {
     /// Returns an error if the device is lost or destroyed, or reported an error.
     pub fn check_alive(&self, device: &Device) -> Result<(), GpuError> {
         let alive = self.check().and_then(|()| {
-            let works = || self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device));
+            let works = || self.is_alive(device);
             if self.contained(device, "testing the device", works)? {
                 return Ok(());
             }
@@ -112,6 +113,11 @@ impl Monitor {
             self.keep_forever(device);
         }
         alive
+    }
+
+    /// Whether wgpu takes work for the device, within other work on it.
+    pub fn is_alive(&self, device: &Device) -> bool {
+        self.loss.as_ref().is_some_and(|loss| !loss.is_lost(device))
     }
 
     /// Remembers that the device is lost. Returns the error, with the first reason.

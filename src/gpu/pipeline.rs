@@ -23,7 +23,8 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Compiles a kernel whose source is checked; see [`checked_source`].
+    /// Compiles a kernel whose source is checked; see [`checked_source`]. `before` is called just
+    /// before the driver compiles.
     pub fn new(
         device: &Device,
         name: &str,
@@ -31,6 +32,7 @@ impl Pipeline {
         reflection: &Reflection,
         runtime_checks: bool,
         cache: Option<&PipelineCache>,
+        before: impl FnOnce(),
     ) -> Self {
         let descriptor = ShaderModuleDescriptor {
             label: Some(name),
@@ -51,6 +53,7 @@ impl Pipeline {
             bind_group_layouts: &[Some(&layout)],
             ..Default::default()
         });
+        before();
         let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&pipeline_layout),

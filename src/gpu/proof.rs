@@ -68,17 +68,17 @@ pub(super) struct Every {
 impl Proof {
     /// Writes a fresh number for the run with this index before the next submit: call it inside
     /// [`Monitor::guarded`](super::monitor::Monitor::guarded).
-    pub fn begin(&self, queue: &Queue, run: u64) -> Path<'_> {
-        let path = Path { proof: self, number: new_number(), run, at: 0, passes: 0 };
-        queue.write_buffer(path.word(), path.offset(), &path.number.to_le_bytes());
+    pub fn begin(self: &Arc<Self>, queue: &Queue, run: u64) -> Path {
+        let path = Path { proof: self.clone(), number: new_number(), run, at: 0, passes: 0 };
+        queue.write_buffer(&path.word(), path.offset(), &path.number.to_le_bytes());
         path
     }
 }
 
 /// The number of one run, on its way through the run's command buffers.
 #[derive(Debug)]
-pub(super) struct Path<'a> {
-    proof: &'a Proof,
+pub(super) struct Path {
+    proof: Arc<Proof>,
     number: u64,
     run: u64,
     /// The index of its word.
@@ -87,7 +87,12 @@ pub(super) struct Path<'a> {
     passes: u32,
 }
 
-impl<'a> Path<'a> {
+impl Path {
+    /// Whether its words are in these buffers.
+    pub fn is_in(&self, proof: &Arc<Proof>) -> bool {
+        Arc::ptr_eq(&self.proof, proof)
+    }
+
     /// Encodes the end of a compute pass.
     pub fn computed(&mut self, pass: &mut ComputePass<'_>) {
         if let Some(Every { pipeline, groups }) = &self.proof.every {
@@ -115,7 +120,7 @@ impl<'a> Path<'a> {
     /// Encodes the end of a submit: copies the number behind the results in a staging buffer.
     pub fn bring_back(&self, encoder: &mut CommandEncoder, staging: &Buffer, behind: u64) {
         let (word, offset) = (self.word(), self.offset());
-        encoder.copy_buffer_to_buffer(word, offset, staging, behind, NUMBER_BYTES);
+        encoder.copy_buffer_to_buffer(&word, offset, staging, behind, NUMBER_BYTES);
     }
 
     /// The number if all that was encoded so far runs.
@@ -129,15 +134,15 @@ impl<'a> Path<'a> {
         let (from, source) = (self.word(), self.offset());
         self.at += 1;
         let (to, target) = (self.word(), self.offset());
-        encoder.copy_buffer_to_buffer(from, source, to, target, NUMBER_BYTES);
+        encoder.copy_buffer_to_buffer(&from, source, &to, target, NUMBER_BYTES);
     }
 
     fn index(&self) -> u64 {
         self.run * self.proof.length + self.at
     }
 
-    fn word(&self) -> &'a Buffer {
-        &self.proof.words[(self.index() % 2) as usize]
+    fn word(&self) -> Buffer {
+        self.proof.words[(self.index() % 2) as usize].clone()
     }
 
     fn offset(&self) -> u64 {

@@ -19,7 +19,7 @@ const KERNEL: &str = "proof/count";
 impl Gpu {
     /// Words for the numbers of runs with at most this many sections of copies. As many `runs` may
     /// be recorded before they are submitted.
-    pub(super) fn proof(&self, copies: usize, runs: u64) -> Result<Proof> {
+    pub(super) fn proof(&self, copies: usize, runs: u64) -> Result<Arc<Proof>> {
         // A run in several submits must prove each of them.
         let every = self.inner.proves_every || self.capabilities().watched_rate.is_some();
         let length = if every { copies as u64 + 1 } else { 2 };
@@ -27,7 +27,7 @@ impl Gpu {
         let buffer = || self.buffer("proof", length * runs * STRIDE, usage);
         let words = [buffer()?, buffer()?];
         let every = every.then(|| self.every(&words, length * runs)).transpose()?;
-        Ok(Proof { words, length, every })
+        Ok(Arc::new(Proof { words, length, every }))
     }
 
     fn every(&self, words: &[Buffer; 2], count: u64) -> Result<Every> {

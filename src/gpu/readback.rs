@@ -1,8 +1,9 @@
 //! Reads results back, and never from a device that reported an error.
 
 use std::future::poll_fn;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -90,26 +91,46 @@ impl Gpu {
         &self,
         doing: &'static str,
         bytes: u64,
-        proof: &Proof,
-        encode: impl FnOnce(&mut CommandEncoder, &Buffer, &mut Path<'_>) -> Result<()>,
+        proof: &Arc<Proof>,
+        encode: impl FnOnce(&mut CommandEncoder, &Buffer, &mut Path) -> Result<()>,
     ) -> Result<Readback> {
-        let (staging, inner) = (self.staging_buffer(bytes)?, &self.inner);
+        let (staging, inner) = (Staging::new(self, bytes)?, &self.inner);
         let mut encoder = self.encoder(doing)?;
         let begin = || proof.begin(&inner.queue, 0);
         let mut path = inner.monitor.guarded(&inner.device, doing, begin)?;
-        encode(&mut encoder, &staging, &mut path)?;
+        encode(&mut encoder, &staging.buffer, &mut path)?;
         inner.monitor.guarded(&inner.device, doing, || {
-            path.bring_back(&mut encoder, &staging, bytes);
+            path.bring_back(&mut encoder, &staging.buffer, bytes);
             inner.queue.submit([encoder.finish()]);
         })?;
         Ok(Readback::start(self, &staging, bytes, path.expected())?)
     }
 }
 
+/// A buffer for reading back, reused between runs.
+#[derive(Debug, Clone)]
+pub(super) struct Staging {
+    pub buffer: Buffer,
+    /// Whether a mapping of it was started and did not end. wgpu would take it for a later one.
+    pending: Arc<AtomicBool>,
+}
+
+impl Staging {
+    /// For this many bytes and a number.
+    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self, GpuError> {
+        Ok(Self { buffer: gpu.staging_buffer(bytes)?, pending: Arc::default() })
+    }
+
+    /// Whether a run was cancelled before its mapping ended.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+}
+
 /// A pending mapping.
 pub(super) struct Readback {
     gpu: Gpu,
-    staging: Buffer,
+    staging: Staging,
     mapped: Receiver<Result<(), BufferAsyncError>>,
     /// Bytes of the results.
     bytes: u64,
@@ -122,7 +143,7 @@ impl Readback {
     /// behind them the number of the work that wrote them.
     pub fn start(
         gpu: &Gpu,
-        staging: &Buffer,
+        staging: &Staging,
         bytes: u64,
         expected: Expected,
     ) -> Result<Self, GpuError> {
@@ -130,7 +151,9 @@ impl Readback {
         let inner = &gpu.inner;
         inner.monitor.guarded(&inner.device, "mapping", || {
             // The receiver is gone if the result is no longer awaited.
-            staging.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
+            staging.pending.store(true, Ordering::Release);
+            let buffer = &staging.buffer;
+            buffer.map_async(MapMode::Read, .., move |result| drop(sender.send(result)));
         })?;
         Ok(Self { gpu: gpu.clone(), staging: staging.clone(), mapped, bytes, expected })
     }
@@ -180,7 +203,8 @@ impl Readback {
         if !matches!(answer, Some(Ok(()))) {
             return Err(monitor.lost(device, "reading the result back failed".to_owned()));
         }
-        match self.staging.get_mapped_range(..) {
+        self.staging.pending.store(false, Ordering::Release);
+        match self.staging.buffer.get_mapped_range(..) {
             Ok(view) => {
                 let (results, behind) = view.split_at(self.bytes as usize);
                 if !self.expected.is_in(&behind[..NUMBER_BYTES as usize]) {
@@ -202,6 +226,6 @@ impl Drop for Readback {
     fn drop(&mut self) {
         let inner = &self.gpu.inner;
         // When the device is lost, wgpu has destroyed the buffer, and reports the call as an error.
-        inner.monitor.cleaning_up(&inner.device, || self.staging.unmap());
+        inner.monitor.cleaning_up(&inner.device, || self.staging.buffer.unmap());
     }
 }

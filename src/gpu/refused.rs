@@ -52,35 +52,25 @@ impl Gpu {
     }
 
     /// Loads, and again without a kernel that the driver does not compile, if the device is one of
-    /// this crate: on a fresh device if this one is lost. The names of such kernels are kept once
-    /// the load has succeeded without them.
+    /// this crate: on a fresh device if this one is lost.
     ///
     /// # Errors
-    /// Any error of `load`; [`GpuError::Compile`] if there is no other kernel for a step.
+    /// Any error of `load`; [`GpuError::Compile`] if there is no other kernel for a step, or if
+    /// four loads have failed.
     pub(crate) fn load_what_compiles<T>(
         &self,
         mut load: impl FnMut(&Self) -> Result<T>,
     ) -> Result<T> {
-        let (mut gpu, mut last) = (self.clone(), None);
+        let mut gpu = self.clone();
         for _ in 0..RETRIES {
-            match (load(&gpu), last.take()) {
-                (Err(Error::Gpu(GpuError::NoSuchKernel { .. })), Some(refused)) => {
-                    return Err(refused);
-                }
-                (Err(Error::Gpu(GpuError::Compile { kernel, reason })), _)
-                    if !gpu.is_borrowed() =>
+            match load(&gpu) {
+                Err(Error::Gpu(GpuError::Compile { kernel, reason }))
+                    if !gpu.is_borrowed() && !gpu.capabilities().refused.contains(&kernel) =>
                 {
                     tracing::warn!("the driver does not compile the kernel {kernel}: {reason}");
-                    gpu = gpu.again_without(kernel.clone())?;
-                    last = Some(GpuError::Compile { kernel, reason }.into());
+                    gpu = gpu.again_without(kernel)?;
                 }
-                (Ok(done), _) => {
-                    if gpu.capabilities().refused != self.capabilities().refused {
-                        gpu.keep_refused();
-                    }
-                    return Ok(done);
-                }
-                (failed, _) => return failed,
+                done => return done,
             }
         }
         load(&gpu)
@@ -99,12 +89,18 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Writes the names of the kernels that are left out to their file, if there is one.
-    fn keep_refused(&self) {
+    /// Adds a kernel that the driver does not compile to the file of such kernels, if there is one,
+    /// so that later processes leave it out.
+    pub(super) fn keep_refused(&self, kernel: &str) {
         let Some(file) = self.inner.kept_path.get() else { return };
-        let names = self.capabilities().refused.iter();
-        let text: String = names.map(|name| format!("{name}\n")).collect();
-        if let Err(error) = user_cache::write_whole(&refused_path(file), &[text.as_bytes()]) {
+        let (mut names, file) = refused_kernels(file);
+        if names.iter().any(|name| name == kernel) {
+            return;
+        }
+        names.push(kernel.to_owned());
+        names.sort_unstable();
+        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+        if let Err(error) = user_cache::write_whole(&file, &[text.as_bytes()]) {
             tracing::warn!("the names of refused kernels are not kept: {error}");
         }
     }
@@ -137,9 +133,10 @@ fn refused_path(pipelines: &Path) -> PathBuf {
 /// The names in a file, one per line.
 fn names(bytes: &[u8]) -> Option<Vec<String>> {
     let is_name = |line: &&str| {
-        line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./".contains(&byte))
+        line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
     };
-    let lines: Vec<&str> = std::str::from_utf8(bytes).ok()?.lines().collect();
+    let lines = std::str::from_utf8(bytes).ok()?.lines();
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     lines.iter().all(is_name).then(|| lines.into_iter().map(str::to_owned).collect())
 }
 
@@ -151,6 +148,7 @@ mod tests {
     fn only_names_are_read() {
         assert_eq!(names(b"a_1x8\nb\n"), Some(vec!["a_1x8".to_owned(), "b".to_owned()]));
         assert_eq!(names(b""), Some(Vec::new()));
+        assert_eq!(names(b"\n\n"), Some(Vec::new()));
         assert_eq!(names(b"a b"), None);
         assert_eq!(names(b"\xff"), None);
     }

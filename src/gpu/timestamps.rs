@@ -6,7 +6,7 @@
 //! are reported.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wgpu::{
@@ -18,7 +18,7 @@ use wgpu::{
 use super::Bound;
 use super::Gpu;
 use super::proof::{Path, Proof};
-use super::readback::Readback;
+use super::readback::{Readback, Staging};
 use crate::error::Result;
 use crate::plan::Segment;
 
@@ -82,7 +82,7 @@ pub struct Timer<'a> {
     sets: Vec<QuerySet>,
     resolved: Buffer,
     /// Brings back the number of each run; locked while a run is submitted.
-    proof: Mutex<Proof>,
+    proof: Mutex<Arc<Proof>>,
     /// Nanoseconds per tick.
     period: f64,
 }
@@ -135,7 +135,7 @@ impl Timer<'_> {
     /// [`GpuError::Lost`](crate::error::GpuError::Lost), or any error of the device.
     pub fn run(&self) -> Result<TimedRun> {
         let (gpu, bytes) = (&self.bound.ready.gpu, self.resolved.size());
-        let staging = gpu.staging_buffer(bytes)?;
+        let staging = Staging::new(gpu, bytes)?;
         let (inner, start) = (&gpu.inner, Instant::now());
         let mut recording = Vec::new();
         let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ impl Timer<'_> {
                 let mut path = proof.begin(&inner.queue, 0);
                 let mut commands =
                     self.record(&mut path, |since| recording.push(since - start..start.elapsed()));
-                commands.push(self.resolve(&path, &staging));
+                commands.push(self.resolve(&path, &staging.buffer));
                 let begun = start.elapsed();
                 inner.queue.submit(commands);
                 (begun..start.elapsed(), path.expected())
@@ -158,7 +158,7 @@ impl Timer<'_> {
     }
 
     /// A command buffer per segment. `done` is called after each, with its start time.
-    fn record(&self, path: &mut Path<'_>, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
+    fn record(&self, path: &mut Path, mut done: impl FnMut(Instant)) -> Vec<CommandBuffer> {
         let mut at = 0;
         let segment = |(index, segment): (usize, &Segment)| {
             let start = Instant::now();
@@ -183,7 +183,7 @@ impl Timer<'_> {
     }
 
     /// The commands that copy the timestamps into a staging buffer, and behind them the number.
-    fn resolve(&self, path: &Path<'_>, staging: &Buffer) -> CommandBuffer {
+    fn resolve(&self, path: &Path, staging: &Buffer) -> CommandBuffer {
         self.commands("timestamps", |encoder| {
             for (set, index) in self.sets.iter().zip(0..) {
                 let offset = index * u64::from(QUERY_SET_MAX_QUERIES) * u64::from(QUERY_SIZE);
@@ -203,12 +203,7 @@ impl Timer<'_> {
     }
 
     /// Encodes dispatches as one pass.
-    fn encode_pass(
-        &self,
-        encoder: &mut CommandEncoder,
-        dispatches: Range<usize>,
-        path: &mut Path<'_>,
-    ) {
+    fn encode_pass(&self, encoder: &mut CommandEncoder, dispatches: Range<usize>, path: &mut Path) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
         for at in dispatches {
             let (set, before) = self.queries(at);

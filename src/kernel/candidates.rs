@@ -107,6 +107,15 @@ pub fn candidates(problem: &Problem, capabilities: &Capabilities) -> Vec<Kernel>
         }
         Op::Train(_) => (Epilogue::default(), false),
     };
+    let refused: &[String] = capabilities.refused;
+    if !refused.is_empty() {
+        // Kernels that the driver did not compile before are only tried if there is no other.
+        let anything = Capabilities { refused: &[], ..*capabilities };
+        let all = candidates(problem, &anything);
+        let others: Vec<Kernel> =
+            all.iter().copied().filter(|kernel| !kernel.is_refused(refused)).collect();
+        return if others.is_empty() { all } else { others };
+    }
     let of_family = |&family: &Family| {
         let strided = strided && family.has_strided_form();
         variants(family).map(move |kernel| Kernel { epilogue, strided, ..kernel })

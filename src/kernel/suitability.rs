@@ -42,11 +42,15 @@ impl Kernel {
             ),
         ];
         demands.iter().find(|(met, _)| !met).map_or(Ok(()), |&(_, why)| Err(why))?;
-        let refused = |kernel: &Self| capabilities.refused.contains(&kernel.name());
-        if !capabilities.refused.is_empty() && self.dispatches().iter().any(refused) {
+        if self.is_refused(capabilities.refused) {
             return Err("the driver does not compile it");
         }
         Ok(())
+    }
+
+    /// Whether one of its dispatches has one of these names.
+    pub(super) fn is_refused(&self, names: &[String]) -> bool {
+        !names.is_empty() && self.dispatches().iter().any(|kernel| names.contains(&kernel.name()))
     }
 
     /// Whether the kernel supports the problem's form and size, beyond its operation.

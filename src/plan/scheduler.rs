@@ -246,12 +246,7 @@ fn pick(
         _ => kernel::select(problem, &candidates, capabilities),
     };
     let (kernel, reason) = ranked.ok_or_else(|| GpuError::NoSuchKernel {
-        kernel: match capabilities.refused {
-            [] => "within this device's limits".to_owned(),
-            refused => {
-                format!("but those that its driver does not compile ({})", refused.join(", "))
-            }
-        },
+        kernel: "within this device's limits".to_owned(),
         step: problem.op.name().to_owned(),
         candidates: Vec::new(),
     })?;

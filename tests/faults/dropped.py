@@ -48,6 +48,7 @@ def drop(name: str, what: str, options) -> int:
         for number, ended, fired, wrong in pool.map(one, runs):
             codes[ended.code] += 1
             fired_count += fired
+            wrong = wrong or (None if fired else "nothing was dropped")
             if wrong:
                 bad += 1
                 print(f"  BAD {name} {what}={number}: {wrong}", flush=True)

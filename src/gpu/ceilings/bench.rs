@@ -11,7 +11,8 @@ use super::kernels::Kernel;
 use crate::error::{Error, GpuError, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pipeline::Pipeline;
-use crate::gpu::readback::Readback;
+use crate::gpu::proof::Path;
+use crate::gpu::readback::{Readback, Staging};
 
 /// How much time [`Ceilings::measure`](super::Ceilings::measure) spends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +75,15 @@ impl Bench<'_> {
     }
 
     /// The time from submit to the end of the wait.
-    pub fn time(&self, encode: impl FnOnce(&mut CommandEncoder)) -> Result<Duration> {
+    pub fn time(&self, encode: impl FnOnce(&mut CommandEncoder, &mut Path)) -> Result<Duration> {
         let inner = &self.gpu.inner;
-        let (proof, staging) = (self.gpu.proof(1, 1)?, self.gpu.staging_buffer(0)?);
+        let (proof, staging) = (self.gpu.proof(1, 1)?, Staging::new(self.gpu, 0)?);
         let (commands, expected) = inner.monitor.guarded(&inner.device, "recording", || {
             let descriptor = CommandEncoderDescriptor { label: Some("ceilings") };
             let mut encoder = inner.device.create_command_encoder(&descriptor);
-            encode(&mut encoder);
-            let path = proof.begin(&inner.queue, 0);
-            path.bring_back(&mut encoder, &staging, 0);
+            let mut path = proof.begin(&inner.queue, 0);
+            encode(&mut encoder, &mut path);
+            path.bring_back(&mut encoder, &staging.buffer, 0);
             (encoder.finish(), path.expected())
         })?;
         let start = Instant::now();
@@ -143,6 +144,7 @@ fn amount(least: Duration, run: &mut impl FnMut(u32) -> Result<Duration>) -> Res
 /// Repeats the same dispatch in one pass.
 pub(super) fn dispatch(
     encoder: &mut CommandEncoder,
+    path: &mut Path,
     bound: &Bound,
     [x, y, z]: [u32; 3],
     times: usize,
@@ -151,6 +153,7 @@ pub(super) fn dispatch(
     pass.set_pipeline(&bound.pipeline.pipeline);
     pass.set_bind_group(0, &bound.group, &[]);
     (0..times).for_each(|_| pass.dispatch_workgroups(x, y, z));
+    path.computed(&mut pass);
 }
 
 /// An error: a kernel's result is wrong.

@@ -28,11 +28,11 @@ impl Bench<'_> {
         let params = self.gpu.buffer_with("params", bytes_of(&params), BufferUsages::UNIFORM)?;
         let bound = self.bind(Kernel::Copy, &[&params, &src, &dst])?;
         let kernel = self.fastest(|copies| {
-            self.time(|encoder| dispatch(encoder, &bound, workgroups, copies as usize))
+            self.time(|encoder, path| dispatch(encoder, path, &bound, workgroups, copies as usize))
         })?;
         self.check_copy("copying by a kernel", &dst, bytes)?;
         let driver = self.fastest(|copies| {
-            self.time(|encoder| {
+            self.time(|encoder, _| {
                 (0..copies).for_each(|_| encoder.copy_buffer_to_buffer(&src, 0, &dst, 0, bytes))
             })
         })?;
@@ -45,7 +45,7 @@ impl Bench<'_> {
     /// Checks that the mark was copied, and clears it for the next copy.
     fn check_copy(&self, doing: &'static str, dst: &Buffer, bytes: u64) -> Result<()> {
         let end = self.gpu.buffer("end", 16, BufferUsages::COPY_SRC | BufferUsages::COPY_DST)?;
-        self.time(|encoder| encoder.copy_buffer_to_buffer(dst, bytes - 16, &end, 0, 16))?;
+        self.time(|encoder, _| encoder.copy_buffer_to_buffer(dst, bytes - 16, &end, 0, 16))?;
         let found = self.gpu.download(&end)?;
         self.write(dst, bytes - 16, &[0; 16])?;
         if found == MARK {

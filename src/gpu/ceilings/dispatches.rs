@@ -55,7 +55,7 @@ impl Bench<'_> {
         let mut all = 0u32;
         let mut run = |bound: &Bound, count: u32| -> Result<Duration> {
             all = all.wrapping_add(if std::ptr::eq(bound, &dependent) { count } else { 0 });
-            self.time(|encoder| dispatch(encoder, bound, [1; 3], count as usize))
+            self.time(|encoder, path| dispatch(encoder, path, bound, [1; 3], count as usize))
         };
         let kernels = [&empty, &dependent];
         let mut amounts = [0; 2];

@@ -36,7 +36,9 @@ impl Bench<'_> {
                 0,
                 bytes_of(&FmaParams { invocations, rounds, multiplier, addend }),
             )?;
-            self.time(|encoder| dispatch(encoder, &bound, [invocations / LANES, 1, 1], 1))
+            self.time(|encoder, path| {
+                dispatch(encoder, path, &bound, [invocations / LANES, 1, 1], 1)
+            })
         })?;
         let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&self.gpu.download(&dst)?);
         match sums.iter().find(|sum| (*sum - 2.0).abs() > 1e-3 || sum.is_nan()) {
@@ -81,7 +83,7 @@ impl Bench<'_> {
         let bound = self.bind(Kernel::Matrix(matrix), &[&params, &dst])?;
         let (rounds, seconds) = self.fastest(|rounds| {
             self.write(&params, 0, bytes_of(&MatrixParams { rounds, factor: 1f32.to_bits() }))?;
-            self.time(|encoder| dispatch(encoder, &bound, [MATRIX_GROUPS, 1, 1], 1))
+            self.time(|encoder, path| dispatch(encoder, path, &bound, [MATRIX_GROUPS, 1, 1], 1))
         })?;
         let (found, expected) = (
             bytemuck::pod_collect_to_vec::<_, f32>(&self.gpu.download(&dst)?),

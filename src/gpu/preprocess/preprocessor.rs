@@ -157,7 +157,7 @@ impl Preprocessor {
         source: Source<'_>,
         input: &Buffer,
         image: usize,
-        path: Option<&mut Path<'_>>,
+        path: Option<&mut Path>,
     ) -> Result<()> {
         source.check()?;
         let [width, height] = source.size();
@@ -239,7 +239,7 @@ impl Preprocessor {
         encoder: &mut CommandEncoder,
         sources: &[Source<'_>],
         input: &Buffer,
-        path: &mut Path<'_>,
+        path: &mut Path,
     ) -> Result<()> {
         let mut images = sources.iter().enumerate();
         images.try_for_each(|(image, source)| {

@@ -11,9 +11,13 @@ use super::{Outcome, app, wrong};
 /// On a device of the library, then on one of the app: every run has another input, so that an
 /// output of an earlier run is wrong.
 pub fn submits() -> Outcome {
-    on(&Gpu::new()?)?;
+    // Not dropped before the end: a layer would count submits from one again.
+    let owned = Gpu::new()?;
+    on(&owned)?;
     let (device, queue) = app::device()?;
-    on(&Gpu::from_wgpu(device, queue))
+    on(&Gpu::from_wgpu(device, queue))?;
+    drop(owned);
+    Ok(())
 }
 
 fn on(gpu: &Gpu) -> Outcome {
