@@ -17,6 +17,9 @@ type Trouble = Arc<Mutex<Option<GpuError>>>;
 /// A pause between two waits for the same work.
 const BETWEEN_WAITS: Duration = Duration::from_millis(1);
 
+/// How long work in flight on a lost device is waited for.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
 /// The filters of the error scopes around our work.
 const FILTERS: [ErrorFilter; 3] =
     [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory];
@@ -135,6 +138,11 @@ impl Monitor {
         static SAID: Once = Once::new();
         if self.installed && !self.kept.swap(true, Ordering::Relaxed) {
             std::mem::forget((device.clone(), self.queue.clone()));
+            // A driver can crash if the process ends while its threads still work. No turn is taken:
+            // the caller may have it.
+            let timeout = Some(LAST_WAIT);
+            let last = || device.poll(PollType::Wait { submission_index: None, timeout });
+            let _ = contain("finishing work", last);
             SAID.call_once(|| {
                 tracing::warn!("a lost device keeps its memory until the process ends");
             });
