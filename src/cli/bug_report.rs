@@ -24,7 +24,7 @@ struct Panic {
 }
 
 /// Stores panics instead of printing them. The library returns panics of a lost device as errors;
-/// [`line`] reports the others.
+/// [`line()`] reports the others.
 pub fn remember_panics() {
     std::panic::set_hook(Box::new(remember));
 }

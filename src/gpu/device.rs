@@ -73,7 +73,8 @@ impl Gpu {
         Self::from_wgpu_with(device, queue, false)
     }
 
-    /// [`Gpu::from_wgpu`] with a choice of [`GpuOptions::runtime_checks`].
+    /// [`Gpu::from_wgpu`] with a choice of
+    /// [`GpuOptions::runtime_checks`](super::GpuOptions::runtime_checks).
     #[must_use]
     pub fn from_wgpu_with(device: Device, queue: Queue, runtime_checks: bool) -> Self {
         let info = device.adapter_info();
@@ -83,7 +84,7 @@ impl Gpu {
 
     /// [`Gpu::from_wgpu`] for a device that was created with `EXPERIMENTAL_COOPERATIVE_MATRIX` on
     /// this adapter: computations in half precision use matrix units. **Experimental**, see
-    /// [`GpuOptions::matrices`].
+    /// [`GpuOptions::matrices`](super::GpuOptions::matrices).
     #[must_use]
     pub fn from_wgpu_with_matrices(adapter: &Adapter, device: Device, queue: Queue) -> Self {
         let info = device.adapter_info();

@@ -13,8 +13,8 @@ use super::options::{GpuOptions, LimitsChoice, Opened};
 use crate::error::{GpuError, Result};
 
 impl Gpu {
-    /// Opens the best adapter, as described at [`AdapterChoice::Best`]. Logs a warning if it is
-    /// software.
+    /// Opens the best adapter, as described at
+    /// [`AdapterChoice::Best`](super::AdapterChoice::Best). Logs a warning if it is software.
     ///
     /// # Errors
     /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Environment`],
