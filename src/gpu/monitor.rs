@@ -138,8 +138,8 @@ impl Monitor {
         static SAID: Once = Once::new();
         if self.installed && !self.kept.swap(true, Ordering::Relaxed) {
             std::mem::forget((device.clone(), self.queue.clone()));
-            // A driver can crash if the process ends while its threads still work. No turn is taken:
-            // the caller may have it.
+            // A driver can crash if the process ends while its threads still work. No turn is
+            // taken: the caller may have it.
             let timeout = Some(LAST_WAIT);
             let last = || device.poll(PollType::Wait { submission_index: None, timeout });
             let _ = contain("finishing work", last);
