@@ -125,8 +125,9 @@ pub(super) fn apply(
             let item = |(scores, &target): (&[f64], &f64)| {
                 let log_sum = log_sum_exp(scores);
                 let spread = smoothing.get() / classes as f64;
+                let target = (target as usize).min(classes - 1);
                 let share = move |class: usize| {
-                    if class == target as usize { 1.0 - smoothing.get() } else { 0.0 }
+                    if class == target { 1.0 - smoothing.get() } else { 0.0 }
                 };
                 let gradient = move |(class, score): (usize, &f64)| {
                     ((score - log_sum).exp() - share(class) - spread) / count as f64

@@ -209,6 +209,8 @@ fn rounding(op: &Op, inputs: &[&HostTensor]) -> f64 {
         TrainOp::NormGradSums { .. } => pixels * largest(inputs[1]),
         TrainOp::BiasGrad { .. } => pixels * largest(inputs[0]),
         TrainOp::CrossEntropy { .. } => largest(inputs[0]),
+        // A probability near one, less one.
+        TrainOp::CrossEntropyGrad { count, .. } => (1.0 + largest(inputs[0])) / *count as f64,
         _ => 0.0,
     };
     1e-6 * terms
