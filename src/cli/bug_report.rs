@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn places_have_no_path_of_the_build_machine() {
         let own = format!("wgpu-bottleneck-{}", env!("CARGO_PKG_VERSION"));
-        let index = "registry/src/index.crates.io-1949cf8c6b5b557f";
+        let index = "registry/src/index-0123456789abcdef";
         for (file, expected) in [
             ("src/cli/mod.rs", format!("{own}/src/cli/mod.rs:7")),
             (r"src\cli\mod.rs", format!("{own}/src/cli/mod.rs:7")),
@@ -137,7 +137,7 @@ mod tests {
                 "/home/u/.rustup/lib/rustlib/src/rust/library/std/src/sync/mpsc.rs",
                 "std/src/sync/mpsc.rs:7".to_owned(),
             ),
-            ("/home/u/work/made/src/lib.rs", "made/src/lib.rs:7".to_owned()),
+            ("/home/u/made/src/lib.rs", "made/src/lib.rs:7".to_owned()),
             ("/home/u/made.rs", "made.rs:7".to_owned()),
             ("/src/made.rs", "made.rs:7".to_owned()),
         ] {

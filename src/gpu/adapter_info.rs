@@ -51,7 +51,8 @@ pub fn hidden_adapters() -> String {
     )
 }
 
-/// Whether this process runs in a container of Docker or Podman, or in one that says so.
+/// Whether this process runs in a container: Docker and Podman create a file, and systemd sets the
+/// variable `container`.
 fn is_in_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
         || std::env::var_os("container").is_some()

@@ -29,7 +29,7 @@ impl Gpu {
         bytes: u64,
         usage: BufferUsages,
     ) -> Result<Buffer, GpuError> {
-        self.new_buffer(what, bytes, usage, false)
+        self.new_buffer(what, [bytes, 0], usage, false)
     }
 
     /// [`Gpu::buffer`], mapped: the host must write it before any other use.
@@ -42,7 +42,7 @@ impl Gpu {
         bytes: u64,
         usage: BufferUsages,
     ) -> Result<Buffer, GpuError> {
-        self.new_buffer(what, bytes, usage, true)
+        self.new_buffer(what, [bytes, 0], usage, true)
     }
 
     /// A buffer for reading back this many bytes, and behind them the number of the run.
@@ -50,41 +50,26 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::buffer`].
     pub(super) fn staging_buffer(&self, bytes: u64) -> Result<Buffer, GpuError> {
-        self.check_size("staging", bytes)?;
         let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
-        self.allocate("staging", bytes + NUMBER_BYTES, usage, false)
+        self.new_buffer("staging", [bytes, NUMBER_BYTES], usage, false)
     }
 
+    /// The limit does not apply to the bytes `behind` the contents.
     fn new_buffer(
         &self,
         what: &str,
-        bytes: u64,
+        [bytes, behind]: [u64; 2],
         usage: BufferUsages,
         mapped: bool,
     ) -> Result<Buffer, GpuError> {
-        self.check_size(what, bytes)?;
-        self.allocate(what, bytes, usage, mapped)
-    }
-
-    fn check_size(&self, what: &str, bytes: u64) -> Result<(), GpuError> {
         let limit = self.capabilities().max_binding_bytes;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: what.to_owned(), bytes, limit });
         }
-        Ok(())
-    }
-
-    fn allocate(
-        &self,
-        what: &str,
-        bytes: u64,
-        usage: BufferUsages,
-        mapped: bool,
-    ) -> Result<Buffer, GpuError> {
         let inner = &self.inner;
         inner.monitor.guarded(&inner.device, "allocating a buffer", || {
             // wgpu copies and maps in multiples of four bytes, and a binding must not be empty.
-            let size = bytes.max(16).next_multiple_of(4);
+            let size = (bytes + behind).max(16).next_multiple_of(4);
             inner.device.create_buffer(&BufferDescriptor {
                 label: Some(what),
                 size,

@@ -68,7 +68,7 @@ class Sweep:
         out = self.folder / f"run{next(self.numbers)}"
         out.mkdir()
         said = out.with_suffix(".said")
-        # A cache of its own, as the names of kernels that do not compile are kept in it.
+        # Each run has an empty cache: it stores the names of kernels that do not compile.
         cache = out.with_suffix(".cache")
         env = {**self.undisturbed, **env, "XDG_CACHE_HOME": str(cache), "FAULT_SAY": str(said)}
         ended = run(self.command.arguments(out), env)
