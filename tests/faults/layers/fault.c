@@ -10,12 +10,7 @@
 //   FAULT_SAY=FILE         writes "fault: ..." there when the call fails, instead of to stderr
 //
 // The points are the names in POINTS below. Built by scripts/faults.
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <vulkan/vk_layer.h>
-#include <vulkan/vulkan.h>
+#include "layer.h"
 
 // Every point: its name in FAULT.
 #define POINTS(X)                                                                                  \
@@ -113,10 +108,7 @@ static VkResult hit(int at) {
     }
 }
 
-static VkInstance instance;
 static VkDevice device;
-static PFN_vkGetInstanceProcAddr next_instance;
-static PFN_vkGetDeviceProcAddr next_device;
 static PFN_vkDeviceWaitIdle wait_idle;
 
 // wgpu frees memory after the loss of a device. So the driver finishes its work before the loss is
@@ -225,15 +217,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL fault_CreateDevice(VkPhysicalDevice physic
                                                          const VkDeviceCreateInfo *info, Alloc a,
                                                          VkDevice *out) {
     FAIL(DEVICE);
-    VkLayerDeviceCreateInfo *link = (void *)info->pNext;
-    while (link && !(link->sType == VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO &&
-                     link->function == VK_LAYER_LINK_INFO))
-        link = (void *)link->pNext;
-    PFN_vkGetInstanceProcAddr get = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
-    next_device = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
-    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
-    PFN_vkCreateDevice create = (PFN_vkCreateDevice)get(instance, "vkCreateDevice");
-    VkResult created = create(physical, info, a, out);
+    VkResult created = next_create_device(physical, info, a, out);
     if (created) return created;
     device = *out;
     wait_idle = (PFN_vkDeviceWaitIdle)next_device(device, "vkDeviceWaitIdle");
@@ -247,28 +231,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL fault_CreateDevice(VkPhysicalDevice physic
 static VKAPI_ATTR VkResult VKAPI_CALL fault_CreateInstance(const VkInstanceCreateInfo *info, Alloc a,
                                                            VkInstance *out) {
     FAIL(INSTANCE);
-    VkLayerInstanceCreateInfo *link = (void *)info->pNext;
-    while (link && !(link->sType == VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO &&
-                     link->function == VK_LAYER_LINK_INFO))
-        link = (void *)link->pNext;
-    next_instance = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
-    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
-    PFN_vkCreateInstance create = (PFN_vkCreateInstance)next_instance(0, "vkCreateInstance");
-    VkResult created = create(info, a, out);
+    VkResult created = next_create_instance(info, a, out);
     if (created) return created;
-    instance = *out;
     next_EnumeratePhysicalDevices =
         (PFN_vkEnumeratePhysicalDevices)next_instance(*out, "vkEnumeratePhysicalDevices");
     return VK_SUCCESS;
 }
 
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice d, const char *name);
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance i, const char *name);
-
-// The layer's function of this name; NULL if it has none.
 static PFN_vkVoidFunction own(const char *name) {
-    if (!strcmp(name, "vkGetInstanceProcAddr")) return (PFN_vkVoidFunction)get_instance;
-    if (!strcmp(name, "vkGetDeviceProcAddr")) return (PFN_vkVoidFunction)get_device;
 #define FIND(at, function, params, args)                                                           \
     if (!strcmp(name, "vk" #function) || !strcmp(name, "vk" #function "KHR"))                      \
         return (PFN_vkVoidFunction)fault_##function;
@@ -277,24 +247,4 @@ static PFN_vkVoidFunction own(const char *name) {
     FIND(, CreateDevice, , )
     FIND(, EnumeratePhysicalDevices, , )
     return NULL;
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice d, const char *name) {
-    PFN_vkVoidFunction next = next_device(d, name), function = own(name);
-    return function && next ? function : next;
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance i, const char *name) {
-    PFN_vkVoidFunction function = own(name);
-    if (function) return function;
-    return next_instance ? next_instance(i, name) : NULL;
-}
-
-VKAPI_ATTR VkResult VKAPI_CALL
-vkNegotiateLoaderLayerInterfaceVersion(VkNegotiateLayerInterface *interface) {
-    interface->loaderLayerInterfaceVersion = 2;
-    interface->pfnGetInstanceProcAddr = get_instance;
-    interface->pfnGetDeviceProcAddr = get_device;
-    interface->pfnGetPhysicalDeviceProcAddr = NULL;
-    return VK_SUCCESS;
 }

@@ -15,15 +15,8 @@
 //   SGMIN, SGMAX      the least and the largest subgroup size
 //
 // Built by scripts/faults.
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <vulkan/vk_layer.h>
-#include <vulkan/vulkan.h>
+#include "layer.h"
 
-static VkInstance instance;
-static PFN_vkGetInstanceProcAddr next_instance;
-static PFN_vkGetDeviceProcAddr next_device;
 static PFN_vkQueueSubmit next_submit;
 static PFN_vkCreateComputePipelines next_pipelines;
 static PFN_vkCmdDispatch next_dispatch;
@@ -148,15 +141,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_device(VkPhysicalDevice physical,
                                                     const VkAllocationCallbacks *alloc,
                                                     VkDevice *out) {
     if (getenv("NODEV")) return VK_ERROR_INITIALIZATION_FAILED;
-    VkLayerDeviceCreateInfo *link = (void *)info->pNext;
-    while (link && !(link->sType == VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO &&
-                     link->function == VK_LAYER_LINK_INFO))
-        link = (void *)link->pNext;
-    PFN_vkGetInstanceProcAddr get = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
-    next_device = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
-    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
-    PFN_vkCreateDevice create = (PFN_vkCreateDevice)get(instance, "vkCreateDevice");
-    VkResult created = create(physical, info, alloc, out);
+    VkResult created = next_create_device(physical, info, alloc, out);
     if (created) return created;
     next_submit = (void *)next_device(*out, "vkQueueSubmit");
     next_pipelines = (void *)next_device(*out, "vkCreateComputePipelines");
@@ -167,16 +152,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_device(VkPhysicalDevice physical,
 static VKAPI_ATTR VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo *info,
                                                       const VkAllocationCallbacks *alloc,
                                                       VkInstance *out) {
-    VkLayerInstanceCreateInfo *link = (void *)info->pNext;
-    while (link && !(link->sType == VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO &&
-                     link->function == VK_LAYER_LINK_INFO))
-        link = (void *)link->pNext;
-    next_instance = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
-    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
-    PFN_vkCreateInstance create = (PFN_vkCreateInstance)next_instance(0, "vkCreateInstance");
-    VkResult created = create(info, alloc, out);
+    VkResult created = next_create_instance(info, alloc, out);
     if (created) return created;
-    instance = *out;
     next_properties = (void *)next_instance(*out, "vkGetPhysicalDeviceProperties");
     next_properties2 = (void *)next_instance(*out, "vkGetPhysicalDeviceProperties2");
     if (!next_properties2)
@@ -184,17 +161,11 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo
     return VK_SUCCESS;
 }
 
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice d, const char *name);
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance i, const char *name);
-
-// The layer's function of this name; NULL if it has none.
 static PFN_vkVoidFunction own(const char *name) {
     static const struct {
         const char *name;
         PFN_vkVoidFunction function;
     } functions[] = {
-        {"vkGetInstanceProcAddr", (PFN_vkVoidFunction)get_instance},
-        {"vkGetDeviceProcAddr", (PFN_vkVoidFunction)get_device},
         {"vkCreateInstance", (PFN_vkVoidFunction)create_instance},
         {"vkCreateDevice", (PFN_vkVoidFunction)create_device},
         {"vkQueueSubmit", (PFN_vkVoidFunction)submit},
@@ -207,24 +178,4 @@ static PFN_vkVoidFunction own(const char *name) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         if (!strcmp(name, functions[i].name)) return functions[i].function;
     return NULL;
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice d, const char *name) {
-    PFN_vkVoidFunction function = own(name);
-    return function ? function : next_device(d, name);
-}
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance i, const char *name) {
-    PFN_vkVoidFunction function = own(name);
-    if (function) return function;
-    return next_instance ? next_instance(i, name) : NULL;
-}
-
-VKAPI_ATTR VkResult VKAPI_CALL
-vkNegotiateLoaderLayerInterfaceVersion(VkNegotiateLayerInterface *interface) {
-    interface->loaderLayerInterfaceVersion = 2;
-    interface->pfnGetInstanceProcAddr = get_instance;
-    interface->pfnGetDeviceProcAddr = get_device;
-    interface->pfnGetPhysicalDeviceProcAddr = NULL;
-    return VK_SUCCESS;
 }

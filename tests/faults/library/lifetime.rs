@@ -8,7 +8,7 @@ use wgpu_bottleneck::wgpu::{Buffer, BufferDescriptor, BufferUsages, PollType};
 use wgpu_bottleneck::{BlockChain, Gpu, LoadOptions, Network};
 
 use super::cases::{Case, cases, tensor, weights};
-use super::load::holds;
+use super::holds::holds;
 use super::{Failure, Outcome, wrong};
 
 /// Loads a block, binds it to buffers and drops everything in another order each round.
@@ -83,6 +83,18 @@ pub fn buffer(gpu: &Gpu, size: u64) -> Buffer {
     gpu.device().create_buffer(&descriptor)
 }
 
+/// Drops the future of a run after this many polls. Returns early if the run ends.
+pub fn cancelled_run(chain: &mut BlockChain, case: &Case, polls: usize) {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut run = Box::pin(chain.run_async(&case.input));
+    for _ in 0..polls {
+        if run.as_mut().poll(&mut context).is_ready() {
+            break;
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
 /// Drops futures after some polls. Later runs must be right.
 pub fn cancel() -> Outcome {
     let gpu = Gpu::new()?;
@@ -91,16 +103,7 @@ pub fn cancel() -> Outcome {
     let target = buffer(&gpu, 64);
     let mut context = Context::from_waker(Waker::noop());
     for round in 0..400 {
-        let mut run = Box::pin(chain.run_async(&case.input));
-        for _ in 0..round % 5 {
-            if run.as_mut().poll(&mut context).is_ready() {
-                break;
-            }
-            if round % 3 == 0 {
-                thread::sleep(Duration::from_micros(300));
-            }
-        }
-        drop(run);
+        cancelled_run(&mut chain, &case, round % 5);
         if round % 2 == 0 && !other.is_right(&other_chain.run(&other.input)?) {
             return wrong("another chain after a cancelled run");
         }

@@ -1,5 +1,5 @@
 //! Uses the library in one of several ways, for runs in which faults are injected:
-//! `faults_library MODE [SECONDS]`. `tests/faults/README.md` lists the modes.
+//! `faults_library MODE [SECONDS [WORK...]]`. `tests/faults/README.md` lists the modes.
 //!
 //! Exit code 0: every result was right. 4: the library returned errors, and every result that it
 //! returned was right. 99: a wrong result. 101: a panic reached the caller. Panics that the library
@@ -7,10 +7,12 @@
 
 mod app;
 mod cases;
+mod holds;
 mod lifetime;
 mod load;
 mod parts;
 mod pass;
+mod soak;
 mod submits;
 
 use std::panic::{catch_unwind, set_hook};
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         "reuse" => pass::reuse(),
         "threads" => load::threads(time),
         "devices" => load::devices(time),
-        "soak" => load::soak(time),
+        "soak" => soak::soak(time, arguments.get(2..).unwrap_or_default()),
         "parts" => parts::parts(),
         "submits" => submits::submits(),
         "drops" => lifetime::drops(),
