@@ -72,8 +72,15 @@ def with_layer(name: str, **more: str) -> dict[str, str]:
 
 
 def environment(more=None) -> dict:
-    """The environment of the program, with more variables."""
-    return {**os.environ, "XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1", **(more or {})}
+    """The environment of the program, with more variables.
+
+    Mesa's cache of compiled kernels stays the user's if a check sets XDG_CACHE_HOME: an empty cache
+    of the program then does not mean that every kernel is compiled again.
+    """
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    mesa = os.environ.get("MESA_SHADER_CACHE_DIR") or str(user)
+    own = {"XDG_RUNTIME_DIR": "/tmp", "NO_COLOR": "1", "MESA_SHADER_CACHE_DIR": mesa}
+    return {**os.environ, **own, **(more or {})}
 
 
 def limit(kind: int, value: int):
@@ -108,11 +115,19 @@ def bottleneck(*argv, **options) -> Ended:
 
 
 def scratch(name: str) -> Path:
-    """An empty folder for the files of a check."""
-    folder = ROOT / "target/faults/scratch" / name
+    """An empty folder for the files of a check. FAULTS_SCRATCH separates runners that run at the
+    same time.
+    """
+    folder = ROOT / "target/faults" / os.environ.get("FAULTS_SCRATCH", "scratch") / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def total(count: int, what: str, violations: int) -> int:
+    """Prints the last line of a runner, which torture.py reads. Returns the exit code."""
+    print(f"total: {count} {what}, {violations} violations", flush=True)
+    return 1 if violations else 0
 
 
 def temporary_files(folder: Path) -> list[str]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Damages the files that the program writes and reads back, and runs it on them.
 
-    python3 tests/faults/damaged_files.py [KIND,KIND...] [SECONDS_PER_KIND]
+    python3 tests/faults/damaged_files.py [KIND,KIND...] [SECONDS_PER_KIND] [SEED]
 
 Run scripts/faults first. For each kind of file, the script changes bytes at random. The program
 must end within 60 seconds, without a panic, and with an exit code that is allowed for this kind.
@@ -23,9 +23,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import DATA, GOLDEN, NETWORK, PROGRAM, Ended, bottleneck, scratch, training
+from common import DATA, GOLDEN, LAYERS, NETWORK, PROGRAM, Ended
+from common import bottleneck, scratch, total, training, with_layer
 
-SEED = 7
 SECONDS = 60
 # A run that takes longer counts as slow.
 SLOW = 20
@@ -220,24 +220,62 @@ def train_kind(base: Path, target: str) -> Kind:
     return Kind(start[target], run, (0, 2))
 
 
-# Tables of tune.
+# Tables of tune, and the files of the user's cache.
+
+
+BLOCK = ["block", "--weights", GOLDEN / "plain.safetensors"]
+BLOCK += ["--input", GOLDEN / "plain.safetensors", "--verify", "--output"]
+TUNE = ["tune", "--quick", "--block", "--inplanes", 16, "--planes", 4, "--size", "8x8"]
 
 
 def table_kind(base: Path) -> Kind:
-    """A table that `--tuned` reads. A damaged one is ignored with a warning."""
+    """A table that `--tuned=FILE` reads. A damaged one is ignored with a warning; a file that is no
+    text is an error.
+    """
     table, changed = base / "table.json", base / "changed.json"
-    block = ["--block", "--inplanes", 16, "--planes", 4, "--size", "8x8"]
-    ended = bottleneck("tune", "--quick", *block, "--output", table, timeout=300)
+    ended = bottleneck(*TUNE, "--output", table, timeout=300)
     assert ended.code == 0, ended.err
-    file = GOLDEN / "plain.safetensors"
-    argv = ["block", "--weights", file, "--input", file, "--verify", "--output", base / "out"]
 
     def run(content: bytes) -> tuple[Ended, str | None]:
         changed.write_bytes(content)
         # `--verify` compares the result with the reference.
-        return bottleneck(*argv, f"--tuned={changed}"), None
+        return bottleneck(*BLOCK, base / "out", f"--tuned={changed}"), None
 
-    return Kind(table.read_bytes(), run, (0,))
+    return Kind(table.read_bytes(), run, (0, 2))
+
+
+def cache_kind(base: Path, pattern: str, fill: list, *more: str, **env: str) -> Kind:
+    """A file of the cache. A damaged one is ignored; results are always verified."""
+    good = base / "good"
+    ended = bottleneck(*fill, env={"XDG_CACHE_HOME": str(good), **env}, timeout=300)
+    found = list((good / "wgpu-bottleneck").glob(pattern))
+    assert len(found) == 1, f"{pattern}: {found}, {ended.err}"
+    name, cache = found[0].relative_to(good), base / "cache"
+
+    def run(content: bytes) -> tuple[Ended, str | None]:
+        shutil.rmtree(cache, ignore_errors=True)
+        shutil.copytree(good, cache)
+        (cache / name).write_bytes(content)
+        env = {"XDG_CACHE_HOME": str(cache)}
+        return bottleneck(*BLOCK, base / "out", *more, env=env), None
+
+    return Kind(found[0].read_bytes(), run, (0,))
+
+
+def pipelines_kind(base: Path) -> Kind:
+    """The compiled pipelines."""
+    return cache_kind(base, "pipelines/*.bin", [*BLOCK, base / "out"])
+
+
+def refused_kind(base: Path) -> Kind:
+    """The names of kernels that the driver does not compile: here the third pipeline's."""
+    env = with_layer("VK_LAYER_field", PIPE="3")
+    return cache_kind(base, "pipelines/*.refused.txt", [*BLOCK, base / "out"], **env)
+
+
+def cached_table_kind(base: Path) -> Kind:
+    """The table of the device."""
+    return cache_kind(base, "tuning/*.json", TUNE, "--tuned")
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {
@@ -250,14 +288,17 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "images": lambda base: train_kind(base, "images.jsonl"),
     "log": lambda base: train_kind(base, "log.csv"),
     "table": table_kind,
+    "cached_table": cached_table_kind,
+    "pipelines": pipelines_kind,
+    "refused": refused_kind,
 }
 
 
-def check(name: str, seconds: float, base: Path) -> int:
-    """Damages files of a kind for this long. Returns the number of violations."""
+def check(name: str, seconds: float, seed: int, base: Path) -> tuple[int, int]:
+    """Damages files of a kind for this long. Returns the numbers of files and of violations."""
     folder = base / name
     folder.mkdir()
-    r, kind = random.Random(SEED), KINDS[name](folder)
+    r, kind = random.Random(seed), KINDS[name](folder)
     codes, violations, slow = Counter(), 0, 0
     end = time.time() + seconds
     while time.time() < end:
@@ -275,14 +316,20 @@ def check(name: str, seconds: float, base: Path) -> int:
             print(f"VIOLATION {name}: {found} ({path})", flush=True)
     totals = f"{codes.total()} files, {violations} violations, {slow} slow"
     print(f"{name}: {totals}, codes {dict(codes)}", flush=True)
-    return violations
+    return codes.total(), violations
 
 
 def main() -> int:
-    names = sys.argv[1].split(",") if len(sys.argv) > 1 else list(KINDS)
+    wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
+    names = list(KINDS) if wanted == "all" else wanted.split(",")
+    if wanted == "all" and not (LAYERS / "libfield.so").exists():
+        print("refused: SKIPPED, because the layers are not built")
+        names.remove("refused")
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     base = scratch("damaged-files")
-    return 1 if sum(check(name, seconds, base) for name in names) else 0
+    results = [check(name, seconds, seed, base) for name in names]
+    return total(sum(files for files, _ in results), "files", sum(bad for _, bad in results))
 
 
 if __name__ == "__main__":

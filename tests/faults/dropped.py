@@ -17,15 +17,17 @@ import time
 from collections import Counter
 
 from commands import COMMANDS
-from common import with_layer
+from common import total, with_layer
 from sweep import Sweep
 
 COMMON = "embed,classify,features,run,block,train,owned,borrowed,submits"
 EVERY = {"BOTTLENECK_PROVE_EVERY_COMMAND_BUFFER": "1"}
 
 
-def drop(name: str, what: str, options) -> int:
-    """Drops the submits, or the command buffers, of a command in turn; returns the bad runs."""
+def drop(name: str, what: str, options) -> tuple[int, int]:
+    """Drops the submits, or the command buffers, of a command in turn. Returns the numbers of runs
+    and of violations.
+    """
     start = time.time()
     every = EVERY if what == "DROP_BUFFER" else {}
     subject = Sweep(name, with_layer("VK_LAYER_field", **every))
@@ -58,7 +60,7 @@ def drop(name: str, what: str, options) -> int:
         f"exit codes {dict(codes)}, {took}",
         flush=True,
     )
-    return bad
+    return len(runs), bad
 
 
 def main() -> int:
@@ -68,9 +70,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the choice (1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
     options = parser.parse_args()
-    kinds = ["DROP", "DROP_BUFFER"]
     names = options.commands.split(",")
-    return 1 if sum(drop(name, what, options) for name in names for what in kinds) else 0
+    results = [drop(name, what, options) for name in names for what in ("DROP", "DROP_BUFFER")]
+    return total(sum(runs for runs, _ in results), "runs", sum(bad for _, bad in results))
 
 
 sys.exit(main())

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import DATA, GOLDEN, LAYERS, LIBRARY, bottleneck, run, scratch, with_layer
+from common import DATA, GOLDEN, LAYERS, LIBRARY, bottleneck, run, scratch, total, with_layer
 
 BLOCK = ["block", "--weights", f"{GOLDEN}/plain.safetensors"]
 BLOCK += ["--input", f"{GOLDEN}/plain.safetensors", "--verify"]
@@ -186,7 +186,7 @@ def main() -> int:
         found = check()
         bad += found is not None
         print(f"{check.__name__}: {found or 'right'} ({time.time() - start:.1f} s)", flush=True)
-    return 1 if bad else 0
+    return total(len(checks), "checks", bad)
 
 
 sys.exit(main())

@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import DATA, NETWORK, PROGRAM, environment, scratch, training
+from common import DATA, NETWORK, PROGRAM, environment, scratch, total, training
 
 CYCLES = 6
 # The maximum numbers of kills and of resumed runs per cycle.
@@ -181,7 +181,8 @@ def main() -> int:
     cycles = int(sys.argv[2]) if len(sys.argv) > 2 else CYCLES
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     kinds = ["embed", "train"] if kind == "all" else [kind]
-    return 1 if sum(check(kind, cycles, seed) for kind in kinds) else 0
+    violations = sum(check(kind, cycles, seed) for kind in kinds)
+    return total(cycles * len(kinds), "cycles", violations)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 from commands import COMMANDS, Command
-from common import Ended, run, scratch, with_layer
+from common import Ended, run, scratch, total, with_layer
 from known_bugs import KNOWN_BUGS
 from points import POINTS
 
@@ -117,14 +117,20 @@ class Sweep:
         return None
 
 
-def sweep(name: str, options) -> tuple[int, set[int]]:
-    """Sweeps a command: the number of bad runs, and the known bugs that were seen."""
+def chosen(jobs: list[str], options) -> list[str]:
+    """The faults of this run: a random sample, or one part of several."""
+    if options.sample and len(jobs) > options.sample:
+        jobs = random.Random(options.seed).sample(jobs, options.sample)
+    part, parts = options.part
+    return jobs[part::parts]
+
+
+def sweep(name: str, options) -> tuple[int, int]:
+    """Sweeps a command: the numbers of runs and of violations."""
     subject, start = Sweep(name, with_layer("VK_LAYER_fault")), time.time()
     counted = {point: count for point, count in subject.counts().items() if count}
     print(f"{name}: calls {counted}, {len(subject.stable)} files to compare", flush=True)
-    jobs = subject.jobs(options.points or list(POINTS), options.calls)
-    if options.sample and len(jobs) > options.sample:
-        jobs = random.Random(options.seed).sample(jobs, options.sample)
+    jobs = chosen(subject.jobs(options.points or list(POINTS), options.calls), options)
 
     def one(fault: str):
         more = {"FAULT_ONCE": "1"} if options.once else {"FAULT_ALL": "1"} if options.all else {}
@@ -162,7 +168,15 @@ def sweep(name: str, options) -> tuple[int, set[int]]:
     }
     for index in expected - seen:
         print(f"  known bug no longer reproduces with {name}: {KNOWN_BUGS[index].cause}")
-    return bad + len(expected - seen), seen
+    return len(jobs), bad + len(expected - seen)
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """A part of several, such as 0/4: every fourth fault, from the first one on."""
+    part, parts = map(int, text.split("/"))
+    if not 0 <= part < parts:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0/N to (N-1)/N")
+    return part, parts
 
 
 def main() -> int:
@@ -172,13 +186,14 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=40, help="fail calls 1 to this (40)")
     parser.add_argument("--sample", type=int, help="a random choice of this many runs")
     parser.add_argument("--seed", type=int, default=1, help="the seed of this choice (1)")
+    parser.add_argument("--part", type=part_of, default=(0, 1), help="every N-th fault: 0/N")
     parser.add_argument("--once", action="store_true", help="only the one call fails")
     parser.add_argument("--all", action="store_true", help="every later call fails too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
     parser.add_argument("--log", help="appends bad runs to this file, as JSON Lines")
     options = parser.parse_args()
     results = [sweep(name, options) for name in options.commands.split(",")]
-    return 1 if sum(bad for bad, _ in results) else 0
+    return total(sum(runs for runs, _ in results), "runs", sum(bad for _, bad in results))
 
 
 if __name__ == "__main__":

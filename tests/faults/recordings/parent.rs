@@ -146,6 +146,7 @@ impl Report {
         if few {
             println!("fewer than one in ten is accepted");
         }
+        println!("total: {count} recordings, {} violations", self.failures.len());
         ExitCode::from(u8::from(few || !self.failures.is_empty()))
     }
 }

@@ -3,7 +3,7 @@
 #
 #     tests/faults/recordings/run.sh [COUNT [SEED]]
 #
-# COUNT is 2000 by default, which takes one or two minutes. 100000 take half an hour.
+# COUNT is 2000 by default. 100000 take a few minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 checks='profile.release.package.wgpu-bottleneck.overflow-checks=true'

@@ -17,6 +17,8 @@ import files
 import images
 import recordings
 
+from common import total
+
 
 def main() -> int:
     wanted = {int(number) for number in sys.argv[1:]}
@@ -25,17 +27,17 @@ def main() -> int:
         for room in (devices, environment, files, images, recordings)
         for check in room.CHECKS.items()
     )
-    bad = 0
+    bad = runs = 0
     for (number, name), check in checks:
         if wanted and number not in wanted:
             continue
         start = time.time()
         found = check()
         bad += found is not None
+        runs += 1
         took = f"{time.time() - start:.1f} s"
         print(f"{number:>2} {name}: {found or 'does not reproduce'} ({took})", flush=True)
-    print(f"{bad} violations reproduce")
-    return 1 if bad else 0
+    return total(runs, "checks", bad)
 
 
 sys.exit(main())
