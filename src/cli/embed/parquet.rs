@@ -250,8 +250,15 @@ fn no_column() -> ParquetError {
     ParquetError::General("a column is missing".to_owned())
 }
 
+/// The error as one of the system. The crate wraps an error of the system, whose text counts.
 fn other(error: ParquetError) -> io::Error {
-    io::Error::other(error)
+    match error {
+        ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(source) => io::Error::other(source),
+        },
+        error => io::Error::other(error),
+    }
 }
 
 /// Turns errors and panics of the reader into an error about a damaged file.
@@ -266,6 +273,14 @@ fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_system_keeps_its_text() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let found = other(ParquetError::External(Box::new(full)));
+        assert_eq!(found.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(found.to_string(), io::Error::from(io::ErrorKind::StorageFull).to_string());
+    }
 
     #[test]
     fn row_groups_are_put_together() -> io::Result<()> {
