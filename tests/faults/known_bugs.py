@@ -73,7 +73,7 @@ KNOWN_BUGS = (
         crates="wgpu-core 30.0.2",
         report="drop_after_a_failed_end_encoding_panics.md",
         commands=("borrowed",),
-        faults=each("END", (8, 30), "odm", "ohm"),
+        faults=each("END", (3, 11, 19, 27, 30, 38), "odm", "ohm"),
         finding="command.rs:170:9: assertion `left != right` failed",
     ),
 )
