@@ -23,6 +23,7 @@ const WRITTEN: &[&str] = &[
     "build.rs",
     "docs",
     "examples",
+    "fuzz",
     "scripts",
     "shaders",
     "src",
@@ -30,7 +31,15 @@ const WRITTEN: &[&str] = &[
 ];
 
 /// Folders of generated or installed files.
-const GENERATED: &[&str] = &["benches/results", "benches/peers/.venv", "benches/peers/burn/target"];
+const GENERATED: &[&str] = &[
+    "benches/results",
+    "benches/peers/.venv",
+    "benches/peers/burn/target",
+    "fuzz/artifacts",
+    "fuzz/corpus",
+    "fuzz/coverage",
+    "fuzz/target",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -53,6 +53,10 @@ mod tuning_table;
 mod variant_args;
 mod verify;
 
+// The readers of files for `fuzz/`, which compiles this folder too.
+#[cfg(fuzz_targets)]
+pub use {embed::fuzzed_journal, train::fuzzed as fuzzed_training};
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 

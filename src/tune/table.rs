@@ -180,11 +180,16 @@ impl TuningTable {
     /// # Errors
     /// A [`TuningError`] that describes the difference.
     pub fn parse(json: &str, gpu: &Gpu) -> Result<Self, TuningError> {
+        Self::parse_like(json, &Self::new(gpu))
+    }
+
+    /// [`TuningTable::parse`] for the device and version of another table. For fuzz targets.
+    #[doc(hidden)]
+    pub fn parse_like(json: &str, here: &Self) -> Result<Self, TuningError> {
         let not_a_table =
             |error: serde_json::Error| TuningError::NotATable { reason: error.to_string() };
         // What another version wrote may have other members: its name comes first.
         let value: serde_json::Value = serde_json::from_str(json).map_err(not_a_table)?;
-        let here = Self::new(gpu);
         let text = |name: &str| {
             value.get(name).and_then(serde_json::Value::as_str).unwrap_or("none").to_owned()
         };

@@ -6,6 +6,9 @@
 //! truncated or damaged record ends the journal; for version 0.1.0, `REMOVED` is one. Before the
 //! record [`BEGUN`] is written, rows of the output may be missing, and the journal is ignored.
 
+#[cfg(fuzz_targets)]
+pub mod fuzzed;
+
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};

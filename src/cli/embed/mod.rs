@@ -19,6 +19,8 @@ mod stored_rows;
 mod vectors;
 
 pub use args::EmbedArgs;
+#[cfg(fuzz_targets)]
+pub use journal::fuzzed::journal as fuzzed_journal;
 
 use std::io;
 use std::path::PathBuf;

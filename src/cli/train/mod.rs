@@ -13,6 +13,8 @@ mod checksum;
 mod curves;
 mod files;
 mod folders;
+#[cfg(fuzz_targets)]
+pub mod fuzzed;
 mod init;
 mod left_out;
 mod list;

@@ -8,7 +8,7 @@ use wgpu_bottleneck::{
     record_network,
 };
 
-use crate::single;
+use super::single;
 
 /// The number of kernel choices per plan.
 const CHOICES: usize = 6;

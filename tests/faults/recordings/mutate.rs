@@ -1,9 +1,10 @@
 //! Random changes of a recording.
 
+use std::rc::Rc;
+
 use wgpu_bottleneck::kernel::{Kernel, all_specialisations};
 use wgpu_bottleneck::op::{Conv, KernelSize, Op, PoolWindows, TrainOp, WeightLayout};
 use wgpu_bottleneck::plan::{Location, Recording, Scratch, TensorId, Update};
-use wgpu_bottleneck::selftest::Seeded;
 use wgpu_bottleneck::tensor::{ChannelLayout, DType};
 
 /// Sizes around the limits of types, devices and kernels.
@@ -38,8 +39,9 @@ const EDGES: [usize; 26] = [
 
 /// Draws the values of changes.
 pub struct Draw {
-    random: Seeded,
-    kernels: Vec<Kernel>,
+    /// A number below a bound that is not zero.
+    random: Box<dyn FnMut(usize) -> usize>,
+    kernels: Rc<[Kernel]>,
 }
 
 type Change = fn(&mut Draw, &mut Recording);
@@ -80,24 +82,29 @@ const WILD: &[(&str, Change)] = &[
 ];
 
 impl Draw {
-    pub fn new(seed: u64) -> Self {
-        Self { random: Seeded::new(seed), kernels: all_specialisations() }
+    /// `random` returns a number below a bound that is not zero.
+    pub fn new(random: impl FnMut(usize) -> usize + 'static) -> Self {
+        Self { random: Box::new(random), kernels: all_specialisations().into() }
     }
 
-    /// Starts again with another seed.
-    pub fn seed(&mut self, seed: u64) {
-        self.random = Seeded::new(seed);
+    /// The same with other random numbers.
+    pub fn with(&self, random: impl FnMut(usize) -> usize + 'static) -> Self {
+        Self { random: Box::new(random), kernels: Rc::clone(&self.kernels) }
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { self.random.below(bound) }
+        if bound == 0 { 0 } else { (self.random)(bound) }
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
     }
 
     /// A size: mostly small, sometimes at an edge or near it.
     fn size(&mut self) -> usize {
         match self.below(8) {
-            0 => self.random.pick(&EDGES),
-            1 => self.random.pick(&EDGES).wrapping_add(self.below(9)).wrapping_sub(4),
+            0 => self.pick(&EDGES),
+            1 => self.pick(&EDGES).wrapping_add(self.below(9)).wrapping_sub(4),
             _ => 1 + self.below(24),
         }
     }
@@ -117,7 +124,7 @@ impl Draw {
         let mut names = Vec::new();
         for _ in 0..1 + self.below(3) {
             let table = if wild && self.below(2) == 0 { WILD } else { MILD };
-            let (name, change) = self.random.pick(table);
+            let (name, change) = self.pick(table);
             change(self, recording);
             names.push(name);
         }

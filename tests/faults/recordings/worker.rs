@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use wgpu_bottleneck::plan::Recording;
+use wgpu_bottleneck::selftest::Seeded;
 use wgpu_bottleneck::{Gpu, GpuOptions};
 
 use crate::bases::Bases;
@@ -35,9 +36,11 @@ pub fn work(seed: u64, range: Range<u64>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut draw = Draw::new(seed);
+    let draw = Draw::new(|_| 0);
     for number in range {
         say("try", number, "");
+        let mut random = Seeded::new(seed.wrapping_mul(0x9e37_79b9).wrapping_add(number));
+        let mut draw = draw.with(move |bound| random.below(bound));
         let (kind, text) = one(&gpu, &bases, &mut draw, seed, number);
         say(kind, number, &text);
     }
@@ -59,7 +62,6 @@ fn one(
     seed: u64,
     number: u64,
 ) -> (&'static str, String) {
-    draw.seed(seed.wrapping_mul(0x9e37_79b9).wrapping_add(number));
     let base = bases.pick(draw.below(1 << 30));
     let mut recording = base.clone();
     let is_completed = draw.below(4) > 0;

@@ -1,0 +1,3 @@
+//! The target `recordings`.
+#![cfg_attr(fuzzing, no_main)]
+wgpu_bottleneck_fuzz::fuzz_target!("recordings");
