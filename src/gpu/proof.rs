@@ -3,12 +3,12 @@
 //! backend, for example, counts a failed command buffer as finished (gfx-rs/wgpu#9545). The
 //! results of an earlier run would then be taken for those of the later one.
 //!
-//! The host writes the number into a word of a buffer, and the work copies it behind the results.
-//! Where a submit runs as a whole or the device is lost, this is enough. On Metal, one failed
-//! command buffer does not stop the next, and wgpu makes several of one encoder: one for each
-//! compute pass, and one for the copies between two. There the last dispatch of every pass counts
-//! the number up, and copies are followed by one that moves the number to another word. A command
-//! buffer that did not run then changes the number that comes back.
+//! The numbers of the next runs lie in a buffer, and the work of a run copies its number behind the
+//! results. Where a submit runs as a whole or the device is lost, this is enough. On Metal, one
+//! failed command buffer does not stop the next, and wgpu makes several of one encoder: one for each
+//! compute pass, and one for the copies between two. There the host writes the number into a word,
+//! the last dispatch of every pass counts it up, and copies are followed by one that moves it to
+//! another word. A command buffer that did not run then changes the number that comes back.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,14 +36,43 @@ pub(super) fn proves_every(backend: Backend) -> bool {
     backend == Backend::Metal || std::env::var_os(EVERY).is_some_and(|value| value == "1")
 }
 
-/// A number that no earlier run in this process had, nor memory that was never written. Numbers are
-/// so far apart that counting them up never leads to another.
-fn new_number() -> u64 {
+/// Numbers of a table: one is used again after so many runs. Each run is checked, or its word is
+/// read, long before.
+const TABLE: u64 = 256;
+
+/// Numbers that no earlier run in this process had, nor memory that was never written. They are so
+/// far apart that counting them up never leads to another.
+fn new_numbers(count: u64) -> impl Iterator<Item = u64> {
     static FIRST: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let first = *FIRST.get_or_init(|| RandomState::new().hash_one(0));
+    let next = NEXT.fetch_add(count, Ordering::Relaxed);
     // The golden ratio of 2^64 (Knuth, "The Art of Computer Programming", 6.4).
-    first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    let number = move |index: u64| first.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    (next..next + count).map(number)
+}
+
+/// The numbers of the next runs, on the host and in a buffer.
+#[derive(Debug)]
+pub(super) struct Table {
+    numbers: Vec<u64>,
+    buffer: Buffer,
+    next: AtomicU64,
+}
+
+impl Table {
+    /// New numbers, which `upload` writes into a buffer.
+    pub fn new<E>(upload: impl FnOnce(&[u8]) -> Result<Buffer, E>) -> Result<Self, E> {
+        let numbers: Vec<u64> = new_numbers(TABLE).collect();
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Ok(Self { buffer: upload(&bytes)?, numbers, next: AtomicU64::new(0) })
+    }
+
+    /// The next number, and its offset in the buffer.
+    fn take(&self) -> (u64, u64) {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % TABLE;
+        (self.numbers[index as usize], index * NUMBER_BYTES)
+    }
 }
 
 /// The buffers that hold the numbers of runs. A copy needs two buffers, so consecutive words of a
@@ -54,8 +83,16 @@ pub(super) struct Proof {
     pub words: [Buffer; 2],
     /// Words of a run.
     pub length: u64,
-    /// If every command buffer must change the number.
-    pub every: Option<Every>,
+    pub numbers: Numbers,
+}
+
+/// How the number of a run reaches the device.
+#[derive(Debug)]
+pub(super) enum Numbers {
+    /// It lies in a table.
+    Uploaded(Table),
+    /// The host writes it into the first word, and every command buffer changes it.
+    Counted(Every),
 }
 
 /// The kernel that counts, and its bind group for each word.
@@ -66,11 +103,21 @@ pub(super) struct Every {
 }
 
 impl Proof {
-    /// Writes a fresh number for the run with this index before the next submit: call it inside
+    /// A fresh number for the run with this index, which the next submit may write: call it inside
     /// [`Monitor::guarded`](super::monitor::Monitor::guarded).
     pub fn begin(self: &Arc<Self>, queue: &Queue, run: u64) -> Path {
-        let path = Path { proof: self.clone(), number: new_number(), run, at: 0, passes: 0 };
-        queue.write_buffer(&path.word(), path.offset(), &path.number.to_le_bytes());
+        let (number, in_table) = match &self.numbers {
+            Numbers::Uploaded(table) => {
+                let (number, offset) = table.take();
+                (number, Some(offset))
+            }
+            Numbers::Counted(_) => (new_numbers(1).next().unwrap_or_default(), None),
+        };
+        let path = Path { proof: self.clone(), number, in_table, run, at: 0, passes: 0 };
+        if in_table.is_none() {
+            let (word, offset) = path.place();
+            queue.write_buffer(word, offset, &number.to_le_bytes());
+        }
         path
     }
 }
@@ -80,6 +127,8 @@ impl Proof {
 pub(super) struct Path {
     proof: Arc<Proof>,
     number: u64,
+    /// The offset in the table, until it is copied into its first word.
+    in_table: Option<u64>,
     run: u64,
     /// The index of its word.
     at: u64,
@@ -95,9 +144,9 @@ impl Path {
 
     /// Encodes the end of a compute pass.
     pub fn computed(&mut self, pass: &mut ComputePass<'_>) {
-        if let Some(Every { pipeline, groups }) = &self.proof.every {
+        if let Numbers::Counted(Every { pipeline, groups }) = &self.proof.numbers {
             pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &groups[self.index() as usize], &[]);
+            pass.set_bind_group(0, &groups[self.index(self.at) as usize], &[]);
             pass.dispatch_workgroups(1, 1, 1);
             self.passes += 1;
         }
@@ -105,48 +154,56 @@ impl Path {
 
     /// Encodes the end of copies that a pass or the end of the command buffer follows.
     pub fn copied(&mut self, encoder: &mut CommandEncoder) {
-        if self.proof.every.is_some() {
+        if let Numbers::Counted(_) = self.proof.numbers {
             self.advance(encoder);
         }
     }
 
     /// Encodes the end of a recording that reads nothing back: its number stays in its word.
     pub fn end(&mut self, encoder: &mut CommandEncoder) {
-        if self.proof.every.is_none() {
+        if let Numbers::Uploaded(_) = self.proof.numbers {
             self.advance(encoder);
         }
     }
 
     /// Encodes the end of a submit: copies the number behind the results in a staging buffer.
     pub fn bring_back(&self, encoder: &mut CommandEncoder, staging: &Buffer, behind: u64) {
-        let (word, offset) = (self.word(), self.offset());
-        encoder.copy_buffer_to_buffer(&word, offset, staging, behind, NUMBER_BYTES);
+        let (from, offset) = self.place();
+        encoder.copy_buffer_to_buffer(from, offset, staging, behind, NUMBER_BYTES);
     }
 
     /// The number if all that was encoded so far runs.
     pub fn expected(&self) -> Expected {
         let (high, low) = (self.number & !u64::from(u32::MAX), self.number as u32);
         let number = high | u64::from(low.wrapping_add(self.passes));
-        Expected { buffer: (self.index() % 2) as usize, offset: self.offset(), number }
+        let index = self.index(self.at);
+        Expected { buffer: (index % 2) as usize, offset: index * STRIDE, number }
     }
 
+    /// Copies the number to its next word.
     fn advance(&mut self, encoder: &mut CommandEncoder) {
-        let (from, source) = (self.word(), self.offset());
-        self.at += 1;
-        let (to, target) = (self.word(), self.offset());
-        encoder.copy_buffer_to_buffer(&from, source, &to, target, NUMBER_BYTES);
+        let from = self.place();
+        let at = if self.in_table.is_some() { self.at } else { self.at + 1 };
+        let to = self.word(at);
+        encoder.copy_buffer_to_buffer(from.0, from.1, to.0, to.1, NUMBER_BYTES);
+        (self.in_table, self.at) = (None, at);
     }
 
-    fn index(&self) -> u64 {
-        self.run * self.proof.length + self.at
+    /// The buffer and the offset of the number.
+    fn place(&self) -> (&Buffer, u64) {
+        match (&self.proof.numbers, self.in_table) {
+            (Numbers::Uploaded(table), Some(offset)) => (&table.buffer, offset),
+            _ => self.word(self.at),
+        }
     }
 
-    fn word(&self) -> Buffer {
-        self.proof.words[(self.index() % 2) as usize].clone()
+    fn word(&self, at: u64) -> (&Buffer, u64) {
+        let index = self.index(at);
+        (&self.proof.words[(index % 2) as usize], index * STRIDE)
     }
 
-    fn offset(&self) -> u64 {
-        self.index() * STRIDE
+    fn index(&self, at: u64) -> u64 {
+        self.run * self.proof.length + at
     }
 }
 
@@ -173,7 +230,9 @@ mod tests {
 
     #[test]
     fn numbers_are_fresh() {
-        let (first, second) = (new_number(), new_number());
-        assert!(first.abs_diff(second) > 1 << 33);
+        let numbers: Vec<u64> = new_numbers(2).chain(new_numbers(2)).collect();
+        for (index, first) in numbers.iter().enumerate() {
+            assert!(numbers[..index].iter().all(|other| first.abs_diff(*other) > 1 << 33));
+        }
     }
 }

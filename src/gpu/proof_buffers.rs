@@ -9,7 +9,7 @@ use wgpu::{
 
 use super::Gpu;
 use super::pipeline::Pipeline;
-use super::proof::{Every, NUMBER_BYTES, Proof, STRIDE};
+use super::proof::{Every, NUMBER_BYTES, Numbers, Proof, STRIDE, Table};
 use crate::error::{GpuError, Result};
 use crate::shader::{Extensions, Values, assemble};
 
@@ -22,12 +22,17 @@ impl Gpu {
     pub(super) fn proof(&self, copies: usize, runs: u64) -> Result<Arc<Proof>> {
         // A run in several submits must prove each of them.
         let every = self.inner.proves_every || self.capabilities().watched_rate.is_some();
-        let length = if every { copies as u64 + 1 } else { 2 };
+        let length = if every { copies as u64 + 1 } else { 1 };
         let usage = BufferUsages::COPY_DST | BufferUsages::COPY_SRC | BufferUsages::STORAGE;
         let buffer = || self.buffer("proof", length * runs * STRIDE, usage);
         let words = [buffer()?, buffer()?];
-        let every = every.then(|| self.every(&words, length * runs)).transpose()?;
-        Ok(Arc::new(Proof { words, length, every }))
+        let numbers = if every {
+            Numbers::Counted(self.every(&words, length * runs)?)
+        } else {
+            let upload = |bytes: &[u8]| self.buffer_with("numbers", bytes, BufferUsages::COPY_SRC);
+            Numbers::Uploaded(Table::new(upload)?)
+        };
+        Ok(Arc::new(Proof { words, length, numbers }))
     }
 
     fn every(&self, words: &[Buffer; 2], count: u64) -> Result<Every> {
