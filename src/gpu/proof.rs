@@ -103,9 +103,9 @@ pub(super) struct Every {
 }
 
 impl Proof {
-    /// A fresh number for the run with this index, which the next submit may write: call it inside
-    /// [`Monitor::guarded`](super::monitor::Monitor::guarded).
-    pub fn begin(self: &Arc<Self>, queue: &Queue, run: u64) -> Path {
+    /// A fresh number for the run with this index. It must be [written](Path::write) before the next
+    /// submit.
+    pub fn path(self: &Arc<Self>, run: u64) -> Path {
         let (number, in_table) = match &self.numbers {
             Numbers::Uploaded(table) => {
                 let (number, offset) = table.take();
@@ -113,11 +113,14 @@ impl Proof {
             }
             Numbers::Counted(_) => (new_numbers(1).next().unwrap_or_default(), None),
         };
-        let path = Path { proof: self.clone(), number, in_table, run, at: 0, passes: 0 };
-        if in_table.is_none() {
-            let (word, offset) = path.place();
-            queue.write_buffer(word, offset, &number.to_le_bytes());
-        }
+        Path { proof: self.clone(), number, in_table, run, at: 0, passes: 0 }
+    }
+
+    /// A fresh number for the run with this index, written: call it inside
+    /// [`Monitor::guarded`](super::monitor::Monitor::guarded).
+    pub fn begin(self: &Arc<Self>, queue: &Queue, run: u64) -> Path {
+        let path = self.path(run);
+        path.write(queue);
         path
     }
 }
@@ -140,6 +143,19 @@ impl Path {
     /// Whether its words are in these buffers.
     pub fn is_in(&self, proof: &Arc<Proof>) -> bool {
         Arc::ptr_eq(&self.proof, proof)
+    }
+
+    /// Whether [`Path::write`] calls wgpu. Each call costs a recording several microseconds.
+    pub fn must_be_written(&self) -> bool {
+        self.in_table.is_none()
+    }
+
+    /// Writes the number before the next submit, unless it is in a table.
+    pub fn write(&self, queue: &Queue) {
+        if self.must_be_written() {
+            let (word, offset) = self.place();
+            queue.write_buffer(word, offset, &self.number.to_le_bytes());
+        }
     }
 
     /// Encodes the end of a compute pass.

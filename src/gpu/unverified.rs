@@ -39,7 +39,7 @@ impl Unverified {
         Self { copies, blocks: Mutex::default() }
     }
 
-    /// Starts a recording: its number is uploaded by the next submit.
+    /// Starts a recording, with a number that the next submit may upload.
     pub fn begin(&self, gpu: &Gpu) -> Result<Path> {
         let mut blocks = self.blocks();
         if blocks.back().is_none_or(|block| block.begun == OF_A_BLOCK) {
@@ -52,8 +52,12 @@ impl Unverified {
         let Some(block) = blocks.back_mut() else { unreachable!("there is one") };
         block.begun += 1;
         let (inner, run) = (&gpu.inner, block.begun - 1);
-        let begin = || block.proof.begin(&inner.queue, run);
-        Ok(inner.monitor.guarded(&inner.device, "recording", begin)?)
+        let path = block.proof.path(run);
+        if path.must_be_written() {
+            let write = || path.write(&inner.queue);
+            inner.monitor.guarded(&inner.device, "recording", write)?;
+        }
+        Ok(path)
     }
 
     /// Remembers a recording that is complete.
