@@ -32,6 +32,10 @@ macro_rules! fuzz_target {
     ($name:literal) => {
         #[cfg(fuzzing)]
         $crate::libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+            // libFuzzer's hook ends the process at every panic, also at one of a decoder that the
+            // library returns as an error. A panic that leaves the target ends it without the hook.
+            static HOOK: std::sync::Once = std::sync::Once::new();
+            HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
             if let Some(target) = $crate::named($name) {
                 (target.read)(bytes);
             }

@@ -9,7 +9,8 @@
 //! bits flipped. After that it reads changed files for SECONDS. Findings are: a panic, a dead
 //! process, an input that takes longer than two seconds or that needs more memory than its target
 //! allows, and a flipped bit that is accepted. The first input of each finding is written to
-//! FOLDER, or to `fuzz/artifacts/TARGET`. The exit code is 1 if there is a finding.
+//! FOLDER, or to `fuzz/artifacts/TARGET`. The exit code is 1 if there is a finding. `--list` prints
+//! the names of the targets.
 //!
 //! Each target runs in a process of its own, at most N at once; by default one for each core.
 
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let run = match arguments.split_first() {
         Some((first, rest)) if first == "worker" => worker(rest),
+        Some((first, [])) if first == "--list" => {
+            TARGETS.iter().for_each(|target| println!("{}", target.name));
+            Ok(false)
+        }
         _ => plan(&arguments).and_then(|plan| Ok(plan.run()?)),
     };
     match run {

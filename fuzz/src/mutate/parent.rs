@@ -27,26 +27,33 @@ impl Plan {
     pub fn run(&self) -> io::Result<bool> {
         let waiting: Mutex<VecDeque<_>> = Mutex::new(self.targets.iter().copied().collect());
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let one_after_another = || -> io::Result<bool> {
-            let mut is_bad = false;
+        let one_after_another = || -> io::Result<(u64, usize)> {
+            let (mut inputs, mut findings) = (0, 0);
             while let Some(target) = next() {
                 let report = self.target(target)?;
-                is_bad |= !report.findings.is_empty();
+                inputs += report.inputs;
+                findings += report.findings.len();
                 match self.json {
                     true => println!("{}", serde_json::to_string(&report)?),
                     false => println!("{report}"),
                 }
             }
-            Ok(is_bad)
+            Ok((inputs, findings))
         };
-        thread::scope(|scope| {
+        let (inputs, findings) = thread::scope(|scope| {
             let jobs: Vec<_> = (0..self.jobs).map(|_| scope.spawn(one_after_another)).collect();
-            let mut is_bad = false;
+            let mut sums = (0, 0);
             for job in jobs {
-                is_bad |= job.join().map_err(|_| io::Error::other("a thread has panicked"))??;
+                let (inputs, findings) =
+                    job.join().map_err(|_| io::Error::other("a thread has panicked"))??;
+                sums = (sums.0 + inputs, sums.1 + findings);
             }
-            Ok(is_bad)
-        })
+            io::Result::Ok(sums)
+        })?;
+        if !self.json {
+            println!("total: {inputs} inputs, {findings} violations");
+        }
+        Ok(findings > 0)
     }
 
     fn keep(&self, target: &Target) -> PathBuf {
