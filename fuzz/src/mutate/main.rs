@@ -68,7 +68,10 @@ fn worker(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
         keep: keep.into(),
         trace: trace.first().map(Into::into),
     };
-    println!("{}", serde_json::to_string(&work.run()?)?);
+    // A thread has a smaller stack than a process, so that deep recursion is found.
+    let run = thread::spawn(|| work.run());
+    let report = run.join().map_err(|_| "the harness has panicked")??;
+    println!("{}", serde_json::to_string(&report)?);
     Ok(false)
 }
 
