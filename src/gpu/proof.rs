@@ -3,16 +3,17 @@
 //! backend, for example, counts a failed command buffer as finished (gfx-rs/wgpu#9545). The
 //! results of an earlier run would then be taken for those of the later one.
 //!
-//! The numbers of the next runs lie in a buffer, and the work of a run copies its number behind the
-//! results. Where a submit runs as a whole or the device is lost, this is enough. On Metal, one
-//! failed command buffer does not stop the next, and wgpu makes several of one encoder: one for each
-//! compute pass, and one for the copies between two. There the host writes the number into a word,
-//! the last dispatch of every pass counts it up, and copies are followed by one that moves it to
-//! another word. A command buffer that did not run then changes the number that comes back.
+//! The numbers of the next runs lie in a buffer, and the work of a run copies its number behind its
+//! results. Where a submit runs as a whole or the device is lost, this is enough. On Metal, a
+//! failed command buffer does not stop the next, and wgpu makes several of one encoder: one for
+//! each compute pass, and one for the copies between two. There the host writes the number into a
+//! word, the last dispatch of every pass counts it up, and copies are followed by one that moves it
+//! to another word. A command buffer that did not run then changes the number that comes back.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wgpu::{Backend, BindGroup, Buffer, CommandEncoder, ComputePass, Queue};
 
@@ -36,8 +37,7 @@ pub(super) fn proves_every(backend: Backend) -> bool {
     backend == Backend::Metal || std::env::var_os(EVERY).is_some_and(|value| value == "1")
 }
 
-/// Numbers of a table: one is used again after so many runs. Each run is checked, or its word is
-/// read, long before.
+/// Numbers of a table.
 const TABLE: u64 = 256;
 
 /// Numbers that no earlier run in this process had, nor memory that was never written. They are so
@@ -52,27 +52,45 @@ fn new_numbers(count: u64) -> impl Iterator<Item = u64> {
     (next..next + count).map(number)
 }
 
-/// The numbers of the next runs, on the host and in a buffer.
+/// The numbers of the next runs, on the host and in a buffer. Each is used once.
 #[derive(Debug)]
 pub(super) struct Table {
-    numbers: Vec<u64>,
     buffer: Buffer,
-    next: AtomicU64,
+    unused: Mutex<VecDeque<u64>>,
 }
 
 impl Table {
     /// New numbers, which `upload` writes into a buffer.
     pub fn new<E>(upload: impl FnOnce(&[u8]) -> Result<Buffer, E>) -> Result<Self, E> {
-        let numbers: Vec<u64> = new_numbers(TABLE).collect();
-        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        Ok(Self { buffer: upload(&bytes)?, numbers, next: AtomicU64::new(0) })
+        let numbers: VecDeque<u64> = new_numbers(TABLE).collect();
+        Ok(Self { buffer: upload(&bytes(&numbers))?, unused: Mutex::new(numbers) })
+    }
+
+    /// Replaces the numbers if all are used, before the next submit. Every run that has one must
+    /// have been submitted.
+    fn refill(&self, queue: &Queue) {
+        let mut unused = self.unused();
+        if unused.is_empty() {
+            *unused = new_numbers(TABLE).collect();
+            queue.write_buffer(&self.buffer, 0, &bytes(&unused));
+        }
     }
 
     /// The next number, and its offset in the buffer.
     fn take(&self) -> (u64, u64) {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % TABLE;
-        (self.numbers[index as usize], index * NUMBER_BYTES)
+        let mut unused = self.unused();
+        let index = TABLE - unused.len() as u64;
+        let Some(number) = unused.pop_front() else { unreachable!("the callers refill it") };
+        (number, index * NUMBER_BYTES)
     }
+
+    fn unused(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bytes(numbers: &VecDeque<u64>) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// The buffers that hold the numbers of runs. A copy needs two buffers, so consecutive words of a
@@ -103,8 +121,13 @@ pub(super) struct Every {
 }
 
 impl Proof {
-    /// A fresh number for the run with this index. It must be [written](Path::write) before the next
-    /// submit.
+    /// Whether [`Proof::path`] has no number left.
+    pub fn is_used_up(&self) -> bool {
+        matches!(&self.numbers, Numbers::Uploaded(table) if table.unused().is_empty())
+    }
+
+    /// A fresh number for the run with this index, if there is one. It must be
+    /// [written](Path::write) before the next submit.
     pub fn path(self: &Arc<Self>, run: u64) -> Path {
         let (number, in_table) = match &self.numbers {
             Numbers::Uploaded(table) => {
@@ -116,9 +139,12 @@ impl Proof {
         Path { proof: self.clone(), number, in_table, run, at: 0, passes: 0 }
     }
 
-    /// A fresh number for the run with this index, written: call it inside
-    /// [`Monitor::guarded`](super::monitor::Monitor::guarded).
+    /// A fresh number for the run with this index, written. All earlier runs must have been
+    /// submitted. Call it inside [`Monitor::guarded`](super::monitor::Monitor::guarded).
     pub fn begin(self: &Arc<Self>, queue: &Queue, run: u64) -> Path {
+        if let Numbers::Uploaded(table) = &self.numbers {
+            table.refill(queue);
+        }
         let path = self.path(run);
         path.write(queue);
         path

@@ -42,7 +42,8 @@ impl Unverified {
     /// Starts a recording, with a number that the next submit may upload.
     pub fn begin(&self, gpu: &Gpu) -> Result<Path> {
         let mut blocks = self.blocks();
-        if blocks.back().is_none_or(|block| block.begun == OF_A_BLOCK) {
+        let is_full = |block: &Block| block.begun == OF_A_BLOCK || block.proof.is_used_up();
+        if blocks.back().is_none_or(is_full) {
             let proof = gpu.proof(self.copies, OF_A_BLOCK)?;
             blocks.push_back(Block { proof, begun: 0, open: Vec::new() });
             if blocks.len() > MOST_BLOCKS {
@@ -108,7 +109,10 @@ impl Unverified {
         for before in verified {
             let same = |block: &&mut Block| Arc::ptr_eq(&block.proof, &before.proof);
             if let Some(block) = blocks.iter_mut().find(same) {
-                block.open.drain(..before.open.len().min(block.open.len()));
+                let is_open = |open: &Expected| {
+                    before.open.iter().all(|verified| verified.number != open.number)
+                };
+                block.open.retain(is_open);
             }
         }
         let last = blocks.len().saturating_sub(1);

@@ -4,16 +4,18 @@
     scripts/torture MINUTES [PART,PART...]    continues where the last run of this commit ended
     scripts/torture short                     what .ci/run runs
 
-Parts: sweep, others, violations, dropped, field, host, kill, damaged, recordings, fuzz, soak,
-dependencies. A part consists of units, each of which is one command of a few minutes; as many run
-at the same time as there are cores. The counts of every finished unit are in
+`units.py` has the parts. A part consists of units, each of which is one command of a few minutes.
+As many run at the same time as there are cores. The counts of every finished unit are in
 target/torture/COMMIT.jsonl, and its output in target/torture/COMMIT/. The first round repeats the
 same units for every commit. Later rounds have other seeds. A unit begins only if it is expected to
 end in time. The exit code is 1 if a unit of this commit has found a violation.
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
+import math
 import os
 import re
 import signal
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import ROOT, environment
-from units import Unit, in_round, short
+from units import PARTS, Unit, in_round, short
 
 RECORDS = ROOT / "target/torture"
 TOTAL = re.compile(r"^total: (\d+) (\w+), (\d+) violations$", re.MULTILINE)
@@ -81,26 +83,11 @@ class Runs:
         """Runs a unit. None if it was interrupted."""
         log = self.logs / f"{re.sub(r'[^a-z0-9]+', '-', unit.name)}.log"
         start = time.time()
-        env = {**environment(unit.env), "FAULTS_SCRATCH": f"scratch{slot}"}
-        with open(log, "wb") as out:
-            child = subprocess.Popen(
-                list(map(str, unit.argv)),
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            with self.lock:
-                self.children.add(child)
-            try:
-                code = child.wait(timeout=unit.limit())
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                code = child.wait()
-            with self.lock:
-                self.children.discard(child)
+        try:
+            code = self.process(unit, slot, log)
+        except OSError as error:
+            code = None
+            log.write_text(f"VIOLATION: {error}\n")
         if self.stopped:
             return None
         said = log.read_text(errors="replace")
@@ -114,10 +101,38 @@ class Runs:
         record = Record(unit.part, unit.name, count, what, violations, time.time() - start)
         with self.lock:
             self.records.append(record)
-            with open(self.file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(vars(record)) + "\n")
+            # What was skipped is tried again.
+            if count or violations:
+                with open(self.file, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(vars(record)) + "\n")
             print_unit(record, log, said)
         return record
+
+    def process(self, unit: Unit, slot: int, log: Path) -> int | None:
+        """Runs the command of a unit. Returns its exit code; None if it was stopped."""
+        env = {**environment(unit.env), "FAULTS_SCRATCH": f"scratch{slot}"}
+        with open(log, "wb") as out:
+            with self.lock:
+                if self.stopped:
+                    return None
+                child = subprocess.Popen(
+                    list(map(str, unit.argv)),
+                    cwd=ROOT,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                self.children.add(child)
+            try:
+                return child.wait(timeout=unit.limit())
+            except subprocess.TimeoutExpired:
+                kill(child)
+                return child.wait()
+            finally:
+                with self.lock:
+                    self.children.discard(child)
 
     def all(self, units, seconds: float, stop: bool) -> None:
         """Runs the units that end within this time; with `stop`, until the first violation."""
@@ -148,10 +163,16 @@ class Runs:
 
     def stop(self) -> None:
         """Ends the units that run."""
-        self.stopped = True
         with self.lock:
+            self.stopped = True
             for child in self.children:
-                os.killpg(child.pid, signal.SIGKILL)
+                kill(child)
+
+
+def kill(child: subprocess.Popen) -> None:
+    """Ends a runner and the processes that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def print_unit(record: Record, log: Path, said: str) -> None:
@@ -185,36 +206,35 @@ def print_counts(name: str, records: list[Record]) -> None:
             print(f"violations: {record.unit}")
 
 
-def rounds(done: set[str], wanted: set[str]):
-    """The units that are left, of the first rounds that have any."""
-    number = 1
-    while True:
-        left = [
-            unit
-            for unit in in_round(number)
-            if unit.name not in done and (not wanted or unit.part in wanted)
-        ]
-        if left or number > 1000:
-            return left
-        number += 1
+def records(file: Path) -> list[Record]:
+    """The records of earlier runs. A line that was not written to its end is removed."""
+    if not file.exists():
+        return []
+    text = file.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.write_text(whole, encoding="utf-8")
+    return [Record(**json.loads(line)) for line in whole.splitlines()]
 
 
 def long(options) -> int:
     """Continues the rounds of this commit."""
     name = commit()
-    file = RECORDS / f"{name}.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    runs = Runs(name, [Record(**json.loads(line)) for line in lines])
-    wanted = set(options.parts.split(",")) if options.parts else set()
-    if unknown := wanted - {unit.part for unit in in_round(1)}:
-        sys.exit(f"no part {', '.join(sorted(unknown))}")
+    runs = Runs(name, records(RECORDS / f"{name}.jsonl"))
+    wanted = set(options.parts.split(",")) if options.parts else set(PARTS)
+    if unknown := wanted - set(PARTS):
+        sys.exit(f"no part {', '.join(sorted(unknown))}; parts: {', '.join(PARTS)}")
     end = time.time() + 60 * float(options.minutes)
-    while not runs.stopped:
+    done, number, is_idle = {record.unit for record in runs.records}, 0, False
+    while not runs.stopped and time.time() < end:
+        number += 1
+        of_round = [unit for unit in in_round(number) if unit.part in wanted]
+        units = [unit for unit in of_round if unit.name not in done]
         before = len(runs.records)
-        units = rounds({record.unit for record in runs.records}, wanted)
         runs.all(units, end - time.time(), options.stop)
-        # The next round, if there is time for a unit of it.
-        if len(runs.records) == before or options.one_round:
+        was_idle, is_idle = is_idle, bool(units) and len(runs.records) == before
+        # Nothing of two rounds ends in time, or nothing of the parts has a seed.
+        if (is_idle and was_idle) or not of_round or options.one_round:
             break
     print_counts(name, runs.records)
     return 1 if any(record.violations for record in runs.records) else 0
@@ -224,10 +244,14 @@ def short_form(options) -> int:
     """What .ci/run runs: the same units every time."""
     runs = Runs("short", [])
     runs.file.unlink(missing_ok=True)
-    start = time.time()
-    runs.all(short(), 3600, options.stop)
+    start, units = time.time(), short()
+    runs.all(units, math.inf, options.stop)
     print_counts(f"short form, {time.time() - start:.0f} s", runs.records)
-    return 1 if any(record.violations for record in runs.records) else 0
+    missing = {unit.name for unit in units} - {record.unit for record in runs.records}
+    if missing and not runs.stopped:
+        print(f"not run: {', '.join(sorted(missing))}")
+    bad = any(record.violations for record in runs.records)
+    return 1 if bad or missing else 0
 
 
 def main() -> int:
@@ -237,8 +261,18 @@ def main() -> int:
     parser.add_argument("--stop", action="store_true", help="stop at the first violation")
     parser.add_argument("--one-round", action="store_true", help="no units of the next round")
     options = parser.parse_args()
-    return short_form(options) if options.minutes == "short" else long(options)
+    # Ends like Ctrl-C, so that no runner outlives this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.minutes == "short" and options.parts:
+        parser.error("the short form has no parts")
+    with open(RECORDS / "lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another run uses the same folders: wait for it")
+        return short_form(options) if options.minutes == "short" else long(options)
 
 
 if __name__ == "__main__":
+    RECORDS.mkdir(parents=True, exist_ok=True)
     sys.exit(main())

@@ -10,6 +10,8 @@ HERE = Path(__file__).resolve().parent
 MUTATE = ROOT / "target/release/fuzz_mutate"
 RECORDINGS = ROOT / "target/release/examples/faults_recordings"
 
+PARTS = ["sweep", "others", "violations", "dropped", "field", "host", "dependencies", "kill"]
+PARTS += ["damaged", "recordings", "fuzz", "soak"]
 # The commands of the sweep at every point, and the numbers of units.
 SWEPT = {"block": 2, "run": 4, "embed": 4, "owned": 6, "borrowed": 6, "train": 8}
 # The other commands of the sweep: the runs of each, and the numbers of units.
@@ -114,7 +116,8 @@ def in_round(number: int) -> list[Unit]:
     for kind in KILLED:
         argv = python("kill_and_resume.py", kind, 12, number)
         units.append(Unit("kill", f"kill {kind} {number}", argv, 150))
-    units.append(Unit("damaged", f"damaged {number}", python("damaged_files.py", "all", 20, number)))
+    argv = python("damaged_files.py", "all", 20, number)
+    units.append(Unit("damaged", f"damaged {number}", argv, 270))
     argv = [RECORDINGS, 20000, number]
     units.append(Unit("recordings", f"recordings {number}", argv))
     for target in fuzz_targets():

@@ -1,7 +1,7 @@
 """Runs the program under the limits and oddities of a host: python3 tests/faults/host [GROUP,...]
 
-Groups: limits, memory, disks, names, races, clocks. Run scripts/faults first, or build the program and run
-`tests/faults/prepare.py`. Without the fault layer, the group `memory` is skipped. The group
+Groups: limits, memory, disks, names, races, clocks. Run scripts/faults first, or build the program
+and run `tests/faults/prepare.py`. Without the fault layer, the group `memory` is skipped. The group
 `clocks` needs gcc. The exit code is 1 if a run hangs, dies by a signal, panics, ends with an
 unexpected exit code, or leaves a wrong file.
 """

@@ -1,5 +1,6 @@
 """Clocks that run backwards: a preloaded library sets them back after every third reading."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,9 @@ SOURCE = Path(__file__).resolve().with_name("backward_clock.c")
 
 
 def run(suite: Suite) -> None:
+    if not shutil.which("gcc"):
+        print("clocks: SKIPPED, because gcc is missing")
+        return
     library = suite.file("backward_clock.so")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
     train = [*TRAIN, "--epochs", "1", "--batch", "8", "--out", "clock"]

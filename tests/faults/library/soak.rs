@@ -11,7 +11,7 @@ use super::cases::{Case, cases, image, inputs, preprocess, state, weights};
 use super::holds::{Holds, holds};
 use super::lifetime::cancelled_run;
 use super::load::on_threads;
-use super::{Outcome, wrong};
+use super::{Failure, Outcome, wrong};
 
 /// How often each use is repeated in a turn.
 const REPEATS: u32 = 20;
@@ -47,8 +47,10 @@ struct Soak {
 /// A use of the library, for the time with this number.
 type Work = fn(&mut Soak, u32) -> Outcome;
 
-/// The uses of a turn by name.
+/// The uses of a turn by name. The last ends with a submit of one thread, when nothing else is in
+/// flight: the layer counts at submits.
 const WORK: [(&str, Work); 8] = [
+    ("threads", Soak::threads),
     ("blocks", Soak::blocks),
     ("networks", Soak::networks),
     ("images", Soak::images),
@@ -56,7 +58,6 @@ const WORK: [(&str, Work); 8] = [
     ("reloads", Soak::reloads),
     ("cancelled", Soak::cancelled),
     ("devices", Soak::devices),
-    ("threads", Soak::threads),
 ];
 
 /// Repeats the uses with a name in `only`, or all of them if there is none.
@@ -64,6 +65,9 @@ pub fn soak(time: Duration, only: &[String]) -> Outcome {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     let work: Vec<Work> =
         WORK.iter().filter(|(name, _)| is_wanted(name)).map(|(_, work)| *work).collect();
+    if work.is_empty() {
+        return Err(Failure::Error(format!("no use is named {}", only.join(", "))));
+    }
     let mut soak = Soak::new()?;
     let (start, mut turn, mut reported) = (Instant::now(), 0, None);
     let mut warm = Holds::default();
@@ -92,6 +96,9 @@ pub fn soak(time: Duration, only: &[String]) -> Outcome {
 
 /// An error if more resources are held now.
 fn grown(warm: &Holds, now: &Holds, is_long: bool) -> Outcome {
+    if std::env::var_os("LIVE").is_some() && now.objects.is_empty() {
+        return wrong("the layer counts no objects");
+    }
     for (kind, before) in &warm.objects {
         let after = now.objects.get(kind).copied().unwrap_or_default();
         if after > before + MORE_OBJECTS {
