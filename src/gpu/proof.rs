@@ -37,8 +37,8 @@ pub(super) fn proves_every(backend: Backend) -> bool {
     backend == Backend::Metal || std::env::var_os(EVERY).is_some_and(|value| value == "1")
 }
 
-/// Numbers of a table.
-const TABLE: u64 = 256;
+/// Numbers of a table, which fill a page.
+const TABLE: u64 = 512;
 
 /// Numbers that no earlier run in this process had, nor memory that was never written. They are so
 /// far apart that counting them up never leads to another.

@@ -13,6 +13,11 @@ use super::proof::{Every, NUMBER_BYTES, Numbers, Proof, STRIDE, Table};
 use crate::error::{GpuError, Result};
 use crate::shader::{Extensions, Values, assemble};
 
+/// The size of each buffer is a multiple of a page. wgpu puts small buffers next to each other in
+/// one allocation, and a smaller one would move the tensors behind it off their pages: on two cores
+/// with Mesa's software driver, a training step then took 5 % longer (benches/NOTES.md).
+const PAGE: u64 = 4096;
+
 /// The kernel's name and file.
 const KERNEL: &str = "proof/count";
 
@@ -24,7 +29,8 @@ impl Gpu {
         let every = self.inner.proves_every || self.capabilities().watched_rate.is_some();
         let length = if every { copies as u64 + 1 } else { 1 };
         let usage = BufferUsages::COPY_DST | BufferUsages::COPY_SRC | BufferUsages::STORAGE;
-        let buffer = || self.buffer("proof", length * runs * STRIDE, usage);
+        let bytes = (length * runs * STRIDE).next_multiple_of(PAGE);
+        let buffer = || self.buffer("proof", bytes, usage);
         let words = [buffer()?, buffer()?];
         let numbers = if every {
             Numbers::Counted(self.every(&words, length * runs)?)
