@@ -44,8 +44,8 @@ pub struct Work {
 struct Seed {
     name: String,
     bytes: Vec<u8>,
-    /// Whether refusing it is a finding.
-    is_good: bool,
+    /// Whether it must be accepted or must be refused; `None` if it may be either.
+    accepted: Option<bool>,
     /// Whether its checksums detect every flipped bit.
     detects_flips: bool,
 }
@@ -65,10 +65,16 @@ impl Work {
         let _ = catch_unwind(|| (self.target.read)(&[]));
         let mut run = Run { work: &self, start, report: Report::default() };
         self.target.name.clone_into(&mut run.report.target);
-        for Seed { name, bytes, is_good, .. } in &seeds {
-            let texts = run.read(bytes)?;
-            if *is_good && texts.is_some_and(|texts| texts.is_empty()) {
-                run.find("a file of the corpus is refused", name.clone(), bytes)?;
+        for Seed { name, bytes, accepted, .. } in &seeds {
+            let Some(texts) = run.read(bytes)? else { continue };
+            match (accepted, texts.is_empty()) {
+                (Some(true), true) => {
+                    run.find("a file of the corpus is refused", name.clone(), bytes)?;
+                }
+                (Some(false), false) => {
+                    run.find("a bad file of the corpus is accepted", name.clone(), bytes)?;
+                }
+                _ => {}
             }
         }
         let of_name = crc32fast::hash(self.target.name.as_bytes());
@@ -104,11 +110,15 @@ fn watch(start: Instant) {
 
 /// The files to begin from: of the corpus, then the others.
 fn seeds(target: &Target) -> io::Result<Vec<Seed>> {
-    let seed = |(path, bytes): (PathBuf, Vec<u8>), is_good: bool| {
+    let seed = |(path, bytes): (PathBuf, Vec<u8>), is_known: bool| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_good = is_good && !["any", "bad"].iter().any(|start| name.starts_with(start));
-        let detects_flips = target.detects_flips && is_good && !name.starts_with("old");
-        Seed { name, bytes, is_good, detects_flips }
+        // libFuzzer adds files with hexadecimal names.
+        let is_named = !name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_known = is_known && is_named && !name.starts_with("any");
+        let accepted = is_known.then(|| !name.starts_with("bad"));
+        let is_old = name.starts_with("old");
+        let detects_flips = target.detects_flips && accepted == Some(true) && !is_old;
+        Seed { name, bytes, accepted, detects_flips }
     };
     let corpus = Seeds::at(&target.corpus(), "", u64::MAX)?;
     let mut seeds: Vec<Seed> = corpus.into_iter().map(|file| seed(file, true)).collect();
