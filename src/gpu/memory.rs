@@ -7,7 +7,7 @@ use wgpu::{
 };
 
 use super::Gpu;
-use super::proof::NUMBER_BYTES;
+use super::proof::{NUMBER_BYTES, PAGE};
 use super::texels::{TEXEL_BYTES, TEXELS};
 use crate::error::GpuError;
 
@@ -45,13 +45,16 @@ impl Gpu {
         self.new_buffer(what, [bytes, 0], usage, true)
     }
 
-    /// A buffer for reading back this many bytes, and behind them the number of the run.
+    /// A buffer for reading back this many bytes, and behind them the number of the run. It ends
+    /// with a page, so that the number does not move the buffers behind it off their pages
+    /// (`proof_buffers.rs`).
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
     pub(super) fn staging_buffer(&self, bytes: u64) -> Result<Buffer, GpuError> {
         let usage = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
-        self.new_buffer("staging", [bytes, NUMBER_BYTES], usage, false)
+        let whole = (bytes + NUMBER_BYTES).next_multiple_of(PAGE);
+        self.new_buffer("staging", [bytes, whole - bytes], usage, false)
     }
 
     /// The limit does not apply to the bytes `behind` the contents.

@@ -22,6 +22,12 @@ use super::pipeline::Pipeline;
 /// Bytes of a number.
 pub(super) const NUMBER_BYTES: u64 = 8;
 
+/// The sizes of the buffers with numbers are multiples of a page. wgpu puts small buffers next to
+/// each other in one allocation, and a smaller one would move the tensors behind it off their pages:
+/// on two cores with Mesa's software driver, a training step then took 5 % longer
+/// (benches/NOTES.md).
+pub(super) const PAGE: u64 = 4096;
+
 /// The reason of the loss if the number is missing.
 pub(super) const DID_NOT_RUN: &str = "the GPU reported work as finished that it did not run";
 

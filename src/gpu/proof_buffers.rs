@@ -9,14 +9,9 @@ use wgpu::{
 
 use super::Gpu;
 use super::pipeline::Pipeline;
-use super::proof::{Every, NUMBER_BYTES, Numbers, Proof, STRIDE, Table};
+use super::proof::{Every, NUMBER_BYTES, Numbers, PAGE, Proof, STRIDE, Table};
 use crate::error::{GpuError, Result};
 use crate::shader::{Extensions, Values, assemble};
-
-/// The size of each buffer is a multiple of a page. wgpu puts small buffers next to each other in
-/// one allocation, and a smaller one would move the tensors behind it off their pages: on two cores
-/// with Mesa's software driver, a training step then took 5 % longer (benches/NOTES.md).
-const PAGE: u64 = 4096;
 
 /// The kernel's name and file.
 const KERNEL: &str = "proof/count";
