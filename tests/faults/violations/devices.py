@@ -56,7 +56,7 @@ def destructor() -> str | None:
 def ending_a_command_buffer() -> str | None:
     """vkEndCommandBuffer fails: the drop of the device panicked."""
     found = [program("block", "END=8:odm", codes=(0, 4))]
-    found += [library("owned", f"END={call}:odm") for call in (8, 30)]
+    found += [library("owned", f"END={call}:odm") for call in (3, 8, 11, 28, 30)]
     return first(found)
 
 
