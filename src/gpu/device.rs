@@ -55,10 +55,12 @@ pub(super) struct Inner {
 }
 
 impl Drop for Inner {
-    /// Detects a loss that no call has reported, so that the lost device is not dropped.
+    /// Detects a loss that no call has reported, so that the lost device is not dropped, and waits
+    /// for its last work.
     fn drop(&mut self) {
         if !self.monitor.is_passive() {
             let _ = self.monitor.check_alive(&self.device);
+            self.monitor.finish_last_work(&self.device);
         }
     }
 }

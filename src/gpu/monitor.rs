@@ -1,7 +1,7 @@
 //! Device errors, device loss, and panics of wgpu when it works on a failing device.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub(super) struct Monitor {
     /// Locked while wgpu works on backends that two threads must not call at once: the GL backend
     /// panics if a thread waits a second for the context that another one holds.
     turns: Option<Arc<Mutex<()>>>,
+    /// Read-locked during each call of wgpu. A poll of a lost device needs it alone: wgpu 30 then
+    /// destroys buffers, and waits for a thread that writes a texture and waits for it.
+    calls: Arc<RwLock<()>>,
     /// `None` if the device was lost from the start.
     loss: Option<LossCheck>,
 }
@@ -55,6 +58,7 @@ impl Monitor {
             queue: queue.clone(),
             kept: Arc::default(),
             turns,
+            calls: Arc::default(),
             loss,
         }
     }
@@ -104,10 +108,8 @@ impl Monitor {
             if self.contained(device, "testing the device", works)? {
                 return Ok(());
             }
-            if self.installed {
-                // wgpu gives the reason to the callback when the device is polled.
-                let poll = || device.poll(PollType::Poll);
-                drop(self.contained(device, "polling", poll)?);
+            // wgpu gives the reason to the callback when the device is polled.
+            if self.installed && self.poll_lost(device, PollType::Poll) {
                 self.check()?;
             }
             Err(self.lost(device, "it was destroyed, or the driver lost it".to_owned()))
@@ -138,15 +140,32 @@ impl Monitor {
         static SAID: Once = Once::new();
         if self.installed && !self.kept.swap(true, Ordering::Relaxed) {
             std::mem::forget((device.clone(), self.queue.clone()));
-            // A driver can crash if the process ends while its threads still work. No turn is
-            // taken: the caller may have it.
-            let timeout = Some(LAST_WAIT);
-            let last = || device.poll(PollType::Wait { submission_index: None, timeout });
-            let _ = contain("finishing work", last);
             SAID.call_once(|| {
                 tracing::warn!("a lost device keeps its memory until the process ends");
             });
         }
+    }
+
+    /// Waits for the last work of a device of ours that is lost: a driver can crash if the process
+    /// ends while its threads still work. Call it when nothing else uses the device.
+    pub fn finish_last_work(&self, device: &Device) {
+        if self.kept.load(Ordering::Relaxed) {
+            let timeout = Some(LAST_WAIT);
+            self.poll_lost(device, PollType::Wait { submission_index: None, timeout });
+        }
+    }
+
+    /// Polls a lost device, unless a thread is in a call of wgpu. Returns whether it did.
+    fn poll_lost(&self, device: &Device, how: PollType) -> bool {
+        let alone = match self.calls.try_write() {
+            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+            Ok(alone) => alone,
+        };
+        let _turn = self.turn();
+        let polled = contain("polling a lost device", || device.poll(how)).is_ok();
+        drop(alone);
+        polled
     }
 
     /// Runs work of wgpu. A panic counts as the loss of the device.
@@ -157,6 +176,7 @@ impl Monitor {
         work: impl FnOnce() -> T,
     ) -> Result<T, GpuError> {
         let _turn = self.turn();
+        let _call = self.calls.read().unwrap_or_else(PoisonError::into_inner);
         contain(doing, work).map_err(|reason| self.lost(device, reason))
     }
 
