@@ -87,7 +87,7 @@ fn stamp(bytes: &mut [u8], digits: Range<usize>) {
 pub fn zip(bytes: &mut [u8]) {
     let end = bytes.windows(4).rposition(|found| found == b"PK\x05\x06");
     let Some(mut at) = end.and_then(|end| u32_at(bytes, end + 16)) else { return };
-    // A directory has as many entries as it has: their number may be damaged.
+    // Entries are followed while there are any, as their stated number may be damaged.
     while bytes.get(at..).is_some_and(|rest| rest.starts_with(b"PK\x01\x02")) {
         let lengths = [28, 30, 32].map(|field| u16_at(bytes, at + field));
         let [Some(name), Some(extra), Some(comment)] = lengths else { return };

@@ -12,7 +12,7 @@ use wgpu_bottleneck_fuzz::Target;
 use crate::report::{Finding, Report};
 use crate::worker::keep;
 
-/// What the first process shall do.
+/// The work of the first process.
 pub struct Plan {
     pub targets: Vec<&'static Target>,
     pub seconds: f64,

@@ -29,7 +29,7 @@ static LAST_PANIC: Mutex<Option<(String, String)>> = Mutex::new(None);
 /// none.
 static BUSY_SINCE: AtomicU64 = AtomicU64::new(0);
 
-/// What the process of a target shall do.
+/// The work of the process of a target.
 pub struct Work {
     pub target: &'static Target,
     pub seconds: f64,
@@ -51,7 +51,7 @@ struct Seed {
 }
 
 impl Work {
-    /// Does it.
+    /// Reads the corpus, then changed files.
     pub fn run(self) -> io::Result<Report> {
         let start = Instant::now();
         panic::set_hook(Box::new(|panic| {
