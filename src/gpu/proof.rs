@@ -23,8 +23,8 @@ use super::pipeline::Pipeline;
 pub(super) const NUMBER_BYTES: u64 = 8;
 
 /// The sizes of the buffers with numbers are multiples of a page. wgpu puts small buffers next to
-/// each other in one allocation, and a smaller one would move the tensors behind it off their pages:
-/// on two cores with Mesa's software driver, a training step then took 5 % longer
+/// each other in one allocation, and a smaller one would move the tensors behind it off their
+/// pages: on two cores with Mesa's software driver, a training step then took 5 % longer
 /// (benches/NOTES.md).
 pub(super) const PAGE: u64 = 4096;
 

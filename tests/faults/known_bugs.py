@@ -1,8 +1,8 @@
 """Faults that only a dependency can fix: narrow entries, one for each cause.
 
 A sweep fails if no entry covers a bad run. It also fails if a fault of an entry was tried and the
-entry covers no bad run. Then the bug is fixed: remove the entry. A change of the calls that the library
-makes moves the points: `sweep.py borrowed --points END` prints them.
+entry covers no bad run. Then the bug is fixed: remove the entry. A change of the calls that the
+library makes moves the points: `sweep.py borrowed --points END` prints them.
 """
 
 import re
