@@ -4,15 +4,17 @@
 //! fuzz_mutate SECONDS [TARGET,...] [--seed N] [--keep FOLDER] [--jobs N] [--json]
 //! ```
 //!
-//! A target first reads the files of its corpus, which must be accepted; those whose names begin
-//! with `bad` must be refused, and those with `any` may be. If its format has checksums of all
-//! bytes, it then reads each file with each of its bits flipped. After that it reads changed files
-//! for SECONDS. Findings are: a panic, a dead process, an input that takes longer than two seconds
-//! or that needs more memory than its target allows, and a flipped bit that is accepted. The first
-//! input of each finding is written to FOLDER, or to `fuzz/artifacts/TARGET`. The exit code is 1 if
-//! there is a finding. `--list` prints the names of the targets.
+//! A target first reads the files of its corpus, which must be accepted. Files whose names begin
+//! with `bad` must be refused. Files whose names begin with `any` are accepted or refused. If the
+//! checksums of the format cover all bytes, the target then reads each file with each of its bits
+//! flipped. After that, it reads changed files for SECONDS. Findings are: a panic, a dead process,
+//! an input that takes longer than two seconds or that needs more memory than its target allows,
+//! and a flipped bit that is accepted. The first input of each finding is written to FOLDER, or to
+//! `fuzz/artifacts/TARGET`. The exit code is 1 if there is a finding. `--list` prints the names of
+//! the targets.
 //!
-//! Each target runs in a process of its own, at most N at once; by default one for each core.
+//! Each target runs in a separate process. At most N processes run at the same time; the default is
+//! the number of cores.
 
 mod changes;
 mod memory;

@@ -14,8 +14,9 @@ use crate::cli::error::CliError;
 /// The extent of the runs that the corpus is from: `training` in fuzz/corpus.py.
 const EXTENT: Extent = Extent { epochs: 2, images: 42, batch: 8, accumulate: 1 };
 
-/// The contents of a checkpoint of a network of one block, as texts. The settings and the classes
-/// of the run are those in the file, so that most damaged files reach the checks after them.
+/// The contents of a checkpoint of a network of one block, as texts. The expected settings and
+/// classes are read from the file itself, so that most damaged files pass this comparison and
+/// reach the later checks.
 pub fn checkpoint(path: &Path) -> Result<Vec<String>, CliError> {
     let spec = ResNet::builder(BlockKind::Bottleneck)
         .depths(vec![1])

@@ -17,7 +17,7 @@ pub struct Holds {
     pub objects: BTreeMap<String, i64>,
 }
 
-/// What the process holds now. The objects are those at the last submit.
+/// Returns the current resources of this process. Vulkan's objects are counted at the last submit.
 pub fn holds() -> Holds {
     let count = |folder| fs::read_dir(folder).map_or(0, Iterator::count);
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
