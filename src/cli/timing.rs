@@ -29,15 +29,16 @@ impl Buffers {
         let buffer = |label, size| {
             let descriptor =
                 BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-            gpu.device().create_buffer(&descriptor)
+            gpu.guarded("creating a buffer", || gpu.device().create_buffer(&descriptor))
         };
         let buffers = Self {
-            input: buffer("our input", executor.input_bytes()),
-            output: buffer("our output", executor.output_bytes()),
+            input: buffer("our input", executor.input_bytes())?,
+            output: buffer("our output", executor.output_bytes())?,
         };
         let plan = &executor.recording().plan;
         let packed = input.to_nhwc(plan.tensor(plan.input).layout)?;
-        gpu.queue().write_buffer(&buffers.input, 0, bytemuck::cast_slice(&packed));
+        let write = || gpu.queue().write_buffer(&buffers.input, 0, bytemuck::cast_slice(&packed));
+        gpu.guarded("uploading", write)?;
         Ok(buffers)
     }
 
@@ -72,8 +73,10 @@ pub fn run(gpu: &Gpu, bound: &Bound) -> Result<Run, Error> {
     let start = Instant::now();
     let commands = bound.record()?;
     let recorded = Instant::now();
-    gpu.queue().submit(commands);
-    let submitted = Instant::now();
+    let submitted = gpu.guarded("submitting", || {
+        gpu.queue().submit(commands);
+        Instant::now()
+    })?;
     gpu.wait()?;
     let complete = recorded.elapsed();
     bound.verify()?;

@@ -230,6 +230,22 @@ impl Gpu {
         Ok(self.inner.monitor.wait(&self.inner.device)?)
     }
 
+    /// Makes calls of wgpu on this device, such as `gpu.queue().submit(...)`, and returns their
+    /// errors: the error scopes of this thread catch them, and a panic of wgpu counts as the loss
+    /// of the device. Without it, an error reaches wgpu's handler, which panics on a device of an
+    /// app, and wgpu panics in some calls if memory is short. `doing` is part of the message:
+    /// "wgpu failed while submitting".
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`], or any error of the calls.
+    pub fn guarded<T>(
+        &self,
+        doing: &'static str,
+        calls: impl FnOnce() -> T,
+    ) -> Result<T, GpuError> {
+        self.inner.monitor.guarded(&self.inner.device, doing, calls)
+    }
+
     /// Caches compiled pipelines in a file. Its contents are used from now on, and each load that
     /// compiles a kernel rewrites it. Returns whether the device supports this: Vulkan does, with
     /// `Features::PIPELINE_CACHE`, which [`required`](super::required) requests. Only the first

@@ -137,7 +137,7 @@ impl<'a> Racer<'a> {
         }
         let commands = self.bound.record()?;
         let start = Instant::now();
-        gpu.queue().submit(commands);
+        gpu.guarded("submitting", || gpu.queue().submit(commands))?;
         gpu.wait()?;
         let seconds = start.elapsed().as_secs_f64().max(1e-9);
         self.bound.verify()?;

@@ -1,5 +1,8 @@
 //! An app that owns a wgpu device.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use wgpu_bottleneck::gpu::{AdapterChoice, adapters};
 use wgpu_bottleneck::required;
 use wgpu_bottleneck::wgpu::{Device, DeviceDescriptor, Queue};
@@ -14,4 +17,22 @@ pub fn device() -> Outcome<(Device, Queue)> {
     let (required_features, required_limits) = required(&adapter);
     let descriptor = DeviceDescriptor { required_features, required_limits, ..Default::default() };
     pollster::block_on(adapter.request_device(&descriptor)).map_err(|wgpu| error(wgpu.to_string()))
+}
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A call of wgpu that the app makes itself. It may panic: `request_device` does if memory is short
+/// (`upstream/request_device_panics_without_memory.md`).
+pub fn call<T>(own: impl FnOnce() -> T) -> Outcome<T> {
+    IS_OWN.set(true);
+    let value = catch_unwind(AssertUnwindSafe(own));
+    IS_OWN.set(false);
+    value.map_err(|_| Failure::Error("a call of the app panicked".to_owned()))
+}
+
+/// Whether this thread is in such a call.
+pub fn is_in_call() -> bool {
+    IS_OWN.get()
 }

@@ -49,7 +49,8 @@ fn main() -> ExitCode {
     // The library contains some panics of wgpu: they are reported, and do not fail the run.
     set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        eprintln!("contained: {place}: {}", panic.payload_as_str().unwrap_or_default());
+        let whose = if app::is_in_call() { "the app's" } else { "contained" };
+        eprintln!("{whose}: {place}: {}", panic.payload_as_str().unwrap_or_default());
     }));
     let outcome = catch_unwind(|| match mode {
         "owned" => pass::owned(),

@@ -14,7 +14,7 @@ pub fn submits() -> Outcome {
     // Not dropped before the end: a layer would count submits from one again.
     let owned = Gpu::new()?;
     on(&owned)?;
-    let (device, queue) = app::device()?;
+    let (device, queue) = app::call(app::device)??;
     on(&Gpu::from_wgpu(device, queue))?;
     drop(owned);
     Ok(())
@@ -24,21 +24,25 @@ fn on(gpu: &Gpu) -> Outcome {
     let case = Case::open("plain", 1)?;
     let chain = case.load(gpu)?;
     let sizes = [chain.executor().input_bytes(), chain.executor().output_bytes()];
-    let [input, output] = sizes.map(|size| buffer(gpu, size));
+    let [input, output] =
+        gpu.guarded("creating buffers", || sizes.map(|size| buffer(gpu, size)))?;
     let bound = chain.bind(&input, &output)?;
     let shape = chain.output_shape();
     for run in 1..=4u8 {
         let values = case.input.data().iter().map(|value| value * f32::from(run)).collect();
         let image = HostTensor::new(case.input.shape(), values)?;
         let packed = image.to_nhwc(ChannelLayout::dense(image.shape().c))?;
-        gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
+        let write = || gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&packed));
+        gpu.guarded("uploading", write)?;
         if run % 2 == 0 {
-            gpu.queue().submit(bound.record()?);
+            let commands = bound.record()?;
+            gpu.guarded("submitting", || gpu.queue().submit(commands))?;
         } else {
-            let mut encoder =
-                gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
+            let begin =
+                || gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
+            let mut encoder = gpu.guarded("recording", begin)?;
             bound.record_into(&mut encoder)?;
-            gpu.queue().submit([encoder.finish()]);
+            gpu.guarded("submitting", || gpu.queue().submit([encoder.finish()]))?;
         }
         bound.verify()?;
         let bytes = gpu.download(&output)?;
