@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Tables of what the vendors' compilers make of our kernels: python3 tests/vendor/tables.py TABLE
+
+registers    density, spills and occupancy of the kernels of most FLOPs, by chip
+spills       the share of FLOPs in kernels that spill, by chip, precision and batch
+hiding       multiply-adds behind each load: as it is, and in two other forms of the loop
+bounds       what the tiles allow of the peak, by workgroup memory and issue
+
+--richest    of spills: with the largest epilogue of each tile in place of each kernel's own
+
+Results are kept in target/vendor, so that a table can be printed again.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import variants
+from directx import KERNELS, ROOT
+from stats import Options, density, finished, stats
+
+WORK = ROOT / "target/vendor"
+# The other tiles, of later issues.
+NEW_TILES = ["l16s16r8c1", "l16s16r4c2"]
+COLUMNS = ["vega20", "navi21", "navi31", "ampere", "turing:no-robust", "dg2", "lnl", "a660"]
+COLUMNS += ["a750", "m1"]
+ROWS = [
+    "conv1x1_staged_l16s16r8c2_bias_relu",
+    "conv1x1_staged_l8s8r8c2_bias_relu",
+    "conv1x1_staged_l16s16r4c1_bias_relu",
+    "conv1x1_l8s8r8c2_bias_relu",
+    "conv1x1_l8s8r8c1_bias_relu",
+    "conv3x3_staged_l16s16r8c2_bias_relu",
+    "conv3x3_staged_l16s16r4c1_bias_relu",
+    "conv1x1_staged_l16s16r8c2_f16_bias_relu",
+    "conv1x1_staged_l16s16r4c1_f16_bias_relu",
+    "conv1x1_staged_l16s16r8c1_bias_relu",
+    "conv1x1_staged_l16s16r4c2_bias_relu",
+]
+# The chips of the table of spills, as which kind of device.
+SPILLING = [("dg2", "discrete"), ("a660", "integrated"), ("a618", "integrated")]
+SPILLING += [("a750", "integrated"), ("m1", "integrated"), ("navi31", "discrete")]
+SPILLING += [("turing", "discrete")]
+HIDING = ["vega20", "navi21", "navi31", "gfx1201", "a750", "turing", "turing:no-robust", "dg2"]
+STAGED = ["conv1x1_staged_l16s16r4c1_bias_relu", "conv1x1_staged_l16s16r8c2_bias_relu"]
+STAGED += ["conv3x3_staged_l16s16r8c2_bias_relu"]
+MATRIX = ["conv1x1_matrix_l32s4r4c4_m16_f16_bias_relu"]
+MATRIX += ["conv1x1_matrix_l32s4r2c2_m16_f16_bias_relu"]
+
+# Multiply-adds a clock, bytes of workgroup memory a clock, and instructions issued a clock, of the
+# unit that shares one workgroup memory. RDNA 3 at its dual rate. Vendors' documents; not measured.
+UNITS = {
+    "navi21": (64, 128, None),
+    "navi31": (128, 128, None),
+    "ampere": (128, 128, 4),
+}
+
+
+def run(*argv) -> list[str]:
+    """The lines that vendor_kernels prints."""
+    done = subprocess.run([KERNELS, *argv], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()
+
+
+def spirv(names: list[str]) -> list[Path]:
+    """The files of kernels, of tiles that no kernel has too."""
+    folder = WORK / "spirv"
+    missing = [name for name in names if not (folder / f"{name}.spv").exists()]
+    if any(tile in name for name in missing for tile in NEW_TILES):
+        run("tiles", folder, *NEW_TILES)
+    missing = [name for name in missing if not (folder / f"{name}.spv").exists()]
+    if missing:
+        run("spirv", folder, *missing)
+    return [folder / f"{name}.spv" for name in names]
+
+
+def measured(chip: str, files: list[Path]) -> dict[str, dict]:
+    """What a chip's compiler says, by the names of kernels. `CHIP:no-robust` is without robust
+    accesses.
+    """
+    name, _, more = chip.partition(":")
+    out = WORK / f"{chip.replace(':', '-')}.jsonl"
+    known = finished(out)
+    options = Options(300, None, (f"--{more}",) if more else ())
+    waiting = [file for file in files if file.name not in known]
+    for result in stats(name, waiting, options):
+        with open(out, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps(result) + "\n")
+    wanted = {file.name: file.stem for file in files}
+    results = map(json.loads, out.read_text().splitlines() if out.exists() else [])
+    return {wanted[one["file"]]: one for one in results if one["file"] in wanted}
+
+
+def cell(result: dict) -> str:
+    """Density, occupancy and spills."""
+    if "error" in result:
+        return "error"
+    share = density(result)
+    words = [] if share is None else [f"{100 * share:.0f} %"]
+    if "occupancy" in result:
+        words.append(f"occ {result['occupancy']}")
+    words.append(f"sp {result['spills']}")
+    return " ".join(words)
+
+
+def table(head: list[str], rows: list[list[str]]) -> None:
+    """Prints Markdown."""
+    print("| " + " | ".join(head) + " |")
+    print("| " + " | ".join("---" for _ in head) + " |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def registers() -> None:
+    files = spirv(ROWS)
+    columns = {chip: measured(chip, files) for chip in COLUMNS}
+    rows = [[name, *(cell(columns[chip][name]) for chip in COLUMNS)] for name in ROWS]
+    table(["kernel", *COLUMNS], rows)
+
+
+def without_epilogue(name: str) -> str:
+    """The name of a kernel without what follows the sums."""
+    return re.sub(r"(_bias|_residual|_relu)+$", "", name)
+
+
+def spills(with_richest: bool) -> None:
+    picks = [json.loads(line) for line in run("layers")]
+    if with_richest:
+        richest = {without_epilogue(name): name for name in run("richest")}
+        for pick in picks:
+            names = pick["dispatches"]
+            pick["dispatches"] = [richest.get(without_epilogue(name), name) for name in names]
+    rows = []
+    for chip, device in SPILLING:
+        its = [pick for pick in picks if pick["device"] == device]
+        names = sorted({name for pick in its for name in pick["dispatches"]})
+        found = measured(chip, spirv(names))
+        row = [f"{chip}, {device}"]
+        for dtype in ("f32", "f16"):
+            for batch in (1, 8, 64):
+                group = [p for p in its if (p["dtype"], p["batch"]) == (dtype, batch)]
+                total = sum(pick["flops"] for pick in group)
+                spilling = sum(
+                    pick["flops"]
+                    for pick in group
+                    if any(found[name].get("spills", 0) for name in pick["dispatches"])
+                )
+                row.append(f"{100 * spilling / total:.0f} %" if total else "")
+        rows.append(row)
+    head = [f"{dtype}, batch {batch}" for dtype in ("f32", "f16") for batch in (1, 8, 64)]
+    table(["chip, as", *head], rows)
+
+
+def hiding() -> None:
+    texts = WORK / "wgsl"
+    run("wgsl", texts)
+    names = STAGED + MATRIX
+    for file in texts.glob("*.wgsl"):
+        if file.stem not in names:
+            file.unlink()
+    forms = variants.write(texts, WORK / "spirv")
+    files = spirv(names) + forms
+    rows = []
+    for chip in HIDING:
+        # AMD's and Qualcomm's drivers abort where a chip has no such matrices.
+        has_matrices = chip in ("navi31", "gfx1201")
+        its = [file for file in files if has_matrices or "_matrix_" not in file.name]
+        found = measured(chip, its)
+        for name in names:
+            if name in found:
+                ways = [found[name], found[f"{name}.late"], found[f"{name}.plain"]]
+                cells = [str(way.get("hidden", way.get("error"))) for way in ways]
+                rows.append([chip, name, *cells])
+    table(["chip", "kernel", "as it is", "late", "plain"], rows)
+
+
+def bound(result: dict, chip: str) -> tuple[float, str]:
+    """The share of the peak of multiply-adds that a loop can reach, and what limits it."""
+    lanes, memory, issue = UNITS[chip]
+    loop, width = result["loop"], result["executables"][-1]["subgroup"]
+    words = loop.get("lds_load_words", 0) + loop.get("lds_store_words", 0)
+    clocks = {"ALU": loop["alu"] * width / lanes, "LDS": words * 4 * width / memory}
+    if issue:
+        clocks["issue"] = loop["all"] / issue
+    limit = max(clocks, key=clocks.__getitem__)
+    return loop["mad"] * width / lanes / clocks[limit], limit
+
+
+def bounds() -> None:
+    names = ["conv1x1_staged_l16s16r4c1_bias_relu", "conv1x1_staged_l16s16r8c1_bias_relu"]
+    names += ["conv1x1_staged_l16s16r8c2_bias_relu", "conv1x1_staged_l8s8r8c2_bias_relu"]
+    files = spirv(names)
+    found = {chip: measured(chip, files) for chip in UNITS}
+    rows = []
+    for name in names:
+        loop = found["navi31"][name]["loop"]
+        cells = [bound(found[chip][name], chip) for chip in UNITS]
+        per_read = loop["mad"] * 4 / loop["lds_load_words"]
+        rows.append([name, f"{per_read:.1f}", *(f"{100 * at:.0f} % ({by})" for at, by in cells)])
+    table(["tile", "multiply-adds per vec4 read", *UNITS], rows)
+
+
+def main() -> int:
+    tables = {"registers": registers, "spills": None, "hiding": hiding, "bounds": bounds}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=tables)
+    parser.add_argument("--richest", action="store_true")
+    given = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    if given.table == "spills":
+        spills(given.richest)
+    else:
+        tables[given.table]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
