@@ -10,10 +10,10 @@ use super::cases::cases;
 use super::holds::holds;
 use super::{Failure, Outcome, wrong};
 
-const THREADS: usize = 4;
+pub const THREADS: usize = 4;
 
 /// Runs `work` on several threads; the number of the thread is its argument.
-pub fn on_threads(work: impl Fn(usize) -> Outcome + Sync) -> Outcome {
+fn on_threads(work: impl Fn(usize) -> Outcome + Sync) -> Outcome {
     thread::scope(|scope| {
         let work = &work;
         let spawn = |number| scope.spawn(move || work(number));
