@@ -237,6 +237,10 @@ def long(options) -> int:
         if (is_idle and was_idle) or not of_round or options.one_round:
             break
     print_counts(name, runs.records)
+    done = {record.unit for record in runs.records}
+    left = [unit for unit in in_round(1) if unit.part in wanted and unit.name not in done]
+    for unit in left:
+        print(f"not run: {unit.name}, {math.ceil(unit.seconds / 60)} minutes")
     return 1 if any(record.violations for record in runs.records) else 0
 
 

@@ -90,7 +90,7 @@ def soak(seconds: int, seed: int) -> Unit:
 
 
 def in_round(number: int) -> list[Unit]:
-    """The units of a round, from 1. Only the first round repeats what has no seed."""
+    """The units of a round, from 1. Units without a seed run only in the first round."""
     units = []
     if number == 1:
         for command, parts in SWEPT.items():

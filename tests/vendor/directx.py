@@ -15,6 +15,7 @@ is 1 if one is not, or if an exception compiles.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import time
 from pathlib import Path
 
 import chips
+from stats import digest, recorded
 from worker import Died, Worker
 
 HERE = Path(__file__).resolve().parent
@@ -84,18 +86,20 @@ def one_model(model: str, given) -> int:
     """The number of results that are not as expected."""
     only = set(given.only.read_text().split()) if given.only else None
     out = given.out / f"{model}.jsonl" if given.out else None
-    done = {}
-    if out and out.exists():
-        done = {one["file"]: one for one in map(json.loads, out.read_text().splitlines())}
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         lines = written(model, folder)
         kernels = {line["kernel"]: line["entry"] for line in lines if "entry" in line}
         if only is not None:
             kernels = {name: entry for name, entry in kernels.items() if name in only}
+        version = hashlib.sha1((FOLDER / "compile.exe").read_bytes()).hexdigest()
+        files = [folder / f"{name}.hlsl" for name in kernels]
+        digests = {file.name: digest(file, version) for file in files}
+        done = recorded(out, digests) if out else {}
         waiting = {name: entry for name, entry in kernels.items() if f"{name}.hlsl" not in done}
         start = time.monotonic()
         for result in compiled(model, waiting, folder, given.timeout):
+            result["digest"] = digests[result["file"]]
             done[result["file"]] = result
             if out:
                 with open(out, "a", encoding="utf-8") as file:
@@ -114,8 +118,8 @@ def one_model(model: str, given) -> int:
     failed = sum("error" in done[f"{kernel}.hlsl"] for kernel in kernels)
     seconds = time.monotonic() - start
     print(
-        f"{model}: {len(kernels)} kernels, {failed} do not compile, {bad} of them unexpected;"
-        f" {sum('none' in line for line in lines)} are not for it ({seconds:.0f} s)",
+        f"{model}: {len(kernels)} kernels, {failed} do not compile, {bad} differ from what is expected;"
+        f" {sum('none' in line for line in lines)} cannot run on this model ({seconds:.0f} s)",
         flush=True,
     )
     return bad

@@ -42,13 +42,26 @@ def picks(chip: str, about: dict | None = None) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def main_dispatch(step: dict) -> str:
+    """The dispatch of a step that does its multiply-adds: not the one that transforms inputs for
+    Winograd, or that sums slices of K.
+    """
+    for dispatch in step["dispatches"]:
+        if not dispatch.startswith(("winograd_", "split_k_sum")):
+            return dispatch
+    return step["dispatches"][0]
+
+
 def by_run(steps: list[dict]) -> dict[tuple, Counter]:
-    """FLOPs by kernel, of each network, batch, precision and device."""
+    """FLOPs by kernel, of each network, batch, precision and device. The other dispatches of a step
+    count none.
+    """
     found = defaultdict(Counter)
     for step in steps:
         key = (step["network"], step["batch"], step["dtype"], step["device"])
         for kernel in step["dispatches"]:
-            found[key][kernel] += step["flops"]
+            found[key][kernel] += 0
+        found[key][main_dispatch(step)] += step["flops"]
     return found
 
 

@@ -10,7 +10,8 @@ and `hidden`, for each load from memory in this loop, the multiply-adds between 
 first wait for it. A kernel that does not compile has `error`: the compiler failed, the process
 died, or it did not answer in time.
 
---out FILE       append the lines to a file, and skip the kernels that it has
+--out FILE       append the lines to a file, and skip the kernels that it has, with the same
+                 contents and from the same version of the driver
 --timeout S      seconds for each kernel (300)
 --isa FOLDER     keep what the driver returns: FILE.spv.N.NAME.txt
 --no-robust      without robust accesses, which wgpu enables
@@ -18,6 +19,7 @@ died, or it did not answer in time.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -168,15 +170,40 @@ def stats(name: str, files, options: Options | None = None):
             compilers.end()
 
 
-def finished(out: Path) -> set[str]:
-    """The kernels that a file has. A line that was not written to its end is removed."""
+def digest(file: Path, version: str) -> str:
+    """Names the contents of a file and a version of the compiler."""
+    return hashlib.sha1(version.encode() + file.read_bytes()).hexdigest()[:16]
+
+
+def recorded(out: Path, digests: dict[str, str]) -> dict[str, dict]:
+    """The results that a file has of these contents. What ended without an answer is tried again.
+    A line that was not written to its end is removed.
+    """
     if not out.exists():
-        return set()
+        return {}
     text = out.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         out.write_text(whole, encoding="utf-8")
-    return {json.loads(line)["file"] for line in whole.splitlines()}
+    found = {}
+    for one in map(json.loads, whole.splitlines()):
+        is_answer = not one.get("error", "").startswith(("died", "no answer"))
+        if is_answer and digests.get(one["file"]) == one.get("digest"):
+            found[one["file"]] = one
+    return found
+
+
+def resumed(name: str, files, options: Options, out: Path) -> dict[str, dict]:
+    """The results of files by their names. A file has them too: what it has is not compiled."""
+    version = info(name)["version"]
+    digests = {file.name: digest(file, version) for file in files}
+    found = recorded(out, digests)
+    waiting = [file for file in files if file.name not in found]
+    for result in stats(name, waiting, options):
+        found[result["file"]] = result | {"digest": digests[result["file"]]}
+        with open(out, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps(found[result["file"]]) + "\n")
+    return found
 
 
 def main() -> int:
@@ -198,13 +225,14 @@ def main() -> int:
     more = ["--no-robust"] if given.no_robust else []
     more += ["--constants", given.constants] if given.constants else []
     more += ["--push", given.push] if given.push else []
-    done = finished(given.out) if given.out else set()
-    files = [file for file in given.files if file.name not in done]
-    out = open(given.out, "a", encoding="utf-8", buffering=1) if given.out else sys.stdout
+    options = Options(given.timeout, given.isa, tuple(more))
+    if given.out:
+        found = resumed(given.chip, given.files, options, given.out)
+        return 1 if any("error" in result for result in found.values()) else 0
     bad = 0
-    for result in stats(given.chip, files, Options(given.timeout, given.isa, tuple(more))):
+    for result in stats(given.chip, given.files, options):
         bad += "error" in result
-        print(json.dumps(result), file=out, flush=True)
+        print(json.dumps(result), flush=True)
     return 1 if bad else 0
 
 

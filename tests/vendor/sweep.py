@@ -4,7 +4,7 @@
 Without chips, one of each driver and generation that needs no emulator. By default the kernel with
 the largest epilogue of each tile. Kernels for software drivers (subgroups of 4 or 8 lanes, weights
 from textures) are only among --all. Results are kept in target/vendor/sweep/CHIP.jsonl: a run
-continues where the last one ended.
+continues where the last one ended, and compiles what has changed since.
 
 --all         every kernel
 --timeout S   seconds for each kernel (300)
@@ -13,8 +13,8 @@ A kernel that does not compile must have a reason in EXPLAINED. The exit code is
 """
 
 import argparse
-import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import chips
 from directx import KERNELS
-from stats import Options, finished, stats
+from stats import Options, resumed
 from tables import WORK, run
 
 # Patterns of the chip, the kernel and the error, and why the library does not meet it.
@@ -52,30 +52,20 @@ def reason(chip: str, kernel: str, error: str) -> str | None:
 
 
 def spirv(names: list[str], folder: Path) -> list[Path]:
-    """The files of kernels; without names, of all."""
-    if not folder.exists():
-        part = folder.with_suffix(".part")
-        subprocess.run([KERNELS, "spirv", part, *names], check=True)
-        part.rename(folder)
+    """Writes kernels; without names, all."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([KERNELS, "spirv", folder, *names], check=True)
     return sorted(folder.glob("*.spv"))
 
 
 def one_chip(chip: str, files: list[Path], timeout: float) -> int:
     """The number of failures without a reason."""
-    out = WORK / "sweep" / f"{chip}.jsonl"
-    known, start = finished(out), time.monotonic()
-    waiting = [file for file in files if file.name not in known]
-    for result in stats(chip, waiting, Options(timeout)):
-        with open(out, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps(result) + "\n")
-    wanted = {file.name for file in files}
-    results = map(json.loads, out.read_text(encoding="utf-8").splitlines())
-    failed = {one["file"]: one["error"] for one in results if "error" in one}
+    start = time.monotonic()
+    results = resumed(chip, files, Options(timeout), WORK / "sweep" / f"{chip}.jsonl")
+    failed = {name: one["error"] for name, one in results.items() if "error" in one}
     reasons: dict[str, int] = {}
     bad = 0
     for file, error in failed.items():
-        if file not in wanted:
-            continue
         why = reason(chip, file.removesuffix(".spv"), error)
         if why:
             reasons[why] = reasons.get(why, 0) + 1

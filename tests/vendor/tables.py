@@ -20,7 +20,7 @@ from pathlib import Path
 
 import variants
 from directx import KERNELS, ROOT
-from stats import Options, density, finished, stats
+from stats import Options, density, resumed
 
 WORK = ROOT / "target/vendor"
 # The other tiles, of later issues.
@@ -66,14 +66,12 @@ def run(*argv) -> list[str]:
 
 
 def spirv(names: list[str]) -> list[Path]:
-    """The files of kernels, of tiles that no kernel has too."""
+    """Writes kernels, of tiles that no kernel has too."""
     folder = WORK / "spirv"
-    missing = [name for name in names if not (folder / f"{name}.spv").exists()]
-    if any(tile in name for name in missing for tile in NEW_TILES):
+    new = [name for name in names if any(tile in name for tile in NEW_TILES)]
+    if new:
         run("tiles", folder, *NEW_TILES)
-    missing = [name for name in missing if not (folder / f"{name}.spv").exists()]
-    if missing:
-        run("spirv", folder, *missing)
+    run("spirv", folder, *(name for name in names if name not in new))
     return [folder / f"{name}.spv" for name in names]
 
 
@@ -83,15 +81,9 @@ def measured(chip: str, files: list[Path]) -> dict[str, dict]:
     """
     name, _, more = chip.partition(":")
     out = WORK / f"{chip.replace(':', '-')}.jsonl"
-    known = finished(out)
     options = Options(300, None, (f"--{more}",) if more else ())
-    waiting = [file for file in files if file.name not in known]
-    for result in stats(name, waiting, options):
-        with open(out, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps(result) + "\n")
-    wanted = {file.name: file.stem for file in files}
-    results = map(json.loads, out.read_text().splitlines() if out.exists() else [])
-    return {wanted[one["file"]]: one for one in results if one["file"] in wanted}
+    found = resumed(name, files, options, out)
+    return {file.stem: found[file.name] for file in files}
 
 
 def cell(result: dict) -> str:

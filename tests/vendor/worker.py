@@ -1,5 +1,6 @@
 """A process that answers lines with lines, and may crash or not answer."""
 
+import contextlib
 import os
 import select
 import subprocess
@@ -64,6 +65,8 @@ class Worker:
         """Ends it."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        # It tries to write what could not be written.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.errors.close()

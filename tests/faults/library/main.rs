@@ -65,7 +65,8 @@ fn main() -> ExitCode {
         "cancel" => lifetime::cancel(),
         "reload" => lifetime::reload(),
         other => {
-            let modes = "owned, borrowed, reuse, threads, devices, soak, drops, cancel, reload";
+            let modes = "owned, borrowed, reuse, threads, devices, soak, parts, submits, drops, \
+                         cancel, reload";
             Err(Failure::Error(format!("no mode {other:?}; modes: {modes}")))
         }
     });

@@ -71,6 +71,10 @@ pub fn soak(time: Duration, only: &[String]) -> Outcome {
     if work.is_empty() {
         return Err(Failure::Error(format!("no use is named {}", only.join(", "))));
     }
+    // The counts of an earlier run.
+    if let Some(file) = std::env::var_os("LIVE") {
+        let _ = std::fs::remove_file(file);
+    }
     let mut soak = Soak::new()?;
     let (start, mut turn, mut reported) = (Instant::now(), 0, None);
     let mut warm = Holds::default();
