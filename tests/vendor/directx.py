@@ -118,7 +118,7 @@ def one_model(model: str, given) -> int:
     failed = sum("error" in done[f"{kernel}.hlsl"] for kernel in kernels)
     seconds = time.monotonic() - start
     print(
-        f"{model}: {len(kernels)} kernels, {failed} do not compile, {bad} differ from what is expected;"
+        f"{model}: {len(kernels)} kernels, {failed} do not compile, {bad} not as expected;"
         f" {sum('none' in line for line in lines)} cannot run on this model ({seconds:.0f} s)",
         flush=True,
     )
