@@ -1,4 +1,4 @@
-"""GPUs whose compilers start without them: which driver, and how it is told the chip.
+"""The GPUs whose compilers run without the GPU: the driver of each, and its settings.
 
     python3 tests/vendor/chips.py                      prints them
     python3 tests/vendor/chips.py run CHIP COMMAND...  what scripts/with-vendor-compilers does
@@ -120,7 +120,6 @@ CHIPS = {
 GENERATIONS = ["polaris", "vega20", "navi10", "navi21", "navi31", "gfx1201", "pascal", "turing"]
 GENERATIONS += ["ampere", "ada", "hopper", "blackwell", "skl", "tgl", "dg2", "lnl", "ptl"]
 GENERATIONS += ["a618", "a660", "a750", "a830", "m1"]
-EMULATED = ["g52", "g610", "g720", "bxs"]
 
 
 def environment(chip: Chip) -> dict[str, str]:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """ggml's kernels through the same compilers: python3 tests/vendor/ggml.py [--out FILE]
 
-The shaders come from the sources of a crate, and are compiled by Debian's glslc as ggml's build
-does. Specialisation constants are those with which ggml creates its pipelines for each vendor
-(ggml-vulkan.cpp: `ggml_vk_load_shaders`; no matrix units). The table has what
-`tables.py registers` has of our kernels.
+The shaders come from the sources of a crate. Debian's glslc compiles them with the options of
+ggml's build. Specialisation constants have the values that ggml uses for each vendor without matrix
+units (`ggml_vk_load_shaders` in ggml-vulkan.cpp). The table has the columns of
+`tables.py registers`.
 
 --out FILE    also writes the results as JSON lines
 --same        the same constants for every vendor: unrolled, no collectives, subgroups of 32

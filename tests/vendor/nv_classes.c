@@ -1,6 +1,6 @@
 // The classes of NVIDIA's chips from Ada on, which mesa-drm-shim's library for nouveau (Mesa 26.1)
 // does not know: preloaded before it, for NOUVEAU_CHIPSET=180 (Hopper), 192 (Ada), 1a0 and 1b2
-// (Blackwell). The numbers are those of NVIDIA's open headers (clXXXX.h).
+// (Blackwell). The numbers are from NVIDIA's open headers (clXXXX.h).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdarg.h>

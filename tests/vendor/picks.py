@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the rule picks on each chip, and what the chip's compiler makes of it:
+"""Writes the kernels that the ranking rule selects on each chip, with the compiler's statistics:
 
     python3 tests/vendor/picks.py OUT_FOLDER CHIP...
     python3 tests/vendor/picks.py --summary OUT_FOLDER
 
-The capabilities are those that the library finds on the device; of chips whose drivers run in qemu,
-they follow from what `vkstats --info` prints. OUT_FOLDER/CHIP.jsonl begins with a line about the
+The library reports the capabilities of the device. For a driver that runs in qemu, they are derived
+from the output of `vkstats --info`. OUT_FOLDER/CHIP.jsonl begins with a line about the
 device. Then comes a line for each kernel that is picked, and a line for each network, batch and
 precision with the kernels' FLOPs. --summary prints a table of all files.
 """

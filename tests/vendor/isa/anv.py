@@ -5,7 +5,6 @@ import re
 from isa.item import Item, instruction, label
 
 REPRESENTATION = "GEN_Assembly"
-MATRIX_MADS = 256
 # What a `send` does is in the next line.
 CONTINUED = re.compile(r"(\bsends?[^\n]*)\n\s+(?=\w+ MsgDesc|\w+ \w+ MsgDesc)")
 BRANCHES = ("while", "if", "else", "break")

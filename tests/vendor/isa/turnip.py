@@ -5,7 +5,6 @@ import re
 from isa.item import Item, instruction, label
 
 REPRESENTATION = "IR3_Assembly"
-MATRIX_MADS = 256
 FLAGS = re.compile(r"^((?:\([^)]*\)\s*)*)")
 
 
