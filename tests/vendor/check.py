@@ -25,7 +25,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import directx
+import program
 from picks import main_dispatch, picks
 from stats import Options, density, info, stats
 
@@ -128,7 +128,7 @@ def one_chip(chip: str, patch: list[str], expected: dict | None) -> tuple[dict, 
         print(f"{chip}: expected.json is for {expected['version']}, and this is {version}")
     with tempfile.TemporaryDirectory() as text:
         folder, names = Path(text), most_used(chip)
-        subprocess.run([directx.KERNELS, *patch, "spirv", folder, *names], check=True)
+        program.run(*patch, "spirv", folder, *names)
         files = [folder / f"{name}.spv" for name in names]
         for name, result in zip(names, stats(chip, files, Options(TIMEOUT)), strict=True):
             if "error" in result:
@@ -155,7 +155,7 @@ def self_test(expected: dict) -> int:
     for name, fault in PLANTS.items():
         with tempfile.TemporaryDirectory() as text:
             patch = ["--patch", fault.file, fault.find, fault.replace]
-            subprocess.run([directx.KERNELS, *patch, "spirv", text, fault.kernel], check=True)
+            program.run(*patch, "spirv", text, fault.kernel)
             file = Path(text) / f"{fault.kernel}.spv"
             result = next(stats(fault.chip, [file], Options(TIMEOUT)))
         why = worse(summary(result), expected[fault.chip]["kernels"][fault.kernel])

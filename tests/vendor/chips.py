@@ -2,6 +2,7 @@
 
     python3 tests/vendor/chips.py                      prints them
     python3 tests/vendor/chips.py run CHIP COMMAND...  what scripts/with-vendor-compilers does
+    python3 tests/vendor/chips.py check CHIP COMMAND...  whether it can
     python3 tests/vendor/chips.py part CHIP            the part of tests/vendor/setup that it needs
 """
 
@@ -124,7 +125,7 @@ GENERATIONS += ["a618", "a660", "a750", "a830", "m1"]
 
 def environment(chip: Chip) -> dict[str, str]:
     """The variables of a program on a chip. Nothing is cached, so that everything is compiled."""
-    others = ("LD_", "VK_", "MESA_", "RADV_")
+    others = ("LD_", "VK_", "MESA_", "RADV_", "WGPU_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     runtime = {"MESA_SHADER_CACHE_DISABLE": "true", "XDG_RUNTIME_DIR": "/tmp"}
     return env | runtime | chip.env
@@ -134,6 +135,10 @@ def command(chip: Chip, argv: list) -> list[str]:
     """What starts a program: the dynamic loader of the driver's Debian, as the driver needs newer
     libraries than this one has.
     """
+    for file in (chip.icd(), chip.shim_library()):
+        if not file.exists():
+            part = "intel" if chip.shim == "intel" else chip.architecture
+            sys.exit(f"{file} is missing: tests/vendor/setup {part}")
     root, preload = CACHE / chip.architecture, [chip.shim_library()]
     if chip.architecture == "arm64":
         inside = [f"/{library.relative_to(root)}" for library in preload]
@@ -165,6 +170,16 @@ def with_loader(name: str) -> dict[str, str]:
     return environment(CHIPS[name]) | drivers
 
 
+def check(name: str, argv: list[str]) -> None:
+    """Ends the program unless a chip can run a command."""
+    if name not in CHIPS:
+        sys.exit(f"no chip {name}; known: {', '.join(CHIPS)}")
+    if CHIPS[name].architecture != "amd64":
+        sys.exit(f"{name}: its driver is for arm64; only vendor-stats starts it, in qemu")
+    if not argv:
+        sys.exit(f"{name}: a command must follow")
+
+
 def main() -> None:
     match sys.argv[1:]:
         case []:
@@ -173,9 +188,10 @@ def main() -> None:
                 print(f"{name:<10} {chip.words} ({chip.driver}{emulated})")
         case ["part", name] if name in CHIPS:
             print("intel" if CHIPS[name].shim == "intel" else CHIPS[name].architecture)
-        case ["run", name, *argv] if name in CHIPS and argv:
-            if CHIPS[name].architecture != "amd64":
-                sys.exit(f"{name}: its driver is for arm64; only vendor-stats starts it, in qemu")
+        case ["check", name, *argv]:
+            check(name, argv)
+        case ["run", name, *argv]:
+            check(name, argv)
             whole = command(CHIPS[name], argv)
             os.execvpe(whole[0], whole, with_loader(name))
         case _:

@@ -20,19 +20,17 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import chips
+import program
 from stats import digest, recorded
 from worker import Died, Worker
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-KERNELS = ROOT / "target/release/examples/vendor_kernels"
 FOLDER = chips.CACHE / "directx"
 MODELS = ["5_1", "6_0", "6_2", "6_6"]
 
@@ -68,10 +66,7 @@ def compiled(model: str, kernels: dict[str, str], folder: Path, timeout: float):
 
 def written(model: str, folder: Path) -> list[dict]:
     """Has the HLSL written; a line for each kernel."""
-    done = subprocess.run(
-        [KERNELS, "hlsl", folder, model], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in program.run("hlsl", folder, model)]
 
 
 def exception(model: str, kernel: str) -> dict | None:
@@ -135,6 +130,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a folder for the HLSL")
     parser.add_argument("--timeout", type=float, default=60)
     given = parser.parse_args()
+    if not (FOLDER / "compile.exe").exists():
+        sys.exit("DirectX's compilers are missing: tests/vendor/setup directx")
     if given.out:
         given.out.mkdir(parents=True, exist_ok=True)
     return 1 if sum(one_model(model, given) for model in given.models) else 0

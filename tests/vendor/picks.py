@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import chips
-from directx import KERNELS
+import program
 from stats import Options, density, info, stats
 
 TIMEOUT = 300
@@ -28,13 +28,13 @@ TIMEOUT = 300
 def picks(chip: str, about: dict | None = None) -> list[dict]:
     """The picks for the steps of four networks. In qemu, the device must be described."""
     if chips.CHIPS[chip].architecture == "amd64":
-        argv = chips.command(chips.CHIPS[chip], [KERNELS, "picks"])
+        argv = chips.command(chips.CHIPS[chip], [program.built(), "picks"])
         done = subprocess.run(argv, env=chips.with_loader(chip), capture_output=True, text=True)
     else:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(about, file)
             file.flush()
-            argv = [KERNELS, "picks", "--info", file.name]
+            argv = [program.built(), "picks", "--info", file.name]
             done = subprocess.run(argv, capture_output=True, text=True)
     # Shims print the requests that they do not know.
     if done.returncode != 0:
@@ -85,7 +85,7 @@ def write(chip: str, folder: Path) -> None:
     names = sorted({name for flops in runs.values() for name in flops})
     with tempfile.TemporaryDirectory() as text:
         spirv = Path(text)
-        subprocess.run([KERNELS, "spirv", spirv, *names], check=True)
+        program.run("spirv", spirv, *names)
         files = [spirv / f"{name}.spv" for name in names]
         kernels = [kernel_line(result) for result in stats(chip, files, Options(TIMEOUT))]
     device = {"chip": chip, "words": chips.CHIPS[chip].words}
@@ -101,8 +101,9 @@ def write(chip: str, folder: Path) -> None:
 
 
 def summary(folder: Path) -> None:
-    """Prints the kernels, and the share of FLOPs in kernels that spill, by chip."""
-    print("| chip | kernels | fail | spill | FLOPs that spill: f32 batch 1, 8, 64 | f16 |")
+    """Prints the kernels, and the share of FLOPs in kernels that spill or do not compile, by chip.
+    """
+    print("| chip | kernels | fail | spill | FLOPs of these: f32 batch 1, 8, 64 | f16 |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in chips.CHIPS:
         file = folder / f"{name}.jsonl"
@@ -112,6 +113,7 @@ def summary(folder: Path) -> None:
         kernels = {line["kernel"]: line for line in lines if "kernel" in line}
         spilling = {kernel for kernel, its in kernels.items() if its.get("spills")}
         failing = {kernel for kernel, its in kernels.items() if "error" in its}
+        poor = spilling | failing
         shares = {"f32": [], "f16": []}
         for dtype, found in shares.items():
             for batch in (1, 8, 64):
@@ -122,7 +124,7 @@ def summary(folder: Path) -> None:
                     if line["as"] == "as it is"
                 ]
                 total = sum(sum(flops.values()) for flops in runs)
-                bad = sum(n for flops in runs for kernel, n in flops.items() if kernel in spilling)
+                bad = sum(n for flops in runs for kernel, n in flops.items() if kernel in poor)
                 found.append(f"{100 * bad / total:.0f} %" if total else "none")
         row = [lines[0]["words"], len(kernels), len(failing), len(spilling)]
         row += [", ".join(found) for found in shares.values()]

@@ -15,15 +15,14 @@ A kernel that does not compile must have a reason in EXPLAINED. The exit code is
 import argparse
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import chips
-from directx import KERNELS
+import program
 from stats import Options, resumed
-from tables import WORK, run
+from tables import WORK
 
 # Patterns of the chip, the kernel and the error, and why the library does not meet it.
 EXPLAINED = [
@@ -54,7 +53,7 @@ def reason(chip: str, kernel: str, error: str) -> str | None:
 def spirv(names: list[str], folder: Path) -> list[Path]:
     """Writes kernels; without names, all."""
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([KERNELS, "spirv", folder, *names], check=True)
+    program.run("spirv", folder, *names)
     return sorted(folder.glob("*.spv"))
 
 
@@ -89,7 +88,7 @@ def main() -> int:
     if unknown := set(given.chips) - set(chips.CHIPS):
         parser.error(f"no chip {', '.join(sorted(unknown))}")
     (WORK / "sweep").mkdir(parents=True, exist_ok=True)
-    names = [] if given.all else run("richest")
+    names = [] if given.all else program.run("richest")
     files = spirv(names, WORK / ("all-kernels" if given.all else "richest"))
     chosen = given.chips or chips.GENERATIONS
     return 1 if sum(one_chip(chip, files, given.timeout) for chip in chosen) else 0

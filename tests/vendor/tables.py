@@ -14,12 +14,11 @@ Results are kept in target/vendor, so that a table can be printed again.
 import argparse
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import variants
-from directx import KERNELS, ROOT
+from program import ROOT, run
 from stats import Options, density, resumed
 
 WORK = ROOT / "target/vendor"
@@ -57,12 +56,6 @@ UNITS = {
     "navi31": (128, 128, None),
     "ampere": (128, 128, 4),
 }
-
-
-def run(*argv) -> list[str]:
-    """The lines that vendor_kernels prints."""
-    done = subprocess.run([KERNELS, *argv], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.splitlines()
 
 
 def spirv(names: list[str]) -> list[Path]:

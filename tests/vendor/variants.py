@@ -10,11 +10,10 @@ plain    late, and a loop without conditions: the first stage is filled before i
 """
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-from directx import KERNELS
+import program
 
 LOOP = re.compile(
     r"(?P<before>.*?)    for \(var step = first_step; step <= end_step; step \+= 1u\) \{\n"
@@ -96,7 +95,7 @@ def write(source: Path, out: Path) -> list[Path]:
             wgsl = out / f"{file.stem}.{form}.wgsl"
             wgsl.write_text(text)
             spv = wgsl.with_suffix(".spv")
-            subprocess.run([KERNELS, "compile", wgsl, spv, *extensions(file.stem)], check=True)
+            program.run("compile", wgsl, spv, *extensions(file.stem))
             written.append(spv)
     return written
 
