@@ -28,24 +28,26 @@ fn main(
     let main_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = main_steps + (params.shortcut_vec4 - 1u) / ${DEPTH}u + 1u;
 //#include shared/staged_steps
-//#include shared/staged_fetched
     for (var step = first_step; step <= end_step; step += 1u) {
+//#include shared/staged_fetched
         if step < end_step {
             let is_main = step < main_steps;
             let input_k = select(step - main_steps, step, is_main) * ${DEPTH}u;
             let first_k = select(params.in_vec4, 0u, is_main) + input_k;
             let quads_left = select(params.shortcut_vec4, params.in_vec4, is_main) - input_k;
-            let inside = vec4<bool>(quad < quads_left);
             let own_k = input_k + min(quad, quads_left - 1u);
             if is_main {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(Word(), src[a${h} + own_k], inside);
+                fetched_row${h} = src[a${h} + own_k];
 //#end
             } else {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(Word(), shortcut[b${h} + own_k], inside);
+                fetched_row${h} = shortcut[b${h} + own_k];
 //#end
             }
+//#repeat h ROW_LOADS
+            keeps_row${h} = quad < quads_left;
+//#end
 //#include shared/staged_weights
         }
 //#include shared/matrix_steps

@@ -31,17 +31,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let input_k = select(step - main_steps, step, is_main) * ${DEPTH}u;
             let first_k = select(params.in_vec4, 0u, is_main) + input_k;
             let quads_left = select(params.shortcut_vec4, params.in_vec4, is_main) - input_k;
-            let inside = vec4<bool>(quad < quads_left);
             let own_k = input_k + min(quad, quads_left - 1u);
             if is_main {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(Word(), src[a${h} + own_k], inside);
+                fetched_row${h} = src[a${h} + own_k];
 //#end
             } else {
 //#repeat h ROW_LOADS
-                fetched_row${h} = select(Word(), shortcut[b${h} + own_k], inside);
+                fetched_row${h} = shortcut[b${h} + own_k];
 //#end
             }
+//#repeat h ROW_LOADS
+            keeps_row${h} = quad < quads_left;
+//#end
 //#include shared/staged_weights
         }
 //#include shared/staged_sums

@@ -37,15 +37,15 @@ fn main(
 //#end
     let steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
 //#include shared/staged_steps
-//#include shared/staged_fetched
     for (var step = first_step; step <= end_step; step += 1u) {
+//#include shared/staged_fetched
         if step < end_step {
             let first_k = step * ${DEPTH}u;
             let quads_left = params.in_vec4 - first_k;
-            let inside = vec4<bool>(quad < quads_left);
 //#repeat h ROW_LOADS
             let row_k${h} = a${h} + first_k + min(quad, quads_left - 1u);
-            fetched_row${h} = select(Word(), src[row_k${h}], inside);
+            fetched_row${h} = src[row_k${h}];
+            keeps_row${h} = quad < quads_left;
 //#end
 //#include shared/staged_weights
         }

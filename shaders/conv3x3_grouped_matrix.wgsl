@@ -26,42 +26,50 @@ fn main(
 //#include shared/matrix_tile
 //#repeat h ROW_LOADS
     let pixel${h} = pixel_at(own${h});
-    let item${h} = pixel${h}.item * params.in_height;
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
+    let corner${h} =
+        (pixel${h}.item * params.in_height + top${h}) * params.in_width + left${h};
 //#end
     // The vec4s of input channels that the tile sees: those of its group, or as many as it has
     // itself, beginning where it or its group does.
     let span = max(params.group_in_vec4, TILE_COLUMNS);
     let first_in = first_column / span * span;
+    let tap_vec4 = min(span, params.in_vec4 - first_in);
     let tap_steps = (span - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
 //#include shared/staged_steps
-//#include shared/staged_fetched
-    for (var step = first_step; step <= end_step; step += 1u) {
-        if step < end_step {
-            let tap = step / tap_steps;
-            let input_k = (step - tap * tap_steps) * ${DEPTH}u;
-            let quads_left = min(span, params.in_vec4 - first_in) - input_k;
-            let own_k = first_in + input_k + min(quad, quads_left - 1u);
-//#include shared/staged_tap
 //#repeat g WEIGHT_LOADS
-            // The quad of the group's own input channels, if this is one of them.
-            let input${g} = first_in + input_k + weight_quad${g};
-            let group${g} =
-                min(first_column + weight_column${g}, params.out_vec4 - 1u) / params.group_out_vec4;
-            let within${g} = input${g} - group${g} * params.group_in_vec4;
-            let in_group${g} = vec4<bool>(within${g} < params.group_in_vec4);
-            let weight_k${g} =
-                tap * params.group_in_vec4 + min(within${g}, params.group_in_vec4 - 1u);
-            fetched_weight${g} = select(
-                Word(),
-                weights[weight_k${g} * params.out_vec4 * 4u + weight_at${g}],
-                in_group${g},
-            );
+    // The first input vec4 of the group of this column.
+    let group_in${g} = min(first_column + weight_column${g}, params.out_vec4 - 1u)
+        / params.group_out_vec4 * params.group_in_vec4;
 //#end
-        }
+    // Tap after tap, and after the last stage a turn that loads nothing.
+    var step = first_step;
+    for (var tap = first_step / tap_steps; step <= end_step; tap += 1u) {
+//#include shared/staged_tap
+        let tap_end = min((tap + 1u) * tap_steps, end_step + 1u);
+        for (; step < tap_end; step += 1u) {
+//#include shared/staged_fetched
+//#repeat g WEIGHT_LOADS
+            var keeps_weight${g} = false;
+//#end
+            if step < end_step {
+                let input_k = (step - tap * tap_steps) * ${DEPTH}u;
+                let quads_left = tap_vec4 - input_k;
+                let own_k = first_in + input_k + quad;
+//#include shared/staged_tap_rows
+//#repeat g WEIGHT_LOADS
+                // The quad of the group's own input channels, if this is one of them.
+                let within${g} = first_in + input_k + weight_quad${g} - group_in${g};
+                let weight_k${g} =
+                    tap * params.group_in_vec4 + min(within${g}, params.group_in_vec4 - 1u);
+                fetched_weight${g} = weights[weight_k${g} * params.out_vec4 * 4u + weight_at${g}];
+                keeps_weight${g} = within${g} < params.group_in_vec4;
+//#end
+            }
 //#include shared/matrix_steps
+        }
     }
 //#include shared/matrix_epilogue
 }

@@ -18,25 +18,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //#include shared/staged_tile
 //#repeat h ROW_LOADS
     let pixel${h} = pixel_at(own${h});
-    let item${h} = pixel${h}.item * params.in_height;
     let top${h} = pixel${h}.y * params.stride;
     let left${h} = pixel${h}.x * params.stride;
+    let corner${h} =
+        (pixel${h}.item * params.in_height + top${h}) * params.in_width + left${h};
 //#end
-    let tap_steps = (params.in_vec4 - 1u) / ${DEPTH}u + 1u;
+    let tap_vec4 = params.in_vec4;
+    let tap_steps = (tap_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
 //#include shared/staged_steps
-    for (var step = first_step; step <= end_step; step += 1u) {
-//#include shared/staged_fetched
-        if step < end_step {
-            let tap = step / tap_steps;
-            let input_k = (step - tap * tap_steps) * ${DEPTH}u;
-            let first_k = tap * params.in_vec4 + input_k;
-            let quads_left = params.in_vec4 - input_k;
-            let own_k = input_k + min(quad, quads_left - 1u);
+    // Tap after tap, and after the last stage a turn that loads nothing.
+    var step = first_step;
+    for (var tap = first_step / tap_steps; step <= end_step; tap += 1u) {
 //#include shared/staged_tap
+        let tap_end = min((tap + 1u) * tap_steps, end_step + 1u);
+        for (; step < tap_end; step += 1u) {
+//#include shared/staged_fetched
+            if step < end_step {
+                let input_k = (step - tap * tap_steps) * ${DEPTH}u;
+                let first_k = tap * params.in_vec4 + input_k;
+                let quads_left = tap_vec4 - input_k;
+                let own_k = input_k + quad;
+//#include shared/staged_tap_rows
 //#include shared/staged_weights
-        }
+            }
 //#include shared/staged_sums
+        }
     }
 //#include shared/epilogue
 }

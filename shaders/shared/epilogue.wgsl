@@ -18,10 +18,13 @@
 //#end
 //#end
     // Padding channels are stored as zeros whatever was summed: an infinity times a zero weight is
-    // NaN, and the next convolution would spread it.
+    // NaN, and the next convolution would spread it. A dense output needs no division.
 //#repeat c COLS
-    let channel${c} =
-        vec4<u32>(column${c} % params.group_out_vec4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    var in_group${c} = column${c};
+    if params.group_out_vec4 < params.out_vec4 {
+        in_group${c} %= params.group_out_vec4;
+    }
+    let channel${c} = vec4<u32>(in_group${c} * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
     let keep${c} = channel${c} < vec4<u32>(params.group_out_channels);
 //#end
 //#repeat r ROWS

@@ -21,13 +21,21 @@
         }
         if step < end_step {
             let stage = step % 2u;
+//#include shared/staged_keeps
 //#repeat h ROW_LOADS
-            stage_row((stage * TILE_ROWS + place${h}) * ROW_WORDS + quad, fetched_row${h});
+            let staged_row${h} = select(Word(), fetched_row${h}, vec4<bool>(keeps_row${h}));
+            stage_row((stage * TILE_ROWS + place${h}) * ROW_WORDS + quad, staged_row${h});
 //#end
 //#repeat g WEIGHT_LOADS
             let to${g} = (stage * ${4*DEPTH}u + weight_quad${g} * 4u + weight_part${g})
                 * WEIGHT_WORDS + weight_column${g};
+//#if DIAGONAL
+            let staged_weight${g} =
+                select(Word(), fetched_weight${g}, vec4<bool>(keeps_weight${g}));
+            stage_weights(to${g}, staged_weight${g});
+//#else
             stage_weights(to${g}, fetched_weight${g});
+//#end
 //#end
         }
         // One barrier a step: what is filled now was last read a step ago, and is read in the next.

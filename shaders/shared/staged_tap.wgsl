@@ -1,16 +1,12 @@
-            // Pixels left of or above the image wrap to huge numbers, so that one comparison finds
-            // both sides.
-            let down = tap / 3u * params.dilation - params.dilation;
-            let right = tap % 3u * params.dilation - params.dilation;
+        // The input pixels of a tap, found once for all of its channels: the first vec4 of each, or
+        // OUTSIDE. Pixels left of or above the image wrap to huge numbers, so that one comparison
+        // finds both sides.
+        const OUTSIDE = 0xffffffffu;
+        let down = tap / 3u * params.dilation - params.dilation;
+        let right = tap % 3u * params.dilation - params.dilation;
+        let away = down * params.in_width + right;
 //#repeat h ROW_LOADS
-            let y${h} = top${h} + down;
-            let x${h} = left${h} + right;
-            let inside${h} = y${h} < params.in_height && x${h} < params.in_width;
-            let a${h} = select(
-                0u,
-                ((item${h} + y${h}) * params.in_width + x${h}) * params.in_vec4,
-                inside${h},
-            );
-            let counts${h} = vec4<bool>(inside${h} && quad < quads_left);
-            fetched_row${h} = select(Word(), src[a${h} + own_k], counts${h});
+        let is_inside${h} =
+            top${h} + down < params.in_height && left${h} + right < params.in_width;
+        let a${h} = select(OUTSIDE, (corner${h} + away) * params.in_vec4, is_inside${h});
 //#end

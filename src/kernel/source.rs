@@ -26,6 +26,7 @@ impl Kernel {
         let Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread } = self.tile;
         let Epilogue { bias, residual, relu } = self.own_epilogue();
         let winograd = self.winograd.unwrap_or(Winograd::F2x2);
+        let matrix_words = self.matrix_side * self.matrix_side / 4;
         let values = Values::from([
             ("LANES", workgroup_x),
             ("SLICES", workgroup_y),
@@ -76,6 +77,15 @@ impl Kernel {
             // Of a stage: its quads of K, and how many vec4s each invocation loads of rows and of
             // weights to fill it.
             ("DEPTH", STAGE_QUADS),
+            (
+                "TAPS",
+                matches!(
+                    self.family,
+                    Family::Conv3x3Staged | Family::Conv3x3Matrix | Family::Conv3x3GroupedMatrix
+                )
+                .into(),
+            ),
+            ("ROWS_STAY", (rows_per_thread <= 4 && cols_per_thread > 1).into()),
             ("BATCHED", self.family.is_winograd().into()),
             // Of slices of K: whether it sums them or adds their sums, and how many they are.
             // Products and slices go to planes.
@@ -95,6 +105,11 @@ impl Kernel {
             ("SIDE_OF_MATRIX", self.matrix_side),
             ("STAGE_MATRICES", (4 * STAGE_QUADS).checked_div(self.matrix_side).unwrap_or(0)),
             ("SCALARS", (self.matrix_side == 8).into()),
+            // Of a matrix of sums: the words of each lane, and whether some lanes have none.
+            ("MATRIX_WORDS", matrix_words.div_ceil(workgroup_x)),
+            ("SPARE_LANES", (matrix_words < workgroup_x).into()),
+            // Whether matrices of weights have the weights of small groups on their diagonal.
+            ("DIAGONAL", (self.family == Family::Conv3x3GroupedMatrix).into()),
         ]);
         shader::assemble_with(self.family.file(), &values, patches)
     }

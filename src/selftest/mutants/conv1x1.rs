@@ -90,12 +90,12 @@ const STAGED: &[Mutant] = mutants! { Conv1x1Staged, "conv1x1_staged":
     "last_stage_not_summed" StaleTile { "conv1x1_staged": "step <= end_step" => "step < end_step" }
     "last_stage_of_channels" MissingTail { "conv1x1_staged": "/ ${DEPTH}u + 1u" => "/ ${DEPTH}u" }
     "channels_behind_the_last" PaddingAsData {
-        "conv1x1_staged": "vec4<bool>(quad < quads_left)"
-            => "vec4<bool>(true)"
+        "conv1x1_staged": "= quad < quads_left"
+            => "= true"
     }
     "last_channels" OffByOne {
-        "conv1x1_staged": "(quad < quads_left)"
-            => "(quad + 1u < quads_left)"
+        "conv1x1_staged": "= quad < quads_left"
+            => "= quad + 1u < quads_left"
     }
     "rows_by_output" SwappedStride {
         "conv1x1_staged": "own${h} * params.in_vec4"

@@ -174,7 +174,7 @@ const GROUPED: &[Mutant] = mutants! { Conv3x3Grouped, "conv3x3_grouped":
     }
     "first_group_only" WrongGroup { "conv3x3": "inside${r}) + group_at" => "inside${r})" }
     "padding_of_the_first_group" PaddingAsData {
-        "shared/epilogue": "column${c} % params.group_out_vec4 * 4u" => "column${c} * 4u"
+        "shared/epilogue": "in_group${c} %= params.group_out_vec4;" => ""
     }
     "every_group_summed" WrongGroup {
         "conv3x3": "k < params.group_in_vec4"
@@ -192,28 +192,31 @@ const STAGED: &[Mutant] = mutants! { Conv3x3Staged, "conv3x3_staged":
             => "tap / 3u * params.dilation - 1u"
     }
     "sides_not_checked" MissingTail {
-        "shared/staged_tap": "y${h} < params.in_height && x${h} < params.in_width"
-            => "y${h} < params.in_height"
+        "shared/staged_tap": " && left${h} + right < params.in_width;"
+            => ";"
     }
     "right_edge" OffByOne {
-        "shared/staged_tap": "&& x${h} < params.in_width"
-            => "&& x${h} <= params.in_width"
+        "shared/staged_tap": "right < params.in_width"
+            => "right <= params.in_width"
     }
     "padding_read" PaddingAsData {
-        "shared/staged_tap": "(inside${h} && quad < quads_left)"
-            => "(quad < quads_left)"
+        "shared/staged_keeps": " && a${h} != OUTSIDE"
+            => ""
     }
     "channels_behind_the_last" PaddingAsData {
-        "shared/staged_tap": "(inside${h} && quad < quads_left)" => "(inside${h})"
+        "shared/staged_keeps": "quad < left && " => ""
     }
     "taps_transposed" SwappedStride {
         "shared/staged_tap": "let down = tap / 3u" => "let down = tap % 3u",
         "shared/staged_tap": "let right = tap % 3u" => "let right = tap / 3u",
     }
-    "first_image_only" WrongGroup { "shared/staged_tap": "((item${h} + y${h})" => "((y${h})" }
+    "first_image_only" WrongGroup {
+        "conv3x3_staged": "(pixel${h}.item * params.in_height + top${h})"
+            => "top${h}"
+    }
     "output_width" SwappedStride {
-        "shared/staged_tap": "* params.in_width + x${h}"
-            => "* params.out_width + x${h}"
+        "shared/staged_tap": "down * params.in_width"
+            => "down * params.out_width"
     }
     "stride_lost_in_y" SwappedStride {
         "conv3x3_staged": "pixel${h}.y * params.stride"

@@ -81,16 +81,19 @@ const CONVERT: &[Mutant] = mutants! { Convert, "convert":
     "first_value" StaleTile { "convert": "src[at]" => "src[0]" }
     "stored_one_too_far" OffByOne { "convert": "dst[at]" => "dst[at + 1u]" }
     "nan_swallowed" NanSwallowed {
-        "shared/narrow": "select(value,"
-            => "select(max(value, vec4<f32>(-60000.0)),"
+        "shared/narrow": "bitcast<vec4<f32>>(select(bits, vec4<u32>(0x7fc00000u), too_large))"
+            => "select(max(value, vec4<f32>(-60000.0)), vec4<f32>(65504.0), too_large)"
     }
     "overflow_to_infinity" NanSwallowed {
         "shared/narrow": ", too_large)"
             => ", vec4<bool>(false))"
     }
     "overflow_to_the_largest" NanSwallowed {
-        "shared/narrow": "bits | vec4<u32>(0x7fc00000u)" => "vec4<u32>(0x477fe000u)"
+        "shared/narrow": "vec4<u32>(0x7fc00000u)" => "vec4<u32>(0x477fe000u)"
     }
-    "infinity_to_nan" NanSwallowed { "shared/narrow": " & (size < vec4<u32>(0x7f800000u))" => "" }
+    "infinity_to_nan" NanSwallowed {
+        "shared/narrow": "0x7f800000u - 0x477ff000u"
+            => "0x7f800001u - 0x477ff000u"
+    }
     "negative_overflow" MissingTail { "shared/narrow": "bits & vec4<u32>(0x7fffffffu)" => "bits" }
 };

@@ -73,7 +73,7 @@ const STAGED: &[Mutant] = mutants! { Conv1x1JoinedStaged, "conv1x1_joined_staged
             => "(params.shortcut_vec4 - 1u) / ${DEPTH}u"
     }
     "channels_behind_the_last" PaddingAsData {
-        "conv1x1_joined_staged": "vec4<bool>(quad < quads_left)" => "vec4<bool>(true)"
+        "conv1x1_joined_staged": "= quad < quads_left" => "= true"
     }
     "shortcut_with_main_weights" WrongGroup {
         "conv1x1_joined_staged": "select(params.in_vec4, 0u, is_main)" => "0u"

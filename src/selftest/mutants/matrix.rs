@@ -29,35 +29,36 @@ macro_rules! of_every_matrix {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
             "lost_bias" LostBias {
-                "shared/matrix_epilogue": "value += bias(params.k_quads, column);"
+                "shared/matrix_epilogue": "value += bias${c};"
                     => ""
             }
             "bias_of_next_column" OffByOne {
-                "shared/matrix_epilogue": "bias(params.k_quads, column)"
-                    => "bias(params.k_quads, min(column + 1u, params.out_vec4 - 1u))"
+                "shared/matrix_epilogue": "min(column${c}, params.out_vec4 - 1u)"
+                    => "min(column${c} + 1u, params.out_vec4 - 1u)"
             }
             "lost_relu" ReluOrder { "shared/matrix_epilogue": "value = relu(value);" => "" }
             "relu_before_bias" ReluOrder {
-                "shared/matrix_epilogue": "            value += bias(params.k_quads, column);"
-                    => "//#if RELU\n            value = relu(value);\n\
-//#end\n            value += bias(params.k_quads, column);"
+                "shared/matrix_epilogue": "        value += bias${c};"
+                    => "//#if RELU\n        value = relu(value);\n\
+//#end\n        value += bias${c};"
             }
             "row_tail" MissingTail {
-                "shared/matrix_epilogue": "row < params.rows && column"
-                    => "column"
+                "shared/matrix_epilogue": "max(params.rows, lane_row) - lane_row"
+                    => "params.rows"
             }
             "column_tail" MissingTail {
-                "shared/matrix_epilogue": "row < params.rows && column < params.out_vec4"
-                    => "row < params.rows"
+                "shared/matrix_epilogue": "select(0u, lane_rows, column${c} < params.out_vec4)"
+                    => "lane_rows"
             }
             "last_row_not_stored" OffByOne {
-                "shared/matrix_epilogue": "row < params.rows &&"
-                    => "row + 1u < params.rows &&"
+                "shared/matrix_epilogue": "max(params.rows, lane_row) - lane_row"
+                    => "max(params.rows - 1u, lane_row) - lane_row"
             }
             "padding_not_cleared" PaddingAsData {
-                "shared/matrix_epilogue":
-                    "select(vec4<f32>(0.0), value, channel < vec4<u32>(params.group_out_channels))"
-                        => "value"
+                "shared/matrix_epilogue": "select(vec4<f32>(0.0), value, keep${c})" => "value"
+            }
+            "padding_of_the_first_column" PaddingAsData {
+                "shared/matrix_epilogue": "in_group += group_step;" => ""
             }
             "nan_swallowed" NanSwallowed {
                 "shared/relu": "select(max(x, vec4<f32>(0.0)), x, is_nan)"
@@ -100,18 +101,20 @@ macro_rules! of_every_matrix_split {
     ($family:ident, $prefix:literal) => {
         mutants! { $family, $prefix:
             "first_slice_only" WrongGroup {
-                "shared/matrix_epilogue": "let at = dst_at + row"
-                    => "let at = row"
+                "shared/matrix_epilogue": "dst_at + lane_row"
+                    => "lane_row"
             }
             "row_tail_of_slices" MissingTail {
-                "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
-                    => "//#if SPLIT\n        if column < params.out_vec4 {\n\
-//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+                "shared/matrix_epilogue":
+                    "    let lane_rows = max(params.rows, lane_row) - lane_row;"
+                    => "//#if SPLIT\n    let lane_rows = params.rows;\n\
+//#else\n    let lane_rows = max(params.rows, lane_row) - lane_row;\n//#end"
             }
             "column_tail_of_slices" MissingTail {
-                "shared/matrix_epilogue": "if row < params.rows && column < params.out_vec4 {"
-                    => "//#if SPLIT\n        if row < params.rows {\n\
-//#else\n        if row < params.rows && column < params.out_vec4 {\n//#end"
+                "shared/matrix_epilogue":
+                    "    let rows${c} = select(0u, lane_rows, column${c} < params.out_vec4);"
+                    => "//#if SPLIT\n    let rows${c} = lane_rows;\n\
+//#else\n    let rows${c} = select(0u, lane_rows, column${c} < params.out_vec4);\n//#end"
             }
         }
     };
@@ -145,12 +148,11 @@ macro_rules! of_every_tap {
                 "shared/staged_tap": "tap / 3u * params.dilation" => "tap / 3u"
             }
             "padding_read" PaddingAsData {
-                "shared/staged_tap": "vec4<bool>(inside${h} && quad < quads_left)"
-                    => "vec4<bool>(quad < quads_left)"
+                "shared/staged_keeps": " && a${h} != OUTSIDE" => ""
             }
             "right_edge" OffByOne {
-                "shared/staged_tap": "x${h} < params.in_width;"
-                    => "x${h} <= params.in_width;"
+                "shared/staged_tap": "right < params.in_width;"
+                    => "right <= params.in_width;"
             }
         }
     };
@@ -160,8 +162,8 @@ use of_every_tap;
 
 const POINTS: &[Mutant] = mutants! { Conv1x1Matrix, "conv1x1_matrix":
     "quad_tail" PaddingAsData {
-        "conv1x1_matrix": "vec4<bool>(quad < quads_left)"
-            => "vec4<bool>(true)"
+        "conv1x1_matrix": "= quad < quads_left"
+            => "= true"
     }
     "stride_lost" SwappedStride { "conv1x1_matrix": "pixel${h}.x * params.stride" => "pixel${h}.x" }
     "last_stage" MissingTail { "conv1x1_matrix": "/ ${DEPTH}u + 1u;" => "/ ${DEPTH}u;" }
@@ -169,8 +171,8 @@ const POINTS: &[Mutant] = mutants! { Conv1x1Matrix, "conv1x1_matrix":
 
 const GROUPED: &[Mutant] = mutants! { Conv3x3GroupedMatrix, "conv3x3_grouped_matrix":
     "zeros_beside_groups" WrongGroup {
-        "conv3x3_grouped_matrix": "vec4<bool>(within${g} < params.group_in_vec4)"
-            => "vec4<bool>(true)"
+        "conv3x3_grouped_matrix": "= within${g} < params.group_in_vec4"
+            => "= true"
     }
     "first_group_only" WrongGroup {
         "conv3x3_grouped_matrix": "let first_in = first_column / span * span;"
@@ -184,8 +186,8 @@ const GROUPED: &[Mutant] = mutants! { Conv3x3GroupedMatrix, "conv3x3_grouped_mat
 
 const JOINED: &[Mutant] = mutants! { Conv1x1JoinedMatrix, "conv1x1_joined_matrix":
     "quad_tail" PaddingAsData {
-        "conv1x1_joined_matrix": "vec4<bool>(quad < quads_left)"
-            => "vec4<bool>(true)"
+        "conv1x1_joined_matrix": "= quad < quads_left"
+            => "= true"
     }
     "shortcut_of_the_main_branch" WrongResidual {
         "conv1x1_joined_matrix": "shortcut[b${h} + own_k]"

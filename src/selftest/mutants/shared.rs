@@ -108,11 +108,11 @@ macro_rules! of_every_stage {
                     => "let stage = 0u;"
             }
             "rows_side_by_side" SwappedStride {
-                "shared/staged_sums": "${r*SLICES}u + local.y"
-                    => "${r}u + local.y"
+                "shared/staged_sums": "* TILE_ROWS + local.y"
+                    => "* TILE_ROWS + local.x % ${SLICES}u"
             }
             "weights_off_by_one" OffByOne {
-                "shared/staged_sums": "3u * TILE_COLUMNS"
+                "shared/staged": "3u * TILE_COLUMNS"
                     => "2u * TILE_COLUMNS"
             }
             "weights_by_input" SwappedStride {
