@@ -1,7 +1,7 @@
 //! The rule that picks kernels, on a table: devices by layers. Nothing here needs a GPU.
 
 use wgpu_bottleneck::kernel::{
-    Access, Capabilities, DeviceKind, Kernel, candidates, select, select_for_runs,
+    Access, Capabilities, Chip, DeviceKind, Kernel, Tile, candidates, select, select_for_runs,
 };
 use wgpu_bottleneck::network::ResNet;
 use wgpu_bottleneck::network::plan_block;
@@ -39,13 +39,20 @@ const DEVICES: [(&str, Capabilities); 6] = [
             subgroup_size: Some(32),
             int64: true,
             kind: DeviceKind::Discrete,
+            chip: Chip::AMPERE,
             ..LAVAPIPE
         },
     ),
     // Subgroups of 8, 16 or 32 lanes, as the driver likes.
     (
         "integrated",
-        Capabilities { subgroup_size: None, int64: true, kind: DeviceKind::Integrated, ..LAVAPIPE },
+        Capabilities {
+            subgroup_size: None,
+            int64: true,
+            kind: DeviceKind::Integrated,
+            chip: Chip::INTEL,
+            ..LAVAPIPE
+        },
     ),
     ("core limits", Capabilities::CORE),
 ];
@@ -183,9 +190,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r16c2_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
-            "conv1x1_staged_l16s16r4c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r8c1_k4",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l8s8r4c1_k4",
         ],
     ),
     (
@@ -194,8 +201,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_subgroup_l8s1r16c2_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_staged_l16s16r4c1_k8",
-            "conv3x3_staged_l16s16r4c1",
+            "conv3x3_staged_l16s16r8c1_k4",
+            "conv3x3_staged_l16s16r8c1",
             "conv3x3_staged_l16s16r4c1_k8",
         ],
     ),
@@ -205,8 +212,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1",
-            "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r8c1",
             "conv1x1_staged_l16s16r4c1",
         ],
     ),
@@ -216,9 +223,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1_k8",
-            "conv1x1_staged_l16s16r4c1",
-            "conv1x1_staged_l16s16r4c1_k8",
+            "conv1x1_staged_l16s16r4c2_k8",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l8s8r4c1_k4",
         ],
     ),
     (
@@ -227,9 +234,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r14c4_f4x4_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_staged_l16s16r4c1_k16",
-            "conv3x3_staged_l16s16r4c1",
-            "conv3x3_staged_l16s16r4c1_k16",
+            "conv3x3_staged_l16s16r4c2_k8",
+            "conv3x3_staged_l16s16r8c1",
+            "conv3x3_staged_l16s16r4c1_k8",
         ],
     ),
     (
@@ -239,7 +246,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r4c1",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
             "conv1x1_staged_l16s16r4c1",
         ],
     ),
@@ -249,9 +256,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1_k16",
-            "conv1x1_staged_l8s8r4c1_k4",
-            "conv1x1_staged_l16s16r4c1_k16",
+            "conv1x1_staged_l16s16r8c1_k16",
+            "conv1x1_staged_l16s16r8c1_k4",
+            "conv1x1_staged_l8s8r4c1_k8",
         ],
     ),
     (
@@ -260,9 +267,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r16c2_f4x4_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_staged_l16s16r4c1_k16",
-            "conv3x3_staged_l8s8r4c1_k4",
-            "conv3x3_staged_l16s16r4c1_k16",
+            "conv3x3_staged_l16s16r8c1_k16",
+            "conv3x3_staged_l16s16r8c1_k4",
+            "conv3x3_staged_l8s8r4c1_k8",
         ],
     ),
     (
@@ -271,9 +278,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_l16s4r1c1",
-            "conv1x1_staged_l16s4r4c1",
-            "conv1x1_l16s4r1c1",
+            "conv1x1_staged_l16s16r8c1_k4",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l8s8r4c1_k4",
         ],
     ),
     (
@@ -282,7 +289,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1_k16",
+            "conv1x1_staged_l16s16r4c2_k32",
             "conv1x1_staged_l16s16r4c1_k8",
             "conv1x1_staged_l16s16r4c1_k16",
         ],
@@ -293,7 +300,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r16c2_f2x2_texture",
             "conv3x3_winograd_l8s1r16c2_f2x2",
             "conv3x3_winograd_subgroup_l4s1r16c2_f2x2",
-            "conv3x3_staged_l16s16r4c1_k16",
+            "conv3x3_staged_l16s16r4c2_k32",
             "conv3x3_staged_l16s16r4c1_k8",
             "conv3x3_staged_l16s16r4c1_k16",
         ],
@@ -304,7 +311,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1_k8",
+            "conv1x1_staged_l16s16r4c2_k8",
             "conv1x1_staged_l16s16r4c1",
             "conv1x1_staged_l16s16r4c1_k8",
         ],
@@ -316,7 +323,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_window_l8s1r14c1",
             "conv3x3_grouped_staged_l8s8r4c1",
-            "conv3x3_grouped_staged_l8s8r8c1",
+            "conv3x3_grouped_staged_l8s8r4c1",
             "conv3x3_grouped_staged_l8s8r4c1",
         ],
     ),
@@ -327,7 +334,7 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_window_l8s1r14c2",
             "conv3x3_grouped_l16s4r1c1",
-            "conv3x3_grouped_staged_l8s8r8c1",
+            "conv3x3_grouped_staged_l8s4r4c1",
             "conv3x3_grouped_l16s4r1c1",
         ],
     ),
@@ -359,9 +366,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_joined_subgroup_l8s1r16c2_texture",
             "conv1x1_joined_l8s1r16c2",
             "conv1x1_joined_subgroup_l4s1r16c2",
-            "conv1x1_joined_staged_l8s8r4c1_k4",
-            "conv1x1_joined_staged_l8s8r8c2",
-            "conv1x1_joined_staged_l8s8r4c1_k4",
+            "conv1x1_joined_staged_l16s16r8c1_k4",
+            "conv1x1_joined_staged_l16s16r8c1",
+            "conv1x1_joined_staged_l16s16r4c1",
         ],
     ),
     (
@@ -382,8 +389,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l8s8r8c2",
-            "conv1x1_staged_l8s8r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -393,8 +400,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
             "conv3x3_staged_l8s8r8c2",
-            "conv3x3_staged_l8s8r8c2",
-            "conv3x3_staged_l8s8r8c2",
+            "conv3x3_staged_l16s16r8c1",
+            "conv3x3_staged_l16s16r4c1",
         ],
     ),
     (
@@ -404,8 +411,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -415,8 +422,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -426,8 +433,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
             "conv3x3_staged_l16s16r8c2",
-            "conv3x3_staged_l16s16r8c2",
-            "conv3x3_staged_l8s8r8c2",
+            "conv3x3_staged_l16s16r8c1",
+            "conv3x3_staged_l16s16r4c1",
         ],
     ),
     (
@@ -437,8 +444,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -448,8 +455,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -459,8 +466,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
             "conv3x3_staged_l16s16r8c2",
-            "conv3x3_staged_l16s16r8c2",
-            "conv3x3_staged_l8s8r8c2",
+            "conv3x3_staged_l16s16r8c1",
+            "conv3x3_staged_l16s16r4c1",
         ],
     ),
     (
@@ -470,8 +477,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
             "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
     (
@@ -480,8 +487,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r4c1",
             "conv1x1_staged_l16s16r8c2",
+            "conv1x1_staged_l16s16r8c1",
             "conv1x1_staged_l16s16r4c1",
         ],
     ),
@@ -491,8 +498,8 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv3x3_winograd_subgroup_l8s1r16c2_f4x4_texture",
             "conv3x3_winograd_l8s1r16c2_f4x4",
             "conv3x3_winograd_subgroup_l4s1r16c2_f4x4",
-            "conv3x3_staged_l16s16r4c1",
             "conv3x3_staged_l16s16r8c2",
+            "conv3x3_staged_l16s16r8c1",
             "conv3x3_staged_l16s16r4c1",
         ],
     ),
@@ -502,9 +509,9 @@ const TABLE: &[(&str, [&str; 6])] = &[
             "conv1x1_subgroup_l8s1r14c4_texture",
             "conv1x1_l8s1r16c2",
             "conv1x1_subgroup_l4s1r16c2",
-            "conv1x1_staged_l16s16r8c2",
-            "conv1x1_staged_l16s16r8c2",
             "conv1x1_staged_l8s8r8c2",
+            "conv1x1_staged_l16s16r8c1",
+            "conv1x1_staged_l16s16r4c1",
         ],
     ),
 ];
@@ -628,8 +635,8 @@ fn every_pick_has_a_reason_that_fits_the_device() -> Outcome {
     Ok(())
 }
 
-/// K is cut into slices where tiles that load as little would leave hardware idle without, and
-/// never on a software driver.
+/// K is cut into slices where tiles as large would leave hardware idle without, and never on a
+/// software driver.
 #[test]
 fn k_is_cut_where_hardware_would_idle() -> Outcome {
     let mut cut = [0; 2];
@@ -653,8 +660,12 @@ fn k_is_cut_where_hardware_would_idle() -> Outcome {
                     reason.ends_with("so K is cut into slices"),
                     "{name} on {device}: {reason}"
                 );
+                let size = |Tile { workgroup_x, workgroup_y, rows_per_thread, cols_per_thread }| {
+                    workgroup_x * workgroup_y * rows_per_thread * cols_per_thread
+                };
                 assert!(
-                    why.starts_with("hardware: too small to fill the device"),
+                    why.starts_with("hardware: too small to fill the device")
+                        || size(whole.tile) < size(kernel.tile),
                     "{name} on {device}: {whole:?}"
                 );
             }

@@ -2,6 +2,7 @@
 //! share devices and cores.
 
 mod bad_input;
+mod chips;
 mod choice;
 mod common;
 mod image_pipeline;

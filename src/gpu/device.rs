@@ -15,7 +15,7 @@ use super::pipeline::Pipeline;
 use super::proof::{self, NUMBER_BYTES, Proof};
 use super::{adapter_info, user_cache};
 use crate::error::{GpuError, Result};
-use crate::kernel::{Capabilities, DeviceKind, Kernel};
+use crate::kernel::{Capabilities, Chip, DeviceKind, Kernel};
 use crate::plan::ASSUMED_RATE;
 use crate::shader::Patch;
 
@@ -310,6 +310,7 @@ fn capabilities(limits: &Limits, features: Features, info: &AdapterInfo) -> Capa
             wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
             _ => DeviceKind::Discrete,
         },
+        chip: Chip::of(info.vendor, info.device, &info.name),
         watched_rate: adapter_info::has_watchdog(info).then_some(ASSUMED_RATE),
         refused: &[],
     }

@@ -47,13 +47,16 @@ const TEXTURE_TILES_OF_TWO: [Tile; 3] =
     [Tile::new(8, 1, 14, 2), Tile::new(8, 1, 16, 2), Tile::new(8, 1, 8, 1)];
 
 /// Staged tiles, in output pixels by channels: 64 x 64 in two shapes; 32 x 32 and 16 x 64 for small
-/// maps; 128 x 128 for large batches, with two stages of 32 KiB of workgroup memory in total.
-const STAGED_TILES: [Tile; 5] = [
+/// maps; 128 x 128 for large batches, with two stages of 32 KiB of workgroup memory in total; 128 x
+/// 64 and 64 x 128, which need half the registers of that.
+const STAGED_TILES: [Tile; 7] = [
     Tile::new(8, 8, 8, 2),
     Tile::new(16, 16, 4, 1),
     Tile::new(8, 8, 4, 1),
     Tile::new(16, 4, 4, 1),
     Tile::new(16, 16, 8, 2),
+    Tile::new(16, 16, 8, 1),
+    Tile::new(16, 16, 4, 2),
 ];
 
 /// Window tiles: rows are pixels of one output row, either a whole row of ResNeXt's maps or a part.

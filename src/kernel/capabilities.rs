@@ -1,5 +1,7 @@
 //! The capabilities of a device that affect the choice of kernels.
 
+use super::Chip;
+
 /// Limits and kind of a device. Plain data, so that a choice can be tested without the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -32,6 +34,8 @@ pub struct Capabilities {
     pub matrices_of_16: bool,
     /// The kind of device.
     pub kind: DeviceKind,
+    /// What is known of its compute units.
+    pub chip: Chip,
     /// If a watchdog may end long work, the FLOP/s that the device is assumed to compute: runs are
     /// then planned and submitted in short parts.
     pub watched_rate: Option<u64>,
@@ -72,6 +76,7 @@ impl Capabilities {
         matrices_of_8: false,
         matrices_of_16: false,
         kind: DeviceKind::Discrete,
+        chip: Chip::UNKNOWN,
         watched_rate: None,
         refused: &[],
     };

@@ -23,13 +23,18 @@ use crate::error::GpuError;
 use crate::op::Op;
 
 /// Staged tiles with a number of slices of K: few slices for small tiles, which are already many;
-/// more for tiles of 64 x 64 outputs, which load less. Four rows by one column per invocation keep
-/// most invocations in flight.
-pub(super) const SPLITS: [(Tile, u32); 4] = [
+/// more for larger ones, which load less.
+pub(super) const SPLITS: [(Tile, u32); 10] = [
     (Tile::new(8, 8, 4, 1), 4),
     (Tile::new(8, 8, 4, 1), 8),
     (Tile::new(16, 16, 4, 1), 8),
     (Tile::new(16, 16, 4, 1), 16),
+    (Tile::new(16, 16, 8, 1), 4),
+    (Tile::new(16, 16, 8, 1), 8),
+    (Tile::new(16, 16, 8, 1), 16),
+    (Tile::new(16, 16, 4, 2), 8),
+    (Tile::new(16, 16, 4, 2), 16),
+    (Tile::new(16, 16, 4, 2), 32),
 ];
 
 /// The minimum number of stages in a slice that makes filling the first stage and storing the sums

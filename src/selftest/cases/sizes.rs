@@ -83,16 +83,20 @@ pub(super) fn sizes_3x3(rows: usize, channels: usize) -> Vec<Size> {
 }
 
 /// The same with sums long enough to be split into slices, some with one stage more than others.
-/// Slices times row tiles is a large number of workgroups, so the limit of the grid is at least its
-/// square root. The channels of that case suffice for the sum of the slices to extend into its
-/// second dimension.
+/// Slices times row tiles is a large number of workgroups, as is the number that the sum of the
+/// slices needs, so the limit of the grid is at least the square root of both. The channels of that
+/// case suffice for the sum to extend into its second dimension.
 pub(super) fn long_sums(kernel: Kernel, taps: usize, size: Size) -> Size {
     let [input, output] = size.channels;
     let channels = [kernel.least_channels(taps) - 1 + input, output];
     match size.max_workgroups {
         Some(_) => {
-            let most = (5.0 * f64::from(kernel.k_slices)).sqrt().ceil() as u32;
-            Size { channels: [channels[0], 18], max_workgroups: Some(most), ..size }
+            let channels = [channels[0], 18];
+            let pixels: usize = size.output.iter().product();
+            let of_sum = pixels * channels[1].div_ceil(4);
+            let workgroups = f64::max(5.0 * f64::from(kernel.k_slices), of_sum as f64 / 64.0);
+            let most = workgroups.sqrt().ceil() as u32;
+            Size { channels, max_workgroups: Some(most), ..size }
         }
         None => Size { channels, ..size },
     }
