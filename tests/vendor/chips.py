@@ -167,6 +167,8 @@ def with_loader(name: str) -> dict[str, str]:
     """The variables with which a wgpu program finds this chip only."""
     file = str(manifest(name, CHIPS[name]))
     drivers = {"VK_DRIVER_FILES": file, "VK_ICD_FILENAMES": file, "WGPU_BACKEND": "vulkan"}
+    # Some drivers are not conformant on some chips, and wgpu would hide these.
+    drivers["WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER"] = "1"
     return environment(CHIPS[name]) | drivers
 
 

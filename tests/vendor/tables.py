@@ -5,6 +5,12 @@ registers    density, spills and occupancy of the kernels of most FLOPs, by chip
 spills       the share of FLOPs in kernels that spill, by chip, precision and batch
 hiding       multiply-adds behind each load: as it is, and in two other forms of the loop
 bounds       what the tiles allow of the peak, by workgroup memory and issue
+batch1       the same for the layers of ResNet-50 at batch 1, in f32, with the share of the tiles
+             inside the maps; the exit code is 1 unless 80 % of the FLOPs reach 62 % of the peak,
+             and two workgroups fit a multiprocessor or compute unit
+hidden       the staged and matrix kernels that the rule picks on AMD's chips, from the files in
+             benches/results/vendor: the exit code is 1 if fewer than 90 % of a turn's multiply-adds
+             follow a load, or not all matrix multiply-adds
 
 --richest    of spills: with the largest epilogue of each tile in place of each kernel's own
 
@@ -17,13 +23,14 @@ import re
 import sys
 from pathlib import Path
 
+import chips
 import variants
+from isa.radv import MATRIX_MADS
+from picks import main_dispatch, picks
 from program import ROOT, run
 from stats import Options, density, resumed
 
 WORK = ROOT / "target/vendor"
-# The other tiles, of later issues.
-NEW_TILES = ["l16s16r8c1", "l16s16r4c2"]
 COLUMNS = ["vega20", "navi21", "navi31", "ampere", "turing:no-robust", "dg2", "lnl", "a660"]
 COLUMNS += ["a750", "m1"]
 ROWS = [
@@ -54,17 +61,22 @@ MATRIX += ["conv1x1_matrix_l32s4r2c2_m16_f16_bias_relu"]
 UNITS = {
     "navi21": (64, 128, None),
     "navi31": (128, 128, None),
+    "gfx1201": (128, 128, None),
     "ampere": (128, 128, 4),
+    "ada": (128, 128, 4),
 }
+BOUNDS = ["navi21", "navi31", "ampere"]
+BATCH1 = ["navi31", "gfx1201", "ampere", "ada"]
+# The share of the peak, and the share of FLOPs that must reach it at batch 1.
+LEAST_BOUND, LEAST_FLOPS = 0.62, 0.8
+# The share of a turn's multiply-adds that must follow a load.
+LEAST_HIDDEN = 0.9
 
 
 def spirv(names: list[str]) -> list[Path]:
-    """Writes kernels, of tiles that no kernel has too."""
+    """Writes kernels."""
     folder = WORK / "spirv"
-    new = [name for name in names if any(tile in name for tile in NEW_TILES)]
-    if new:
-        run("tiles", folder, *NEW_TILES)
-    run("spirv", folder, *(name for name in names if name not in new))
+    run("spirv", folder, *names)
     return [folder / f"{name}.spv" for name in names]
 
 
@@ -156,10 +168,10 @@ def hiding() -> None:
         found = measured(chip, its)
         for name in names:
             if name in found:
-                ways = [found[name], found[f"{name}.late"], found[f"{name}.plain"]]
-                cells = [str(way.get("hidden", way.get("error"))) for way in ways]
+                ways = [found.get(f"{name}{form}", {}) for form in ("", ".early", ".plain")]
+                cells = [str(way.get("hidden", way.get("error", ""))) for way in ways]
                 rows.append([chip, name, *cells])
-    table(["chip", "kernel", "as it is", "late", "plain"], rows)
+    table(["chip", "kernel", "as it is", "early", "plain"], rows)
 
 
 def bound(result: dict, chip: str) -> tuple[float, str]:
@@ -178,18 +190,91 @@ def bounds() -> None:
     names = ["conv1x1_staged_l16s16r4c1_bias_relu", "conv1x1_staged_l16s16r8c1_bias_relu"]
     names += ["conv1x1_staged_l16s16r8c2_bias_relu", "conv1x1_staged_l8s8r8c2_bias_relu"]
     files = spirv(names)
-    found = {chip: measured(chip, files) for chip in UNITS}
+    found = {chip: measured(chip, files) for chip in BOUNDS}
     rows = []
     for name in names:
         loop = found["navi31"][name]["loop"]
-        cells = [bound(found[chip][name], chip) for chip in UNITS]
+        cells = [bound(found[chip][name], chip) for chip in BOUNDS]
         per_read = loop["mad"] * 4 / loop["lds_load_words"]
         rows.append([name, f"{per_read:.1f}", *(f"{100 * at:.0f} % ({by})" for at, by in cells)])
-    table(["tile", "multiply-adds per vec4 read", *UNITS], rows)
+    table(["tile", "multiply-adds per vec4 read", *BOUNDS], rows)
+
+
+def inside(name: str, output: list[int]) -> float:
+    """The share of the tiles of a kernel that is inside the map."""
+    x, y, rows, columns = map(int, re.search(r"_l(\d+)s(\d+)r(\d+)c(\d+)", name).groups())
+    items, channels, height, width = output
+    sizes = [(items * height * width, y * rows), (-(-channels // 4), x * columns)]
+    share = 1.0
+    for size, step in sizes:
+        share *= size / (-(-size // step) * step)
+    return share
+
+
+def workgroups(result: dict) -> int:
+    """The workgroups of 256 invocations that fit a multiprocessor or compute unit by registers: the
+    driver counts subgroups on a multiprocessor, or on one of the two SIMDs of a compute unit.
+    """
+    its = result["executables"][-1]
+    units = 1 if "Max warps/SM" in its else 2
+    return units * result["occupancy"] * its["subgroup"] // 256
+
+
+def batch1() -> int:
+    rows, bad = [], 0
+    for chip in BATCH1:
+        steps = [
+            step
+            for step in picks(chip)
+            if (step["network"], step["batch"], step["dtype"]) == ("resnet50", 1, "f32")
+            if step["device"] == "as it is" and step["flops"]
+        ]
+        names = sorted({main_dispatch(step) for step in steps})
+        found = measured(chip, spirv(names))
+        total = sum(step["flops"] for step in steps)
+        reached = fits = 0
+        for step in steps:
+            name = main_dispatch(step)
+            result = found[name]
+            share, limit = bound(result, chip) if "_staged_" in name else (0.0, "not staged")
+            count = workgroups(result) if "_staged_" in name else 0
+            count = min(count, 65536 // max(1, result["workgroup_bytes"]))
+            reached += step["flops"] * (share >= LEAST_BOUND)
+            fits += step["flops"] * (count >= 2)
+            part = inside(name, step["output"])
+            cells = [f"{100 * value:.0f} %" for value in (share, part, share * part)]
+            rows.append([chip, step["step"], name, cells[0], limit, *cells[1:], str(count)])
+        bad += reached < LEAST_FLOPS * total or fits < LEAST_FLOPS * total
+        words = f"at least {100 * LEAST_BOUND:.0f} % on {100 * reached / total:.0f} % of the FLOPs"
+        rows.append([chip, "all", words, "", "", "", "", ""])
+    head = ["chip", "layer", "kernel", "bound", "by", "inside", "product", "workgroups"]
+    table(head, rows)
+    return 1 if bad else 0
+
+
+def hidden() -> int:
+    rows, bad = [], 0
+    for file in sorted((ROOT / "benches/results/vendor").glob("*.jsonl")):
+        chip, *lines = map(json.loads, file.read_text().splitlines())
+        if chips.CHIPS[chip["chip"]].driver != "radeon":
+            continue
+        for line in lines:
+            name, loop = line.get("kernel", ""), line.get("loop", {})
+            if not re.search("_(staged|matrix)_", name) or "grouped_staged" in name or not loop:
+                continue
+            mads = loop.get("mad", 0) + MATRIX_MADS * loop.get("matrix", 0)
+            share = min(line["hidden"], default=0) / mads
+            is_few = share < (1 if loop.get("matrix") else LEAST_HIDDEN)
+            bad += is_few
+            if is_few:
+                rows.append([chip["chip"], name, str(mads), str(line["hidden"])])
+    table(["chip", "kernel", "multiply-adds", "behind loads"], rows)
+    return 1 if bad else 0
 
 
 def main() -> int:
     tables = {"registers": registers, "spills": None, "hiding": hiding, "bounds": bounds}
+    tables |= {"batch1": batch1, "hidden": hidden}
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -199,9 +284,8 @@ def main() -> int:
     WORK.mkdir(parents=True, exist_ok=True)
     if given.table == "spills":
         spills(given.richest)
-    else:
-        tables[given.table]()
-    return 0
+        return 0
+    return tables[given.table]() or 0
 
 
 if __name__ == "__main__":

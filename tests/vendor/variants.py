@@ -4,9 +4,9 @@
 
 IN_FOLDER has the texts that `vendor_kernels wgsl` writes. OUT_FOLDER gets NAME.FORM.wgsl and .spv:
 
-late     loaded rows are masked where they are stored to workgroup memory, not where they are loaded
-plain    late, and a loop without conditions: the first stage is filled before it, and the last turn
-         loads once more what it loaded before
+early    loaded rows are masked where they are loaded, not where they are stored to workgroup memory
+plain    a loop without conditions: the first stage is filled before it, and the last turn loads
+         once more what it loaded before; only of 1x1 kernels
 """
 
 import re
@@ -17,7 +17,7 @@ import program
 
 LOOP = re.compile(
     r"(?P<before>.*?)    for \(var step = first_step; step <= end_step; step \+= 1u\) \{\n"
-    r"(?P<variables>(?:        var fetched.*\n)*)"
+    r"(?:        (?://|var ).*\n)*"
     r"        if step < end_step \{\n(?P<loads>.*?)\n        \}\n"
     r"        if step > first_step \{\n"
     r"            let stage = \(step - 1u\) % 2u;\n(?P<sums>.*?)\n        \}\n"
@@ -28,40 +28,22 @@ LOOP = re.compile(
 )
 
 
-def late(part: dict[str, str]) -> dict[str, str]:
-    """The loads and stores with the masks at the stores."""
-    masked = r"fetched_row(\d+) = select\(Word\(\), (src\[.*?\]), (\w+)\);"
-    loads = re.sub(masked, r"fetched_row\1 = \2;\n            mask\1 = \3;", part["loads"])
-    # Of staged kernels, `staged_rows[...] = fetched_row0;`, of matrix kernels
-    # `stage_row(..., fetched_row0);`.
-    masked = r"\1select(Word(), fetched_row\2, mask\2)\3"
-    stores = re.sub(r"(= |, )fetched_row(\d+)(;|\))", masked, part["stores"])
-    rows = sorted(set(re.findall(r"mask(\d+) =", loads)))
-    masks = "".join(f"        var mask{row} = vec4<bool>(false);\n" for row in rows)
-    return part | {"loads": loads, "stores": stores, "variables": part["variables"] + masks}
-
-
-def joined(part: dict[str, str]) -> str:
-    """The text of a kernel with these parts."""
-    return (
-        part["before"]
-        + "    for (var step = first_step; step <= end_step; step += 1u) {\n"
-        + part["variables"]
-        + "        if step < end_step {\n"
-        + part["loads"]
-        + "\n        }\n        if step > first_step {\n"
-        + "            let stage = (step - 1u) % 2u;\n"
-        + part["sums"]
-        + "\n        }\n        if step < end_step {\n            let stage = step % 2u;\n"
-        + part["stores"]
-        + "\n        }\n        workgroupBarrier();\n    }\n"
-        + part["after"]
-    )
+def early(text: str) -> str:
+    """The text with the masks at the loads."""
+    keeps = re.findall(r"(keeps_row\d+) = ((?!false).*);", text)
+    for name, condition in keeps:
+        row = name.removeprefix("keeps_")
+        text = re.sub(rf"{name} = (?!false).*;\n", "", text)
+        text = re.sub(rf"select\(Word\(\), fetched_{row}, .*?{name}\)\)", f"fetched_{row}", text)
+        load = rf"fetched_{row} = (src\[.*\]);"
+        text = re.sub(load, rf"fetched_{row} = select(Word(), \1, vec4<bool>({condition}));", text)
+        text = text.replace(f"own_k, {name})", f"own_k, {condition})")
+    return text
 
 
 def plain(part: dict[str, str]) -> str:
     """The text without conditions in the loop."""
-    loads = re.sub(r"\b(fetched_\w+|mask\d+) = ", r"let \1 = ", part["loads"])
+    loads = re.sub(r"\b(fetched_\w+|keeps_\w+) = ", r"let \1 = ", part["loads"])
     stores = part["stores"]
     return (
         part["before"]
@@ -87,11 +69,15 @@ def write(source: Path, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for file in sorted(source.glob("*.wgsl")):
-        found = LOOP.fullmatch(file.read_text())
-        if not found:
+        text = file.read_text()
+        forms = {"early": early(text)}
+        if forms["early"] == text:
+            sys.exit(f"{file.name}: its loads have another form than variants.py knows")
+        if found := LOOP.fullmatch(text):
+            forms["plain"] = plain(found.groupdict())
+        elif "1x1" in file.name:
             sys.exit(f"{file.name}: its loop has another form than variants.py knows")
-        forms = late(found.groupdict())
-        for form, text in (("late", joined(forms)), ("plain", plain(forms))):
+        for form, text in forms.items():
             wgsl = out / f"{file.stem}.{form}.wgsl"
             wgsl.write_text(text)
             spv = wgsl.with_suffix(".spv")

@@ -389,6 +389,8 @@ static void print_info(VkPhysicalDevice physical, bool has_matrices) {
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     printf("{\"device\": ");
     quoted(properties.properties.deviceName);
+    printf(", \"vendor\": %u, \"id\": %u", properties.properties.vendorID,
+           properties.properties.deviceID);
     printf(", \"driver\": ");
     quoted(driver.driverName);
     printf(", \"version\": ");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
+use wgpu_bottleneck::kernel::{Capabilities, Chip, DeviceKind};
 use wgpu_bottleneck::plan::ASSUMED_RATE;
 use wgpu_bottleneck::{Gpu, GpuOptions};
 
@@ -66,6 +66,7 @@ pub fn described(file: &Path) -> Outcome<Devices> {
         matrices_of_8: has(8),
         matrices_of_16: has(16),
         kind,
+        chip: Chip::of(small("vendor")?, small("id")?, info["device"].as_str().unwrap_or_default()),
         watched_rate: (kind == DeviceKind::Integrated).then_some(ASSUMED_RATE),
         refused: &[],
     }))

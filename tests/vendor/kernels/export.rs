@@ -33,6 +33,12 @@ pub fn spirv(out: &Path, names: &[&str], patches: &[Patch]) -> Outcome {
     Ok(())
 }
 
+/// The names of all kernels.
+pub fn names() -> Outcome {
+    all_specialisations().iter().for_each(|kernel| println!("{}", kernel.name()));
+    Ok(())
+}
+
 /// Of each family, tile and element type, the name of the kernel with the largest epilogue: as it
 /// is, and strided. Others need no more registers. Without kernels for software drivers.
 pub fn richest() -> Outcome {

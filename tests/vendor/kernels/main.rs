@@ -8,6 +8,7 @@
 //! vendor_kernels spirv OUT NAME...       kernels by their names
 //! vendor_kernels tiles OUT TILE...       staged and matrix kernels with other tiles: l16s16r8c1,
 //!                                        or l64s4r4c4m16 for matrices of 16 x 16
+//! vendor_kernels names                   the names of all kernels
 //! vendor_kernels richest                 the names of each tile's kernel with the largest epilogue
 //! vendor_kernels wgsl OUT                the staged kernels that `variants.py` rewrites
 //! vendor_kernels compile IN.wgsl OUT.spv [f16] [subgroups] [matrices=SIDE]
@@ -53,6 +54,7 @@ fn run(arguments: &[&str]) -> Outcome {
         ["picks"] => picks::of_networks(&device::found()?),
         ["picks", "--info", file] => picks::of_networks(&device::described(Path::new(file))?),
         ["layers"] => picks::of_layers(),
+        ["names"] => export::names(),
         ["richest"] => export::richest(),
         ["tiles", out, tiles @ ..] => export::tiles(Path::new(out), tiles),
         ["wgsl", out] => export::wgsl(Path::new(out)),

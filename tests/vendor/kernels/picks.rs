@@ -51,6 +51,7 @@ pub fn of_networks(devices: &Devices) -> Outcome {
                                 "device": device, "step": step.module, "kernel": kernel.name(),
                                 "dispatches": names(&kernel), "reason": reason,
                                 "flops": flops(&plan, step),
+                                "output": plan.tensor(step.output).shape.dims(),
                             })
                         );
                     }
