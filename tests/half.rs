@@ -12,7 +12,7 @@ use crate::common::{Golden, Outcome, goldens, is_wanted, most_candidates, target
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use wgpu_bottleneck::error::PrecisionError;
-use wgpu_bottleneck::kernel::{Capabilities, DeviceKind};
+use wgpu_bottleneck::kernel::{Capabilities, Chip, DeviceKind};
 use wgpu_bottleneck::network::BlockKind;
 use wgpu_bottleneck::plan::{KernelChoice, Precision};
 use wgpu_bottleneck::tensor::{DType, Tolerance, compare};
@@ -331,7 +331,8 @@ fn networks_are_near_pytorch_and_take_half_the_memory() -> Outcome {
     Ok(())
 }
 
-/// What a large GPU with matrix units would take: planes of slices are f32 whatever the precision.
+/// What a large GPU with matrix units would take. Planes of slices are f32 whatever the precision,
+/// so it may be a little more than half.
 #[test]
 fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
     let gpu = Capabilities {
@@ -341,6 +342,7 @@ fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
         f16: true,
         matrices_of_16: true,
         kind: DeviceKind::Discrete,
+        chip: Chip::AMPERE,
         ..Capabilities::CORE
     };
     for name in ["resnet50", "resnext50_32x4d", "wide_resnet50_2"] {
@@ -365,7 +367,7 @@ fn plans_for_matrix_units_take_half_the_memory() -> Outcome {
             let ((single, _), (half, on_matrix_units)) =
                 (bytes(Precision::F32)?, bytes(Precision::F16)?);
             assert!(
-                on_matrix_units > 40 && half <= 0.55 * single,
+                on_matrix_units > 40 && half <= 0.6 * single,
                 "{name}, batch {n}: {half} of {single}"
             );
         }
