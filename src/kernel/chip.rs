@@ -31,11 +31,12 @@ pub struct Chip {
     pub unit_bytes: u32,
 }
 
-/// Any chip with less is not in the table.
+/// No kernel needs more.
 const UNLIMITED: u32 = 256;
 
 impl Chip {
-    /// A GPU that is not in the table: no kernel that the rule selects spills on any chip that is.
+    /// A GPU that is not in the table. What the rule then selects spills on no chip of AMD, Apple,
+    /// Intel, NVIDIA and Qualcomm.
     pub const UNKNOWN: Self = Self {
         name: "unknown",
         statistics: "a618",

@@ -203,7 +203,7 @@ def main() -> int:
     if given.self_test:
         return 1 if self_test(expected) else 0
     if unknown := set(given.chips.split(",")) - (set(CHIPS) if given.update else set(expected)):
-        parser.error(f"expected.json has no {', '.join(sorted(unknown))}")
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(CHIPS)}")
     bad, names = 0, set()
     for chip in given.chips.split(","):
         limits = None if given.update else expected[chip]

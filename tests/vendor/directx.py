@@ -86,6 +86,8 @@ def one_model(model: str, given) -> int:
         lines = written(model, folder)
         kernels = {line["kernel"]: line["entry"] for line in lines if "entry" in line}
         if only is not None:
+            if unknown := only - {line["kernel"] for line in lines}:
+                sys.exit(f"{given.only}: no kernel {', '.join(sorted(unknown))}")
             kernels = {name: entry for name, entry in kernels.items() if name in only}
         version = hashlib.sha1((FOLDER / "compile.exe").read_bytes()).hexdigest()
         files = [folder / f"{name}.hlsl" for name in kernels]

@@ -105,12 +105,15 @@ def summary(folder: Path) -> None:
     """
     print("| chip | kernels | fail | spill | FLOPs of these: f32 batch 1, 8, 64 | f16 |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name in chips.CHIPS:
+    files = [name for name in chips.CHIPS if (folder / f"{name}.jsonl").exists()]
+    if not files:
+        sys.exit(f"{folder} has no file of a chip")
+    for name in files:
         file = folder / f"{name}.jsonl"
-        if not file.exists():
-            continue
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         kernels = {line["kernel"]: line for line in lines if "kernel" in line}
+        if not kernels or lines[0].get("chip") != name or not any("flops" in it for it in lines):
+            sys.exit(f"{file} is not the complete file of {name}")
         spilling = {kernel for kernel, its in kernels.items() if its.get("spills")}
         failing = {kernel for kernel, its in kernels.items() if "error" in its}
         poor = spilling | failing
@@ -141,6 +144,8 @@ def main() -> int:
     given = parser.parse_intermixed_args()
     if unknown := set(given.chips) - set(chips.CHIPS):
         parser.error(f"no chip {', '.join(sorted(unknown))}")
+    if not given.chips and not given.summary:
+        parser.error("no chip")
     for chip in given.chips:
         write(chip, given.folder)
     if given.summary:

@@ -169,11 +169,16 @@ def main() -> int:
     staged = [f"{conv}_staged_{tile}" for conv in ("conv1x1", "conv3x3") for tile in TILES]
     names = given.kernels or [f"{name}_bias_relu" for name in staged]
     bad = 0
+    if unknown := set(names) - set(program.run("names")):
+        parser.error(f"no kernel {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         program.run("wgsl", folder)
         for name in names:
-            source = opencl((folder / f"{name}.wgsl").read_text())
+            file = folder / f"{name}.wgsl"
+            if not file.exists() or "_f16" in name:
+                parser.error(f"{name} is no staged kernel in f32 with bias and ReLU")
+            source = opencl(file.read_text())
             for arch in given.arch.split(","):
                 code, used = assembled(source, arch, folder)
                 turn = loops.hot(sass, code)

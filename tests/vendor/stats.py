@@ -32,15 +32,19 @@ from isa import PARSERS
 from spirv import workgroup_bytes
 from worker import Died, TooSlow, Worker
 
+# The first word of SPIR-V.
+SPIRV = b"\x03\x02\x23\x07"
 # The names that drivers give to what they count, in the order in which they are looked for.
 COUNTERS = {
-    # AMD; NVIDIA; Intel; Qualcomm, Arm; Apple.
-    "registers": ["VGPRs", "Number of GPRs", "Max live registers", "Registers used", "GPRs"],
+    # AMD; NVIDIA; Intel; Qualcomm, Arm; Apple; Imagination.
+    "registers": ["VGPRs", "Number of GPRs", "Max live registers", "Registers used", "GPRs"]
+    + ["Temp count"],
     # AMD: subgroups on a SIMD; NVIDIA: on a multiprocessor; Qualcomm: on a core; Apple: threads.
     "occupancy": ["Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads"],
 }
 # These are added.
 SPILLS = ["Spilled VGPRs", "Spilled SGPRs", "Spills to memory", "Spills", "STP Count"]
+SPILLS += ["Spill count"]
 
 
 class Options:
@@ -121,7 +125,10 @@ class Compilers:
 
     def result(self, file: Path) -> dict:
         """What the driver says of a kernel, or the reason why it does not compile."""
-        needed = workgroup_bytes(file)
+        try:
+            needed = workgroup_bytes(file)
+        except (IndexError, OSError) as error:
+            return {"error": f"no SPIR-V: {error}"}
         found = {"workgroup_bytes": needed}
         # Qualcomm's driver would end the process.
         if needed > self.limit:
@@ -173,18 +180,35 @@ def digest(file: Path, version: str) -> str:
     return hashlib.sha1(version.encode() + file.read_bytes()).hexdigest()[:16]
 
 
+def code() -> str:
+    """Names the contents of the programs that make a result."""
+    here = Path(__file__).resolve().parent
+    files = [*here.glob("isa/*.py"), *map(here.joinpath, ["loops.py", "spirv.py", "stats.py"])]
+    files.append(here / "vkstats.c")
+    return hashlib.sha1(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
 def recorded(out: Path, digests: dict[str, str]) -> dict[str, dict]:
     """The results that a file has of these contents. What ended without an answer is tried again.
-    A line that was not written to its end is removed.
+    A line that was not written to its end is removed. A file of something else is refused.
     """
     if not out.exists():
         return {}
-    text = out.read_text(encoding="utf-8")
+    text = out.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
+    lines = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+            lines[-1]["file"]
+        except (ValueError, TypeError, KeyError):
+            sys.exit(f"{out}, line {number}: no result; choose another file")
     if whole != text:
+        if not text[len(whole) :].startswith("{"):
+            sys.exit(f"{out}: no results; choose another file")
         out.write_text(whole, encoding="utf-8")
     found = {}
-    for one in map(json.loads, whole.splitlines()):
+    for one in lines:
         is_answer = not one.get("error", "").startswith(("died", "no answer"))
         if is_answer and digests.get(one["file"]) == one.get("digest"):
             found[one["file"]] = one
@@ -193,7 +217,7 @@ def recorded(out: Path, digests: dict[str, str]) -> dict[str, dict]:
 
 def resumed(name: str, files, options: Options, out: Path) -> dict[str, dict]:
     """The results of files by their names. A file has them too: what it has is not compiled."""
-    version = info(name)["version"]
+    version = f"{name} {info(name)['version']} {options.more} {code()}"
     digests = {file.name: digest(file, version) for file in files}
     found = recorded(out, digests)
     waiting = [file for file in files if file.name not in found]
@@ -220,6 +244,13 @@ def main() -> int:
     given = parser.parse_intermixed_args()
     if given.info:
         print(json.dumps(info(given.chip)))
+    elif not given.files:
+        parser.error("no files")
+    for file in given.files:
+        if not file.is_file() or file.read_bytes()[:4] != SPIRV:
+            parser.error(f"{file} is not SPIR-V")
+    if len({file.name for file in given.files}) < len(given.files):
+        parser.error("two files have the same name")
     more = ["--no-robust"] if given.no_robust else []
     more += ["--constants", given.constants] if given.constants else []
     more += ["--push", given.push] if given.push else []
