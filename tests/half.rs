@@ -443,8 +443,8 @@ fn seeded_block(spec: &Bottleneck, seed: u64) -> Result<Block, Box<dyn std::erro
 fn random_blocks_are_as_near_as_their_twins() -> Outcome {
     let Some(gpu) = half_gpu() else { return Ok(()) };
     let runs = AtomicUsize::new(0);
-    let any = (wishes(), images(), any::<u64>(), 0_usize..40, any::<bool>());
-    TestRunner::new(config(60)).run(&any, |(wish, (n, h, w), seed, candidate, fused)| {
+    let any = (wishes(), images(), any::<u64>(), 0_usize..50, any::<bool>());
+    TestRunner::new(config(100)).run(&any, |(wish, (n, h, w), seed, candidate, fused)| {
         let wrong = |error: &dyn std::fmt::Display| TestCaseError::fail(error.to_string());
         let spec = Wish { norm: Norm::default(), ..wish }.build();
         let block = seeded_block(&spec, seed).map_err(|error| wrong(&error))?;
