@@ -120,8 +120,8 @@ impl Chip {
         ..Self::UNKNOWN
     };
 
-    /// Arm's Mali, whose compiler spills in kernels with more than four pixels of an invocation,
-    /// and a few registers in some of those.
+    /// Arm Mali. The compiler spills registers if an invocation computes more than four pixels. In
+    /// some kernels with four pixels it spills up to 18 registers.
     pub const MALI: Self = Self {
         name: "Arm Mali",
         statistics: "g610",

@@ -3,9 +3,9 @@
 
 The shaders come from the sources of a crate. Debian's glslc compiles them with the options of
 ggml's build. Specialisation constants have the values that ggml uses for each vendor without matrix
-units (`ggml_vk_load_shaders` in ggml-vulkan.cpp). The cells of the table are those of
-`tables.py registers`. The last rows are ours: the densest staged tile that does not spill. The exit
-code is 1 if a convolution of ggml is denser, or as dense.
+units (`ggml_vk_load_shaders` in ggml-vulkan.cpp). A cell of the table has the same content as a
+cell of `tables.py registers`. The last rows show our densest staged tile that does not spill. The
+exit code is 1 if a convolution of ggml is at least as dense as this tile.
 
 --out FILE    also writes the results as JSON lines
 --same        the same constants for every vendor: unrolled, no collectives, subgroups of 32

@@ -46,9 +46,9 @@ def kinds(item: Item) -> dict[str, int]:
 
 
 def hidden(body) -> list[int]:
-    """For each load from memory, the multiply-adds between it and the first wait for it. An
-    instruction names one of six barriers that it sets, and a mask of those that it waits for: bits
-    110 to 112, and 116 to 121, of its 128.
+    """For each load from memory, the multiply-adds between the load and the first wait for it. An
+    instruction has 128 bits. Bits 110 to 112 are the index of the barrier that it sets (7: none).
+    Bits 116 to 121 are a mask of the barriers that it waits for.
     """
     found, mads, under_way = [], 0, {}
     for item in body:
