@@ -55,9 +55,6 @@ fn main(
             var keeps_weight${g} = false;
 //#end
             if step < end_step {
-                let input_k = (step - tap * tap_steps) * ${DEPTH}u;
-                let quads_left = tap_vec4 - input_k;
-                let own_k = first_in + input_k + quad;
 //#include shared/staged_tap_rows
 //#repeat g WEIGHT_LOADS
                 // The quad of the group's own input channels, if this is one of them.

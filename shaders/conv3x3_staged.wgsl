@@ -23,6 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let corner${h} =
         (pixel${h}.item * params.in_height + top${h}) * params.in_width + left${h};
 //#end
+    let first_in = 0u;
     let tap_vec4 = params.in_vec4;
     let tap_steps = (tap_vec4 - 1u) / ${DEPTH}u + 1u;
     let steps = 9u * tap_steps;
@@ -35,10 +36,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         for (; step < tap_end; step += 1u) {
 //#include shared/staged_fetched
             if step < end_step {
-                let input_k = (step - tap * tap_steps) * ${DEPTH}u;
-                let first_k = tap * params.in_vec4 + input_k;
-                let quads_left = tap_vec4 - input_k;
-                let own_k = input_k + quad;
 //#include shared/staged_tap_rows
 //#include shared/staged_weights
             }
